@@ -1,0 +1,60 @@
+"""`kodolly.json`: what a checkpoint directory says about itself. finetune writes it, the worker reads it."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import UserError
+
+CARD_FILE = "kodolly.json"
+
+
+class DataSource(BaseModel):
+    """One file of training rows."""
+
+    path: str
+    sha256: str
+    rows: int
+
+
+class CheckpointCard(BaseModel):
+    """Contents of `kodolly.json` (docs/design.md, "Checkpoint contract")."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: Literal[1] = 1
+    name: str
+    base_model: str | None = None
+    """Name or path of the model this was tuned from; None when trained from scratch."""
+    base_revision: str | None = None
+    """Content hash of the base's weights, or the hub revision."""
+    method: Literal["pretrain", "full", "lora", "qlora", "dpo"]
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    data: list[DataSource] = Field(default_factory=list)
+    licence: str
+    template: str
+    template_hash: str
+    context_length: int
+    dtype: str
+    parameters: int
+    metrics: dict[str, float] = Field(default_factory=dict)
+    created: int
+    """Unix seconds."""
+
+
+def read_card(directory: Path) -> CheckpointCard | None:
+    """The card of `directory`, or None when it is not one of ours.
+
+    Raises UserError when the file is there but broken.
+    """
+    path = directory / CARD_FILE
+    try:
+        return CheckpointCard.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, ValidationError) as error:
+        raise UserError(
+            f"{path} is not a valid checkpoint card: {error}", hint="Merge the checkpoint again."
+        ) from error

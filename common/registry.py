@@ -1,0 +1,110 @@
+"""Wire types between worker, controller and gateway: what a worker registers and what a gateway follows.
+
+Worker -> controller   PUT    /v1/workers/{worker_id}   Registration -> Lease
+                       DELETE /v1/workers/{worker_id}?incarnation=...
+Gateway -> controller  GET    /v1/watch                 SSE: one `snapshot`, then `delta` events
+People, doctor         GET    /v1/workers               Snapshot without engine keys
+All but GET /healthz carry `Authorization: Bearer <join token>`.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer
+
+WorkerState = Literal["loading", "ready", "draining", "down"]
+
+LEASE_TTL_S = 10.0
+RENEW_EVERY_S = 3.0
+
+
+class Wire(BaseModel):
+    """A message. Unknown fields are ignored, so that parts of neighbouring versions can talk."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ModelCard(Wire):
+    """One name that a worker answers to, and what stands behind it."""
+
+    name: str = Field(min_length=1, max_length=200)
+    base: str | None = None
+    """The model this one was tuned from; None for a base model."""
+    adapter: str | None = None
+    method: str | None = None
+    """`pretrain`, `full`, `lora`, `qlora`, `dpo`; None when unknown."""
+    licence: str | None = None
+    template: str | None = None
+    template_hash: str | None = None
+    context_length: int | None = None
+    """Tokens, prompt and answer together."""
+    dtype: str | None = None
+    parameters: int | None = None
+    created: int = 0
+    """Unix seconds."""
+
+
+class WorkerLoad(Wire):
+    """What the engine is doing right now."""
+
+    running: int = 0
+    waiting: int = 0
+    kv_cache_use: float = 0.0
+    """0 to 1."""
+    tokens_per_s: float = 0.0
+
+
+class Registration(Wire):
+    """A worker's word about itself, sent at the start and with every renewal."""
+
+    worker_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    incarnation: str = Field(min_length=8, max_length=64)
+    """New at every start of the supervisor, so that a successor is never taken for its predecessor."""
+    url: str
+    """Where the engine answers, e.g. http://127.0.0.1:21002 (no path)."""
+    engine_key: SecretStr = SecretStr("")
+    """Bearer key that the engine asks for; made anew at every start."""
+    models: tuple[ModelCard, ...] = Field(min_length=1)
+    state: WorkerState = "loading"
+    progress: float = Field(default=0.0, ge=0.0, le=1.0)
+    detail: str = ""
+    """What it is busy with, or why it is down; shown to people."""
+    capacity: int = 0
+    """Requests the engine runs at once; 0 is unknown."""
+    load: WorkerLoad = WorkerLoad()
+
+    @field_serializer("engine_key", when_used="json")
+    def _send_key(self, key: SecretStr) -> str:
+        return key.get_secret_value()
+
+
+class Lease(Wire):
+    """The controller's answer: how long it believes the worker, and in which state it lists it."""
+
+    ttl_s: float
+    renew_every_s: float
+    state: WorkerState
+    """`loading` although the worker said `ready`: the call-back has not succeeded yet."""
+    detail: str = ""
+
+
+class WorkerRecord(Registration):
+    """A registered worker as gateways see it: its registration, with the controller's view of state."""
+
+
+class Snapshot(Wire):
+    """Every worker the controller knows, at one version."""
+
+    epoch: str
+    """New at every controller start; versions compare only within one epoch."""
+    version: int
+    workers: tuple[WorkerRecord, ...] = ()
+
+
+class Delta(Wire):
+    """What changed from `version - 1` to `version`."""
+
+    epoch: str
+    version: int
+    changed: tuple[WorkerRecord, ...] = ()
+    removed: tuple[str, ...] = ()
+    """Worker ids."""

@@ -1,0 +1,1 @@
+"""The registry: which workers serve which models, in which state. Never in a chat's path."""

@@ -1,0 +1,1 @@
+"""Data to train to merge: Dolly rows in, a complete checkpoint directory out."""

@@ -1,0 +1,1 @@
+"""The face: command line, `up`, `doctor`, `demo`. Nobody imports it."""

@@ -1,0 +1,1 @@
+"""The OpenAI-compatible gateway: auth, choice of worker, byte relay, usage ledger, feedback."""
