@@ -1,0 +1,62 @@
+"""`GET /v1/status` of the gateway: what the web UI, the command line and doctor show of a running stack.
+
+Answered from memory; it never waits for a worker or a provider.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from common.registry import WorkerState
+
+
+class StatusModel(BaseModel):
+    """One model name a client may ask for."""
+
+    model_config = ConfigDict(extra="ignore")
+    id: str
+    kind: Literal["worker", "external"]
+    provider: str | None = None
+    """For kind `external`: the name under `gateway.external` in kodolly.yaml, e.g. `openai`."""
+    state: WorkerState
+    progress: float = 1.0
+    """0 to 1 while loading."""
+    detail: str = ""
+    """Why it is not ready, in words for people; never a URL or a path."""
+    workers: int = 0
+    """How many workers serve it right now."""
+    running: int = 0
+    waiting: int = 0
+    last_seen_s: float | None = None
+    """Seconds since the last sign of life of its freshest worker."""
+    base: str | None = None
+    method: str | None = None
+    licence: str | None = None
+    template: str | None = None
+    template_hash: str | None = None
+    context_length: int | None = None
+    dtype: str | None = None
+    parameters: int | None = None
+
+
+class StatusProvider(BaseModel):
+    """An external provider from the settings, with or without a key."""
+
+    model_config = ConfigDict(extra="ignore")
+    name: str
+    configured: bool
+    """True when its key is present. Its models are listed only then."""
+    key_env: str
+    """The environment variable to put the key into."""
+    models: list[str]
+
+
+class Status(BaseModel):
+    """The whole answer."""
+
+    model_config = ConfigDict(extra="ignore")
+    version: str
+    uptime_s: float
+    models: list[StatusModel]
+    providers: list[StatusProvider]
+    controller_connected: bool
