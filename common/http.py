@@ -1,0 +1,101 @@
+"""The border where exceptions become HTTP answers, shared by the two FastAPI apps."""
+
+import hmac
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from common.errors import (
+    ApiError,
+    BadRequest,
+    InternalError,
+    InvalidApiKey,
+    MethodNotAllowed,
+    NotFound,
+    UnsupportedMediaType,
+    error_bytes,
+)
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request, Response
+
+logger = logging.getLogger(__name__)
+
+
+def install_error_handlers(app: "FastAPI") -> None:
+    """Make every failure of `app`, also unknown routes and bad bodies, an OpenAI error object."""
+    from fastapi.exceptions import RequestValidationError
+    from starlette.exceptions import HTTPException
+
+    def render(error: ApiError) -> "Response":
+        from starlette.responses import Response
+
+        return Response(
+            error_bytes(error),
+            status_code=error.status,
+            headers=error.headers,
+            media_type="application/json",
+        )
+
+    async def on_api_error(_request: "Request", error: Exception) -> "Response":
+        assert isinstance(error, ApiError)
+        return render(error)
+
+    async def on_validation_error(_request: "Request", error: Exception) -> "Response":
+        assert isinstance(error, RequestValidationError)
+        return render(_from_validation(error.errors()))
+
+    async def on_http_exception(request: "Request", error: Exception) -> "Response":
+        assert isinstance(error, HTTPException)
+        return render(_from_status(error.status_code, request.method, request.url.path, str(error.detail)))
+
+    async def on_bug(request: "Request", error: Exception) -> "Response":
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return render(InternalError("The server met an unexpected error; its log has the details."))
+
+    handlers: list[tuple[type[Exception], Callable[..., Any]]] = [
+        (ApiError, on_api_error),
+        (RequestValidationError, on_validation_error),
+        (HTTPException, on_http_exception),
+        (Exception, on_bug),
+    ]
+    for kind, handler in handlers:
+        app.add_exception_handler(kind, handler)
+
+
+def _from_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        return BadRequest("The body is not valid JSON.", code="invalid_json")
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    message = f"{where}: {first['msg']}." if where else f"{first['msg']}."
+    return BadRequest(message, param=where or None, code="invalid_value")
+
+
+def _from_status(status: int, method: str, path: str, detail: str) -> ApiError:
+    if status == 404:
+        return NotFound(f"There is no route {path}.")
+    if status == 405:
+        return MethodNotAllowed(f"{path} does not take {method}.")
+    if status == 415:
+        return UnsupportedMediaType("The body must be application/json.")
+    if status >= 500:
+        return InternalError("The server met an unexpected error; its log has the details.")
+    return BadRequest(detail)
+
+
+def bearer_token(authorization: str | None) -> str:
+    """The token of an `Authorization: Bearer` header; "" when there is none."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def require_token(given: str, accepted: Sequence[str]) -> None:
+    """Compare in constant time. Raises InvalidApiKey; its message never repeats the key."""
+    matches = [hmac.compare_digest(given.encode(), token.encode()) for token in accepted]
+    if not any(matches):
+        raise InvalidApiKey(
+            "The API key is missing." if not given else "The API key is not valid.",
+            hint="Send it as `Authorization: Bearer <key>`.",
+            headers={"www-authenticate": "Bearer"},
+        )

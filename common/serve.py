@@ -1,0 +1,57 @@
+"""Running one ASGI app in this process, the same way for controller, gateway and web UI."""
+
+import errno
+import socket
+from typing import Any
+
+from common.errors import UserError
+
+KEEP_ALIVE_S = 75
+"""Above what common proxies and our own clients keep idle connections for."""
+
+
+def check_port(host: str, port: int, setting: str) -> None:
+    """Raises UserError when `host`:`port` cannot be listened on; `setting` names what to change."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise UserError(
+                    f"Port {port} on {host} is taken by another process.",
+                    hint=f"Stop that process or choose another port with {setting}.",
+                ) from error
+            raise UserError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+
+
+def serve(app: Any, host: str, port: int, *, setting: str, grace_s: int = 10) -> None:
+    """Serve `app` until SIGINT or SIGTERM; open requests get `grace_s` seconds to end.
+
+    Raises UserError when the port is taken or the app's start-up failed with one.
+    """
+    import uvicorn
+
+    check_port(host, port, setting)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=grace_s,
+    )
+    server = uvicorn.Server(config)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        return
+    if not server.started:
+        raise UserError("The server could not start; the log lines above say why.")

@@ -1,0 +1,174 @@
+"""The gateway's own routes: models, status, prompt preview, feedback, health, docs. Inference is relay.py."""
+
+import importlib.metadata
+import time
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import DBAPIError
+
+from common.errors import InternalError, ModelNotFound
+from common.feedback import Message, Rating, Vote
+from common.http import bearer_token, require_token
+from common.status import Status
+from server.gateway import Gateway
+from server.prompt import preview_prompt
+
+
+def get_gateway(request: Request) -> Gateway:
+    """The process's one Gateway, put on the app by `create_app`."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+GatewayDep = Annotated[Gateway, Depends(get_gateway)]
+
+
+def check_key(request: Request, gateway: GatewayDep) -> None:
+    """Raises InvalidApiKey when keys are configured and the request brings none of them."""
+    if gateway.api_keys:
+        require_token(bearer_token(request.headers.get("authorization")), gateway.api_keys)
+
+
+public = APIRouter()
+router = APIRouter(dependencies=[Depends(check_key)])
+
+
+@public.get("/healthz", tags=["operations"])
+async def healthz() -> dict[str, str]:
+    """Whether this process answers; says nothing about workers and waits for none."""
+    return {"status": "ok"}
+
+
+class Model(BaseModel):
+    """An entry of the model list (OpenAI's shape; `root` and `parent` as vLLM uses them)."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+    root: str
+    parent: str | None
+    max_model_len: int | None = None
+
+
+class ModelList(BaseModel):
+    """OpenAI's list object."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+@router.get("/v1/models", tags=["models"])
+async def list_models(gateway: GatewayDep) -> ModelList:
+    """Every model that a ready worker or a configured provider serves, from memory."""
+    return ModelList(data=_models(gateway))
+
+
+@router.get("/v1/models/{model_id:path}", tags=["models"])
+async def get_model(model_id: str, gateway: GatewayDep) -> Model:
+    """One model."""
+    for model in _models(gateway):
+        if model.id == model_id:
+            return model
+    raise ModelNotFound(f"The model {model_id!r} does not exist.", param="model")
+
+
+def _models(gateway: Gateway) -> list[Model]:
+    return [
+        Model(
+            id=name,
+            created=card.created,
+            owned_by=upstream.id if upstream.kind == "external" else "kodolly",
+            root=card.base or name,
+            parent=card.base,
+            max_model_len=card.context_length,
+        )
+        for name, (card, upstream) in gateway.directory.cards().items()
+        if upstream.state == "ready"
+    ]
+
+
+@router.get("/v1/status", tags=["operations"])
+async def get_status(gateway: GatewayDep) -> Status:
+    """What runs, in which state, from memory."""
+    return Status(
+        version=importlib.metadata.version("kodolly"),
+        uptime_s=time.monotonic() - gateway.started,
+        models=gateway.directory.status_models(),
+        providers=gateway.directory.status_providers(),
+        controller_connected=gateway.directory.controller_connected,
+    )
+
+
+class PromptRequest(BaseModel):
+    """A conversation as for chat completions."""
+
+    model: str
+    messages: list[Message] = Field(min_length=1)
+
+
+class PromptPreview(BaseModel):
+    """What the model would be given."""
+
+    prompt: str
+    token_count: int
+
+
+@router.post("/v1/prompt", tags=["models"])
+async def preview(body: PromptRequest, gateway: GatewayDep) -> PromptPreview:
+    """The exact final prompt of a conversation and its number of tokens."""
+    messages = [message.model_dump() for message in body.messages]
+    prompt, count = await preview_prompt(gateway.directory, gateway.session, body.model, messages)
+    return PromptPreview(prompt=prompt, token_count=count)
+
+
+class Stored(BaseModel):
+    """The id under which feedback was stored."""
+
+    id: UUID
+
+
+@router.put("/v1/feedback/votes/{vote_id}", tags=["feedback"])
+async def put_vote(vote_id: UUID, vote: Vote, gateway: GatewayDep) -> Stored:
+    """Store a vote; the same id again replaces it."""
+    try:
+        await gateway.store.put_vote(str(vote_id), vote)
+    except DBAPIError as error:
+        raise _not_stored(error) from error
+    return Stored(id=vote_id)
+
+
+@router.put("/v1/feedback/ratings/{rating_id}", tags=["feedback"])
+async def put_rating(rating_id: UUID, rating: Rating, gateway: GatewayDep) -> Stored:
+    """Store a rating; the same id again replaces it."""
+    try:
+        await gateway.store.put_rating(str(rating_id), rating)
+    except DBAPIError as error:
+        raise _not_stored(error) from error
+    return Stored(id=rating_id)
+
+
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+
+
+@router.get("/v1/feedback/votes", tags=["feedback"])
+async def list_votes(gateway: GatewayDep, limit: Limit = 100) -> dict[str, Any]:
+    """The newest votes."""
+    return {"object": "list", "data": await gateway.store.list_votes(limit)}
+
+
+@router.get("/v1/feedback/ratings", tags=["feedback"])
+async def list_ratings(gateway: GatewayDep, limit: Limit = 100) -> dict[str, Any]:
+    """The newest ratings."""
+    return {"object": "list", "data": await gateway.store.list_ratings(limit)}
+
+
+def _not_stored(error: DBAPIError) -> InternalError:
+    return InternalError(
+        f"The feedback could not be stored: {type(error.orig).__name__}.",
+        code="store_failed",
+        hint="Check the disk of the gateway's state directory.",
+    )

@@ -1,0 +1,120 @@
+"""The gateway's ASGI app: inference paths go to the raw relay, all else to FastAPI."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from common.errors import ApiError, InternalError, MethodNotAllowed
+from common.http import bearer_token, install_error_handlers, require_token
+from server import api
+from server.directory import Directory
+from server.follow import follow_controllers
+from server.gateway import Gateway
+from server.relay import RELAYED, Relay, send_error
+from server.request import ClientGone, Message, Receive, Scope, Send, header, request_id
+from server.settings import GatewaySettings, provider_keys
+from server.store import open_store
+
+logger = logging.getLogger(__name__)
+
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+POOL_IDLE_S = 30.0
+"""Below the worker's keep-alive of 75 s, so that we close an idle connection before the engine does."""
+
+
+def create_app(settings: GatewaySettings) -> ASGIApp:
+    """The gateway. Nothing runs before the lifespan starts."""
+    app = FastAPIOffline(
+        title="kodolly gateway",
+        description="OpenAI-compatible API in front of vLLM workers and external providers.",
+        lifespan=_lifespan(settings),
+    )
+    install_error_handlers(app)
+    app.include_router(api.public)
+    app.include_router(api.router)
+
+    async def gateway_app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+        elif scope["path"] in RELAYED:
+            await _relay(app, scope, receive, send)
+        else:
+            await app(scope, receive, _with_request_id(scope, send))
+
+    return gateway_app
+
+
+def _lifespan(
+    settings: GatewaySettings,
+) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        directory = Directory(settings.providers(), provider_keys(settings))
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=POOL_IDLE_S)
+        async with (
+            open_store(settings.store_url()) as store,
+            # auto_decompress=False: answers are passed on as they come; trust_env=False: no proxies.
+            aiohttp.ClientSession(
+                connector=connector,
+                timeout=timeout,
+                auto_decompress=False,
+                trust_env=False,
+                skip_auto_headers=("User-Agent", "Accept-Encoding"),
+            ) as session,
+        ):
+            app.state.gateway = Gateway(
+                directory=directory,
+                session=session,
+                store=store,
+                relay=Relay(settings, directory, session),
+                api_keys=tuple(key.get_secret_value() for key in settings.api_keys),
+                started=time.monotonic(),
+            )
+            following = asyncio.create_task(follow_controllers(directory, settings))
+            try:
+                yield
+            finally:
+                following.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await following
+
+    return lifespan
+
+
+async def _relay(app: FastAPI, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run the relay; every failure before the first byte becomes an OpenAI error object."""
+    gateway: Gateway = app.state.gateway
+    rid = request_id(scope)
+    try:
+        if gateway.api_keys:
+            require_token(bearer_token(header(scope, b"authorization")), gateway.api_keys)
+        if scope["method"] != "POST":
+            raise MethodNotAllowed(f"{scope['path']} takes POST, not {scope['method']}.")
+        await gateway.relay(scope, receive, send, rid)
+    except ClientGone:
+        logger.debug("%s the client closed the connection", rid)
+    except ApiError as error:
+        await send_error(send, error, rid)
+    except Exception:
+        logger.exception("%s failed", rid)
+        await send_error(send, InternalError("The gateway met an unexpected error."), rid)
+
+
+def _with_request_id(scope: Scope, send: Send) -> Send:
+    rid = request_id(scope).encode()
+
+    async def send_with_id(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", rid)]
+        await send(message)
+
+    return send_with_id

@@ -1,0 +1,199 @@
+"""What the gateway knows of its upstreams, in memory: which models there are and which upstream to ask."""
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Literal
+
+from pydantic import SecretStr
+
+from common.errors import ModelNotFound, ModelNotReady
+from common.registry import Delta, ModelCard, Snapshot, WorkerRecord, WorkerState
+from common.status import StatusModel, StatusProvider
+from server.settings import ExternalProvider
+
+COOLDOWN_S = 2.0
+"""How long an upstream that refused a connection is asked last."""
+
+
+@dataclass(slots=True, eq=False)
+class Upstream:
+    """A worker or an external provider. `in_flight` is raised and lowered by the relay alone."""
+
+    id: str
+    kind: Literal["worker", "external"]
+    url: str
+    """Without a trailing slash; external URLs include the version path."""
+    key: SecretStr
+    models: dict[str, ModelCard]
+    state: WorkerState = "ready"
+    progress: float = 1.0
+    detail: str = ""
+    incarnation: str = ""
+    running: int = 0
+    waiting: int = 0
+    seen: float = 0.0
+    """Monotonic seconds of the last sign of life."""
+    in_flight: int = 0
+    cooldown_until: float = 0.0
+
+    def load(self) -> int:
+        """Requests ahead of the next one, as far as this gateway knows."""
+        return self.in_flight + self.waiting
+
+
+@dataclass(slots=True)
+class Directory:
+    """Workers as the controllers report them, plus the configured external providers."""
+
+    providers: tuple[ExternalProvider, ...] = ()
+    keys: dict[str, SecretStr] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+    workers: dict[str, Upstream] = field(default_factory=dict)
+    externals: dict[str, Upstream] = field(default_factory=dict)
+    epoch: str = ""
+    version: int = -1
+    controller_connected: bool = False
+
+    def __post_init__(self) -> None:
+        for provider in self.providers:
+            if key := self.keys.get(provider.name):
+                cards = {name: ModelCard(name=name) for name in provider.models}
+                self.externals[provider.name] = Upstream(
+                    id=provider.name,
+                    kind="external",
+                    url=provider.base_url.rstrip("/"),
+                    key=key,
+                    models=cards,
+                )
+
+    # -- following the controller ---------------------------------------------------------------
+
+    def apply_snapshot(self, snapshot: Snapshot) -> None:
+        """Replace what is known of the workers; counters of workers that stay are kept."""
+        current = {record.worker_id for record in snapshot.workers}
+        for worker_id in set(self.workers) - current:
+            del self.workers[worker_id]
+        for record in snapshot.workers:
+            self._put(record)
+        self.epoch, self.version = snapshot.epoch, snapshot.version
+
+    def apply_delta(self, delta: Delta) -> bool:
+        """Apply the next change. False when it does not follow on: the caller must fetch a snapshot."""
+        if delta.epoch != self.epoch or delta.version != self.version + 1:
+            return False
+        for record in delta.changed:
+            self._put(record)
+        for worker_id in delta.removed:
+            self.workers.pop(worker_id, None)
+        self.version = delta.version
+        return True
+
+    def _put(self, record: WorkerRecord) -> None:
+        known = self.workers.get(record.worker_id)
+        if known is None or known.incarnation != record.incarnation:
+            known = Upstream(id=record.worker_id, kind="worker", url="", key=SecretStr(""), models={})
+            self.workers[record.worker_id] = known
+        known.url = record.url.rstrip("/")
+        known.key = record.engine_key
+        known.models = {card.name: card for card in record.models}
+        known.state, known.progress, known.detail = record.state, record.progress, record.detail
+        known.incarnation = record.incarnation
+        known.running, known.waiting = record.load.running, record.load.waiting
+        if record.state != "down":
+            known.seen = self.clock()
+
+    # -- choosing -------------------------------------------------------------------------------
+
+    def candidates(self, model: str) -> list[Upstream]:
+        """Ready upstreams of `model`, best first: power of two choices on what is ahead in line
+        (Mitzenmacher 2001), the rest as fail-over.
+
+        Raises ModelNotFound for a name nobody serves and ModelNotReady when all who do are busy
+        starting, draining or dead.
+        """
+        serving = [up for up in self._all() if model in up.models]
+        if not serving:
+            raise self._unknown(model)
+        ready = [up for up in serving if up.state == "ready"]
+        if not ready:
+            raise self._not_ready(model, serving)
+        random.shuffle(ready)
+        ready[:2] = sorted(ready[:2], key=Upstream.load)
+        now = self.clock()
+        return sorted(ready, key=lambda up: up.cooldown_until > now)
+
+    def _all(self) -> Iterable[Upstream]:
+        yield from self.workers.values()
+        yield from self.externals.values()
+
+    def _unknown(self, model: str) -> ModelNotFound:
+        near = get_close_matches(model, self.model_names(), n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else "GET /v1/models lists what there is."
+        return ModelNotFound(f"The model {model!r} does not exist.", param="model", hint=hint)
+
+    def _not_ready(self, model: str, serving: list[Upstream]) -> ModelNotReady:
+        best = min(serving, key=lambda up: ("loading", "draining", "down", "ready").index(up.state))
+        if best.state == "loading":
+            what = f"is still loading ({best.progress:.0%})"
+        elif best.state == "draining":
+            what = "is being stopped"
+        else:
+            what = f"has no living worker (last signal {self.clock() - best.seen:.0f} s ago)"
+        return ModelNotReady(
+            f"The model {model!r} {what}.",
+            param="model",
+            hint="Try again in a few seconds.",
+            headers={"retry-after": "5"},
+        )
+
+    # -- showing --------------------------------------------------------------------------------
+
+    def model_names(self) -> list[str]:
+        """Every name a client may ask for, ready or not, each once."""
+        return list(dict.fromkeys(name for up in self._all() for name in up.models))
+
+    def cards(self) -> dict[str, tuple[ModelCard, Upstream]]:
+        """Model name -> its card and the upstream in the best state that serves it."""
+        best: dict[str, tuple[ModelCard, Upstream]] = {}
+        order = ("ready", "loading", "draining", "down")
+        for up in self._all():
+            for name, card in up.models.items():
+                if name not in best or order.index(up.state) < order.index(best[name][1].state):
+                    best[name] = (card, up)
+        return best
+
+    def status_models(self) -> list[StatusModel]:
+        """One entry a model name, from memory."""
+        return [self._status_of(name, card, up) for name, (card, up) in self.cards().items()]
+
+    def _status_of(self, name: str, card: ModelCard, up: Upstream) -> StatusModel:
+        workers = [w for w in self.workers.values() if name in w.models]
+        external = up.kind == "external"
+        return StatusModel(
+            id=name,
+            kind=up.kind,
+            provider=up.id if external else None,
+            state=up.state,
+            progress=up.progress,
+            detail=up.detail,
+            workers=len(workers),
+            running=up.in_flight if external else sum(w.running for w in workers),
+            waiting=sum(w.waiting for w in workers),
+            last_seen_s=None if external else max(0.0, self.clock() - max(w.seen for w in workers)),
+            **card.model_dump(
+                include={"base", "method", "licence", "template", "template_hash"}
+                | {"context_length", "dtype", "parameters"}
+            ),
+        )
+
+    def status_providers(self) -> list[StatusProvider]:
+        """Every configured provider, with or without a key."""
+        return [
+            StatusProvider(
+                name=p.name, configured=p.name in self.externals, key_env=p.key_env, models=list(p.models)
+            )
+            for p in self.providers
+        ]

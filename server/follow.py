@@ -1,0 +1,137 @@
+"""Following the controllers: one task keeps the directory in step with `GET /v1/watch`.
+
+Any controller will do; when one goes, the next is tried, with back-off. Meanwhile the last snapshot
+stays in force, also across a restart of the gateway (a 0600 file, since it holds the engines' keys).
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from itertools import cycle
+from pathlib import Path
+
+import httpx2
+from pydantic import ValidationError
+
+from common.registry import Delta, Snapshot, WorkerRecord
+from server.directory import Directory
+from server.settings import GatewaySettings
+
+logger = logging.getLogger(__name__)
+
+SILENCE_S = 15.0
+"""A watch without even a keep-alive comment for this long is dead."""
+BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 3.0)
+
+
+class OutOfStep(Exception):
+    """A delta did not follow on; a new watch starts with a full snapshot."""
+
+
+async def follow_controllers(directory: Directory, settings: GatewaySettings) -> None:
+    """Run until cancelled."""
+    if not settings.controllers:
+        return
+    load_snapshot(directory, snapshot_path(settings))
+    headers = {"authorization": f"Bearer {settings.join_token.get_secret_value()}"}
+    timeout = httpx2.Timeout(settings.connect_timeout_s, read=SILENCE_S)
+    failures = 0
+    # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
+    async with httpx2.AsyncClient(headers=headers, timeout=timeout, trust_env=False) as client:
+        for url in cycle(settings.controllers):
+            try:
+                async for _ in _watch(client, url, directory, settings):
+                    failures = 0
+            except (httpx2.HTTPError, OutOfStep, ValidationError) as error:
+                if failures == 0:
+                    logger.warning("controller %s: %s; going on with what is known", url, _reason(error))
+            directory.controller_connected = False
+            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+            failures += 1
+
+
+async def _watch(
+    client: httpx2.AsyncClient, url: str, directory: Directory, settings: GatewaySettings
+) -> AsyncIterator[None]:
+    """One connection; yields after every change that was applied."""
+    async with client.stream("GET", f"{url.rstrip('/')}/v1/watch") as response:
+        response.raise_for_status()
+        kind = ""
+        async for line in response.aiter_lines():
+            if line.startswith("event:"):
+                kind = line[6:].strip()
+            elif line.startswith("data:"):
+                _apply(directory, kind, line[5:])
+                if not directory.controller_connected:
+                    logger.info("following controller %s", url)
+                directory.controller_connected = True
+                await asyncio.to_thread(save_snapshot, directory_snapshot(directory), snapshot_path(settings))
+                yield
+
+
+def _apply(directory: Directory, kind: str, data: str) -> None:
+    if kind == "snapshot":
+        directory.apply_snapshot(Snapshot.model_validate_json(data))
+    elif kind == "delta" and not directory.apply_delta(Delta.model_validate_json(data)):
+        raise OutOfStep("a change was missed")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx2.HTTPStatusError):
+        if error.response.status_code == 401:
+            return "it refuses our join token (KODOLLY_JOIN_TOKEN)"
+        return f"it answers {error.response.status_code}"
+    return str(error) or type(error).__name__
+
+
+# -- the copy on disk ---------------------------------------------------------------------------
+
+
+def snapshot_path(settings: GatewaySettings) -> Path:
+    """Where the last snapshot lies."""
+    return settings.state_dir / f"workers-{settings.port}.json"
+
+
+def directory_snapshot(directory: Directory) -> Snapshot:
+    """What the directory knows of workers, as a snapshot."""
+    workers = tuple(
+        WorkerRecord(
+            worker_id=up.id,
+            incarnation=up.incarnation,
+            url=up.url,
+            engine_key=up.key,
+            models=tuple(up.models.values()),
+            state=up.state,
+            progress=up.progress,
+            detail=up.detail,
+        )
+        for up in directory.workers.values()
+    )
+    return Snapshot(epoch=directory.epoch, version=directory.version, workers=workers)
+
+
+def save_snapshot(snapshot: Snapshot, path: Path) -> None:
+    """Replace the copy on disk in one step; a full disk is logged, never fatal."""
+    text = snapshot.model_dump_json()
+    temporary = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.replace(path)
+    except OSError as error:
+        logger.warning("the snapshot of workers cannot be saved: %s", error)
+
+
+def load_snapshot(directory: Directory, path: Path) -> None:
+    """Start from the copy on disk, if there is a readable one."""
+    try:
+        snapshot = Snapshot.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        logger.warning("the saved snapshot of workers is ignored: %s", error)
+        return
+    directory.apply_snapshot(snapshot)

@@ -1,0 +1,101 @@
+"""Settings of the gateway."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from common.settings import PartSettings
+
+
+class ExternalProvider(BaseModel):
+    """An OpenAI-compatible service outside, such as ChatGPT. Its models are offered when its key is there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,40}$")
+    base_url: str = Field(pattern=r"^https?://")
+    """With the version path, e.g. https://api.openai.com/v1."""
+    key_env: str
+    """Environment variable that holds the key."""
+    models: tuple[str, ...] = Field(min_length=1)
+
+
+OPENAI = ExternalProvider(
+    name="openai",
+    base_url="https://api.openai.com/v1",
+    key_env="OPENAI_API_KEY",
+    models=("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini"),
+)
+
+
+class GatewaySettings(PartSettings):
+    """The gateway: OpenAI-compatible API in front of all workers."""
+
+    section: ClassVar[str] = "gateway"
+    model_config = SettingsConfigDict(env_prefix="KODOLLY_GATEWAY_")
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=8000, ge=1, le=65535)
+    """Port to listen on."""
+    controllers: tuple[str, ...] = ("http://127.0.0.1:21001",)
+    """Controllers to follow; one reachable is enough."""
+    join_token: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices("join_token", "KODOLLY_JOIN_TOKEN")
+    )
+    """Token that the controllers ask for."""
+    api_keys: tuple[SecretStr, ...] = Field(
+        default=(), validation_alias=AliasChoices("api_keys", "KODOLLY_API_KEYS")
+    )
+    """Keys that clients must send, as a JSON list; when empty, none is asked for."""
+    external: tuple[ExternalProvider, ...] = (OPENAI,)
+    """Providers outside, such as ChatGPT."""
+    openai_base_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("openai_base_url", "OPENAI_BASE_URL")
+    )
+    """Replaces the base URL of the provider named `openai`."""
+    state_dir: Path = Field(
+        default=Path(".kodolly"), validation_alias=AliasChoices("state_dir", "KODOLLY_STATE_DIR")
+    )
+    """Directory of the database and of the last snapshot of workers."""
+    database_url: str | None = None
+    """SQLAlchemy URL of the store; None is SQLite in the state directory."""
+    max_body_bytes: int = 16 * 1024 * 1024
+    """Largest request body, in bytes."""
+    connect_timeout_s: float = 3.0
+    """Longest time to reach a worker or provider, in seconds."""
+    first_event_timeout_s: float = 120.0
+    """Longest wait for the first token (queue and prefill included), in seconds."""
+    idle_timeout_s: float = 60.0
+    """Longest silence between two parts of an answer, in seconds."""
+    total_timeout_s: float = 1800.0
+    """Longest time for one answer, in seconds."""
+
+    def store_url(self) -> str:
+        """The SQLAlchemy URL of the store."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.state_dir / 'kodolly.db'}"
+
+    def providers(self) -> tuple[ExternalProvider, ...]:
+        """The external providers, with OPENAI_BASE_URL applied."""
+        if self.openai_base_url is None:
+            return self.external
+        return tuple(
+            provider.model_copy(update={"base_url": self.openai_base_url.rstrip("/")})
+            if provider.name == "openai"
+            else provider
+            for provider in self.external
+        )
+
+
+def provider_keys(
+    settings: GatewaySettings, environ: Mapping[str, str] | None = None
+) -> dict[str, SecretStr]:
+    """Provider name -> key, for the providers whose key is in the environment or in ./.env."""
+    found = dict(dotenv_values(".env")) | dict(os.environ if environ is None else environ)
+    keys = {provider.name: found.get(provider.key_env) for provider in settings.providers()}
+    return {name: SecretStr(key.strip()) for name, key in keys.items() if key and key.strip()}

@@ -1,0 +1,148 @@
+"""The gateway's database: feedback now; keys and the usage ledger join it here. SQLite or PostgreSQL."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from common.errors import UserError
+from common.feedback import Rating, Vote
+
+metadata = sa.MetaData()
+
+votes = sa.Table(
+    "votes",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("choice", sa.String(10), nullable=False),
+    sa.Column("blind", sa.Boolean, nullable=False),
+    sa.Column("left_model", sa.String(200), nullable=False, index=True),
+    sa.Column("right_model", sa.String(200), nullable=False, index=True),
+    sa.Column("locale", sa.String(20), nullable=False),
+    sa.Column("left", sa.JSON, nullable=False),
+    sa.Column("right", sa.JSON, nullable=False),
+)
+
+ratings = sa.Table(
+    "ratings",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("model", sa.String(200), nullable=False, index=True),
+    sa.Column("score", sa.Integer, nullable=False),
+    sa.Column("tags", sa.JSON, nullable=False),
+    sa.Column("blind", sa.Boolean, nullable=False),
+    sa.Column("locale", sa.String(20), nullable=False),
+    sa.Column("answer", sa.JSON, nullable=False),
+)
+
+
+class Store:
+    """Reads and writes feedback. All calls may raise sqlalchemy.exc.DBAPIError (disk full, server gone)."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def put_vote(self, vote_id: str, vote: Vote) -> None:
+        """Store the vote under `vote_id`, replacing an earlier one."""
+        await self._put(
+            votes,
+            vote_id,
+            choice=vote.choice,
+            blind=vote.blind,
+            left_model=vote.left.model,
+            right_model=vote.right.model,
+            locale=vote.locale,
+            left=vote.left.model_dump(mode="json"),
+            right=vote.right.model_dump(mode="json"),
+        )
+
+    async def put_rating(self, rating_id: str, rating: Rating) -> None:
+        """Store the rating under `rating_id`, replacing an earlier one."""
+        await self._put(
+            ratings,
+            rating_id,
+            model=rating.answer.model,
+            score=rating.score,
+            tags=rating.tags,
+            blind=rating.blind,
+            locale=rating.locale,
+            answer=rating.answer.model_dump(mode="json"),
+        )
+
+    async def list_votes(self, limit: int) -> list[dict[str, Any]]:
+        """The newest `limit` votes, newest first."""
+        return await self._newest(votes, limit)
+
+    async def list_ratings(self, limit: int) -> list[dict[str, Any]]:
+        """The newest `limit` ratings, newest first."""
+        return await self._newest(ratings, limit)
+
+    async def check(self) -> None:
+        """One round trip, for health checks."""
+        async with self._engine.connect() as connection:
+            await connection.execute(sa.select(1))
+
+    async def _put(self, table: sa.Table, row_id: str, **values: Any) -> None:
+        async with self._engine.begin() as connection:
+            await connection.execute(table.delete().where(table.c.id == row_id))
+            await connection.execute(table.insert().values(id=row_id, created=datetime.now(UTC), **values))
+
+    async def _newest(self, table: sa.Table, limit: int) -> list[dict[str, Any]]:
+        async with self._engine.connect() as connection:
+            found = await connection.execute(table.select().order_by(table.c.created.desc()).limit(limit))
+            return [dict(row) | {"created": row["created"].isoformat()} for row in found.mappings()]
+
+
+@asynccontextmanager
+async def open_store(url: str) -> AsyncIterator[Store]:
+    """Create or upgrade the database at `url` and open it. Raises UserError when it can't be used."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        await asyncio.to_thread(Path(parsed.database).parent.mkdir, parents=True, exist_ok=True)
+    engine = create_async_engine(url, json_serializer=lambda value: json.dumps(value, ensure_ascii=False))
+    if parsed.get_backend_name() == "sqlite":
+        sa.event.listen(engine.sync_engine, "connect", _sqlite_defaults)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_migrate)
+    except (DBAPIError, OSError) as error:
+        await engine.dispose()
+        reason = str(getattr(error, "orig", error))
+        raise UserError(
+            f"The database {parsed.render_as_string(hide_password=True)} cannot be opened: {reason}.",
+            hint="Check the state directory's permissions and the disk, or gateway.database_url.",
+        ) from error
+    try:
+        yield Store(engine)
+    finally:
+        await engine.dispose()
+
+
+def _sqlite_defaults(connection: Any, _record: Any) -> None:
+    """WAL lets readers go on during a write; 5 s is the longest wait for another writer."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.close()
+
+
+def _migrate(connection: sa.Connection) -> None:
+    # Alembic costs 0.1 s of import time that only a starting gateway needs.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,93 @@
+"""What an upstream's failure means to the client: one place, worker and provider told apart."""
+
+import json
+from typing import Any
+
+from common.errors import (
+    ApiError,
+    BadRequest,
+    ModelNotFound,
+    NotFound,
+    Overloaded,
+    PayloadTooLarge,
+    RateLimited,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from server.directory import Upstream
+
+RETRYABLE = (502, 503, 504)
+"""Statuses after which another worker may be asked: this one did not start the request."""
+
+
+def unreachable(upstream: Upstream) -> UpstreamFailed:
+    """No connection, or it broke before an answer came."""
+    return UpstreamFailed(f"{_who(upstream)} cannot be reached.", hint="Try again in a few seconds.")
+
+
+def too_slow(upstream: Upstream, seconds: float) -> UpstreamTimeout:
+    """No first token, or silence in the middle, for longer than the limit."""
+    return UpstreamTimeout(f"{_who(upstream)} sent nothing for {seconds:.0f} s.", hint="Try again later.")
+
+
+def broken_off(upstream: Upstream) -> UpstreamFailed:
+    """The answer began and did not end."""
+    return UpstreamFailed(
+        f"{_who(upstream)} broke off in the middle of the answer.",
+        code="upstream_broke_off",
+        hint="The text so far is incomplete; send the request again.",
+    )
+
+
+def from_response(upstream: Upstream, status: int, body: bytes, path: str) -> ApiError:
+    """The client's error for an upstream's answer with `status` >= 400."""
+    message, param, code = _fields(body)
+    if upstream.kind == "external" and status in (401, 403):
+        return UpstreamFailed(
+            f"The provider {upstream.id!r} refused its API key.",
+            code="upstream_auth_failed",
+            hint="Put a valid key into the environment or .env and start the gateway again.",
+        )
+    if status == 404 and code != "model_not_found" and "model" not in message.lower():
+        return NotFound(f"The model does not offer {path}.", code="unsupported_endpoint")
+    if status == 404:
+        return ModelNotFound(message or "The model does not exist.", param="model")
+    if status == 429:
+        return RateLimited(message or f"{_who(upstream)} takes no more requests now.", code=code)
+    if status == 413:
+        return PayloadTooLarge(message or "The request is too large.")
+    if 400 <= status < 500:
+        if "maximum context length" in message or "max_model_len" in message:
+            code = "context_length_exceeded"
+        return BadRequest(message or f"{_who(upstream)} refused the request.", param=param, code=code)
+    if status == 503:
+        return Overloaded(f"{_who(upstream)} takes no more requests now.", headers={"retry-after": "2"})
+    return UpstreamFailed(f"{_who(upstream)} failed with status {status}.")
+
+
+def from_event(upstream: Upstream, payload: dict[str, Any], path: str) -> ApiError:
+    """The client's error for a stream whose first event is an error."""
+    error = payload["error"] if isinstance(payload.get("error"), dict) else {}
+    code = error.get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    return from_response(upstream, status, json.dumps(payload).encode(), path)
+
+
+def _who(upstream: Upstream) -> str:
+    return f"The provider {upstream.id!r}" if upstream.kind == "external" else "The model's worker"
+
+
+def _fields(body: bytes) -> tuple[str, str | None, str | None]:
+    """(message, param, code) of an OpenAI-style error body; empty when it is something else."""
+    try:
+        error = json.loads(body)["error"]
+    except (ValueError, KeyError, TypeError):
+        return "", None, None
+    if not isinstance(error, dict):
+        return "", None, None
+    param, code = error.get("param"), error.get("code")
+    return (
+        str(error.get("message") or ""),
+        param if isinstance(param, str) else None,
+        code if isinstance(code, str) else None,
+    )
