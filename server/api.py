@@ -7,14 +7,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import DBAPIError
 
-from common.errors import InternalError, ModelNotFound
+from common.errors import ModelNotFound
 from common.feedback import Message, Rating, Vote
 from common.http import bearer_token, require_token
 from common.status import Status
 from server.gateway import Gateway
-from server.prompt import preview_prompt
 
 
 def get_gateway(request: Request) -> Gateway:
@@ -120,6 +118,8 @@ class PromptPreview(BaseModel):
 @router.post("/v1/prompt", tags=["models"])
 async def preview(body: PromptRequest, gateway: GatewayDep) -> PromptPreview:
     """The exact final prompt of a conversation and its number of tokens."""
+    from server.prompt import preview_prompt
+
     messages = [message.model_dump() for message in body.messages]
     prompt, count = await preview_prompt(gateway.directory, gateway.session, body.model, messages)
     return PromptPreview(prompt=prompt, token_count=count)
@@ -134,20 +134,14 @@ class Stored(BaseModel):
 @router.put("/v1/feedback/votes/{vote_id}", tags=["feedback"])
 async def put_vote(vote_id: UUID, vote: Vote, gateway: GatewayDep) -> Stored:
     """Store a vote; the same id again replaces it."""
-    try:
-        await gateway.store.put_vote(str(vote_id), vote)
-    except DBAPIError as error:
-        raise _not_stored(error) from error
+    await gateway.store.put_vote(str(vote_id), vote)
     return Stored(id=vote_id)
 
 
 @router.put("/v1/feedback/ratings/{rating_id}", tags=["feedback"])
 async def put_rating(rating_id: UUID, rating: Rating, gateway: GatewayDep) -> Stored:
     """Store a rating; the same id again replaces it."""
-    try:
-        await gateway.store.put_rating(str(rating_id), rating)
-    except DBAPIError as error:
-        raise _not_stored(error) from error
+    await gateway.store.put_rating(str(rating_id), rating)
     return Stored(id=rating_id)
 
 
@@ -164,11 +158,3 @@ async def list_votes(gateway: GatewayDep, limit: Limit = 100) -> dict[str, Any]:
 async def list_ratings(gateway: GatewayDep, limit: Limit = 100) -> dict[str, Any]:
     """The newest ratings."""
     return {"object": "list", "data": await gateway.store.list_ratings(limit)}
-
-
-def _not_stored(error: DBAPIError) -> InternalError:
-    return InternalError(
-        f"The feedback could not be stored: {type(error.orig).__name__}.",
-        code="store_failed",
-        hint="Check the disk of the gateway's state directory.",
-    )

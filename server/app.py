@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import aiohttp
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
@@ -15,12 +14,19 @@ from common.errors import ApiError, InternalError, MethodNotAllowed
 from common.http import bearer_token, install_error_handlers, require_token
 from server import api
 from server.directory import Directory
-from server.follow import follow_controllers
 from server.gateway import Gateway
-from server.relay import RELAYED, Relay, send_error
-from server.request import ClientGone, Message, Receive, Scope, Send, header, request_id
+from server.request import (
+    RELAYED,
+    ClientGone,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    header,
+    request_id,
+    send_error,
+)
 from server.settings import GatewaySettings, provider_keys
-from server.store import open_store
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +63,13 @@ def _lifespan(
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Imported when the app starts: together they cost more than all that `import server.app` needs.
+        import aiohttp
+
+        from server.follow import follow_controllers
+        from server.relay import Relay
+        from server.store import open_store
+
         directory = Directory(settings.providers(), provider_keys(settings))
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s)
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=POOL_IDLE_S)

@@ -1,12 +1,15 @@
 """What one gateway process owns while it runs."""
 
 from dataclasses import dataclass
-
-import aiohttp
+from typing import TYPE_CHECKING
 
 from server.directory import Directory
-from server.relay import Relay
-from server.store import Store
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from server.relay import Relay
+    from server.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +17,9 @@ class Gateway:
     """Built by the app's lifespan; everything in it is closed there too."""
 
     directory: Directory
-    session: aiohttp.ClientSession
-    store: Store
-    relay: Relay
+    session: "aiohttp.ClientSession"
+    store: "Store"
+    relay: "Relay"
     api_keys: tuple[str, ...]
     """Keys a client must send one of; () asks for none."""
     started: float

@@ -15,27 +15,16 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from common.errors import ApiError, InternalError, error_bytes
+from common.errors import ApiError, InternalError
 from server import sse, upstream_errors
 from server.directory import COOLDOWN_S, Directory, Upstream
-from server.request import ClientGone, Receive, Scope, Send, parse_head, read_body
+from server.request import RELAYED, ClientGone, Receive, Scope, Send, parse_head, read_body
 from server.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
 """The first worker and at most two others."""
-
-RELAYED = {
-    "/v1/chat/completions": "/v1/chat/completions",
-    "/v1/completions": "/v1/completions",
-    "/v1/embeddings": "/v1/embeddings",
-    "/tokenize": "/tokenize",
-    "/detokenize": "/detokenize",
-    "/v1/tokenize": "/tokenize",
-    "/v1/detokenize": "/detokenize",
-}
-"""Our path -> the engine's path."""
 
 PASSED_ON = (b"content-type", b"accept", b"traceparent", b"tracestate")
 """Client headers that reach the engine. Authorization and cookies never do."""
@@ -306,16 +295,3 @@ def _json_object(body: bytes) -> dict[str, object] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
-
-
-async def send_error(send: Send, error: ApiError, request_id: str) -> None:
-    """Answer with the OpenAI error object."""
-    body = error_bytes(error)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", request_id.encode()),
-        *((k.encode(), v.encode("latin-1")) for k, v in error.headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

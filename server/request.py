@@ -1,4 +1,4 @@
-"""Reading a client's request: capped body, partial decode, request id."""
+"""The client's side of a relayed request: paths, capped body, partial decode, request id, error answer."""
 
 import re
 import uuid
@@ -7,12 +7,23 @@ from typing import Any
 
 import msgspec
 
-from common.errors import BadRequest, PayloadTooLarge
+from common.errors import ApiError, BadRequest, PayloadTooLarge, error_bytes
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+RELAYED = {
+    "/v1/chat/completions": "/v1/chat/completions",
+    "/v1/completions": "/v1/completions",
+    "/v1/embeddings": "/v1/embeddings",
+    "/tokenize": "/tokenize",
+    "/detokenize": "/detokenize",
+    "/v1/tokenize": "/tokenize",
+    "/v1/detokenize": "/detokenize",
+}
+"""Our path -> the engine's path."""
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -85,3 +96,16 @@ def _invalid(reason: str) -> BadRequest:
     where = re.search(r"\$\.(\w+)", reason)
     param = where.group(1) if where else None
     return BadRequest(f"{param or 'body'}: {reason.split(' - ')[0]}.", param=param, code="invalid_value")
+
+
+async def send_error(send: Send, error: ApiError, request_id: str) -> None:
+    """Answer with the OpenAI error object."""
+    body = error_bytes(error)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", request_id.encode()),
+        *((k.encode(), v.encode("latin-1")) for k, v in error.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

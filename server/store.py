@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from common.errors import UserError
+from common.errors import InternalError, UserError
 from common.feedback import Rating, Vote
 
 metadata = sa.MetaData()
@@ -46,8 +46,25 @@ ratings = sa.Table(
 )
 
 
+class StoreFailed(InternalError):
+    """The database did not take or give the rows: disk full, server gone."""
+
+    default_code = "store_failed"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreFailed(
+            f"The database failed: {type(error.orig).__name__}.",
+            hint="Check the disk of the gateway's state directory, or the database server.",
+        ) from error
+
+
 class Store:
-    """Reads and writes feedback. All calls may raise sqlalchemy.exc.DBAPIError (disk full, server gone)."""
+    """Reads and writes feedback. All calls may raise StoreFailed."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -89,18 +106,24 @@ class Store:
 
     async def check(self) -> None:
         """One round trip, for health checks."""
-        async with self._engine.connect() as connection:
-            await connection.execute(sa.select(1))
+        with _translated():
+            async with self._engine.connect() as connection:
+                await connection.execute(sa.select(1))
 
     async def _put(self, table: sa.Table, row_id: str, **values: Any) -> None:
-        async with self._engine.begin() as connection:
-            await connection.execute(table.delete().where(table.c.id == row_id))
-            await connection.execute(table.insert().values(id=row_id, created=datetime.now(UTC), **values))
+        with _translated():
+            async with self._engine.begin() as connection:
+                await connection.execute(table.delete().where(table.c.id == row_id))
+                await connection.execute(
+                    table.insert().values(id=row_id, created=datetime.now(UTC), **values)
+                )
 
     async def _newest(self, table: sa.Table, limit: int) -> list[dict[str, Any]]:
-        async with self._engine.connect() as connection:
-            found = await connection.execute(table.select().order_by(table.c.created.desc()).limit(limit))
-            return [dict(row) | {"created": row["created"].isoformat()} for row in found.mappings()]
+        with _translated():
+            async with self._engine.connect() as connection:
+                newest = table.select().order_by(table.c.created.desc()).limit(limit)
+                rows = (await connection.execute(newest)).mappings()
+                return [dict(row) | {"created": row["created"].isoformat()} for row in rows]
 
 
 @asynccontextmanager
