@@ -1,0 +1,27 @@
+# kodolly: `make demo` and `make test` work on a fresh machine; both may be run again at any time.
+.PHONY: demo test test-fast lint install clean
+
+demo:            ## install, train two small models once, serve and compare them
+	@scripts/install demo
+	@.venv/bin/kodolly up --demo
+
+install:         ## everything that runs, into .venv
+	@scripts/install demo
+
+test:            ## install what the tests need, then lint and all tests
+	@scripts/install test
+	@$(MAKE) --no-print-directory lint
+	.venv/bin/pytest
+
+test-fast:       ## the tests that need no training, no vLLM and no browser
+	@scripts/install test
+	.venv/bin/pytest -m "not slow"
+
+lint:
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+clean:           ## forget the trained demo models, logs and database
+	rm -rf .kodolly

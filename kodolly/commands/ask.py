@@ -1,0 +1,48 @@
+"""`kodolly ask`."""
+
+import sys
+
+import click
+
+from kodolly.gateway_access import DEFAULT_URL
+
+EPILOG = """\b
+Examples:
+  kodolly ask "돌리는 누구인가요?"
+  kodolly ask -m demo-base -m demo-dolly "과적합이 무엇인가요?"
+  echo "한 줄로 요약해 주세요: ..." | kodolly ask -m demo-dolly -
+"""
+
+
+@click.command("ask", epilog=EPILOG)
+@click.argument("question")
+@click.option(
+    "-m", "--model", "models", multiple=True, help="Model to ask; may be repeated.  [default: the tuned one]"
+)
+@click.option("-s", "--system", help="System prompt.")
+@click.option("-t", "--temperature", type=click.FloatRange(0, 2), default=0.0, show_default=True)
+@click.option("--max-tokens", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option("--gateway", default=DEFAULT_URL, show_default=True, metavar="URL", help="The gateway to ask.")
+def command(
+    question: str,
+    models: tuple[str, ...],
+    system: str | None,
+    temperature: float,
+    max_tokens: int,
+    gateway: str,
+) -> None:
+    """Ask QUESTION ("-" reads it from stdin) and print each model's answer as it comes."""
+    from kodolly.ask import default_model, stream_answer
+    from kodolly.gateway_access import fetch_status
+
+    text = sys.stdin.read().strip() if question == "-" else question
+    chosen = models or (default_model(fetch_status(gateway)),)
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": text})
+    for model in chosen:
+        if len(chosen) > 1:
+            click.secho(f"── {model}", bold=True, err=True)
+        body = {"model": model, "messages": messages, "temperature": temperature}
+        for piece in stream_answer(gateway, body | {"max_completion_tokens": max_tokens}):
+            click.echo(piece, nl=False)
+        click.echo()

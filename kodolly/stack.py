@@ -1,0 +1,134 @@
+"""What `kodolly up` runs: settings of the stack, and each part as a command line with its environment."""
+
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic_settings import SettingsConfigDict
+
+from common.errors import UserError
+from common.settings import PartSettings
+from kodolly.supervise import Part
+
+SECRETS_OF_THE_GATEWAY = ("OPENAI_API_KEY", "KODOLLY_API_KEYS")
+
+
+class WorkerSpec(BaseModel):
+    """A checkpoint to serve."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Path
+    """Checkpoint directory."""
+    name: str | None = None
+    """Name to serve it under; None takes the checkpoint's own."""
+    args: tuple[str, ...] = ()
+    """Extra flags for vLLM."""
+
+
+class UpSettings(PartSettings):
+    """`kodolly up`: the whole stack on one machine."""
+
+    section: ClassVar[str] = "up"
+    model_config = SettingsConfigDict(env_prefix="KODOLLY_UP_")
+
+    workers: tuple[WorkerSpec, ...] = ()
+    """Checkpoints to serve, one worker each."""
+    worker_port: int = Field(default=21002, ge=1, le=65535)
+    """Port of the first worker; the others take the next ones."""
+    state_dir: Path = Field(
+        default=Path(".kodolly"), validation_alias=AliasChoices("state_dir", "KODOLLY_STATE_DIR")
+    )
+    """Directory of logs, database, demo models and the join token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the parts listen, all on 127.0.0.1 unless their own settings say otherwise."""
+
+    controller: int
+    gateway: int
+    webui: int
+    first_worker: int
+
+
+def join_token(state_dir: Path) -> str:
+    """The token of this stack: from the environment, else a random one kept in a 0600 file."""
+    if given := os.environ.get("KODOLLY_JOIN_TOKEN"):
+        return given
+    path = state_dir / "join-token"
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            return path.read_text(encoding="ascii").strip()
+        token = secrets.token_urlsafe(32)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(token)
+    except OSError as error:
+        raise UserError(
+            f"The state directory {state_dir} cannot be written: {error.strerror}.",
+            hint="Free some disk, or choose another one with KODOLLY_STATE_DIR.",
+        ) from error
+    return token
+
+
+def core_shares(workers: int) -> list[str]:
+    """CPU core lists, one a worker, that overlap as little as possible: "0" and "1" for two on two cores."""
+    cores = sorted(os.sched_getaffinity(0))
+    if workers >= len(cores):
+        return [str(cores[i % len(cores)]) for i in range(workers)]
+    size = len(cores) // workers
+    return [",".join(map(str, cores[i * size : (i + 1) * size])) for i in range(workers)]
+
+
+def build_parts(settings: UpSettings, ports: Ports, config: Path | None) -> list[Part]:
+    """Every part, in start order; stop in reverse."""
+    controller_url = f"http://127.0.0.1:{ports.controller}"
+    env = dict(os.environ)
+    for name in SECRETS_OF_THE_GATEWAY:
+        env.pop(name, None)
+    env["KODOLLY_JOIN_TOKEN"] = join_token(settings.state_dir)
+    env["KODOLLY_STATE_DIR"] = str(settings.state_dir)
+    env["PYTHONUNBUFFERED"] = "1"
+    gateway_env = env | {k: os.environ[k] for k in SECRETS_OF_THE_GATEWAY if k in os.environ}
+    # The same settings file for every part.
+    common = ["--config", str(config)] if config else []
+    parts = [
+        Part("controller", _command("controller", "--port", str(ports.controller), *common), env),
+        Part(
+            "gateway",
+            _command("gateway", "--port", str(ports.gateway), "--controller", controller_url, *common),
+            gateway_env,
+        ),
+        Part(
+            "webui",
+            _command(
+                "webui", "--port", str(ports.webui), "--gateway", f"http://127.0.0.1:{ports.gateway}", *common
+            ),
+            env,
+        ),
+    ]
+    shares = core_shares(len(settings.workers)) if settings.workers else []
+    for index, (spec, cores) in enumerate(zip(settings.workers, shares, strict=True)):
+        name = spec.name or spec.model.name
+        argv = _command(
+            "worker",
+            str(spec.model),
+            *("--name", name),
+            *("--port", str(ports.first_worker + index)),
+            *("--controller", controller_url),
+            *("--cpu-cores", cores),
+            *common,
+            *(["--", *spec.args] if spec.args else []),
+        )
+        parts.append(Part(f"worker-{name}", argv, env, stop_grace_s=45.0))
+    return parts
+
+
+def _command(*args: str) -> list[str]:
+    return [sys.executable, "-m", "kodolly", *args]

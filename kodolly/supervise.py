@@ -1,0 +1,136 @@
+"""Running the parts of a stack as child processes: prefixed logs, restarts with back-off, ordered stop."""
+
+import asyncio
+import ctypes
+import logging
+import logging.handlers
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+STABLE_S = 60.0
+"""A part that lived this long starts again with the shortest back-off."""
+LOG_BYTES = 10 * 1024 * 1024
+PR_SET_PDEATHSIG = 1
+
+Say = Callable[[str, str], None]
+"""(part name, line) -> shown to the person at the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One child process of the stack."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    stop_grace_s: float = 15.0
+    """Seconds between SIGTERM and SIGKILL."""
+
+
+@dataclass(slots=True)
+class Child:
+    """A part, kept running until `stop`."""
+
+    part: Part
+    say: Say
+    log_dir: Path
+    process: asyncio.subprocess.Process | None = None
+    restarts: int = 0
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Start the part again whenever it ends, until `stop` was called."""
+        log = _log_file(self.log_dir / f"{self.part.name}.log")
+        failures = 0
+        try:
+            while not self._stopping.is_set():
+                began = time.monotonic()
+                code = await self._run_once(log)
+                if self._stopping.is_set():
+                    return
+                failures = 0 if time.monotonic() - began > STABLE_S else failures
+                pause = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+                failures += 1
+                self.restarts += 1
+                self.say("up", f"{self.part.name} ended ({_how(code)}); starting it again in {pause:.0f} s")
+                await self._pause(pause)
+        finally:
+            log.close()
+
+    async def _run_once(self, log: logging.Handler) -> int:
+        self.process = await asyncio.create_subprocess_exec(
+            *self.part.argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=dict(self.part.env),
+            # Its own session: Ctrl-C reaches only us, and we stop the parts in order.
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+            limit=1024 * 1024,
+        )
+        assert self.process.stdout is not None
+        try:
+            while line := await _read_line(self.process.stdout):
+                text = line.decode("utf-8", "replace").rstrip()
+                log.emit(logging.LogRecord(self.part.name, logging.INFO, "", 0, text, None, None))
+                self.say(self.part.name, text)
+            return await self.process.wait()
+        finally:
+            if self.process.returncode is None:
+                await self._terminate()
+
+    async def stop(self) -> None:
+        """SIGTERM, then SIGKILL to the whole group after the grace; returns when it is gone."""
+        self._stopping.set()
+        await self._terminate()
+
+    async def _terminate(self) -> None:
+        process = self.process
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            async with asyncio.timeout(self.part.stop_grace_s):
+                await process.wait()
+        except TimeoutError:
+            self.say(
+                "up", f"{self.part.name} does not stop within {self.part.stop_grace_s:.0f} s; killing it"
+            )
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+
+async def _read_line(stream: asyncio.StreamReader) -> bytes:
+    try:
+        return await stream.readline()
+    except ValueError:  # a line beyond the limit: drop it rather than the part
+        return b"(a line of more than 1 MiB was left out)\n"
+
+
+def _log_file(path: Path) -> logging.Handler:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=3, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    return handler
+
+
+def _die_with_parent() -> None:
+    """Linux: a SIGKILLed `kodolly up` takes its parts along (prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _how(code: int) -> str:
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
