@@ -1,0 +1,91 @@
+"""What the gateway believes of its upstreams, and whom it asks."""
+
+import pytest
+from pydantic import SecretStr
+
+from common.errors import ModelNotFound, ModelNotReady
+from common.registry import Delta, ModelCard, Snapshot, WorkerLoad, WorkerRecord, WorkerState
+from server.directory import Directory
+from server.settings import ExternalProvider
+
+
+def worker(
+    worker_id: str,
+    model: str,
+    state: WorkerState = "ready",
+    waiting: int = 0,
+    incarnation: str = "incarnation-1",
+) -> WorkerRecord:
+    return WorkerRecord(
+        worker_id=worker_id,
+        incarnation=incarnation,
+        url=f"http://127.0.0.1:9{worker_id[-1]}00",
+        models=(ModelCard(name=model, base="base-model"),),
+        state=state,
+        progress=0.62 if state == "loading" else 1.0,
+        load=WorkerLoad(waiting=waiting),
+    )
+
+
+def directory(*workers: WorkerRecord) -> Directory:
+    result = Directory(clock=lambda: 100.0)
+    result.apply_snapshot(Snapshot(epoch="e", version=1, workers=workers))
+    return result
+
+
+def test_the_less_loaded_of_two_workers_is_asked_first() -> None:
+    known = directory(worker("w1", "dolly", waiting=5), worker("w2", "dolly", waiting=0))
+    assert {known.candidates("dolly")[0].id for _ in range(50)} == {"w2"}
+
+
+def test_a_worker_in_cooldown_is_asked_last_but_still_asked() -> None:
+    known = directory(worker("w1", "dolly"), worker("w2", "dolly"))
+    known.workers["w1"].cooldown_until = 101.0
+    assert [up.id for up in known.candidates("dolly")] == ["w2", "w1"]
+
+
+def test_an_unknown_model_is_told_from_one_that_is_not_ready() -> None:
+    known = directory(worker("w1", "dolly", "loading"), worker("w2", "gone", "down"))
+    with pytest.raises(ModelNotFound, match=r"'dolli' does not exist\. Did you mean 'dolly'"):
+        known.candidates("dolli")
+    with pytest.raises(ModelNotReady, match=r"still loading \(62%\)"):
+        known.candidates("dolly")
+    with pytest.raises(ModelNotReady, match=r"no living worker"):
+        known.candidates("gone")
+
+
+def test_deltas_apply_in_order_and_a_gap_is_noticed() -> None:
+    known = directory(worker("w1", "dolly"))
+    assert known.apply_delta(Delta(epoch="e", version=2, changed=(worker("w2", "other"),)))
+    assert known.apply_delta(Delta(epoch="e", version=3, removed=("w1",)))
+    assert known.model_names() == ["other"]
+    assert not known.apply_delta(Delta(epoch="e", version=5))
+    assert not known.apply_delta(Delta(epoch="other", version=4))
+
+
+def test_in_flight_counts_survive_a_renewal_but_not_a_new_incarnation() -> None:
+    known = directory(worker("w1", "dolly"))
+    known.workers["w1"].in_flight = 3
+    known.apply_delta(Delta(epoch="e", version=2, changed=(worker("w1", "dolly", waiting=1),)))
+    assert known.workers["w1"].in_flight == 3
+    known.apply_delta(
+        Delta(epoch="e", version=3, changed=(worker("w1", "dolly", incarnation="incarnation-2"),))
+    )
+    assert known.workers["w1"].in_flight == 0
+
+
+def test_a_provider_without_a_key_offers_no_models_but_says_how_to_add_it() -> None:
+    provider = ExternalProvider(
+        name="openai", base_url="http://x/v1", key_env="OPENAI_API_KEY", models=("gpt",)
+    )
+    without, with_key = Directory((provider,)), Directory((provider,), {"openai": SecretStr("k")})
+    assert without.model_names() == []
+    assert [(p.configured, p.key_env) for p in without.status_providers()] == [(False, "OPENAI_API_KEY")]
+    assert with_key.model_names() == ["gpt"]
+    assert with_key.status_models()[0].provider == "openai"
+
+
+def test_status_shows_the_best_state_of_a_model_and_counts_its_workers() -> None:
+    known = directory(worker("w1", "dolly", "down"), worker("w2", "dolly", "ready", waiting=2))
+    (status,) = known.status_models()
+    assert (status.state, status.workers, status.waiting, status.base) == ("ready", 2, 2, "base-model")
