@@ -36,7 +36,6 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """All checks, cheap ones first. Raises UserError when the settings themselves are broken."""
     from controller.settings import ControllerSettings
-
     from kodolly.stack import UpSettings, join_token
     from server.settings import GatewaySettings, provider_keys
     from webui.settings import WebuiSettings

@@ -20,13 +20,12 @@ def command() -> None:
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def show(config: Path | None) -> None:
     """Print `section.setting = value  (source)`; secrets stay hidden."""
-    from controller.settings import ControllerSettings
-    from worker.settings import WorkerSettings
-
     from common.settings import load_with_sources
+    from controller.settings import ControllerSettings
     from kodolly.stack import UpSettings
     from server.settings import GatewaySettings
     from webui.settings import WebuiSettings
+    from worker.settings import WorkerSettings
 
     for cls in (UpSettings, ControllerSettings, GatewaySettings, WorkerSettings, WebuiSettings):
         settings, sources = load_with_sources(cls, {}, config)

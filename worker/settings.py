@@ -1,0 +1,38 @@
+"""Settings of a worker."""
+
+from typing import ClassVar
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from common.settings import PartSettings
+
+
+class WorkerSettings(PartSettings):
+    """A worker: one vLLM engine under a supervisor."""
+
+    section: ClassVar[str] = "worker"
+    model_config = SettingsConfigDict(env_prefix="KODOLLY_WORKER_")
+
+    host: str = "127.0.0.1"
+    """Address the engine listens on."""
+    port: int = Field(default=21002, ge=1, le=65535)
+    """Port the engine listens on."""
+    advertise_url: str | None = None
+    """URL under which gateways reach the engine; None is http://host:port."""
+    controllers: tuple[str, ...] = ("http://127.0.0.1:21001",)
+    """Controllers to register with, all of them."""
+    join_token: SecretStr = Field(
+        min_length=1, validation_alias=AliasChoices("join_token", "KODOLLY_JOIN_TOKEN")
+    )
+    """Token that the controllers ask for (KODOLLY_JOIN_TOKEN)."""
+    cpu_cores: str | None = Field(default=None, pattern=r"^\d+([-,]\d+)*$")
+    """CPU engine: cores to bind its threads to, e.g. 0-3; None leaves it to vLLM."""
+    cpu_kv_cache_gib: int = Field(default=1, ge=1)
+    """CPU engine: size of the key-value cache, in GiB."""
+    drain_timeout_s: float = 30.0
+    """Longest wait for running requests before the engine is stopped, in seconds."""
+
+    def url(self) -> str:
+        """The engine's URL as gateways see it."""
+        return (self.advertise_url or f"http://{self.host}:{self.port}").rstrip("/")
