@@ -28,7 +28,8 @@ KOREAN = (
     "스스로 배웁니다.\n3. 그래서 딥러닝에는 더 많은 데이터와 계산이 필요합니다."
 )
 WORDY = (
-    "머신러닝과 딥러닝의 차이는 다음과 같습니다. 머신러닝은 기계가 학습하는 것이며 딥러닝은 깊게 학습하는 것입니다. "
+    "머신러닝과 딥러닝의 차이는 다음과 같습니다. 머신러닝은 기계가 학습하는 것이며 "
+    "딥러닝은 깊게 학습하는 것입니다. "
     "기계가 학습하는 것은 기계 학습이라고도 합니다.\n\n```python\nmodel.fit(x, y)  # 학습\n```"
 )
 
@@ -112,11 +113,22 @@ def create_world() -> Starlette:
 async def status(request: Request) -> Response:
     world: World = request.app.state.world
     models = [_card(name) for name in world.models]
-    provider = {"name": "openai", "configured": world.key_present, "key_env": "OPENAI_API_KEY", "models": ["gpt-test"]}
+    provider = {
+        "name": "openai",
+        "configured": world.key_present,
+        "key_env": "OPENAI_API_KEY",
+        "models": ["gpt-test"],
+    }
     if world.key_present:
         models.insert(0, {"id": "gpt-test", "kind": "external", "provider": "openai", "state": "ready"})
     return JSONResponse(
-        {"version": "0", "uptime_s": 1, "models": models, "providers": [provider], "controller_connected": True}
+        {
+            "version": "0",
+            "uptime_s": 1,
+            "models": models,
+            "providers": [provider],
+            "controller_connected": True,
+        }
     )
 
 
@@ -149,7 +161,7 @@ async def chat(request: Request) -> Response:
 
 
 async def _events(world: World, name: str, script: Script, body: dict[str, Any]) -> AsyncIterator[bytes]:
-    # Every token says whose it is, so that one in the wrong pane is seen; a system prompt tells equal models apart.
+    # Every token says whose it is: one in the wrong pane is seen. A system prompt tells equal models apart.
     system = next((message["content"] for message in body["messages"] if message["role"] == "system"), "")
     mark = f"{name}{system and '/' + system}"
     tokens = _pieces(script.words) if script.words else [f"{mark}#{n} " for n in range(script.tokens)]
@@ -184,7 +196,9 @@ def _event(data: dict[str, Any]) -> bytes:
 async def prompt(request: Request) -> Response:
     body = await request.json()
     if body["model"] == "gpt-test":
-        return JSONResponse(error_object("External.", type="invalid_request_error", code="prompt_unavailable"), 404)
+        return JSONResponse(
+            error_object("External.", type="invalid_request_error", code="prompt_unavailable"), 404
+        )
     text = "".join(f"### {message['role']}:\n{message['content']}\n\n" for message in body["messages"])
     return JSONResponse({"prompt": f"{text}### assistant:\n", "token_count": len(text)})
 

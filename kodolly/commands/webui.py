@@ -1,4 +1,4 @@
-"""`kodolly webui`: the comparison page in the foreground."""
+"""`kodolly webui`."""
 
 from pathlib import Path
 
@@ -6,53 +6,37 @@ import click
 
 EPILOG = """\b
 Examples:
-  kodolly webui                                     the page of the gateway on this machine
-  kodolly webui --port 7861 --gateway-url http://127.0.0.1:8001
-  KODOLLY_API_KEY=... kodolly webui                 when the gateway asks for a key
+  kodolly webui
+  kodolly webui --port 7861 --gateway http://10.0.0.5:8000
+  KODOLLY_API_KEY=... kodolly webui       when the gateway asks for a key
 """
 
 
-@click.command(name="webui", epilog=EPILOG)
-@click.option("--host", help="Address to listen on [default: 127.0.0.1].")
+@click.command("webui", epilog=EPILOG)
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: 7860]")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), help="Port to listen on, 0 for a free one [default: 7860]."
+    "--gateway", "gateway_url", metavar="URL", help="The gateway.  [default: http://127.0.0.1:8000]"
 )
-@click.option("--gateway-url", metavar="URL", help="The gateway [default: http://127.0.0.1:8000].")
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file [default: ./kodolly.yaml].")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def command(host: str | None, port: int | None, gateway_url: str | None, config: Path | None) -> None:
     """Start the comparison page."""
+    import importlib.util
+
     from common.errors import UserError
     from common.logs import configure_logging
+    from common.serve import check_port, serve
     from common.settings import load_settings
     from webui.settings import WebuiSettings
 
     settings = load_settings(WebuiSettings, {"host": host, "port": port, "gateway_url": gateway_url}, config)
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError("The web UI needs Gradio.", hint="Install it: pip install 'kodolly[webui]'.")
     configure_logging(settings.log_level)
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "The web UI needs Gradio.", hint="Install it: pip install 'kodolly[webui]'."
-        ) from error
-    _serve(settings)
-
-
-def _serve(settings: "WebuiSettings") -> None:
-    import socket
-
-    import uvicorn
-
-    from common.errors import UserError
+    port_setting = "--port or KODOLLY_WEBUI_PORT"
+    # Gradio takes seconds to import; a taken port is worth saying before.
+    check_port(settings.host, settings.port, port_setting)
     from webui.app import create_app
 
-    try:
-        listener = socket.create_server((settings.host, settings.port), backlog=512)
-    except OSError as error:
-        raise UserError(
-            f"The web UI cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
-            hint="Choose another port with --port, or stop what uses this one.",
-        ) from error
-    address = f"http://{settings.host}:{listener.getsockname()[1]}"
-    click.echo(f"kodolly web UI: {address} (gateway {settings.gateway_url})", err=True)
-    config = uvicorn.Config(create_app(settings), log_config=None, timeout_graceful_shutdown=3)
-    uvicorn.Server(config).run(sockets=[listener])
+    # Open pages hold an event stream for ever; they connect again by themselves.
+    serve(create_app(settings), settings.host, settings.port, setting=port_setting, grace_s=2)

@@ -1,0 +1,83 @@
+"""The web UI as an ASGI app: Gradio's pages at `/` and GET /healthz."""
+
+import os
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from webui.answering import Runs
+from webui.gateway_client import GatewayClient
+from webui.settings import WebuiSettings
+from webui.status_cache import StatusCache
+
+# The browser itself refuses to fetch anything that is not ours, whatever a model writes into its answer.
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # Gradio's start-up script and its js= snippets
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    ]
+)
+
+
+def create_app(settings: WebuiSettings) -> FastAPI:
+    """The whole web UI. It starts and answers also while the gateway is away."""
+    # Gradio reads these when Blocks are built: no telemetry, no version check.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    from webui.page import build_pages, mount_pages
+
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    client = GatewayClient(settings.gateway_url, key)
+    cache = StatusCache(client)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            async with cache.running():
+                yield
+        finally:
+            await client.aclose()
+
+    app = FastAPI(title="kodolly web UI", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(SecurityHeaders)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    with warnings.catch_warnings():
+        # Gradio says so for every app of several pages, also for one that never asked for SSR.
+        warnings.filterwarnings("ignore", "SSR mode is not supported")
+        mount_pages(app, build_pages(settings.gateway_url, client, cache, Runs()))
+    return app
+
+
+class SecurityHeaders:
+    """Adds the headers to every response, without touching bodies: streams and disconnects pass through."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["content-security-policy"] = CONTENT_SECURITY_POLICY
+                headers["referrer-policy"] = "no-referrer"
+                headers["x-content-type-options"] = "nosniff"
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)

@@ -1,0 +1,39 @@
+"""Which models a page offers and which it starts with."""
+
+from collections.abc import Sequence
+
+from common.feedback import Sampling
+from common.status import StatusModel, StatusProvider
+
+Pair = tuple[str | None, str | None]
+
+# Small fine-tuned models wander at high temperatures; a comparison wants what they learned.
+WORKER_SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=512)
+# The API's own values: several of OpenAI's models refuse any other temperature.
+EXTERNAL_SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=512)
+
+
+def default_sampling(external: bool) -> Sampling:
+    """What the sliders start with for one kind of model."""
+    return EXTERNAL_SAMPLING if external else WORKER_SAMPLING
+
+
+def model_ids(models: Sequence[StatusModel], *chosen: str | None) -> list[str]:
+    """What a picker lists: every known model, and what is chosen in it even when it has gone."""
+    return list(dict.fromkeys([model.id for model in models] + [name for name in chosen if name]))
+
+
+def default_pair(models: Sequence[StatusModel], providers: Sequence[StatusProvider]) -> Pair:
+    """Left and right at the start: ChatGPT and the tuned model; without a provider base and tuned."""
+    workers = [model for model in models if model.kind == "worker"]
+    workers.sort(key=lambda model: model.state != "ready")
+    tuned = next((model for model in workers if model.base), None)
+    right = tuned.id if tuned else next((model.id for model in workers), None)
+    listed = [model.id for model in models]
+    for provider in providers:
+        offered = [name for name in provider.models if provider.configured and name in listed]
+        if offered and (right or len(listed) > 1):
+            return offered[0], right or next(name for name in listed if name != offered[0])
+    if tuned and tuned.base in listed:
+        return tuned.base, right
+    return next((name for name in listed if name != right), right), right

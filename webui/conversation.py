@@ -1,0 +1,147 @@
+"""A conversation with one model as plain immutable data: what is asked, what came back, what is sent next.
+
+The browser keeps it (as JSON), the server only reads it, adds to it and hands it back.
+"""
+
+import uuid
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from common.feedback import Answer, Message, Sampling, Tag
+from webui.failures import Failure
+from webui.metrics import Metrics
+
+TurnState = Literal["running", "done", "stopped", "failed"]
+
+
+class Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Setup(Data):
+    """The model and settings that one side answers with."""
+
+    model: str
+    external: bool = False
+    system: str = ""
+    sampling: Sampling
+
+
+class Turn(Data):
+    """One question and its answer, as far as it came."""
+
+    id: str = Field(default_factory=lambda: str(uuid.uuid4()))
+    """Also the id of its rating, so that a changed rating replaces the old one."""
+    question: str
+    setup: Setup
+    answer: str = ""
+    state: TurnState = "running"
+    finish_reason: str | None = None
+    metrics: Metrics = Metrics()
+    request_id: str | None = None
+    failure: Failure | None = None
+
+    @property
+    def complete(self) -> bool:
+        """True when there is a whole answer to judge; an answer cut by the length limit counts."""
+        return self.state == "done" and bool(self.answer)
+
+
+class Mark(Data):
+    """How one answer was rated. Kept apart from the turns, so that a late answer to a rating never
+    overwrites a newer turn."""
+
+    score: int
+    tags: tuple[Tag, ...] = ()
+
+
+class Side(Data):
+    """All turns with one side's model."""
+
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def last(self) -> Turn | None:
+        return self.turns[-1] if self.turns else None
+
+    @property
+    def running(self) -> bool:
+        return self.last is not None and self.last.state == "running"
+
+    def ask(self, question: str, setup: Setup) -> "Side":
+        """With one more question, not answered yet."""
+        return Side(turns=(*self.turns, Turn(question=question, setup=setup)))
+
+    def ask_again(self, setup: Setup) -> "Side":
+        """With the last question asked anew; the old answer is gone."""
+        if self.last is None:
+            return self
+        return Side(turns=self.turns[:-1]).ask(self.last.question, setup)
+
+    def with_last(self, **changes: Any) -> "Side":
+        """With fields of the last turn changed."""
+        if self.last is None:
+            return self
+        return Side(turns=(*self.turns[:-1], self.last.model_copy(update=changes)))
+
+    def without_last(self) -> "Side":
+        return Side(turns=self.turns[:-1])
+
+    def interrupted(self) -> "Side":
+        """A turn that still says `running` although nobody answers it any more is a stopped one."""
+        return self.with_last(state="stopped") if self.running else self
+
+    def messages(self, turn_index: int = -1) -> list[Message]:
+        """What the model gets for one turn: system prompt, the history that worked, the question."""
+        turn = self.turns[turn_index]
+        before = self.turns[: turn_index % len(self.turns)]
+        return history(before, turn.setup.system, turn.question)
+
+    def judged(self, turn_index: int = -1) -> Answer:
+        """The turn as votes and ratings store it."""
+        turn = self.turns[turn_index]
+        return Answer(
+            model=turn.setup.model,
+            messages=self.messages(turn_index),
+            answer=turn.answer,
+            sampling=turn.setup.sampling,
+            finish_reason=turn.finish_reason,
+            ttft_ms=turn.metrics.ttft_ms,
+            tokens=turn.metrics.tokens,
+            tokens_per_s=turn.metrics.tokens_per_s,
+            request_id=turn.request_id,
+        )
+
+
+def history(turns: tuple[Turn, ...], system: str, question: str) -> list[Message]:
+    """Messages for `question` after `turns`. Failed and empty turns are left out: no model should go on
+    from an answer that nobody gave."""
+    messages = [Message(role="system", content=system)] if system.strip() else []
+    for turn in turns:
+        if turn.state in ("done", "stopped") and turn.answer:
+            messages.append(Message(role="user", content=turn.question))
+            messages.append(Message(role="assistant", content=turn.answer))
+    messages.append(Message(role="user", content=question))
+    return messages
+
+
+def load_side(stored: object) -> Side:
+    """A side as the browser kept it; an empty one when it kept none or one that no longer fits."""
+    try:
+        return Side.model_validate(stored or {})
+    except ValidationError:
+        return Side()
+
+
+def load_marks(stored: object) -> dict[str, Mark]:
+    """Ratings by turn id as the browser kept them."""
+    try:
+        return TypeAdapter(dict[str, Mark]).validate_python(stored or {})
+    except ValidationError:
+        return {}
+
+
+def dump(data: Data) -> dict[str, Any]:
+    """JSON for the browser."""
+    return data.model_dump(mode="json")

@@ -1,0 +1,85 @@
+"""What can go wrong between the page and a model, and how it is told to people."""
+
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from webui.texts import Lang, text
+
+FailureKind = Literal[
+    "gateway_down",
+    "gateway_key",
+    "provider_key",
+    "model_not_found",
+    "not_ready",
+    "upstream_failed",
+    "timeout",
+    "rate_limited",
+    "overloaded",
+    "context_too_long",
+    "refused",
+    "cut_off",
+    "prompt_unavailable",
+    "other",
+]
+
+_BY_CODE: dict[str, FailureKind] = {
+    "upstream_auth_failed": "provider_key",
+    "invalid_api_key": "gateway_key",
+    "model_not_found": "model_not_found",
+    "model_not_ready": "not_ready",
+    "upstream_failed": "upstream_failed",
+    "upstream_timeout": "timeout",
+    "rate_limit_exceeded": "rate_limited",
+    "insufficient_quota": "rate_limited",
+    "overloaded": "overloaded",
+    "context_length_exceeded": "context_too_long",
+    "prompt_unavailable": "prompt_unavailable",
+}
+_BY_STATUS: dict[int, FailureKind] = {
+    400: "refused",
+    401: "gateway_key",
+    403: "gateway_key",
+    404: "model_not_found",
+    413: "context_too_long",
+    422: "refused",
+    429: "rate_limited",
+    502: "upstream_failed",
+    503: "not_ready",
+    504: "timeout",
+}
+
+
+class Failure(BaseModel):
+    """One failed request, kept with the turn it belongs to."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    kind: FailureKind
+    message: str = ""
+    """The gateway's own words, in English; shown as detail, hidden while names are hidden."""
+    request_id: str | None = None
+    retry_after_s: float | None = None
+
+
+def failure_kind(code: object, status: int | None = None) -> FailureKind:
+    """The kind of an OpenAI error object by its `code`, else by the HTTP status it came with."""
+    if isinstance(code, str) and code in _BY_CODE:
+        return _BY_CODE[code]
+    return _BY_STATUS.get(status or 0, "other")
+
+
+def headline(failure: Failure, lang: Lang) -> str:
+    """What happened, in one sentence."""
+    return text(lang, f"fail_{failure.kind}")
+
+
+def advice(failure: Failure, lang: Lang) -> str:
+    """What the reader can do about it."""
+    if failure.retry_after_s:
+        return text(lang, "do_retry_after", seconds=round(failure.retry_after_s))
+    return text(lang, f"do_{failure.kind}")
+
+
+def text_keys() -> list[str]:
+    """Every text key that a failure may ask for."""
+    return [f"{prefix}_{kind}" for kind in get_args(FailureKind) for prefix in ("fail", "do")]

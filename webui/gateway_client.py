@@ -1,0 +1,216 @@
+"""The only door out of the web UI: one async HTTP client of the gateway.
+
+Every failure, be it an HTTP error, an error frame inside a stream, a lost connection or a stream without
+its end mark, is raised as one `GatewayError` that carries a `Failure`, so that pages handle it as data.
+"""
+
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx2
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from common.feedback import Message, Rating, Sampling, Vote
+from common.status import Status
+from webui.failures import Failure, FailureKind, failure_kind
+from webui.sse import SseDecoder
+
+STATUS_TIMEOUT_S = 2.0
+CALL_TIMEOUT_S = 15.0
+# The gateway has its own first-event and idle limits; this one only ends the wait for a gateway that hangs.
+STREAM_IDLE_S = 600.0
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class GatewayError(Exception):
+    """The gateway did not do what was asked."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One question to one model."""
+
+    model: str
+    messages: Sequence[Message]
+    sampling: Sampling
+    external: bool = False
+    """True for a provider's model: 1.0, the API's default, is not sent, as some models refuse the field."""
+
+    def body(self) -> dict[str, Any]:
+        """The request as the gateway takes it."""
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [message.model_dump() for message in self.messages],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_completion_tokens": self.sampling.max_tokens,
+        }
+        for name in ("temperature", "top_p"):
+            value = getattr(self.sampling, name)
+            if not (self.external and value == 1.0):
+                body[name] = value
+        return body
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """What one server-sent event added; empty when it added nothing."""
+
+    text: str = ""
+    finish_reason: str | None = None
+    completion_tokens: int | None = None
+    request_id: str | None = None
+
+
+class Prompt(BaseModel):
+    """The final prompt of a conversation as the engine sees it."""
+
+    model_config = ConfigDict(extra="ignore")
+    prompt: str
+    token_count: int
+
+
+class GatewayClient:
+    """Bound to one gateway; `aclose` when done. Many tasks may use it at once."""
+
+    def __init__(self, url: str, api_key: str | None = None) -> None:
+        self._http = httpx2.AsyncClient(
+            base_url=url.rstrip("/"),
+            headers={"authorization": f"Bearer {api_key}"} if api_key else {},
+            timeout=httpx2.Timeout(CALL_TIMEOUT_S, connect=5.0),
+            limits=httpx2.Limits(max_connections=None),
+            # A proxy in the environment is for the internet, not for the way to our own gateway.
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def status(self) -> Status:
+        """What runs behind the gateway, within STATUS_TIMEOUT_S seconds. Raises GatewayError."""
+        response = await self._request("GET", "/v1/status", timeout_s=STATUS_TIMEOUT_S)
+        return _parse(Status, response)
+
+    async def prompt(self, model: str, messages: Sequence[Message]) -> Prompt:
+        """The exact prompt the engine gets for `messages`, and its tokens. Raises GatewayError."""
+        body = {"model": model, "messages": [message.model_dump() for message in messages]}
+        return _parse(Prompt, await self._request("POST", "/v1/prompt", body))
+
+    async def send_vote(self, vote_id: str, vote: Vote) -> None:
+        """Store a vote; the same id again replaces it. Raises GatewayError."""
+        await self._request("PUT", f"/v1/feedback/votes/{vote_id}", vote.model_dump(mode="json"))
+
+    async def send_rating(self, rating_id: str, rating: Rating) -> None:
+        """Store a rating; the same id again replaces it. Raises GatewayError."""
+        await self._request("PUT", f"/v1/feedback/ratings/{rating_id}", rating.model_dump(mode="json"))
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        """The answer as it grows. Returns normally only after the end mark. Raises GatewayError.
+
+        Closing the generator closes the connection, and with it the gateway's work.
+        """
+        request_id: str | None = None
+        timeout = httpx2.Timeout(CALL_TIMEOUT_S, connect=5.0, read=STREAM_IDLE_S)
+        try:
+            async with self._http.stream(
+                "POST", "/v1/chat/completions", json=request.body(), timeout=timeout
+            ) as response:
+                request_id = response.headers.get("x-request-id")
+                if response.status_code != 200:
+                    await response.aread()
+                    raise GatewayError(_http_failure(response))
+                yield StreamEvent(request_id=request_id)
+                decoder = SseDecoder()
+                async for chunk in response.aiter_bytes():
+                    for data in decoder.feed(chunk):
+                        if data == "[DONE]":
+                            return
+                        yield _stream_event(data, request_id)
+        except httpx2.HTTPError as error:
+            raise GatewayError(_transport_failure(error, request_id)) from error
+        raise GatewayError(
+            Failure(kind="cut_off", message="The stream ended without its end mark.", request_id=request_id)
+        )
+
+    async def _request(
+        self, method: str, path: str, body: Any = None, timeout_s: float = CALL_TIMEOUT_S
+    ) -> httpx2.Response:
+        try:
+            response = await self._http.request(method, path, json=body, timeout=timeout_s)
+        except httpx2.HTTPError as error:
+            raise GatewayError(_transport_failure(error, None)) from error
+        if not response.is_success:
+            raise GatewayError(_http_failure(response))
+        return response
+
+
+def _parse(kind: type[M], response: httpx2.Response) -> M:
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError as error:
+        message = f"The gateway's answer is not a {kind.__name__} object."
+        raise GatewayError(Failure(kind="other", message=message)) from error
+
+
+def _stream_event(data: str, request_id: str | None) -> StreamEvent:
+    try:
+        event = json.loads(data)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict):
+        raise GatewayError(
+            Failure(kind="cut_off", message="The stream holds a broken event.", request_id=request_id)
+        )
+    if event.get("error") is not None:
+        raise GatewayError(_error_failure(event, None, request_id))
+    choice = next(iter(event.get("choices") or []), None) or {}
+    finish_reason = choice.get("finish_reason")
+    if finish_reason == "abort":
+        # vLLM's word for a stream that the engine's shutdown ended: half an answer, not a finished one.
+        raise GatewayError(
+            Failure(
+                kind="upstream_failed", message="The engine stopped while answering.", request_id=request_id
+            )
+        )
+    return StreamEvent(
+        text=(choice.get("delta") or {}).get("content") or "",
+        finish_reason=finish_reason,
+        completion_tokens=(event.get("usage") or {}).get("completion_tokens"),
+    )
+
+
+def _http_failure(response: httpx2.Response) -> Failure:
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        body = {}
+    failure = _error_failure(body, response.status_code, response.headers.get("x-request-id"))
+    try:
+        retry_after = float(response.headers.get("retry-after", ""))
+    except ValueError:
+        retry_after = None
+    return failure.model_copy(update={"retry_after_s": retry_after})
+
+
+def _error_failure(body: object, status: int | None, request_id: str | None) -> Failure:
+    error = body.get("error") if isinstance(body, Mapping) else None
+    if not isinstance(error, Mapping):
+        error = {"message": f"HTTP {status} without an error object." if status else str(error)}
+    kind: FailureKind = failure_kind(error.get("code"), status)
+    return Failure(kind=kind, message=str(error.get("message") or ""), request_id=request_id)
+
+
+def _transport_failure(error: httpx2.HTTPError, request_id: str | None) -> Failure:
+    if isinstance(error, httpx2.ReadTimeout):
+        return Failure(kind="timeout", message="The gateway did not answer in time.", request_id=request_id)
+    if request_id is not None:
+        return Failure(kind="cut_off", message="The connection to the gateway broke.", request_id=request_id)
+    return Failure(kind="gateway_down", message=type(error).__name__)

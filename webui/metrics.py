@@ -1,0 +1,49 @@
+"""Speed of one answer, measured where the reader sits: at the page, not at the engine."""
+
+import time
+from collections.abc import Callable
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Metrics(BaseModel):
+    """What is shown below an answer. None means not known (yet)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    ttft_ms: float | None = None
+    """Milliseconds from sending the request to the first text."""
+    tokens: int | None = None
+    """Completion tokens as the engine counted them."""
+    tokens_per_s: float | None = None
+    """Tokens after the first, by the time from the first text to the last."""
+
+
+class Stopwatch:
+    """Start it when the request is sent; tell it of every text."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._start = clock()
+        self._first: float | None = None
+        self._last: float | None = None
+
+    def text_arrived(self) -> None:
+        """Some text came just now."""
+        self._last = self._clock()
+        if self._first is None:
+            self._first = self._last
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._start
+
+    def metrics(self, tokens: int | None) -> Metrics:
+        """The figures so far."""
+        if self._first is None or self._last is None:
+            return Metrics(tokens=tokens)
+        rate = None
+        # One text, or all of them in one network packet: there is no time to divide by.
+        if tokens is not None and tokens > 1 and self._last - self._first > 0.001:
+            rate = (tokens - 1) / (self._last - self._first)
+        return Metrics(ttft_ms=(self._first - self._start) * 1000, tokens=tokens, tokens_per_s=rate)

@@ -1,0 +1,54 @@
+"""Slow a fast stream down to what a page can draw, and end it when somebody says stop."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Each update costs the browser a new layout of the pane; 15 a second look fluent.
+INTERVAL_S = 1 / 15
+# With nothing to show, an empty batch this often keeps the clock of a waiting pane moving.
+TICK_S = 1.0
+
+
+async def batches(
+    source: AsyncGenerator[T, None],
+    stop: asyncio.Event,
+    interval_s: float = INTERVAL_S,
+    tick_s: float = TICK_S,
+) -> AsyncGenerator[list[T], None]:
+    """Items of `source` in batches, at most one each `interval_s`, an empty one after `tick_s` of silence.
+
+    Ends when `source` ends or `stop` is set; raises what `source` raised, after what came before it.
+    `source` runs in one task that this generator owns and has always ended when it is left.
+    """
+    ready = asyncio.Event()
+    items: list[T] = []
+
+    async def pump() -> None:
+        async for item in source:
+            items.append(item)
+            ready.set()
+
+    task = asyncio.create_task(pump())
+    task.add_done_callback(lambda _: ready.set())
+    stopping = asyncio.create_task(stop.wait())
+    stopping.add_done_callback(lambda _: ready.set())
+    try:
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ready.wait(), tick_s)
+            ready.clear()
+            batch, items[:] = items[:], []
+            yield batch
+            if task.done() and not items:
+                task.result()
+                return
+            await asyncio.wait([stopping], timeout=interval_s)
+    finally:
+        for owned in (task, stopping):
+            owned.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
+        await source.aclose()

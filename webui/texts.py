@@ -1,0 +1,279 @@
+"""Every sentence of the page, Korean and English side by side.
+
+`STATIC` texts are part of the page and chosen by the browser (gr.I18n); `MESSAGES` are made while serving
+and chosen by the request's Accept-Language. Both follow one rule: the first of Korean and English that the
+browser asks for; a browser that asks for neither gets English, one that says nothing gets Korean.
+"""
+
+from typing import Literal
+
+Lang = Literal["ko", "en"]
+
+STATIC: dict[str, tuple[str, str]] = {
+    # Compare
+    "left_model": ("왼쪽 모델", "Left model"),
+    "right_model": ("오른쪽 모델", "Right model"),
+    "left_answer": ("왼쪽 대화", "Left conversation"),
+    "right_answer": ("오른쪽 대화", "Right conversation"),
+    "left_settings": ("왼쪽 설정", "Left settings"),
+    "right_settings": ("오른쪽 설정", "Right settings"),
+    "left_rating": ("왼쪽 답변 점수", "Score of the left answer"),
+    "right_rating": ("오른쪽 답변 점수", "Score of the right answer"),
+    "left_tags": ("왼쪽 답변에서 아쉬운 점", "What is wrong with the left answer"),
+    "right_tags": ("오른쪽 답변에서 아쉬운 점", "What is wrong with the right answer"),
+    "left_prompt": ("왼쪽 모델에 실제로 들어간 프롬프트", "The exact prompt of the left model"),
+    "right_prompt": ("오른쪽 모델에 실제로 들어간 프롬프트", "The exact prompt of the right model"),
+    "system": ("시스템 프롬프트", "System prompt"),
+    "system_hint": ("비워 두면 보내지 않습니다", "Left out when empty"),
+    "temperature": ("온도 (temperature)", "Temperature"),
+    "top_p": ("top-p", "top-p"),
+    "max_tokens": ("최대 답변 토큰", "Most answer tokens"),
+    "question": ("질문", "Question"),
+    "question_hint": (
+        "두 모델에게 같은 질문을 보내세요 (Enter 전송, Shift+Enter 줄바꿈)",
+        "Ask both models the same question (Enter sends, Shift+Enter breaks the line)",
+    ),
+    "chat_hint": (
+        "메시지를 입력하세요 (Enter 전송, Shift+Enter 줄바꿈)",
+        "Write a message (Enter sends, Shift+Enter breaks the line)",
+    ),
+    "examples": ("예시 질문", "Example questions (in Korean)"),
+    "send": ("보내기", "Send"),
+    "stop": ("중지", "Stop"),
+    "retry": ("다시 시도", "Try again"),
+    "undo": ("되돌리기", "Undo"),
+    "show_prompt": ("프롬프트 보기", "Show prompt"),
+    "blind": ("블라인드 (이름 가리기)", "Blind (hide names)"),
+    "clear": ("새 비교", "New comparison"),
+    "markdown": ("Markdown 저장", "Save Markdown"),
+    "json": ("JSON 저장", "Save JSON"),
+    "vote_left": ("← 왼쪽이 나음", "← Left is better"),
+    "vote_tie": ("비슷함", "Tie"),
+    "vote_both_bad": ("둘 다 나쁨", "Both bad"),
+    "vote_right": ("오른쪽이 나음 →", "Right is better →"),
+    "tag_factual_error": ("사실 오류", "Wrong facts"),
+    "tag_tone": ("말투", "Tone"),
+    "tag_verbose": ("장황함", "Verbose"),
+    "tag_repetition": ("반복", "Repetition"),
+    "tag_incomplete": ("미완성", "Incomplete"),
+    "tag_mixed_language": ("언어 섞임", "Mixed languages"),
+    # Chat
+    "model": ("모델", "Model"),
+    "settings": ("설정", "Settings"),
+    "conversation": ("대화", "Conversation"),
+    "history": ("지난 대화", "History"),
+    "new_chat": ("새 대화", "New chat"),
+    "delete_chat": ("이 대화 삭제", "Delete this chat"),
+    # Models
+    "snippet_model": ("코드에 넣을 모델", "Model for the snippets"),
+    "curl": ("curl", "curl"),
+    "python": ("Python (openai)", "Python (openai)"),
+}
+
+MESSAGES: dict[str, tuple[str, str]] = {
+    # States of a model
+    "state_ready": ("준비됨", "ready"),
+    "state_external": ("외부 서비스", "external"),
+    "state_loading": ("불러오는 중 {percent}%", "loading {percent}%"),
+    "state_draining": ("종료하는 중", "shutting down"),
+    "state_down": ("응답 없음", "down"),
+    "state_down_seen": ("응답 없음 (마지막 신호 {seconds}초 전)", "down (last heard {seconds} s ago)"),
+    "state_unknown": ("상태를 알 수 없음", "state unknown"),
+    "state_gone": ("목록에 없음", "not listed"),
+    "state_none": ("모델을 고르세요", "choose a model"),
+    "state_busy": ("처리 {running} · 대기 {waiting}", "{running} running · {waiting} waiting"),
+    "names_hidden": ("이름 가림 · 투표하면 공개됩니다", "Name hidden until you vote"),
+    # Banners
+    "gateway_unreachable": (
+        "게이트웨이에 연결할 수 없습니다. `kodolly gateway`가 켜져 있는지 확인하세요. "
+        "다시 연결되면 이 줄은 사라집니다.",
+        "The gateway cannot be reached. Check that `kodolly gateway` runs. This line goes away by itself.",
+    ),
+    "gateway_connecting": ("게이트웨이에 연결하는 중입니다…", "Connecting to the gateway…"),
+    "gateway_key_refused": (
+        "게이트웨이가 이 페이지의 키를 거절했습니다. `KODOLLY_API_KEY`를 바로잡고 웹 UI를 다시 시작하세요.",
+        "The gateway refuses this page's key. Correct `KODOLLY_API_KEY` and restart the web UI.",
+    ),
+    "no_models": (
+        "아직 모델이 없습니다. `kodolly worker`로 체크포인트를 띄우면 여기에 나타납니다.",
+        "There is no model yet. Serve a checkpoint with `kodolly worker` and it appears here.",
+    ),
+    "hint_key_openai": (
+        "ChatGPT를 비교하려면 `.env`에 `{key_env}`를 넣고 다시 시작하세요.",
+        "To compare with ChatGPT, put `{key_env}` into `.env` and restart.",
+    ),
+    "hint_key": (
+        "{name} 모델도 비교하려면 `.env`에 `{key_env}`를 넣고 다시 시작하세요.",
+        "To compare with {name}, put `{key_env}` into `.env` and restart.",
+    ),
+    # Below an answer
+    "waiting": ("첫 글자를 기다리는 중 · {seconds}초", "Waiting for the first text · {seconds} s"),
+    "ttft": ("첫 글자 {value}", "first text {value}"),
+    "rate": ("{value} 토큰/초", "{value} tokens/s"),
+    "tokens": ("{value} 토큰", "{value} tokens"),
+    "finish_stop": ("완료", "finished"),
+    "finish_length": ("길이 제한으로 끊김", "cut by the length limit"),
+    "finish_content_filter": ("내용 필터로 끊김", "cut by a content filter"),
+    "finish_other": ("종료 이유 {reason}", "finish reason {reason}"),
+    "answering": ("답변하는 중", "answering"),
+    "stopped": ("중지함", "stopped"),
+    "no_text": ("(빈 답변)", "(empty answer)"),
+    "failed": ("답변을 받지 못했습니다", "no answer"),
+    "failed_half": ("답변이 중간에 끊겼습니다", "the answer broke off"),
+    "request_id": ("요청 번호", "Request id"),
+    "detail": ("자세히", "Detail"),
+    # Feedback
+    "blind_next": (
+        "이름은 다음 ‘새 비교’부터 가려집니다.",
+        "Names are hidden from the next new comparison on.",
+    ),
+    "vote_ask": ("어느 답변이 더 나은가요?", "Which answer is better?"),
+    "vote_wait": (
+        "두 답변이 모두 끝나면 투표할 수 있습니다.",
+        "You can vote when both answers have finished.",
+    ),
+    "vote_off": (
+        "한쪽 답변이 끝까지 오지 않아 이번 질문은 투표할 수 없습니다.",
+        "One answer is not complete, so this question has no vote.",
+    ),
+    "vote_saved": (
+        "투표를 저장했습니다: {choice} (왼쪽 {left} · 오른쪽 {right})",
+        "Vote saved: {choice} (left {left} · right {right})",
+    ),
+    "choice_left": ("왼쪽이 나음", "left is better"),
+    "choice_tie": ("비슷함", "tie"),
+    "choice_both_bad": ("둘 다 나쁨", "both bad"),
+    "choice_right": ("오른쪽이 나음", "right is better"),
+    "rating_saved": ("점수 {score}점을 저장했습니다.", "Score {score} saved."),
+    "not_saved": ("저장하지 못했습니다. {headline} {advice}", "Not saved. {headline} {advice}"),
+    "ask_model": ("양쪽 모델을 먼저 고르세요.", "Choose a model on both sides first."),
+    "ask_one_model": ("모델을 먼저 고르세요.", "Choose a model first."),
+    "ask_question": ("질문을 입력하세요.", "Write a question first."),
+    "ask_wait": ("앞 답변이 아직 끝나지 않았습니다.", "The last answer has not finished yet."),
+    "ask_wait_both": ("양쪽 답변이 끝난 다음 보내세요.", "Send when both answers have finished."),
+    "nothing_to_save": ("저장할 대화가 없습니다.", "There is nothing to save yet."),
+    "prompt_tokens": ("{tokens} 토큰 · {model}", "{tokens} tokens · {model}"),
+    "prompt_empty": ("질문을 입력하거나 보낸 다음 누르세요.", "Write or send a question first."),
+    # Failures: what happened, and what the reader can do
+    "fail_gateway_down": ("게이트웨이에 연결하지 못했습니다.", "The gateway could not be reached."),
+    "do_gateway_down": (
+        "`kodolly gateway`가 켜져 있는지 확인하고 다시 시도하세요.",
+        "Check that `kodolly gateway` runs and try again.",
+    ),
+    "fail_gateway_key": (
+        "게이트웨이가 이 페이지의 키를 거절했습니다.",
+        "The gateway refused this page's key.",
+    ),
+    "do_gateway_key": (
+        "`KODOLLY_API_KEY`를 바로잡고 웹 UI를 다시 시작하세요.",
+        "Correct `KODOLLY_API_KEY` and restart the web UI.",
+    ),
+    "fail_provider_key": ("외부 서비스가 API 키를 거절했습니다.", "The provider refused the API key."),
+    "do_provider_key": (
+        "`.env`에 넣은 서비스 키(예: `OPENAI_API_KEY`)가 맞는지 확인하고 다시 시작하세요.",
+        "Check the provider's key in `.env` (such as `OPENAI_API_KEY`) and restart.",
+    ),
+    "fail_model_not_found": ("게이트웨이에 이 모델이 없습니다.", "The gateway has no such model."),
+    "do_model_not_found": ("목록에서 다른 모델을 고르세요.", "Choose another model from the list."),
+    "fail_not_ready": ("모델이 아직 준비되지 않았습니다.", "The model is not ready."),
+    "do_not_ready": (
+        "위의 상태 표시가 ‘준비됨’이 되면 다시 시도하세요.",
+        "Try again when its state above says ready.",
+    ),
+    "fail_upstream_failed": ("워커가 답변하지 못했습니다.", "The model's worker failed to answer."),
+    "do_upstream_failed": (
+        "워커는 보통 스스로 다시 시작합니다. 잠시 뒤에 다시 시도하세요.",
+        "Workers restart by themselves. Try again in a moment.",
+    ),
+    "fail_timeout": ("제한 시간 안에 답변이 오지 않았습니다.", "No answer came within the time limit."),
+    "do_timeout": (
+        "다시 시도하거나 최대 답변 토큰을 줄여 보세요.",
+        "Try again, or allow fewer answer tokens.",
+    ),
+    "fail_rate_limited": (
+        "요청이 너무 많거나 사용 한도에 이르렀습니다.",
+        "There were too many requests, or the quota is used up.",
+    ),
+    "do_rate_limited": ("잠시 뒤에 다시 시도하세요.", "Try again in a moment."),
+    "fail_overloaded": ("지금은 대기열이 가득 찼습니다.", "The queue is full right now."),
+    "do_overloaded": ("잠시 뒤에 다시 시도하세요.", "Try again in a moment."),
+    "fail_context_too_long": (
+        "대화가 모델의 문맥 길이를 넘었습니다.",
+        "The conversation is longer than the model's context.",
+    ),
+    "do_context_too_long": (
+        "새로 시작하거나 최대 답변 토큰을 줄이세요.",
+        "Start anew, or allow fewer answer tokens.",
+    ),
+    "fail_refused": ("모델이 이 요청을 받지 않았습니다.", "The model does not accept this request."),
+    "do_refused": (
+        "‘설정’의 값을 확인하고 다시 시도하세요.",
+        "Check the values under settings and try again.",
+    ),
+    "fail_cut_off": (
+        "답변이 끝나기 전에 연결이 끊겼습니다.",
+        "The connection broke before the answer ended.",
+    ),
+    "do_cut_off": (
+        "여기까지는 일부일 뿐입니다. 다시 시도하세요.",
+        "This is only a part of the answer. Try again.",
+    ),
+    "fail_prompt_unavailable": (
+        "이 모델의 최종 프롬프트는 볼 수 없습니다.",
+        "This model's final prompt cannot be shown.",
+    ),
+    "do_prompt_unavailable": (
+        "외부 서비스는 프롬프트를 어떻게 만드는지 공개하지 않습니다.",
+        "Its provider does not reveal how the prompt is made.",
+    ),
+    "fail_other": ("예상하지 못한 오류가 났습니다.", "Something unexpected went wrong."),
+    "do_other": ("요청 번호로 게이트웨이 로그를 확인하세요.", "Look up the request id in the gateway's log."),
+    "do_retry_after": ("약 {seconds}초 뒤에 다시 시도하세요.", "Try again in about {seconds} s."),
+    # Models page
+    "card_base": ("바탕 모델", "Base"),
+    "card_method": ("학습 방법", "Method"),
+    "card_licence": ("라이선스", "Licence"),
+    "card_template": ("템플릿", "Template"),
+    "card_context": ("문맥 길이", "Context"),
+    "card_dtype": ("자료형", "Data type"),
+    "card_parameters": ("매개변수", "Parameters"),
+    "card_workers": ("워커", "Workers"),
+    "card_provider": ("제공자", "Provider"),
+    "card_tokens": ("{value} 토큰", "{value} tokens"),
+    # Export
+    "export_title": ("모델 비교", "Model comparison"),
+    "export_question": ("질문", "Question"),
+    "export_left": ("왼쪽", "Left"),
+    "export_right": ("오른쪽", "Right"),
+    "export_hidden": ("이름 가림", "name hidden"),
+    "export_settings": ("설정", "Settings"),
+    "export_system": ("시스템 프롬프트", "System prompt"),
+    "export_vote": ("투표", "Vote"),
+    "export_rating": ("점수", "Score"),
+}
+
+
+def language(accept_language: str | None) -> Lang:
+    """The page's language for an Accept-Language header."""
+    if not accept_language:
+        return "ko"
+    wishes: list[tuple[float, int, str]] = []
+    for place, part in enumerate(accept_language.split(",")):
+        tag, _, quality = part.strip().partition(";q=")
+        try:
+            weight = float(quality or 1)
+        except ValueError:
+            weight = 0.0
+        wishes.append((-weight, place, tag.split("-")[0].lower()))
+    for _, _, tag in sorted(wishes):
+        if tag == "ko":
+            return "ko"
+        if tag == "en":
+            return "en"
+    return "en"
+
+
+def text(lang: Lang, key: str, **values: object) -> str:
+    """One sentence in `lang` with its placeholders filled."""
+    pair = MESSAGES.get(key) or STATIC[key]
+    return pair[0 if lang == "ko" else 1].format(**values)
