@@ -77,13 +77,9 @@ def join_token(state_dir: Path) -> str:
     return token
 
 
-def core_shares(workers: int) -> list[str]:
-    """CPU core lists, one a worker, that overlap as little as possible: "0" and "1" for two on two cores."""
-    cores = sorted(os.sched_getaffinity(0))
-    if workers >= len(cores):
-        return [str(cores[i % len(cores)]) for i in range(workers)]
-    size = len(cores) // workers
-    return [",".join(map(str, cores[i * size : (i + 1) * size])) for i in range(workers)]
+def threads_each(workers: int) -> int:
+    """CPU threads a worker, so that all engines together have no more threads than there are cores."""
+    return max(1, len(os.sched_getaffinity(0)) // max(1, workers))
 
 
 def build_parts(settings: UpSettings, ports: Ports, config: Path | None) -> list[Part]:
@@ -113,8 +109,8 @@ def build_parts(settings: UpSettings, ports: Ports, config: Path | None) -> list
             env,
         ),
     ]
-    shares = core_shares(len(settings.workers)) if settings.workers else []
-    for index, (spec, cores) in enumerate(zip(settings.workers, shares, strict=True)):
+    threads = threads_each(len(settings.workers))
+    for index, spec in enumerate(settings.workers):
         name = spec.name or spec.model.name
         argv = _command(
             "worker",
@@ -122,7 +118,7 @@ def build_parts(settings: UpSettings, ports: Ports, config: Path | None) -> list
             *("--name", name),
             *("--port", str(ports.first_worker + index)),
             *("--controller", controller_url),
-            *("--cpu-cores", cores),
+            *("--cpu-threads", str(threads)),
             *common,
             *(["--", *spec.args] if spec.args else []),
         )

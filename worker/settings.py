@@ -27,7 +27,9 @@ class WorkerSettings(PartSettings):
     )
     """Token that the controllers ask for (KODOLLY_JOIN_TOKEN)."""
     cpu_cores: str | None = Field(default=None, pattern=r"^\d+([-,]\d+)*$")
-    """CPU engine: cores to bind its threads to, e.g. 0-3; None leaves it to vLLM."""
+    """CPU engine: cores that vLLM binds its threads to, e.g. 0-3."""
+    cpu_threads: int | None = Field(default=None, ge=1)
+    """CPU engine: number of threads when no cores are named; None is one a core."""
     cpu_kv_cache_gib: int = Field(default=1, ge=1)
     """CPU engine: size of the key-value cache, in GiB."""
     drain_timeout_s: float = 30.0

@@ -22,6 +22,7 @@ Examples:
     "--controller", "controllers", multiple=True, metavar="URL", help="Controller to join; may be repeated."
 )
 @click.option("--cpu-cores", metavar="LIST", help="CPU engine: cores to bind its threads to, e.g. 0-3.")
+@click.option("--cpu-threads", type=click.IntRange(min=1), help="CPU engine: threads.  [default: one a core]")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def command(
     model_dir: Path,
@@ -31,6 +32,7 @@ def command(
     port: int | None,
     controllers: tuple[str, ...],
     cpu_cores: str | None,
+    cpu_threads: int | None,
     config: Path | None,
 ) -> None:
     """Serve the checkpoint MODEL_DIR with vLLM and register it; flags after `--` go to vLLM."""
@@ -44,7 +46,13 @@ def command(
     from worker.settings import WorkerSettings
     from worker.supervisor import Supervisor
 
-    flags = {"host": host, "port": port, "controllers": controllers or None, "cpu_cores": cpu_cores}
+    flags = {
+        "host": host,
+        "port": port,
+        "controllers": controllers or None,
+        "cpu_cores": cpu_cores,
+        "cpu_threads": cpu_threads,
+    }
     settings = load_settings(WorkerSettings, flags, config)
     card = describe_model(model_dir, name)
     engine = vllm_command(settings, model_dir, card.name, vllm_args)
