@@ -52,7 +52,9 @@ async def call_back(said: Registration, networks: Sequence[Network]) -> None:
     parts, address = await check_address(said.url, networks)
     host = f"[{address}]" if ":" in address else address
     url = f"{parts.scheme}://{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}/v1/models"
-    headers = {"host": parts.netloc, "authorization": f"Bearer {said.engine_key.get_secret_value()}"}
+    headers = {"host": parts.netloc}
+    if key := said.engine_key.get_secret_value():
+        headers["authorization"] = f"Bearer {key}"
     try:
         async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False) as client:
             answer = await client.get(url, headers=headers, extensions={"sni_hostname": parts.hostname})

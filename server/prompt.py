@@ -29,7 +29,8 @@ async def preview_prompt(
 async def _post(
     session: aiohttp.ClientSession, upstream: Upstream, path: str, payload: dict[str, Any]
 ) -> dict[str, Any]:
-    headers = {"authorization": f"Bearer {upstream.key.get_secret_value()}"}
+    key = upstream.key.get_secret_value()
+    headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
         async with session.post(
             upstream.url + path, json=payload, headers=headers, timeout=TIMEOUT
