@@ -15,5 +15,14 @@ def configure_logging(level: LogLevel = "info") -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # One line a request comes from the gateway itself; uvicorn's and the clients' would repeat it.
-    for noisy in ("uvicorn.access", "httpx", "httpx2", "httpcore", "httpcore2", "aiosqlite", "alembic"):
+    for noisy in (
+        "uvicorn.access",
+        "uvicorn.error",
+        "httpx",
+        "httpx2",
+        "httpcore",
+        "httpcore2",
+        "aiosqlite",
+        "alembic",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,10 +1,13 @@
 """Running one ASGI app in this process, the same way for controller, gateway and web UI."""
 
 import errno
+import logging
 import socket
 from typing import Any
 
-from common.errors import UserError
+from common.errors import KodollyError, UserError
+
+logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 75
 """Above what common proxies and our own clients keep idle connections for."""
@@ -34,8 +37,9 @@ def serve(app: Any, host: str, port: int, *, setting: str, grace_s: int = 10) ->
     import uvicorn
 
     check_port(host, port, setting)
+    failures: list[KodollyError] = []
     config = uvicorn.Config(
-        app,
+        _catching_start_up_failures(app, failures),
         host=host,
         port=port,
         loop="uvloop",
@@ -49,9 +53,40 @@ def serve(app: Any, host: str, port: int, *, setting: str, grace_s: int = 10) ->
         timeout_graceful_shutdown=grace_s,
     )
     server = uvicorn.Server(config)
+    logger.info("listening on http://%s:%d", host, port)
     try:
         server.run()
     except KeyboardInterrupt:
         return
+    if failures:
+        raise failures[0]
     if not server.started:
         raise UserError("The server could not start; the log lines above say why.")
+
+
+def _catching_start_up_failures(app: Any, failures: list[KodollyError]) -> Any:
+    """Keep a KodollyError of the lifespan for the caller; uvicorn would print its traceback."""
+
+    async def caught(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+
+        async def quiet_send(message: Any) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failing.append(message)
+            else:
+                await send(message)
+
+        failing: list[Any] = []
+        try:
+            await app(scope, receive, quiet_send)
+        except KodollyError as error:
+            failures.append(error)
+            await send({"type": "lifespan.startup.failed", "message": ""})
+        except BaseException:
+            for message in failing:
+                await send(message)
+            raise
+
+    return caught

@@ -1,0 +1,121 @@
+"""The controller as a real process: tokens, call-back, refusals, watch."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import SecretStr
+
+from tests.gateway_stack import TOKEN, Member, member
+from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
+
+AUTH = {"authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture(scope="module")
+def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    tmp_path = tmp_path_factory.mktemp("controller")
+    port = free_port()
+    env = {"KODOLLY_JOIN_TOKEN": TOKEN}
+    argv = kodolly("controller", "--port", str(port))
+    with running(argv, tmp_path / "log", f"http://127.0.0.1:{port}/healthz", env, tmp_path):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with scripted_engine(tmp_path_factory.mktemp("engine"), "dolly", "engine-key") as url:
+        yield url
+
+
+def changed(known: Member, **fields: Any) -> Member:
+    return replace(known, registration=known.registration.model_copy(update=fields))
+
+
+def workers(controller: str) -> dict[str, dict[str, Any]]:
+    answer = httpx2.get(f"{controller}/v1/workers", headers=AUTH, trust_env=False).raise_for_status()
+    return {worker["worker_id"]: worker for worker in answer.json()["workers"]}
+
+
+@pytest.mark.parametrize("path", ["/v1/workers", "/v1/watch"])
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer wrong"}, {"authorization": "Basic x"}])
+def test_without_the_join_token_nothing_is_told(controller: str, path: str, headers: dict[str, str]) -> None:
+    answer = httpx2.get(f"{controller}{path}", headers=headers, trust_env=False)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+
+
+def test_a_worker_is_ready_after_it_answered_with_the_right_model_and_key(
+    controller: str, engine: str
+) -> None:
+
+    right = changed(member(controller, engine, "right", "dolly"), engine_key=SecretStr("engine-key"))
+    assert right.put().json()["state"] == "ready"
+    wrong_key = changed(right, worker_id="wrong-key", engine_key=SecretStr("other"))
+    assert wrong_key.put().json()["state"] == "loading"
+    wrong_model = member(controller, engine, "wrong-model", "another")
+    wrong_model = changed(wrong_model, engine_key=SecretStr("engine-key"))
+    answer = wrong_model.put().json()
+    assert (answer["state"], "does not serve 'another'" in answer["detail"]) == ("loading", True)
+    assert "engine-key" not in json.dumps(workers(controller))
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://8.8.8.8:80", "outside controller.allow_networks"),
+        ("http://169.254.169.254", "outside controller.allow_networks"),
+        ("file:///etc/passwd", "not http"),
+        ("http://127.0.0.1:1/v1/admin?x=1", "nothing more"),
+        ("http://user@127.0.0.1:1", "nothing more"),
+        ("http://127.0.0.1:99999", "no valid port"),
+        ("http://127.0.0.1:1", "does not answer"),
+    ],
+)
+def test_an_address_that_may_not_be_called_never_becomes_ready(controller: str, url: str, why: str) -> None:
+    answer = member(controller, url, "elsewhere", "dolly").put().json()
+    assert answer["state"] == "loading"
+    assert why in answer["detail"]
+
+
+def test_registrations_that_make_no_sense_are_refused(controller: str, engine: str) -> None:
+    known = member(controller, engine, "sense", "dolly")
+    body = json.loads(known.registration.model_dump_json())
+    for broken in (body | {"models": []}, body | {"state": "happy"}, body | {"worker_id": "other"}, [1]):
+        answer = httpx2.put(f"{controller}/v1/workers/sense", json=broken, headers=AUTH, trust_env=False)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+    answer = httpx2.delete(f"{controller}/v1/workers/sense", headers=AUTH, trust_env=False)
+    assert answer.status_code == 400
+    answer = httpx2.delete(f"{controller}/v1/workers/none?incarnation=x", headers=AUTH, trust_env=False)
+    assert answer.status_code == 404
+
+
+def test_a_watch_starts_with_a_snapshot_and_goes_on_with_deltas(controller: str, engine: str) -> None:
+    seen: list[tuple[str, dict[str, Any]]] = []
+    with httpx2.stream("GET", f"{controller}/v1/watch", headers=AUTH, trust_env=False, timeout=20) as stream:
+        kind = ""
+        for line in stream.iter_lines():
+            if line.startswith("event:"):
+                kind = line[6:].strip()
+            elif line.startswith("data:"):
+                seen.append((kind, json.loads(line[5:])))
+                if len(seen) == 1:
+                    changed(member(controller, engine, "watched", "dolly"), state="loading").put()
+                elif any(w["worker_id"] == "watched" for w in seen[-1][1]["changed"]):
+                    break
+    assert seen[0][0] == "snapshot"
+    versions = [message["version"] for _, message in seen]
+    assert versions == list(range(versions[0], versions[0] + len(seen)))
+
+
+def test_without_a_token_in_its_settings_the_controller_says_so(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running(kodolly("controller", "--port", str(free_port())), log, cwd=tmp_path) as process:
+        wait_for(lambda: process.poll() is not None, 20)
+    text = log.read_text(encoding="utf-8")
+    assert process.returncode == 2
+    assert text.startswith("kodolly: Setting controller.join_token")
+    assert "Traceback" not in text

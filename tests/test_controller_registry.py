@@ -1,0 +1,127 @@
+"""The lease registry under a clock of the test's own."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from common.registry import ModelCard, Registration, Snapshot, WorkerLoad, WorkerState
+from controller.registry import FORGET_AFTER_S, Registry, StaleIncarnation
+from server.directory import Directory
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def said(
+    state: WorkerState = "ready", incarnation: str = "incarnation-1", worker_id: str = "w", waiting: int = 0
+) -> Registration:
+    return Registration(
+        worker_id=worker_id,
+        incarnation=incarnation,
+        url="http://127.0.0.1:9001",
+        models=(ModelCard(name="dolly"),),
+        state=state,
+        load=WorkerLoad(waiting=waiting),
+    )
+
+
+def state_of(registry: Registry, worker_id: str = "w") -> str | None:
+    registry.collect_changes()
+    return next((w.state for w in registry.snapshot().workers if w.worker_id == worker_id), None)
+
+
+def test_ready_is_believed_only_after_the_call_back() -> None:
+    registry = Registry(clock=Clock())
+    registry.renew(said("ready"))
+    assert state_of(registry) == "loading"
+    registry.verify("w", "incarnation-1", "it does not answer")
+    assert registry.snapshot().workers[0].detail == ""
+    assert state_of(registry) == "loading"
+    assert registry.snapshot().workers[0].detail == "it does not answer"
+    registry.verify("w", "incarnation-1", None)
+    assert state_of(registry) == "ready"
+
+
+def test_a_silent_worker_goes_down_then_is_forgotten_and_is_taken_back() -> None:
+    clock = Clock()
+    registry = Registry(clock=clock)
+    registry.renew(said())
+    registry.verify("w", "incarnation-1", None)
+    clock.now = 9.9
+    assert state_of(registry) == "ready"
+    clock.now = 10.0
+    assert state_of(registry) == "down"
+    registry.renew(said())
+    assert state_of(registry) == "ready"
+    clock.now = 20.0 + FORGET_AFTER_S
+    assert state_of(registry) is None
+
+
+def test_a_successor_replaces_its_predecessor_which_is_then_refused() -> None:
+    registry = Registry(clock=Clock())
+    registry.renew(said("ready", "incarnation-1"))
+    registry.renew(said("loading", "incarnation-2"))
+    with pytest.raises(StaleIncarnation):
+        registry.renew(said("ready", "incarnation-1"))
+    assert not registry.remove("w", "incarnation-1")
+    assert registry.remove("w", "incarnation-2")
+    assert state_of(registry) is None
+
+
+def test_nothing_new_is_no_delta() -> None:
+    registry = Registry(clock=Clock())
+    registry.renew(said())
+    assert registry.collect_changes() is not None
+    registry.renew(said())
+    assert registry.collect_changes() is None
+
+
+class Following(RuleBasedStateMachine):
+    """A directory that applies every delta always knows exactly what a fresh snapshot says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.registry = Registry(clock=self.clock)
+        self.directory = Directory()
+        self.directory.apply_snapshot(self.registry.snapshot())
+
+    @rule(
+        worker=st.sampled_from(["a", "b"]),
+        state=st.sampled_from(["loading", "ready", "draining", "down"]),
+        incarnation=st.sampled_from(["incarnation-1", "incarnation-2"]),
+        waiting=st.integers(0, 2),
+        answers=st.booleans(),
+    )
+    def renew(self, worker: str, state: WorkerState, incarnation: str, waiting: int, answers: bool) -> None:
+        try:
+            self.registry.renew(said(state, incarnation, worker, waiting))
+        except StaleIncarnation:
+            return
+        self.registry.verify(worker, incarnation, None if answers else "no answer")
+
+    @rule(worker=st.sampled_from(["a", "b"]), incarnation=st.sampled_from(["incarnation-1", "incarnation-2"]))
+    def leave(self, worker: str, incarnation: str) -> None:
+        self.registry.remove(worker, incarnation)
+
+    @rule(seconds=st.sampled_from([1.0, 9.0, 200.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @invariant()
+    def the_follower_is_in_step(self) -> None:
+        delta = self.registry.collect_changes()
+        assert delta is None or self.directory.apply_delta(delta)
+        fresh: Snapshot = self.registry.snapshot()
+        assert {w.worker_id: (w.state, w.incarnation) for w in fresh.workers} == {
+            up.id: (up.state, up.incarnation) for up in self.directory.workers.values()
+        }
+
+
+TestFollowing = Following.TestCase
+TestFollowing.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
