@@ -58,6 +58,9 @@ def serve(app: Any, host: str, port: int, *, setting: str, grace_s: int = 10) ->
         server.run()
     except KeyboardInterrupt:
         return
+    except SystemExit:  # uvicorn's way out of a failed start-up
+        if not failures:
+            raise
     if failures:
         raise failures[0]
     if not server.started:
