@@ -66,7 +66,7 @@ def page_i18n() -> gr.I18n:
 
 def page_theme() -> gr.themes.Base:
     """Calm and legible: system fonts, one accent, small radii."""
-    return gr.themes.Default(
+    theme = gr.themes.Default(
         primary_hue="teal",
         secondary_hue="slate",
         neutral_hue="slate",
@@ -74,6 +74,16 @@ def page_theme() -> gr.themes.Base:
         text_size="md",
         font=[*FONTS, "system-ui", "sans-serif"],
         font_mono=MONO,
+    )
+    # Gradio's own shades of these three are too pale to read on white (WCAG AA asks for 4.5:1).
+    return theme.set(
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        input_placeholder_color="*neutral_500",
     )
 
 

@@ -80,7 +80,7 @@ class CompareEvents:
 
         return listener
 
-    async def begin(self, request: gr.Request, question: str | None, *rest: Any) -> Updates:
+    async def begin(self, request: gr.Request, question: str | None, blind: bool, *rest: Any) -> Updates:
         """Put the question to both sides; the listeners after this one fetch the answers."""
         lang, page = lang_of(request), self.page
         kept, values = load_kept(rest[:5]), rest[5:]
@@ -92,7 +92,7 @@ class CompareEvents:
             return self._refused("ask_question", lang)
         updates: Updates = {page.question: ""}
         if not kept.left.turns and not kept.right.turns:
-            kept = kept._replace(shared=Shared(blind=kept.shared.blind, hidden=kept.shared.blind))
+            kept = kept._replace(shared=Shared(blind=blind, hidden=blind))
             updates[page.shared] = dump(kept.shared)
             # The hidden pickers and settings change places as well: a pane always holds its own model's.
             if kept.shared.hidden and random.random() < 0.5:

@@ -30,7 +30,7 @@ def wire_compare(demo: gr.Blocks, page: ComparePage, events: CompareEvents) -> N
     asked = on(
         [page.question.submit, page.send.click],
         events.begin,
-        [page.question, *page.stores, *setups],
+        [page.question, page.blind, *page.stores, *setups],
         [page.question, *whole, *setups],
     )
     for pane in page.panes:
