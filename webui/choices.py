@@ -32,8 +32,9 @@ def default_pair(models: Sequence[StatusModel], providers: Sequence[StatusProvid
     listed = [model.id for model in models]
     for provider in providers:
         offered = [name for name in provider.models if provider.configured and name in listed]
-        if offered and (right or len(listed) > 1):
-            return offered[0], right or next(name for name in listed if name != offered[0])
+        if offered:
+            others = (name for name in listed if name != offered[0])
+            return offered[0], right or next(others, offered[0])
     if tuned and tuned.base in listed:
         return tuned.base, right
     return next((name for name in listed if name != right), right), right

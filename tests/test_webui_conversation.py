@@ -1,0 +1,280 @@
+"""Conversations as data: what models are sent, what is stored, what files hold, what is drawn."""
+
+import json
+import string
+
+import pytest
+
+from common.feedback import Sampling
+from common.status import StatusModel, StatusProvider
+from webui.chat_log import MOST_CHATS, ChatLog, load_log
+from webui.choices import default_pair, model_ids
+from webui.conversation import Mark, Setup, Side, dump, load_marks, load_side
+from webui.export import Comparison, as_json, as_markdown, pair_key
+from webui.failures import Failure, text_keys
+from webui.render import chat_messages, count, failure_card, key_hint, metrics_line
+from webui.safe_markdown import safe_markdown
+from webui.snippets import curl_snippet, python_snippet
+from webui.texts import MESSAGES, STATIC, language
+
+SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=64)
+
+
+def side(model: str, *answers: str, system: str = "") -> Side:
+    """A conversation whose questions are numbered."""
+    made = Side()
+    for number, words in enumerate(answers, 1):
+        made = made.ask(f"질문 {number}", Setup(model=model, system=system, sampling=SAMPLING))
+        made = made.with_last(answer=words, state="done", finish_reason="stop", request_id="req-1")
+    return made
+
+
+def roles(made: Side) -> list[tuple[str, str]]:
+    return [(message.role, message.content) for message in made.messages()]
+
+
+def test_a_model_is_sent_system_history_and_question() -> None:
+    made = side("m", "답 1", "답 2", system="존댓말로")
+    assert roles(made) == [
+        ("system", "존댓말로"),
+        ("user", "질문 1"),
+        ("assistant", "답 1"),
+        ("user", "질문 2"),
+    ]
+
+
+def test_failed_answers_are_no_history_and_stopped_ones_are() -> None:
+    made = side("m", "답 1").with_last(state="failed", failure=Failure(kind="timeout"))
+    made = made.ask("다음", made.turns[0].setup)
+    assert roles(made) == [("user", "다음")]
+    made = side("m", "반").with_last(state="stopped").ask("다음", made.turns[0].setup)
+    assert [role for role, _ in roles(made)] == ["user", "assistant", "user"]
+
+
+def test_asking_again_is_a_new_answer_with_a_new_id() -> None:
+    made = side("m", "답")
+    again = made.ask_again(Setup(model="other", sampling=SAMPLING))
+    assert again.turns[-1].question == "질문 1"
+    assert again.turns[-1].setup.model == "other"
+    assert again.turns[-1].id != made.turns[-1].id
+    assert again.running
+
+
+def test_a_conversation_survives_the_browser() -> None:
+    made = side("m", "답 1", "답 2")
+    assert load_side(json.loads(json.dumps(dump(made)))) == made
+    log = ChatLog().with_side(made)
+    assert load_log(json.loads(json.dumps(dump(log)))) == log
+
+
+@pytest.mark.parametrize("broken", [None, [], "x", {"turns": 3}, {"turns": [{"question": 1}]}])
+def test_broken_browser_data_is_an_empty_conversation(broken: object) -> None:
+    assert load_side(broken) == Side()
+    assert load_log({"chats": broken} if broken else None) == ChatLog()
+    assert load_marks({"turn": broken} if broken else None) == {}
+
+
+def test_one_pair_of_answers_has_one_vote_id() -> None:
+    left, right = side("a", "가").last, side("b", "나").last
+    assert pair_key(left, right) == pair_key(left, right)
+    assert pair_key(left, right) != pair_key(right, left)
+
+
+# Files
+
+
+def comparison(*, hidden: bool = False) -> Comparison:
+    left, right = side("왼모델", "왼 답", system="짧게"), side("오른모델", "오른 답")
+    return Comparison(
+        left=left,
+        right=right,
+        marks={left.turns[0].id: Mark(score=4, tags=("tone",))},
+        votes={pair_key(left.turns[0], right.turns[0]): "right"},
+        names_hidden=hidden,
+    )
+
+
+def test_a_json_file_holds_both_sides() -> None:
+    (turn,) = json.loads(as_json(comparison()))["turns"]
+    assert turn["question"] == "질문 1"
+    assert turn["vote"] == "right"
+    assert (turn["left"]["model"], turn["left"]["answer"], turn["left"]["score"]) == ("왼모델", "왼 답", 4)
+    assert turn["left"]["tags"] == ["tone"]
+    assert turn["left"]["messages"][0] == {"role": "system", "content": "짧게"}
+    assert (turn["right"]["model"], turn["right"]["score"]) == ("오른모델", None)
+
+
+def test_a_markdown_file_reads_well() -> None:
+    words = as_markdown(comparison(), "ko")
+    for part in (
+        "## 1. 질문",
+        "> 질문 1",
+        "### 왼쪽: 왼모델",
+        "오른 답",
+        "점수: 4/5 (말투)",
+        "**투표**: 오른쪽이 나음",
+    ):
+        assert part in words
+
+
+def test_hidden_names_are_in_no_file() -> None:
+    hidden = comparison(hidden=True)
+    for words in (as_json(hidden), as_markdown(hidden, "ko"), as_markdown(hidden, "en")):
+        assert "모델" not in words.replace("모델 비교", "")
+        assert "req-1" not in words
+        assert "오른 답" in words
+
+
+def test_sides_of_different_length_make_a_file() -> None:
+    uneven = Comparison(side("a", "1", "2"), side("b", "1"), {}, {}, names_hidden=False)
+    assert json.loads(as_json(uneven))["turns"][1]["right"] is None
+    assert "## 2." in as_markdown(uneven, "en")
+
+
+# Chats
+
+
+def test_the_newest_chat_is_first_and_old_ones_go() -> None:
+    log = ChatLog()
+    for _ in range(MOST_CHATS + 5):
+        log = log.opened(None).with_side(side("m", "답"))
+    assert len(log.chats) == MOST_CHATS
+    assert log.chats[0].id == log.current
+    oldest = log.chats[-1].id
+    assert log.opened(oldest).current == oldest
+    assert log.opened("unknown").current is None
+    assert log.without(oldest).current is None
+
+
+def test_a_chat_without_turns_is_dropped() -> None:
+    log = ChatLog().with_side(side("m", "답"))
+    assert log.with_side(Side()).chats == ()
+
+
+# What is offered
+
+
+def model(name: str, kind: str = "worker", **more: object) -> StatusModel:
+    return StatusModel.model_validate({"id": name, "kind": kind, "state": "ready", **more})
+
+
+def provider(*, configured: bool) -> StatusProvider:
+    return StatusProvider(name="openai", configured=configured, key_env="OPENAI_API_KEY", models=["gpt"])
+
+
+BASE, TUNED, GPT = model("base"), model("tuned", base="base"), model("gpt", "external")
+
+
+@pytest.mark.parametrize(
+    ("models", "configured", "pair"),
+    [
+        ([BASE, TUNED], False, ("base", "tuned")),
+        ([GPT, BASE, TUNED], True, ("gpt", "tuned")),
+        ([GPT, BASE], True, ("gpt", "base")),
+        ([GPT], True, ("gpt", "gpt")),
+        ([TUNED], False, ("tuned", "tuned")),
+        ([BASE, model("other")], False, ("other", "base")),
+        ([model("late", base="base", state="loading"), BASE, TUNED], False, ("base", "tuned")),
+        ([model("tuned", base="elsewhere/model"), BASE], False, ("base", "tuned")),
+        ([], False, (None, None)),
+    ],
+)
+def test_the_pair_at_the_start(
+    models: list[StatusModel], configured: bool, pair: tuple[str | None, str | None]
+) -> None:
+    assert default_pair(models, [provider(configured=configured)]) == pair
+
+
+def test_a_chosen_model_stays_in_the_list_when_it_has_gone() -> None:
+    assert model_ids([BASE, TUNED], "gone", None) == ["base", "tuned", "gone"]
+
+
+# What is drawn
+
+
+@pytest.mark.parametrize(
+    ("written", "drawn"),
+    [
+        ("![x](http://e/a.png)", r"\![x](http://e/a.png)"),
+        ("<img src=http://e/a.png>", "&lt;img src=http://e/a.png>"),
+        ("a < b, 1<2", "a < b, 1<2"),
+        ("`<b>` <b>", "`<b>` &lt;b>"),
+        ("```html\n<b>\n```\n<b>", "```html\n<b>\n```\n&lt;b>"),
+        ("```html\n<b>", "```html\n<b>"),
+        ("`` ![x](y) ``", "`` ![x](y) ``"),
+        ("` <b>", "` &lt;b>"),
+        ("```\n</script>\n````x", "```\n</script>\n````x"),
+    ],
+)
+def test_markdown_is_made_harmless_outside_of_code(written: str, drawn: str) -> None:
+    assert safe_markdown(written) == drawn
+
+
+def test_a_failure_card_is_escaped_and_silent_about_hidden_names() -> None:
+    failure = Failure(kind="upstream_failed", message="<b>my-model</b> died", request_id="req-<1>")
+    shown = failure_card(failure, "ko", names_hidden=False)
+    assert "&lt;b&gt;my-model" in shown
+    assert "req-&lt;1&gt;" in shown
+    assert "my-model" not in failure_card(failure, "ko", names_hidden=True)
+
+
+def test_an_answer_cut_by_the_length_limit_says_so() -> None:
+    turn = side("m", "답").with_last(finish_reason="length").last
+    assert "길이 제한으로 끊김" in metrics_line(turn, 0, "ko")
+    assert "cut by the length limit" in metrics_line(turn, 0, "en")
+
+
+def test_an_empty_answer_is_visible() -> None:
+    assert chat_messages(side("m", ""), "ko")[-1]["content"] == "*(빈 답변)*"
+
+
+def test_the_key_hint_names_the_variable_only_when_it_is_missing() -> None:
+    assert "OPENAI_API_KEY" in key_hint([provider(configured=False)], "ko")
+    assert key_hint([provider(configured=True)], "ko") == ""
+
+
+def test_counts_are_short() -> None:
+    assert [count(n) for n in (900, 4_200_000, 350_000_000, 12_800_000_000)] == [
+        "900",
+        "4.2M",
+        "350M",
+        "12.8B",
+    ]
+
+
+def test_snippets_are_code_with_the_model_in_it() -> None:
+    compile(python_snippet("http://127.0.0.1:8000/", 'a"b'), "snippet", "exec")
+    words = curl_snippet("http://127.0.0.1:8000/", "한국어")
+    assert "http://127.0.0.1:8000/v1/chat/completions" in words
+    assert json.loads(words.split("-d '")[1].rstrip("'"))["model"] == "한국어"
+
+
+# Language
+
+
+@pytest.mark.parametrize(
+    ("header", "lang"),
+    [
+        (None, "ko"),
+        ("ko-KR,ko;q=0.9,en;q=0.8", "ko"),
+        ("en-US,en;q=0.9,ko;q=0.8", "en"),
+        ("fr-FR,ko;q=0.5,en;q=0.4", "ko"),
+        ("fr-FR", "en"),
+        ("en;q=0.1,ko;q=0.9", "ko"),
+        ("ko;q=x", "ko"),
+    ],
+)
+def test_the_language_is_the_first_wish_that_we_speak(header: str | None, lang: str) -> None:
+    assert language(header) == lang
+
+
+def test_every_text_has_the_same_gaps_in_both_languages() -> None:
+    for key, (korean, english) in {**STATIC, **MESSAGES}.items():
+        gaps = [
+            {name for _, name, _, _ in string.Formatter().parse(words) if name} for words in (korean, english)
+        ]
+        assert gaps[0] == gaps[1], key
+
+
+def test_every_failure_has_its_words() -> None:
+    assert [key for key in text_keys() if key not in MESSAGES] == []

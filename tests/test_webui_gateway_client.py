@@ -1,0 +1,185 @@
+"""The web UI's HTTP client: server-sent events split anywhere, and every way a gateway can fail."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.feedback import Message, Sampling
+from webui.failures import FailureKind
+from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
+from webui.sse import SseDecoder
+
+REQUEST = ChatRequest(
+    "m", [Message(role="user", content="안녕?")], Sampling(temperature=1.0, top_p=1.0, max_tokens=9)
+)
+DONE = b"data: [DONE]\n\n"
+
+Answer = tuple[int, dict[str, str], list[bytes]]
+
+
+def chunk(text: str = "", finish: str | None = None, **more: Any) -> bytes:
+    event = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}], **more}
+    return f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
+
+
+@asynccontextmanager
+async def gateway(answer: Callable[[str], Answer]) -> AsyncIterator[GatewayClient]:
+    """A real HTTP server that answers every path as `answer` says, and a client for it."""
+    import asyncio
+
+    import uvicorn
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        status, headers, body = answer(scope["path"])
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        for part in body:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off", ws="none"))
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    client = GatewayClient(f"http://127.0.0.1:{port}", "sk-test")
+    try:
+        yield client
+    finally:
+        await client.aclose()
+        server.should_exit = True
+        await task
+
+
+async def read(client: GatewayClient) -> list[StreamEvent]:
+    return [event async for event in client.stream(REQUEST)]
+
+
+async def failure_of(answer: Answer) -> Any:
+    async with gateway(lambda _: answer) as client:
+        with pytest.raises(GatewayError) as caught:
+            await read(client)
+    return caught.value.failure
+
+
+@given(
+    texts=st.lists(st.text(alphabet=st.characters(blacklist_categories=("Cs",)), min_size=1), max_size=6),
+    line_end=st.sampled_from([b"\n", b"\r\n"]),
+    data=st.data(),
+)
+def test_events_survive_any_split(texts: list[str], line_end: bytes, data: st.DataObject) -> None:
+    events = [json.dumps({"글": text}, ensure_ascii=False) for text in texts]
+    stream = b"".join(
+        b": keep-alive" + line_end + b"data: " + event.encode() + line_end * 2 for event in events
+    )
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    decoder, seen = SseDecoder(), []
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        seen += decoder.feed(stream[start:end])
+    assert seen == events
+
+
+def test_hangul_over_a_chunk_border_is_whole() -> None:
+    decoder = SseDecoder()
+    stream = "data: 한글\n\n".encode()
+    seen = [event for byte in stream for event in decoder.feed(bytes([byte]))]
+    assert seen == ["한글"]
+
+
+def test_lines_of_one_event_are_joined_and_other_fields_left_out() -> None:
+    assert SseDecoder().feed(b"event: x\ndata: a\ndata:b\nid: 3\n\ndata: half") == ["a\nb"]
+
+
+async def test_a_stream_gives_text_finish_and_usage() -> None:
+    usage = {"completion_tokens": 2}
+    body = [
+        chunk("안"),
+        chunk("녕"),
+        chunk(finish="stop"),
+        b'data: {"choices":[],"usage":',
+        json.dumps(usage).encode(),
+    ]
+    async with gateway(lambda _: (200, {"x-request-id": "req-7"}, [*body, b"}\n\n", DONE])) as client:
+        events = await read(client)
+    assert "".join(event.text for event in events) == "안녕"
+    assert [event.finish_reason for event in events if event.finish_reason] == ["stop"]
+    assert [event.completion_tokens for event in events if event.completion_tokens] == [2]
+    assert events[0].request_id == "req-7"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (401, "invalid_api_key", "gateway_key"),
+        (404, "model_not_found", "model_not_found"),
+        (502, "upstream_auth_failed", "provider_key"),
+        (502, "upstream_failed", "upstream_failed"),
+        (503, "model_not_ready", "not_ready"),
+        (503, "overloaded", "overloaded"),
+        (504, "upstream_timeout", "timeout"),
+        (429, "rate_limit_exceeded", "rate_limited"),
+        (400, "context_length_exceeded", "context_too_long"),
+        (400, None, "refused"),
+        (500, "internal_error", "other"),
+    ],
+)
+async def test_an_error_object_is_a_failure_of_its_own_kind(
+    status: int, code: str, kind: FailureKind
+) -> None:
+    body = json.dumps({"error": {"message": "왜", "type": "t", "param": None, "code": code}}).encode()
+    failure = await failure_of((status, {"x-request-id": "req-1", "retry-after": "7"}, [body]))
+    assert (failure.kind, failure.message, failure.request_id) == (kind, "왜", "req-1")
+    assert failure.retry_after_s == 7
+
+
+async def test_an_error_page_of_a_proxy_is_a_failure_too() -> None:
+    assert (await failure_of((502, {}, [b"<html>Bad Gateway</html>"]))).kind == "upstream_failed"
+
+
+async def test_an_error_frame_inside_the_stream_is_a_failure() -> None:
+    frame = b'data: {"error": {"message": "dead", "type": "server_error", "code": "upstream_failed"}}\n\n'
+    failure = await failure_of((200, {"x-request-id": "req-2"}, [chunk("반"), frame, DONE]))
+    assert (failure.kind, failure.message, failure.request_id) == ("upstream_failed", "dead", "req-2")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ([chunk("반"), chunk(finish="stop")], "cut_off"),
+        ([], "cut_off"),
+        ([b"data: {half\n\n", DONE], "cut_off"),
+        ([chunk("반"), chunk(finish="abort"), DONE], "upstream_failed"),
+    ],
+)
+async def test_a_stream_that_failed_never_looks_finished(body: list[bytes], kind: FailureKind) -> None:
+    assert (await failure_of((200, {}, body))).kind == kind
+
+
+async def test_a_gateway_that_is_not_there_is_a_failure() -> None:
+    client = GatewayClient("http://127.0.0.1:9")
+    with pytest.raises(GatewayError) as caught:
+        await client.status()
+    assert caught.value.failure.kind == "gateway_down"
+    await client.aclose()
+
+
+async def test_an_answer_of_another_shape_is_a_failure() -> None:
+    async with gateway(lambda _: (200, {}, [b'{"unexpected": true}'])) as client:
+        with pytest.raises(GatewayError) as caught:
+            await client.prompt("m", REQUEST.messages)
+    assert caught.value.failure.kind == "other"
+
+
+def test_a_providers_model_is_not_sent_the_values_that_are_its_defaults_anyway() -> None:
+    assert "temperature" in REQUEST.body()
+    external = ChatRequest(
+        "m", REQUEST.messages, Sampling(temperature=1.0, top_p=0.5, max_tokens=9), external=True
+    )
+    assert "temperature" not in external.body()
+    assert external.body()["top_p"] == 0.5
+    assert external.body()["max_completion_tokens"] == 9
