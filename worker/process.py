@@ -11,31 +11,41 @@ from worker.engine import EngineCommand
 
 PR_SET_PDEATHSIG = 1
 TERMINATE_GRACE_S = 10.0
+LAST_LINES_S = 0.5
+"""How long to read on after the engine has ended."""
 
 
 class EngineProcess:
     """A running engine in its own session. Use `start`; always `await end()` in the end."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, output: int) -> None:
         self._process = process
+        self._output = output
         self.last_error = ""
         """The last line that looked like an error, for people."""
 
     @classmethod
     async def start(cls, command: EngineCommand) -> "EngineProcess":
         """Spawn the engine. Raises OSError."""
-        return cls(
-            await asyncio.create_subprocess_exec(
+        # A pipe of our own: asyncio's `wait` returns only when its pipes are closed too, and a
+        # grandchild that outlives a killed engine would keep them open.
+        output, their_end = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
                 *command.argv,
                 env=dict(command.env),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=their_end,
+                stderr=their_end,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
-                limit=1024 * 1024,
             )
-        )
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(their_end)
+        return cls(process, output)
 
     @property
     def pid(self) -> int:
@@ -43,27 +53,32 @@ class EngineProcess:
 
     async def read_lines(self, on_line: Callable[[str], None]) -> int:
         """Pass every line on until the process ends; returns its exit code."""
-        assert self._process.stdout is not None
-        # The exit is awaited on its own: a grandchild that keeps the pipe open must not hide it.
-        reading = asyncio.create_task(self._pump(self._process.stdout, on_line))
+        reading = asyncio.create_task(self._pump(on_line))
         try:
             return await self._process.wait()
         finally:
-            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-                await asyncio.wait_for(reading, 1.0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reading, LAST_LINES_S)
 
-    async def _pump(self, stream: asyncio.StreamReader, on_line: Callable[[str], None]) -> None:
-        while True:
-            try:
-                raw = await stream.readline()
-            except ValueError:
-                continue
-            if not raw:
-                return
-            line = raw.decode("utf-8", "replace").rstrip()
-            if "Error" in line or "ERROR" in line:
-                self.last_error = line.strip()[-300:]
-            on_line(line)
+    async def _pump(self, on_line: Callable[[str], None]) -> None:
+        stream = asyncio.StreamReader(limit=1024 * 1024)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(self._output, "rb", buffering=0)
+        )
+        try:
+            while True:
+                try:
+                    raw = await stream.readline()
+                except ValueError:  # a line beyond the limit
+                    continue
+                if not raw:
+                    return
+                line = raw.decode("utf-8", "replace").rstrip()
+                if "Error" in line or "ERROR" in line:
+                    self.last_error = line.strip()[-300:]
+                on_line(line)
+        finally:
+            transport.close()
 
     async def end(self) -> None:
         """SIGTERM, then SIGKILL to the whole process group; returns when nothing of it is left."""
@@ -78,5 +93,8 @@ class EngineProcess:
 
 
 def _die_with_parent() -> None:
-    """Linux: the kernel kills the engine when its supervisor is gone, however that happened (prctl(2))."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Linux: the kernel stops the engine when its supervisor is gone, however that happened (prctl(2)).
+
+    SIGTERM, not SIGKILL: vLLM then ends its EngineCore process too, which would live on as an orphan.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
