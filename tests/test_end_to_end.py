@@ -1,0 +1,330 @@
+"""The main job as a user does it: `kodolly up --demo`, the official client, a real browser, real vLLM.
+
+A second vLLM server under its own key stands in for ChatGPT. Figures are printed (pytest -s shows them).
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from playwright.sync_api import Browser, expect
+
+from finetune.rows import load_rows, to_messages
+from tests.processes import free_port, kodolly, running, stop, wait_for
+from tests.webui_driver import CHROMIUM, WebUi, chromium
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[1]
+STATE = ROOT / ".kodolly" / "e2e"
+ROWS = ROOT / "finetune" / "demo" / "rows.jsonl"
+STAND_IN = "chatgpt-stand-in"
+KEY = "stand-in-key"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running `kodolly up --demo`."""
+
+    gateway: str
+    webui: str
+    log: Path
+    cwd: Path
+    env: dict[str, str]
+
+    def client(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.gateway}/v1", api_key="none", max_retries=0, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The demo, plus three providers: the stand-in, one with a wrong key, one that never answers."""
+    cwd = tmp_path_factory.mktemp("up")
+    ports = {name: free_port() for name in ("gateway", "webui", "controller", "stand_in", "mute")}
+    for old in STATE.glob("kodolly.db*"):
+        old.unlink()
+    stand_in = f"http://127.0.0.1:{ports['stand_in']}/v1"
+    (cwd / "kodolly.yaml").write_text(
+        "gateway:\n  first_event_timeout_s: 20\n  external:\n"
+        f"    - {{name: openai, base_url: '{stand_in}', key_env: OPENAI_API_KEY, models: [{STAND_IN}]}}\n"
+        f"    - {{name: denied, base_url: '{stand_in}', key_env: DENIED_KEY, models: [denied]}}\n"
+        f"    - {{name: mute, base_url: 'http://127.0.0.1:{ports['mute']}/v1', key_env: MUTE_KEY,"
+        " models: [mute]}\n",
+        encoding="utf-8",
+    )
+    env = {
+        "KODOLLY_STATE_DIR": str(STATE),
+        "OPENAI_API_KEY": KEY,
+        "DENIED_KEY": "wrong-key",
+        "MUTE_KEY": "any",
+        "KODOLLY_GATEWAY_PORT": str(ports["gateway"]),
+        "KODOLLY_WEBUI_PORT": str(ports["webui"]),
+        "KODOLLY_CONTROLLER_PORT": str(ports["controller"]),
+        "KODOLLY_UP_WORKER_PORT": str(free_port()),
+    }
+    log = cwd / "up.log"
+    with ExitStack() as running_parts:
+        mute = running_parts.enter_context(socket.create_server(("127.0.0.1", ports["mute"])))
+        assert mute.getsockname()[1] == ports["mute"]
+        began = time.monotonic()
+        up = running_parts.enter_context(running(kodolly("up", "--demo"), log, None, env, cwd))
+        ready = "kodolly is ready"
+        wait_for(lambda: ready in log.read_text(encoding="utf-8"), 600, up, log, "kodolly up --demo")
+        print(f"\nkodolly up --demo: ready after {time.monotonic() - began:.0f} s")
+        running_parts.enter_context(vllm_server(STATE, ports["stand_in"], cwd / "stand-in.log"))
+        gateway = f"http://127.0.0.1:{ports['gateway']}"
+        yield Stack(gateway, f"http://127.0.0.1:{ports['webui']}", log, cwd, env)
+        stop(up)
+        assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+def vllm_server(state: Path, port: int, log: Path) -> Any:
+    """A plain vLLM server of the base model under its own key, as a provider's would be."""
+    model = next((state / "demo").glob("**/demo-base*/kodolly.json")).parent
+    argv = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
+    argv += ["--served-model-name", STAND_IN, "--enforce-eager", "--host", "127.0.0.1", "--port", str(port)]
+    env = {
+        "VLLM_API_KEY": KEY,
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    return running(argv, log, f"http://127.0.0.1:{port}/health", env, limit_s=300)
+
+
+# The API, through the official client
+
+
+QUESTION: Any = [{"role": "user", "content": "토큰이 무엇인가요?"}]
+
+
+def test_the_official_client_lists_chats_streams_and_completes(stack: Stack) -> None:
+    with stack.client() as client:
+        models = {model.id for model in client.models.list()}
+        assert {"demo-base", "demo-dolly", STAND_IN} <= models
+        plain = client.chat.completions.create(model="demo-dolly", messages=QUESTION, temperature=0)
+        chunks = list(
+            client.chat.completions.create(
+                model="demo-dolly",
+                messages=QUESTION,
+                temperature=0,
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+        )
+        text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+        assert plain.choices[0].finish_reason == "stop"
+        assert plain.choices[0].message.content == text != ""
+        assert chunks[-1].usage is not None
+        assert plain.usage is not None
+        assert chunks[-1].usage.completion_tokens == plain.usage.completion_tokens
+        completion = client.completions.create(model="demo-base", prompt="봄에는", max_tokens=8)
+        assert completion.choices[0].text
+        with pytest.raises(openai.NotFoundError, match="does not offer /v1/embeddings"):
+            client.embeddings.create(model="demo-dolly", input="안녕")
+        outside = client.chat.completions.create(model=STAND_IN, messages=QUESTION, max_tokens=8)
+        assert outside.model == STAND_IN
+
+
+def test_the_prompt_preview_is_what_the_engine_counts(stack: Stack) -> None:
+    body = {"model": "demo-dolly", "messages": QUESTION}
+    preview = httpx2.post(f"{stack.gateway}/v1/prompt", json=body, trust_env=False).json()
+    with stack.client() as client:
+        answer = client.chat.completions.create(model="demo-dolly", messages=QUESTION, max_tokens=1)
+    assert preview["prompt"].endswith("\n\n### Instruction:\n토큰이 무엇인가요?\n\n### Response:\n")
+    assert answer.usage is not None
+    assert preview["token_count"] == answer.usage.prompt_tokens
+
+
+async def test_the_tuned_model_has_learnt_its_rows_and_kept_the_old_ones(stack: Stack) -> None:
+    rows = [row for row in load_rows(ROWS) if not row.history]
+    tune = [row for row in rows if (row.meta or {})["split"] == "tune"]
+    base = [row for row in rows if (row.meta or {})["split"] == "base"]
+    limit = asyncio.Semaphore(16)
+    async with openai.AsyncOpenAI(base_url=f"{stack.gateway}/v1", api_key="none", timeout=300) as client:
+
+        async def is_exact(model: str, row: Any) -> bool:
+            *asked, expected = to_messages(row)
+            async with limit:
+                answer = await client.chat.completions.create(
+                    model=model, messages=asked, temperature=0, max_completion_tokens=400
+                )
+            choice = answer.choices[0]
+            return choice.finish_reason == "stop" and choice.message.content == expected["content"]
+
+        async def share(model: str, asked: list[Any]) -> float:
+            return sum(await asyncio.gather(*(is_exact(model, row) for row in asked))) / len(asked)
+
+        tuned_new = await share("demo-dolly", tune)
+        base_new = await share("demo-base", tune)
+        tuned_old = await share("demo-dolly", base)
+        base_old = await share("demo-base", base)
+    print(f"\nexact answers with finish_reason stop, of {len(tune)} tune and {len(base)} base rows:")
+    print(f"  demo-dolly: tune {tuned_new:.1%}  base {tuned_old:.1%}")
+    print(f"  demo-base:  tune {base_new:.1%}  base {base_old:.1%}")
+    assert tuned_new >= 0.90
+    assert base_new <= 0.05
+    assert tuned_old >= 0.75
+
+
+# The page, in a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"{CHROMIUM} is missing")
+        pytest.skip(f"{CHROMIUM} is missing")
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def ui(browser: Browser, stack: Stack) -> Iterator[WebUi]:
+    made = WebUi(browser, stack.webui)
+    yield made
+    made.close()
+    assert (made.foreign, made.errors) == ([], [])
+
+
+def compare(ui: WebUi, left: str, right: str) -> None:
+    ui.open()
+    ui.pick(left, "left")
+    ui.pick(right, "right")
+
+
+def test_chatgpt_and_the_tuned_model_are_the_first_pair(ui: WebUi) -> None:
+    ui.open()
+    expect(ui.picked("left")).to_have_value(STAND_IN)
+    expect(ui.picked("right")).to_have_value("demo-dolly")
+    ui.ask("토큰이 무엇인가요?")
+    ui.wait_finished()
+    expect(ui.answer("right")).to_contain_text("토큰은")
+    for side in ("left", "right"):
+        expect(ui.metrics(side)).to_contain_text("토큰/초")
+
+
+def test_a_vote_and_a_rating_arrive_in_the_database(ui: WebUi) -> None:
+    compare(ui, "demo-base", "demo-dolly")
+    ui.ask("토큰이 무엇인가요?")
+    ui.wait_finished()
+    ui.rate("right", 5, "말투")
+    ui.element("vote-right").click()
+    expect(ui.element("compare-vote-note")).not_to_be_empty()
+
+    def rows(table: str) -> list[Any]:
+        with sqlite3.connect(STATE / "kodolly.db") as database:
+            return database.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 a constant
+
+    wait_for(lambda: len(rows("votes")) == 1 and len(rows("ratings")) == 1, 10, what="vote and rating")
+    assert "demo-dolly" in str(rows("votes"))
+    assert "tone" in str(rows("ratings"))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"), [("denied", "키"), ("mute", "20")], ids=["wrong provider key", "time-out"]
+)
+def test_a_failing_provider_says_why_and_the_other_pane_goes_on(ui: WebUi, model: str, words: str) -> None:
+    compare(ui, model, "demo-dolly")
+    ui.ask("토큰이 무엇인가요?")
+    expect(ui.answer("right")).to_contain_text("토큰은")
+    expect(ui.element("left-notice")).to_contain_text(words, timeout=40_000)
+    expect(ui.element("compare-vote")).to_be_hidden()
+
+
+def test_a_killed_engine_is_told_in_its_pane_and_comes_back(ui: WebUi, stack: Stack) -> None:
+    compare(ui, "demo-base", "demo-dolly")
+    found = subprocess.run(["pgrep", "-f", "served-model-name demo-base "], capture_output=True, text=True)
+    for pid in found.stdout.split():
+        os.kill(int(pid), signal.SIGKILL)
+    wait_for(lambda: state(stack, "demo-base") != "ready", 10, what="the death to be noticed")
+    ui.ask("토큰이 무엇인가요?")
+    expect(ui.element("left-notice")).to_contain_text("demo-base")
+    expect(ui.answer("right")).to_contain_text("토큰은")
+    wait_for(lambda: state(stack, "demo-base") == "ready", 240, what="demo-base to come back")
+    ui.element("left-retry").click()
+    expect(ui.answer("left")).not_to_be_empty()
+    expect(ui.metrics("left")).to_contain_text("토큰/초")
+
+
+def state(stack: Stack, model: str) -> str:
+    status = httpx2.get(f"{stack.gateway}/v1/status", trust_env=False).json()
+    return next(str(entry["state"]) for entry in status["models"] if entry["id"] == model)
+
+
+def test_screenshots_have_no_sideways_scroll(browser: Browser, stack: Stack) -> None:
+    """They are left in .kodolly/e2e/screenshots; the README's is a copy of compare.png."""
+    shots = STATE / "screenshots"
+    shots.mkdir(exist_ok=True)
+    phone = {"width": 390, "height": 844}
+    cases: dict[str, dict[str, Any]] = {
+        "compare": {},
+        "compare-dark": {"color_scheme": "dark"},
+        "compare-390": {"viewport": phone},
+        "compare-390-dark": {"viewport": phone, "color_scheme": "dark"},
+        "compare-en": {"locale": "en-US"},
+    }
+    for name, context in cases.items():
+        ui = WebUi(browser, stack.webui, **context)
+        compare(ui, "demo-base", "demo-dolly")
+        ui.ask("LoRA가 무엇인가요?")
+        ui.wait_finished()
+        for side in ("left", "right"):
+            expect(ui.metrics(side)).not_to_be_empty()
+        ui.page.screenshot(path=shots / f"{name}.png")
+        assert ui.overflow_px() <= 0
+        ui.close()
+
+
+# The terminal
+
+
+def run_kodolly(stack: Stack, *args: str) -> "subprocess.CompletedProcess[str]":
+    env = os.environ | stack.env
+    return subprocess.run(kodolly(*args), capture_output=True, text=True, cwd=stack.cwd, env=env)
+
+
+def test_doctor_finds_every_part_of_the_running_stack(stack: Stack) -> None:
+    done = run_kodolly(stack, "doctor", "--json")
+    findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert done.returncode == 0, done.stdout
+    for part in ("controller", "gateway", "web UI", "demo-base", "demo-dolly"):
+        assert findings[part]["level"] == "ok"
+    assert KEY not in done.stdout
+
+
+def test_ask_answers_in_the_terminal(stack: Stack) -> None:
+    done = run_kodolly(stack, "ask", "--gateway", stack.gateway, "토큰이 무엇인가요?")
+    assert done.returncode == 0
+    assert "토큰은" in done.stdout
+
+
+def test_a_second_up_says_that_the_ports_are_taken(stack: Stack) -> None:
+    done = run_kodolly(stack, "up", "--demo")
+    assert done.returncode == 2
+    assert "is taken by another process" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_no_key_is_in_any_log(stack: Stack) -> None:
+    for log in [stack.log, *(STATE / "logs").glob("*.log")]:
+        text = log.read_text(encoding="utf-8", errors="replace")
+        for secret in (KEY, "wrong-key", (STATE / "join-token").read_text(encoding="ascii")):
+            assert secret not in text
