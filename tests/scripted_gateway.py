@@ -134,7 +134,7 @@ async def status(request: Request) -> Response:
 
 def _card(name: str) -> dict[str, Any]:
     card: dict[str, Any] = {"id": name, "kind": "worker", "state": "ready", "workers": 1, "last_seen_s": 1.0}
-    card |= {"licence": "Apache-2.0", "dtype": "float32", "context_length": 512, "parameters": 4_200_000}
+    card |= {"licence": "Apache-2.0", "dtype": "float32", "context_length": 1024, "parameters": 4_200_000}
     card |= {"template": "dolly_ko", "template_hash": "9f2c1ab407d6", "method": "pretrain"}
     if name == "demo-dolly":
         card |= {"base": "demo-base", "method": "lora"}
@@ -173,7 +173,7 @@ async def _events(world: World, name: str, script: Script, body: dict[str, Any])
             await asyncio.sleep(script.delay_s)
             yield _event({"choices": [{"index": 0, "delta": {"content": token}, "finish_reason": None}]})
         if script.end == "error":
-            yield _event(error_object("The worker died.", type="server_error", code="upstream_failed"))
+            yield _event(error_object("The worker died.", type="server_error", code="upstream_broke_off"))
         elif script.end != "silence":
             yield _event({"choices": [{"index": 0, "delta": {}, "finish_reason": script.end}]})
             yield _event({"choices": [], "usage": {"completion_tokens": len(tokens)}})

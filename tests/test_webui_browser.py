@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,26 +67,30 @@ def answers(url: str) -> bool:
         return False
 
 
+@contextmanager
+def processes(cwd: Path, *commands: list[str]) -> Iterator[None]:
+    """Run commands side by side inside the block."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KODOLLY_API_KEY": "sk-page-secret"}
+    running = [subprocess.Popen([sys.executable, *command], cwd=cwd, env=environment) for command in commands]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait(timeout=20)
+
+
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     gateway_port, port = free_port(), free_port()
     stage = Stage(url=f"http://127.0.0.1:{port}", gateway=f"http://127.0.0.1:{gateway_port}")
-    elsewhere = tmp_path_factory.mktemp("webui")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KODOLLY_API_KEY": "sk-page-secret"}
-    commands = [
-        [sys.executable, str(ROOT / "tests/scripted_gateway.py"), str(gateway_port)],
-        [sys.executable, "-m", "kodolly", "webui", "--port", str(port), "--gateway", stage.gateway],
-    ]
-    processes = [subprocess.Popen(command, cwd=elsewhere, env=environment) for command in commands]
-    try:
+    scripted = [str(ROOT / "tests/scripted_gateway.py"), str(gateway_port)]
+    webui = ["-m", "kodolly", "webui", "--port", str(port), "--gateway", stage.gateway]
+    with processes(tmp_path_factory.mktemp("webui"), scripted, webui):
         for ready in (f"{stage.gateway}/script", f"{stage.url}/healthz"):
             wait_until(lambda ready=ready: answers(ready), f"{ready} answers", SERVER_START_S)
         yield stage
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(timeout=20)
 
 
 @pytest.fixture(scope="module")
@@ -211,8 +216,8 @@ def test_closing_the_page_ends_the_requests(ui: WebUi, stage: Stage) -> None:
     [
         ("wrong-key", "외부 서비스가 API 키를 거절했습니다."),
         ("too-slow", "제한 시간 안에 답변이 오지 않았습니다."),
-        ("dead", "워커가 답변하지 못했습니다."),
-        ("breaks", "워커가 답변하지 못했습니다."),
+        ("dead", "모델 서버가 답변하지 못했습니다."),
+        ("breaks", "답변하던 모델 서버가 중간에 멈췄습니다."),
         ("silent", "답변이 끝나기 전에 연결이 끊겼습니다."),
         ("loading", "모델이 아직 준비되지 않았습니다."),
         ("limited", "요청이 너무 많거나 사용 한도에 이르렀습니다."),
@@ -241,12 +246,12 @@ def test_a_failing_side_says_why_and_the_other_goes_on(
 def test_retry_with_another_model_mends_one_side_only(ui: WebUi, stage: Stage) -> None:
     compare(ui, "dead", "fast")
     ui.ask("질문")
-    expect(ui.element("left-notice")).to_contain_text("워커가 답변하지 못했습니다.")
+    expect(ui.element("left-notice")).to_contain_text("모델 서버가 답변하지 못했습니다.")
     ui.wait_finished()
     ui.pick("short", "left")
     ui.element("left-retry").click()
     expect(ui.answer("left")).to_contain_text("short#19")
-    expect(ui.element("left-notice")).not_to_contain_text("워커")
+    expect(ui.element("left-notice")).not_to_contain_text("모델 서버")
     expect(ui.element("vote-left")).to_be_enabled()
     assert [chat["model"] for chat in stage.script()["chats"]].count("fast") == 1
 
@@ -510,10 +515,44 @@ def test_chat_retry_undo_and_stop(ui: WebUi, stage: Stage) -> None:
 def test_models_page_shows_cards_and_snippets(ui: WebUi, stage: Stage) -> None:
     ui.open("/models")
     cards = ui.element("models-cards")
-    for words in ("demo-dolly", "lora", "Apache-2.0", "dolly_ko 9f2c1ab407d6", "512 토큰", "float32", "4.2M"):
+    for words in (
+        "demo-dolly",
+        "lora",
+        "Apache-2.0",
+        "dolly_ko 9f2c1ab407d6",
+        "1,024 토큰",
+        "float32",
+        "4.2M",
+    ):
         expect(cards).to_contain_text(words)
     expect(ui.element("models-curl")).to_contain_text(f"{stage.gateway}/v1/chat/completions")
     expect(ui.element("models-curl")).to_contain_text("demo-dolly")
+
+
+# Without a gateway
+
+
+def test_without_a_gateway_the_page_says_so_and_recovers(browser: Browser, tmp_path: Path) -> None:
+    gateway_port, port = free_port(), free_port()
+    url = f"http://127.0.0.1:{port}"
+    webui = ["-m", "kodolly", "webui", "--port", str(port), "--gateway", f"http://127.0.0.1:{gateway_port}"]
+    with processes(tmp_path, webui):
+        wait_until(lambda: answers(f"{url}/healthz"), "the web UI answers", SERVER_START_S)
+        ui = WebUi(browser, url)
+        try:
+            ui.open()
+            expect(ui.element("compare-banner")).to_contain_text("게이트웨이에 연결할 수 없습니다.")
+            with processes(tmp_path, [str(ROOT / "tests/scripted_gateway.py"), str(gateway_port)]):
+                expect(ui.picked("left")).to_have_value("demo-base")
+                expect(ui.element("compare-banner")).to_be_hidden()
+                ui.ask("질문")
+                ui.wait_finished()
+                expect(ui.metrics("right")).to_contain_text("완료")
+            expect(ui.element("compare-banner")).to_contain_text("게이트웨이에 연결할 수 없습니다.")
+            ui.ask("또 질문")
+            expect(ui.element("left-notice")).to_contain_text("게이트웨이에 연결하지 못했습니다.")
+        finally:
+            ui.close()
 
 
 # Looks
@@ -530,6 +569,7 @@ def test_a_phone_never_scrolls_sideways(new_ui: Callable[..., WebUi], path: str,
         ui.wait_finished()
         expect(ui.element("compare-vote")).to_be_visible()
         assert ui.overflow_px() <= 0
+        expect(ui.element("compare-send")).to_be_in_viewport()
     assert ui.page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
 
 

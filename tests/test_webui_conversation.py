@@ -8,7 +8,7 @@ import pytest
 from common.feedback import Sampling
 from common.status import StatusModel, StatusProvider
 from webui.chat_log import MOST_CHATS, ChatLog, load_log
-from webui.choices import default_pair, model_ids
+from webui.choices import default_pair, default_sampling, model_ids
 from webui.conversation import Mark, Setup, Side, dump, load_marks, load_side
 from webui.export import Comparison, as_json, as_markdown, pair_key
 from webui.failures import Failure, text_keys
@@ -183,6 +183,13 @@ def test_the_pair_at_the_start(
     models: list[StatusModel], configured: bool, pair: tuple[str | None, str | None]
 ) -> None:
     assert default_pair(models, [provider(configured=configured)]) == pair
+
+
+def test_an_answer_may_fill_half_of_a_small_context() -> None:
+    assert default_sampling(model("m", context_length=512)).max_tokens == 256
+    assert default_sampling(model("m", context_length=32768)).max_tokens == 512
+    assert default_sampling(None).max_tokens == 512
+    assert default_sampling(GPT).temperature == 1.0
 
 
 def test_a_chosen_model_stays_in_the_list_when_it_has_gone() -> None:

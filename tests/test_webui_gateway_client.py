@@ -153,7 +153,7 @@ async def test_an_error_frame_inside_the_stream_is_a_failure() -> None:
         ([chunk("반"), chunk(finish="stop")], "cut_off"),
         ([], "cut_off"),
         ([b"data: {half\n\n", DONE], "cut_off"),
-        ([chunk("반"), chunk(finish="abort"), DONE], "upstream_failed"),
+        ([chunk("반"), chunk(finish="abort"), DONE], "broke_off"),
     ],
 )
 async def test_a_stream_that_failed_never_looks_finished(body: list[bytes], kind: FailureKind) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from common.feedback import Sampling
 from common.status import StatusModel, StatusProvider
+from webui.conversation import Setup
 
 Pair = tuple[str | None, str | None]
 
@@ -13,9 +14,19 @@ WORKER_SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=512)
 EXTERNAL_SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=512)
 
 
-def default_sampling(external: bool) -> Sampling:
-    """What the sliders start with for one kind of model."""
-    return EXTERNAL_SAMPLING if external else WORKER_SAMPLING
+def default_sampling(model: StatusModel | None) -> Sampling:
+    """What the sliders start with. An answer may fill half of the context: the question must fit as well."""
+    sampling = EXTERNAL_SAMPLING if model is not None and model.kind == "external" else WORKER_SAMPLING
+    if model is None or model.context_length is None:
+        return sampling
+    most = max(min(sampling.max_tokens, model.context_length // 2), 1)
+    return sampling.model_copy(update={"max_tokens": most})
+
+
+def fresh_setup(model_id: str, known: StatusModel | None) -> Setup:
+    """A model with the settings that its kind starts with."""
+    external = known is not None and known.kind == "external"
+    return Setup(model=model_id, external=external, sampling=default_sampling(known))
 
 
 def model_ids(models: Sequence[StatusModel], *chosen: str | None) -> list[str]:

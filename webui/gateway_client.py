@@ -176,9 +176,7 @@ def _stream_event(data: str, request_id: str | None) -> StreamEvent:
     if finish_reason == "abort":
         # vLLM's word for a stream that the engine's shutdown ended: half an answer, not a finished one.
         raise GatewayError(
-            Failure(
-                kind="upstream_failed", message="The engine stopped while answering.", request_id=request_id
-            )
+            Failure(kind="broke_off", message="The engine stopped while answering.", request_id=request_id)
         )
     return StreamEvent(
         text=(choice.get("delta") or {}).get("content") or "",

@@ -7,7 +7,7 @@ import gradio as gr
 
 from webui.answering import Runs, answer
 from webui.chat_log import ChatLog, load_log
-from webui.choices import default_pair, default_sampling, model_ids
+from webui.choices import default_pair, fresh_setup, model_ids
 from webui.conversation import Side, dump
 from webui.gateway_client import GatewayClient
 from webui.page_chat import ChatPage
@@ -33,8 +33,8 @@ class ChatEvents:
         whole = [page.chat, page.metrics, page.notice, *buttons, page.store]
         status, lists = [page.banner, page.chip], [page.picker, page.model_list]
         on(demo.load, self.load, [page.store], [*whole, *status, *page.setup, page.model_list])
-        on(page.timer.tick, self.refresh, lists, [*status, *lists])
-        on(page.picker.input, self.picked, [page.picker], [*status, *page.setup[2:4]])
+        on(page.timer.tick, self.refresh, lists, [*status, *lists, *page.setup[2:]])
+        on(page.picker.input, self.picked, [page.picker], [*status, *page.setup[2:]])
         asked = [
             on([page.question.submit, page.send.click], self.begin, [page.question, page.store, *page.setup],
                [*whole, page.question]),
@@ -64,8 +64,12 @@ class ChatEvents:
 
     async def refresh(self, request: gr.Request, model: str | None, listed: list[str]) -> Updates:
         """State of the model, from memory; the picker only when the list has changed."""
-        model = model or self._default_model()
-        updates = self._picker(model) if model_ids(self.cache.models, model) != listed else {}
+        updates: Updates = {}
+        if model is None:
+            model = self._default_model()
+            updates = self._sliders(model)
+        if model_ids(self.cache.models, model) != listed:
+            updates |= self._picker(model)
         return updates | self._status(model, lang_of(request))
 
     async def picked(self, request: gr.Request, model: str | None) -> Updates:
@@ -172,9 +176,10 @@ class ChatEvents:
         return default_pair(self.cache.models, self.cache.providers)[1]
 
     def _sliders(self, model: str | None) -> Updates:
-        known = self.cache.find(model)
-        sampling = default_sampling(known is not None and known.kind == "external")
-        return {self.page.setup[2]: sampling.temperature, self.page.setup[3]: sampling.top_p}
+        if model is None:
+            return {}
+        values = setup_values(fresh_setup(model, self.cache.find(model)))
+        return dict(zip(self.page.setup[2:], values[2:], strict=True))
 
     def _status(self, model: str | None, lang: Lang) -> Updates:
         return {self.page.banner: banner(self.cache, lang), self.page.chip: chip(self.cache, model, lang)}

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from webui.answering import Runs, answer
-from webui.choices import default_pair, default_sampling, model_ids
+from webui.choices import default_pair, fresh_setup, model_ids
 from webui.conversation import Setup, Side, dump, load_side
 from webui.gateway_client import GatewayClient
 from webui.page_compare import ComparePage, Pane
@@ -51,11 +51,7 @@ class CompareEvents:
         return updates | self.view.pickers(left, right)
 
     def _fresh_setup(self, model: str | None) -> Setup | None:
-        if model is None:
-            return None
-        known = self.cache.find(model)
-        external = known is not None and known.kind == "external"
-        return Setup(model=model, external=external, sampling=default_sampling(external))
+        return fresh_setup(model, self.cache.find(model)) if model else None
 
     async def refresh(
         self, request: gr.Request, shared: Any, left: str | None, right: str | None, listed: list[str]
@@ -64,8 +60,10 @@ class CompareEvents:
         updates: Updates = {}
         if left is None and right is None:
             left, right = default_pair(self.cache.models, self.cache.providers)
+            for pane, setup in zip(self.page.panes, map(self._fresh_setup, (left, right)), strict=True):
+                updates |= dict(zip(pane.setup, setup_values(setup), strict=True)) if setup else {}
         if model_ids(self.cache.models, left, right) != listed:
-            updates = self.view.pickers(left, right)
+            updates |= self.view.pickers(left, right)
         return updates | self.view.status(load_shared(shared), left, right, lang_of(request))
 
     def picked(self, pane: Pane) -> Callable[..., Any]:
@@ -75,7 +73,7 @@ class CompareEvents:
             setup = self._fresh_setup(left if pane.name == "left" else right)
             updates = self.view.status(load_shared(shared), left, right, lang_of(request))
             if setup is not None:
-                updates |= {pane.setup[2]: setup.sampling.temperature, pane.setup[3]: setup.sampling.top_p}
+                updates |= dict(zip(pane.setup[2:], setup_values(setup)[2:], strict=True))
             return updates
 
         return listener

@@ -22,9 +22,9 @@ def wire_compare(demo: gr.Blocks, page: ComparePage, events: CompareEvents) -> N
     whole = [*page.stores, *common, *sides, *status]
 
     on(demo.load, events.load, page.stores, [*whole, *setups, page.model_list, page.question])
-    on(page.timer.tick, events.refresh, [page.shared, *lists], [*status, *lists])
+    on(page.timer.tick, events.refresh, [page.shared, *lists], [*status, *setups, page.model_list])
     for pane in page.panes:
-        sliders = pane.setup[2:4]
+        sliders = pane.setup[2:]
         on(pane.picker.input, events.picked(pane), [page.shared, *pickers], [*status, *sliders])
 
     asked = on(

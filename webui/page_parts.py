@@ -79,7 +79,7 @@ def setup_of(values: Sequence[Any], cache: StatusCache) -> Setup | None:
             max_tokens=min(max(int(max_tokens), 1), 32768),
         )
     except (TypeError, ValueError):
-        sampling = default_sampling(external)
+        sampling = default_sampling(known)
     return Setup(model=str(model), external=external, system=str(system or ""), sampling=sampling)
 
 

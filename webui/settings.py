@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from common.settings import PartSettings
@@ -20,5 +20,7 @@ class WebuiSettings(PartSettings):
     """Port to listen on; 0 takes a free one."""
     gateway_url: str = Field(default="http://127.0.0.1:8000", pattern=r"^https?://[^\s/]+/?$")
     """The gateway, without a path. It is also the address in the snippets of the models page."""
-    api_key: SecretStr | None = Field(default=None, validation_alias="KODOLLY_API_KEY")
+    api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("api_key", "KODOLLY_API_KEY")
+    )
     """The gateway's client key, when it asks for one. Never sent to the browser."""

@@ -180,10 +180,18 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "위의 상태 표시가 ‘준비됨’이 되면 다시 시도하세요.",
         "Try again when its state above says ready.",
     ),
-    "fail_upstream_failed": ("워커가 답변하지 못했습니다.", "The model's worker failed to answer."),
+    "fail_upstream_failed": ("모델 서버가 답변하지 못했습니다.", "The model's server failed to answer."),
     "do_upstream_failed": (
-        "워커는 보통 스스로 다시 시작합니다. 잠시 뒤에 다시 시도하세요.",
-        "Workers restart by themselves. Try again in a moment.",
+        "잠시 뒤에 다시 시도하거나 다른 모델을 고르세요. 워커는 스스로 다시 시작합니다.",
+        "Try again in a moment or choose another model. Workers restart by themselves.",
+    ),
+    "fail_broke_off": (
+        "답변하던 모델 서버가 중간에 멈췄습니다.",
+        "The model's server stopped in the middle of the answer.",
+    ),
+    "do_broke_off": (
+        "여기까지는 답변의 일부입니다. 잠시 뒤에 다시 시도하세요. 워커는 스스로 다시 시작합니다.",
+        "This is only a part of the answer. Try again in a moment. Workers restart by themselves.",
     ),
     "fail_timeout": ("제한 시간 안에 답변이 오지 않았습니다.", "No answer came within the time limit."),
     "do_timeout": (
@@ -215,7 +223,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The connection broke before the answer ended.",
     ),
     "do_cut_off": (
-        "여기까지는 일부일 뿐입니다. 다시 시도하세요.",
+        "여기까지는 답변의 일부입니다. 다시 시도하세요.",
         "This is only a part of the answer. Try again.",
     ),
     "fail_prompt_unavailable": (
