@@ -8,6 +8,7 @@ EPILOG = """\b
 Examples:
   kodolly worker runs/my-dolly
   kodolly worker runs/my-dolly --name my-dolly --port 21005 --controller http://10.0.0.5:21001
+  kodolly worker runs/my-dolly --host 0.0.0.0 --advertise-url http://10.0.0.7:21002
   kodolly worker runs/my-dolly -- --max-model-len 2048 --gpu-memory-utilization 0.8
 """
 
@@ -18,6 +19,9 @@ Examples:
 @click.option("--name", help="Name to serve the model under.  [default: the checkpoint's own]")
 @click.option("--host", help="Address the engine listens on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the engine.  [default: 21002]")
+@click.option(
+    "--advertise-url", metavar="URL", help="Where gateways reach the engine.  [default: http://host:port]"
+)
 @click.option(
     "--controller", "controllers", multiple=True, metavar="URL", help="Controller to join; may be repeated."
 )
@@ -30,6 +34,7 @@ def command(
     name: str | None,
     host: str | None,
     port: int | None,
+    advertise_url: str | None,
     controllers: tuple[str, ...],
     cpu_cores: str | None,
     cpu_threads: int | None,
@@ -49,6 +54,7 @@ def command(
     flags = {
         "host": host,
         "port": port,
+        "advertise_url": advertise_url,
         "controllers": controllers or None,
         "cpu_cores": cpu_cores,
         "cpu_threads": cpu_threads,

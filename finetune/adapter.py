@@ -1,0 +1,45 @@
+"""What an adapter directory says about itself, so that it can only be merged into the right base."""
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from common.checkpoint import CheckpointCard
+from common.errors import UserError
+
+ADAPTER_FILE = "kodolly-adapter.json"
+
+
+class Probe(BaseModel):
+    """One training sequence, kept to check that the merged checkpoint makes the same tokens of it."""
+
+    messages: list[dict[str, str]]
+    input_ids: list[int]
+    prompt_tokens: int
+    """Number of tokens before the answer."""
+
+
+class AdapterCard(BaseModel):
+    """Contents of `kodolly-adapter.json`."""
+
+    base: str
+    """Directory of the base checkpoint."""
+    base_sha256: str
+    card: CheckpointCard
+    """What the merged checkpoint will say; its metrics grow at the merge."""
+    probes: list[Probe]
+
+
+def read_adapter(directory: Path) -> AdapterCard:
+    """The adapter's card. Raises UserError when `directory` is not a whole adapter of ours."""
+    path = directory / ADAPTER_FILE
+    try:
+        return AdapterCard.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{directory} is not an adapter: it has no {ADAPTER_FILE}.",
+            hint="`kodolly train` with method lora writes one.",
+        ) from error
+    except (OSError, ValueError, ValidationError) as error:
+        raise UserError(f"{path} cannot be read: {error}.", hint="Train the adapter again.") from error

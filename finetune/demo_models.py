@@ -1,0 +1,50 @@
+"""The two demo models: trained from what is bundled, by the code of `kodolly train` and `kodolly merge`."""
+
+import sys
+from pathlib import Path
+
+from common.errors import UserError
+from finetune.progress import Report, terminal_report
+from finetune.recipe import Recipe, fingerprint, load_recipe
+
+RECIPES = Path(__file__).parent / "demo"
+
+
+def demo_directories(directory: Path) -> tuple[Path, Path]:
+    """Where demo-base and demo-dolly are, or will be, below `directory`.
+
+    The names carry a hash of recipe, rows, text and template, so that a change trains anew.
+    """
+    base = directory / f"demo-base-{fingerprint(load_recipe(RECIPES / 'base.yaml'))}"
+    return base, directory / f"demo-dolly-{fingerprint(_tune_recipe(base))}"
+
+
+def build_demo(directory: Path, report: Report) -> None:
+    """Train and merge what is not there yet below `directory`. Raises UserError.
+
+    A directory that has its name is whole (finetune/checkpoint.py), so after a killed run only what is
+    missing is made.
+    """
+    base, dolly = demo_directories(directory)
+    if dolly.exists():
+        return
+    from finetune.merge import merge  # torch loads only when there is something to train
+    from finetune.train import train
+
+    if not base.exists():
+        train(load_recipe(RECIPES / "base.yaml"), base, report)
+    adapter = directory / f"adapter-{dolly.name.rpartition('-')[2]}"
+    if not adapter.exists():
+        train(_tune_recipe(base), adapter, report)
+    merge(adapter, dolly, report)
+
+
+def _tune_recipe(base: Path) -> Recipe:
+    return load_recipe(RECIPES / "tune.yaml", [f"base={base}"])
+
+
+if __name__ == "__main__":
+    try:
+        build_demo(Path(sys.argv[1]), terminal_report())
+    except UserError as error:
+        sys.exit(f"kodolly: {error}")

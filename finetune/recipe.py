@@ -1,0 +1,251 @@
+"""A recipe: one YAML file that says what is trained, from what, on which rows and how."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from common.chat_template import load_template
+from common.errors import UserError
+
+
+class Part(BaseModel):
+    """What every section of a recipe has in common: unknown keys are an error, values don't change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Part):
+    """A file of Dolly rows."""
+
+    path: Path
+    split: str | None = None
+    """Only rows whose `meta.split` is this."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Part of the rows to use, drawn once by the recipe's seed."""
+
+
+class Architecture(Part):
+    """A GPT-NeoX (Polyglot's architecture) made from nothing, with its own byte-level BPE tokenizer."""
+
+    layers: int = Field(ge=1)
+    width: int = Field(ge=8)
+    heads: int = Field(ge=1)
+    vocabulary: int = Field(ge=300)
+    """Tokens; 256 bytes and two special ones are always in."""
+    context: int = Field(default=2048, ge=16)
+    """Longest conversation in tokens."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError("width must be an even multiple of heads")
+        return self
+
+
+class Lora(Part):
+    """The low-rank adapter."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """Layers that get an adapter. PEFT's own default for GPT-NeoX, attention alone, learns too little."""
+
+
+class Recipe(Part):
+    """Everything that decides what comes out of a training run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """The model's name in the checkpoint and, unless told otherwise, in the gateway."""
+    method: Literal["pretrain", "full", "lora"]
+    base: Path | None = None
+    """Checkpoint directory to start from (full, lora)."""
+    architecture: Architecture | None = None
+    """What to make from nothing (pretrain)."""
+    data: tuple[Source, ...] = ()
+    replay: tuple[Source, ...] = ()
+    """Rows that the base already knows, mixed in so that it does not forget them."""
+    text: tuple[Path, ...] = ()
+    """Plain text files; every token of them is learnt."""
+    template: str = "dolly"
+    """A name from common/templates."""
+    licence: str | None = None
+    """Licence of the result; the base's when left out."""
+    max_length: int = Field(default=512, ge=8)
+    """Tokens. A longer row is never cut."""
+    over_length: Literal["drop", "error"] = "drop"
+    epochs: int = Field(default=3, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0)
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    warmup: float = Field(default=0.03, ge=0, lt=1)
+    """Part of the steps in which the learning rate rises."""
+    batch_size: int = Field(default=16, ge=1)
+    lora: Lora = Lora()
+    seed: int = 42
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    """Of the saved weights."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.method == "pretrain":
+            if self.base or not self.architecture:
+                raise ValueError("method pretrain needs `architecture` and takes no `base`")
+            if self.licence is None:
+                raise ValueError("method pretrain needs `licence`")
+        elif not self.base or self.architecture:
+            raise ValueError(f"method {self.method} needs `base` and takes no `architecture`")
+        if not self.data and not self.text:
+            raise ValueError("nothing to learn: give `data` or `text`")
+        return self
+
+    def card_dict(self) -> dict[str, Any]:
+        """The recipe for `kodolly.json`; paths shortened to file names tell nothing of a machine."""
+        shown = self.model_dump(mode="json", exclude_none=True)
+        for key in ("data", "replay"):
+            shown[key] = [{**source, "path": Path(source["path"]).name} for source in shown[key]]
+        shown["text"] = [Path(path).name for path in shown["text"]]
+        if "base" in shown:
+            shown["base"] = Path(shown["base"]).name
+        return shown
+
+
+SECTIONS: dict[str, type[Part]] = {
+    "architecture": Architecture,
+    "lora": Lora,
+    "data": Source,
+    "replay": Source,
+}
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply `key=value` overrides (`lora.rank=8`, `data.0.share=0.5`).
+
+    Paths in the file are relative to the file, paths in overrides to the current directory.
+    Raises UserError.
+    """
+    values = _anchored(_read_yaml(path), path.parent)
+    for override in overrides:
+        key, value = _split_override(override)
+        _assign(values, key.split("."), value, key)
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, path) from error
+    load_template(recipe.template)
+    return recipe
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """16 hex digits that change with anything in the recipe, its template or its files' content."""
+    files = [*recipe.text, *(source.path for source in (*recipe.data, *recipe.replay))]
+    parts = [
+        json.dumps(recipe.card_dict(), sort_keys=True, ensure_ascii=False),
+        load_template(recipe.template),
+        *(file_hash(file) for file in files),
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file in hex. Raises UserError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"The recipe {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"The recipe {path} is not UTF-8 text.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or "it cannot be parsed"
+        raise UserError(f"The recipe {path}{where} is not valid YAML: {reason}.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"The recipe {path} must hold `key: value` lines such as `method: lora`.")
+    return values
+
+
+def _anchored(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """`values` with every path made absolute from `folder`."""
+
+    def anchor(value: Any) -> Any:
+        return str((folder / Path(value).expanduser()).resolve()) if isinstance(value, str) else value
+
+    def anchor_source(source: Any) -> Any:
+        if isinstance(source, dict) and "path" in source:
+            return {**source, "path": anchor(source["path"])}
+        return source
+
+    result = dict(values)
+    for key in ("data", "replay"):
+        if isinstance(result.get(key), list):
+            result[key] = [anchor_source(source) for source in result[key]]
+    if isinstance(result.get("text"), list):
+        result["text"] = [anchor(item) for item in result["text"]]
+    if "base" in result:
+        result["base"] = anchor(result["base"])
+    return result
+
+
+def _split_override(override: str) -> tuple[str, Any]:
+    key, equals, text = override.partition("=")
+    if not key or not equals:
+        raise UserError(
+            f"The override {override!r} is not of the form key=value.", hint="For example: lora.rank=8"
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"The value in {override!r} cannot be read as YAML.") from error
+    parts = key.split(".")
+    if parts[-1] == "path":
+        return key, str(Path(str(value)).expanduser().resolve())
+    return key, _anchored({parts[0]: value}, Path.cwd())[parts[0]] if len(parts) == 1 else value
+
+
+def _assign(values: Any, parts: Sequence[str], value: Any, key: str) -> None:
+    """Set one dotted key; sections that are missing are made."""
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        if isinstance(values, list):
+            if not part.isdigit() or int(part) >= len(values):
+                raise UserError(
+                    f"The override {key!r}: there is no item {part!r}; the list has {len(values)}."
+                )
+            slot: Any = int(part)
+        elif isinstance(values, dict):
+            slot = part
+            if not last:
+                values.setdefault(slot, {})
+        else:
+            raise UserError(f"The override {key!r}: {'.'.join(parts[:depth])!r} has no keys below it.")
+        if last:
+            values[slot] = value
+        else:
+            values = values[slot]
+
+
+def _explain(error: ValidationError, path: Path) -> UserError:
+    first = error.errors()[0]
+    loc = [str(part) for part in first["loc"]]
+    where = ".".join(loc)
+    if first["type"] == "extra_forbidden":
+        model = SECTIONS.get(loc[0], Recipe) if len(loc) > 1 else Recipe
+        near = difflib.get_close_matches(loc[-1], model.model_fields, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(model.model_fields)}."
+        return UserError(f"The recipe {path} has an unknown key {where!r}.", hint=hint)
+    reason = first["msg"].removeprefix("Value error, ")
+    return UserError(f"The recipe {path}: {f'{where}: ' if where else ''}{reason}.")

@@ -1,0 +1,25 @@
+"""`kodolly merge`."""
+
+from pathlib import Path
+
+import click
+
+EPILOG = """\b
+Examples:
+  kodolly merge runs/my-adapter runs/my-dolly
+"""
+
+
+@click.command("merge", epilog=EPILOG)
+@click.argument("adapter", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+def command(adapter: Path, output: Path) -> None:
+    """Merge the LoRA ADAPTER into its base and write the complete checkpoint OUTPUT."""
+    from finetune.adapter import read_adapter
+    from finetune.progress import terminal_report
+
+    read_adapter(adapter)  # a wrong directory is told before torch loads
+    from finetune.merge import merge
+
+    merge(adapter, output, terminal_report())
+    click.echo(output)
