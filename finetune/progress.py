@@ -73,4 +73,4 @@ def hide_library_bars() -> None:
     """No progress bars but ours: transformers draws one for every file it reads or writes."""
     import transformers
 
-    transformers.logging.disable_progress_bar()
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]

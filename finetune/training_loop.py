@@ -4,6 +4,7 @@ The same loop serves pretraining, full fine-tuning and LoRA: they differ in the 
 """
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ class _Watcher(TrainerCallback):
 def _quiet() -> Iterator[None]:
     """Trainer logs its set-up at warning level; none of it is for the person at the terminal."""
     before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity(transformers.logging.ERROR)
+    transformers.logging.set_verbosity(logging.ERROR)
     try:
         yield
     finally:

@@ -154,11 +154,11 @@ def test_figures_are_those_of_the_reader() -> None:
     assert figures.tokens_per_s == pytest.approx(10.0)
 
 
-def test_no_rate_without_time_or_tokens() -> None:
-    times = iter([0.0, 1.0])
+def test_an_answer_in_one_piece_has_the_rate_of_its_whole_time() -> None:
+    times = iter([0.0, 2.0])
     watch = Stopwatch(lambda: next(times))
     assert watch.metrics(None).ttft_ms is None
     watch.text_arrived()
-    assert watch.metrics(1).tokens_per_s is None
-    assert watch.metrics(5).tokens_per_s is None
-    assert watch.metrics(None).ttft_ms == pytest.approx(1000)
+    assert watch.metrics(5).tokens_per_s == pytest.approx(2.5)
+    assert watch.metrics(None).tokens_per_s is None
+    assert watch.metrics(None).ttft_ms == pytest.approx(2000)

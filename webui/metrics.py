@@ -15,7 +15,8 @@ class Metrics(BaseModel):
     tokens: int | None = None
     """Completion tokens as the engine counted them."""
     tokens_per_s: float | None = None
-    """Tokens after the first, by the time from the first text to the last."""
+    """Tokens after the first, by the time from the first text to the last; of an answer that came in one
+    piece, all tokens by the whole time."""
 
 
 class Stopwatch:
@@ -43,7 +44,9 @@ class Stopwatch:
         if self._first is None or self._last is None:
             return Metrics(tokens=tokens)
         rate = None
-        # One text, or all of them in one network packet: there is no time to divide by.
         if tokens is not None and tokens > 1 and self._last - self._first > 0.001:
             rate = (tokens - 1) / (self._last - self._first)
+        elif tokens:
+            # A fast answer can come in one network packet; then only the whole time is known.
+            rate = tokens / (self._last - self._start)
         return Metrics(ttft_ms=(self._first - self._start) * 1000, tokens=tokens, tokens_per_s=rate)
