@@ -62,10 +62,8 @@ class ComparePage:
     right: Pane
     banner: gr.HTML
     hint: gr.HTML
-    blind: gr.Checkbox
-    clear: gr.Button
-    save_markdown: gr.Button
-    save_json: gr.Button
+    toolbar: tuple[gr.Checkbox, gr.Button, gr.Button, gr.Button]
+    """Blind switch, new comparison, save as Markdown, save as JSON."""
     download: gr.JSON
     vote_box: gr.Column
     vote_note: gr.HTML
@@ -94,23 +92,13 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
     """Lay the page out."""
     header("compare")
     banner = gr.HTML(elem_id="compare-banner")
-    with gr.Row(elem_classes="kd-toolbar"):
-        blind = gr.Checkbox(label=t("blind"), value=False, container=False, elem_id="compare-blind")
-        clear = gr.Button(t("clear"), size="sm", elem_id="compare-clear")
-        save_markdown = gr.Button(t("markdown"), size="sm", elem_id="compare-save-markdown")
-        save_json = gr.Button(t("json"), size="sm", elem_id="compare-save-json")
+    toolbar = _toolbar(t)
     with gr.Row(elem_classes="kd-panes", equal_height=False):
         setups = [_setup(t, side) for side in SIDES]
     hint = gr.HTML(elem_id="compare-hint")
     with gr.Row(elem_classes="kd-panes", equal_height=False):
         left, right = (_pane(t, side, *setup) for side, setup in zip(SIDES, setups, strict=True))
-    with gr.Column(visible=False, elem_id="compare-vote", elem_classes="kd-vote") as vote_box:
-        vote_note = gr.HTML(elem_id="compare-vote-note")
-        with gr.Row(elem_classes="kd-vote-row"):
-            votes = {
-                choice: gr.Button(t(f"vote_{choice}"), size="sm", elem_id=f"vote-{choice.replace('_', '-')}")
-                for choice in get_args(Choice)
-            }
+    vote_box, vote_note, votes = _vote_box(t)
     examples = gr.Dataset(
         components=["textbox"],
         samples=[[question] for question in EXAMPLES],
@@ -125,10 +113,7 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
         right=right,
         banner=banner,
         hint=hint,
-        blind=blind,
-        clear=clear,
-        save_markdown=save_markdown,
-        save_json=save_json,
+        toolbar=toolbar,
         download=gr.JSON(visible="hidden", elem_id="compare-download"),
         vote_box=vote_box,
         vote_note=vote_note,
@@ -141,6 +126,28 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
         shared=browser_state("compare"),
         model_list=gr.State([]),
     )
+
+
+def _toolbar(t: gr.I18n) -> tuple[gr.Checkbox, gr.Button, gr.Button, gr.Button]:
+    with gr.Row(elem_classes="kd-toolbar"):
+        return (
+            gr.Checkbox(label=t("blind"), value=False, container=False, elem_id="compare-blind"),
+            gr.Button(t("clear"), size="sm", elem_id="compare-clear"),
+            gr.Button(t("markdown"), size="sm", elem_id="compare-save-markdown"),
+            gr.Button(t("json"), size="sm", elem_id="compare-save-json"),
+        )
+
+
+def _vote_box(t: gr.I18n) -> tuple[gr.Column, gr.HTML, dict[Choice, gr.Button]]:
+    choices: tuple[Choice, ...] = get_args(Choice)
+    with gr.Column(visible=False, elem_id="compare-vote", elem_classes="kd-vote") as box:
+        note = gr.HTML(elem_id="compare-vote-note")
+        with gr.Row(elem_classes="kd-vote-row"):
+            votes = {
+                choice: gr.Button(t(f"vote_{choice}"), size="sm", elem_id=f"vote-{choice.replace('_', '-')}")
+                for choice in choices
+            }
+    return box, note, votes
 
 
 def _setup(t: gr.I18n, side: str) -> tuple[gr.Column, list[Any]]:

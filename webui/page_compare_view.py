@@ -107,10 +107,8 @@ class CompareView:
         updates: Updates = {
             page.send: gr.update(visible=not running),
             page.stop: gr.update(visible=running),
-            page.clear: gr.update(interactive=begun and not running),
-            page.save_markdown: gr.update(interactive=begun and not running),
-            page.save_json: gr.update(interactive=begun and not running),
-            page.blind: gr.update(value=shared.blind, interactive=not running),
+            page.toolbar[0]: gr.update(value=shared.blind, interactive=not running),
+            **{button: gr.update(interactive=begun and not running) for button in page.toolbar[1:]},
             page.examples: gr.update(visible=not begun),
             page.vote_box: gr.update(visible=begun and not running),
             page.vote_note: note,
