@@ -29,9 +29,12 @@ def fresh_setup(model_id: str, known: StatusModel | None) -> Setup:
     return Setup(model=model_id, external=external, sampling=default_sampling(known))
 
 
-def model_ids(models: Sequence[StatusModel], *chosen: str | None) -> list[str]:
-    """What a picker lists: every known model, and what is chosen in it even when it has gone."""
-    return list(dict.fromkeys([model.id for model in models] + [name for name in chosen if name]))
+def model_ids(models: Sequence[StatusModel], *kept: str | None) -> list[str]:
+    """What a picker lists: every known model, and what shall stay in it although it has gone.
+
+    Open pages keep what they listed: Gradio's dropdown breaks when its list shrinks while it is open.
+    """
+    return list(dict.fromkeys([model.id for model in models] + [name for name in kept if name]))
 
 
 def default_pair(models: Sequence[StatusModel], providers: Sequence[StatusProvider]) -> Pair:

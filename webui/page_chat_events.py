@@ -1,6 +1,6 @@
 """채팅 / Chat: what happens on the page."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -68,8 +68,8 @@ class ChatEvents:
         if model is None:
             model = self._default_model()
             updates = self._sliders(model)
-        if model_ids(self.cache.models, model) != listed:
-            updates |= self._picker(model)
+        if set(model_ids(self.cache.models, model)) - set(listed):
+            updates |= self._picker(model, listed)
         return updates | self._status(model, lang_of(request))
 
     async def picked(self, request: gr.Request, model: str | None) -> Updates:
@@ -184,7 +184,7 @@ class ChatEvents:
     def _status(self, model: str | None, lang: Lang) -> Updates:
         return {self.page.banner: banner(self.cache, lang), self.page.chip: chip(self.cache, model, lang)}
 
-    def _picker(self, model: str | None) -> Updates:
-        names = model_ids(self.cache.models, model)
+    def _picker(self, model: str | None, listed: Sequence[str] = ()) -> Updates:
+        names = model_ids(self.cache.models, model, *listed)
         choices: list[Any] = [(name, name) for name in names]
         return {self.page.picker: gr.update(choices=choices, value=model), self.page.model_list: names}

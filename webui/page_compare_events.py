@@ -62,8 +62,8 @@ class CompareEvents:
             left, right = default_pair(self.cache.models, self.cache.providers)
             for pane, setup in zip(self.page.panes, map(self._fresh_setup, (left, right)), strict=True):
                 updates |= dict(zip(pane.setup, setup_values(setup), strict=True)) if setup else {}
-        if model_ids(self.cache.models, left, right) != listed:
-            updates |= self.view.pickers(left, right)
+        if set(model_ids(self.cache.models, left, right)) - set(listed):
+            updates |= self.view.pickers(left, right, listed)
         return updates | self.view.status(load_shared(shared), left, right, lang_of(request))
 
     def picked(self, pane: Pane) -> Callable[..., Any]:

@@ -151,9 +151,9 @@ class CompareView:
             ),
         }
 
-    def pickers(self, left: str | None, right: str | None) -> Updates:
-        """The lists of both pickers, and what is chosen in them."""
-        names = model_ids(self.cache.models, left, right)
+    def pickers(self, left: str | None, right: str | None, listed: Sequence[str] = ()) -> Updates:
+        """The lists of both pickers, and what is chosen in them; `listed` stays listed."""
+        names = model_ids(self.cache.models, left, right, *listed)
         choices: list[Any] = [(name, name) for name in names]
         return {
             self.page.left.picker: gr.update(choices=choices, value=left),

@@ -36,8 +36,8 @@ def build_models(demo: gr.Blocks, t: gr.I18n, cache: StatusCache, gateway_url: s
         updates: Updates = {top: banner(cache, lang), cards: model_cards(cache, lang)}
         if model is None:
             model = default_pair(cache.models, cache.providers)[1]
-        names = model_ids(cache.models, model)
-        if names != listed:
+        names = model_ids(cache.models, model, *listed)
+        if set(names) - set(listed):
             choices: list[Any] = [(name, name) for name in names]
             updates |= {picker: gr.update(choices=choices, value=model), model_list: names} | snippets(model)
         return updates
