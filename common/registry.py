@@ -58,7 +58,8 @@ class Registration(Wire):
 
     worker_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
     incarnation: str = Field(min_length=8, max_length=64)
-    """New at every start of the supervisor, so that a successor is never taken for its predecessor."""
+    """New at every start of the supervisor and sorted by start time, so that a successor is never taken
+    for its predecessor: of two living ones the greater is believed."""
     url: str
     """Where the engine answers, e.g. http://127.0.0.1:21002 (no path)."""
     engine_key: SecretStr = SecretStr("")

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from fastapi.responses import StreamingResponse
 
 from common.errors import BadRequest, NotFound
-from common.http import bearer_token, install_error_handlers, require_token
+from common.http import install_error_handlers
 from common.registry import LEASE_TTL_S, RENEW_EVERY_S, Lease, Registration
 from controller.callback import Refused, call_back
+from controller.guard import Guard
 from controller.registry import Registry
 from controller.settings import ControllerSettings
-from controller.watchers import Watchers
+from controller.watchers import Watchers, WatchResponse
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ def create_app(settings: ControllerSettings) -> FastAPI:
     """The controller. Nothing runs before the lifespan starts."""
     app = FastAPI(title="kodolly controller", docs_url=None, redoc_url=None, lifespan=_lifespan(settings))
     install_error_handlers(app)
+    app.add_middleware(Guard, join_token=settings.join_token)
     app.include_router(public)
     app.include_router(router)
     return app
@@ -84,14 +85,8 @@ def get_controller(request: Request) -> Controller:
 ControllerDep = Annotated[Controller, Depends(get_controller)]
 
 
-def check_token(request: Request, controller: ControllerDep) -> None:
-    """Raises InvalidApiKey unless the join token is there."""
-    accepted = [controller.settings.join_token.get_secret_value()]
-    require_token(bearer_token(request.headers.get("authorization")), accepted)
-
-
 public = APIRouter()
-router = APIRouter(prefix="/v1", dependencies=[Depends(check_token)])
+router = APIRouter(prefix="/v1")
 
 
 @public.get("/healthz")
@@ -107,11 +102,10 @@ async def renew(worker_id: str, said: Registration, controller: ControllerDep) -
         raise BadRequest("worker_id in the path and in the body differ.", param="worker_id")
     entry = controller.registry.renew(said)
     if said.state == "ready" and not entry.verified:
-        failure = await _failure_of_call_back(controller, said)
-        controller.registry.verify(worker_id, said.incarnation, failure)
+        controller.registry.verify(said, await _failure_of_call_back(controller, said))
     controller.publish()
-    record = entry.record(controller.registry.clock())
-    return Lease(ttl_s=LEASE_TTL_S, renew_every_s=RENEW_EVERY_S, state=record.state, detail=record.detail)
+    state, detail = controller.registry.state_of(worker_id)
+    return Lease(ttl_s=LEASE_TTL_S, renew_every_s=RENEW_EVERY_S, state=state, detail=detail)
 
 
 async def _failure_of_call_back(controller: Controller, said: Registration) -> str | None:
@@ -146,8 +140,7 @@ async def list_workers(controller: ControllerDep) -> dict[str, Any]:
 
 
 @router.get("/watch")
-async def watch(controller: ControllerDep) -> StreamingResponse:
+async def watch(controller: ControllerDep) -> WatchResponse:
     """Server-sent events: one `snapshot`, then `delta`s."""
     controller.publish()
-    stream = controller.watchers.follow(controller.registry.snapshot)
-    return StreamingResponse(stream, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+    return WatchResponse(controller.watchers.follow(controller.registry.snapshot))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from common.errors import ApiError
-from common.registry import LEASE_TTL_S, Delta, Registration, Snapshot, WorkerRecord
+from common.registry import LEASE_TTL_S, Delta, Registration, Snapshot, WorkerRecord, WorkerState
 
 FORGET_AFTER_S = 120.0
 """How long a worker whose lease ran out stays listed as `down`, so that people see what they lost."""
@@ -28,6 +28,12 @@ class Entry:
     expires: float
     detail: str = ""
     """Why a worker that says `ready` is not listed so."""
+
+    def same_claims(self, said: Registration) -> bool:
+        """Whether `said` claims what this entry's registration does, so that one call-back covers both."""
+        own = self.registration
+        mine = (own.incarnation, own.url, own.engine_key, own.models)
+        return mine == (said.incarnation, said.url, said.engine_key, said.models)
 
     def record(self, now: float) -> WorkerRecord:
         """The worker as gateways should see it."""
@@ -55,23 +61,35 @@ class Registry:
         """Take a registration or a renewal. Raises StaleIncarnation."""
         now = self.clock()
         known = self._entries.get(said.worker_id)
-        if known is not None and known.registration.incarnation != said.incarnation:
-            if said.state != "loading" and now < known.expires:
-                raise StaleIncarnation(
-                    f"Another incarnation of worker {said.worker_id!r} has registered since.",
-                    hint="Start the worker again, or give it another id.",
-                )
-            known = None
-        verified = known is not None and known.verified and known.registration.url == said.url
-        entry = Entry(said, verified and said.state != "loading", now + LEASE_TTL_S)
+        if known is not None and now < known.expires and said.incarnation < known.registration.incarnation:
+            raise StaleIncarnation(
+                f"A later start of worker {said.worker_id!r} has registered.",
+                hint="Stop the older one, or give it another address.",
+            )
+        # An engine that is loading, or was down, is a new process behind the same address.
+        alive = said.state in ("ready", "draining")
+        same = known if known is not None and known.same_claims(said) else None
+        verified = alive and same is not None and same.verified
+        entry = Entry(said, verified, now + LEASE_TTL_S, same.detail if same is not None else "")
         self._entries[said.worker_id] = entry
         return entry
 
-    def verify(self, worker_id: str, incarnation: str, failure: str | None) -> None:
-        """Note the outcome of a call-back: None is success, else the reason in words."""
-        entry = self._entries.get(worker_id)
-        if entry is not None and entry.registration.incarnation == incarnation:
+    def verify(self, said: Registration, failure: str | None) -> None:
+        """Note the outcome of the call-back to `said`: None is success, else the reason in words.
+
+        It counts only while the worker still claims the same: address, key and models.
+        """
+        entry = self._entries.get(said.worker_id)
+        if entry is not None and entry.same_claims(said) and entry.registration.state == "ready":
             entry.verified, entry.detail = failure is None, failure or ""
+
+    def state_of(self, worker_id: str) -> tuple[WorkerState, str]:
+        """(state, detail) as listed; `down` for one that is not known."""
+        entry = self._entries.get(worker_id)
+        if entry is None:
+            return "down", "it has left"
+        record = entry.record(self.clock())
+        return record.state, record.detail
 
     def remove(self, worker_id: str, incarnation: str) -> bool:
         """Forget a worker that left. False when it is not (any more) this incarnation."""

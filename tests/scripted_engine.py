@@ -3,7 +3,8 @@
     python -m tests.scripted_engine --port 9000 --model dolly [--key secret]
 
 It does no model work: answers are "<model>-0 가 <model>-1 나 ..." with as many tokens as `max_tokens`.
-POST /_script {"mode": "cut_at_token:3"} sets how the next chat or completion requests are treated:
+POST /_script {"mode": "cut_at_token:3", "gap_s": 0.01} sets how the next chat or completion requests are
+treated, and {"health": 503} what GET /health answers:
 
     ok                        answer as asked
     status:503                answer with this status and vLLM's error body
@@ -36,7 +37,9 @@ class Script:
     key: str
     mode: str = "ok"
     gap_s: float = 0.0
+    health: int = 200
     running: int = 0
+    tokens: int = 0
     cancelled: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
@@ -55,6 +58,20 @@ def token(model: str, index: int) -> str:
 def answer_text(model: str, tokens: int) -> str:
     """The whole answer with this many tokens."""
     return "".join(token(model, i) for i in range(tokens))
+
+
+def metrics(script: Script) -> str:
+    """The samples of vLLM 0.32's Prometheus page that a worker reads."""
+    labels = f'{{engine="0",model_name="{script.model}"}}'
+    values = {
+        "num_requests_running": script.running,
+        "num_requests_waiting": 0.0,
+        "kv_cache_usage_perc": 0.25 if script.running else 0.0,
+        "generation_tokens_total": script.tokens,
+    }
+    return "".join(
+        f"# TYPE vllm:{name} gauge\nvllm:{name}{labels} {value}\n" for name, value in values.items()
+    )
 
 
 class Connection:
@@ -86,15 +103,14 @@ class Connection:
     async def route(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bool:
         script = self.script
         if path == "/health":
-            return await self.json(200, {})
+            return await self.json(script.health, {})
         if path == "/metrics":
-            return await self.reply(
-                200, "text/plain", f"vllm:num_requests_running{{}} {script.running}\n".encode()
-            )
+            return await self.reply(200, "text/plain; version=1.0.0", metrics(script).encode())
         if path == "/_script":
             settings = json.loads(body)
             script.mode = settings.get("mode", script.mode)
             script.gap_s = settings.get("gap_s", script.gap_s)
+            script.health = settings.get("health", script.health)
             script.release.clear()
             return await self.json(200, {})
         if path == "/_script/release":
@@ -167,6 +183,7 @@ class Connection:
             reason = "length" if index == count - 1 else None
             choice = {"index": 0, "delta": delta, "finish_reason": reason}
             await self.event(base | {"object": "chat.completion.chunk", "choices": [choice]})
+            script.tokens += 1
             await asyncio.sleep(script.gap_s)
         if (asked.get("stream_options") or {}).get("include_usage"):
             await self.event(base | {"object": "chat.completion.chunk", "choices": [], "usage": usage})
@@ -233,8 +250,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--key", default="")
+    parser.add_argument("--gap-ms", type=float, default=0.0)
     args = parser.parse_args()
-    asyncio.run(serve(args.port, Script(args.model, args.key)))
+    asyncio.run(serve(args.port, Script(args.model, args.key, gap_s=args.gap_ms / 1000)))
 
 
 if __name__ == "__main__":

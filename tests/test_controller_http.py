@@ -1,6 +1,8 @@
 """The controller as a real process: tokens, call-back, refusals, watch."""
 
+import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,10 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
+import controller.watchers as controller_watchers
+from common.registry import Delta
+from controller.registry import Registry
+from controller.watchers import QUEUE_LENGTH, Watchers, WatchResponse
 from tests.gateway_stack import TOKEN, Member, member
 from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
 
@@ -48,6 +54,42 @@ def test_without_the_join_token_nothing_is_told(controller: str, path: str, head
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
 
 
+def test_nobody_without_the_token_gets_a_body_read(controller: str) -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield bytes(65536)
+
+    answer = httpx2.put(f"{controller}/v1/workers/x", content=endless(), trust_env=False, timeout=20)
+    assert answer.status_code == 401
+    host, port = controller.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as stranger:
+        stranger.sendall(b"PUT /v1/workers/x HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n")
+        assert stranger.recv(100).startswith(b"HTTP/1.1 401 ")
+    too_long = httpx2.put(
+        f"{controller}/v1/workers/x", content=bytes(1024 * 1024 + 1), headers=AUTH, trust_env=False
+    )
+    assert (too_long.status_code, too_long.json()["error"]["code"]) == (413, "payload_too_large")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v1/none", 404, "not_found"),
+        ("GET", "/none", 404, "not_found"),
+        ("POST", "/v1/workers", 405, "method_not_allowed"),
+        ("PUT", "/v1/workers/x", 400, "invalid_json"),
+    ],
+)
+def test_every_failure_is_an_openai_error_object(
+    controller: str, method: str, path: str, status: int, code: str
+) -> None:
+    json_type = {"content-type": "application/json"}
+    answer = httpx2.request(
+        method, f"{controller}{path}", content=b"{", headers=AUTH | json_type, trust_env=False
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
 def test_a_worker_is_ready_after_it_answered_with_the_right_model_and_key(
     controller: str, engine: str
 ) -> None:
@@ -71,7 +113,11 @@ def test_a_worker_is_ready_after_it_answered_with_the_right_model_and_key(
         ("file:///etc/passwd", "not http"),
         ("http://127.0.0.1:1/v1/admin?x=1", "nothing more"),
         ("http://user@127.0.0.1:1", "nothing more"),
-        ("http://127.0.0.1:99999", "no valid port"),
+        ("http://127.0.0.1:99999", "no valid host and port"),
+        ("http://[::1", "no valid host and port"),
+        (f"http://{'a' * 70}:80", "does not resolve"),
+        ("http://[::ffff:169.254.169.254]:80", "outside controller.allow_networks"),
+        ("http://0.0.0.0:80", "outside controller.allow_networks"),
         ("http://127.0.0.1:1", "does not answer"),
     ],
 )
@@ -109,6 +155,28 @@ def test_a_watch_starts_with_a_snapshot_and_goes_on_with_deltas(controller: str,
     assert seen[0][0] == "snapshot"
     versions = [message["version"] for _, message in seen]
     assert versions == list(range(versions[0], versions[0] + len(seen)))
+
+
+async def test_a_watcher_that_falls_behind_is_cut_off() -> None:
+    watchers = Watchers()
+    registry = Registry()
+    events = aiter(watchers.follow(registry.snapshot))
+    assert (await anext(events)).startswith(b"event: snapshot")
+    for version in range(QUEUE_LENGTH + 1):
+        watchers.publish(Delta(epoch="e", version=version + 1))
+    rest = [event async for event in events]
+    assert len(rest) == QUEUE_LENGTH - 1
+    watchers.publish(Delta(epoch="e", version=999))  # nobody is left to whom it could pile up
+
+
+async def test_a_watcher_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller_watchers, "SEND_LIMIT_S", 0.1)
+
+    async def stuck(_message: object) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(ConnectionError, match="does not read"):
+        await WatchResponse(Watchers().follow(Registry().snapshot)).stream_response(stuck)
 
 
 def test_without_a_token_in_its_settings_the_controller_says_so(tmp_path: Path) -> None:

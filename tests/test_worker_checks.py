@@ -1,0 +1,162 @@
+"""What a worker finds out before it starts an engine, and what it reads from a running one."""
+
+import json
+import os
+import signal
+import struct
+from pathlib import Path
+
+import pytest
+
+import worker.health
+from common.errors import UserError
+from common.settings import load_settings
+from tests.processes import free_port, running
+from tests.test_worker_supervisor import scripted
+from worker.engine import vllm_command
+from worker.health import EngineFailed, HealthWatch
+from worker.load import LoadMeter
+from worker.model_dir import describe_model
+from worker.progress import stage_of
+from worker.settings import WorkerSettings
+from worker.supervisor import worker_id
+
+# Lines as vLLM 0.32's server prints them on a CPU.
+STARTING = """\
+(APIServer pid=1) INFO 11-20 23:22:31 [model.py:733] Resolved architecture: GPTNeoXForCausalLM
+(EngineCore pid=2) INFO 11-20 23:22:36 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: x
+(EngineCore pid=2) INFO 11-20 23:22:37 [cpu_model_runner.py:68] Starting to load model /models/demo...
+(EngineCore pid=2) INFO 11-20 23:22:37 [default_loader.py:501] Loading weights took 0.02 seconds
+(EngineCore pid=2) INFO 11-20 23:22:38 [kv_cache_utils.py:2327] CPU KV cache size: 262,144 tokens, Maximum
+(APIServer pid=1) INFO 11-20 23:22:40 [entry.py:140] Starting vLLM server on http://127.0.0.1:18700
+INFO:     Application startup complete.
+"""
+
+
+def settings(**values: object) -> WorkerSettings:
+    return load_settings(WorkerSettings, {"join_token": "t", **values})
+
+
+def safetensors(length: int = 4) -> bytes:
+    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(length)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    model = tmp_path / "my-model"
+    model.mkdir()
+    (model / "config.json").write_text('{"max_position_embeddings": 512, "dtype": "float32"}')
+    (model / "model.safetensors").write_bytes(safetensors())
+    return model
+
+
+def test_a_checkpoint_of_others_is_described_by_its_config(checkpoint: Path) -> None:
+    card = describe_model(checkpoint, None)
+    assert (card.name, card.context_length, card.dtype) == ("my-model", 512, "float32")
+    assert describe_model(checkpoint, "돌리/한국어 v1").name == "돌리/한국어 v1"
+
+
+def test_a_name_that_cannot_be_registered_is_refused(checkpoint: Path) -> None:
+    with pytest.raises(UserError, match="Choose another --name"):
+        describe_model(checkpoint, "x" * 201)
+
+
+@pytest.mark.parametrize("content", [safetensors(3), safetensors()[:20], b"", b"\xff" * 64])
+def test_weights_that_are_cut_short_are_refused(checkpoint: Path, content: bytes) -> None:
+    (checkpoint / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.safetensors is cut short"):
+        describe_model(checkpoint, None)
+
+
+def test_a_missing_shard_is_named(checkpoint: Path) -> None:
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match=r"half a checkpoint: model-2\.safetensors is missing"):
+        describe_model(checkpoint, None)
+
+
+@pytest.mark.parametrize(
+    "flag", ["--port", "--port=9", "--served-model-name", "--served_model_name", "--api-key"]
+)
+def test_flags_that_the_worker_sets_itself_are_refused(checkpoint: Path, flag: str) -> None:
+    with pytest.raises(UserError, match="is set by the worker"):
+        vllm_command(settings(), checkpoint, "dolly", [flag])
+
+
+def test_the_engine_key_is_new_each_time_and_not_in_argv_nor_is_the_join_token(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("vllm", reason="the engine is not installed")
+    monkeypatch.setenv("KODOLLY_JOIN_TOKEN", "join-secret")
+    first, second = (
+        vllm_command(settings(), checkpoint, "dolly", ["--max-model-len", "64"]) for _ in range(2)
+    )
+    assert first.key != second.key
+    assert first.env["VLLM_API_KEY"] == first.key
+    assert first.key not in [*first.argv, repr(first)]
+    assert "join-secret" not in first.env.values()
+    assert first.argv[-2:] == ["--max-model-len", "64"]
+
+
+def test_a_worker_on_all_addresses_must_say_how_it_is_reached() -> None:
+    with pytest.raises(UserError, match="--advertise-url"):
+        settings(host="0.0.0.0").url()
+    reached = settings(host="0.0.0.0", advertise_url="http://10.0.0.7:21002/", port=9)
+    assert (reached.url(), reached.local_url()) == ("http://10.0.0.7:21002", "http://127.0.0.1:9")
+    assert settings(host="::1", port=9).url() == "http://[::1]:9"
+
+
+@pytest.mark.parametrize("value", ["10.0.0.7:1", "ftp://x", "http://x/path", "http://u@x"])
+def test_urls_that_are_none_are_refused(value: str) -> None:
+    with pytest.raises(UserError, match=r"worker\.advertise_url"):
+        settings(advertise_url=value)
+    with pytest.raises(UserError, match=r"worker\.controllers"):
+        settings(controllers=(value,))
+
+
+def test_workers_at_two_addresses_have_two_ids() -> None:
+    urls = ("http://10.0.0.7:21002", "http://10.0.0.8:21002", "http://[::1]:21002")
+    assert [worker_id(url) for url in urls] == ["10.0.0.7-21002", "10.0.0.8-21002", "1-21002"]
+
+
+def test_progress_grows_with_each_stage_of_the_log() -> None:
+    stages = [stage for line in STARTING.splitlines() if (stage := stage_of(line)) is not None]
+    assert len(stages) == 7
+    shares = [share for share, _ in stages]
+    assert shares == sorted(set(shares))
+    assert stage_of("(APIServer pid=1) INFO Route: /health, Methods: GET") is None
+
+
+def test_the_load_is_read_from_the_metrics_page() -> None:
+    page = """# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="demo-dolly"} 2.0
+vllm:num_requests_waiting{engine="0",model_name="demo-dolly"} 3.0
+vllm:num_requests_waiting_by_reason{engine="0",model_name="demo-dolly",reason="capacity"} 3.0
+vllm:kv_cache_usage_perc{engine="0",model_name="demo-dolly"} 0.5
+vllm:generation_tokens_total{engine="0",model_name="demo-dolly"} 1.5e+03
+vllm:generation_tokens_created{engine="0",model_name="demo-dolly"} 1.79e+09
+"""
+    meter = LoadMeter()
+    first = meter.read(page, 10.0)
+    assert (first.running, first.waiting, first.kv_cache_use, first.tokens_per_s) == (2, 3, 0.5, 0.0)
+    assert meter.read(page.replace("1.5e+03", "1700.0"), 12.0).tokens_per_s == 100.0
+    assert meter.read(page.replace("1.5e+03", "5.0"), 14.0).tokens_per_s == 0.0  # a new engine counts from 0
+
+
+async def test_an_engine_that_answers_nothing_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("ANSWER_LIMIT_S", 0.3), ("SILENCE_LIMIT_S", 0.5), ("LOOK_EVERY_S", 0.1)):
+        monkeypatch.setattr(worker.health, name, value)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with running(scripted(port), tmp_path / "engine.log", f"{url}/health") as process:
+        try:
+            with pytest.raises(EngineFailed, match="has not answered"):
+                await HealthWatch(url, "k", "dolly").follow(
+                    lambda: os.kill(process.pid, signal.SIGSTOP), lambda _: None
+                )
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
