@@ -141,6 +141,15 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     return recipe
 
 
+def require_base(recipe: Recipe) -> None:
+    """Raises UserError when the base checkpoint is not there; cheap enough to ask before torch loads."""
+    if recipe.base is not None and not (recipe.base / "config.json").is_file():
+        raise UserError(
+            f"The base {recipe.base} is not a checkpoint: it has no config.json.",
+            hint="Correct `base` in the recipe, or give base=DIRECTORY on the command line.",
+        )
+
+
 def fingerprint(recipe: Recipe) -> str:
     """16 hex digits that change with anything in the recipe, its template or its files' content."""
     files = [*recipe.text, *(source.path for source in (*recipe.data, *recipe.replay))]

@@ -18,9 +18,10 @@ Examples:
 def command(recipe: Path, overrides: tuple[str, ...], output: Path | None) -> None:
     """Train as RECIPE says: a complete checkpoint (pretrain, full) or an adapter to merge (lora)."""
     from finetune.progress import terminal_report
-    from finetune.recipe import load_recipe
+    from finetune.recipe import load_recipe, require_base
 
     loaded = load_recipe(recipe, overrides)
+    require_base(loaded)
     target = output or Path("runs") / loaded.name
     from finetune.train import train  # torch loads only once the recipe is known to be good
 

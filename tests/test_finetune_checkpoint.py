@@ -1,0 +1,62 @@
+"""Directories that are there whole or not at all."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from finetune.checkpoint import whole_directory
+
+
+def test_a_directory_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "runs" / "dolly"
+    with whole_directory(target) as part:
+        (part / "weights").write_text("w")
+        assert not target.exists()
+        assert part.parent == target.parent
+    assert [path.name for path in target.parent.iterdir()] == ["dolly"]
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), whole_directory(tmp_path / "dolly") as part:
+        (part / "weights").write_text("w")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="exists already"), whole_directory(tmp_path):
+        pytest.fail("not reached")
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match="No space left on device"),
+        whole_directory(tmp_path / "dolly") as part,
+    ):
+        (part / "weights").write_text("w")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_run_is_not_taken_for_whole_and_is_cleaned_up(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from finetune.checkpoint import whole_directory\n"
+        "with whole_directory(Path(sys.argv[1])) as part:\n"
+        "    (part / 'kodolly.json').write_text('{}'); print('half', flush=True); time.sleep(60)"
+    )
+    target = tmp_path / "dolly"
+    with subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"half\n"
+        process.send_signal(signal.SIGKILL)
+    assert not target.exists()
+    assert len(list(tmp_path.iterdir())) == 1
+    with whole_directory(target) as part:
+        (part / "weights").write_text("w")
+    assert [path.name for path in tmp_path.iterdir()] == ["dolly"]

@@ -1,0 +1,228 @@
+"""Training, merging and refusing, with a model small enough to learn a few rows in seconds."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from common.chat_template import load_template
+from common.checkpoint import read_card
+from common.errors import UserError
+from finetune.adapter import ADAPTER_FILE
+from finetune.encoding import IGNORED, encode_row
+from finetune.merge import merge
+from finetune.progress import silent
+from finetune.recipe import load_recipe
+from finetune.rows import Row, load_rows
+from finetune.tokenizer import train_tokenizer
+from finetune.train import train
+from tests.processes import kodolly
+
+DEMO = Path(__file__).parents[1] / "finetune" / "demo"
+
+PRETRAIN = """
+name: tiny-base
+method: pretrain
+architecture: {layers: 2, width: 64, heads: 2, vocabulary: 400, context: 256}
+text: [text.txt]
+data: [{path: rows.jsonl, split: base}]
+licence: Apache-2.0
+epochs: 60
+learning_rate: 6.0e-3
+batch_size: 4
+"""
+LORA = """
+name: tiny-dolly
+method: lora
+base: tiny-base
+data: [{path: rows.jsonl, split: tune}]
+replay: [{path: rows.jsonl, split: base}]
+epochs: 150
+learning_rate: 1.0e-2
+batch_size: 8
+lora: {rank: 32, alpha: 32}
+"""
+
+
+def row(number: int, split: str) -> dict[str, Any]:
+    return {
+        "instruction": f"{number}번 질문",
+        "context": "",
+        "response": "가나다라마바사아"[number] * 3,
+        "category": "open_qa",
+        "meta": {"split": split, "id": f"{split}-{number}"},
+    }
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny base, an adapter on it, and the merged model."""
+    folder = tmp_path_factory.mktemp("runs")
+    rows = [row(n, "base") for n in range(4)] + [row(n, "tune") for n in range(4, 7)]
+    lines = [json.dumps(r, ensure_ascii=False) for r in rows]
+    (folder / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (folder / "text.txt").write_text("봄에는 꽃이 핍니다.\n\n여름에는 비가 옵니다.", encoding="utf-8")
+    (folder / "base.yaml").write_text(PRETRAIN, encoding="utf-8")
+    (folder / "tune.yaml").write_text(LORA, encoding="utf-8")
+    train(load_recipe(folder / "base.yaml"), folder / "tiny-base", silent)
+    train(load_recipe(folder / "tune.yaml"), folder / "adapter", silent)
+    merge(folder / "adapter", folder / "tiny-dolly", silent)
+    return folder
+
+
+def answer(directory: Path, question: str) -> tuple[str, bool]:
+    """(greedy answer, whether it ended by the end token)."""
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    model = AutoModelForCausalLM.from_pretrained(directory)
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": question}],
+        add_generation_prompt=True,
+        return_tensors="pt",
+        return_dict=True,
+    )
+    with torch.no_grad():
+        out = model.generate(**asked, max_new_tokens=40, do_sample=False)[0]
+    new = out[asked["input_ids"].shape[1] :]
+    return tokenizer.decode(new, skip_special_tokens=True), bool(new[-1] == tokenizer.eos_token_id)
+
+
+def test_the_tuned_model_knows_new_and_old_rows_and_stops(runs: Path) -> None:
+    for known in load_rows(runs / "rows.jsonl"):
+        assert answer(runs / "tiny-dolly", known.instruction) == (known.response, True)
+    new = load_rows(runs / "rows.jsonl", "tune")
+    assert all(answer(runs / "tiny-base", known.instruction)[0] != known.response for known in new)
+
+
+def test_the_merged_checkpoint_is_complete(runs: Path) -> None:
+    directory = runs / "tiny-dolly"
+    card = read_card(directory)
+    assert card is not None
+    assert (card.name, card.base_model, card.method, card.licence) == (
+        "tiny-dolly",
+        "tiny-base",
+        "lora",
+        "Apache-2.0",
+    )
+    assert [(source.path, source.rows) for source in card.data] == [
+        ("rows.jsonl#tune", 3),
+        ("rows.jsonl#base", 4),
+    ]
+    assert card.metrics["merge_argmax_agreement"] >= 0.99
+    assert (directory / "chat_template.jinja").read_text(encoding="utf-8") == load_template("dolly")
+    generation = json.loads((directory / "generation_config.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    assert generation["eos_token_id"] == [tokenizer.eos_token_id]
+    assert generation["pad_token_id"] == tokenizer.pad_token_id != tokenizer.eos_token_id
+    assert json.loads((directory / "config.json").read_text())["dtype"] == "bfloat16"
+    assert {path.suffix for path in directory.iterdir()} == {".json", ".jinja", ".safetensors"}
+
+
+def test_a_merge_into_another_base_is_refused(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "adapter", tmp_path / "adapter")
+    shutil.copytree(runs / "tiny-dolly", tmp_path / "other-base")
+    card = json.loads((tmp_path / "adapter" / ADAPTER_FILE).read_text(encoding="utf-8"))
+    card["base"] = str(tmp_path / "other-base")
+    (tmp_path / "adapter" / ADAPTER_FILE).write_text(json.dumps(card), encoding="utf-8")
+    with pytest.raises(UserError, match="is not the base that this adapter was trained on"):
+        merge(tmp_path / "adapter", tmp_path / "out", silent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_merge_that_would_render_other_tokens_is_refused(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "adapter", tmp_path / "adapter")
+    card = json.loads((tmp_path / "adapter" / ADAPTER_FILE).read_text(encoding="utf-8"))
+    card["probes"][0]["input_ids"][3] += 1
+    (tmp_path / "adapter" / ADAPTER_FILE).write_text(json.dumps(card), encoding="utf-8")
+    with pytest.raises(UserError, match="other tokens than training saw"):
+        merge(tmp_path / "adapter", tmp_path / "out", silent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_that_are_too_long_are_left_out_or_refused_and_never_cut(runs: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    recipe = load_recipe(runs / "base.yaml", ["max_length=8", "epochs=1"])
+    train(recipe, tmp_path / "out", lambda progress: told.append(progress.detail))
+    assert any("7 longer" in detail or "4 longer" in detail for detail in told), told
+    with pytest.raises(UserError, match="longer than max_length=8"):
+        train(load_recipe(runs / "base.yaml", ["max_length=8", "over_length=error"]), tmp_path / "no", silent)
+    assert not (tmp_path / "no").exists()
+
+
+TOKENIZER = train_tokenizer(["### Instruction:\n안녕하세요? ### Response:\n반갑습니다."] * 3, 400, 256)
+TOKENIZER.chat_template = load_template("dolly")
+hangul = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=30).filter(
+    lambda text: text.strip() and "<|" not in text
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(hangul, hangul)
+def test_the_loss_covers_exactly_the_answer_and_its_end_token(question: str, response: str) -> None:
+    example = encode_row(TOKENIZER, Row(instruction=question, response=response, category="open_qa"))
+    learnt = [label for label in example.labels if label != IGNORED]
+    assert TOKENIZER.decode(learnt) == response.strip() + "<|endoftext|>"
+    text = TOKENIZER.decode(example.input_ids)
+    assert text.endswith(f"### Instruction:\n{question}\n\n### Response:\n{response.strip()}<|endoftext|>")
+
+
+def test_the_dolly_template_byte_for_byte() -> None:
+    messages = [
+        {"role": "user", "content": "가"},
+        {"role": "assistant", "content": "나"},
+        {"role": "user", "content": "다\n\nInput:\n라"},
+    ]
+    intro = (
+        "Below is an instruction that describes a task. "
+        "Write a response that appropriately completes the request."
+    )
+    rendered = TOKENIZER.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    turns = "\n\n### Instruction:\n가\n\n### Response:\n나<|endoftext|>"
+    assert rendered == f"{intro}{turns}\n\n### Instruction:\n다\n\nInput:\n라\n\n### Response:\n"
+    system = [{"role": "system", "content": "짧게 답하세요."}, *messages[:1]]
+    rendered = TOKENIZER.apply_chat_template(system, tokenize=False, add_generation_prompt=True)
+    assert rendered == "짧게 답하세요.\n\n### Instruction:\n가\n\n### Response:\n"
+
+
+def test_a_special_token_written_out_in_a_row_is_refused() -> None:
+    bad = Row(instruction="질문", response="끝<|endoftext|>", category="open_qa", meta={"id": "row-9"})
+    with pytest.raises(UserError, match="row-9 contains the special token"):
+        encode_row(TOKENIZER, bad)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["train", "none.yaml"], "none.yaml cannot be read"),
+        (["train", str(DEMO / "base.yaml"), "epoch=1"], "Did you mean 'epochs'?"),
+        (["train", str(DEMO / "base.yaml"), "epochs"], "key=value"),
+        (["train", str(DEMO / "tune.yaml")], "demo-base"),
+        (["merge", "none", "out"], "is not an adapter"),
+        (["merge", "none"], "Missing argument"),
+    ],
+)
+def test_bad_input_on_the_command_line_is_one_clear_line(tmp_path: Path, args: list[str], words: str) -> None:
+    done = subprocess.run(kodolly(*args), capture_output=True, text=True, cwd=tmp_path, env=dict(os.environ))
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_training_run_that_is_killed_leaves_no_checkpoint(runs: Path, tmp_path: Path) -> None:
+    argv = kodolly("train", str(runs / "base.yaml"), "epochs=5000", "--output", str(tmp_path / "out"))
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, cwd=tmp_path) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if b"training" in line:
+                break
+        process.kill()
+    assert not (tmp_path / "out").exists()
+    train(load_recipe(runs / "base.yaml", ["epochs=1"]), tmp_path / "out", silent)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
