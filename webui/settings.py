@@ -1,8 +1,9 @@
 """Settings of the web UI: section `webui` of kodolly.yaml, environment `KODOLLY_WEBUI_*`."""
 
 from typing import ClassVar
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from common.settings import PartSettings
@@ -16,11 +17,19 @@ class WebuiSettings(PartSettings):
 
     host: str = "127.0.0.1"
     """Address to listen on."""
-    port: int = Field(default=7860, ge=0, le=65535)
-    """Port to listen on; 0 takes a free one."""
-    gateway_url: str = Field(default="http://127.0.0.1:8000", pattern=r"^https?://[^\s/]+/?$")
+    port: int = Field(default=7860, ge=1, le=65535)
+    """Port to listen on."""
+    gateway_url: str = "http://127.0.0.1:8000"
     """The gateway, without a path. It is also the address in the snippets of the models page."""
     api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("api_key", "KODOLLY_API_KEY")
     )
     """The gateway's client key, when it asks for one. Never sent to the browser."""
+
+    @field_validator("gateway_url")
+    @classmethod
+    def _address_only(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+            raise ValueError("it must look like http://host:port, without a path")
+        return url.rstrip("/")
