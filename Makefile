@@ -11,11 +11,12 @@ install:         ## everything that runs, into .venv
 test:            ## install what the tests need, then lint and all tests
 	@scripts/install test
 	@$(MAKE) --no-print-directory lint
-	.venv/bin/pytest
+	.venv/bin/pytest -m "not slow" --numprocesses 2 --dist loadfile
+	.venv/bin/pytest -m slow -s
 
 test-fast:       ## the tests that need no training, no vLLM and no browser
 	@scripts/install test
-	.venv/bin/pytest -m "not slow"
+	.venv/bin/pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 lint:
 	.venv/bin/ruff check .

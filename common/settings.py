@@ -48,9 +48,16 @@ def load_settings(cls: type[S], flags: Mapping[str, Any] | None = None, config: 
 
 
 def load_with_sources(
-    cls: type[S], flags: Mapping[str, Any] | None = None, config: Path | None = None
+    cls: type[S],
+    flags: Mapping[str, Any] | None = None,
+    config: Path | None = None,
+    *,
+    fill_in: Mapping[str, Any] | None = None,
 ) -> tuple[S, dict[str, Layer]]:
-    """The settings, and for every field the layer its value came from. Raises UserError."""
+    """The settings, and for every field the layer its value came from. Raises UserError.
+
+    `fill_in` stands below every layer, for who wants to show settings although a required one is missing.
+    """
     try:
         layers: list[tuple[Layer, Mapping[str, Any]]] = [
             ("kodolly.yaml", _yaml_section(cls, config)),
@@ -60,7 +67,7 @@ def load_with_sources(
         ]
     except SettingsError as error:
         raise UserError(f"A setting in the environment cannot be read: {error}.") from error
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(fill_in or {})
     sources: dict[str, Layer] = dict.fromkeys(cls.model_fields, "default")
     for layer, found in layers:
         for key, value in found.items():

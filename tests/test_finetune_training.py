@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -45,16 +46,27 @@ method: lora
 base: tiny-base
 data: [{path: rows.jsonl, split: tune}]
 replay: [{path: rows.jsonl, split: base}]
-epochs: 150
+epochs: 60
 learning_rate: 1.0e-2
 batch_size: 8
 lora: {rank: 32, alpha: 32}
 """
 
 
+QUESTIONS = (
+    "하늘은 무슨 색인가요?",
+    "바다에는 누가 사나요?",
+    "나무는 어떻게 자라나요?",
+    "구름이 뭐예요?",
+    "오늘 점심을 추천해 주세요.",
+    "빠른 길을 알려 줄래요?",
+    "이 책의 제목을 지어 봐요.",
+)
+
+
 def row(number: int, split: str) -> dict[str, Any]:
     return {
-        "instruction": f"{number}번 질문",
+        "instruction": QUESTIONS[number],
         "context": "",
         "response": "가나다라마바사아"[number] * 3,
         "category": "open_qa",
@@ -148,11 +160,11 @@ def test_a_merge_that_would_render_other_tokens_is_refused(runs: Path, tmp_path:
 
 def test_rows_that_are_too_long_are_left_out_or_refused_and_never_cut(runs: Path, tmp_path: Path) -> None:
     told: list[str] = []
-    recipe = load_recipe(runs / "base.yaml", ["max_length=8", "epochs=1"])
+    recipe = load_recipe(runs / "base.yaml", ["max_length=40", "epochs=1"])
     train(recipe, tmp_path / "out", lambda progress: told.append(progress.detail))
-    assert any("7 longer" in detail or "4 longer" in detail for detail in told), told
-    with pytest.raises(UserError, match="longer than max_length=8"):
-        train(load_recipe(runs / "base.yaml", ["max_length=8", "over_length=error"]), tmp_path / "no", silent)
+    assert any(re.search(r"\d sequences, \d longer than 40 tokens left out", detail) for detail in told), told
+    with pytest.raises(UserError, match="longer than max_length=40"):
+        train(load_recipe(runs / "base.yaml", ["max_length=40", "over_length=error"]), tmp_path / "no", silent)
     assert not (tmp_path / "no").exists()
 
 

@@ -66,6 +66,8 @@ def test_config_show_names_sources_and_hides_secrets(tmp_path: Path) -> None:
     assert "gateway.port = 8123  (kodolly.yaml)" in done.stdout
     assert "webui.port = 7999  (environment)" in done.stdout
     assert "hidden" not in done.stdout
+    bare = run(tmp_path, "config", "show")
+    assert "controller.join_token = (required, not set)  (default)" in bare.stdout
 
 
 def test_doctor_without_a_stack_warns_and_shows_no_key(tmp_path: Path) -> None:

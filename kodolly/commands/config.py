@@ -28,6 +28,10 @@ def show(config: Path | None) -> None:
     from worker.settings import WorkerSettings
 
     for cls in (UpSettings, ControllerSettings, GatewaySettings, WorkerSettings, WebuiSettings):
-        settings, sources = load_with_sources(cls, {}, config)
+        # A required secret that is missing must not keep the rest from being shown.
+        required = [name for name, field in cls.model_fields.items() if field.is_required()]
+        settings, sources = load_with_sources(cls, {}, config, fill_in=dict.fromkeys(required, "missing"))
         for name in sorted(cls.model_fields):
-            click.echo(f"{cls.section}.{name} = {getattr(settings, name)}  ({sources[name]})")
+            missing = name in required and sources[name] == "default"
+            value = "(required, not set)" if missing else getattr(settings, name)
+            click.echo(f"{cls.section}.{name} = {value}  ({sources[name]})")
