@@ -3,6 +3,8 @@
 import errno
 import logging
 import socket
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from common.errors import KodollyError, UserError
@@ -29,9 +31,18 @@ def check_port(host: str, port: int, setting: str) -> None:
             raise UserError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
 
 
-def serve(app: Any, host: str, port: int, *, setting: str, grace_s: int = 10) -> None:
+def serve(
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    setting: str,
+    grace_s: int = 10,
+    on_stop: Callable[[], None] = lambda: None,
+) -> None:
     """Serve `app` until SIGINT or SIGTERM; open requests get `grace_s` seconds to end.
 
+    `on_stop` is called in the signal handler, for requests that would not end by themselves.
     Raises UserError when the port is taken or the app's start-up failed with one.
     """
     import uvicorn
@@ -52,7 +63,13 @@ def serve(app: Any, host: str, port: int, *, setting: str, grace_s: int = 10) ->
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=grace_s,
     )
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            on_stop()
+            super().handle_exit(sig, frame)
+
+    server = Server(config)
     logger.info("listening on http://%s:%d", host, port)
     try:
         server.run()

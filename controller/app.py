@@ -31,6 +31,7 @@ class Controller:
     settings: ControllerSettings
     registry: Registry = field(default_factory=Registry)
     watchers: Watchers = field(default_factory=Watchers)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def publish(self) -> None:
         """Tell the watchers what has changed since last time."""
@@ -74,6 +75,13 @@ def _lifespan(
                 await expiring
 
     return lifespan
+
+
+def end_watches(app: FastAPI) -> None:
+    """End the open watches, which would never end by themselves. May be called from a signal handler."""
+    controller: Controller | None = getattr(app.state, "controller", None)
+    if controller is not None:
+        controller.loop.call_soon_threadsafe(controller.watchers.close)
 
 
 def get_controller(request: Request) -> Controller:

@@ -32,6 +32,14 @@ class Watchers:
             else:
                 queue.put_nowait(delta)
 
+    def close(self) -> None:
+        """End all watches: their readers find another controller at once."""
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)
+        self._queues.clear()
+
     async def follow(self, take_snapshot: Callable[[], Snapshot]) -> AsyncIterator[bytes]:
         """The event stream of one watcher."""
         with self._queue() as queue:

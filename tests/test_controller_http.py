@@ -157,6 +157,22 @@ def test_a_watch_starts_with_a_snapshot_and_goes_on_with_deltas(controller: str,
     assert versions == list(range(versions[0], versions[0] + len(seen)))
 
 
+def test_a_stop_ends_open_watches_at_once_and_without_a_complaint(tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "log"
+    url, env = f"http://127.0.0.1:{port}", {"KODOLLY_JOIN_TOKEN": TOKEN}
+    argv = kodolly("controller", "--port", str(port))
+    with (
+        running(argv, log, f"{url}/healthz", env, tmp_path) as process,
+        httpx2.stream("GET", f"{url}/v1/watch", headers=AUTH, trust_env=False, timeout=20) as watch,
+    ):
+        lines = watch.iter_lines()
+        assert next(lines) == "event: snapshot"
+        process.terminate()
+        list(lines)  # ends whole, not by a broken connection
+        process.wait(20)
+    assert "ERROR" not in log.read_text(encoding="utf-8")
+
+
 async def test_a_watcher_that_falls_behind_is_cut_off() -> None:
     watchers = Watchers()
     registry = Registry()

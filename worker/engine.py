@@ -78,13 +78,19 @@ def vllm_command(
 
 
 def _cpu_env(settings: WorkerSettings) -> dict[str, str]:
+    """Choices whose figures are in docs/worker.md."""
     env = {"VLLM_CPU_KVCACHE_SPACE": str(settings.cpu_kv_cache_gib)}
     if settings.cpu_cores:
         return env | {"VLLM_CPU_OMP_THREADS_BIND": settings.cpu_cores}
-    # Without core binding the model can run inside the engine's process: one process less to start,
-    # a third of the start-up time, and no slower (docs/worker.md).
-    threads = settings.cpu_threads or len(os.sched_getaffinity(0))
-    return env | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": str(threads)}
+    threads = settings.cpu_threads or os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))
+    return env | {
+        # Without core binding the model can run inside the engine's process: one process less to start,
+        # a third of the start-up time, and no slower.
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "OMP_NUM_THREADS": str(threads),
+        # Threads that spin while they wait starve each other as soon as there are more than cores.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+    }
 
 
 def _installed(package: str) -> bool:

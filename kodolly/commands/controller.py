@@ -20,10 +20,16 @@ def command(host: str | None, port: int | None, config: Path | None) -> None:
     from common.logs import configure_logging
     from common.serve import serve
     from common.settings import load_settings
-    from controller.app import create_app
+    from controller.app import create_app, end_watches
     from controller.settings import ControllerSettings
 
     settings = load_settings(ControllerSettings, {"host": host, "port": port}, config)
     configure_logging(settings.log_level)
-    # Watches never end by themselves: a grace longer than 1 s would only delay every stop.
-    serve(create_app(settings), settings.host, settings.port, setting="--port", grace_s=1)
+    app = create_app(settings)
+    serve(
+        app,
+        settings.host,
+        settings.port,
+        setting="--port or KODOLLY_CONTROLLER_PORT",
+        on_stop=lambda: end_watches(app),
+    )
