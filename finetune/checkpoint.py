@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,35 +14,99 @@ from typing import Any
 from common.checkpoint import CARD_FILE, CheckpointCard
 from common.errors import UserError
 
+SMALL_FILES = 1_000_000
+"""Bytes set aside for tokenizer, template, configuration and card."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_ALLOWED = (errno.EACCES, errno.EROFS, errno.ENOTDIR)
+
 
 @contextlib.contextmanager
 def whole_directory(target: Path) -> Iterator[Path]:
     """An empty directory beside `target` that takes its name when the block ends well.
 
-    A killed run leaves only a `.NAME.partial-PID` behind, which nobody takes for a checkpoint and the
-    next run removes. Raises UserError when `target` exists or the disk is full.
+    A killed run leaves only a `.NAME.partial` behind, which nobody takes for a checkpoint and the next
+    run empties. Raises UserError when `target` exists, when another run is writing it, and when the disk
+    is full.
     """
-    if target.exists():
-        raise UserError(f"{target} exists already.", hint="Name another output, or remove it first.")
-    part = target.parent / f".{target.name}.partial-{os.getpid()}"
+    part = target.parent / f".{target.name}.partial"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for left in target.parent.glob(f".{target.name}.partial-*"):
-            shutil.rmtree(left)
-        part.mkdir()
-        yield part
-        for path in (*part.rglob("*"), part):
-            _sync(path)
-        part.rename(target)
-        _sync(target.parent)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EFBIG):
+        with _held(part, target):
+            yield part
+            for path in (*part.rglob("*"), part):
+                _sync(path)
+            part.rename(target)
+            _sync(target.parent)
+    except Exception as error:
+        reason = _why_not_written(error)
+        if reason is None:
             raise
-        raise UserError(
-            f"{target} cannot be written: {error.strerror}.", hint="Nothing was left behind."
-        ) from error
+        raise UserError(f"{target} cannot be written: {reason}.", hint="Nothing was left behind.") from error
+
+
+@contextlib.contextmanager
+def _held(part: Path, target: Path) -> Iterator[None]:
+    """Own `part`, empty, until the block ends; then remove what is left under its name.
+
+    The lock is on the directory itself, so it ends with the process, however that ends, and one run
+    never clears away what another is writing.
+    """
+    _refuse_existing(target)
+    part.mkdir(exist_ok=True)
+    descriptor = os.open(part, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"Another run is writing {target} just now.", hint="Wait for it.") from error
+        _refuse_existing(target)  # the other run may have ended between the two lines above
+        for left in part.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+        try:
+            yield
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _refuse_existing(target: Path) -> None:
+    if target.exists():
+        raise UserError(f"{target} exists already.", hint="Name another output, or remove it first.")
+
+
+def require_room(directory: Path, weights: int) -> None:
+    """Raises UserError when `weights` bytes have no room where `directory` is.
+
+    Asked before the work: a disk that is full already should not cost a training run.
+    """
+    free = shutil.disk_usage(directory).free
+    if free < weights + SMALL_FILES:
+        raise UserError(
+            f"{directory.parent} has {free / 1e6:,.1f} MB free; "
+            f"the result needs about {(weights + SMALL_FILES) / 1e6:,.1f} MB.",
+            hint="Free some space, or name an output on another disk.",
+        )
+
+
+def size_of(model: Any, dtype: str, *, trained_only: bool = False) -> int:
+    """Bytes that the weights (or those that training changes) take in a file."""
+    width = {"float32": 4, "float16": 2, "bfloat16": 2}[dtype]
+    return sum(width * int(p.numel()) for p in model.parameters() if p.requires_grad or not trained_only)
+
+
+def _why_not_written(error: Exception) -> str | None:
+    """The reason in words when the disk or its permissions are at fault, else None."""
+    if isinstance(error, OSError) and error.errno in (*NO_ROOM, *NOT_ALLOWED):
+        return error.strerror
+    # safetensors writes in Rust: its error has no errno, only the text that ends in "(os error 28)".
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    if type(error).__name__ == "SafetensorError" and found and int(found[1]) in NO_ROOM:
+        return os.strerror(int(found[1]))
+    return None
 
 
 def _sync(path: Path) -> None:

@@ -1,22 +1,31 @@
 """The two demo models: trained from what is bundled, by the code of `kodolly train` and `kodolly merge`."""
 
+import hashlib
 import sys
 from pathlib import Path
 
 from common.errors import UserError
 from finetune.progress import Report, terminal_report
-from finetune.recipe import Recipe, fingerprint, load_recipe
+from finetune.recipe import Recipe, file_hash, fingerprint, load_recipe
 
 RECIPES = Path(__file__).parent / "demo"
+CODE = ("encoding", "merge", "model", "rows", "tokenizer", "train", "training_loop")
+"""Modules whose change may change the weights."""
 
 
 def demo_directories(directory: Path) -> tuple[Path, Path]:
     """Where demo-base and demo-dolly are, or will be, below `directory`.
 
-    The names carry a hash of recipe, rows, text and template, so that a change trains anew.
+    The names carry a hash of recipe, rows, text, template and the code that decides the weights, so that
+    a change trains anew.
     """
-    base = directory / f"demo-base-{fingerprint(load_recipe(RECIPES / 'base.yaml'))}"
-    return base, directory / f"demo-dolly-{fingerprint(_tune_recipe(base))}"
+    base = directory / f"demo-base-{_key(load_recipe(RECIPES / 'base.yaml'))}"
+    return base, directory / f"demo-dolly-{_key(_tune_recipe(base))}"
+
+
+def _key(recipe: Recipe) -> str:
+    code = [file_hash(Path(__file__).with_name(f"{module}.py")) for module in CODE]
+    return hashlib.sha256(" ".join([fingerprint(recipe), *code]).encode()).hexdigest()[:16]
 
 
 def build_demo(directory: Path, report: Report) -> None:

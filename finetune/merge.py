@@ -10,8 +10,9 @@ from peft import PeftModel
 from common.chat_template import load_template, template_hash
 from common.errors import UserError
 from finetune.adapter import AdapterCard, Probe, read_adapter
-from finetune.checkpoint import weights_hash, whole_directory, write_checkpoint
+from finetune.checkpoint import require_room, size_of, weights_hash, whole_directory, write_checkpoint
 from finetune.model import load_model, load_tokenizer
+from finetune.parity import check_tokens
 from finetune.progress import Progress, Report, hide_library_bars
 
 AGREEMENT = 0.99
@@ -30,14 +31,27 @@ def merge(adapter_dir: Path, output: Path, report: Report) -> None:
             f"{base} is not the base that this adapter was trained on: its weights differ.",
             hint="Train the adapter again on this base.",
         )
+    _check_template(adapter)
     stage = f"{adapter.card.name}: merging"
     report(Progress(stage, 0.0))
-    tokenizer = load_tokenizer(base, adapter.card.template)
-    _check_template(adapter)
-    _check_tokens(tokenizer, adapter.probes)
-    tuned = PeftModel.from_pretrained(load_model(base), adapter_dir, local_files_only=True).eval()
+    with whole_directory(output) as directory:
+        merged, agreement = _merge_and_compare(base, adapter_dir, adapter, directory)
+        report(Progress(stage, 0.5, "writing"))
+        metrics = adapter.card.metrics | {"merge_argmax_agreement": agreement}
+        tokenizer = load_tokenizer(base, adapter.card.template)
+        write_checkpoint(directory, merged, tokenizer, adapter.card.model_copy(update={"metrics": metrics}))
+        check_tokens(directory, adapter.probes)
+    report(Progress(stage, 1.0, f"adapter and merged model agree on {agreement:.1%} of answer tokens"))
+
+
+def _merge_and_compare(
+    base: Path, adapter_dir: Path, adapter: AdapterCard, directory: Path
+) -> tuple[Any, float]:
+    """(merged model, share of answer tokens on which it prefers what the adapter preferred)."""
+    model = load_model(base)
+    require_room(directory, size_of(model, adapter.card.dtype))
+    tuned = PeftModel.from_pretrained(model, adapter_dir, local_files_only=True).eval()
     expected = _preferred(tuned, adapter.probes)
-    report(Progress(stage, 0.5, "checking"))
     merged = tuned.merge_and_unload(safe_merge=True).to(getattr(torch, adapter.card.dtype)).eval()
     agreement = _agreement(expected, _preferred(merged, adapter.probes))
     if agreement < AGREEMENT:
@@ -46,10 +60,7 @@ def merge(adapter_dir: Path, output: Path, report: Report) -> None:
             f"less than {AGREEMENT:.0%}; the checkpoint was not written.",
             hint="Merge with dtype: float32 in the recipe.",
         )
-    metrics = adapter.card.metrics | {"merge_argmax_agreement": agreement}
-    with whole_directory(output) as directory:
-        write_checkpoint(directory, merged, tokenizer, adapter.card.model_copy(update={"metrics": metrics}))
-    report(Progress(stage, 1.0, f"adapter and merged model agree on {agreement:.1%} of answer tokens"))
+    return merged, agreement
 
 
 def _check_template(adapter: AdapterCard) -> None:
@@ -58,20 +69,6 @@ def _check_template(adapter: AdapterCard) -> None:
             f"The chat template {adapter.card.template!r} has changed since this adapter was trained.",
             hint="Train again, or check out the version it was trained with.",
         )
-
-
-def _check_tokens(tokenizer: Any, probes: Sequence[Probe]) -> None:
-    """The template must give token for token what training saw: for the conversation and for its prompt."""
-    for probe in probes:
-        whole = tokenizer.apply_chat_template(probe.messages, return_dict=True)["input_ids"]
-        asked = tokenizer.apply_chat_template(
-            probe.messages[:-1], add_generation_prompt=True, return_dict=True
-        )["input_ids"]
-        if list(whole) != probe.input_ids or list(asked) != probe.input_ids[: probe.prompt_tokens]:
-            raise UserError(
-                "The base's tokenizer and chat template give other tokens than training saw.",
-                hint="The base has changed since; train the adapter again.",
-            )
 
 
 @torch.no_grad()

@@ -12,18 +12,16 @@ import torch
 from common.chat_template import load_template, template_hash
 from common.checkpoint import CheckpointCard, DataSource, read_card
 from common.errors import UserError
-from finetune.adapter import ADAPTER_FILE, AdapterCard, Probe
-from finetune.checkpoint import weights_hash, whole_directory, write_checkpoint
-from finetune.encoding import Example, encode_row, encode_text, prompt_ids, within_length
+from finetune.adapter import ADAPTER_FILE, AdapterCard
+from finetune.checkpoint import require_room, size_of, weights_hash, whole_directory, write_checkpoint
+from finetune.encoding import Example, encode_row, encode_text, within_length
 from finetune.model import add_adapter, load_model, load_tokenizer, make_model
+from finetune.parity import check_tokens, make_probes
 from finetune.progress import Progress, Report, hide_library_bars
 from finetune.recipe import Recipe, Source, file_hash
 from finetune.rows import Row, load_paragraphs, load_rows, to_messages
 from finetune.tokenizer import train_tokenizer
 from finetune.training_loop import Outcome, run_loop
-
-PROBES = 32
-"""Training sequences that the merge checks."""
 
 
 def train(recipe: Recipe, output: Path, report: Report) -> None:
@@ -33,6 +31,7 @@ def train(recipe: Recipe, output: Path, report: Report) -> None:
     paragraphs = [paragraph for path in recipe.text for paragraph in load_paragraphs(path)]
     with whole_directory(output) as directory, tempfile.TemporaryDirectory() as scratch:
         tokenizer, model = _prepare(recipe, rows, paragraphs, report)
+        require_room(directory, _size(recipe, model))
         examples = _encode(recipe, tokenizer, rows, paragraphs, report)
         outcome = run_loop(model, examples, recipe, tokenizer.pad_token_id, Path(scratch), report)
         card = _card(recipe, model, outcome)
@@ -40,6 +39,13 @@ def train(recipe: Recipe, output: Path, report: Report) -> None:
             _write_adapter(directory, recipe, model, tokenizer, card, examples)
         else:
             write_checkpoint(directory, model.to(getattr(torch, recipe.dtype)), tokenizer, card)
+            check_tokens(directory, make_probes(tokenizer, examples))
+
+
+def _size(recipe: Recipe, model: Any) -> int:
+    if recipe.method == "lora":
+        return size_of(model, "float32", trained_only=True)
+    return size_of(model, recipe.dtype)
 
 
 def _draw(source: Source, seed: int) -> list[Row]:
@@ -142,16 +148,10 @@ def _write_adapter(
     assert recipe.base is not None
     model.save_pretrained(directory)
     (directory / "README.md").unlink(missing_ok=True)  # PEFT's form to fill in
-    asked = [example for example in examples if example.messages][:PROBES]
-    probes = [
-        Probe(
-            messages=example.messages or [],
-            input_ids=example.input_ids,
-            prompt_tokens=len(prompt_ids(tokenizer, (example.messages or [])[:-1])),
-        )
-        for example in asked
-    ]
     adapter = AdapterCard(
-        base=str(recipe.base), base_sha256=card.base_revision or "", card=card, probes=probes
+        base=str(recipe.base),
+        base_sha256=card.base_revision or "",
+        card=card,
+        probes=make_probes(tokenizer, examples),
     )
     (directory / ADAPTER_FILE).write_text(adapter.model_dump_json(indent=2) + "\n", encoding="utf-8")

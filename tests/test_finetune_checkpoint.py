@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from finetune.checkpoint import whole_directory
+from finetune.checkpoint import require_room, whole_directory
 
 
 def test_a_directory_appears_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -60,3 +60,36 @@ def test_a_killed_run_is_not_taken_for_whole_and_is_cleaned_up(tmp_path: Path) -
     with whole_directory(target) as part:
         (part / "weights").write_text("w")
     assert [path.name for path in tmp_path.iterdir()] == ["dolly"]
+
+
+def test_one_run_never_clears_away_what_another_is_writing(tmp_path: Path) -> None:
+    target = tmp_path / "dolly"
+    with whole_directory(target) as part:
+        (part / "weights").write_text("w")
+        with pytest.raises(UserError, match="Another run is writing"), whole_directory(target):
+            pytest.fail("not reached")
+    assert [path.name for path in target.iterdir()] == ["weights"]
+
+
+def test_weights_that_do_not_fit_are_one_clear_line_and_leave_nothing(tmp_path: Path) -> None:
+    """A limit on file size stands in for a full disk: safetensors meets it in the same place."""
+    code = (
+        "import resource, sys; from pathlib import Path; import torch\n"
+        "from safetensors.torch import save_file; from common.errors import UserError\n"
+        "from finetune.checkpoint import whole_directory\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
+        "try:\n"
+        "    with whole_directory(Path(sys.argv[1])) as part:\n"
+        "        save_file({'weight': torch.zeros(100_000)}, part / 'model.safetensors')\n"
+        "except UserError as error: print(error)"
+    )
+    argv = [sys.executable, "-c", code, str(tmp_path / "dolly")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "dolly cannot be written: File too large. Nothing was left behind." in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_room_is_told_before_the_work(tmp_path: Path) -> None:
+    require_room(tmp_path, 1000)
+    with pytest.raises(UserError, match="MB free; the result needs about"):
+        require_room(tmp_path, 10**18)
