@@ -84,10 +84,21 @@ def load_with_sources(
         where = ".".join(str(part) for part in first["loc"])
         name = _field_name(cls, str(first["loc"][0])) if first["loc"] else None
         source = sources.get(name or where.split(".")[0], "default")
+        if first["type"] == "missing":
+            raise UserError(
+                f"Setting {cls.section}.{where} is missing.",
+                hint=f"Set {_environment_name(cls, name or where)} in the environment or in .env.",
+            ) from error
         raise UserError(
             f"Setting {cls.section}.{where} (from {source}): {first['msg']}.",
             hint="`kodolly config show` lists every setting and where it comes from.",
         ) from error
+
+
+def _environment_name(cls: type[PartSettings], name: str) -> str:
+    field = cls.model_fields.get(name)
+    choices = getattr(field.validation_alias, "choices", None) if field is not None else None
+    return str(choices[-1]) if choices else f"{cls.model_config.get('env_prefix', '')}{name.upper()}"
 
 
 def _field_name(cls: type[PartSettings], key: str) -> str | None:

@@ -201,5 +201,8 @@ def test_without_a_token_in_its_settings_the_controller_says_so(tmp_path: Path) 
         wait_for(lambda: process.poll() is not None, 20)
     text = log.read_text(encoding="utf-8")
     assert process.returncode == 2
-    assert text.startswith("kodolly: Setting controller.join_token")
+    assert text == (
+        "kodolly: Setting controller.join_token is missing. "
+        "Set KODOLLY_JOIN_TOKEN in the environment or in .env.\n"
+    )
     assert "Traceback" not in text

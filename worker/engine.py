@@ -58,7 +58,7 @@ def vllm_command(
         *("--port", str(settings.port)),
         "--enable-request-id-headers",
         "--disable-uvicorn-access-log",
-        # Compiling costs a minute at start and gains nothing on a CPU for small models.
+        # Compiling makes the first start three times as long; `-- --no-enforce-eager` turns it on.
         *(["--enforce-eager"] if on_cpu else []),
         *extra_args,
     ]

@@ -1,14 +1,22 @@
 """Settings of a worker."""
 
+import re
 from typing import Annotated, ClassVar
 
-from pydantic import AliasChoices, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from common.errors import UserError
 from common.settings import PartSettings
 
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#@\s]+/?$")]
+
+def _check_url(url: str) -> str:
+    if not re.fullmatch(r"https?://[^/?#@\s]+/?", url):
+        raise ValueError("it must look like http://10.0.0.7:21002")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_check_url)]
 """http(s)://host:port and nothing more."""
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Wildcard addresses, and the loopback address that reaches who listens on them."""
