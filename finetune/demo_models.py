@@ -7,6 +7,7 @@ from pathlib import Path
 from common.errors import UserError
 from finetune.progress import Report, terminal_report
 from finetune.recipe import Recipe, file_hash, fingerprint, load_recipe
+from finetune.threads import let_waiting_threads_sleep
 
 RECIPES = Path(__file__).parent / "demo"
 CODE = ("encoding", "merge", "model", "rows", "tokenizer", "train", "training_loop")
@@ -37,6 +38,7 @@ def build_demo(directory: Path, report: Report) -> None:
     base, dolly = demo_directories(directory)
     if dolly.exists():
         return
+    let_waiting_threads_sleep()
     from finetune.merge import merge  # torch loads only when there is something to train
     from finetune.train import train
 

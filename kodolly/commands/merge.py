@@ -17,8 +17,10 @@ def command(adapter: Path, output: Path) -> None:
     """Merge the LoRA ADAPTER into its base and write the complete checkpoint OUTPUT."""
     from finetune.adapter import read_adapter
     from finetune.progress import terminal_report
+    from finetune.threads import let_waiting_threads_sleep
 
     read_adapter(adapter)  # a wrong directory is told before torch loads
+    let_waiting_threads_sleep()
     from finetune.merge import merge
 
     merge(adapter, output, terminal_report())
