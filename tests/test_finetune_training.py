@@ -164,7 +164,9 @@ def test_rows_that_are_too_long_are_left_out_or_refused_and_never_cut(runs: Path
     train(recipe, tmp_path / "out", lambda progress: told.append(progress.detail))
     assert any(re.search(r"\d sequences, \d longer than 40 tokens left out", detail) for detail in told), told
     with pytest.raises(UserError, match="longer than max_length=40"):
-        train(load_recipe(runs / "base.yaml", ["max_length=40", "over_length=error"]), tmp_path / "no", silent)
+        train(
+            load_recipe(runs / "base.yaml", ["max_length=40", "over_length=error"]), tmp_path / "no", silent
+        )
     assert not (tmp_path / "no").exists()
 
 

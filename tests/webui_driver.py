@@ -104,6 +104,14 @@ class WebUi:
             self.element(f"{side}-settings").locator("button").first.click()
         box.fill(words)
 
+    def set_number(self, side: str, setting: str, value: float) -> None:
+        """Open a side's settings and type a number: `temperature`, `top-p` or `max-tokens`."""
+        box = self.element(f"{side}-{setting}").locator("input[type=number]")
+        if not box.is_visible():
+            self.element(f"{side}-settings").locator("button").first.click()
+        box.fill(str(value))
+        box.press("Tab")
+
     def ask(self, question: str, page: str = "compare") -> None:
         """Write a question, press Enter and wait until it stands in every conversation of the page."""
         box = self.element(f"{page}-question").locator("textarea")
