@@ -32,7 +32,7 @@ def seconds_to_answer(clone: Path, label: str) -> float:
             if make.poll() is not None or time.monotonic() - began > LIMIT_S:
                 raise SystemExit(f"make demo failed:\n{log.read_text(encoding='utf-8')[-2000:]}")
             time.sleep(0.2)
-        answer = ask("돌리는 누구인가요?")
+        answer = ask("이름이 무엇인지 알려 줄래요?")
         took = time.monotonic() - began
     finally:
         os.killpg(make.pid, signal.SIGINT)

@@ -89,8 +89,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         gateway = f"http://127.0.0.1:{ports['gateway']}"
         yield Stack(gateway, f"http://127.0.0.1:{ports['webui']}", log, cwd, env)
         assert stop(up) == 0
+        assert [name for name in ("gateway", "webui", "controller") if answers(ports[name])] == []
         ours = [line for line in log.read_text(encoding="utf-8").splitlines() if "engine |" not in line]
         assert "Traceback" not in "\n".join(ours)
+
+
+def answers(port: int) -> bool:
+    """Whether anything listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def vllm_server(state: Path, port: int, log: Path) -> Any:
@@ -332,9 +339,9 @@ def test_a_killed_engine_is_told_in_its_pane_and_comes_back(ui: WebUi, stack: St
     expect(ui.metrics("left")).to_contain_text("토큰/초")
 
 
-def state(stack: Stack, model: str) -> str:
+def state(stack: Stack, model: str) -> str | None:
     status = httpx2.get(f"{stack.gateway}/v1/status", trust_env=False).json()
-    return next(str(entry["state"]) for entry in status["models"] if entry["id"] == model)
+    return next((str(entry["state"]) for entry in status["models"] if entry["id"] == model), None)
 
 
 def test_screenshots_have_no_sideways_scroll(browser: Browser, stack: Stack) -> None:
@@ -382,6 +389,16 @@ def test_ask_answers_in_the_terminal(stack: Stack) -> None:
     done = run_kodolly(stack, "ask", "--gateway", stack.gateway, "토큰이 무엇인가요?")
     assert done.returncode == 0
     assert "토큰은" in done.stdout
+
+
+def test_a_part_that_dies_is_started_again_and_that_is_said(stack: Stack) -> None:
+    pattern = f"kodolly gateway --port {stack.gateway.rpartition(':')[2]}"
+    found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True)
+    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+    said = "gateway ended (killed by SIGKILL); starting it again in 1 s"
+    wait_for(lambda: said in stack.log.read_text(encoding="utf-8"), 10, what="the message")
+    port = int(stack.gateway.rpartition(":")[2])
+    wait_for(lambda: answers(port) and state(stack, "demo-dolly") == "ready", 30, what="the gateway")
 
 
 def test_a_second_up_says_that_the_ports_are_taken(stack: Stack) -> None:
