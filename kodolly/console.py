@@ -1,13 +1,13 @@
 """What the person at the terminal sees of a running stack: prefixed lines, one progress line, the URLs."""
 
-import re
 import sys
 import time
 from dataclasses import dataclass, field
 
 COLOURS = {"up": "1", "controller": "34", "gateway": "36", "webui": "35"}
 WORKER_COLOURS = ("32", "33")
-ENGINE_CHATTER = re.compile(r"\b(INFO|DEBUG)\b")
+ENGINE_LINE = "engine | "
+"""How a worker marks what its engine prints."""
 
 
 @dataclass(slots=True)
@@ -21,13 +21,12 @@ class Console:
     _last_plain: float = 0.0
 
     def say(self, part: str, line: str) -> None:
-        """One log line of a part. Engine chatter goes to the log file only, unless verbose."""
-        if (
-            not self.verbose
-            and part.startswith("worker-")
-            and "engine" in line
-            and ENGINE_CHATTER.search(line)
-        ):
+        """One log line of a part.
+
+        vLLM's own go to the log file only, unless verbose: there are hundreds, and when an engine dies its
+        worker says why.
+        """
+        if not self.verbose and line.startswith(ENGINE_LINE):
             return
         self._clear()
         code = COLOURS.get(part) or WORKER_COLOURS[hash(part) % 2]
