@@ -6,6 +6,7 @@ import pytest
 
 from common.errors import UserError
 from common.settings import load_settings, load_with_sources
+from kodolly.stack import UpSettings
 from server.settings import GatewaySettings, provider_keys
 
 
@@ -81,3 +82,10 @@ def test_the_provider_key_comes_from_dotenv_and_is_never_shown(
     assert keys["openai"].get_secret_value() == "sk-secret"
     assert "sk-secret" not in f"{settings} {keys}"
     assert settings.providers()[0].base_url == "http://127.0.0.1:9/v1"
+
+
+def test_the_example_settings_file_is_valid() -> None:
+    example = Path(__file__).parents[1] / "examples" / "kodolly.yaml"
+    gateway, up = load_settings(GatewaySettings, config=example), load_settings(UpSettings, config=example)
+    assert gateway.external[0].key_env == "OPENAI_API_KEY"
+    assert [worker.name for worker in up.workers] == [None, "before"]
