@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 COLOURS = {"up": "1", "controller": "34", "gateway": "36", "webui": "35"}
 WORKER_COLOURS = ("32", "33")
-ENGINE_LINE = "engine | "
+ENGINE_LINE = "engine |"
 """How a worker marks what its engine prints."""
 
 
