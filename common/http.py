@@ -12,6 +12,7 @@ from common.errors import (
     InvalidApiKey,
     MethodNotAllowed,
     NotFound,
+    PayloadTooLarge,
     UnsupportedMediaType,
     error_bytes,
 )
@@ -77,6 +78,8 @@ def _from_status(status: int, method: str, path: str, detail: str) -> ApiError:
         return NotFound(f"There is no route {path}.")
     if status == 405:
         return MethodNotAllowed(f"{path} does not take {method}.")
+    if status == 413:
+        return PayloadTooLarge(detail)
     if status == 415:
         return UnsupportedMediaType("The body must be application/json.")
     if status >= 500:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi_offline import FastAPIOffline
 
 from common.errors import ApiError, InternalError, MethodNotAllowed
@@ -53,7 +53,8 @@ def create_app(settings: GatewaySettings) -> ASGIApp:
         elif scope["path"] in RELAYED:
             await _relay(app, scope, receive, send)
         else:
-            await app(scope, receive, _with_request_id(scope, send))
+            limited = _limited(scope, receive, settings.max_body_bytes)
+            await app(scope, limited, _with_request_id(scope, send))
 
     return gateway_app
 
@@ -120,6 +121,25 @@ async def _relay(app: FastAPI, scope: Scope, receive: Receive, send: Send) -> No
     except Exception:
         logger.exception("%s failed", rid)
         await send_error(send, InternalError("The gateway met an unexpected error."), rid)
+
+
+def _limited(scope: Scope, receive: Receive, limit: int) -> Receive:
+    """`receive` that refuses a body of more than `limit` bytes, announced or not."""
+    too_large = HTTPException(413, f"The body is too large; at most {limit} bytes are taken.")
+    announced = header(scope, b"content-length") or ""
+    size = 0
+
+    async def receive_limited() -> Message:
+        nonlocal size
+        if announced.isdigit() and int(announced) > limit:
+            raise too_large
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise too_large
+        return message
+
+    return receive_limited
 
 
 def _with_request_id(scope: Scope, send: Send) -> Send:

@@ -226,13 +226,23 @@ def test_bad_requests_get_the_openai_error_object(
     assert answer.headers["x-request-id"]
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_is_read(stack: Stack) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/chat/completions"),
+        ("POST", "/v1/prompt"),
+        ("PUT", "/v1/feedback/votes/7b0a8f0e-9b7e-4f47-9f4e-3d1f3c1b2a10"),
+    ],
+)
+def test_a_body_that_is_too_large_is_refused(stack: Stack, method: str, path: str) -> None:
     port = int(stack.gateway.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n"
-        )
-        assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
+        head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        connection.sendall(f"{head}content-length: 99999999\r\n\r\n".encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")  # although the body never came
+    pieces = (b" " * 1_000_000 for _ in range(17))  # no length announced: sent in chunks
+    answer = httpx2.request(method, f"{stack.gateway}{path}", content=pieces, trust_env=False, timeout=20)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "payload_too_large")
 
 
 def test_prompt_preview_comes_from_the_engine(stack: Stack) -> None:
