@@ -229,11 +229,15 @@ def test_chatgpt_and_the_tuned_model_are_the_first_pair(ui: WebUi) -> None:
         expect(ui.metrics(side)).to_contain_text("토큰/초")
 
 
-BOTH_OR_FINISHED = """() => {
+STOP_WHEN_BOTH_STREAM = """() => {
     const shows = side => [...document.querySelectorAll(`#${side}-chat [data-testid=bot]`)].pop();
     const runs = side => document.querySelector(`#${side}-metrics`)?.innerText.includes("답변하는 중");
     const sides = ["left", "right"];
-    if (sides.every(s => runs(s) && shows(s)?.innerText.trim())) return "both";
+    if (sides.every(s => runs(s) && shows(s)?.innerText.trim())) {
+        const stop = document.querySelector("#compare-stop");
+        stop?.click();  // from here: they end sooner than a test can react
+        return stop ? "both" : false;
+    }
     return document.querySelector("#compare-send")?.offsetParent ? "finished" : false;
 }"""
 
@@ -249,16 +253,16 @@ def long_answers(ui: WebUi, left: str, right: str) -> None:
 @pytest.mark.parametrize("right", ["demo-dolly", "demo-base"], ids=["two models", "the same model twice"])
 def test_both_panes_stream_at_once_and_stop_ends_both(ui: WebUi, stack: Stack, right: str) -> None:
     long_answers(ui, "demo-base", right)
-    # The small models end when it pleases them: ask until both were caught at it. Were the panes served
-    # one after the other, that would never happen.
+    # The small models end when it pleases them: ask until both were caught at it and stopped. Were the
+    # panes served one after the other, that would never happen.
     for number in range(20):
         ui.ask(f"{number}번째 긴 이야기를 들려주세요.")
-        caught = ui.page.wait_for_function(BOTH_OR_FINISHED).json_value()
-        if caught == "both":
+        caught = ui.page.wait_for_function(STOP_WHEN_BOTH_STREAM).json_value()
+        ui.wait_finished()
+        stopped = any("중지함" in ui.metrics(side).inner_text() for side in ("left", "right"))
+        if caught == "both" and stopped:
             break
-    assert caught == "both"
-    ui.element("compare-stop").click()
-    ui.wait_finished()
+    assert (caught, stopped) == ("both", True)
     texts = [ui.answer(side).inner_text() for side in ("left", "right")]
     assert texts[0] != texts[1]
     wait_for(lambda: in_flight(stack) == 0, 10, what="the engines to be idle")
