@@ -233,7 +233,8 @@ STOP_WHEN_BOTH_STREAM = """() => {
     const shows = side => [...document.querySelectorAll(`#${side}-chat [data-testid=bot]`)].pop();
     const runs = side => document.querySelector(`#${side}-metrics`)?.innerText.includes("답변하는 중");
     const sides = ["left", "right"];
-    if (sides.every(s => runs(s) && shows(s)?.innerText.trim())) {
+    const words = s => shows(s)?.innerText.replace("(빈 답변)", "") ?? "";
+    if (sides.every(s => runs(s) && words(s).trim().length > 3)) {
         const stop = document.querySelector("#compare-stop");
         stop?.click();  // from here: they end sooner than a test can react
         return stop ? "both" : false;
