@@ -1,0 +1,50 @@
+"""What is known of one relayed request when it is over: the one input of metrics, traces and log lines."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["ok", "cancelled", "failed", "refused"]
+"""`refused` never reached an upstream; `cancelled` is the client's doing, `failed` ours or the upstream's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one request, as the engine counted them unless `estimated`."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    estimated: bool = False
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """Filled in while the request runs. Times are monotonic seconds or lengths in seconds."""
+
+    request_id: str
+    route: str
+    """Our path from the table of routes, never the client's own text."""
+    began: float
+    began_ns: int
+    """Unix time in nanoseconds."""
+    traceparent: str = ""
+    """The client's W3C trace context, or the one made for this request."""
+    model: str = ""
+    """"" until it is known to exist: safe as a metric's label."""
+    key_id: str = ""
+    stream: bool = False
+    queued_s: float = 0.0
+    attempts: int = 0
+    upstream: str = ""
+    """Id of the last upstream asked."""
+    upstream_s: float = 0.0
+    """Time spent waiting for upstreams before the first event."""
+    first_event_s: float | None = None
+    """From the request's last byte in to the answer's first byte out."""
+    total_s: float = 0.0
+    status: int = 0
+    outcome: Outcome = "refused"
+    error_code: str | None = None
+    usage: Usage | None = None
+    resumed: int = 0
+    """How often the stream went on at another worker."""
