@@ -103,6 +103,8 @@ class WebUi:
         if not box.is_visible():
             self.element(f"{side}-settings").locator("button").first.click()
         box.fill(words)
+        box.press("Tab")
+        expect(box).to_have_value(words)
 
     def set_number(self, side: str, setting: str, value: float) -> None:
         """Open a side's settings and type a number: `temperature`, `top-p` or `max-tokens`."""
