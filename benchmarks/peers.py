@@ -5,17 +5,34 @@ python benchmarks/peers.py [--cache DIR] NAME ...        (fastchat litellm smg v
 
 import argparse
 import hashlib
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 CACHE = Path.home() / ".cache" / "kodolly-peers"
 
-REQUIREMENTS: dict[str, tuple[str, ...]] = {
-    "fastchat": ("fschat==0.2.36", "setuptools<81"),
-    "litellm": ("litellm[proxy]==1.109.1",),
-    "smg": ("smg==1.13.0",),
-    "vllm-router": ("vllm-router==0.1.17",),
+
+@dataclass(frozen=True)
+class Peer:
+    """What to install for one peer."""
+
+    requirements: tuple[str, ...]
+    overrides: tuple[str, ...] = ()
+    """Replace what its packages ask for."""
+
+
+PEERS = {
+    "fastchat": Peer(("fschat==0.2.36",)),
+    # It pins certificates and its database add-ons to their newest day, which mirrors lag behind; neither
+    # has a part in passing a chat on.
+    "litellm": Peer(
+        ("litellm[proxy]==1.109.1",),
+        ("certifi>=2024", "litellm-proxy-extras>=0.4", "litellm-enterprise>=0.1"),
+    ),
+    "smg": Peer(("smg==1.13.0",)),
+    "vllm-router": Peer(("vllm-router==0.1.17",)),
 }
 
 
@@ -24,24 +41,34 @@ def peer_venv(name: str, cache: Path = CACHE) -> Path:
 
     Raises KeyError for an unknown name and subprocess.CalledProcessError when the installation fails.
     """
-    wanted = REQUIREMENTS[name]
+    peer = PEERS[name]
     venv = cache / name
     stamp = venv / ".installed"
-    digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
+    digest = hashlib.sha256(repr(peer).encode()).hexdigest()
     if stamp.is_file() and stamp.read_text(encoding="ascii") == digest:
         return venv
-    venv.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
-    subprocess.run([str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", *wanted], check=True)
+    venv.mkdir(parents=True, exist_ok=True)
+    uv = _uv()
+    subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)], check=True)
+    overrides = venv / "overrides.txt"
+    overrides.write_text("\n".join(peer.overrides), encoding="ascii")
+    python = str(venv / "bin" / "python")
+    argv = [uv, "pip", "install", "--quiet", "--python", python, "--override", str(overrides)]
+    subprocess.run([*argv, *peer.requirements], check=True)
     stamp.write_text(digest, encoding="ascii")
     return venv
+
+
+def _uv() -> str:
+    ours = Path(sys.executable).with_name("uv")
+    return str(ours) if ours.exists() else shutil.which("uv") or "uv"
 
 
 def main() -> None:
     """Install the named peers and print where they are."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("names", nargs="+", choices=sorted(REQUIREMENTS), metavar="NAME")
+    parser.add_argument("names", nargs="+", choices=sorted(PEERS), metavar="NAME")
     parser.add_argument("--cache", type=Path, default=CACHE, help="directory of the environments")
     args = parser.parse_args()
     for name in args.names:
