@@ -5,9 +5,12 @@ import logging
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from common.errors import KodollyError, UserError
+
+if TYPE_CHECKING:
+    import asyncio
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +41,13 @@ def serve(
     *,
     setting: str,
     grace_s: int = 10,
+    protocol: "type[asyncio.Protocol] | Literal['httptools']" = "httptools",
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve `app` until SIGINT or SIGTERM; open requests get `grace_s` seconds to end.
 
-    `on_stop` is called in the signal handler, for requests that would not end by themselves.
+    `protocol` speaks HTTP with clients. `on_stop` is called in the signal handler, for requests that
+    would not end by themselves.
     Raises UserError when the port is taken or the app's start-up failed with one.
     """
     import uvicorn
@@ -54,7 +59,7 @@ def serve(
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=protocol,
         ws="none",
         lifespan="on",
         access_log=False,

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 
 from common.errors import ModelNotFound
 from common.feedback import Message, Rating, Vote
-from common.http import bearer_token, require_token
 from common.status import Status
 from server.gateway import Gateway
+from server.request import api_key
 
 
 def get_gateway(request: Request) -> Gateway:
@@ -25,9 +25,8 @@ GatewayDep = Annotated[Gateway, Depends(get_gateway)]
 
 
 def check_key(request: Request, gateway: GatewayDep) -> None:
-    """Raises InvalidApiKey when keys are configured and the request brings none of them."""
-    if gateway.api_keys:
-        require_token(bearer_token(request.headers.get("authorization")), gateway.api_keys)
+    """Raises InvalidApiKey when keys are asked for and the request brings none of them."""
+    gateway.gatekeeper.authenticate(api_key(request.scope))
 
 
 public = APIRouter()
@@ -121,7 +120,7 @@ async def preview(body: PromptRequest, gateway: GatewayDep) -> PromptPreview:
     from server.prompt import preview_prompt
 
     messages = [message.model_dump() for message in body.messages]
-    prompt, count = await preview_prompt(gateway.directory, gateway.session, body.model, messages)
+    prompt, count = await preview_prompt(gateway.directory, gateway.http, body.model, messages)
     return PromptPreview(prompt=prompt, token_count=count)
 
 

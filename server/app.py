@@ -10,30 +10,24 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, HTTPException
 from fastapi_offline import FastAPIOffline
 
-from common.errors import ApiError, InternalError, MethodNotAllowed
-from common.http import bearer_token, install_error_handlers, require_token
+from common.http import install_error_handlers
 from server import api
 from server.directory import Directory
+from server.gatekeeper import PlainKeys
 from server.gateway import Gateway
-from server.request import (
-    RELAYED,
-    ClientGone,
-    Message,
-    Receive,
-    Scope,
-    Send,
-    header,
-    request_id,
-    send_error,
-)
+from server.relay import Relay
+from server.request import Message, Receive, Scope, Send, header, request_id
+from server.routes import is_relayed
 from server.settings import GatewaySettings, provider_keys
+from server.upstream_http import ConnectionPool
 
 logger = logging.getLogger(__name__)
 
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-POOL_IDLE_S = 30.0
-"""Below the worker's keep-alive of 75 s, so that we close an idle connection before the engine does."""
+PREVIEW_TIMEOUT_S = 10.0
+SWEEP_S = 5.0
+"""How often idle upstream connections are looked through."""
 
 
 def create_app(settings: GatewaySettings) -> ASGIApp:
@@ -50,8 +44,8 @@ def create_app(settings: GatewaySettings) -> ASGIApp:
     async def gateway_app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
-        elif scope["path"] in RELAYED:
-            await _relay(app, scope, receive, send)
+        elif is_relayed(scope["path"]):
+            await app.state.gateway.relay(scope, receive, send)
         else:
             limited = _limited(scope, receive, settings.max_body_bytes)
             await app(scope, limited, _with_request_id(scope, send))
@@ -65,62 +59,44 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Imported when the app starts: together they cost more than all that `import server.app` needs.
-        import aiohttp
+        import httpx2
 
         from server.follow import follow_controllers
-        from server.relay import Relay
         from server.store import open_store
 
+        gatekeeper = PlainKeys(settings)
         directory = Directory(settings.providers(), provider_keys(settings))
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s)
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=POOL_IDLE_S)
+        pool = ConnectionPool(settings.connect_timeout_s)
         async with (
             open_store(settings.store_url()) as store,
-            # auto_decompress=False: answers are passed on as they come; trust_env=False: no proxies.
-            aiohttp.ClientSession(
-                connector=connector,
-                timeout=timeout,
-                auto_decompress=False,
-                trust_env=False,
-                skip_auto_headers=("User-Agent", "Accept-Encoding"),
-            ) as session,
+            # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
+            httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S) as http,
         ):
             app.state.gateway = Gateway(
                 directory=directory,
-                session=session,
+                http=http,
                 store=store,
-                relay=Relay(settings, directory, session),
-                api_keys=tuple(key.get_secret_value() for key in settings.api_keys),
+                relay=Relay(settings, directory, pool, gatekeeper),
+                gatekeeper=gatekeeper,
                 started=time.monotonic(),
             )
+            sweeping = asyncio.create_task(_sweep(pool))
             following = asyncio.create_task(follow_controllers(directory, settings))
             try:
                 yield
             finally:
-                following.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await following
+                for task in (following, sweeping):
+                    task.cancel()
+                await asyncio.gather(following, sweeping, return_exceptions=True)
+                pool.close()
 
     return lifespan
 
 
-async def _relay(app: FastAPI, scope: Scope, receive: Receive, send: Send) -> None:
-    """Run the relay; every failure before the first byte becomes an OpenAI error object."""
-    gateway: Gateway = app.state.gateway
-    rid = request_id(scope)
-    try:
-        if gateway.api_keys:
-            require_token(bearer_token(header(scope, b"authorization")), gateway.api_keys)
-        if scope["method"] != "POST":
-            raise MethodNotAllowed(f"{scope['path']} takes POST, not {scope['method']}.")
-        await gateway.relay(scope, receive, send, rid)
-    except ClientGone:
-        logger.debug("%s the client closed the connection", rid)
-    except ApiError as error:
-        await send_error(send, error, rid)
-    except Exception:
-        logger.exception("%s failed", rid)
-        await send_error(send, InternalError("The gateway met an unexpected error."), rid)
+async def _sweep(pool: ConnectionPool) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        pool.close_idle()
 
 
 def _limited(scope: Scope, receive: Receive, limit: int) -> Receive:

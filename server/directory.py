@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -13,6 +14,7 @@ from common.errors import ModelNotFound, ModelNotReady
 from common.registry import Delta, ModelCard, Snapshot, WorkerRecord, WorkerState
 from common.status import StatusModel, StatusProvider
 from server.settings import ExternalProvider
+from server.upstream_http import Origin, origin_of
 
 COOLDOWN_S = 2.0
 """How long an upstream that refused a connection is asked last."""
@@ -38,6 +40,42 @@ class Upstream:
     """Monotonic seconds of the last sign of life."""
     in_flight: int = 0
     cooldown_until: float = 0.0
+    _heads: dict[bytes, bytes] = field(default_factory=dict)
+    _origin: Origin | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """Where to connect to."""
+        if self._origin is None:
+            self._origin = origin_of(self.url)
+        return self._origin
+
+    def request_head(self, method: bytes, path: bytes) -> bytes:
+        """Request line and the headers that are the same for every request, up to and without the empty line.
+
+        An external base URL carries the version path itself.
+        """
+        head = self._heads.get(path)
+        if head is None or method != b"POST":
+            base = urlsplit(self.url)
+            at = path
+            if self.kind == "external":
+                at = base.path.rstrip("/").encode() + path.removeprefix(b"/v1")
+            head = b"%b %b HTTP/1.1\r\nhost: %b\r\naccept-encoding: identity\r\n" % (
+                method,
+                at,
+                base.netloc.encode(),
+            )
+            if key := self.key.get_secret_value():
+                head += b"authorization: Bearer %b\r\n" % key.encode()
+            if method == b"POST" and len(self._heads) < 64:
+                self._heads[path] = head
+        return head
+
+    def forget_address(self) -> None:
+        """URL or key have changed."""
+        self._origin = None
+        self._heads.clear()
 
     def load(self) -> int:
         """Requests ahead of the next one, as far as this gateway knows."""
@@ -56,6 +94,8 @@ class Directory:
     epoch: str = ""
     version: int = -1
     controller_connected: bool = False
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Name a client may ask for -> name that workers or providers serve."""
 
     def __post_init__(self) -> None:
         for provider in self.providers:
@@ -96,14 +136,28 @@ class Directory:
         if known is None or known.incarnation != record.incarnation:
             known = Upstream(id=record.worker_id, kind="worker", url="", key=SecretStr(""), models={})
             self.workers[record.worker_id] = known
-        known.url = record.url.rstrip("/")
-        known.key = record.engine_key
+        if (known.url, known.key) != (record.url.rstrip("/"), record.engine_key):
+            known.url, known.key = record.url.rstrip("/"), record.engine_key
+            known.forget_address()
         known.models = {card.name: card for card in record.models}
         known.state, known.progress, known.detail = record.state, record.progress, record.detail
         known.incarnation = record.incarnation
         known.running, known.waiting = record.load.running, record.load.waiting
         if record.state != "down":
             known.seen = self.clock()
+
+    def set_aliases(self, aliases: dict[str, str]) -> None:
+        """Replace the run-time aliases."""
+        self.aliases = aliases
+
+    def resolve(self, name: str) -> str:
+        """The served model behind a name. Raises ModelNotFound for a name nobody serves."""
+        if any(name in up.models for up in self._all()):
+            return name
+        target = self.aliases.get(name)
+        if target is None:
+            raise self._unknown(name)
+        return target
 
     # -- choosing -------------------------------------------------------------------------------
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from server.directory import Directory
+from server.gatekeeper import Gatekeeper
 
 if TYPE_CHECKING:
-    import aiohttp
+    import httpx2
 
     from server.relay import Relay
     from server.store import Store
@@ -17,10 +18,10 @@ class Gateway:
     """Built by the app's lifespan; everything in it is closed there too."""
 
     directory: Directory
-    session: "aiohttp.ClientSession"
+    http: "httpx2.AsyncClient"
+    """For the gateway's own questions to workers; inference goes through the relay."""
     store: "Store"
     relay: "Relay"
-    api_keys: tuple[str, ...]
-    """Keys a client must send one of; () asks for none."""
+    gatekeeper: Gatekeeper
     started: float
     """Monotonic seconds."""

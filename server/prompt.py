@@ -2,44 +2,41 @@
 
 from typing import Any
 
-import aiohttp
+import httpx2
 
 from common.errors import NotFound
 from server import upstream_errors
 from server.directory import Directory, Upstream
 
-TIMEOUT = aiohttp.ClientTimeout(total=10)
-
 
 async def preview_prompt(
-    directory: Directory, session: aiohttp.ClientSession, model: str, messages: list[dict[str, Any]]
+    directory: Directory, http: httpx2.AsyncClient, model: str, messages: list[dict[str, Any]]
 ) -> tuple[str, int]:
     """(final prompt text, number of tokens). Raises ApiError; an external provider reveals neither."""
+    model = directory.resolve(model)
     upstream = directory.candidates(model)[0]
     if upstream.kind == "external":
         raise NotFound(
             f"The provider {upstream.id!r} does not reveal its final prompt.", code="prompt_unavailable"
         )
-    rendered = await _post(session, upstream, "/tokenize", {"model": model, "messages": messages})
+    rendered = await _post(http, upstream, "/tokenize", {"model": model, "messages": messages})
     tokens: list[int] = rendered["tokens"]
-    text = await _post(session, upstream, "/detokenize", {"model": model, "tokens": tokens})
+    text = await _post(http, upstream, "/detokenize", {"model": model, "tokens": tokens})
     return str(text["prompt"]), len(tokens)
 
 
 async def _post(
-    session: aiohttp.ClientSession, upstream: Upstream, path: str, payload: dict[str, Any]
+    http: httpx2.AsyncClient, upstream: Upstream, path: str, payload: dict[str, Any]
 ) -> dict[str, Any]:
     key = upstream.key.get_secret_value()
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        async with session.post(
-            upstream.url + path, json=payload, headers=headers, timeout=TIMEOUT
-        ) as answer:
-            if answer.status >= 400:
-                raise upstream_errors.from_response(upstream, answer.status, await answer.read(), path)
-            result: dict[str, Any] = await answer.json()
-            return result
-    except TimeoutError as error:
-        raise upstream_errors.too_slow(upstream, TIMEOUT.total or 0) from error
-    except (aiohttp.ClientError, OSError) as error:
+        answer = await http.post(upstream.url + path, json=payload, headers=headers)
+    except httpx2.TimeoutException as error:
+        raise upstream_errors.too_slow(upstream, http.timeout.read or 0.0) from error
+    except httpx2.HTTPError as error:
         raise upstream_errors.unreachable(upstream) from error
+    if answer.status_code >= 400:
+        raise upstream_errors.from_response(upstream, answer.status_code, answer.content, path)
+    result: dict[str, Any] = answer.json()
+    return result

@@ -2,296 +2,303 @@
 
 Bytes go through as they are. Until the first whole event of a stream (or the whole body of a plain
 answer) has come, the request can still move to another worker or end in a true HTTP status; after
-that a failure is an error frame and [DONE], never a silent end.
+that a failure is an error frame and the stream's end, never a silent one (see `exchange`).
 """
 
 import asyncio
-import json
 import logging
+import re
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-import aiohttp
-
-from common.errors import ApiError, InternalError
-from server import sse, upstream_errors
+from common.errors import (
+    ApiError,
+    BadRequest,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    error_bytes,
+)
+from server import request, sse, upstream_errors
 from server.directory import COOLDOWN_S, Directory, Upstream
-from server.request import RELAYED, ClientGone, Receive, Scope, Send, parse_head, read_body
+from server.exchange import Exchange, Job, Limits, Retry
+from server.gatekeeper import Gatekeeper
+from server.http_protocol import EXTENSION, ClientConnection
+from server.outbound import RESPONSE_ID, outbound_body, owner_tag
+from server.record import RequestRecord
+from server.request import ClientGone, Receive, RequestHead, Scope, Send
+from server.routes import RESPONSES, ROUTES, Route
 from server.settings import GatewaySettings
+from server.upstream_http import ConnectFailed, Connection, ConnectionPool
+from server.usage import estimated_prompt_tokens
 
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
 """The first worker and at most two others."""
-
-PASSED_ON = (b"content-type", b"accept", b"traceparent", b"tracestate")
+PASSED_ON = frozenset(
+    (b"content-type", b"accept", b"traceparent", b"tracestate", b"anthropic-version", b"anthropic-beta")
+)
 """Client headers that reach the engine. Authorization and cookies never do."""
+DEFAULT_ANSWER_TOKENS = 256
+"""What a request without a limit is thought to produce, when limits are checked before it runs."""
+STORED_PATH = re.compile(r"/v1/responses/([A-Za-z0-9_.:-]{1,128})(/cancel)?")
 
 
-class Retry(Exception):
-    """This upstream failed before it began to answer; another may be asked."""
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One client request before it is known where it goes."""
 
-    def __init__(self, error: ApiError) -> None:
-        self.error = error
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One client request on its way."""
-
-    path: str
-    request_id: str
-    headers: dict[str, str]
-    body: bytes
-    stream: bool
-    send: Send
-    started: bool = False
-    """True once the status line was sent: from then on no other upstream may be asked."""
-
-    async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self.started = True
-        await self.send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [*headers, (b"x-request-id", self.request_id.encode())],
-            }
-        )
-
-    async def write(self, data: bytes, *, more: bool) -> None:
-        await self.send({"type": "http.response.body", "body": data, "more_body": more})
+    scope: Scope
+    receive: Receive
+    client: ClientConnection
+    route: Route
+    record: RequestRecord
 
 
 @dataclass(slots=True)
 class Relay:
-    """Shared by all requests; `session` is opened and closed by the app's lifespan."""
+    """Shared by all requests; the pool is opened and closed by the app's lifespan."""
 
     settings: GatewaySettings
     directory: Directory
-    session: aiohttp.ClientSession
+    pool: ConnectionPool
+    gatekeeper: Gatekeeper
+    sinks: tuple[Callable[[RequestRecord], None], ...] = ()
+    """Metrics, traces, log lines: each is told of every finished request."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
         """Answer one request, whatever happens; returns when the client has its answer or is gone."""
-        began = time.monotonic()
-        body = await read_body(scope, receive, self.settings.max_body_bytes)
-        head = parse_head(body)
-        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"] if k in PASSED_ON}
-        headers["x-request-id"] = request_id
-        path = RELAYED[scope["path"]]
-        exchange = Exchange(path, request_id, headers, body, bool(head.stream), send)
-        work = asyncio.ensure_future(self._answer(exchange, head.model))
-        gone = asyncio.ensure_future(_disconnected(receive))
+        client: ClientConnection = scope["extensions"][EXTENSION]
+        route = ROUTES.get(scope["path"], RESPONSES)
+        record = RequestRecord(request.request_id(scope), route.path, time.monotonic(), time.time_ns())
+        task = asyncio.current_task()
+        assert task is not None
+        client.on_gone = partial(_cancel, task)
         try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise ClientGone
-            await self._conclude(exchange, work)
+            if not client.gone:
+                await self._serve(Incoming(scope, receive, client, route, record))
+        except ClientGone:
+            pass
+        except asyncio.CancelledError:
+            if not client.gone:
+                _answer_error(client, _stopping(), record, route)
+                raise
+            task.uncancel()
+        except ApiError as error:
+            _answer_error(client, error, record, route)
+        except Exception:
+            logger.exception("%s failed", record.request_id)
+            _answer_error(client, InternalError("The gateway met an unexpected error."), record, route)
         finally:
-            work.cancel()
-            gone.cancel()
-            await asyncio.gather(work, gone, return_exceptions=True)
-            logger.debug("%s %s model=%s %.3f s", request_id, path, head.model, time.monotonic() - began)
+            if client.gone:
+                record.outcome = "cancelled"
+            record.total_s = time.monotonic() - record.began
+            for sink in self.sinks:
+                sink(record)
 
-    async def _conclude(self, exchange: Exchange, work: "asyncio.Future[None]") -> None:
-        """Hand on the work's failure; after the first byte it can only become an error frame."""
-        failure = work.exception()
-        if failure is None:
+    # -- admission ----------------------------------------------------------------------------------
+
+    async def _serve(self, incoming: Incoming) -> None:
+        scope, route, record = incoming.scope, incoming.route, incoming.record
+        key = self.gatekeeper.authenticate(request.api_key(scope))
+        record.key_id = key.id
+        if scope["path"] not in ROUTES:
+            await self._stored_response(incoming)
             return
-        if not exchange.started or not exchange.stream:
-            raise failure
-        logger.error("%s failed in the middle of a stream", exchange.request_id, exc_info=failure)
-        await _fail(exchange, InternalError("The gateway met an unexpected error."))
+        if scope["method"] != "POST":
+            raise MethodNotAllowed(
+                f"{route.path} takes POST, not {scope['method']}.", headers={"allow": "POST"}
+            )
+        body = await self._body(incoming)
+        if route.multipart:
+            head = request.parse_form_head(request.header(scope, b"content-type") or "", body)
+        else:
+            head = request.parse_head(body)
+        target = self.directory.resolve(head.model)
+        record.model, record.stream = head.model, bool(head.stream)
+        tokens = estimated_prompt_tokens(len(body)) + _answer_tokens(head)
+        grant = self.gatekeeper.try_admit(key, head.model, tokens)
+        if grant is None:
+            grant = await self.gatekeeper.admit(key, head.model, tokens)
+        try:
+            job = self._job(incoming, body, grant.headers)
+            job.choices = head.n if isinstance(head.n, int) else 1
+            if target != head.model:
+                job.rename_model(target, head.model)
+            await self._run(job, head, target)
+        except asyncio.CancelledError:
+            record.outcome = "cancelled" if incoming.client.gone else "failed"
+            raise
+        except ApiError as error:
+            record.outcome = "failed" if error.status >= 500 else "refused"
+            raise
+        finally:
+            self.gatekeeper.settle(grant, record.outcome, record.usage)
 
-    async def _answer(self, exchange: Exchange, model: str) -> None:
-        candidates = self.directory.candidates(model)
+    async def _body(self, incoming: Incoming) -> bytes:
+        """The whole body, at once when it came with the header."""
+        limit, seconds = self.settings.max_body_bytes, self.settings.body_timeout_s
+        body = incoming.client.whole_body()
+        if body is not None and len(body) <= limit:
+            return body
+        if body is not None:
+            raise request.too_large(limit)
+        try:
+            async with asyncio.timeout(seconds):
+                body = await request.read_body(incoming.scope, incoming.receive, limit)
+        except TimeoutError as error:
+            raise BadRequest(
+                f"The body did not arrive within {seconds:.0f} s.", code="body_timeout"
+            ) from error
+        incoming.record.began = time.monotonic()
+        return body
+
+    def _job(self, incoming: Incoming, body: bytes, headers: list[tuple[bytes, bytes]]) -> Job:
+        settings, record = self.settings, incoming.record
+        request_id = b"x-request-id: %b\r\n" % record.request_id.encode()
+        passed_on = [b"%b: %b\r\n" % pair for pair in incoming.scope["headers"] if pair[0] in PASSED_ON]
+        return Job(
+            route=incoming.route,
+            client=incoming.client,
+            record=record,
+            headers=request_id + b"".join([b"%b: %b\r\n" % pair for pair in headers]),
+            passed_on=request_id + b"".join(passed_on),
+            original=body,
+            limits=Limits(settings.first_event_timeout_s, settings.idle_timeout_s, settings.total_timeout_s),
+            deadline=record.began + settings.total_timeout_s,
+        )
+
+    # -- upstreams ----------------------------------------------------------------------------------
+
+    async def _run(self, job: Job, head: RequestHead, target: str) -> None:
+        """Ask one upstream after the other until one begins to answer."""
+        record = job.record
         last: ApiError | None = None
-        for upstream in candidates[:MAX_ATTEMPTS]:
-            upstream.in_flight += 1
+        for upstream in self._candidates(job, head, target)[:MAX_ATTEMPTS]:
+            if last is not None:
+                logger.warning("%s upstream %s: %s", record.request_id, record.upstream, last.message)
+            job.body = outbound_body(job, head, target, upstream)
             try:
-                async with asyncio.timeout(self.settings.total_timeout_s):
-                    return await self._ask(exchange, upstream)
+                await self._ask(job, upstream)
+                return
             except Retry as retry:
                 last = retry.error
-                logger.warning("%s upstream %s: %s", exchange.request_id, upstream.id, last.message)
-            except TimeoutError:
-                await _fail(exchange, upstream_errors.too_slow(upstream, self.settings.total_timeout_s))
-                return None
-            finally:
-                upstream.in_flight -= 1
         assert last is not None
         raise last
 
-    async def _ask(self, exchange: Exchange, upstream: Upstream) -> None:
-        # A plain answer comes in one piece at its end, so only the total limit fits it.
-        limit = self.settings.first_event_timeout_s if exchange.stream else self.settings.total_timeout_s
-        first_event_by = asyncio.get_running_loop().time() + limit
-        async with self._open(exchange, upstream, first_event_by) as response:
-            if response.status >= 400:
-                await self._refuse(exchange, upstream, response)
-            elif response.content_type == "text/event-stream":
-                await self._stream(exchange, upstream, response, first_event_by)
-            else:
-                await self._whole(exchange, upstream, response)
+    def _candidates(self, job: Job, head: RequestHead, target: str) -> list[Upstream]:
+        previous = head.previous_response_id
+        if job.route is RESPONSES and isinstance(previous, str) and RESPONSE_ID.fullmatch(previous):
+            return [self._owner(previous)]  # the engine that has the conversation
+        return self.directory.candidates(target)
 
-    @asynccontextmanager
-    async def _open(
-        self, exchange: Exchange, upstream: Upstream, by: float
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send the request and wait for the response's header."""
-        headers = dict(exchange.headers)
-        if key := upstream.key.get_secret_value():
-            headers["authorization"] = f"Bearer {key}"
-        # An external base URL carries the version path itself.
-        path = exchange.path.removeprefix("/v1") if upstream.kind == "external" else exchange.path
+    async def _ask(self, job: Job, upstream: Upstream, method: bytes = b"POST", path: bytes = b"") -> None:
+        """One upstream. Raises Retry or ApiError when nothing was sent to the client."""
+        record = job.record
+        record.attempts += 1
+        record.upstream = upstream.id
+        head = upstream.request_head(method, path or job.route.engine_path.encode())
+        head += b"%bcontent-length: %d\r\n\r\n" % (job.passed_on, len(job.body))
+        upstream.in_flight += 1
         try:
-            async with asyncio.timeout_at(by):
-                response = await self.session.post(
-                    upstream.url + path, data=exchange.body, headers=headers, allow_redirects=False
-                )
-        except TimeoutError as error:
-            # aiohttp's connect time-out is a TimeoutError too; only that one proves nothing was started.
-            if isinstance(error, aiohttp.ServerTimeoutError):
-                raise _retry_later(upstream, upstream_errors.unreachable(upstream)) from error
-            raise upstream_errors.too_slow(upstream, self.settings.first_event_timeout_s) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise _retry_later(upstream, upstream_errors.unreachable(upstream)) from error
-        try:
-            yield response
-        finally:
-            # close(), not release(): an unread answer must stop the engine, not drain in the background.
-            if not response.content.is_eof():
-                response.close()
-            else:
-                response.release()
-
-    async def _refuse(self, exchange: Exchange, upstream: Upstream, response: aiohttp.ClientResponse) -> None:
-        """An HTTP error from upstream. Raises Retry for what another worker may do better."""
-        try:
-            async with asyncio.timeout(self.settings.idle_timeout_s):
-                body = await response.content.read(65536)
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            body = b""
-        error = upstream_errors.from_response(upstream, response.status, body, exchange.path)
-        if (retry_after := response.headers.get("retry-after")) and error.status in (429, 503):
-            error.headers["retry-after"] = retry_after
-        if response.status in upstream_errors.RETRYABLE:
-            raise Retry(error)
-        raise error
-
-    async def _whole(self, exchange: Exchange, upstream: Upstream, response: aiohttp.ClientResponse) -> None:
-        """A plain answer: pass it on in one piece."""
-        try:
-            async with asyncio.timeout(self.settings.idle_timeout_s):
-                body = await response.read()
-        except TimeoutError as error:
-            raise upstream_errors.too_slow(upstream, self.settings.idle_timeout_s) from error
-        except (aiohttp.ClientError, OSError) as error:
+            connection = self.pool.idle(upstream.origin)
+            if connection is not None:
+                try:
+                    await self._exchange(job, upstream, connection, head)
+                    return
+                except Retry as retry:
+                    if not retry.stale:
+                        raise
+            # No idle connection, or the engine had closed it in the same moment: nothing was lost.
+            await self._exchange(job, upstream, await self.pool.connect(upstream.origin), head)
+        except ConnectFailed as error:
+            upstream.cooldown_until = time.monotonic() + COOLDOWN_S
             raise Retry(upstream_errors.unreachable(upstream)) from error
-        if b'"abort"' in body:
-            payload = _json_object(body)
-            if payload is not None and sse.is_aborted(payload):
-                raise Retry(upstream_errors.broken_off(upstream))
-        content_type = response.headers.get("content-type", "application/json").encode("latin-1")
-        await exchange.start(
-            response.status,
-            [(b"content-type", content_type), (b"content-length", str(len(body)).encode())],
-        )
-        await exchange.write(body, more=False)
+        finally:
+            upstream.in_flight -= 1
 
-    async def _stream(
-        self, exchange: Exchange, upstream: Upstream, response: aiohttp.ClientResponse, by: float
-    ) -> None:
-        cutter = sse.EventCutter()
-        loop = asyncio.get_running_loop()
+    async def _exchange(self, job: Job, upstream: Upstream, connection: Connection, head: bytes) -> None:
+        record = job.record
+        exchange = Exchange(job, upstream, connection, asyncio.get_running_loop().create_future())
         try:
-            async with asyncio.timeout_at(by) as deadline:
-                async for chunk, _ in response.content.iter_chunks():
-                    deadline.reschedule(loop.time() + self.settings.idle_timeout_s)
-                    block = cutter.feed(chunk)
-                    if not block:
-                        continue
-                    if not exchange.started:
-                        await self._begin(exchange, upstream, block)
-                    if sse.may_need_care(block):
-                        if await self._pass_carefully(exchange, upstream, block):
-                            return
-                    else:
-                        await exchange.write(block, more=True)
-        except TimeoutError as error:
-            limit = self.settings.idle_timeout_s if exchange.started else self.settings.first_event_timeout_s
-            slow = upstream_errors.too_slow(upstream, limit)
-            if not exchange.started:
-                raise slow from error
-            await _fail(exchange, slow)
-            return
-        except (aiohttp.ClientError, OSError) as error:
-            logger.warning("%s upstream %s: %s", exchange.request_id, upstream.id, type(error).__name__)
-        # The upstream ended, or its connection broke, without [DONE].
-        if not exchange.started:
-            raise Retry(upstream_errors.unreachable(upstream))
-        await _fail(exchange, upstream_errors.broken_off(upstream))
+            exchange.send(head)
+            await exchange.done
+            record.outcome = "ok" if exchange.failure is None else "failed"
+            if exchange.failure is not None:
+                record.error_code = exchange.failure.code
+        finally:
+            exchange.close()
+            record.usage = exchange.usage()
 
-    async def _begin(self, exchange: Exchange, upstream: Upstream, block: bytes) -> None:
-        """Look at the first event, while a status can still be chosen, then send the header."""
-        for event in sse.split_events(block):
-            payload = sse.event_json(event)
-            if payload is None:
-                continue  # a comment
-            if payload.get("error"):
-                error = upstream_errors.from_event(upstream, payload, exchange.path)
-                raise Retry(error) if error.status >= 500 else error
-            if sse.is_aborted(payload):
-                raise Retry(upstream_errors.broken_off(upstream))
-            break
-        await exchange.start(
-            200,
-            [
-                (b"content-type", b"text/event-stream; charset=utf-8"),
-                (b"cache-control", b"no-cache"),
-                (b"x-accel-buffering", b"no"),
-            ],
+    # -- stored responses ---------------------------------------------------------------------------
+
+    async def _stored_response(self, incoming: Incoming) -> None:
+        """GET /v1/responses/{id} and POST /v1/responses/{id}/cancel, at the worker that has it."""
+        scope = incoming.scope
+        match = STORED_PATH.fullmatch(scope["path"])
+        if match is None:
+            raise NotFound(f"There is no route {scope['path']}.")
+        method = "POST" if match.group(2) else "GET"
+        if scope["method"] != method:
+            raise MethodNotAllowed(
+                f"This path takes {method}, not {scope['method']}.", headers={"allow": method}
+            )
+        owner = self._owner(match.group(1))
+        await self._body(incoming)
+        query = scope["query_string"]
+        path = scope["path"].encode() + (b"?" + query if query else b"")
+        job = self._job(incoming, b"", [])
+        incoming.record.stream = b"stream=true" in query.lower()
+        try:
+            await self._ask(job, owner, method.encode(), path)
+        except Retry as retry:
+            raise retry.error from retry
+
+    def _owner(self, response_id: str) -> Upstream:
+        """The worker that made a response. Raises NotFound when it is not here any more."""
+        tag = RESPONSE_ID.fullmatch(response_id)
+        for worker in self.directory.workers.values():
+            if tag is not None and owner_tag(worker.id) == tag[1]:
+                return worker
+        raise NotFound(
+            f"The response {response_id!r} is not known here.",
+            hint="Responses live at the worker that made them and end with it.",
+            param="response_id",
         )
 
-    async def _pass_carefully(self, exchange: Exchange, upstream: Upstream, block: bytes) -> bool:
-        """Pass a block that may hold [DONE], an error or an abort. True when the stream is over."""
-        for event in sse.split_events(block):
-            if sse.is_done(event):
-                await exchange.write(event, more=False)
-                return True
-            payload = sse.event_json(event)
-            if payload is not None and payload.get("error"):
-                await _fail(exchange, upstream_errors.from_event(upstream, payload, exchange.path))
-                return True
-            if payload is not None and sse.is_aborted(payload):
-                await _fail(exchange, upstream_errors.broken_off(upstream))
-                return True
-            await exchange.write(event, more=True)
-        return False
+
+def _cancel(task: "asyncio.Task[object]") -> None:
+    task.cancel()
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _answer_tokens(head: RequestHead) -> int:
+    """The most tokens the client lets the engine produce, or a guess."""
+    for limit in (head.max_completion_tokens, head.max_tokens, head.max_output_tokens):
+        if isinstance(limit, int) and limit >= 0:
+            return limit
+    return DEFAULT_ANSWER_TOKENS
 
 
-def _retry_later(upstream: Upstream, error: ApiError) -> Retry:
-    upstream.cooldown_until = time.monotonic() + COOLDOWN_S
-    return Retry(error)
+def _answer_error(client: ClientConnection, error: ApiError, record: RequestRecord, route: Route) -> None:
+    """Answer with the dialect's error object, unless an answer has begun or nobody is there."""
+    record.error_code = record.error_code or error.code
+    if client.started or client.gone:
+        return
+    record.status = error.status
+    if record.attempts and error.status >= 500:
+        record.outcome = "failed"
+    headers = b"content-type: application/json\r\nx-request-id: %b\r\n" % record.request_id.encode()
+    for name, value in error.headers.items():
+        headers += b"%b: %b\r\n" % (name.encode(), value.encode("latin-1"))
+    body = sse.anthropic_error_bytes(error) if route.dialect == "anthropic" else error_bytes(error)
+    client.answer(error.status, headers, body)
 
 
-async def _fail(exchange: Exchange, error: ApiError) -> None:
-    """End a stream that has begun with the error frame; before that, let the caller answer a status."""
-    if not exchange.started:
-        raise error
-    logger.warning("%s stream failed: %s", exchange.request_id, error.message)
-    await exchange.write(sse.error_frames(error), more=False)
-
-
-def _json_object(body: bytes) -> dict[str, object] | None:
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
+def _stopping() -> Overloaded:
+    return Overloaded(
+        "The gateway is being stopped.", hint="Send the request again.", headers={"retry-after": "1"}
+    )

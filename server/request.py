@@ -7,23 +7,13 @@ from typing import Any
 
 import msgspec
 
-from common.errors import ApiError, BadRequest, PayloadTooLarge, error_bytes
+from common.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
+from common.http import bearer_token
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-RELAYED = {
-    "/v1/chat/completions": "/v1/chat/completions",
-    "/v1/completions": "/v1/completions",
-    "/v1/embeddings": "/v1/embeddings",
-    "/tokenize": "/tokenize",
-    "/detokenize": "/detokenize",
-    "/v1/tokenize": "/tokenize",
-    "/v1/detokenize": "/detokenize",
-}
-"""Our path -> the engine's path."""
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -33,13 +23,76 @@ class ClientGone(Exception):
 
 
 class RequestHead(msgspec.Struct):
-    """The fields that routing needs; everything else of the body is passed on unread."""
+    """The fields that routing needs; everything else of the body is passed on unread.
+
+    Only `model` and `stream` are checked here. What is wrong with the others the engine tells better.
+    """
 
     model: str
     stream: bool | None = None
+    stream_options: Any = None
+    n: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    messages: msgspec.Raw = msgspec.Raw(b"")
+    prompt: msgspec.Raw = msgspec.Raw(b"")
+    previous_response_id: Any = None
+    request_id: Any = None
+    tools: msgspec.Raw = msgspec.Raw(b"")
+    logprobs: Any = None
 
 
 _decoder = msgspec.json.Decoder(RequestHead)
+_list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+
+IN_MEMORY = {"MAX_MEMORY_FILE_SIZE": 1 << 40}
+"""The body is capped and in memory already; no copy of it goes to a temporary file."""
+FIRST_MESSAGES = 2
+"""Messages that make up a conversation's identity: system prompt and first question."""
+PREFIX_BYTES = 4096
+"""How much of them is looked at."""
+
+
+def conversation_prefix(head: RequestHead) -> bytes:
+    """What requests of one conversation have in common, for affinity; b"" when there is nothing."""
+    if not head.messages:
+        return bytes(memoryview(head.prompt)[:PREFIX_BYTES]) if head.prompt else b""
+    try:
+        messages = _list_decoder.decode(head.messages)
+    except msgspec.MsgspecError:
+        return b""
+    return b"".join(map(bytes, messages[:FIRST_MESSAGES]))[:PREFIX_BYTES]
+
+
+def parse_form_head(content_type: str, body: bytes) -> RequestHead:
+    """The same out of a multipart form with a file, as the audio routes take it. Raises BadRequest."""
+    from python_multipart.exceptions import FormParserError
+    from python_multipart.multipart import FormParser, parse_options_header
+
+    kind, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise UnsupportedMediaType("The body must be multipart/form-data.")
+    fields: dict[str, str] = {}
+
+    def on_field(field: Any) -> None:
+        if field.value is not None:
+            fields[(field.field_name or b"").decode("utf-8", "replace")] = field.value.decode(
+                "utf-8", "replace"
+            )
+
+    try:
+        parser = FormParser(
+            "multipart/form-data", on_field, lambda _: None, boundary=boundary, config=IN_MEMORY
+        )
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise BadRequest("The body is not a valid form.", code="invalid_form") from error
+    if "model" not in fields:
+        raise BadRequest("The field `model` is missing.", param="model", code="missing_required_parameter")
+    return RequestHead(fields["model"], stream=fields.get("stream", "").lower() in ("true", "1"))
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -56,11 +109,24 @@ def request_id(scope: Scope) -> str:
     return given if given and REQUEST_ID.fullmatch(given) else f"req-{uuid.uuid4().hex}"
 
 
+def api_key(scope: Scope) -> str:
+    """The client's key: `Authorization: Bearer`, or Anthropic's `x-api-key`; "" when there is none."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return bearer_token(value.decode("latin-1"))
+    return header(scope, b"x-api-key") or ""
+
+
+def too_large(limit: int) -> PayloadTooLarge:
+    """The body has more than `limit` bytes."""
+    return PayloadTooLarge(f"The body is too large; at most {limit} bytes are taken.")
+
+
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The whole body. Raises PayloadTooLarge beyond `limit` bytes and ClientGone."""
     length = header(scope, b"content-length") or "0"
     if length.isdigit() and int(length) > limit:
-        raise PayloadTooLarge(f"The body has {length} bytes; at most {limit} are taken.")
+        raise too_large(limit)
     parts: list[bytes] = []
     size = 0
     while True:
@@ -70,7 +136,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         part: bytes = message.get("body", b"")
         size += len(part)
         if size > limit:
-            raise PayloadTooLarge(f"The body has more than {limit} bytes; at most that many are taken.")
+            raise too_large(limit)
         parts.append(part)
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -96,16 +162,3 @@ def _invalid(reason: str) -> BadRequest:
     where = re.search(r"\$\.(\w+)", reason)
     param = where.group(1) if where else None
     return BadRequest(f"{param or 'body'}: {reason.split(' - ')[0]}.", param=param, code="invalid_value")
-
-
-async def send_error(send: Send, error: ApiError, request_id: str) -> None:
-    """Answer with the OpenAI error object."""
-    body = error_bytes(error)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", request_id.encode()),
-        *((k.encode(), v.encode("latin-1")) for k, v in error.headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

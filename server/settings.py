@@ -69,6 +69,8 @@ class GatewaySettings(PartSettings):
     """Largest request body, in bytes."""
     connect_timeout_s: float = 3.0
     """Longest time to reach a worker or provider, in seconds."""
+    body_timeout_s: float = 60.0
+    """Longest time for a request's body to arrive, in seconds."""
     first_event_timeout_s: float = 120.0
     """Longest wait for the first token (queue and prefill included), in seconds."""
     idle_timeout_s: float = 60.0

@@ -1,15 +1,27 @@
 """Server-sent events as bytes: cut at event borders, recognise the few events the relay must know.
 
-Events end with an empty line (https://html.spec.whatwg.org/multipage/server-sent-events.html); an
-OpenAI stream ends with `data: [DONE]`. Whole events are passed on untouched and never re-encoded.
+Events end with an empty line (https://html.spec.whatwg.org/multipage/server-sent-events.html). An OpenAI
+stream ends with `data: [DONE]`, a Responses stream with response.completed, .incomplete or .failed, an
+Anthropic one with message_stop. Whole events are passed on untouched and never re-encoded.
 """
 
-import json
+import re
 from typing import Any
 
+import msgspec
+
 from common.errors import ApiError, error_bytes
+from server.routes import Dialect
 
 DONE = b"data: [DONE]\n\n"
+_LAST: dict[Dialect, tuple[bytes, ...]] = {
+    "openai": (b"[DONE]",),
+    "responses": (b'"response.completed"', b'"response.incomplete"', b'"response.failed"', b"[DONE]"),
+    "anthropic": (b'"message_stop"',),
+}
+_CARE: dict[Dialect, tuple[bytes, ...]] = _LAST | {"anthropic": (b'"message_stop"', b'"message_delta"')}
+_USAGE = re.compile(rb',\s?"usage":\s?\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}')
+"""A chunk's `usage`. In a JSON string its quotes would be escaped, so text never matches."""
 
 
 class EventCutter:
@@ -22,6 +34,8 @@ class EventCutter:
 
     def feed(self, chunk: bytes) -> bytes:
         """All bytes up to the end of the last whole event; b"" when none is whole yet."""
+        if not self._rest and chunk.endswith(b"\n\n"):
+            return chunk
         data = self._rest + chunk if self._rest else chunk
         lf, crlf = data.rfind(b"\n\n"), data.rfind(b"\n\r\n")
         end = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
@@ -53,33 +67,83 @@ def event_data(event: bytes) -> bytes:
     return b"\n".join(lines)
 
 
-def is_done(event: bytes) -> bool:
-    """Whether this is `data: [DONE]`."""
-    return event_data(event) == b"[DONE]"
-
-
-def may_need_care(block: bytes) -> bool:
+def may_need_care(block: bytes, dialect: Dialect = "openai") -> bool:
     """Cheap test: only blocks for which this is true must be looked at event by event."""
-    return b"[DONE]" in block or b'"error"' in block or b'"abort"' in block
+    if b'"error"' in block or b'"abort"' in block:
+        return True
+    if dialect == "openai":
+        return b"[DONE]" in block
+    return any(mark in block for mark in _CARE[dialect])
+
+
+def is_last(event: bytes, dialect: Dialect = "openai") -> bool:
+    """Whether this event says that the stream has ended as it should."""
+    data = event_data(event)
+    if data == b"[DONE]":
+        return dialect != "anthropic"
+    if dialect == "openai":
+        return False
+    payload = event_json(event)
+    kind = payload.get("type") if payload else None
+    return isinstance(kind, str) and b'"%b"' % kind.encode() in _LAST[dialect]
 
 
 def event_json(event: bytes) -> dict[str, Any] | None:
     """The event's JSON object, or None for anything else."""
     try:
-        value = json.loads(event_data(event))
-    except ValueError:
+        value = msgspec.json.decode(event_data(event))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
 def is_aborted(payload: dict[str, Any]) -> bool:
-    """Whether a choice ended with `abort`: how vLLM reports that the engine was stopped under it."""
+    """Whether the answer ended because the engine was stopped under it: vLLM then says `abort`, and in
+    Anthropic's dialect, which has no such word, ends without a stop_reason."""
     choices = payload.get("choices")
-    return isinstance(choices, list) and any(
-        isinstance(choice, dict) and choice.get("finish_reason") == "abort" for choice in choices
+    if isinstance(choices, list):
+        return any(isinstance(choice, dict) and choice.get("finish_reason") == "abort" for choice in choices)
+    if payload.get("type") == "message_delta":
+        delta = payload.get("delta")
+        return isinstance(delta, dict) and delta.get("stop_reason") is None
+    return payload.get("type") == "message" and payload.get("stop_reason") is None
+
+
+def is_error(payload: dict[str, Any]) -> bool:
+    """Whether this is an error event of any dialect. A Responses object carries `error` as a plain field."""
+    return payload.get("type") == "error" or (
+        bool(payload.get("error")) and payload.get("object") != "response"
     )
 
 
-def error_frames(error: ApiError) -> bytes:
-    """What ends a stream that failed after it began: the error, then [DONE]."""
+def without_usage(block: bytes) -> bytes:
+    """The block without the token counts that only the gateway asked for."""
+    return _USAGE.sub(b"", block)
+
+
+def error_frames(error: ApiError, dialect: Dialect = "openai") -> bytes:
+    """What ends a stream that failed after it began: the error, then [DONE] where the dialect has it."""
+    if dialect == "anthropic":
+        return b"event: error\ndata: " + anthropic_error_bytes(error) + b"\n\n"
+    if dialect == "responses":
+        body = {"type": "error", "code": error.code, "message": str(error), "param": error.param}
+        return b"event: error\ndata: " + msgspec.json.encode(body) + b"\n\n"
     return b"data: " + error_bytes(error) + b"\n\n" + DONE
+
+
+ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+"""https://docs.anthropic.com/en/api/errors"""
+
+
+def anthropic_error_bytes(error: ApiError) -> bytes:
+    """The error object of Anthropic's API."""
+    kind = ANTHROPIC_TYPES.get(error.status, "api_error")
+    return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": str(error)}})

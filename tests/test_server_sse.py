@@ -39,9 +39,9 @@ def test_an_unfinished_event_is_held_back() -> None:
 
 
 def test_done_is_recognised_as_an_event_and_not_inside_an_answer() -> None:
-    assert sse.is_done(b"data: [DONE]\n\n")
-    assert sse.is_done(b"data:[DONE]\r\n\r\n")
-    assert not sse.is_done(b'data: {"choices":[{"delta":{"content":"data: [DONE]"}}]}\n\n')
+    assert sse.is_last(b"data: [DONE]\n\n")
+    assert sse.is_last(b"data:[DONE]\r\n\r\n")
+    assert not sse.is_last(b'data: {"choices":[{"delta":{"content":"data: [DONE]"}}]}\n\n')
 
 
 def test_abort_is_recognised_only_as_a_finish_reason() -> None:
@@ -57,4 +57,4 @@ def test_error_frames_end_with_done_and_keep_hangul_readable() -> None:
     assert payload is not None
     assert payload["error"]["message"] == "작업자가 멈췄습니다."
     assert "작업자".encode() in first
-    assert sse.is_done(second)
+    assert sse.is_last(second)

@@ -25,9 +25,16 @@ def command(host: str | None, port: int | None, controllers: tuple[str, ...], co
     from common.serve import serve
     from common.settings import load_settings
     from server.app import create_app
+    from server.http_protocol import GatewayProtocol
     from server.settings import GatewaySettings
 
     flags = {"host": host, "port": port, "controllers": controllers or None}
     settings = load_settings(GatewaySettings, flags, config)
-    configure_logging(settings.log_level)
-    serve(create_app(settings), settings.host, settings.port, setting="--port or KODOLLY_GATEWAY_PORT")
+    configure_logging(settings.log_level, settings.log_format)
+    serve(
+        create_app(settings),
+        settings.host,
+        settings.port,
+        setting="--port or KODOLLY_GATEWAY_PORT",
+        protocol=GatewayProtocol,
+    )

@@ -1,0 +1,377 @@
+"""One request at one upstream: takes the answer as it comes and writes it to the client.
+
+Until the first whole event of a stream, or the whole body of a plain answer, nothing is written, so that the
+caller can still ask another upstream or answer with a true status. After that a failure is an error frame
+and the stream's proper end, never a silent one. All methods run in the event loop's reader: one read from
+the engine is one write to the client, without a task switch between.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from dataclasses import dataclass, field
+from re import Pattern
+
+import msgspec
+
+from common.errors import ApiError, Overloaded
+from server import sse, upstream_errors
+from server.directory import Upstream
+from server.http_protocol import ClientConnection
+from server.record import RequestRecord, Usage
+from server.routes import Route
+from server.upstream_http import Broken, Connection
+from server.usage import estimated_prompt_tokens, usage_in
+
+logger = logging.getLogger(__name__)
+
+REFUSAL_BYTES = 64 * 1024
+"""How much of an upstream's error body is read."""
+LEFTOVER_S = 5.0
+"""How long the bytes after a stream's last event may take before their connection is given up."""
+STREAM_HEADERS = (
+    b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+)
+
+
+class Retry(Exception):
+    """This upstream failed before it began to answer; another may be asked."""
+
+    def __init__(self, error: ApiError, *, stale: bool = False) -> None:
+        self.error = error
+        self.stale = stale
+        """It was an old connection that had been closed meanwhile: the same upstream may be asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Time-outs in seconds."""
+
+    first_event_s: float
+    idle_s: float
+    total_s: float
+
+
+@dataclass(slots=True)
+class Job:
+    """One client request, the same for every upstream that is asked."""
+
+    route: Route
+    client: ClientConnection
+    record: RequestRecord
+    headers: bytes
+    """Header lines that every answer gets: request id, rate limits."""
+    passed_on: bytes
+    """Header lines of the client that the upstream gets, and the request id."""
+    original: bytes
+    """The client's body."""
+    limits: Limits
+    deadline: float
+    """Monotonic seconds: the end of the total time."""
+    body: bytes = b""
+    """What the present upstream is sent."""
+    rename: tuple[Pattern[bytes], bytes] | None = None
+    """The engine's model name in an answer, and the name that the client asked for."""
+    strip_usage: bool = False
+    """The engine counts on every event for us alone."""
+    drop_usage_event: bool = False
+    """The client has not asked for the last event with the counts."""
+    choices: int = 1
+
+    def rename_model(self, target: str, asked: str) -> None:
+        """Answers name the model as the client did, although the engine knows it as `target`."""
+        pattern = re.compile(rb'("model":\s?)' + re.escape(msgspec.json.encode(target)))
+        self.rename = pattern, rb"\g<1>" + msgspec.json.encode(asked).replace(b"\\", b"\\\\")
+
+    def head(self) -> bytes:
+        """Header lines of an answer that begins now, with what the gateway itself has cost, in ms."""
+        own_ms = (time.monotonic() - self.record.began - self.record.queued_s - self.record.upstream_s) * 1e3
+        return b"%bx-kodolly-overhead-ms: %.2f\r\n" % (self.headers, max(0.0, own_ms))
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """Receiver of one upstream's answer (see `upstream_http.Receiver`)."""
+
+    job: Job
+    upstream: Upstream
+    connection: Connection
+    done: "asyncio.Future[None]"
+    """Ends without a result when the client has its answer, also one that failed midway; with Retry or
+    ApiError when nothing was sent."""
+    status: int = 0
+    content_type: bytes = b""
+    retry_after: str = ""
+    is_stream: bool = False
+    started: bool = False
+    failure: ApiError | None = None
+    """Why a stream ended in an error frame."""
+    events: int = 0
+    last_data: float = 0.0
+    _cutter: sse.EventCutter = field(default_factory=sse.EventCutter)
+    _parts: list[bytes] = field(default_factory=list)
+    _size: int = 0
+    _counted: bytes = b""
+    """The newest block that held token counts."""
+    _sent: float = 0.0
+    _timer: asyncio.TimerHandle | None = None
+    _ended: bool = False
+    """The connection is not ours any more."""
+
+    def send(self, head: bytes) -> None:
+        """Send the request and start the clock."""
+        self._sent = self.last_data = time.monotonic()
+        self.connection.request(head, self.job.body, self)
+        self._arm(self._limit_s())
+
+    def close(self) -> None:
+        """The caller's `finally`: no timer is left, and an answer that nobody waits for is stopped."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.job.client.on_writable = None
+        if self.done.cancelled() and self.started and self.is_stream and not self.job.client.gone:
+            self.failure = Overloaded("The gateway is being stopped.", code="gateway_stopping")
+            self.job.client.end(sse.error_frames(self.failure, self.job.route.dialect))
+        if self._ended:
+            return
+        if self.done.done() and not self.done.cancelled() and self.started and self.failure is None:
+            # The client has everything; only the closing bytes of the framing are missing.
+            asyncio.get_running_loop().call_later(LEFTOVER_S, self._give_up_leftover)
+        else:
+            self._ended = True
+            self.connection.abandon()
+
+    def usage(self) -> Usage | None:
+        """Tokens as the engine counted them, or an estimate when it had no time to; None if none arose."""
+        counted = usage_in(self._counted) if not self.is_stream else self._usage_of_stream()
+        if counted is not None:
+            return counted
+        if self.is_stream and self.started:
+            return Usage(estimated_prompt_tokens(len(self.job.body)), self.events, estimated=True)
+        return None
+
+    def _usage_of_stream(self) -> Usage | None:
+        for event in reversed(sse.split_events(self._counted)):
+            if b'"usage"' in event and (counted := usage_in(sse.event_data(event))) is not None:
+                # While they run, several choices are counted each for itself.
+                whole = self.job.choices == 1 or b'"choices":[]' in event.replace(b" ", b"")
+                if whole:
+                    return counted
+                return Usage(counted.prompt_tokens, self.events, counted.cached_tokens, estimated=True)
+        return None
+
+    # -- the answer ---------------------------------------------------------------------------------
+
+    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.status = status
+        for name, value in headers:
+            if name == b"content-type":
+                self.content_type = value
+            elif name == b"retry-after":
+                self.retry_after = value.decode("latin-1")
+        self.is_stream = status < 400 and self.content_type.startswith(b"text/event-stream")
+
+    def on_data(self, data: bytes) -> None:
+        self.last_data = time.monotonic()
+        if self.is_stream:
+            block = self._cutter.feed(data)
+            if block and not self.done.done():
+                self._pass(block)
+            return
+        self._size += len(data)
+        if self.status < 400 or self._size <= REFUSAL_BYTES:
+            self._parts.append(data)
+
+    def on_end(self) -> None:
+        self._ended = True
+        if self.done.done():
+            return
+        if self.status >= 400:
+            self._refuse(b"".join(self._parts))
+        elif self.is_stream:
+            self._break_off()
+        else:
+            self._whole(b"".join(self._parts))
+
+    def on_broken(self, error: Broken) -> None:
+        self._ended = True
+        if self.done.done():
+            return
+        if self.status >= 400:
+            self._refuse(b"".join(self._parts))
+        elif self.started:
+            self._break_off()
+        else:
+            self._raise(Retry(upstream_errors.unreachable(self.upstream), stale=error.stale))
+
+    # -- a plain answer -----------------------------------------------------------------------------
+
+    def _refuse(self, body: bytes) -> None:
+        """An HTTP error from upstream: Retry for what another worker may do better."""
+        error = upstream_errors.from_response(self.upstream, self.status, body, self.job.route.path)
+        if self.retry_after and error.status in (429, 503):
+            error.headers["retry-after"] = self.retry_after
+        self._raise(Retry(error) if self.status in upstream_errors.RETRYABLE else error)
+
+    def _whole(self, body: bytes) -> None:
+        if b'"abort"' in body or b'"stop_reason":null' in body:
+            payload = sse.event_json(b"data: " + body)
+            if payload is not None and sse.is_aborted(payload):
+                self._raise(Retry(upstream_errors.broken_off(self.upstream)))
+                return
+        self._counted = body
+        if self.job.rename:
+            body = self.job.rename[0].sub(self.job.rename[1], body)
+        self._answering(self.status)
+        content_type = self.content_type or b"application/json"
+        self.job.client.answer(self.status, b"content-type: %b\r\n%b" % (content_type, self.job.head()), body)
+        self.done.set_result(None)
+
+    # -- a stream -----------------------------------------------------------------------------------
+
+    def _pass(self, block: bytes) -> None:
+        """Hand on whole events."""
+        dialect = self.job.route.dialect
+        self.events += block.count(b"\n\n")
+        if b'"usage"' in block:
+            if b'"usage":null' not in block:
+                self._counted = block
+            if self.job.drop_usage_event or self.job.strip_usage:
+                block = self._without_our_counts(block)
+        if sse.may_need_care(block, dialect):
+            self._pass_carefully(block)
+        elif block:
+            self._write(block)
+
+    def _without_our_counts(self, block: bytes) -> bytes:
+        events = sse.split_events(block) if b'"choices":[]' in block or b'"choices": []' in block else [block]
+        kept = []
+        for event in events:
+            payload = sse.event_json(event) if len(events) > 1 or b'"choices":' in event else None
+            if payload is not None and payload.get("choices") == [] and payload.get("usage"):
+                self.events -= 1
+                if not self.job.drop_usage_event:
+                    kept.append(event)
+            else:
+                kept.append(sse.without_usage(event) if self.job.strip_usage else event)
+        return b"".join(kept)
+
+    def _pass_carefully(self, block: bytes) -> None:
+        """A block that may hold the end, an error or an abort."""
+        job, passed = self.job, b""
+        for event in sse.split_events(block):
+            payload = sse.event_json(event)
+            if payload is not None and sse.is_error(payload):
+                error = upstream_errors.from_event(self.upstream, payload, job.route.path)
+                self._fail(error, passed, retry=error.status >= 500)
+                return
+            if payload is not None and sse.is_aborted(payload):
+                self._fail(upstream_errors.broken_off(self.upstream), passed, retry=True)
+                return
+            passed += event
+            if sse.is_last(event, job.route.dialect):
+                self._end(passed)
+                return
+        self._write(passed)
+
+    def _write(self, block: bytes) -> None:
+        job = self.job
+        if job.rename:
+            block = job.rename[0].sub(job.rename[1], block)
+        if self.started:
+            job.client.write(block)
+        else:
+            self._answering(200)
+            job.client.start(200, STREAM_HEADERS + job.head(), block)
+            self._arm(self._limit_s())
+        if not job.client.writable:
+            # A slow reader slows the engine's connection down; nothing piles up here.
+            self.connection.pause()
+            job.client.on_writable = self._go_on
+
+    def _go_on(self) -> None:
+        self.job.client.on_writable = None
+        self.last_data = time.monotonic()
+        if not self._ended:
+            self.connection.resume()
+
+    def _end(self, block: bytes) -> None:
+        if not self.started:
+            self._write(block)
+            self.job.client.end()
+        else:
+            if self.job.rename:
+                block = self.job.rename[0].sub(self.job.rename[1], block)
+            self.job.client.end(block)
+        self.done.set_result(None)
+
+    def _answering(self, status: int) -> None:
+        now = time.monotonic()
+        record = self.job.record
+        record.upstream_s += now - self._sent
+        record.first_event_s = now - record.began
+        record.status = status
+        self.started = True
+
+    # -- failures -----------------------------------------------------------------------------------
+
+    def _break_off(self) -> None:
+        """The stream ended without its last event."""
+        if not self.started:
+            self._raise(Retry(upstream_errors.unreachable(self.upstream)))
+        else:
+            self._fail(upstream_errors.broken_off(self.upstream))
+
+    def _fail(self, error: ApiError, passed: bytes = b"", *, retry: bool = False) -> None:
+        """End with an error; before the first event it is the caller's to answer."""
+        if not self.started and not passed:
+            self._raise(Retry(error) if retry else error)
+            return
+        if passed:
+            self._write(passed)
+        self.failure = error
+        self.job.client.end(sse.error_frames(error, self.job.route.dialect))
+        self.done.set_result(None)
+
+    def _raise(self, error: Exception) -> None:
+        if not self.started:
+            self.job.record.upstream_s += time.monotonic() - self._sent
+        self.done.set_exception(error)
+
+    # -- the clock ----------------------------------------------------------------------------------
+
+    def _limit_s(self) -> float:
+        """How long the silence may last now. A plain answer comes in one piece at its end."""
+        limits = self.job.limits
+        if not self.job.record.stream:
+            return limits.total_s
+        return limits.idle_s if self.started else limits.first_event_s
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._tick)
+
+    def _tick(self) -> None:
+        """Due at the earliest moment a limit can have passed; re-armed when data has come since."""
+        self._timer = None
+        if self.done.done():
+            return
+        now, limit = time.monotonic(), self._limit_s()
+        if not self.job.client.writable:
+            self.last_data = now  # the client is slow, not the engine
+        since = self.last_data if self.started else self._sent
+        due = min(since + limit, self.job.deadline)
+        if now < due:
+            self._arm(due - now)
+            return
+        if due == self.job.deadline:
+            limit = self.job.limits.total_s
+        self._fail(upstream_errors.too_slow(self.upstream, limit))
+
+    def _give_up_leftover(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self.connection.abandon()

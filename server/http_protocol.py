@@ -1,0 +1,179 @@
+"""uvicorn's HTTP/1.1 protocol with what the relay needs below ASGI.
+
+A relayed request gets a `ClientConnection` in `scope["extensions"]["kodolly.client"]`: it writes to the
+socket without a coroutine per chunk, tells when the client has gone or cannot take more, and ends
+connections whose header does not arrive in time (slow loris). Everything else is uvicorn's.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from common.errors import BadRequest, error_bytes
+from server.routes import is_relayed
+
+HEADER_TIMEOUT_S = 15.0
+"""Longest time for a request's header to arrive, and for a new connection to say something."""
+EXTENSION = "kodolly.client"
+
+
+class ClientConnection:
+    """One relayed request's side of the client connection."""
+
+    __slots__ = ("_chunked", "_cycle", "_protocol", "gone", "on_gone", "on_writable")
+
+    def __init__(self, protocol: "GatewayProtocol", cycle: RequestResponseCycle) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+        self._chunked = True
+        self.gone = False
+        """Whether nobody is there to answer."""
+        self.on_gone: Callable[[], None] | None = None
+        """Called once when the client closes the connection before it has its answer."""
+        self.on_writable: Callable[[], None] | None = None
+        """Called when a client that could not take more can again."""
+
+    @property
+    def writable(self) -> bool:
+        """False while the client reads slower than we write."""
+        return not self._protocol.flow.write_paused
+
+    @property
+    def started(self) -> bool:
+        """Whether a status line was sent."""
+        return bool(self._cycle.response_started)
+
+    def whole_body(self) -> bytes | None:
+        """The request's body if it has arrived in one piece with the header, else None."""
+        cycle = self._cycle
+        if cycle.more_body:
+            return None
+        body = bytes(cycle.body)
+        cycle.body = bytearray()
+        return body
+
+    def answer(self, status: int, headers: bytes, body: bytes) -> None:
+        """A whole answer. `headers` are lines that end with CRLF, without the framing."""
+        cycle = self._cycle
+        close = b"" if cycle.keep_alive else b"connection: close\r\n"
+        cycle.response_started = True
+        if not self.gone:
+            cycle.transport.write(
+                b"%bcontent-length: %d\r\n%b%b%b\r\n%b"
+                % (STATUS_LINE[status], len(body), headers, self._date(), close, body)
+            )
+        self._complete()
+
+    def start(self, status: int, headers: bytes, first: bytes) -> None:
+        """Begin an answer of unknown length with its first bytes."""
+        cycle = self._cycle
+        self._chunked = cycle.scope["http_version"] != "1.0"
+        if not self._chunked:
+            cycle.keep_alive = False
+        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        close = b"" if cycle.keep_alive else b"connection: close\r\n"
+        cycle.response_started = True
+        cycle.waiting_for_100_continue = False
+        if not self.gone:
+            head = b"%b%b%b%b%b\r\n" % (STATUS_LINE[status], framing, headers, self._date(), close)
+            cycle.transport.write(head + self._framed(first))
+
+    def write(self, data: bytes) -> None:
+        """More of the answer; `data` is not empty."""
+        if not self.gone:
+            self._cycle.transport.write(self._framed(data))
+
+    def end(self, data: bytes = b"") -> None:
+        """The last bytes of the answer."""
+        last = self._framed(data) if data else b""
+        if self._chunked:
+            last += b"0\r\n\r\n"
+        if last and not self.gone:
+            self._cycle.transport.write(last)
+        self._complete()
+
+    def _framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+    def _date(self) -> bytes:
+        return b"".join(b"%b: %b\r\n" % pair for pair in self._cycle.default_headers)
+
+    def _complete(self) -> None:
+        cycle = self._cycle
+        self.on_gone = self.on_writable = None
+        self._protocol.clients.remove(self)
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if cycle.more_body:
+            # The rest of the body would be taken for the next request.
+            cycle.keep_alive = False
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+
+
+class GatewayProtocol(HttpToolsProtocol):
+    """One client connection of the gateway."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.clients: list[ClientConnection] = []
+        """Relayed requests without a whole answer, the oldest first: more than one when pipelined."""
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._in_head = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEADER_TIMEOUT_S, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        super().connection_lost(exc)
+        clients, self.clients = self.clients, []
+        for client in clients:
+            client.gone = True
+            if client.on_gone is not None:
+                client.on_gone()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head and self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEADER_TIMEOUT_S, self._too_slow)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_arrived()
+        super().on_headers_complete()
+        if is_relayed(self.scope["path"]):
+            client = ClientConnection(self, self.cycle)
+            self.clients.append(client)
+            extensions: dict[str, Any] = {EXTENSION: client}
+            self.scope["extensions"] = extensions
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.clients and (on_writable := self.clients[0].on_writable) is not None:
+            on_writable()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP gets the error object too."""
+        body = error_bytes(BadRequest("The request is not valid HTTP.", code="invalid_http"))
+        head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        self.transport.write(head % (STATUS_LINE[400], len(body)) + body)
+        self.transport.close()
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _too_slow(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self.transport.close()

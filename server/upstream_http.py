@@ -1,0 +1,277 @@
+"""A pooled HTTP/1.1 client that hands an answer on by call-backs, without a task or a future per read.
+
+It exists for the relay alone: on a streamed answer, one read from the engine becomes one call of
+`Receiver.on_data`. Framing is RFC 9112, parsed by llhttp (httptools). Connections carry one exchange at a
+time and are reused only after a whole answer.
+"""
+
+import asyncio
+import ssl
+import time
+from collections import defaultdict, deque
+from typing import Any, Protocol, cast
+from urllib.parse import urlsplit
+
+import httptools
+
+POOL_IDLE_S = 30.0
+"""Below the worker's keep-alive of 75 s, so that we close an idle connection before the engine does."""
+MAX_HEAD_BYTES = 64 * 1024
+"""Largest header of an answer, in bytes."""
+
+
+class ConnectFailed(Exception):
+    """No connection could be made: the request was certainly not sent."""
+
+
+class Broken(Exception):
+    """The connection ended, or what came is not HTTP, before the answer was whole."""
+
+    def __init__(self, reason: str, *, stale: bool = False) -> None:
+        super().__init__(reason)
+        self.stale = stale
+        """A reused connection that ended before a byte of the answer: the engine had closed it already."""
+
+
+class Receiver(Protocol):
+    """Takes one answer. The calls come from the event loop's reader and must not block or raise."""
+
+    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Status line and headers (names in lower case)."""
+
+    def on_data(self, data: bytes) -> None:
+        """The body's bytes of one read."""
+
+    def on_end(self) -> None:
+        """The answer is whole; the connection is back in the pool."""
+
+    def on_broken(self, error: Broken) -> None:
+        """The answer will not become whole."""
+
+
+Origin = tuple[str, int, bool]
+"""Host, port, TLS."""
+
+
+def origin_of(url: str) -> Origin:
+    """Where an http(s) URL connects to."""
+    parts = urlsplit(url)
+    tls = parts.scheme == "https"
+    return parts.hostname or "", parts.port or (443 if tls else 80), tls
+
+
+class Connection(asyncio.Protocol):
+    """One connection to an upstream."""
+
+    __slots__ = (
+        "_body",
+        "_complete",
+        "_head_bytes",
+        "_headers",
+        "_keep",
+        "_parser",
+        "_receiver",
+        "_status",
+        "_until_close",
+        "_used",
+        "idle_since",
+        "origin",
+        "pool",
+        "transport",
+    )
+
+    def __init__(self, pool: "ConnectionPool", origin: Origin) -> None:
+        self.pool = pool
+        self.origin = origin
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self.idle_since = 0.0
+        self._receiver: Receiver | None = None
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] = []
+        self._status = 0
+        self._head_bytes = 0
+        self._complete = False
+        self._keep = False
+        self._until_close = False
+        self._used = False
+
+    def request(self, head: bytes, body: bytes, receiver: Receiver) -> None:
+        """Send one request; `head` ends with the empty line. The answer goes to `receiver`."""
+        self._receiver = receiver
+        self._headers = []
+        self._status = self._head_bytes = 0
+        self._complete = self._until_close = False
+        if len(body) <= 65536:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines([head, body])
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more: close, which makes the engine stop its work."""
+        self._receiver = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    def pause(self) -> None:
+        """Read no more until `resume`: the client is slower than the engine."""
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    # -- asyncio.Protocol ---------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None:  # an idle connection must be silent
+            self.transport.abort()
+            return
+        if not self._status:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, ValueError):
+            self._break("the answer is not valid HTTP")
+            return
+        if not self._status and self._head_bytes > MAX_HEAD_BYTES:
+            self._break("the answer's header is too large")
+            return
+        if self._body:
+            parts = self._body
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.clear()
+            receiver.on_data(body)
+        if self._complete and self._receiver is receiver:
+            self._finish(receiver)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.pool.forget(self)
+        receiver = self._receiver
+        if receiver is None:
+            return
+        self._receiver = None
+        if self._until_close and exc is None:
+            receiver.on_end()
+            return
+        stale = self._used and not self._head_bytes
+        receiver.on_broken(Broken("the connection ended early", stale=stale))
+
+    # -- llhttp call-backs --------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._complete:  # a second answer to one request: who knows to whom it belongs
+            raise ValueError("more than one answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:  # an interim answer (RFC 9110, 15.2)
+            self._headers = []
+            return
+        self._status = status
+        self._keep = self._parser.should_keep_alive()
+        names = {name for name, _ in self._headers}
+        self._until_close = b"content-length" not in names and b"transfer-encoding" not in names
+        if self._receiver is not None:
+            self._receiver.on_head(status, self._headers)
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._status:
+            self._complete = True
+
+    # -- ends ---------------------------------------------------------------------------------------
+
+    def _finish(self, receiver: Receiver) -> None:
+        self._receiver = None
+        self._used = True
+        if self._keep and not self._until_close:
+            self.pool.put_back(self)
+        else:
+            self.transport.close()
+        receiver.on_end()
+
+    def _break(self, reason: str) -> None:
+        receiver, self._receiver = self._receiver, None
+        self._body.clear()
+        self.transport.abort()
+        if receiver is not None:
+            receiver.on_broken(Broken(reason))
+
+
+class ConnectionPool:
+    """Idle connections by origin, the most recently used first. One per gateway process."""
+
+    def __init__(self, connect_timeout_s: float) -> None:
+        self._connect_timeout_s = connect_timeout_s
+        self._idle: dict[Origin, deque[Connection]] = defaultdict(deque)
+        self._open: set[Connection] = set()
+        self._tls: ssl.SSLContext | None = None
+
+    def idle(self, origin: Origin) -> Connection | None:
+        """A connection that is open and free, or None."""
+        waiting = self._idle.get(origin)
+        while waiting:
+            connection = waiting.pop()
+            fresh = time.monotonic() - connection.idle_since < POOL_IDLE_S
+            if fresh and not connection.transport.is_closing():
+                return connection
+            connection.transport.close()
+        return None
+
+    async def connect(self, origin: Origin) -> Connection:
+        """A new connection. Raises ConnectFailed."""
+        host, port, tls = origin
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self, origin), host, port, ssl=self._tls_context() if tls else None
+                )
+        except (OSError, TimeoutError) as error:
+            raise ConnectFailed(f"no connection to {host}:{port}") from error
+        self._open.add(connection)
+        return connection
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
+
+    def put_back(self, connection: Connection) -> None:
+        """The connection is free for the next request."""
+        connection.idle_since = time.monotonic()
+        self._idle[connection.origin].append(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """The connection has ended."""
+        self._open.discard(connection)
+        waiting = self._idle.get(connection.origin)
+        if waiting is not None:
+            if connection in waiting:
+                waiting.remove(connection)
+            if not waiting:
+                del self._idle[connection.origin]
+
+    def close_idle(self) -> None:
+        """Close what has been idle for too long; to be called every few seconds."""
+        limit = time.monotonic() - POOL_IDLE_S
+        for waiting in list(self._idle.values()):
+            while waiting and waiting[0].idle_since < limit:
+                waiting.popleft().transport.close()
+
+    def close(self) -> None:
+        """Close everything."""
+        for connection in list(self._open):
+            connection.abandon()
