@@ -153,14 +153,15 @@ class Exchange:
         return None
 
     def _usage_of_stream(self) -> Usage | None:
-        for event in reversed(sse.split_events(self._counted)):
-            if b'"usage"' in event and (counted := usage_in(sse.event_data(event))) is not None:
-                # While they run, several choices are counted each for itself.
-                whole = self.job.choices == 1 or b'"choices":[]' in event.replace(b" ", b"")
-                if whole:
-                    return counted
-                return Usage(counted.prompt_tokens, self.events, counted.cached_tokens, estimated=True)
-        return None
+        at = self._counted.rfind(b'"usage"')
+        if at < 0:
+            return None
+        last = sse.split_events(sse.split_at(self._counted, at)[1])[0]
+        counted = usage_in(sse.event_data(last))
+        # While they run, several choices are counted each for itself.
+        if counted is None or self.job.choices == 1 or b'"choices":[]' in last.replace(b" ", b""):
+            return counted
+        return Usage(counted.prompt_tokens, self.events, counted.cached_tokens, estimated=True)
 
     # -- the answer ---------------------------------------------------------------------------------
 
@@ -240,28 +241,34 @@ class Exchange:
                 self._counted = block
             if self.job.drop_usage_event or self.job.strip_usage:
                 block = self._without_our_counts(block)
-        if sse.may_need_care(block, dialect):
-            self._pass_carefully(block)
+        at = sse.first_to_care_for(block, dialect)
+        if at >= 0:
+            self._pass_carefully(*sse.split_at(block, at))
         elif block:
             self._write(block)
 
     def _without_our_counts(self, block: bytes) -> bytes:
-        events = sse.split_events(block) if b'"choices":[]' in block or b'"choices": []' in block else [block]
-        kept = []
-        for event in events:
-            payload = sse.event_json(event) if len(events) > 1 or b'"choices":' in event else None
-            if payload is not None and payload.get("choices") == [] and payload.get("usage"):
+        """The block as it were, had the gateway not asked for counts."""
+        if self.job.strip_usage:
+            at = block.find(b'"choices":[]')
+            before, rest = sse.split_at(block, at) if at >= 0 else (block, b"")
+            before = sse.without_usage(before)
+        else:
+            before, rest = sse.split_at(block, block.index(b'"usage"'))
+        for event in sse.split_events(rest):
+            payload = sse.event_json(event)
+            if payload is None or payload.get("choices") != [] or not payload.get("usage"):
+                before += sse.without_usage(event) if self.job.strip_usage else event
+            else:
                 self.events -= 1
                 if not self.job.drop_usage_event:
-                    kept.append(event)
-            else:
-                kept.append(sse.without_usage(event) if self.job.strip_usage else event)
-        return b"".join(kept)
+                    before += event
+        return before
 
-    def _pass_carefully(self, block: bytes) -> None:
-        """A block that may hold the end, an error or an abort."""
-        job, passed = self.job, b""
-        for event in sse.split_events(block):
+    def _pass_carefully(self, passed: bytes, rest: bytes) -> None:
+        """`rest` may hold the end, an error or an abort; what has `passed` is fine."""
+        job = self.job
+        for event in sse.split_events(rest):
             payload = sse.event_json(event)
             if payload is not None and sse.is_error(payload):
                 error = upstream_errors.from_event(self.upstream, payload, job.route.path)

@@ -19,7 +19,13 @@ _LAST: dict[Dialect, tuple[bytes, ...]] = {
     "responses": (b'"response.completed"', b'"response.incomplete"', b'"response.failed"', b"[DONE]"),
     "anthropic": (b'"message_stop"',),
 }
-_CARE: dict[Dialect, tuple[bytes, ...]] = _LAST | {"anthropic": (b'"message_stop"', b'"message_delta"')}
+_FAILED = (b'"error"', b'"abort"')
+_CARE: dict[Dialect, tuple[bytes, ...]] = {
+    "openai": (*_LAST["openai"], *_FAILED),
+    "responses": (*_LAST["responses"], *_FAILED),
+    "anthropic": (*_LAST["anthropic"], *_FAILED, b'"message_delta"'),
+}
+_EVENT = re.compile(rb".*?\n\r?\n|.+", re.DOTALL)
 _USAGE = re.compile(rb',\s?"usage":\s?\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}')
 """A chunk's `usage`. In a JSON string its quotes would be escaped, so text never matches."""
 
@@ -50,15 +56,18 @@ class EventCutter:
 
 def split_events(block: bytes) -> list[bytes]:
     """Whole events of `block`, each with its empty line."""
-    events, start = [], 0
-    while start < len(block):
-        ends = [
-            at + size for mark, size in ((b"\n\n", 2), (b"\n\r\n", 3)) if (at := block.find(mark, start)) >= 0
-        ]
-        end = min(ends, default=len(block))
-        events.append(block[start:end])
-        start = end
-    return events
+    if b"\r" not in block:
+        events = [event + b"\n\n" for event in block.split(b"\n\n")]
+        events[-1] = events[-1][:-2]
+        return events if events[-1] else events[:-1]
+    return _EVENT.findall(block)
+
+
+def split_at(block: bytes, at: int) -> tuple[bytes, bytes]:
+    """The events before the one that holds the byte `at`, and the rest."""
+    lf, crlf = block.rfind(b"\n\n", 0, at), block.rfind(b"\n\r\n", 0, at)
+    start = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
+    return block[:start], block[start:]
 
 
 def event_data(event: bytes) -> bytes:
@@ -67,13 +76,10 @@ def event_data(event: bytes) -> bytes:
     return b"\n".join(lines)
 
 
-def may_need_care(block: bytes, dialect: Dialect = "openai") -> bool:
-    """Cheap test: only blocks for which this is true must be looked at event by event."""
-    if b'"error"' in block or b'"abort"' in block:
-        return True
-    if dialect == "openai":
-        return b"[DONE]" in block
-    return any(mark in block for mark in _CARE[dialect])
+def first_to_care_for(block: bytes, dialect: Dialect = "openai") -> int:
+    """Cheap test: where the first event that must be looked at may be, in bytes; -1 for none."""
+    found = [at for mark in _CARE[dialect] if (at := block.find(mark)) >= 0]
+    return min(found) if found else -1
 
 
 def is_last(event: bytes, dialect: Dialect = "openai") -> bool:
