@@ -1,28 +1,144 @@
-"""Log set-up, called once by each process's entry point. Lines go to stderr as UTF-8 text."""
+"""Log set-up, called once by each process's entry point. Lines go to stderr as UTF-8, as text or as JSON.
 
+An event's facts that a machine may want go into fields:
+
+    logger.warning("upstream %s refused", upstream.id, extra=with_fields(request_id=rid))
+
+Text lines show them as `name=value` behind the message, JSON lines as members of the object.
+"""
+
+import io
 import logging
+import re
 import sys
-from typing import Literal
+import time
+from types import TracebackType
+from typing import Any, Literal
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
+
+NOISY = (
+    # One line a request comes from the gateway itself; uvicorn's and the clients' would repeat it.
+    "uvicorn.access",
+    "uvicorn.error",
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "aiosqlite",
+    "alembic",
+)
 
 
-def configure_logging(level: LogLevel = "info") -> None:
-    """Send all loggers to stderr: time, level, logger name, message."""
+def configure_logging(level: LogLevel = "info", log_format: LogFormat = "text") -> None:
+    """Send all loggers of this process to stderr."""
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        # Whatever the locale says; a byte that is no text must not cost the line.
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # One line a request comes from the gateway itself; uvicorn's and the clients' would repeat it.
-    for noisy in (
-        "uvicorn.access",
-        "uvicorn.error",
-        "httpx",
-        "httpx2",
-        "httpcore",
-        "httpcore2",
-        "aiosqlite",
-        "alembic",
-    ):
+    # No format shows them, and finding them out costs a fifth of a line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.captureWarnings(log_format == "json")
+    sys.excepthook = _log_uncaught if log_format == "json" else sys.__excepthook__
+
+
+def with_fields(**fields: object) -> dict[str, Any]:
+    """The `extra` argument of a log call that carries these facts."""
+    return {"fields": fields}
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level, logger, message, fields: one line whatever the message holds, and a traceback below."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = -1
+        self._time = ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        second = int(record.created)
+        if second != self._second:
+            self._second, self._time = second, time.strftime("%H:%M:%S", time.localtime(second))
+        message = escape_controls(record.getMessage())
+        line = f"{self._time} {record.levelname:<7} {record.name}: {message}"
+        fields = record.__dict__.get("fields")
+        if fields:
+            texts = list(map(str, fields.values()))
+            if "" in texts or NEEDS_QUOTES.search("".join(texts)):
+                texts = list(map(_quoted, texts))
+            line += "".join([f" {name}={text}" for name, text in zip(fields, texts, strict=True)])
+        if record.exc_info and record.exc_info[0] is not None:
+            line += "\n" + self.formatException(record.exc_info)
+        if record.stack_info:
+            line += "\n" + self.formatStack(record.stack_info)
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: time (UTC), level, logger, message, the fields, a traceback if there is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import msgspec
+
+        # Writes Korean as it is and knows no \\u; anything that is no JSON value appears as its text.
+        self._encode = msgspec.json.Encoder(enc_hook=str).encode
+        self._second = -1
+        self._time = ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        second = int(record.created)
+        if second != self._second:
+            self._second, self._time = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        event: dict[str, object] = {
+            "time": f"{self._time}.{int((record.created - second) * 1000):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        fields = record.__dict__.get("fields")
+        if fields:
+            event.update(fields)
+        if record.exc_info and record.exc_info[0] is not None:
+            event["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            event["stack"] = self.formatStack(record.stack_info)
+        try:
+            return self._encode(event).decode()
+        except UnicodeEncodeError:  # half a surrogate pair, from a file name or a broken client
+            return self._encode({name: _without_surrogates(value) for name, value in event.items()}).decode()
+
+
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+NEEDS_QUOTES = re.compile('[\x00-\x20\x7f-\x9f\u2028\u2029"=]')
+
+
+def escape_controls(text: str) -> str:
+    """Line breaks and terminal codes as `\\n`, `\\x1b` ...: nobody can forge a line or colour a terminal."""
+    if CONTROLS.search(text) is None:
+        return text
+    return CONTROLS.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
+
+
+def _quoted(text: str) -> str:
+    if text and NEEDS_QUOTES.search(text) is None:
+        return text
+    return '"' + escape_controls(text).replace('"', '\\"') + '"'
+
+
+def _without_surrogates(value: object) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logging.getLogger("kodolly").critical("the process ends with an error", exc_info=(kind, error, trace))

@@ -21,7 +21,7 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError
 
 from common.errors import UserError
-from common.logs import LogLevel
+from common.logs import LogFormat, LogLevel
 
 CONFIG_FILE = Path("kodolly.yaml")
 Layer = Literal["flag", "environment", ".env", "kodolly.yaml", "default"]
@@ -37,6 +37,8 @@ class PartSettings(BaseSettings):
 
     log_level: LogLevel = "info"
     """How much to log."""
+    log_format: LogFormat = "text"
+    """`text` for people, `json` (one object a line) for collectors."""
 
 
 S = TypeVar("S", bound=PartSettings)

@@ -17,6 +17,18 @@ class Usage:
     estimated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """An upstream that was asked and did not begin to answer, so that another one was asked."""
+
+    upstream: str
+    began: float
+    """Monotonic seconds."""
+    length_s: float
+    reason: str
+    """The error's code."""
+
+
 @dataclass(slots=True)
 class RequestRecord:
     """Filled in while the request runs. Times are monotonic seconds or lengths in seconds."""
@@ -27,8 +39,10 @@ class RequestRecord:
     began: float
     began_ns: int
     """Unix time in nanoseconds."""
+    client_traceparent: str = ""
+    """The W3C trace context that the client sent."""
     traceparent: str = ""
-    """The client's W3C trace context, or the one made for this request."""
+    """The one that upstreams are sent, from `tracing.child_traceparent`; "" when tracing is off."""
     model: str = ""
     """"" until it is known to exist: safe as a metric's label."""
     key_id: str = ""
@@ -37,6 +51,8 @@ class RequestRecord:
     attempts: int = 0
     upstream: str = ""
     """Id of the last upstream asked."""
+    failed_attempts: tuple[FailedAttempt, ...] = ()
+    """All attempts but the last one, in order."""
     upstream_s: float = 0.0
     """Time spent waiting for upstreams before the first event."""
     first_event_s: float | None = None

@@ -24,7 +24,7 @@ def command(host: str | None, port: int | None, config: Path | None) -> None:
     from controller.settings import ControllerSettings
 
     settings = load_settings(ControllerSettings, {"host": host, "port": port}, config)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     app = create_app(settings)
     serve(
         app,

@@ -32,7 +32,7 @@ def command(host: str | None, port: int | None, gateway_url: str | None, config:
     settings = load_settings(WebuiSettings, {"host": host, "port": port, "gateway_url": gateway_url}, config)
     if importlib.util.find_spec("gradio") is None:
         raise UserError("The web UI needs Gradio.", hint="Install it: pip install 'kodolly[webui]'.")
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     port_setting = "--port or KODOLLY_WEBUI_PORT"
     # Gradio takes seconds to import; a taken port is worth saying before.
     check_port(settings.host, settings.port, port_setting)

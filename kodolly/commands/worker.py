@@ -63,7 +63,7 @@ def command(
     card = describe_model(model_dir, name)
     engine = vllm_command(settings, model_dir, card.name, vllm_args)
     check_port(settings.host, settings.port, "--port")
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
 
     async def run() -> None:
         await Supervisor(settings, engine, card).run()

@@ -1,0 +1,126 @@
+"""Log lines: one event a line in both formats, Korean as it is, facts as fields, no forged lines."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.logs import JsonFormatter, TextFormatter, configure_logging, escape_controls, with_fields
+
+HOSTILE = st.text(st.characters(codec=None)).filter(bool)
+"""Any code point, halves of surrogate pairs included."""
+
+
+def event(
+    message: str, fields: dict[str, object] | None = None, level: int = logging.INFO
+) -> logging.LogRecord:
+    extra = with_fields(**(fields or {}))
+    return logging.getLogger("part").makeRecord("part", level, "", 0, message, (), None, extra=extra)
+
+
+def test_text_shows_level_logger_message_and_fields() -> None:
+    line = TextFormatter().format(event("끝났습니다", {"model": "돌리 1", "status": 200, "empty": ""}))
+    assert line[8:] == ' INFO    part: 끝났습니다 model="돌리 1" status=200 empty=""'
+    assert line[2] == line[5] == ":"
+
+
+def test_json_keeps_korean_and_types() -> None:
+    line = JsonFormatter().format(event("끝났습니다", {"request_id": "req-1", "total_ms": 1.5, "n": 3}))
+    assert "끝났습니다" in line
+    body = json.loads(line)
+    assert body.pop("time").endswith("Z")
+    assert body == {
+        "level": "info",
+        "logger": "part",
+        "message": "끝났습니다",
+        "request_id": "req-1",
+        "total_ms": 1.5,
+        "n": 3,
+    }
+
+
+@given(message=HOSTILE, value=HOSTILE)
+def test_an_event_is_one_line_in_both_formats(message: str, value: str) -> None:
+    record = event("%s", {"value": value})
+    record.args = (message,)
+    text = TextFormatter().format(record)
+    assert len(text.splitlines()) == 1
+    assert "\x1b" not in text
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    assert json.loads(line)["level"] == "info"
+    line.encode("utf-8")
+
+
+@given(message=st.text(), value=st.text())
+def test_json_gives_back_what_was_logged(message: str, value: str) -> None:
+    body = json.loads(JsonFormatter().format(event(message, {"value": value})))
+    assert (body["message"], body["value"]) == (message, value)
+
+
+@given(st.text())
+def test_escaped_text_holds_no_control_character(text: str) -> None:
+    escaped = escape_controls(text)
+    assert escaped.isprintable() or all(c.isprintable() or c in text for c in escaped)
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in escaped)
+
+
+def test_a_traceback_follows_the_text_line_and_stays_inside_the_json_line() -> None:
+    try:
+        raise ValueError("이유")
+    except ValueError:
+        record = logging.getLogger("part").makeRecord("part", 40, "", 0, "failed", (), sys.exc_info())
+    text = TextFormatter().format(record)
+    assert text.splitlines()[0].endswith("ERROR   part: failed")
+    assert text.endswith("ValueError: 이유")
+    body = json.loads(JsonFormatter().format(record))
+    assert body["exception"].endswith("ValueError: 이유")
+    assert body["level"] == "error"
+
+
+def test_a_value_of_another_type_appears_as_its_text() -> None:
+    record = event("kept", {"path": Path("a/b")})
+    assert json.loads(JsonFormatter().format(record))["path"] == "a/b"
+    assert TextFormatter().format(record).endswith("path=a/b")
+
+
+PROGRAM = """
+import logging, sys, warnings
+from common.logs import configure_logging, with_fields
+configure_logging("info", "json")
+logging.getLogger("part").info("한국어", extra=with_fields(request_id="req-1"))
+logging.getLogger("part").debug("not shown")
+logging.getLogger("httpx").info("not shown")
+warnings.warn("old thing")
+raise RuntimeError("마지막")
+"""
+
+
+@pytest.mark.parametrize("locale", ["C.UTF-8", "POSIX"])
+def test_all_that_a_process_says_in_json_format_is_json(locale: str) -> None:
+    env = {"LC_ALL": locale, "PYTHONIOENCODING": "latin-1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], stderr=subprocess.PIPE, env=env)
+    events = [json.loads(line) for line in done.stderr.decode("utf-8").splitlines()]
+    assert [e["message"] for e in events][::2] == ["한국어", "the process ends with an error"]
+    assert events[0]["request_id"] == "req-1"
+    assert "old thing" in events[1]["message"]
+    assert events[2]["exception"].endswith("RuntimeError: 마지막")
+    assert done.returncode == 1
+
+
+def test_text_is_the_default_and_the_level_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    try:
+        configure_logging("warning")
+        logging.getLogger("part").info("quiet")
+        logging.getLogger("part").warning("loud", extra=with_fields(request_id="req-1"))
+    finally:
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+    assert capsys.readouterr().err[8:] == " WARNING part: loud request_id=req-1\n"
