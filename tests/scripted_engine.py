@@ -2,9 +2,9 @@
 
     python -m tests.scripted_engine --port 9000 --model dolly [--key secret]
 
-It does no model work: answers are "<model>-0 가 <model>-1 나 ..." with as many tokens as `max_tokens`.
-POST /_script {"mode": "cut_at_token:3", "gap_s": 0.01} sets how the next chat or completion requests are
-treated, and {"health": 503} what GET /health answers:
+It does no model work: answers are "<model>-0 가 <model>-1 나 ..." with as many tokens as `max_tokens`, on
+every route that vLLM has (tests/scripted_answers.py). POST /_script {"mode": "cut_at_token:3", "gap_s": 0.01}
+sets how the next requests to a route that streams are treated, and {"health": 503} what GET /health answers:
 
     ok                        answer as asked
     status:503                answer with this status and vLLM's error body
@@ -14,19 +14,42 @@ treated, and {"health": 503} what GET /health answers:
     reset_at_token:K          send K tokens, then reset the connection
     abort_at_token:K          send K tokens, then finish_reason "abort" and [DONE], as vLLM does on SIGTERM
     error_at_token:K          send K tokens, then an error event
-    no_done                   send all tokens, but no [DONE]
-GET /_script/log tells what came in and what was cancelled; POST /_script/release lets stalled ones go on.
+    no_done                   send all tokens, but no [DONE] (or what ends a stream of that route)
+    replay                    send the `replay` text as the stream, cut where the request's `x_cuts` say
+
+More fields of /_script: `split` cuts every stream into HTTP chunks of so many bytes; `headers` are added to
+every answer; `error` replaces the body of `status:`.
+GET /_script/log tells what came in and what was cancelled, GET /_script/last the last request to the byte;
+POST /_script/release lets stalled ones go on.
 """
 
 import argparse
 import asyncio
+import base64
 import json
 import socket
 import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-SYLLABLES = "가나다라마바사아자차카타파하"
+from tests.scripted_answers import (
+    CONTEXT_LENGTH,
+    ENDS_WITH_DONE,
+    STREAMED,
+    WHOLE,
+    Refusal,
+    Step,
+    answer_text,
+    is_stream,
+    token,
+)
+
+__all__ = ["answer_text", "token"]
+
+LOGGED_BYTES = 65536
+"""Longer bodies are kept for /_script/last alone."""
+FAULTY = (*STREAMED, "/chat/completions", "/completions")
+"""Routes that a scripted mode applies to."""
 
 
 @dataclass
@@ -41,23 +64,20 @@ class Script:
     running: int = 0
     tokens: int = 0
     cancelled: int = 0
+    split: int = 0
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    error: Any = None
+    replay: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
+    last: dict[str, Any] = field(default_factory=dict)
+    served: int = 0
+    responses: dict[str, dict[str, Any]] = field(default_factory=dict)
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
     def at_token(self, name: str) -> int | None:
         """K of the mode `name:K`, else None."""
         mode, _, number = self.mode.partition(":")
         return int(number or 0) if mode == name else None
-
-
-def token(model: str, index: int) -> str:
-    """The text of one token: it says whose it is and which."""
-    return f"{model}-{index} {SYLLABLES[index % len(SYLLABLES)]} "
-
-
-def answer_text(model: str, tokens: int) -> str:
-    """The whole answer with this many tokens."""
-    return "".join(token(model, i) for i in range(tokens))
 
 
 def metrics(script: Script) -> str:
@@ -96,9 +116,25 @@ class Connection:
             return False
         first, *rest = head.split("\r\n")
         method, path, _ = first.split(" ")
-        headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in rest if line)}
-        body = await self.reader.readexactly(int(headers.get("content-length", 0)))
-        return await self.route(method, path.partition("?")[0], headers, body)
+        pairs = [(k.strip(), v.strip()) for k, _, v in (line.partition(":") for line in rest if line)]
+        headers = {k.lower(): v for k, v in pairs}
+        body = await self.read_body(headers)
+        path, _, query = path.partition("?")
+        if not path.startswith("/_script") and path not in ("/health", "/metrics"):
+            encoded = base64.b64encode(body).decode("ascii")
+            self.script.last = {"method": method, "path": path, "query": query, "headers": pairs}
+            self.script.last["body"] = encoded
+        return await self.route(method, path, headers, body)
+
+    async def read_body(self, headers: dict[str, str]) -> bytes:
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return await self.reader.readexactly(int(headers.get("content-length", 0)))
+        body = b""
+        while size := int(await self.reader.readline(), 16):
+            body += await self.reader.readexactly(size)
+            await self.reader.readline()
+        await self.reader.readline()
+        return body
 
     async def route(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bool:
         script = self.script
@@ -111,37 +147,65 @@ class Connection:
             script.mode = settings.get("mode", script.mode)
             script.gap_s = settings.get("gap_s", script.gap_s)
             script.health = settings.get("health", script.health)
+            script.split = settings.get("split", 0)
+            script.headers = settings.get("headers", [])
+            script.error = settings.get("error")
+            script.replay = settings.get("replay", "")
             script.release.clear()
             return await self.json(200, {})
         if path == "/_script/release":
             script.release.set()
             return await self.json(200, {})
+        if path == "/_script/last":
+            return await self.json(200, script.last)
         if path == "/_script/log":
             seen = {"requests": script.requests, "running": script.running, "cancelled": script.cancelled}
             return await self.json(200, seen)
         if script.key and path.startswith("/v1") and headers.get("authorization") != f"Bearer {script.key}":
             return await self.json(401, {"error": "Unauthorized"})
         if path == "/v1/models":
-            return await self.json(200, {"object": "list", "data": [{"id": script.model, "object": "model"}]})
+            card = {"id": script.model, "object": "model", "max_model_len": CONTEXT_LENGTH}
+            return await self.json(200, {"object": "list", "data": [card]})
         if path == "/tokenize":
-            text = "".join(f"[{m['role']}]{m['content']}" for m in json.loads(body)["messages"])
+            asked = json.loads(body)
+            text = asked.get("prompt") or "".join(f"[{m['role']}]{m['content']}" for m in asked["messages"])
             return await self.json(200, {"tokens": [ord(c) for c in text], "count": len(text)})
         if path == "/detokenize":
             return await self.json(200, {"prompt": "".join(map(chr, json.loads(body)["tokens"]))})
-        if path in ("/v1/chat/completions", "/v1/completions", "/chat/completions", "/completions"):
+        if path.startswith("/v1/responses/"):
+            return await self.stored_response(path)
+        if path.startswith("/v1/audio/"):
+            return await self.json(200, {"text": f"{len(body)} 바이트를 들었습니다."})
+        if path in FAULTY:
             return await self.complete(path, headers, body)
+        if path in WHOLE:
+            return await self.whole(path, json.loads(body))
         return await self.json(404, {"detail": "Not Found"})
+
+    async def stored_response(self, path: str) -> bool:
+        """GET of a stored response, or its cancellation, at this engine alone."""
+        _, _, _, name, *action = path.split("/")
+        stored = self.script.responses.get(name)
+        if stored is None:
+            message = f"Response with id '{name}' not found."
+            refusal = Refusal(404, message, "invalid_request_error", "response_id")
+            return await self.json(404, refusal.body())
+        if action and not stored["background"]:
+            refusal = Refusal(400, "Cannot cancel a synchronous response.", param="response_id")
+            return await self.json(400, refusal.body())
+        return await self.json(200, stored | ({"status": "cancelled"} if action else {}))
 
     async def complete(self, path: str, headers: dict[str, str], body: bytes) -> bool:
         script = self.script
-        script.requests.append({"path": path, "headers": headers, "body": body.decode("utf-8")})
-        asked = json.loads(body)
+        if len(body) <= LOGGED_BYTES:
+            text = body.decode("utf-8", errors="replace")
+            script.requests.append({"path": path, "headers": headers, "body": text})
         if (status := script.at_token("status")) is not None:
             error = {"message": "scripted", "type": "Scripted", "param": None, "code": status}
-            return await self.json(status, {"error": error})
+            return await self.json(status, {"error": error} if script.error is None else script.error)
         script.running += 1
         watching = asyncio.ensure_future(self.reader.read(1))
-        answering = asyncio.ensure_future(self.answer(path, asked))
+        answering = asyncio.ensure_future(self.answer(path, json.loads(body)))
         try:
             await asyncio.wait({watching, answering}, return_when=asyncio.FIRST_COMPLETED)
             if not answering.done():
@@ -154,45 +218,82 @@ class Connection:
                 task.cancel()
             await asyncio.gather(answering, watching, return_exceptions=True)
 
+    def base(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What every answer to one request begins with."""
+        self.script.served += 1
+        model = asked.get("model", self.script.model)
+        return {"id": f"cmpl-{self.script.served}", "created": 1, "model": model}
+
+    async def whole(self, path: str, asked: dict[str, Any]) -> bool:
+        """A plain answer."""
+        script = self.script
+        try:
+            answer = WHOLE[path](script.model, asked, self.base(asked))
+        except Refusal as refusal:
+            return await self.json(refusal.status, refusal.body())
+        if script.mode.startswith("abort"):
+            for choice in answer.get("choices", []):
+                choice["finish_reason"] = "abort"
+            if answer.get("type") == "message":
+                answer["stop_reason"] = None
+        if path == "/v1/responses":
+            script.responses[answer["id"]] = answer
+        return await self.json(200, answer)
+
     async def answer(self, path: str, asked: dict[str, Any]) -> bool:
         script = self.script
+        path = path if path.startswith("/v1") else f"/v1{path}"
         if script.mode == "stall_before_headers":
             await script.release.wait()
-        count = asked.get("max_completion_tokens") or asked.get("max_tokens") or 16
-        usage = {"prompt_tokens": 5, "completion_tokens": count, "total_tokens": count + 5}
-        base = {"id": "cmpl-1", "created": 1, "model": asked["model"]}
-        if not asked.get("stream"):
-            reason = "abort" if script.mode.startswith("abort") else "length"
-            message = {"role": "assistant", "content": answer_text(script.model, count)}
-            choice = {"index": 0, "message": message, "finish_reason": reason}
+        before = asked.get("previous_response_id")
+        if path == "/v1/responses" and before and before not in script.responses:
+            message = f"Response with id '{before}' not found."
+            return await self.json(404, Refusal(404, message, "invalid_request_error").body())
+        if not is_stream(asked) and script.mode != "replay":
             if script.at_token("cut_at_token") is not None:
                 self.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{")
                 return False
-            return await self.json(
-                200, base | {"object": "chat.completion", "choices": [choice], "usage": usage}
-            )
+            return await self.whole(path, asked)
+        base = self.base(asked)
+        try:
+            steps = list(STREAMED[path](script.model, asked, base))
+        except Refusal as refusal:
+            return await self.json(refusal.status, refusal.body())
         self.writer.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
+            + self.extra_headers()
+            + b"\r\n"
         )
-        for index in range(count):
-            if not await self.misbehave(index, base):
+        if script.mode == "replay":
+            return await self.replay(asked.get("x_cuts") or [])
+        ended = path in ENDS_WITH_DONE
+        if script.mode == "no_done" and not ended:
+            steps.pop()
+        for step in steps:
+            if step.token is not None and not await self.misbehave(step.token, path, base):
                 return False
-            delta: dict[str, Any] = {"content": token(script.model, index)}
-            if index == 0:
-                delta["role"] = "assistant"
-            reason = "length" if index == count - 1 else None
-            choice = {"index": 0, "delta": delta, "finish_reason": reason}
-            await self.event(base | {"object": "chat.completion.chunk", "choices": [choice]})
-            script.tokens += 1
-            await asyncio.sleep(script.gap_s)
-        if (asked.get("stream_options") or {}).get("include_usage"):
-            await self.event(base | {"object": "chat.completion.chunk", "choices": [], "usage": usage})
-        if script.mode != "no_done":
+            await self.event(step.payload, step.name)
+            if step.payload.get("type") == "response.completed":
+                script.responses[step.payload["response"]["id"]] = step.payload["response"]
+            if step.token is not None:
+                script.tokens += 1
+                await asyncio.sleep(script.gap_s)
+        if script.mode != "no_done" and ended:
             await self.chunk(b"data: [DONE]\n\n")
-        await self.chunk(b"")
+        await self.end()
         return True
 
-    async def misbehave(self, index: int, base: dict[str, Any]) -> bool:
+    async def replay(self, cuts: list[int]) -> bool:
+        """The recorded stream, each part between two cuts in a chunk and a packet of its own."""
+        stream = self.script.replay.encode()
+        for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+            if stream[start:end]:
+                await self.chunk(stream[start:end])
+                await asyncio.sleep(0)
+        await self.end()
+        return True
+
+    async def misbehave(self, index: int, path: str, base: dict[str, Any]) -> bool:
         """Before token `index`: True to go on, False when the connection is over."""
         script = self.script
         if script.at_token("stall_at_token") == index:
@@ -204,35 +305,69 @@ class Connection:
             self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             return False
         elif script.at_token("abort_at_token") == index:
-            choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "abort"}
-            await self.event(base | {"object": "chat.completion.chunk", "choices": [choice]})
-            await self.chunk(b"data: [DONE]\n\n")
-            await self.chunk(b"")
-            return False
+            for step in aborted(path, base):
+                await self.event(step.payload, step.name)
         elif script.at_token("error_at_token") == index:
-            await self.event(
-                {"error": {"message": "scripted", "type": "Scripted", "param": None, "code": 500}}
-            )
+            step = failed(path)
+            await self.event(step.payload, step.name)
+        else:
+            return True
+        if path in ENDS_WITH_DONE:
             await self.chunk(b"data: [DONE]\n\n")
-            await self.chunk(b"")
-            return False
-        return True
+        await self.end()
+        return False
 
-    async def event(self, payload: dict[str, Any]) -> None:
-        await self.chunk(b"data: " + json.dumps(payload, ensure_ascii=False).encode() + b"\n\n")
+    async def event(self, payload: dict[str, Any], name: str | None = None) -> None:
+        head = f"event: {name}\n" if name else ""
+        await self.chunk(f"{head}data: {json.dumps(payload, ensure_ascii=False)}\n\n".encode())
 
     async def chunk(self, data: bytes) -> None:
-        self.writer.write(b"%x\r\n%s\r\n" % (len(data), data))
+        size = self.script.split or len(data)
+        for start in range(0, len(data), size):
+            part = data[start : start + size]
+            self.writer.write(b"%x\r\n%s\r\n" % (len(part), part))
+            await self.writer.drain()
+
+    async def end(self) -> None:
+        self.writer.write(b"0\r\n\r\n")
         await self.writer.drain()
+
+    def extra_headers(self) -> bytes:
+        return "".join(f"{name}: {value}\r\n" for name, value in self.script.headers).encode("latin-1")
 
     async def json(self, status: int, payload: Any) -> bool:
         return await self.reply(status, "application/json", json.dumps(payload, ensure_ascii=False).encode())
 
     async def reply(self, status: int, content_type: str, body: bytes) -> bool:
-        head = f"HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
-        self.writer.write(head.encode() + body)
+        head = f"HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n"
+        self.writer.write(head.encode() + self.extra_headers() + b"\r\n" + body)
         await self.writer.drain()
         return True
+
+
+def aborted(path: str, base: dict[str, Any]) -> list[Step]:
+    """How vLLM ends a stream when it is stopped: as if all were well, but for the reason."""
+    if path == "/v1/messages":
+        usage = {"input_tokens": 5, "output_tokens": 1}
+        end = {"type": "message_delta", "delta": {"stop_reason": None, "stop_sequence": None}, "usage": usage}
+        return [Step(end, name="message_delta"), Step({"type": "message_stop"}, name="message_stop")]
+    if path == "/v1/responses":
+        return [failed(path)]
+    text = path == "/v1/completions"
+    choice = {"index": 0, "finish_reason": "abort"} | ({"text": ""} if text else {"delta": {"content": ""}})
+    kind = "text_completion" if text else "chat.completion.chunk"
+    return [Step(base | {"object": kind, "choices": [choice]})]
+
+
+def failed(path: str) -> Step:
+    """An error in the middle of a stream, in the words of the route."""
+    if path == "/v1/messages":
+        error = {"type": "internal_error", "message": "scripted"}
+        return Step({"type": "error", "error": error}, name="error")
+    if path == "/v1/responses":
+        error = {"type": "error", "code": "server_error", "message": "scripted", "param": None}
+        return Step(error | {"sequence_number": 99}, name="error")
+    return Step({"error": {"message": "scripted", "type": "Scripted", "param": None, "code": 500}})
 
 
 async def serve(port: int, script: Script) -> None:
