@@ -39,6 +39,7 @@ class RequestRecord:
     began: float
     began_ns: int
     """Unix time in nanoseconds."""
+    method: str = "POST"
     client_traceparent: str = ""
     """The W3C trace context that the client sent."""
     traceparent: str = ""
