@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.logs import JsonFormatter, TextFormatter, configure_logging, escape_controls, with_fields
@@ -29,6 +29,14 @@ def test_text_shows_level_logger_message_and_fields() -> None:
     assert line[2] == line[5] == ":"
 
 
+def test_an_empty_value_is_seen() -> None:
+    assert (
+        TextFormatter()
+        .format(event("done", {"model": "", "status": 200}))
+        .endswith('done model="" status=200')
+    )
+
+
 def test_json_keeps_korean_and_types() -> None:
     line = JsonFormatter().format(event("끝났습니다", {"request_id": "req-1", "total_ms": 1.5, "n": 3}))
     assert "끝났습니다" in line
@@ -45,6 +53,8 @@ def test_json_keeps_korean_and_types() -> None:
 
 
 @given(message=HOSTILE, value=HOSTILE)
+@example(message="one\u2028two\u2029three\x85four\r", value="five\u2028")
+@example(message="\x1b[31m", value="\x1b[31m")
 def test_an_event_is_one_line_in_both_formats(message: str, value: str) -> None:
     record = event("%s", {"value": value})
     record.args = (message,)
@@ -105,6 +115,7 @@ raise RuntimeError("마지막")
 def test_all_that_a_process_says_in_json_format_is_json(locale: str) -> None:
     env = {"LC_ALL": locale, "PYTHONIOENCODING": "latin-1", "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", PROGRAM], stderr=subprocess.PIPE, env=env)
+    assert "한국어" in done.stderr.decode("utf-8")  # as it is, not as escapes
     events = [json.loads(line) for line in done.stderr.decode("utf-8").splitlines()]
     assert [e["message"] for e in events][::2] == ["한국어", "the process ends with an error"]
     assert events[0]["request_id"] == "req-1"

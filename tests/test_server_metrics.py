@@ -287,6 +287,20 @@ def test_merging_one_changes_nothing() -> None:
     assert merge([text, b""]) == text
 
 
+def test_merging_processes_of_two_versions_gives_one_header() -> None:
+    old = b'# HELP a Old words.\n# TYPE a gauge\na{process="0"} 1.0\n'
+    new = b'# HELP a New words.\n# TYPE a gauge\na{process="1"} 2.0\n# HELP b B.\n# TYPE b gauge\nb 3.0\n'
+    assert merge([old, new]).decode().splitlines() == [
+        "# HELP a Old words.",
+        "# TYPE a gauge",
+        'a{process="0"} 1.0',
+        'a{process="1"} 2.0',
+        "# HELP b B.",
+        "# TYPE b gauge",
+        "b 3.0",
+    ]
+
+
 @pytest.fixture
 def processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Processes:
     monkeypatch.chdir(tmp_path)

@@ -225,10 +225,10 @@ def test_failed_and_refused_requests_say_why() -> None:
 
 
 def test_a_client_of_another_trace_is_no_parent() -> None:
-    (server,) = sent(request(client_traceparent="garbage", traceparent=OURS)).named(
-        "POST /v1/chat/completions"
-    )
-    assert server.parent_span_id == b""
+    elsewhere = f"00-{'12' * 16}-{CLIENT_SPAN}-01"
+    for theirs in ("", "garbage", elsewhere):
+        collector = sent(request(client_traceparent=theirs, traceparent=OURS))
+        assert collector.named("POST /v1/chat/completions")[0].parent_span_id == b""
 
 
 def test_what_the_client_does_not_want_traced_is_not_sent() -> None:
