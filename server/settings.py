@@ -65,6 +65,12 @@ class GatewaySettings(PartSettings):
     """Directory of the database and of the last snapshot of workers."""
     database_url: str | None = None
     """SQLAlchemy URL of the store; None is SQLite in the state directory."""
+    access_log: bool = True
+    """One log line per request; with `false` only for failed ones."""
+    otlp_endpoint: str | None = Field(
+        default=None, validation_alias=AliasChoices("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    )
+    """Base URL of an OpenTelemetry collector (OTLP over HTTP) for traces; None sends none."""
     max_body_bytes: int = 16 * 1024 * 1024
     """Largest request body, in bytes."""
     connect_timeout_s: float = 3.0
