@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.logs import JsonFormatter, TextFormatter, configure_logging, escape_controls, with_fields
@@ -52,6 +52,7 @@ def test_json_keeps_korean_and_types() -> None:
     }
 
 
+@settings(deadline=None)
 @given(message=HOSTILE, value=HOSTILE)
 @example(message="one\u2028two\u2029three\x85four\r", value="five\u2028")
 @example(message="\x1b[31m", value="\x1b[31m")
@@ -67,6 +68,7 @@ def test_an_event_is_one_line_in_both_formats(message: str, value: str) -> None:
     line.encode("utf-8")
 
 
+@settings(deadline=None)
 @given(message=st.text(), value=st.text())
 def test_json_gives_back_what_was_logged(message: str, value: str) -> None:
     body = json.loads(JsonFormatter().format(event(message, {"value": value})))
