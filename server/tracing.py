@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 
 MOST_WAITING = 4096
 """Records that wait for the collector; the oldest go first."""
-BATCH = 64
+BATCH = 32
+"""Requests per delivery: encoding more at once would hold up the event loop's thread."""
 EVERY_S = 1.0
 """How long a record waits for company."""
 TIMEOUT_S = 5.0
