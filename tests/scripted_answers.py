@@ -76,11 +76,16 @@ def is_stream(asked: dict[str, Any]) -> bool:
 
 def check(asked: dict[str, Any], needed: str, limit: str = "max_tokens") -> None:
     """Raises Refusal for what vLLM refuses before it starts."""
-    if needed not in asked:
+    if asked.get(needed) is None:
         raise Refusal(400, f"1 validation error:\n  'body.{needed}': Field required", param=f"body.{needed}")
+    if asked[needed] == [] and needed == "messages":
+        raise Refusal(400, "Cannot apply chat template to an empty conversation.")
     temperature = asked.get("temperature")
     if isinstance(temperature, int | float) and not 0 <= temperature <= 2:
         raise Refusal(400, f"temperature must be in [0, 2], got {temperature}.", param="temperature")
+    if not isinstance(asked.get("stream_options"), dict | None):
+        message = "1 validation error:\n  'body.stream_options': Input should be a valid dictionary"
+        raise Refusal(400, message, param="body.stream_options")
     if asked.get("stream_options") is not None and not is_stream(asked):
         message = "Stream options can only be defined when `stream=True`. (parameter=stream_options)"
         raise Refusal(400, message, param="stream_options")

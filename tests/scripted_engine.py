@@ -18,7 +18,7 @@ sets how the next requests to a route that streams are treated, and {"health": 5
     replay                    send the `replay` text as the stream, cut where the request's `x_cuts` say
 
 More fields of /_script: `split` cuts every stream into HTTP chunks of so many bytes; `headers` are added to
-every answer; `error` replaces the body of `status:`.
+every answer; `error` replaces the body of `status:`; `spaces` writes JSON with spaces, which vLLM does not.
 GET /_script/log tells what came in and what was cancelled, GET /_script/last the last request to the byte;
 POST /_script/release lets stalled ones go on.
 """
@@ -29,6 +29,7 @@ import base64
 import json
 import socket
 import struct
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,10 +68,10 @@ class Script:
     split: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
     error: Any = None
+    spaces: bool = False
     replay: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
     last: dict[str, Any] = field(default_factory=dict)
-    served: int = 0
     responses: dict[str, dict[str, Any]] = field(default_factory=dict)
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -150,6 +151,7 @@ class Connection:
             script.split = settings.get("split", 0)
             script.headers = settings.get("headers", [])
             script.error = settings.get("error")
+            script.spaces = settings.get("spaces", False)
             script.replay = settings.get("replay", "")
             script.release.clear()
             return await self.json(200, {})
@@ -220,9 +222,8 @@ class Connection:
 
     def base(self, asked: dict[str, Any]) -> dict[str, Any]:
         """What every answer to one request begins with."""
-        self.script.served += 1
         model = asked.get("model", self.script.model)
-        return {"id": f"cmpl-{self.script.served}", "created": 1, "model": model}
+        return {"id": f"cmpl-{uuid.uuid4().hex[:16]}", "created": 1, "model": model}
 
     async def whole(self, path: str, asked: dict[str, Any]) -> bool:
         """A plain answer."""
@@ -319,7 +320,11 @@ class Connection:
 
     async def event(self, payload: dict[str, Any], name: str | None = None) -> None:
         head = f"event: {name}\n" if name else ""
-        await self.chunk(f"{head}data: {json.dumps(payload, ensure_ascii=False)}\n\n".encode())
+        await self.chunk(f"{head}data: ".encode() + self.dumped(payload) + b"\n\n")
+
+    def dumped(self, payload: Any) -> bytes:
+        separators = (", ", ": ") if self.script.spaces else (",", ":")
+        return json.dumps(payload, ensure_ascii=False, separators=separators).encode()
 
     async def chunk(self, data: bytes) -> None:
         size = self.script.split or len(data)
@@ -336,7 +341,7 @@ class Connection:
         return "".join(f"{name}: {value}\r\n" for name, value in self.script.headers).encode("latin-1")
 
     async def json(self, status: int, payload: Any) -> bool:
-        return await self.reply(status, "application/json", json.dumps(payload, ensure_ascii=False).encode())
+        return await self.reply(status, "application/json", self.dumped(payload))
 
     async def reply(self, status: int, content_type: str, body: bytes) -> bool:
         head = f"HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n"

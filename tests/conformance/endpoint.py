@@ -1,0 +1,242 @@
+"""What the checks run against: any base URL, and what is known of the model and the engine behind it."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+import anthropic
+import httpx2
+import openai
+import pytest
+
+from tests.conformance.wire import Event, parse_events
+
+if TYPE_CHECKING:
+    from tests.conformance.differential import Service
+
+CAPABILITIES = (
+    "chat",
+    "completions",
+    "choices",
+    "echo",
+    "token-prompts",
+    "tools",
+    "logprobs",
+    "structured",
+    "reasoning",
+    "embeddings",
+    "dimensions",
+    "score",
+    "rerank",
+    "pooling",
+    "classify",
+    "tokenize",
+    "audio",
+    "responses",
+    "stored-responses",
+    "messages",
+    "cors",
+)
+"""What a model or its engine may be without; `--expect-no` takes these names."""
+
+QUESTION: list[Any] = [{"role": "user", "content": "토큰이 무엇인가요?"}]
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A streamed answer."""
+
+    status: int
+    headers: httpx2.Headers
+    body: bytes
+
+    def events(self) -> list[Event]:
+        """Its events, [DONE] included."""
+        return parse_events(self.body)
+
+    def chunks(self) -> list[dict[str, Any]]:
+        """The JSON of its events, without the [DONE] that must end it."""
+        *events, done = self.events()
+        assert done.data == "[DONE]", f"the stream does not end with [DONE] but with {done.data[:200]}"
+        return [event.json() for event in events]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A scripted engine behind the endpoint, which the checks can make fail and look into."""
+
+    url: str
+
+    def script(self, mode: str = "ok", **settings: Any) -> None:
+        """How it treats the next requests."""
+        answer = httpx2.post(f"{self.url}/_script", json={"mode": mode} | settings, trust_env=False)
+        answer.raise_for_status()
+
+    def release(self) -> None:
+        """Let what stalls go on."""
+        httpx2.post(f"{self.url}/_script/release", trust_env=False)
+
+    def last(self) -> "Received":
+        """The last request that reached it."""
+        seen = httpx2.get(f"{self.url}/_script/last", trust_env=False).json()
+        headers = [(name.lower(), value) for name, value in seen["headers"]]
+        return Received(seen["method"], seen["path"], headers, base64.b64decode(seen["body"]))
+
+    def cancelled(self) -> int:
+        """How many requests were left by whoever asked."""
+        return int(httpx2.get(f"{self.url}/_script/log", trust_env=False).json()["cancelled"])
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request as an engine got it."""
+
+    method: str
+    path: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One OpenAI-compatible service."""
+
+    base_url: str
+    """With /v1."""
+    model: str
+    api_key: str = "none"
+    kind: Literal["scripted", "vllm", "external"] = "external"
+    model_embed: str | None = None
+    alias: str | None = None
+    """Another name of `model`."""
+    limited_key: str | None = None
+    """A key with a limit on requests and tokens."""
+    asks_for_keys: bool = False
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    """Capability -> why the checks that need it do not apply."""
+    engines: tuple[Engine, ...] = ()
+    """Scripted engines behind it, all that serve `model`."""
+    direct: Mapping[str, "Service"] = field(default_factory=dict)
+    """Model -> the engine that serves it."""
+
+    @property
+    def root(self) -> str:
+        """The URL without /v1."""
+        return self.base_url.removesuffix("/v1")
+
+    def service(self) -> "Service":
+        """The service as one side of a comparison (W28)."""
+        from tests.conformance.differential import Service
+
+        return Service(self.root, self.api_key)
+
+    def path(self, path: str) -> str:
+        """A path of the service as it stands in a request line."""
+        return urlsplit(self.root).path + path
+
+    def need(self, *capabilities: str) -> None:
+        """Skip as not applicable what this model cannot do."""
+        for capability in capabilities:
+            assert capability in CAPABILITIES, capability
+            if capability in self.lacks:
+                pytest.skip(f"not applicable: {self.lacks[capability]}")
+
+    def need_engine(self) -> Engine:
+        """The scripted engine; without one the check is not applicable."""
+        if not self.engines:
+            pytest.skip("not applicable: it takes an engine that can be made to fail or looked into")
+        return self.engines[0]
+
+    def script(self, mode: str = "ok", **settings: Any) -> None:
+        """Script every engine."""
+        self.need_engine()
+        for engine in self.engines:
+            engine.script(mode, **settings)
+
+    def headers(self) -> dict[str, str]:
+        """What every request carries."""
+        return {"authorization": f"Bearer {self.api_key}", "content-type": "application/json"}
+
+    def send(
+        self,
+        path: str,
+        body: dict[str, Any] | bytes | None = None,
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
+        """One request; `path` begins with / and stands under the root."""
+        content = body if isinstance(body, bytes) or body is None else encoded(body)
+        merged = {name: value for name, value in (self.headers() | dict(headers or {})).items() if value}
+        with httpx2.Client(trust_env=False, timeout=TIMEOUT_S) as client:
+            return client.request(method, self.root + path, content=content, headers=merged)
+
+    def stream(
+        self, path: str, body: dict[str, Any], *, headers: Mapping[str, str] | None = None
+    ) -> Streamed:
+        """One streamed request, as the raw bytes of the body."""
+        merged = self.headers() | {"accept-encoding": "identity"} | dict(headers or {})
+        with httpx2.Client(trust_env=False, timeout=TIMEOUT_S) as client:
+            with client.stream("POST", self.root + path, content=encoded(body), headers=merged) as answer:
+                return Streamed(answer.status_code, answer.headers, b"".join(answer.iter_raw()))
+
+    def chat(self, **fields: Any) -> dict[str, Any]:
+        """The body of a small chat request."""
+        self.need("chat")
+        return {"model": self.model, "messages": QUESTION, "max_tokens": 6, "temperature": 0} | fields
+
+    def completion(self, **fields: Any) -> dict[str, Any]:
+        """The body of a small completion request."""
+        self.need("completions")
+        return {"model": self.model, "prompt": "봄에는", "max_tokens": 6, "temperature": 0} | fields
+
+    def openai(self, api_key: str | None = None) -> openai.OpenAI:
+        """The official client, without retries: a failure must show."""
+        return openai.OpenAI(
+            base_url=self.base_url,
+            api_key=api_key or self.api_key,
+            max_retries=0,
+            timeout=TIMEOUT_S,
+            http_client=openai.DefaultHttpxClient(trust_env=False),
+        )
+
+    def anthropic(self, api_key: str | None = None) -> anthropic.Anthropic:
+        """The official client, without retries."""
+        return anthropic.Anthropic(
+            base_url=self.root,
+            api_key=api_key or self.api_key,
+            max_retries=0,
+            timeout=TIMEOUT_S,
+            http_client=anthropic.DefaultHttpxClient(trust_env=False),
+        )
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """A body as clients send it, with readable Hangul."""
+    return json.dumps(body, ensure_ascii=False).encode()
+
+
+def error_of(answer: httpx2.Response | Streamed) -> dict[str, Any]:
+    """The error object of a failed answer, checked for its shape (W13)."""
+    content = answer.body if isinstance(answer, Streamed) else answer.content
+    assert answer.headers["content-type"].startswith("application/json"), answer.headers["content-type"]
+    body = json.loads(content)
+    assert set(body) == {"error"}, body
+    error = body["error"]
+    assert isinstance(error, dict), body
+    assert set(error) >= {"message", "type", "param", "code"}, error
+    assert isinstance(error["message"], str)
+    assert error["message"]
+    assert isinstance(error["type"], str)
+    for name in ("param", "code"):
+        assert error[name] is None or isinstance(error[name], str), error
+    found: dict[str, Any] = error
+    return found

@@ -1,0 +1,138 @@
+"""What the checks run against when no URL is given: our gateway before scripted engines or real vLLM."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from common.registry import Snapshot
+from finetune.demo_models import demo_directories
+from tests.conformance.differential import Service
+from tests.conformance.endpoint import Endpoint, Engine
+from tests.gateway_stack import TOKEN, member
+from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
+
+KEY = "conformance-key"
+DEMO = Path(__file__).parents[2] / ".kodolly" / "e2e" / "demo"
+NEEDS_ANOTHER_MODEL = {
+    "dimensions": "the demo model's embeddings cannot be shortened",
+    "classify": "the demo model is no classifier",
+    "audio": "the demo model cannot hear",
+    "reasoning": "the demo model does not think aloud",
+    "tools": "the demo model is too small to call tools",
+}
+GATEWAY = """
+gateway:
+  first_event_timeout_s: {first_event_timeout_s}
+  idle_timeout_s: 2
+  external: []
+"""
+
+
+@contextmanager
+def scripted_stack(tmp_path: Path) -> Iterator[Endpoint]:
+    """Our gateway before two engines that serve `twin` and one that serves `embed`."""
+    with ExitStack() as stack:
+        names = {"twin-a": "twin", "twin-b": "twin", "embed": "embed"}
+        urls = {name: stack.enter_context(scripted_engine(tmp_path, names[name])) for name in names}
+        gateway, controller = stack.enter_context(_gateway(tmp_path, first_event_timeout_s=2))
+        for name, url in urls.items():
+            stack.enter_context(member(controller, url, name, names[name]).kept())
+        wait_for(lambda: _models(gateway) == {"twin", "embed"}, 10, what="all models")
+        yield Endpoint(
+            base_url=f"{gateway}/v1",
+            model="twin",
+            model_embed="embed",
+            api_key=KEY,
+            kind="scripted",
+            asks_for_keys=True,
+            engines=(Engine(urls["twin-a"]), Engine(urls["twin-b"])),
+            direct={"twin": Service(urls["twin-a"], ""), "embed": Service(urls["embed"], "")},
+        )
+
+
+VLLM_FLAGS = (
+    *("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
+    # The small model would go on with white space for ever.
+    *("--structured-outputs-config", json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})),
+)
+
+
+@contextmanager
+def vllm_stack(tmp_path: Path) -> Iterator[Endpoint]:
+    """Our gateway before real vLLM: demo-dolly, and demo-base as a model of embeddings."""
+    subprocess.run([sys.executable, "-m", "finetune.demo_models", str(DEMO)], check=True)
+    base, dolly = demo_directories(DEMO)
+    with ExitStack() as stack:
+        gateway, controller = stack.enter_context(_gateway(tmp_path, first_event_timeout_s=60))
+        for model, name, flags in ((dolly, "dolly", VLLM_FLAGS), (base, "embed", ("--runner", "pooling"))):
+            stack.enter_context(_worker(tmp_path, controller, model, name, flags))
+        wait_for(lambda: _models(gateway) == {"dolly", "embed"}, 300, what="both engines")
+        yield Endpoint(
+            base_url=f"{gateway}/v1",
+            model="dolly",
+            model_embed="embed",
+            api_key=KEY,
+            kind="vllm",
+            asks_for_keys=True,
+            lacks=NEEDS_ANOTHER_MODEL,
+            direct=_engines(controller),
+        )
+
+
+def _engines(controller: str) -> dict[str, Service]:
+    """Where the engines are, and under which keys, as the controller tells gateways."""
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    with httpx2.stream("GET", f"{controller}/v1/watch", headers=headers, trust_env=False) as watch:
+        line = next(line for line in watch.iter_lines() if line.startswith("data:"))
+    snapshot = Snapshot.model_validate_json(line.removeprefix("data:"))
+    return {
+        card.name: Service(worker.url, worker.engine_key.get_secret_value())
+        for worker in snapshot.workers
+        for card in worker.models
+    }
+
+
+def _worker(tmp_path: Path, controller: str, model: Path, name: str, flags: Sequence[str]) -> Any:
+    argv = kodolly("worker", str(model), "--name", name, "--port", str(free_port()))
+    argv += ["--controller", controller, "--cpu-threads", "1", "--", *flags]
+    env = {
+        "KODOLLY_JOIN_TOKEN": TOKEN,
+        "KODOLLY_STATE_DIR": str(tmp_path),
+        "VLLM_ENABLE_RESPONSES_API_STORE": "1",
+    }
+    return running(argv, tmp_path / f"worker-{name}.log", None, env, tmp_path)
+
+
+@contextmanager
+def _gateway(tmp_path: Path, *, first_event_timeout_s: int) -> Iterator[tuple[str, str]]:
+    """A controller and a gateway that asks for KEY; yields the gateway's URL and the controller's."""
+    controller, gateway = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    settings = GATEWAY.format(first_event_timeout_s=first_event_timeout_s)
+    (tmp_path / "kodolly.yaml").write_text(settings, encoding="utf-8")
+    env = {
+        "KODOLLY_JOIN_TOKEN": TOKEN,
+        "KODOLLY_STATE_DIR": str(tmp_path / "state"),
+        "KODOLLY_API_KEYS": json.dumps([KEY]),
+        "KODOLLY_GATEWAY_CORS_ORIGINS": '["https://example.org"]',
+    }
+    with ExitStack() as stack:
+        for part, url, more in (
+            ("controller", controller, ()),
+            ("gateway", gateway, ("--controller", controller)),
+        ):
+            argv = kodolly(part, "--port", url.rpartition(":")[2], *more)
+            log = tmp_path / f"{part}.log"
+            stack.enter_context(running(argv, log, f"{url}/healthz", env, tmp_path))
+        yield gateway, controller
+
+
+def _models(gateway: str) -> set[str]:
+    headers = {"authorization": f"Bearer {KEY}"}
+    answer = httpx2.get(f"{gateway}/v1/models", headers=headers, trust_env=False).raise_for_status()
+    return {model["id"] for model in answer.json()["data"]}

@@ -1,0 +1,348 @@
+"""W21 and W23: bodies travel byte for byte, and odd or hostile ones do no harm.
+
+Sources: RFC 9112 (HTTP/1.1 framing; sections 6.1 and 11.2 on request smuggling), RFC 8259 (JSON).
+"""
+
+import json
+import re
+from typing import Any
+
+import openai
+import pytest
+
+from tests.conformance.endpoint import Endpoint, Received, encoded, error_of
+from tests.conformance.wire import Answer, request, talk
+
+CHAT = "/v1/chat/completions"
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+def received(endpoint: Endpoint, request_id: str) -> Received:
+    """What the engine got under this request id."""
+    return next(e.last() for e in endpoint.engines if e.last().header("x-request-id") == request_id)
+
+
+def without_stream_options(body: bytes) -> bytes:
+    """The body less the one field that a gateway may add to count tokens."""
+    found = re.findall(rb'"stream_options":\s?\{[^{}]*\},?', body)
+    assert len(found) <= 1
+    return body.replace(found[0], b"", 1) if found else body
+
+
+SAYS = b'"messages":[{"role":"user","content":"hi"}]'
+ODD_BODIES = {
+    "order, numbers, spaces": b'{ "x":1e2, "y" : 1.0,"z":-0,"model" :"%s",' + SAYS + b"}",
+    "duplicate keys": b'{"a":1,"a":2,"model":"%s",' + SAYS + b',"seed":1,"seed":2}',
+    "escapes and raw Hangul": b'{"model":"%s","x":"\\ud55c' + "글".encode() + b' \\/ \\u0041",' + SAYS + b"}",
+    "big numbers": b'{"model":"%s",' + SAYS + b',"big":123456789012345678901234567890}',
+    "vLLM's fields": b'{"model":"%s","top_k":5,"priority":1,"chat_template_kwargs":{"a":[1,{"b":null}]},'
+    b'"cache_salt":"s","repetition_penalty":1.10,' + SAYS + b"}",
+    "model at the end": b"{" + SAYS.replace(b"hi", b'\\"model\\":\\"x\\"') + b',"model":"%s"}',
+    "white space around": b'\n\t {"model":"%s",' + SAYS + b"}\r\n\n",
+}
+"""Valid requests that a decoder and an encoder would not give back as they were; %s is the model."""
+
+
+# W21
+
+
+@pytest.mark.parametrize("name", list(ODD_BODIES))
+def test_w21_a_plain_request_reaches_the_engine_byte_for_byte(endpoint: Endpoint, name: str) -> None:
+    """W21: key order, number formats, duplicate keys, escapes, white space, unknown fields: untouched."""
+    endpoint.need_engine()
+    body = ODD_BODIES[name].replace(b"%s", endpoint.model.encode())
+    request_id = f"plain-{list(ODD_BODIES).index(name)}"
+    assert endpoint.send(CHAT, body, headers={"x-request-id": request_id}).status_code == 200
+    assert received(endpoint, request_id).body == body
+
+
+@pytest.mark.parametrize("name", list(ODD_BODIES))
+def test_w21_a_streamed_request_differs_by_stream_options_at_most(endpoint: Endpoint, name: str) -> None:
+    """W21: to count tokens a gateway may put `stream_options` in, and nothing else."""
+    endpoint.need_engine()
+    body = ODD_BODIES[name].replace(b"%s", endpoint.model.encode())
+    body = body.replace(b'"messages"', b'"stream":true,"messages"', 1)
+    request_id = f"stream-{list(ODD_BODIES).index(name)}"
+    assert endpoint.send(CHAT, body, headers={"x-request-id": request_id}).status_code == 200
+    assert without_stream_options(received(endpoint, request_id).body) == body
+
+
+def test_w21_the_clients_stream_options_keep_what_the_gateway_does_not_know(endpoint: Endpoint) -> None:
+    """W21: other fields inside `stream_options` survive."""
+    endpoint.need_engine()
+    options = {"include_usage": False, "include_obfuscation": True}
+    body = endpoint.chat(stream=True, stream_options=options)
+    endpoint.send(CHAT, body, headers={"x-request-id": "options"})
+    got = json.loads(received(endpoint, "options").body)
+    assert got["stream_options"]["include_obfuscation"] is True
+    assert {k: v for k, v in got.items() if k != "stream_options"} == {
+        k: v for k, v in body.items() if k != "stream_options"
+    }
+
+
+def test_w21_the_official_clients_extra_fields_arrive(endpoint: Endpoint, client: openai.OpenAI) -> None:
+    """W21: `extra_body`, seeds, template arguments, priorities, as the official client sends them."""
+    endpoint.need_engine()
+    extra = {"top_k": 3, "chat_template_kwargs": {"enable_thinking": False}, "priority": 2, "min_p": 0.1}
+    client.chat.completions.create(
+        **endpoint.chat(), seed=11, extra_body=extra, extra_headers={"x-request-id": "extra"}
+    )
+    got = json.loads(received(endpoint, "extra").body)
+    assert got["seed"] == 11
+    assert {name: got[name] for name in extra} == extra
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/responses", "/v1/messages", "/v1/embeddings"])
+def test_w21_other_routes_keep_unknown_fields_too(endpoint: Endpoint, path: str) -> None:
+    """W21: on every route the fields that the gateway does not know arrive as they were sent."""
+    endpoint.need_engine()
+    fields: dict[str, dict[str, Any]] = {
+        "/v1/completions": endpoint.completion(),
+        "/v1/responses": {"model": endpoint.model, "input": "안녕", "max_output_tokens": 3},
+        "/v1/messages": {
+            "model": endpoint.model,
+            "messages": [{"role": "user", "content": "안녕"}],
+            "max_tokens": 3,
+        },
+        "/v1/embeddings": {"model": endpoint.model_embed, "input": "안녕"},
+    }
+    capability = {"/v1/responses": "responses", "/v1/messages": "messages", "/v1/embeddings": "embeddings"}
+    if path in capability:
+        endpoint.need(capability[path])
+    body = encoded(fields[path])[:-1] + b', "x_unknown":{"z":1e3,"a":[]}}'
+    assert endpoint.send(path, body).status_code == 200
+    if path != "/v1/embeddings":  # that one is served by an engine that is not looked into
+        assert any(b'"x_unknown":{"z":1e3,"a":[]}' in engine.last().body for engine in endpoint.engines)
+
+
+# W23
+
+
+@pytest.mark.parametrize(("stream", "is_stream"), [(None, False), (False, False), (True, True)], ids=str)
+def test_w23_stream_may_be_null(endpoint: Endpoint, stream: bool | None, is_stream: bool) -> None:
+    """W23: null and false are a plain answer, true is a stream."""
+    answer = endpoint.stream(CHAT, endpoint.chat(stream=stream))
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/event-stream") is is_stream
+
+
+@pytest.mark.parametrize("stream", ["true", 1, "yes", {}], ids=repr)
+def test_w23_stream_of_a_wrong_kind_is_clear(endpoint: Endpoint, stream: Any) -> None:
+    """W23: either refused with 400, or taken for what it plainly means; never an answer cut in the middle."""
+    answer = endpoint.stream(CHAT, endpoint.chat(stream=stream))
+    if answer.status == 400:
+        error_of(answer)
+    elif answer.headers["content-type"].startswith("text/event-stream"):
+        assert answer.chunks()[-1]["choices"][0]["finish_reason"]
+    else:
+        assert json.loads(answer.body)["choices"][0]["finish_reason"]
+
+
+def lines(endpoint: Endpoint, *more: str) -> list[str]:
+    """Header lines of a request."""
+    return [*(f"{name}: {value}" for name, value in endpoint.headers().items()), *more]
+
+
+def post(endpoint: Endpoint, headers: list[str], *parts: bytes, answers: int = 1, **how: Any) -> list[Answer]:
+    """A chat request whose body comes in packets of their own."""
+    head = request(endpoint.base_url, "POST", endpoint.path(CHAT), headers)
+    return talk(endpoint.base_url, head, *parts, answers=answers, **how)
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def test_w23_a_chunked_upload_is_a_body(endpoint: Endpoint) -> None:
+    """W23, RFC 9112 7.1: bodies without a length, in chunks, one of them ending inside a Hangul syllable."""
+    body = encoded(endpoint.chat())
+    cut = body.index("토큰".encode()) + 1
+    parts = [chunk(body[:cut]), b"1;ext=1\r\n" + body[cut : cut + 1] + b"\r\n", chunk(body[cut + 1 :])]
+    (answer,) = post(endpoint, lines(endpoint, CHUNKED), *parts, b"0\r\n\r\n", gap_s=0.01)
+    assert answer.status == 200
+    assert answer.json()["choices"]
+
+
+def test_w23_a_body_may_come_byte_by_byte(endpoint: Endpoint) -> None:
+    """W23: wherever packets end, the request is the same."""
+    body = encoded(endpoint.chat(max_tokens=1))
+    head = lines(endpoint, f"Content-Length: {len(body)}")
+    (answer,) = post(endpoint, head, *(body[i : i + 1] for i in range(len(body))))
+    assert answer.status == 200
+
+
+def test_w23_expect_continue_is_answered(endpoint: Endpoint) -> None:
+    """W23, RFC 9110 10.1.1: a client that waits for `100 Continue` gets it or the final status."""
+    body = encoded(endpoint.chat())
+    head = lines(endpoint, f"Content-Length: {len(body)}", "Expect: 100-continue")
+    (answer,) = post(endpoint, head, body, gap_s=0.3)
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON"]
+)
+def test_w23_the_type_may_name_its_charset(endpoint: Endpoint, content_type: str) -> None:
+    """W23: media types compare without case, and a charset is no reason to refuse."""
+    answer = endpoint.send(CHAT, endpoint.chat(), headers={"content-type": content_type})
+    assert answer.status_code == 200
+
+
+def test_w23_a_byte_order_mark_is_clear(endpoint: Endpoint) -> None:
+    """W23, RFC 8259 8.1: a BOM may be skipped or refused with 400; nothing else."""
+    answer = endpoint.send(CHAT, b"\xef\xbb\xbf" + encoded(endpoint.chat()))
+    assert answer.status_code in (200, 400)
+    if answer.status_code == 400:
+        error_of(answer)
+
+
+def test_w23_ten_megabytes_are_taken(endpoint: Endpoint) -> None:
+    """W23: long documents and images in base64 are ordinary; 10 MB are not too much."""
+    answer = endpoint.send(CHAT, endpoint.chat(x_padding="가" * 3_400_000))
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'], ids=["arrays", "objects"])
+def test_w23_json_a_hundred_thousand_deep_is_refused(endpoint: Endpoint, opening: bytes) -> None:
+    """W23: 400, not a crash: the next request is answered."""
+    body = endpoint.chat(max_tokens=1)
+    deep = encoded(body)[:-1] + b',"x_deep":' + opening * 100_000
+    answer = endpoint.send(CHAT, deep)
+    assert answer.status_code == 400
+    error_of(answer)
+    closed = deep + b"1" + (b"]" if opening == b"[" else b"}") * 100_000 + b"}"
+    assert endpoint.send(CHAT, closed).status_code in (200, 400)
+    assert endpoint.send(CHAT, body).status_code == 200
+
+
+def test_w23_an_announced_body_that_is_too_large_is_refused_at_once(endpoint: Endpoint) -> None:
+    """W23, W14: 413 without waiting for the bytes."""
+    if endpoint.kind == "external":
+        pytest.skip("not applicable: this service's limit is not known")
+    (answer,) = post(endpoint, lines(endpoint, "Content-Length: 99999999"))
+    assert answer.status == 413
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_w23_pipelined_requests_are_answered_in_order(endpoint: Endpoint) -> None:
+    """W23, RFC 9112 9.3.2: three requests in one packet, three answers in their order."""
+    parts = b""
+    for tokens in (1, 2, 3):
+        body = encoded(endpoint.chat(max_tokens=tokens))
+        head = lines(endpoint, f"Content-Length: {len(body)}")
+        parts += request(endpoint.base_url, "POST", endpoint.path(CHAT), head, body)
+    answers = talk(endpoint.base_url, parts, answers=3)
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert [answer.json()["usage"]["completion_tokens"] for answer in answers] == [1, 2, 3]
+
+
+def test_w23_a_connection_is_used_again(endpoint: Endpoint) -> None:
+    """W23: a stream and an error do not cost the connection."""
+    wanted = [endpoint.chat(stream=True), endpoint.chat(model="no-such-model"), endpoint.chat()]
+    parts = []
+    for fields in wanted:
+        body = encoded(fields)
+        head = lines(endpoint, f"Content-Length: {len(body)}")
+        parts.append(request(endpoint.base_url, "POST", endpoint.path(CHAT), head, body))
+    answers = talk(endpoint.base_url, *parts, answers=3, gap_s=0.3)
+    assert [answer.status for answer in answers] == [200, 404, 200]
+
+
+def test_w23_http_1_0_clients_get_a_stream_without_chunks(endpoint: Endpoint) -> None:
+    """W23: HTTP/1.0 has no chunked coding; the answer ends with the connection."""
+    body = encoded(endpoint.chat(stream=True))
+    head = lines(endpoint, f"Content-Length: {len(body)}")
+    asked = request(endpoint.base_url, "POST", endpoint.path(CHAT), head, body)
+    (answer,) = talk(endpoint.base_url, asked.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+    assert answer.status == 200
+    assert answer.header("transfer-encoding") is None
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+
+
+# W23: request smuggling. A gateway must never see one request where a server before it sees two.
+
+SMUGGLED = b"GET /v1/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def smuggling(endpoint: Endpoint) -> dict[str, list[str]]:
+    """Header lines of requests whose length two servers could read differently."""
+    length = "Content-Length: 0"
+    return {
+        "length and chunks": [length, CHUNKED],
+        "chunks and length": [CHUNKED, length],
+        "two lengths": [length, "Content-Length: 41"],
+        "two lengths in one": ["Content-Length: 0, 41"],
+        "negative length": ["Content-Length: -1"],
+        "length with a plus": ["Content-Length: +0"],
+        "hexadecimal length": ["Content-Length: 0x0"],
+        "length with a space inside": ["Content-Length: 4 1"],
+        "unknown coding": ["Transfer-Encoding: xchunked", length],
+        "coding after chunked": ["Transfer-Encoding: chunked, identity"],
+        "coding with a vertical tab": ["Transfer-Encoding: \x0bchunked", length],
+        "space before the colon": ["Transfer-Encoding : chunked", length],
+        "folded header": ["Transfer-Encoding:\r\n chunked", length],
+        "chunked twice": [CHUNKED, CHUNKED, length],
+        "null in a header": ["X-A: a\x00b", length],
+        "bare carriage return": ["X-A: a\rContent-Length: 41", length],
+    }
+
+
+@pytest.mark.parametrize("name", list(smuggling(Endpoint("", ""))))
+def test_w23_a_request_of_unclear_length_is_refused(endpoint: Endpoint, name: str) -> None:
+    """W23, RFC 9112 6.1, 6.3, 11.2: 400 and the connection ends; the bytes after it are never a request."""
+    head = request(
+        endpoint.base_url, "POST", endpoint.path(CHAT), lines(endpoint, *smuggling(endpoint)[name])
+    )
+    for ending in (b"0\r\n\r\n" + SMUGGLED, SMUGGLED):
+        answers = talk(endpoint.base_url, head + ending, answers=2)
+        assert [answer.status for answer in answers[1:]] == [], f"{name}: a smuggled request was answered"
+        assert answers == [] or answers[0].status == 400
+        for answer in answers:
+            assert "error" in answer.json()
+
+
+def test_w23_lines_that_end_without_carriage_return_hide_no_header(endpoint: Endpoint) -> None:
+    """W23, RFC 9112 2.2: a bare line feed is refused, or ends the line for everyone."""
+    body = encoded(endpoint.chat(max_tokens=1))
+    head = lines(endpoint, "X-A: b\nTransfer-Encoding: chunked", f"Content-Length: {len(body)}")
+    answers = post(endpoint, head, body)
+    assert answers == [] or answers[0].status == 400
+
+
+@pytest.mark.parametrize(
+    "line", [b"GARBAGE\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"GET /\xff HTTP/9.9\r\n\r\n"]
+)
+def test_w23_what_is_not_http_is_refused(endpoint: Endpoint, line: bytes) -> None:
+    """W23: 400 or a closed connection, never silence and never 5xx."""
+    answers = talk(endpoint.base_url, line, half_close=True)
+    assert answers == [] or 400 <= answers[0].status < 500
+
+
+@pytest.mark.parametrize(
+    "more", [["X-Long: " + "x" * 200_000], [f"X-{i}: {'y' * 50}" for i in range(5000)]], ids=["one", "many"]
+)
+def test_w23_a_header_that_is_too_large_is_refused(endpoint: Endpoint, more: list[str]) -> None:
+    """W23, RFC 6585 section 5: 431 or 400 or a closed connection; headers are no place for megabytes."""
+    answers = post(endpoint, lines(endpoint, "Content-Length: 0", *more))
+    assert answers == [] or answers[0].status in (400, 413, 431)
+    assert endpoint.send(CHAT, endpoint.chat(max_tokens=1)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "parts", [[b"zz\r\n"], [b"ffffffffffffffffff\r\n"], [b"5\r\nabcdefgh\r\n0\r\n\r\n"]], ids=repr
+)
+def test_w23_a_broken_chunk_is_refused(endpoint: Endpoint, parts: list[bytes]) -> None:
+    """W23, RFC 9112 7.1: sizes that are no hexadecimal number, too large, or wrong."""
+    answers = post(endpoint, lines(endpoint, CHUNKED), *parts, half_close=True)
+    assert answers == [] or answers[0].status == 400
+
+
+def test_w23_a_client_that_stops_in_its_body_gets_no_answer_from_an_engine(endpoint: Endpoint) -> None:
+    """W23: half a request is not a request."""
+    engine = endpoint.need_engine()
+    body = encoded(endpoint.chat(x_half="half-sent"))
+    head = lines(endpoint, f"Content-Length: {len(body) + 10}")
+    answers = post(endpoint, head, body, half_close=True)
+    assert answers == [] or answers[0].status == 400
+    assert all(b"half-sent" not in each.last().body for each in endpoint.engines), engine.url

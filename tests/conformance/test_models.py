@@ -1,0 +1,91 @@
+"""W24 and W25: the list of models, and what browsers ask before they ask.
+
+Sources: OpenAI's models API (https://platform.openai.com/docs/api-reference/models), the Fetch standard's
+CORS protocol (https://fetch.spec.whatwg.org/#http-cors-protocol).
+"""
+
+import openai
+import pytest
+
+from tests.conformance.endpoint import Endpoint, error_of
+
+# W24
+
+
+def test_w24_the_list_has_every_model_once(endpoint: Endpoint, client: openai.OpenAI) -> None:
+    """W24: the union of what is served, without duplicates even when several workers serve one model."""
+    names = [model.id for model in client.models.list()]
+    assert len(names) == len(set(names))
+    assert {endpoint.model, endpoint.model_embed} - {None} <= set(names)
+    assert endpoint.alias is None or endpoint.alias in names
+
+
+def test_w24_every_entry_is_whole(endpoint: Endpoint) -> None:
+    """W24: id, object, created and owned_by on every entry, in a list object."""
+    answer = endpoint.send("/v1/models", method="GET").json()
+    assert answer["object"] == "list"
+    for model in answer["data"]:
+        assert model["object"] == "model"
+        assert isinstance(model["created"], int)
+        assert model["owned_by"]
+
+
+def test_w24_one_model_can_be_asked_for(endpoint: Endpoint, client: openai.OpenAI) -> None:
+    """W24: GET /v1/models/{id} is the entry of the list."""
+    listed = {model.id: model for model in client.models.list()}
+    assert client.models.retrieve(endpoint.model) == listed[endpoint.model]
+
+
+@pytest.mark.parametrize("name", ["no/such/model", "no%2Fsuch%2Fmodel", "없는-모델"])
+def test_w24_ids_may_have_slashes_and_any_letter(endpoint: Endpoint, name: str) -> None:
+    """W24: an unknown id, also with slashes as in `org/model`, is `model_not_found`, not a missing route."""
+    answer = endpoint.send(f"/v1/models/{name}", method="GET")
+    assert (answer.status_code, error_of(answer)["code"]) == (404, "model_not_found")
+
+
+def test_w24_the_list_does_not_wait_for_an_engine(endpoint: Endpoint) -> None:
+    """W24: answered from memory: engines that hang do not hold it up."""
+    endpoint.script("stall_before_headers")
+    assert endpoint.send("/v1/models", method="GET").status_code == 200
+
+
+# W25
+
+
+def test_w25_head_is_get_without_a_body(endpoint: Endpoint) -> None:
+    """W25, RFC 9110 9.3.2: HEAD works where GET does, with no body."""
+    answer = endpoint.send("/v1/models", method="HEAD")
+    assert answer.status_code in (200, 405)
+    assert answer.content == b""
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/messages"])
+def test_w25_a_preflight_needs_no_key(endpoint: Endpoint, path: str) -> None:
+    """W25: browsers send OPTIONS without credentials; it must be answered before authentication."""
+    endpoint.need("cors")
+    headers = {
+        "authorization": "",
+        "origin": "https://example.org",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization, content-type",
+    }
+    answer = endpoint.send(path, method="OPTIONS", headers=headers)
+    assert answer.status_code in (200, 204)
+    assert answer.headers["access-control-allow-origin"] in ("*", "https://example.org")
+    assert "POST" in answer.headers["access-control-allow-methods"] or (
+        answer.headers["access-control-allow-methods"] == "*"
+    )
+    allowed = answer.headers["access-control-allow-headers"].lower()
+    assert allowed == "*" or {"authorization", "content-type"} <= {
+        name.strip() for name in allowed.split(",")
+    }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_w25_an_answer_may_be_read_by_a_page(endpoint: Endpoint, stream: bool) -> None:
+    """W25: the answer itself names the origin too, or the page cannot read it."""
+    endpoint.need("cors")
+    headers = {"origin": "https://example.org"}
+    answer = endpoint.stream("/v1/chat/completions", endpoint.chat(stream=stream), headers=headers)
+    assert answer.status == 200
+    assert answer.headers["access-control-allow-origin"] in ("*", "https://example.org")

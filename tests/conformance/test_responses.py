@@ -1,0 +1,144 @@
+"""W27, second half: the Responses API, through the official client.
+
+Source: https://platform.openai.com/docs/api-reference/responses and .../responses-streaming.
+"""
+
+from typing import Any
+
+import openai
+import pytest
+
+from tests.conformance.endpoint import Endpoint, error_of
+
+RESPONSES = "/v1/responses"
+LAST = {"response.completed", "response.incomplete"}
+
+
+def body(endpoint: Endpoint, **fields: Any) -> dict[str, Any]:
+    """A small request for a response."""
+    endpoint.need("responses")
+    asked = {"model": endpoint.model, "input": "토큰이 무엇인가요?", "max_output_tokens": 6, "temperature": 0}
+    return asked | fields
+
+
+def test_w27_a_response_is_the_same_streamed_and_plain(endpoint: Endpoint, client: openai.OpenAI) -> None:
+    """W27: text, status and usage."""
+    plain = client.responses.create(**body(endpoint))
+    events = list(client.responses.create(**body(endpoint), stream=True))
+    last = events[-1]
+    assert last.type in LAST
+    assert plain.output_text == last.response.output_text != ""
+    deltas = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert deltas == plain.output_text
+    assert plain.usage is not None
+    assert last.response.usage is not None
+    assert plain.usage.output_tokens == last.response.usage.output_tokens == 6
+    assert plain.model == last.response.model == endpoint.model
+
+
+def test_w27_the_events_of_a_response_are_named_and_numbered(endpoint: Endpoint) -> None:
+    """W27: names equal types, sequence numbers count from 0, one id from created to completed."""
+    answer = endpoint.stream(RESPONSES, body(endpoint, stream=True))
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [event for event in answer.events() if event.data != "[DONE]"]
+    payloads = [event.json() for event in events]
+    assert [event.name for event in events] == [payload["type"] for payload in payloads]
+    assert [payload["sequence_number"] for payload in payloads] == list(range(len(payloads)))
+    assert payloads[0]["type"] == "response.created"
+    assert payloads[-1]["type"] in LAST
+    assert len({payload["response"]["id"] for payload in payloads if "response" in payload}) == 1
+
+
+def test_w27_a_stored_response_is_found_at_the_worker_that_made_it(
+    endpoint: Endpoint, client: openai.OpenAI
+) -> None:
+    """W27: GET and follow-ups by `previous_response_id` go to the owner, however many workers there are."""
+    endpoint.need("stored-responses")
+    for _ in range(6):
+        made = client.responses.create(**body(endpoint, store=True))
+        assert client.responses.retrieve(made.id).output_text == made.output_text
+        following = client.responses.create(**body(endpoint, previous_response_id=made.id, store=True))
+        assert following.previous_response_id == made.id
+        assert client.responses.retrieve(following.id).id == following.id
+
+
+def test_w27_a_streamed_response_is_stored_too(endpoint: Endpoint, client: openai.OpenAI) -> None:
+    """W27: the id in the events is the id to ask for."""
+    endpoint.need("stored-responses")
+    events = list(client.responses.create(**body(endpoint, store=True), stream=True))
+    assert client.responses.retrieve(events[-1].response.id).status == events[-1].response.status
+
+
+def test_w27_a_response_in_the_background_can_be_cancelled(endpoint: Endpoint, client: openai.OpenAI) -> None:
+    """W27: POST /v1/responses/{id}/cancel reaches the owner."""
+    endpoint.need("stored-responses")
+    asked = body(endpoint, background=True, store=True, max_output_tokens=400)
+    for _ in range(3):
+        made = client.responses.create(**asked)
+        assert client.responses.cancel(made.id).status == "cancelled"
+
+
+def test_w27_an_unknown_response_is_404(endpoint: Endpoint, client: openai.OpenAI) -> None:
+    """W27: an id that nobody made, in every way to use it."""
+    endpoint.need("stored-responses")
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve("resp_0123456789abcdef")
+    with pytest.raises(openai.NotFoundError):
+        client.responses.cancel("resp_0123456789abcdef")
+    with pytest.raises((openai.NotFoundError, openai.BadRequestError)):
+        client.responses.create(**body(endpoint, previous_response_id="resp_0123456789abcdef"))
+
+
+@pytest.mark.parametrize("path", ["/v1/responses/resp_1", "/v1/responses/resp_1/cancel"])
+def test_w27_stored_responses_need_a_key(endpoint: Endpoint, path: str) -> None:
+    """W27, W14: other people's answers are not open to strangers."""
+    endpoint.need("responses")
+    if not endpoint.asks_for_keys:
+        pytest.skip("not applicable: this service asks for no key")
+    method = "POST" if path.endswith("cancel") else "GET"
+    answer = endpoint.send(path, method=method, headers={"authorization": "Bearer wrong-key"})
+    assert (answer.status_code, error_of(answer)["code"]) == (401, "invalid_api_key")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"max_output_tokens": 10**9}, {"input": None}, {"temperature": 9}],
+    ids=["tokens", "input", "heat"],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_w27_a_refused_response_has_a_status(
+    endpoint: Endpoint, fields: dict[str, Any], stream: bool
+) -> None:
+    """W27, W12: mistakes have a status and OpenAI's error object, also when a stream was asked for."""
+    asked = {k: v for k, v in (body(endpoint, stream=stream) | fields).items() if v is not None}
+    answer = endpoint.stream(RESPONSES, asked)
+    assert answer.status == 400
+    error_of(answer)
+
+
+@pytest.mark.parametrize("mode", ["cut_at_token:3", "reset_at_token:3", "error_at_token:3", "no_done"])
+def test_w27_a_response_that_breaks_does_not_look_completed(
+    endpoint: Endpoint, client: openai.OpenAI, mode: str
+) -> None:
+    """W27, W15: the last event is an `error` or `response.failed`, never `response.completed`."""
+    endpoint.script(mode)
+    answer = endpoint.stream(RESPONSES, body(endpoint, stream=True))
+    assert answer.status == 200
+    events = [event for event in answer.events() if event.data != "[DONE]"]
+    assert events[-1].name in ("error", "response.failed")
+    assert not LAST & {event.name for event in events}
+    kinds = []
+    try:
+        kinds = [event.type for event in client.responses.create(**body(endpoint), stream=True)]
+    except openai.APIError:
+        return
+    assert kinds[-1] in ("error", "response.failed")
+
+
+@pytest.mark.parametrize("mode", ["status:500", "status:503", "cut_at_token:0"])
+def test_w27_a_response_that_fails_at_once_has_a_status(endpoint: Endpoint, mode: str) -> None:
+    """W27, W12: a plain response of an engine that fails."""
+    endpoint.script(mode)
+    answer = endpoint.send(RESPONSES, body(endpoint))
+    assert answer.status_code in (500, 502, 503)
+    error_of(answer)
