@@ -61,8 +61,15 @@ class ClientConnection:
         cycle.response_started = True
         if not self.gone:
             cycle.transport.write(
-                b"%bcontent-length: %d\r\n%b%b%b\r\n%b"
-                % (STATUS_LINE[status], len(body), headers, self._date(), close, body)
+                b"%b%b%b%b%b\r\n%b"
+                % (
+                    STATUS_LINE[status],
+                    b"" if status == 204 else b"content-length: %d\r\n" % len(body),
+                    headers,
+                    self._date(),
+                    close,
+                    body,
+                )
             )
         self._complete()
 

@@ -23,6 +23,7 @@ from common.errors import (
     error_bytes,
 )
 from server import request, sse, upstream_errors
+from server.cors import answer_lines, preflight_lines
 from server.directory import COOLDOWN_S, Directory, Upstream
 from server.exchange import Exchange, Job, Limits, Retry
 from server.gatekeeper import Gatekeeper
@@ -79,26 +80,56 @@ class Relay:
         assert task is not None
         client.on_gone = partial(_cancel, task)
         try:
-            if not client.gone:
+            if scope["method"] == "OPTIONS":
+                self._preflight(scope, client, record)
+            elif not client.gone:
                 await self._serve(Incoming(scope, receive, client, route, record))
         except ClientGone:
             pass
         except asyncio.CancelledError:
             if not client.gone:
-                _answer_error(client, _stopping(), record, route)
+                self._refuse(scope, client, _stopping(), record, route)
                 raise
             task.uncancel()
         except ApiError as error:
-            _answer_error(client, error, record, route)
+            self._refuse(scope, client, error, record, route)
         except Exception:
             logger.exception("%s failed", record.request_id)
-            _answer_error(client, InternalError("The gateway met an unexpected error."), record, route)
+            self._refuse(scope, client, InternalError("The gateway met an unexpected error."), record, route)
         finally:
             if client.gone:
                 record.outcome = "cancelled"
             record.total_s = time.monotonic() - record.began
             for sink in self.sinks:
                 sink(record)
+
+    def _refuse(
+        self, scope: Scope, client: ClientConnection, error: ApiError, record: RequestRecord, route: Route
+    ) -> None:
+        """Answer with the dialect's error object, unless an answer has begun or nobody is there."""
+        record.error_code = record.error_code or error.code
+        if client.started or client.gone:
+            return
+        record.status = error.status
+        if record.attempts and error.status >= 500:
+            record.outcome = "failed"
+        headers = b"content-type: application/json\r\nx-request-id: %b\r\n" % record.request_id.encode()
+        for name, value in error.headers.items():
+            headers += b"%b: %b\r\n" % (name.encode(), value.encode("latin-1"))
+        body = sse.anthropic_error_bytes(error) if route.dialect == "anthropic" else error_bytes(error)
+        client.answer(error.status, headers + self._cors_lines(scope), body)
+
+    def _cors_lines(self, scope: Scope) -> bytes:
+        origins = self.settings.cors_origins
+        return answer_lines((request.header(scope, b"origin") or "").encode(), origins) if origins else b""
+
+    def _preflight(self, scope: Scope, client: ClientConnection, record: RequestRecord) -> None:
+        """A browser asks what it may do. It sends no key with that."""
+        origin = (request.header(scope, b"origin") or "").encode("latin-1")
+        asked = (request.header(scope, b"access-control-request-headers") or "").encode("latin-1")
+        method = b"POST" if scope["path"] in ROUTES or scope["path"].endswith("/cancel") else b"GET"
+        record.status, record.outcome = 204, "ok"
+        client.answer(204, preflight_lines(origin, asked, method, self.settings.cors_origins), b"")
 
     # -- admission ----------------------------------------------------------------------------------
 
@@ -165,7 +196,9 @@ class Relay:
             route=incoming.route,
             client=incoming.client,
             record=record,
-            headers=request_id + b"".join([b"%b: %b\r\n" % pair for pair in headers]),
+            headers=b"".join(
+                [request_id, self._cors_lines(incoming.scope), *[b"%b: %b\r\n" % pair for pair in headers]]
+            ),
             passed_on=request_id + b"".join(passed_on),
             original=body,
             limits=Limits(settings.first_event_timeout_s, settings.idle_timeout_s, settings.total_timeout_s),
@@ -281,21 +314,6 @@ def _answer_tokens(head: RequestHead) -> int:
         if isinstance(limit, int) and limit >= 0:
             return limit
     return DEFAULT_ANSWER_TOKENS
-
-
-def _answer_error(client: ClientConnection, error: ApiError, record: RequestRecord, route: Route) -> None:
-    """Answer with the dialect's error object, unless an answer has begun or nobody is there."""
-    record.error_code = record.error_code or error.code
-    if client.started or client.gone:
-        return
-    record.status = error.status
-    if record.attempts and error.status >= 500:
-        record.outcome = "failed"
-    headers = b"content-type: application/json\r\nx-request-id: %b\r\n" % record.request_id.encode()
-    for name, value in error.headers.items():
-        headers += b"%b: %b\r\n" % (name.encode(), value.encode("latin-1"))
-    body = sse.anthropic_error_bytes(error) if route.dialect == "anthropic" else error_bytes(error)
-    client.answer(error.status, headers, body)
 
 
 def _stopping() -> Overloaded:
