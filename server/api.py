@@ -5,7 +5,7 @@ import time
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from common.errors import ModelNotFound
@@ -37,6 +37,13 @@ router = APIRouter(dependencies=[Depends(check_key)])
 async def healthz() -> dict[str, str]:
     """Whether this process answers; says nothing about workers and waits for none."""
     return {"status": "ok"}
+
+
+@public.get("/metrics", tags=["operations"])
+async def get_metrics(request: Request, gateway: GatewayDep) -> Response:
+    """Prometheus metrics of all processes of this gateway. They hold no key, prompt or worker's address."""
+    body, content_type = await gateway.observability.scrape(request.headers.get("accept", ""))
+    return Response(body, headers={"content-type": content_type})
 
 
 class Model(BaseModel):

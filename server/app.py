@@ -74,6 +74,8 @@ def _lifespan(
         import httpx2
 
         from server.follow import follow_controllers
+        from server.metrics import LiveValues
+        from server.observability import observing
         from server.store import open_store
 
         gatekeeper = PlainKeys(settings)
@@ -83,13 +85,22 @@ def _lifespan(
             open_store(settings.store_url()) as store,
             # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
             httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S) as http,
+            observing(settings, LiveValues(directory)) as observability,
         ):
             app.state.gateway = Gateway(
                 directory=directory,
                 http=http,
                 store=store,
-                relay=Relay(settings, directory, pool, gatekeeper),
+                relay=Relay(
+                    settings,
+                    directory,
+                    pool,
+                    gatekeeper,
+                    observability.sinks,
+                    tracing=observability.tracer is not None,
+                ),
                 gatekeeper=gatekeeper,
+                observability=observability,
                 started=time.monotonic(),
             )
             sweeping = asyncio.create_task(_sweep(pool))

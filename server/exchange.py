@@ -159,7 +159,7 @@ class Exchange:
         last = sse.split_events(sse.split_at(self._counted, at)[1])[0]
         counted = usage_in(sse.event_data(last))
         # While they run, several choices are counted each for itself.
-        if counted is None or self.job.choices == 1 or b'"choices":[]' in last.replace(b" ", b""):
+        if counted is None or self.job.choices == 1 or sse.NO_CHOICES.search(last):
             return counted
         return Usage(counted.prompt_tokens, self.events, counted.cached_tokens, estimated=True)
 
@@ -212,12 +212,12 @@ class Exchange:
     def _refuse(self, body: bytes) -> None:
         """An HTTP error from upstream: Retry for what another worker may do better."""
         error = upstream_errors.from_response(self.upstream, self.status, body, self.job.route.path)
-        if self.retry_after and error.status in (429, 503):
-            error.headers["retry-after"] = self.retry_after
+        if error.status in (429, 503):
+            error.headers["retry-after"] = self.retry_after or upstream_errors.RETRY_AFTER_S
         self._raise(Retry(error) if self.status in upstream_errors.RETRYABLE else error)
 
     def _whole(self, body: bytes) -> None:
-        if b'"abort"' in body or b'"stop_reason":null' in body:
+        if b'"abort"' in body or sse.NO_STOP_REASON.search(body):
             payload = sse.event_json(b"data: " + body)
             if payload is not None and sse.is_aborted(payload):
                 self._raise(Retry(upstream_errors.broken_off(self.upstream)))
@@ -250,8 +250,8 @@ class Exchange:
     def _without_our_counts(self, block: bytes) -> bytes:
         """The block as it were, had the gateway not asked for counts."""
         if self.job.strip_usage:
-            at = block.find(b'"choices":[]')
-            before, rest = sse.split_at(block, at) if at >= 0 else (block, b"")
+            last = sse.NO_CHOICES.search(block)
+            before, rest = sse.split_at(block, last.start()) if last else (block, b"")
             before = sse.without_usage(before)
         else:
             before, rest = sse.split_at(block, block.index(b'"usage"'))

@@ -9,6 +9,7 @@ from server.gatekeeper import Gatekeeper
 if TYPE_CHECKING:
     import httpx2
 
+    from server.observability import Observability
     from server.relay import Relay
     from server.store import Store
 
@@ -23,5 +24,6 @@ class Gateway:
     store: "Store"
     relay: "Relay"
     gatekeeper: Gatekeeper
+    observability: "Observability"
     started: float
     """Monotonic seconds."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +22,7 @@ from common.errors import (
     Overloaded,
     error_bytes,
 )
+from common.logs import with_fields
 from server import request, sse, upstream_errors
 from server.cors import answer_lines, preflight_lines
 from server.directory import COOLDOWN_S, Directory, Upstream
@@ -29,10 +30,11 @@ from server.exchange import Exchange, Job, Limits, Retry
 from server.gatekeeper import Gatekeeper
 from server.http_protocol import EXTENSION, ClientConnection
 from server.outbound import RESPONSE_ID, outbound_body, owner_tag
-from server.record import RequestRecord
+from server.record import FailedAttempt, RequestRecord
 from server.request import ClientGone, Receive, RequestHead, Scope, Send
 from server.routes import RESPONSES, ROUTES, Route
 from server.settings import GatewaySettings
+from server.tracing import child_traceparent
 from server.upstream_http import ConnectFailed, Connection, ConnectionPool
 from server.usage import estimated_prompt_tokens
 
@@ -46,6 +48,7 @@ PASSED_ON = frozenset(
 """Client headers that reach the engine. Authorization and cookies never do."""
 DEFAULT_ANSWER_TOKENS = 256
 """What a request without a limit is thought to produce, when limits are checked before it runs."""
+STORED_ROUTE = "/v1/responses/{response_id}"
 STORED_PATH = re.compile(r"/v1/responses/([A-Za-z0-9_.:-]{1,128})(/cancel)?")
 
 
@@ -70,12 +73,16 @@ class Relay:
     gatekeeper: Gatekeeper
     sinks: tuple[Callable[[RequestRecord], None], ...] = ()
     """Metrics, traces, log lines: each is told of every finished request."""
+    tracing: bool = False
+    """Upstreams get a trace context of ours instead of the client's."""
 
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
         """Answer one request, whatever happens; returns when the client has its answer or is gone."""
         client: ClientConnection = scope["extensions"][EXTENSION]
         route = ROUTES.get(scope["path"], RESPONSES)
         record = RequestRecord(request.request_id(scope), route.path, time.monotonic(), time.time_ns())
+        if scope["path"] not in ROUTES:
+            record.route, record.method = STORED_ROUTE, scope["method"]
         task = asyncio.current_task()
         assert task is not None
         client.on_gone = partial(_cancel, task)
@@ -94,7 +101,7 @@ class Relay:
         except ApiError as error:
             self._refuse(scope, client, error, record, route)
         except Exception:
-            logger.exception("%s failed", record.request_id)
+            logger.exception("a request failed", extra=with_fields(request_id=record.request_id))
             self._refuse(scope, client, InternalError("The gateway met an unexpected error."), record, route)
         finally:
             if client.gone:
@@ -191,7 +198,10 @@ class Relay:
     def _job(self, incoming: Incoming, body: bytes, headers: list[tuple[bytes, bytes]]) -> Job:
         settings, record = self.settings, incoming.record
         request_id = b"x-request-id: %b\r\n" % record.request_id.encode()
-        passed_on = [b"%b: %b\r\n" % pair for pair in incoming.scope["headers"] if pair[0] in PASSED_ON]
+        headers_in = incoming.scope["headers"]
+        if self.tracing:
+            headers_in = _traced(headers_in, record)
+        passed_on = [b"%b: %b\r\n" % pair for pair in headers_in if pair[0] in PASSED_ON]
         return Job(
             route=incoming.route,
             client=incoming.client,
@@ -212,15 +222,23 @@ class Relay:
         record = job.record
         last: ApiError | None = None
         for upstream in self._candidates(job, head, target)[:MAX_ATTEMPTS]:
-            if last is not None:
-                logger.warning("%s upstream %s: %s", record.request_id, record.upstream, last.message)
             job.body = outbound_body(job, head, target, upstream)
+            began = time.monotonic()
             try:
                 await self._ask(job, upstream)
                 return
             except Retry as retry:
                 last = retry.error
+                attempt = FailedAttempt(upstream.id, began, time.monotonic() - began, last.code or "failed")
+                record.failed_attempts += (attempt,)
+                logger.warning(
+                    "upstream %s: %s",
+                    upstream.id,
+                    last.message,
+                    extra=with_fields(request_id=record.request_id),
+                )
         assert last is not None
+        record.failed_attempts = record.failed_attempts[:-1]  # nobody was asked after the last one
         raise last
 
     def _candidates(self, job: Job, head: RequestHead, target: str) -> list[Upstream]:
@@ -302,6 +320,19 @@ class Relay:
             hint="Responses live at the worker that made them and end with it.",
             param="response_id",
         )
+
+
+def _traced(headers: Iterable[tuple[bytes, bytes]], record: RequestRecord) -> Iterable[tuple[bytes, bytes]]:
+    """The client's headers with our span as the parent of whatever the upstream does (W3C Trace Context)."""
+    given = {name: value for name, value in headers if name in (b"traceparent", b"tracestate")}
+    record.client_traceparent = given.get(b"traceparent", b"").decode("latin-1")
+    record.traceparent = child_traceparent(record.client_traceparent)
+    for pair in headers:
+        if pair[0] not in given:
+            yield pair
+    yield b"traceparent", record.traceparent.encode()
+    if b"tracestate" in given and record.traceparent[3:35] == record.client_traceparent[3:35]:
+        yield b"tracestate", given[b"tracestate"]
 
 
 def _cancel(task: "asyncio.Task[object]") -> None:

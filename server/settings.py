@@ -74,7 +74,7 @@ class GatewaySettings(PartSettings):
     max_body_bytes: int = 16 * 1024 * 1024
     """Largest request body, in bytes."""
     cors_origins: tuple[str, ...] = ()
-    """Origins whose pages may call the API from a browser, e.g. https://chat.example.kr; `*` is every page."""
+    """Origins whose pages may call the API from a browser, e.g. https://chat.example.kr; `*` is all."""
     connect_timeout_s: float = 3.0
     """Longest time to reach a worker or provider, in seconds."""
     body_timeout_s: float = 60.0

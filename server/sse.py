@@ -30,6 +30,11 @@ _USAGE = re.compile(rb',\s?"usage":\s?\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}')
 """A chunk's `usage`. In a JSON string its quotes would be escaped, so text never matches."""
 
 
+NO_CHOICES = re.compile(rb'"choices":\s?\[\]')
+"""In the event of a stream that carries the token counts of the whole answer."""
+NO_STOP_REASON = re.compile(rb'"stop_reason":\s?null')
+
+
 class EventCutter:
     """Collects chunks and gives back whole events; an event split by TCP waits for its rest."""
 

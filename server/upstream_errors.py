@@ -20,6 +20,10 @@ RETRYABLE = (502, 503, 504)
 """Statuses after which another worker may be asked: this one did not start the request."""
 
 
+RETRY_AFTER_S = "2"
+"""What a client is told to wait when the upstream does not say."""
+
+
 def unreachable(upstream: Upstream) -> UpstreamFailed:
     """No connection, or it broke before an answer came."""
     return UpstreamFailed(f"{_who(upstream)} cannot be reached.", hint="Try again in a few seconds.")
@@ -61,7 +65,9 @@ def from_response(upstream: Upstream, status: int, body: bytes, path: str) -> Ap
             code = "context_length_exceeded"
         return BadRequest(message or f"{_who(upstream)} refused the request.", param=param, code=code)
     if status == 503:
-        return Overloaded(f"{_who(upstream)} takes no more requests now.", headers={"retry-after": "2"})
+        return Overloaded(
+            f"{_who(upstream)} takes no more requests now.", headers={"retry-after": RETRY_AFTER_S}
+        )
     return UpstreamFailed(f"{_who(upstream)} failed with status {status}.")
 
 
