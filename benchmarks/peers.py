@@ -24,7 +24,8 @@ class Peer:
 
 
 PEERS = {
-    "fastchat": Peer(("fschat==0.2.36",)),
+    # Its streams fail with pydantic 2 (it passes json() an argument that is gone), and FastAPI must fit.
+    "fastchat": Peer(("fschat==0.2.36", "pydantic==1.10.26", "fastapi<0.126")),
     # It pins certificates and its database add-ons to their newest day, which mirrors lag behind; neither
     # has a part in passing a chat on.
     "litellm": Peer(
