@@ -179,6 +179,11 @@ class Directory:
         now = self.clock()
         return sorted(ready, key=lambda up: up.cooldown_until > now)
 
+    def ready(self, model: str) -> list[Upstream]:
+        """Upstreams that could answer now, the least loaded first."""
+        serving = [up for up in self._all() if model in up.models and up.state == "ready"]
+        return sorted(serving, key=Upstream.load)
+
     def _all(self) -> Iterable[Upstream]:
         yield from self.workers.values()
         yield from self.externals.values()

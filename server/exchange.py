@@ -20,6 +20,7 @@ from server import sse, upstream_errors
 from server.directory import Upstream
 from server.http_protocol import ClientConnection
 from server.record import RequestRecord, Usage
+from server.resume import KEPT_BYTES, Resumption
 from server.routes import Route
 from server.upstream_http import Broken, Connection
 from server.usage import estimated_prompt_tokens, usage_in
@@ -42,6 +43,13 @@ class Retry(Exception):
         self.error = error
         self.stale = stale
         """It was an old connection that had been closed meanwhile: the same upstream may be asked again."""
+
+
+class Cut(Exception):
+    """The stream broke after it had begun; the client has been told nothing yet and waits."""
+
+    def __init__(self, error: ApiError) -> None:
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,10 @@ class Job:
     drop_usage_event: bool = False
     """The client has not asked for the last event with the counts."""
     choices: int = 1
+    passed: bytearray | None = None
+    """The events so far as the engine sent them, kept for going on elsewhere; None when it may not."""
+    resumption: Resumption | None = None
+    """Set while another worker goes on with a cut stream."""
 
     def rename_model(self, target: str, asked: str) -> None:
         """Answers name the model as the client did, although the engine knows it as `target`."""
@@ -121,6 +133,7 @@ class Exchange:
 
     def send(self, head: bytes) -> None:
         """Send the request and start the clock."""
+        self.started = self.job.resumption is not None
         self._sent = self.last_data = time.monotonic()
         self.connection.request(head, self.job.body, self)
         self._arm(self._limit_s())
@@ -131,12 +144,13 @@ class Exchange:
             self._timer.cancel()
             self._timer = None
         self.job.client.on_writable = None
-        if self.done.cancelled() and self.started and self.is_stream and not self.job.client.gone:
+        if self.done.cancelled() and self.started and not self.job.client.gone:
             self.failure = Overloaded("The gateway is being stopped.", code="gateway_stopping")
             self.job.client.end(sse.error_frames(self.failure, self.job.route.dialect))
         if self._ended:
             return
-        if self.done.done() and not self.done.cancelled() and self.started and self.failure is None:
+        answered = self.done.done() and not self.done.cancelled() and self.done.exception() is None
+        if answered and self.failure is None:
             # The client has everything; only the closing bytes of the framing are missing.
             asyncio.get_running_loop().call_later(LEFTOVER_S, self._give_up_leftover)
         else:
@@ -191,7 +205,7 @@ class Exchange:
             return
         if self.status >= 400:
             self._refuse(b"".join(self._parts))
-        elif self.is_stream:
+        elif self.is_stream or self.started:
             self._break_off()
         else:
             self._whole(b"".join(self._parts))
@@ -202,7 +216,7 @@ class Exchange:
             return
         if self.status >= 400:
             self._refuse(b"".join(self._parts))
-        elif self.started:
+        elif self.started and not error.stale:
             self._break_off()
         else:
             self._raise(Retry(upstream_errors.unreachable(self.upstream), stale=error.stale))
@@ -235,7 +249,11 @@ class Exchange:
     def _pass(self, block: bytes) -> None:
         """Hand on whole events."""
         dialect = self.job.route.dialect
+        if self.job.resumption is not None:
+            block = self.job.resumption.rewrite(block)
         self.events += block.count(b"\n\n")
+        if self.job.passed is not None:
+            self._keep(block)
         if b'"usage"' in block:
             if b'"usage":null' not in block:
                 self._counted = block
@@ -246,6 +264,14 @@ class Exchange:
             self._pass_carefully(*sse.split_at(block, at))
         elif block:
             self._write(block)
+
+    def _keep(self, block: bytes) -> None:
+        """Remember the events for going on elsewhere, as far as there is room."""
+        passed = self.job.passed
+        if passed is not None and len(passed) + len(block) <= KEPT_BYTES:
+            passed += block
+        else:
+            self.job.passed = None
 
     def _without_our_counts(self, block: bytes) -> bytes:
         """The block as it were, had the gateway not asked for counts."""
@@ -338,6 +364,9 @@ class Exchange:
             return
         if passed:
             self._write(passed)
+        if self.job.passed is not None and error.status >= 500:
+            self.done.set_exception(Cut(error))
+            return
         self.failure = error
         self.job.client.end(sse.error_frames(error, self.job.route.dialect))
         self.done.set_result(None)
@@ -354,7 +383,7 @@ class Exchange:
         limits = self.job.limits
         if not self.job.record.stream:
             return limits.total_s
-        return limits.idle_s if self.started else limits.first_event_s
+        return limits.idle_s if self.events else limits.first_event_s
 
     def _arm(self, seconds: float) -> None:
         if self._timer is not None:
@@ -369,7 +398,7 @@ class Exchange:
         now, limit = time.monotonic(), self._limit_s()
         if not self.job.client.writable:
             self.last_data = now  # the client is slow, not the engine
-        since = self.last_data if self.started else self._sent
+        since = self.last_data if self.events else self._sent
         due = min(since + limit, self.job.deadline)
         if now < due:
             self._arm(due - now)

@@ -26,12 +26,13 @@ from common.logs import with_fields
 from server import request, sse, upstream_errors
 from server.cors import answer_lines, preflight_lines
 from server.directory import COOLDOWN_S, Directory, Upstream
-from server.exchange import Exchange, Job, Limits, Retry
+from server.exchange import Cut, Exchange, Job, Limits, Retry
 from server.gatekeeper import Gatekeeper
 from server.http_protocol import EXTENSION, ClientConnection
 from server.outbound import RESPONSE_ID, outbound_body, owner_tag
 from server.record import FailedAttempt, RequestRecord
 from server.request import ClientGone, Receive, RequestHead, Scope, Send
+from server.resume import NotResumable, closing_events, may_resume, plan_resumption
 from server.routes import RESPONSES, ROUTES, Route
 from server.settings import GatewaySettings
 from server.tracing import child_traceparent
@@ -167,6 +168,8 @@ class Relay:
             job.choices = head.n if isinstance(head.n, int) else 1
             if target != head.model:
                 job.rename_model(target, head.model)
+            if self.settings.resume_streams and may_resume(route, head):
+                job.passed = bytearray()
             await self._run(job, head, target)
         except asyncio.CancelledError:
             record.outcome = "cancelled" if incoming.client.gone else "failed"
@@ -227,6 +230,9 @@ class Relay:
             try:
                 await self._ask(job, upstream)
                 return
+            except Cut as cut:
+                await self._resume(job, target, upstream, cut.error)
+                return
             except Retry as retry:
                 last = retry.error
                 attempt = FailedAttempt(upstream.id, began, time.monotonic() - began, last.code or "failed")
@@ -240,6 +246,43 @@ class Relay:
         assert last is not None
         record.failed_attempts = record.failed_attempts[:-1]  # nobody was asked after the last one
         raise last
+
+    async def _resume(self, job: Job, target: str, cut_off: Upstream, error: ApiError) -> None:
+        """Let other workers go on with a cut stream; when none can, tell the client that it is cut."""
+        record, first_body = job.record, job.body
+        others = [up for up in self.directory.ready(target) if up.kind == "worker" and up is not cut_off]
+        for upstream in others[: MAX_ATTEMPTS - 1]:
+            logger.warning(
+                "upstream %s: %s Going on at %s.",
+                record.upstream,
+                error.message,
+                upstream.id,
+                extra=with_fields(request_id=record.request_id),
+            )
+            try:
+                job.resumption = plan_resumption(first_body, bytes(job.passed or b""))
+            except NotResumable:
+                break
+            if job.resumption.finished:
+                job.client.end(closing_events(job.resumption, not job.drop_usage_event))
+                record.outcome = "ok"
+                return
+            job.body = job.resumption.body
+            try:
+                await self._ask(job, upstream)
+                record.resumed += 1
+                return
+            except Cut as again:
+                error = again.error
+                record.resumed += 1
+            except Retry as retry:
+                error = retry.error
+            except ApiError:
+                break
+            if job.passed is None:
+                break
+        record.outcome, record.error_code = "failed", error.code
+        job.client.end(sse.error_frames(error, job.route.dialect))
 
     def _candidates(self, job: Job, head: RequestHead, target: str) -> list[Upstream]:
         previous = head.previous_response_id

@@ -77,6 +77,8 @@ class GatewaySettings(PartSettings):
     """Origins whose pages may call the API from a browser, e.g. https://chat.example.kr; `*` is all."""
     connect_timeout_s: float = 3.0
     """Longest time to reach a worker or provider, in seconds."""
+    resume_streams: bool = False
+    """Let another worker go on with a chat stream that was cut, instead of ending it with an error."""
     body_timeout_s: float = 60.0
     """Longest time for a request's body to arrive, in seconds."""
     first_event_timeout_s: float = 120.0
