@@ -571,4 +571,15 @@ STREAMED: dict[str, Streamed] = {
     "/v1/messages": message_stream,
     "/v1/responses": response_stream,
 }
+POOLING = (
+    "/v1/embeddings",
+    "/v1/score",
+    "/score",
+    "/v1/rerank",
+    "/v2/rerank",
+    "/rerank",
+    "/pooling",
+    "/classify",
+)
+"""Routes of a model of embeddings, and of no other."""
 ENDS_WITH_DONE = ("/v1/chat/completions", "/v1/completions")

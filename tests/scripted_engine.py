@@ -1,10 +1,12 @@
 """An OpenAI-compatible engine that misbehaves on request, for tests of whatever stands before it.
 
-    python -m tests.scripted_engine --port 9000 --model dolly [--key secret]
+    python -m tests.scripted_engine --port 9000 --model dolly[,ADAPTER ...] [--key secret]
 
 It does no model work: answers are "<model>-0 가 <model>-1 나 ..." with as many tokens as `max_tokens`, on
-every route that vLLM has (tests/scripted_answers.py). POST /_script {"mode": "cut_at_token:3", "gap_s": 0.01}
-sets how the next requests to a route that streams are treated, and {"health": 503} what GET /health answers:
+every route that vLLM has (tests/scripted_answers.py); only a model called `embed` has embeddings and scores.
+
+POST /_script {"mode": "cut_at_token:3", "gap_s": 0.01} sets how the next requests to a route that streams are
+treated, and {"health": 503} what GET /health answers:
 
     ok                        answer as asked
     status:503                answer with this status and vLLM's error body
@@ -36,6 +38,7 @@ from typing import Any
 from tests.scripted_answers import (
     CONTEXT_LENGTH,
     ENDS_WITH_DONE,
+    POOLING,
     STREAMED,
     WHOLE,
     Refusal,
@@ -59,6 +62,7 @@ class Script:
 
     model: str
     key: str
+    adapters: tuple[str, ...] = ()
     mode: str = "ok"
     gap_s: float = 0.0
     health: int = 200
@@ -166,8 +170,14 @@ class Connection:
         if script.key and path.startswith("/v1") and headers.get("authorization") != f"Bearer {script.key}":
             return await self.json(401, {"error": "Unauthorized"})
         if path == "/v1/models":
-            card = {"id": script.model, "object": "model", "max_model_len": CONTEXT_LENGTH}
-            return await self.json(200, {"object": "list", "data": [card]})
+            cards = [
+                {"id": name, "object": "model", "parent": parent, "max_model_len": CONTEXT_LENGTH}
+                for name, parent in [
+                    (script.model, None),
+                    *((name, script.model) for name in script.adapters),
+                ]
+            ]
+            return await self.json(200, {"object": "list", "data": cards})
         if path == "/tokenize":
             asked = json.loads(body)
             text = asked.get("prompt") or "".join(f"[{m['role']}]{m['content']}" for m in asked["messages"])
@@ -180,7 +190,7 @@ class Connection:
             return await self.json(200, {"text": f"{len(body)} 바이트를 들었습니다."})
         if path in FAULTY:
             return await self.complete(path, headers, body)
-        if path in WHOLE:
+        if path in WHOLE and (path not in POOLING or script.model == "embed"):
             return await self.whole(path, json.loads(body))
         return await self.json(404, {"detail": "Not Found"})
 
@@ -392,7 +402,9 @@ def main() -> None:
     parser.add_argument("--key", default="")
     parser.add_argument("--gap-ms", type=float, default=0.0)
     args = parser.parse_args()
-    asyncio.run(serve(args.port, Script(args.model, args.key, gap_s=args.gap_ms / 1000)))
+    model, *adapters = args.model.split(",")
+    script = Script(model, args.key, tuple(adapters), gap_s=args.gap_ms / 1000)
+    asyncio.run(serve(args.port, script))
 
 
 if __name__ == "__main__":

@@ -93,18 +93,7 @@ def answer(url: str, key: str, path: str, body: bytes) -> tuple[int, Any]:
     return got.status_code, [*events, parse_events(got.content)[-1].data]
 
 
-@pytest.mark.parametrize(
-    "spaces",
-    [
-        False,
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                strict=True, reason='the relay knows the usage event by `"choices":[]` without a space'
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("spaces", [False, True])
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(asked=REQUESTS)
 def test_whatever_is_asked_the_answer_is_the_engines(

@@ -10,16 +10,6 @@ from tests.conformance.differential import Service
 from tests.conformance.endpoint import CAPABILITIES, Endpoint, Engine
 from tests.conformance.stacks import scripted_stack, vllm_stack
 
-KNOWN_FAILURES = {
-    "test_w05_white_space_in_the_engines_json_changes_nothing[scripted-": (
-        'the relay knows the usage event by `"choices":[]` without a space'
-    ),
-    "test_w14_overload_says_when_to_come_back[scripted-status:429]": (
-        "an engine's 429 without Retry-After is passed on without one"
-    ),
-}
-"""What our own gateway does not keep yet: beginning of a test's name -> why. A pass fails the run."""
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance", "the wire contract, against any OpenAI-compatible URL")
@@ -42,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="URL",
-        help="a tests.scripted_engine behind --base-url, for the checks that make it fail",
+        help="a tests.scripted_engine behind --base-url, for the checks that make it fail; may be repeated",
     )
 
 
@@ -53,13 +43,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     own = ["scripted", pytest.param("vllm", marks=slow)]
     given = metafunc.config.getoption("base_url", None)
     metafunc.parametrize("endpoint", ["external"] if given else own, indirect=True, scope="package")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        for name, reason in KNOWN_FAILURES.items():
-            if item.name.startswith(name):
-                item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
 
 
 @pytest.fixture(scope="package")
@@ -84,7 +67,7 @@ def external(config: pytest.Config) -> Endpoint:
     if not config.getoption("model_embed"):
         for name in ("embeddings", "dimensions", "score", "rerank", "pooling", "classify"):
             lacks.setdefault(name, "no --model-embed")
-    engines = tuple(Engine(url.rstrip("/")) for url in config.getoption("engine"))
+    serving = {Engine(url.rstrip("/")).model(): url.rstrip("/") for url in config.getoption("engine")}
     return Endpoint(
         base_url=str(config.getoption("base_url")).rstrip("/"),
         model=model,
@@ -94,10 +77,8 @@ def external(config: pytest.Config) -> Endpoint:
         limited_key=config.getoption("limited_key"),
         asks_for_keys=config.getoption("asks_for_keys"),
         lacks=lacks,
-        engines=engines,
-        direct={
-            name: Service(engines[0].url, "") for name in (model, config.getoption("model_embed")) if engines
-        },
+        engines=tuple(Engine(url) for name, url in serving.items() if name == model),
+        direct={name: Service(url, "") for name, url in serving.items()},
     )
 
 
@@ -108,10 +89,11 @@ def behaving(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     endpoint: Endpoint = request.getfixturevalue("endpoint")
-    for engine in endpoint.engines:
+    engines = [*endpoint.engines, *([endpoint.outside] if endpoint.outside else [])]
+    for engine in engines:
         engine.script()
     yield
-    for engine in endpoint.engines:
+    for engine in engines:
         engine.release()
 
 

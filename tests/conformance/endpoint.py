@@ -71,6 +71,11 @@ class Engine:
 
     url: str
 
+    def model(self) -> str:
+        """The model it serves."""
+        answer = httpx2.get(f"{self.url}/v1/models", trust_env=False).raise_for_status()
+        return str(answer.json()["data"][0]["id"])
+
     def script(self, mode: str = "ok", **settings: Any) -> None:
         """How it treats the next requests."""
         answer = httpx2.post(f"{self.url}/_script", json={"mode": mode} | settings, trust_env=False)
@@ -115,6 +120,13 @@ class Endpoint:
     api_key: str = "none"
     kind: Literal["scripted", "vllm", "external"] = "external"
     model_embed: str | None = None
+    model_adapter: str | None = None
+    """A model tuned from `model`."""
+    model_loading: str | None = None
+    """A model that is known but not ready."""
+    model_outside: str | None = None
+    """A model of an external provider, which `outside` stands for."""
+    outside: Engine | None = None
     alias: str | None = None
     """Another name of `model`."""
     limited_key: str | None = None

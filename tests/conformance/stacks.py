@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from common.registry import Snapshot
+from common.registry import ModelCard, Snapshot
 from finetune.demo_models import demo_directories
 from tests.conformance.differential import Service
 from tests.conformance.endpoint import Endpoint, Engine
@@ -30,24 +30,47 @@ GATEWAY = """
 gateway:
   first_event_timeout_s: {first_event_timeout_s}
   idle_timeout_s: 2
-  external: []
+  external: {external}
 """
+PROVIDER_KEY = "provider-key"
 
 
 @contextmanager
 def scripted_stack(tmp_path: Path) -> Iterator[Endpoint]:
-    """Our gateway before two engines that serve `twin` and one that serves `embed`."""
+    """Our gateway before two engines that serve `twin` and its adapter, one that serves `embed`, one whose
+    model is still loading, and one that stands for OpenAI."""
     with ExitStack() as stack:
-        names = {"twin-a": "twin", "twin-b": "twin", "embed": "embed"}
-        urls = {name: stack.enter_context(scripted_engine(tmp_path, names[name])) for name in names}
-        gateway, controller = stack.enter_context(_gateway(tmp_path, first_event_timeout_s=2))
-        for name, url in urls.items():
-            stack.enter_context(member(controller, url, name, names[name]).kept())
-        wait_for(lambda: _models(gateway) == {"twin", "embed"}, 10, what="all models")
+        names = {"twin-a": "twin", "twin-b": "twin", "embed": "embed", "late": "late", "outside": "outside"}
+        keys = {"outside": PROVIDER_KEY}
+        urls = {
+            name: stack.enter_context(
+                scripted_engine(tmp_path, "twin,twin-tuned" if model == "twin" else model, keys.get(name, ""))
+            )
+            for name, model in names.items()
+        }
+        outside = {"name": "openai", "base_url": f"{urls['outside']}/v1", "models": ["outside"]}
+        outside["key_env"] = "PROVIDER_KEY"
+        gateway, controller = stack.enter_context(
+            started_gateway(tmp_path, first_event_timeout_s=2, external=[outside])
+        )
+        for name in ("twin-a", "twin-b", "embed", "late"):
+            joined = member(controller, urls[name], name, names[name])
+            change: dict[str, Any] = {"state": "loading", "progress": 0.5} if name == "late" else {}
+            if names[name] == "twin":
+                change["models"] = (*joined.registration.models, ModelCard(name="twin-tuned", base="twin"))
+            joined.registration = joined.registration.model_copy(update=change)
+            stack.enter_context(joined.kept())
+        wait_for(
+            lambda: _models(gateway) == {"twin", "twin-tuned", "embed", "outside"}, 10, what="all models"
+        )
         yield Endpoint(
             base_url=f"{gateway}/v1",
             model="twin",
             model_embed="embed",
+            model_adapter="twin-tuned",
+            model_loading="late",
+            model_outside="outside",
+            outside=Engine(urls["outside"]),
             api_key=KEY,
             kind="scripted",
             asks_for_keys=True,
@@ -69,7 +92,7 @@ def vllm_stack(tmp_path: Path) -> Iterator[Endpoint]:
     subprocess.run([sys.executable, "-m", "finetune.demo_models", str(DEMO)], check=True)
     base, dolly = demo_directories(DEMO)
     with ExitStack() as stack:
-        gateway, controller = stack.enter_context(_gateway(tmp_path, first_event_timeout_s=60))
+        gateway, controller = stack.enter_context(started_gateway(tmp_path, first_event_timeout_s=60))
         for model, name, flags in ((dolly, "dolly", VLLM_FLAGS), (base, "embed", ("--runner", "pooling"))):
             stack.enter_context(_worker(tmp_path, controller, model, name, flags))
         wait_for(lambda: _models(gateway) == {"dolly", "embed"}, 300, what="both engines")
@@ -110,15 +133,19 @@ def _worker(tmp_path: Path, controller: str, model: Path, name: str, flags: Sequ
 
 
 @contextmanager
-def _gateway(tmp_path: Path, *, first_event_timeout_s: int) -> Iterator[tuple[str, str]]:
+def started_gateway(
+    tmp_path: Path, *, first_event_timeout_s: int, external: Sequence[dict[str, Any]] = ()
+) -> Iterator[tuple[str, str]]:
     """A controller and a gateway that asks for KEY; yields the gateway's URL and the controller's."""
     controller, gateway = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    settings = GATEWAY.format(first_event_timeout_s=first_event_timeout_s)
+    providers = json.dumps(list(external))  # JSON is YAML
+    settings = GATEWAY.format(first_event_timeout_s=first_event_timeout_s, external=providers)
     (tmp_path / "kodolly.yaml").write_text(settings, encoding="utf-8")
     env = {
         "KODOLLY_JOIN_TOKEN": TOKEN,
         "KODOLLY_STATE_DIR": str(tmp_path / "state"),
         "KODOLLY_API_KEYS": json.dumps([KEY]),
+        "PROVIDER_KEY": PROVIDER_KEY,
         "KODOLLY_GATEWAY_CORS_ORIGINS": '["https://example.org"]',
     }
     with ExitStack() as stack:

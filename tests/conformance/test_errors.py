@@ -181,6 +181,30 @@ def test_w14_each_failure_of_an_engine_has_its_status(
     error_of(answer)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_w14_a_model_that_is_not_ready_is_503_and_not_404(endpoint: Endpoint, stream: bool) -> None:
+    """W14: unknown is not known-but-down: that passes, and the client may come back."""
+    if endpoint.model_loading is None:
+        pytest.skip("not applicable: no model is known to be loading")
+    answer = endpoint.stream(CHAT, endpoint.chat(model=endpoint.model_loading, stream=stream))
+    assert answer.status == 503
+    assert error_of(answer)["code"] == "model_not_ready"
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("mode", ["status:401", "status:403"])
+def test_w14_a_providers_refusal_of_our_key_is_not_the_clients_fault(endpoint: Endpoint, mode: str) -> None:
+    """W14: 502, or the client would be told that its own key is wrong; and the key is not repeated."""
+    if endpoint.outside is None:
+        pytest.skip("not applicable: no provider is known here")
+    error = {"error": {"message": "Incorrect API key provided: provider-key", "code": "invalid_api_key"}}
+    endpoint.outside.script(mode, error=error)
+    answer = endpoint.send(CHAT, endpoint.chat(model=endpoint.model_outside))
+    assert answer.status_code == 502
+    error_of(answer)
+    assert "provider-key" not in answer.text
+
+
 @pytest.mark.parametrize("mode", ["status:503", "status:429"])
 def test_w14_overload_says_when_to_come_back(endpoint: Endpoint, mode: str) -> None:
     """W14: a Retry-After in whole seconds with 429 and 503."""

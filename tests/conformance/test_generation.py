@@ -284,3 +284,22 @@ def test_w22_the_newer_name_counts_more(endpoint: Endpoint) -> None:
     """W22: with both, `max_completion_tokens` decides (OpenAI deprecated the other for it)."""
     answer = endpoint.send("/v1/chat/completions", endpoint.chat(max_tokens=9, max_completion_tokens=2))
     assert answer.json()["usage"]["completion_tokens"] == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_w22_the_old_name_is_translated_for_openai_and_for_nobody_else(
+    endpoint: Endpoint, stream: bool
+) -> None:
+    """W22: OpenAI's newer models refuse `max_tokens`; engines get what the client wrote."""
+    if endpoint.outside is None:
+        pytest.skip("not applicable: no provider is known here")
+    answer = endpoint.stream(
+        "/v1/chat/completions", endpoint.chat(model=endpoint.model_outside, stream=stream)
+    )
+    assert answer.status == 200
+    received = json.loads(endpoint.outside.last().body)
+    assert received["max_completion_tokens"] == 6
+    assert "max_tokens" not in received
+    assert endpoint.send("/v1/chat/completions", endpoint.chat()).status_code == 200
+    bodies = [json.loads(engine.last().body) for engine in endpoint.engines if engine.last().body]
+    assert all("max_completion_tokens" not in body for body in bodies if body.get("max_tokens"))

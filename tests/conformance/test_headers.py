@@ -174,6 +174,21 @@ def test_w20_an_engines_inner_headers_do_not_come_back(endpoint: Endpoint, strea
         assert secret not in told
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_w20_a_provider_gets_its_own_key_and_the_client_never_sees_it(
+    endpoint: Endpoint, stream: bool
+) -> None:
+    """W20: the client's key ends at the gateway, the provider's begins there."""
+    if endpoint.outside is None:
+        pytest.skip("not applicable: no provider is known here")
+    answer = endpoint.stream(CHAT, endpoint.chat(model=endpoint.model_outside, stream=stream))
+    assert answer.status == 200
+    received = endpoint.outside.last()
+    assert received.header("authorization") == "Bearer provider-key"
+    assert endpoint.api_key not in str(received.headers)
+    assert "provider-key" not in str(answer.headers) + answer.body.decode()
+
+
 def test_w20_trace_context_is_passed_on(endpoint: Endpoint) -> None:
     """W20: `traceparent` keeps its trace id on the way to the engine, so that traces join."""
     endpoint.need_engine()

@@ -49,6 +49,21 @@ def test_w24_the_list_does_not_wait_for_an_engine(endpoint: Endpoint) -> None:
     assert endpoint.send("/v1/models", method="GET").status_code == 200
 
 
+def test_w24_an_adapter_names_its_parent(endpoint: Endpoint, client: openai.OpenAI) -> None:
+    """W24: a model tuned from another says from which, as vLLM's list does."""
+    if endpoint.model_adapter is None:
+        pytest.skip("not applicable: no tuned model is known here")
+    entry = client.models.retrieve(endpoint.model_adapter).model_dump()
+    assert entry["parent"] == endpoint.model
+
+
+def test_w24_a_model_that_is_not_ready_is_not_listed(endpoint: Endpoint, client: openai.OpenAI) -> None:
+    """W24: the list has what can be asked now."""
+    if endpoint.model_loading is None:
+        pytest.skip("not applicable: no model is known to be loading")
+    assert endpoint.model_loading not in [model.id for model in client.models.list()]
+
+
 # W25
 
 

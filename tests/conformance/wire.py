@@ -65,9 +65,13 @@ def talk(
 
 def _read_answer(stream: BufferedReader) -> Answer | None:
     try:
-        line = stream.readline()
+        return _parse_answer(stream)
     except ConnectionError:
-        return None
+        return None  # reset: the rest of an answer is lost with it
+
+
+def _parse_answer(stream: BufferedReader) -> Answer | None:
+    line = stream.readline()
     if not line.strip():
         return None
     status = int(line.split()[1])
@@ -80,7 +84,8 @@ def _read_answer(stream: BufferedReader) -> Answer | None:
         return Answer(status, headers, b"")
     if known.get("transfer-encoding", "").lower() == "chunked":
         body = b""
-        while size := int(stream.readline().split(b";")[0], 16):
+        while size := int(stream.readline().split(b";")[0] or b"-1", 16):
+            assert size > 0, f"the answer ends inside its body: {body[-80:]!r}"
             body += stream.read(size)
             stream.readline()
         stream.readline()
