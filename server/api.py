@@ -86,7 +86,7 @@ def _models(gateway: Gateway) -> list[Model]:
             id=name,
             created=card.created,
             owned_by=upstream.id if upstream.kind == "external" else "kodolly",
-            root=card.base or name,
+            root=card.name if card.name != name else card.base or name,
             parent=card.base,
             max_model_len=card.context_length,
         )

@@ -17,6 +17,7 @@ from server import api
 from server.directory import Directory
 from server.gatekeeper import PlainKeys
 from server.gateway import Gateway
+from server.model_queues import ModelQueues
 from server.relay import Relay
 from server.request import Message, Receive, Scope, Send, header, request_id
 from server.routes import is_relayed
@@ -31,7 +32,7 @@ GC_THRESHOLD = 20_000
 """New objects between two collections; the default of 700 costs 4% of a busy gateway's time."""
 PREVIEW_TIMEOUT_S = 10.0
 SWEEP_S = 5.0
-"""How often idle upstream connections are looked through."""
+"""How often idle connections and workers without a word are looked through."""
 
 
 def create_app(settings: GatewaySettings) -> ASGIApp:
@@ -81,11 +82,13 @@ def _lifespan(
         gatekeeper = PlainKeys(settings)
         directory = Directory(settings.providers(), provider_keys(settings))
         pool = ConnectionPool(settings.connect_timeout_s)
+        queues = ModelQueues(settings, directory)
+        live = LiveValues(directory, queue_depths=queues.depths, breaker_states=directory.breaker_states)
         async with (
             open_store(settings.store_url()) as store,
             # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
             httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S) as http,
-            observing(settings, LiveValues(directory)) as observability,
+            observing(settings, live) as observability,
         ):
             app.state.gateway = Gateway(
                 directory=directory,
@@ -96,6 +99,7 @@ def _lifespan(
                     directory,
                     pool,
                     gatekeeper,
+                    queues,
                     observability.sinks,
                     tracing=observability.tracer is not None,
                 ),
@@ -103,7 +107,7 @@ def _lifespan(
                 observability=observability,
                 started=time.monotonic(),
             )
-            sweeping = asyncio.create_task(_sweep(pool))
+            sweeping = asyncio.create_task(_sweep(pool, directory))
             following = asyncio.create_task(follow_controllers(directory, settings))
             # What exists now lives as long as the process; collections need not look at it again.
             gc.collect()
@@ -120,10 +124,11 @@ def _lifespan(
     return lifespan
 
 
-async def _sweep(pool: ConnectionPool) -> None:
+async def _sweep(pool: ConnectionPool, directory: Directory) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
         pool.close_idle()
+        directory.forget_unconfirmed()
 
 
 def _limited(scope: Scope, receive: Receive, limit: int) -> Receive:

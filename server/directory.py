@@ -1,6 +1,6 @@
 """What the gateway knows of its upstreams, in memory: which models there are and which upstream to ask."""
 
-import random
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,13 +11,18 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from common.errors import ModelNotFound, ModelNotReady
-from common.registry import Delta, ModelCard, Snapshot, WorkerRecord, WorkerState
+from common.registry import LEASE_TTL_S, Delta, ModelCard, Snapshot, WorkerRecord, WorkerState
 from common.status import StatusModel, StatusProvider
+from server.affinity import order_by_affinity, order_by_load, seed_of
+from server.breaker import Breaker
+from server.breaker import State as BreakerState
 from server.settings import ExternalProvider
 from server.upstream_http import Origin, origin_of
 
 COOLDOWN_S = 2.0
 """How long an upstream that refused a connection is asked last."""
+UNCONFIRMED_S = 2 * LEASE_TTL_S
+"""How long a worker stays that a restarted controller does not list."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,8 +43,14 @@ class Upstream:
     waiting: int = 0
     seen: float = 0.0
     """Monotonic seconds of the last sign of life."""
+    unconfirmed_since: float | None = None
+    """Monotonic seconds since when the controller in charge does not know it."""
     in_flight: int = 0
+    capacity: int = 0
+    """Requests it runs at once; 0 is unknown."""
     cooldown_until: float = 0.0
+    breaker: Breaker = field(default_factory=Breaker)
+    seed: int = 0
     _heads: dict[bytes, bytes] = field(default_factory=dict)
     _origin: Origin | None = None
 
@@ -77,6 +88,9 @@ class Upstream:
         self._origin = None
         self._heads.clear()
 
+    def __post_init__(self) -> None:
+        self.seed = seed_of(self.id)
+
     def load(self) -> int:
         """Requests ahead of the next one, as far as this gateway knows."""
         return self.in_flight + self.waiting
@@ -91,11 +105,17 @@ class Directory:
     clock: Callable[[], float] = time.monotonic
     workers: dict[str, Upstream] = field(default_factory=dict)
     externals: dict[str, Upstream] = field(default_factory=dict)
+    static: dict[str, Upstream] = field(default_factory=dict)
+    """Workers from the settings."""
     epoch: str = ""
     version: int = -1
     controller_connected: bool = False
     aliases: dict[str, str] = field(default_factory=dict)
     """Name a client may ask for -> name that workers or providers serve."""
+    on_change: Callable[[], None] = lambda: None
+    """Called after every change of the workers or aliases."""
+    _serving: dict[str, list[Upstream]] = field(default_factory=dict)
+    """Model name -> all upstreams that serve it, whatever their state."""
 
     def __post_init__(self) -> None:
         for provider in self.providers:
@@ -108,17 +128,26 @@ class Directory:
                     key=key,
                     models=cards,
                 )
+        self._changed()
 
     # -- following the controller ---------------------------------------------------------------
 
     def apply_snapshot(self, snapshot: Snapshot) -> None:
-        """Replace what is known of the workers; counters of workers that stay are kept."""
+        """Replace what is known of the workers; counters of workers that stay are kept.
+
+        A controller that has just started knows nobody yet: workers that it does not list stay until they
+        had the time to register with it.
+        """
         current = {record.worker_id for record in snapshot.workers}
         for worker_id in set(self.workers) - current:
-            del self.workers[worker_id]
+            if snapshot.epoch == self.epoch:
+                del self.workers[worker_id]
+            elif self.workers[worker_id].unconfirmed_since is None:
+                self.workers[worker_id].unconfirmed_since = self.clock()
         for record in snapshot.workers:
             self._put(record)
         self.epoch, self.version = snapshot.epoch, snapshot.version
+        self._changed()
 
     def apply_delta(self, delta: Delta) -> bool:
         """Apply the next change. False when it does not follow on: the caller must fetch a snapshot."""
@@ -129,7 +158,22 @@ class Directory:
         for worker_id in delta.removed:
             self.workers.pop(worker_id, None)
         self.version = delta.version
+        self._changed()
         return True
+
+    def forget_unconfirmed(self) -> None:
+        """Drop workers that have not registered with a new controller in time; to be called now and then."""
+        limit = self.clock() - UNCONFIRMED_S
+        late = [w for w, up in self.workers.items() if (up.unconfirmed_since or limit + 1) <= limit]
+        for worker_id in late:
+            del self.workers[worker_id]
+        if late:
+            self._changed()
+
+    def put_static(self, worker: Upstream) -> None:
+        """Add or change a worker that no controller knows."""
+        self.static[worker.id] = worker
+        self._changed()
 
     def _put(self, record: WorkerRecord) -> None:
         known = self.workers.get(record.worker_id)
@@ -142,6 +186,8 @@ class Directory:
         known.models = {card.name: card for card in record.models}
         known.state, known.progress, known.detail = record.state, record.progress, record.detail
         known.incarnation = record.incarnation
+        known.capacity = record.capacity
+        known.unconfirmed_since = None
         known.running, known.waiting = record.load.running, record.load.waiting
         if record.state != "down":
             known.seen = self.clock()
@@ -149,43 +195,72 @@ class Directory:
     def set_aliases(self, aliases: dict[str, str]) -> None:
         """Replace the run-time aliases."""
         self.aliases = aliases
+        self._changed()
 
     def resolve(self, name: str) -> str:
         """The served model behind a name. Raises ModelNotFound for a name nobody serves."""
-        if any(name in up.models for up in self._all()):
+        if name in self._serving:
             return name
         target = self.aliases.get(name)
         if target is None:
             raise self._unknown(name)
         return target
 
+    def _changed(self) -> None:
+        self._serving = {}
+        for up in self._all():
+            for name in up.models:
+                self._serving.setdefault(name, []).append(up)
+        self.on_change()
+
     # -- choosing -------------------------------------------------------------------------------
 
-    def candidates(self, model: str) -> list[Upstream]:
-        """Ready upstreams of `model`, best first: power of two choices on what is ahead in line
-        (Mitzenmacher 2001), the rest as fail-over.
+    def candidates(self, model: str, affinity: int | None = None) -> list[Upstream]:
+        """Ready upstreams of `model`, best first: by affinity within bounded load when there is a key, else
+        by power of two choices. Those that failed lately come last, but they do come.
 
         Raises ModelNotFound for a name nobody serves and ModelNotReady when all who do are busy
         starting, draining or dead.
         """
-        serving = [up for up in self._all() if model in up.models]
+        serving = self._serving.get(model)
         if not serving:
             raise self._unknown(model)
+        if len(serving) == 1 and serving[0].state == "ready":
+            return list(serving)
         ready = [up for up in serving if up.state == "ready"]
         if not ready:
             raise self._not_ready(model, serving)
-        random.shuffle(ready)
-        ready[:2] = sorted(ready[:2], key=Upstream.load)
         now = self.clock()
-        return sorted(ready, key=lambda up: up.cooldown_until > now)
+        well = [up for up in ready if up.breaker.would_allow() and up.cooldown_until <= now]
+        loads = [up.load() for up in well]
+        if affinity is None:
+            order = order_by_load(loads)
+        else:
+            order = order_by_affinity(affinity, [up.seed for up in well], loads) if well else []
+        return [well[index] for index in order] + [up for up in ready if up not in well]
+
+    def has_choice(self, model: str) -> bool:
+        """Whether more than one upstream serves it."""
+        return len(self._serving.get(model, ())) > 1
+
+    def free_places(self, model: str, default_capacity: int) -> float:
+        """How many more requests the ready workers of `model` can run; infinite when one does not say."""
+        free = 0.0
+        for up in self._serving.get(model, ()):
+            if up.state == "ready":
+                capacity = up.capacity or default_capacity
+                if not capacity:
+                    return math.inf
+                free += max(0, capacity - up.in_flight)
+        return free
 
     def ready(self, model: str) -> list[Upstream]:
         """Upstreams that could answer now, the least loaded first."""
-        serving = [up for up in self._all() if model in up.models and up.state == "ready"]
-        return sorted(serving, key=Upstream.load)
+        return sorted((up for up in self._serving.get(model, ()) if up.state == "ready"), key=Upstream.load)
 
     def _all(self) -> Iterable[Upstream]:
         yield from self.workers.values()
+        yield from self.static.values()
         yield from self.externals.values()
 
     def _unknown(self, model: str) -> ModelNotFound:
@@ -212,24 +287,25 @@ class Directory:
 
     def model_names(self) -> list[str]:
         """Every name a client may ask for, ready or not, each once."""
-        return list(dict.fromkeys(name for up in self._all() for name in up.models))
+        return [*self._serving, *(name for name in self.aliases if name not in self._serving)]
 
     def cards(self) -> dict[str, tuple[ModelCard, Upstream]]:
-        """Model name -> its card and the upstream in the best state that serves it."""
+        """Name, aliases included -> card of the model and the upstream in the best state that serves it."""
         best: dict[str, tuple[ModelCard, Upstream]] = {}
         order = ("ready", "loading", "draining", "down")
         for up in self._all():
             for name, card in up.models.items():
                 if name not in best or order.index(up.state) < order.index(best[name][1].state):
                     best[name] = (card, up)
-        return best
+        aliases = {name: best[target] for name, target in self.aliases.items() if target in best}
+        return aliases | best
 
     def status_models(self) -> list[StatusModel]:
         """One entry a model name, from memory."""
         return [self._status_of(name, card, up) for name, (card, up) in self.cards().items()]
 
     def _status_of(self, name: str, card: ModelCard, up: Upstream) -> StatusModel:
-        workers = [w for w in self.workers.values() if name in w.models]
+        workers = [w for w in self._serving.get(card.name, ()) if w.kind == "worker"]
         external = up.kind == "external"
         return StatusModel(
             id=name,
@@ -247,6 +323,10 @@ class Directory:
                 | {"context_length", "dtype", "parameters"}
             ),
         )
+
+    def breaker_states(self) -> dict[str, BreakerState]:
+        """Upstream id -> what its breaker does."""
+        return {up.id: up.breaker.state for up in self._all()}
 
     def status_providers(self) -> list[StatusProvider]:
         """Every configured provider, with or without a key."""

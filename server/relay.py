@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from common.errors import (
@@ -24,15 +24,18 @@ from common.errors import (
 )
 from common.logs import with_fields
 from server import request, sse, upstream_errors
+from server.affinity import affinity_hash
 from server.cors import answer_lines, preflight_lines
 from server.directory import COOLDOWN_S, Directory, Upstream
 from server.exchange import Cut, Exchange, Job, Limits, Retry
 from server.gatekeeper import Gatekeeper
 from server.http_protocol import EXTENSION, ClientConnection
+from server.model_queues import ModelQueues
 from server.outbound import RESPONSE_ID, outbound_body, owner_tag
 from server.record import FailedAttempt, RequestRecord
 from server.request import ClientGone, Receive, RequestHead, Scope, Send
 from server.resume import NotResumable, closing_events, may_resume, plan_resumption
+from server.retry_budget import RetryBudget
 from server.routes import RESPONSES, ROUTES, Route
 from server.settings import GatewaySettings
 from server.tracing import child_traceparent
@@ -49,6 +52,8 @@ PASSED_ON = frozenset(
 """Client headers that reach the engine. Authorization and cookies never do."""
 DEFAULT_ANSWER_TOKENS = 256
 """What a request without a limit is thought to produce, when limits are checked before it runs."""
+SESSION_HEADER = b"x-session-id"
+"""Requests with the same value go to the same worker as far as its load allows."""
 STORED_ROUTE = "/v1/responses/{response_id}"
 STORED_PATH = re.compile(r"/v1/responses/([A-Za-z0-9_.:-]{1,128})(/cancel)?")
 
@@ -72,10 +77,12 @@ class Relay:
     directory: Directory
     pool: ConnectionPool
     gatekeeper: Gatekeeper
+    queues: ModelQueues
     sinks: tuple[Callable[[RequestRecord], None], ...] = ()
     """Metrics, traces, log lines: each is told of every finished request."""
     tracing: bool = False
     """Upstreams get a trace context of ours instead of the client's."""
+    budget: RetryBudget = field(default_factory=RetryBudget)
 
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
         """Answer one request, whatever happens; returns when the client has its answer or is gone."""
@@ -170,7 +177,7 @@ class Relay:
                 job.rename_model(target, head.model)
             if self.settings.resume_streams and may_resume(route, head):
                 job.passed = bytearray()
-            await self._run(job, head, target)
+            await self._in_turn(incoming, job, head, target)
         except asyncio.CancelledError:
             record.outcome = "cancelled" if incoming.client.gone else "failed"
             raise
@@ -220,11 +227,25 @@ class Relay:
 
     # -- upstreams ----------------------------------------------------------------------------------
 
-    async def _run(self, job: Job, head: RequestHead, target: str) -> None:
+    async def _in_turn(self, incoming: Incoming, job: Job, head: RequestHead, target: str) -> None:
+        """Wait for a free worker where all are busy, then run."""
+        queue = self.queues.of(target)
+        if queue.must_wait():
+            self.directory.candidates(target)  # raises when nobody could ever come
+            incoming.record.queued_s = await queue.wait(incoming.record.key_id, self.settings.queue_timeout_s)
+        try:
+            await self._run(incoming, job, head, target)
+        finally:
+            queue.ended()
+
+    async def _run(self, incoming: Incoming, job: Job, head: RequestHead, target: str) -> None:
         """Ask one upstream after the other until one begins to answer."""
         record = job.record
+        self.budget.deposit()
         last: ApiError | None = None
-        for upstream in self._candidates(job, head, target)[:MAX_ATTEMPTS]:
+        for upstream in self._candidates(incoming, job, head, target)[:MAX_ATTEMPTS]:
+            if last is not None and not self.budget.try_withdraw():
+                break
             job.body = outbound_body(job, head, target, upstream)
             began = time.monotonic()
             try:
@@ -284,11 +305,20 @@ class Relay:
         record.outcome, record.error_code = "failed", error.code
         job.client.end(sse.error_frames(error, job.route.dialect))
 
-    def _candidates(self, job: Job, head: RequestHead, target: str) -> list[Upstream]:
+    def _candidates(self, incoming: Incoming, job: Job, head: RequestHead, target: str) -> list[Upstream]:
         previous = head.previous_response_id
         if job.route is RESPONSES and isinstance(previous, str) and RESPONSE_ID.fullmatch(previous):
             return [self._owner(previous)]  # the engine that has the conversation
-        return self.directory.candidates(target)
+        if not self.directory.has_choice(target):
+            return self.directory.candidates(target)
+        session = request.header(incoming.scope, SESSION_HEADER)
+        if session is not None:
+            return self.directory.candidates(target, affinity_hash(session.encode()))
+        prefix = request.conversation_prefix(head)
+        if not prefix:
+            return self.directory.candidates(target)
+        key_id = job.record.key_id.encode()
+        return self.directory.candidates(target, affinity_hash(key_id, target.encode(), prefix))
 
     async def _ask(self, job: Job, upstream: Upstream, method: bytes = b"POST", path: bytes = b"") -> None:
         """One upstream. Raises Retry or ApiError when nothing was sent to the client."""
@@ -297,23 +327,44 @@ class Relay:
         record.upstream = upstream.id
         head = upstream.request_head(method, path or job.route.engine_path.encode())
         head += b"%bcontent-length: %d\r\n\r\n" % (job.passed_on, len(job.body))
+        breaker = upstream.breaker
+        counted = breaker.allow()  # if not, it is a last resort, and its outcome changes nothing
+        verdict = breaker.abandoned
         upstream.in_flight += 1
         try:
-            connection = self.pool.idle(upstream.origin)
-            if connection is not None:
-                try:
-                    await self._exchange(job, upstream, connection, head)
-                    return
-                except Retry as retry:
-                    if not retry.stale:
-                        raise
-            # No idle connection, or the engine had closed it in the same moment: nothing was lost.
-            await self._exchange(job, upstream, await self.pool.connect(upstream.origin), head)
+            await self._connect_and_exchange(job, upstream, head)
+            verdict = breaker.succeeded if record.outcome == "ok" else breaker.failed
+        except ApiError as error:
+            verdict = breaker.failed if error.status >= 500 else breaker.succeeded
+            raise
+        except Retry as retry:
+            # One that is full is not ill.
+            verdict = breaker.abandoned if isinstance(retry.error, Overloaded) else breaker.failed
+            raise
+        except Cut:
+            verdict = breaker.failed
+            raise
+        finally:
+            upstream.in_flight -= 1
+            if counted:
+                verdict()
+
+    async def _connect_and_exchange(self, job: Job, upstream: Upstream, head: bytes) -> None:
+        connection = self.pool.idle(upstream.origin)
+        if connection is not None:
+            try:
+                await self._exchange(job, upstream, connection, head)
+                return
+            except Retry as retry:
+                if not retry.stale:
+                    raise
+        # No idle connection, or the engine had closed it in the same moment: nothing was lost.
+        try:
+            connection = await self.pool.connect(upstream.origin)
         except ConnectFailed as error:
             upstream.cooldown_until = time.monotonic() + COOLDOWN_S
             raise Retry(upstream_errors.unreachable(upstream)) from error
-        finally:
-            upstream.in_flight -= 1
+        await self._exchange(job, upstream, connection, head)
 
     async def _exchange(self, job: Job, upstream: Upstream, connection: Connection, head: bytes) -> None:
         record = job.record

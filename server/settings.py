@@ -77,6 +77,12 @@ class GatewaySettings(PartSettings):
     """Origins whose pages may call the API from a browser, e.g. https://chat.example.kr; `*` is all."""
     connect_timeout_s: float = 3.0
     """Longest time to reach a worker or provider, in seconds."""
+    worker_capacity: int = Field(default=0, ge=0)
+    """Requests a worker runs at once, if it does not say; more wait here. 0 lets the engine queue them."""
+    queue_limit: int = Field(default=1000, ge=0)
+    """Requests that may wait for one model; more are refused with 503 and Retry-After."""
+    queue_timeout_s: float = 30.0
+    """Longest wait for a free worker, in seconds."""
     resume_streams: bool = False
     """Let another worker go on with a chat stream that was cut, instead of ending it with an error."""
     body_timeout_s: float = 60.0
