@@ -31,6 +31,7 @@ import base64
 import json
 import socket
 import struct
+import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,7 +129,7 @@ class Connection:
         if not path.startswith("/_script") and path not in ("/health", "/metrics"):
             encoded = base64.b64encode(body).decode("ascii")
             self.script.last = {"method": method, "path": path, "query": query, "headers": pairs}
-            self.script.last["body"] = encoded
+            self.script.last |= {"body": encoded, "at_ns": time.time_ns()}
         return await self.route(method, path, headers, body)
 
     async def read_body(self, headers: dict[str, str]) -> bytes:

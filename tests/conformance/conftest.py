@@ -84,17 +84,15 @@ def external(config: pytest.Config) -> Endpoint:
 
 @pytest.fixture(autouse=True)
 def behaving(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Scripted engines begin every check well-behaved, and let go of what they hold at its end."""
+    """Every check begins with engines that behave and a service that trusts them."""
     if "endpoint" not in request.fixturenames:
         yield
         return
     endpoint: Endpoint = request.getfixturevalue("endpoint")
-    engines = [*endpoint.engines, *([endpoint.outside] if endpoint.outside else [])]
-    for engine in engines:
-        engine.script()
     yield
-    for engine in engines:
-        engine.release()
+    endpoint.heal()
+    if endpoint.outside is not None:
+        endpoint.outside.script()
 
 
 @pytest.fixture

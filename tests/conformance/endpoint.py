@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from tests.conformance.wire import Event, parse_events
+from tests.processes import wait_for
 
 if TYPE_CHECKING:
     from tests.conformance.differential import Service
@@ -88,8 +89,11 @@ class Engine:
     def last(self) -> "Received":
         """The last request that reached it."""
         seen = httpx2.get(f"{self.url}/_script/last", trust_env=False).json()
+        if not seen:
+            return Received("", "", [], b"", 0)
         headers = [(name.lower(), value) for name, value in seen["headers"]]
-        return Received(seen["method"], seen["path"], headers, base64.b64decode(seen["body"]))
+        body = base64.b64decode(seen["body"])
+        return Received(seen["method"], seen["path"], headers, body, seen["at_ns"])
 
     def cancelled(self) -> int:
         """How many requests were left by whoever asked."""
@@ -104,6 +108,8 @@ class Received:
     path: str
     headers: list[tuple[str, str]]
     body: bytes
+    at_ns: int
+    """When it came, in Unix nanoseconds."""
 
     def header(self, name: str) -> str | None:
         """The first header of that name."""
@@ -136,6 +142,8 @@ class Endpoint:
     """Capability -> why the checks that need it do not apply."""
     engines: tuple[Engine, ...] = ()
     """Scripted engines behind it, all that serve `model`."""
+    faults: list[str] = field(default_factory=list)
+    """What the engines were scripted to do since they were last healed."""
     direct: Mapping[str, "Service"] = field(default_factory=dict)
     """Model -> the engine that serves it."""
 
@@ -170,8 +178,24 @@ class Endpoint:
     def script(self, mode: str = "ok", **settings: Any) -> None:
         """Script every engine."""
         self.need_engine()
+        self.faults.append(mode)
         for engine in self.engines:
             engine.script(mode, **settings)
+
+    def received(self) -> "Received":
+        """The last request that reached any of the engines."""
+        self.need_engine()
+        return max((engine.last() for engine in self.engines), key=lambda seen: seen.at_ns)
+
+    def heal(self) -> None:
+        """Let engines behave, and wait until a service that turned away from them has come back."""
+        for engine in self.engines:
+            engine.script()
+            engine.release()
+        if self.faults:
+            self.faults.clear()
+            chat = self.chat(max_tokens=1)
+            wait_for(lambda: self.send("/v1/chat/completions", chat).status_code == 200, 90, what="recovery")
 
     def headers(self) -> dict[str, str]:
         """What every request carries."""

@@ -10,16 +10,11 @@ from typing import Any
 import openai
 import pytest
 
-from tests.conformance.endpoint import Endpoint, Received, encoded, error_of
+from tests.conformance.endpoint import Endpoint, encoded, error_of
 from tests.conformance.wire import Answer, request, talk
 
 CHAT = "/v1/chat/completions"
 CHUNKED = "Transfer-Encoding: chunked"
-
-
-def received(endpoint: Endpoint, request_id: str) -> Received:
-    """What the engine got under this request id."""
-    return next(e.last() for e in endpoint.engines if e.last().header("x-request-id") == request_id)
 
 
 def without_stream_options(body: bytes) -> bytes:
@@ -51,9 +46,8 @@ def test_w21_a_plain_request_reaches_the_engine_byte_for_byte(endpoint: Endpoint
     """W21: key order, number formats, duplicate keys, escapes, white space, unknown fields: untouched."""
     endpoint.need_engine()
     body = ODD_BODIES[name].replace(b"%s", endpoint.model.encode())
-    request_id = f"plain-{list(ODD_BODIES).index(name)}"
-    assert endpoint.send(CHAT, body, headers={"x-request-id": request_id}).status_code == 200
-    assert received(endpoint, request_id).body == body
+    assert endpoint.send(CHAT, body).status_code == 200
+    assert endpoint.received().body == body
 
 
 @pytest.mark.parametrize("name", list(ODD_BODIES))
@@ -62,9 +56,8 @@ def test_w21_a_streamed_request_differs_by_stream_options_at_most(endpoint: Endp
     endpoint.need_engine()
     body = ODD_BODIES[name].replace(b"%s", endpoint.model.encode())
     body = body.replace(b'"messages"', b'"stream":true,"messages"', 1)
-    request_id = f"stream-{list(ODD_BODIES).index(name)}"
-    assert endpoint.send(CHAT, body, headers={"x-request-id": request_id}).status_code == 200
-    assert without_stream_options(received(endpoint, request_id).body) == body
+    assert endpoint.send(CHAT, body).status_code == 200
+    assert without_stream_options(endpoint.received().body) == body
 
 
 def test_w21_the_clients_stream_options_keep_what_the_gateway_does_not_know(endpoint: Endpoint) -> None:
@@ -72,8 +65,8 @@ def test_w21_the_clients_stream_options_keep_what_the_gateway_does_not_know(endp
     endpoint.need_engine()
     options = {"include_usage": False, "include_obfuscation": True}
     body = endpoint.chat(stream=True, stream_options=options)
-    endpoint.send(CHAT, body, headers={"x-request-id": "options"})
-    got = json.loads(received(endpoint, "options").body)
+    endpoint.send(CHAT, body)
+    got = json.loads(endpoint.received().body)
     assert got["stream_options"]["include_obfuscation"] is True
     assert {k: v for k, v in got.items() if k != "stream_options"} == {
         k: v for k, v in body.items() if k != "stream_options"
@@ -84,10 +77,8 @@ def test_w21_the_official_clients_extra_fields_arrive(endpoint: Endpoint, client
     """W21: `extra_body`, seeds, template arguments, priorities, as the official client sends them."""
     endpoint.need_engine()
     extra = {"top_k": 3, "chat_template_kwargs": {"enable_thinking": False}, "priority": 2, "min_p": 0.1}
-    client.chat.completions.create(
-        **endpoint.chat(), seed=11, extra_body=extra, extra_headers={"x-request-id": "extra"}
-    )
-    got = json.loads(received(endpoint, "extra").body)
+    client.chat.completions.create(**endpoint.chat(), seed=11, extra_body=extra)
+    got = json.loads(endpoint.received().body)
     assert got["seed"] == 11
     assert {name: got[name] for name in extra} == extra
 
@@ -112,7 +103,7 @@ def test_w21_other_routes_keep_unknown_fields_too(endpoint: Endpoint, path: str)
     body = encoded(fields[path])[:-1] + b', "x_unknown":{"z":1e3,"a":[]}}'
     assert endpoint.send(path, body).status_code == 200
     if path != "/v1/embeddings":  # that one is served by an engine that is not looked into
-        assert any(b'"x_unknown":{"z":1e3,"a":[]}' in engine.last().body for engine in endpoint.engines)
+        assert b'"x_unknown":{"z":1e3,"a":[]}' in endpoint.received().body
 
 
 # W23
@@ -298,8 +289,6 @@ def test_w23_a_request_of_unclear_length_is_refused(endpoint: Endpoint, name: st
         answers = talk(endpoint.base_url, head + ending, answers=2)
         assert [answer.status for answer in answers[1:]] == [], f"{name}: a smuggled request was answered"
         assert answers == [] or answers[0].status == 400
-        for answer in answers:
-            assert "error" in answer.json()
 
 
 def test_w23_lines_that_end_without_carriage_return_hide_no_header(endpoint: Endpoint) -> None:
@@ -340,9 +329,9 @@ def test_w23_a_broken_chunk_is_refused(endpoint: Endpoint, parts: list[bytes]) -
 
 def test_w23_a_client_that_stops_in_its_body_gets_no_answer_from_an_engine(endpoint: Endpoint) -> None:
     """W23: half a request is not a request."""
-    engine = endpoint.need_engine()
+    endpoint.need_engine()
     body = encoded(endpoint.chat(x_half="half-sent"))
     head = lines(endpoint, f"Content-Length: {len(body) + 10}")
     answers = post(endpoint, head, body, half_close=True)
     assert answers == [] or answers[0].status == 400
-    assert all(b"half-sent" not in each.last().body for each in endpoint.engines), engine.url
+    assert b"half-sent" not in endpoint.received().body

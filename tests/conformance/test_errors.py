@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from tests.conformance.endpoint import QUESTION, Endpoint, Streamed, error_of
+from tests.conformance.wire import talk
 from tests.processes import wait_for
 
 CHAT = "/v1/chat/completions"
@@ -112,6 +113,20 @@ def test_w13_an_upstreams_odd_error_becomes_the_error_object(endpoint: Endpoint,
     answer = endpoint.send(CHAT, endpoint.chat())
     assert answer.status_code == 400
     error_of(answer)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GARBAGE\r\n\r\n",
+        "POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 7\r\n\r\n",
+    ],
+)
+def test_w13_even_what_is_not_http_gets_the_error_object(endpoint: Endpoint, head: str) -> None:
+    """W13: a 400 of the HTTP server below has the same body as all others."""
+    (answer,) = talk(endpoint.base_url, head.encode(), half_close=True)
+    assert answer.status == 400
+    assert set(answer.json()["error"]) >= {"message", "type", "param", "code"}
 
 
 # W14
@@ -250,7 +265,7 @@ def test_w15_silence_in_the_middle_is_a_failure_too(endpoint: Endpoint) -> None:
 def test_w16_the_official_client_raises_on_a_broken_stream(
     endpoint: Endpoint, client: openai.OpenAI, mode: str
 ) -> None:
-    """W15, W16: a missing [DONE], `abort` or a cut connection is an exception for the client, not an end."""
+    """W16, W15: a missing [DONE], `abort` or a cut connection is an exception for the client, not an end."""
     endpoint.script(mode)
     with pytest.raises(openai.APIError):
         list(client.chat.completions.create(**endpoint.chat(), stream=True))
