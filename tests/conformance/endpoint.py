@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -142,6 +143,8 @@ class Endpoint:
     """Capability -> why the checks that need it do not apply."""
     engines: tuple[Engine, ...] = ()
     """Scripted engines behind it, all that serve `model`."""
+    log: Path | None = None
+    """Where the service logs."""
     faults: list[str] = field(default_factory=list)
     """What the engines were scripted to do since they were last healed."""
     direct: Mapping[str, "Service"] = field(default_factory=dict)

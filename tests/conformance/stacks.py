@@ -74,6 +74,7 @@ def scripted_stack(tmp_path: Path) -> Iterator[Endpoint]:
             api_key=KEY,
             kind="scripted",
             asks_for_keys=True,
+            log=tmp_path / "gateway.log",
             engines=(Engine(urls["twin-a"]), Engine(urls["twin-b"])),
             direct={"twin": Service(urls["twin-a"], ""), "embed": Service(urls["embed"], "")},
         )
@@ -103,6 +104,7 @@ def vllm_stack(tmp_path: Path) -> Iterator[Endpoint]:
             api_key=KEY,
             kind="vllm",
             asks_for_keys=True,
+            log=tmp_path / "gateway.log",
             lacks=NEEDS_ANOTHER_MODEL,
             direct=_engines(controller),
         )

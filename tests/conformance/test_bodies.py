@@ -5,7 +5,9 @@ Sources: RFC 9112 (HTTP/1.1 framing; sections 6.1 and 11.2 on request smuggling)
 
 import json
 import re
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -81,6 +83,31 @@ def test_w21_the_official_clients_extra_fields_arrive(endpoint: Endpoint, client
     got = json.loads(endpoint.received().body)
     assert got["seed"] == 11
     assert {name: got[name] for name in extra} == extra
+
+
+def test_w21_of_a_name_given_twice_the_last_counts(endpoint: Endpoint) -> None:
+    """W21: service and engine must read the same: of two `model` (or `stream_options`) the last one."""
+    model = endpoint.model.encode()
+    twice = b'{"model":"no-such-model",' + SAYS + b',"model":"' + model + b'"}'
+    assert endpoint.send(CHAT, twice).status_code == 200
+    if endpoint.engines:
+        assert endpoint.received().body == twice
+    assert endpoint.send(CHAT, twice.replace(model, b"x").replace(b"no-such-model", model)).status_code == 404
+    usage = b',"stream":true,"stream_options":{"include_usage":true},"stream_options":null}'
+    answer = endpoint.send(CHAT, b'{"model":"' + model + b'",' + SAYS + usage)
+    assert answer.status_code == 200
+    assert b'"usage":{' not in answer.content.replace(b" ", b"")
+
+
+def test_w21_names_may_be_written_with_escapes(endpoint: Endpoint) -> None:
+    """W21, RFC 8259 7: `"mod\\u0065l"` is `"model"`, and `"str\\u0065am"` asks for a stream."""
+    body = b'{"mod\\u0065l":"%s","str\\u0065am":true,%s}' % (endpoint.model.encode(), SAYS)
+    answer = endpoint.send(CHAT, body)
+    assert answer.status_code == 200
+    assert answer.content.endswith(b"data: [DONE]\n\n")
+    assert b'"usage":{' not in answer.content.replace(b" ", b"")
+    if endpoint.engines:
+        assert without_stream_options(endpoint.received().body) == body
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/responses", "/v1/messages", "/v1/embeddings"])
@@ -171,6 +198,30 @@ def test_w23_expect_continue_is_answered(endpoint: Endpoint) -> None:
     assert answer.status == 200
 
 
+def test_w23_a_client_that_waits_for_100_continue_is_told_to_go_on(endpoint: Endpoint) -> None:
+    """W23, RFC 9110 10.1.1: nothing of the body is sent before the interim answer; it comes at once."""
+    body = encoded(endpoint.chat(max_tokens=1))
+    head = lines(endpoint, f"Content-Length: {len(body)}", "Expect: 100-continue", "Connection: close")
+    target = urlsplit(endpoint.base_url)
+    if target.scheme == "https":
+        pytest.skip("not applicable: this check speaks plain HTTP")
+    with socket.create_connection((target.hostname or "", target.port or 80), timeout=20) as connection:
+        connection.sendall(request(endpoint.base_url, "POST", endpoint.path(CHAT), head))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def test_w23_a_query_and_an_absolute_address_change_nothing(endpoint: Endpoint) -> None:
+    """W23, RFC 9112 3.2.2: `?api-version=...` and `POST http://host/path` are the same request."""
+    assert endpoint.send(f"{CHAT}?api-version=2024", endpoint.chat()).status_code == 200
+    body = encoded(endpoint.chat(max_tokens=1))
+    head = lines(endpoint, f"Content-Length: {len(body)}")
+    address = f"http://{urlsplit(endpoint.base_url).netloc}{endpoint.path(CHAT)}"
+    (answer,) = talk(endpoint.base_url, request(endpoint.base_url, "POST", address, head, body))
+    assert answer.status == 200
+
+
 @pytest.mark.parametrize(
     "content_type", ["application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON"]
 )
@@ -226,6 +277,33 @@ def test_w23_pipelined_requests_are_answered_in_order(endpoint: Endpoint) -> Non
     answers = talk(endpoint.base_url, parts, answers=3)
     assert [answer.status for answer in answers] == [200, 200, 200]
     assert [answer.json()["usage"]["completion_tokens"] for answer in answers] == [1, 2, 3]
+
+
+def test_w23_a_stream_does_not_mix_with_what_was_sent_after_it(endpoint: Endpoint) -> None:
+    """W23, RFC 9112 9.3.2: answers wait for the stream before them, whoever makes them."""
+    stream = encoded(endpoint.chat(stream=True))
+    chat = encoded(endpoint.chat(max_tokens=1))
+    asked = [
+        ("POST", CHAT, stream),
+        ("GET", "/v1/models", b""),
+        ("POST", CHAT, chat),
+        ("GET", "/v1/nothing", b""),
+    ]
+    sent = b"".join(
+        request(
+            endpoint.base_url,
+            method,
+            endpoint.path(path),
+            lines(endpoint, f"Content-Length: {len(body)}"),
+            body,
+        )
+        for method, path, body in asked
+    )
+    answers = talk(endpoint.base_url, sent, answers=4)
+    assert [answer.status for answer in answers] == [200, 200, 200, 404]
+    assert answers[0].body.endswith(b"data: [DONE]\n\n")
+    assert answers[1].json()["object"] == "list"
+    assert answers[2].json()["choices"]
 
 
 def test_w23_a_connection_is_used_again(endpoint: Endpoint) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conformance.endpoint import Endpoint, encoded
 from tests.conformance.wire import request, talk
+from tests.processes import wait_for
 
 CHAT = "/v1/chat/completions"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -62,6 +63,17 @@ def test_w17_the_official_client_shows_the_request_id(endpoint: Endpoint) -> Non
     with endpoint.openai() as client:
         answer = client.chat.completions.create(**endpoint.chat(), extra_headers={"x-request-id": "mine-1"})
     assert answer._request_id == "mine-1"
+
+
+def test_w17_the_request_id_is_in_the_log(endpoint: Endpoint) -> None:
+    """W17: a line of the service's log says what became of the request, under its id."""
+    if endpoint.log is None:
+        pytest.skip("not applicable: this service's log is not at hand")
+    log = endpoint.log
+    endpoint.send(CHAT, endpoint.chat(), headers={"x-request-id": "logged-1"})
+    endpoint.send(CHAT, endpoint.chat(model="no-such-model"), headers={"x-request-id": "logged-2"})
+    for request_id in ("logged-1", "logged-2"):
+        wait_for(lambda wanted=request_id: wanted in log.read_text("utf-8"), 5, what=request_id)
 
 
 # W18
