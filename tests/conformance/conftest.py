@@ -11,6 +11,18 @@ from tests.conformance.endpoint import CAPABILITIES, Endpoint, Engine
 from tests.conformance.stacks import scripted_stack, vllm_stack
 
 
+KNOWN_FAILURES = {
+    "test_w11_an_engines_own_usage_inside_a_delta_survives[scripted": (
+        "the relay takes every `usage` object out of a chunk, not only the chunk's own"
+    ),
+    "test_w12_a_comment_does_not_decide_the_status[scripted": "the relay begins the answer with a comment",
+    "test_w12_an_error_with_status_200_is_no_success[scripted": "the relay passes a 200 on whatever it says",
+    "test_w14_each_failure_of_an_engine_has_its_status[scripted-status:307": "the relay passes redirects on",
+}
+"""What our own gateway does not keep yet: beginning of a check's name -> why. One that passes fails the run,
+so that this list cannot go stale."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance", "the wire contract, against any OpenAI-compatible URL")
     group.addoption("--base-url", metavar="URL", help="with /v1; without it, our own gateway is started")
@@ -43,6 +55,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     own = ["scripted", pytest.param("vllm", marks=slow)]
     given = metafunc.config.getoption("base_url", None)
     metafunc.parametrize("endpoint", ["external"] if given else own, indirect=True, scope="package")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name, reason in KNOWN_FAILURES.items():
+            if item.name.startswith(name):
+                item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
 
 
 @pytest.fixture(scope="package")

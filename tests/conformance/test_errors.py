@@ -52,6 +52,26 @@ def test_w12_an_engine_that_fails_at_once_gives_a_status(endpoint: Endpoint, mod
     error_of(answer)
 
 
+def test_w12_a_comment_does_not_decide_the_status(endpoint: Endpoint) -> None:
+    """W12: keep-alive comments, which vLLM sends while a request waits, come before the first event."""
+    error = {"message": "scripted", "type": "InternalServerError", "param": None, "code": 500}
+    stream = f": keep-alive\n\ndata: {json.dumps({'error': error})}\n\ndata: [DONE]\n\n"
+    endpoint.script("replay", replay=stream)
+    answer = endpoint.stream(CHAT, endpoint.chat(stream=True))
+    assert answer.status >= 500
+    error_of(answer)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_w12_an_error_with_status_200_is_no_success(endpoint: Endpoint, stream: bool) -> None:
+    """W12: an engine that says 200 and means 500 is told apart from one that answers."""
+    error = {"message": "scripted", "type": "InternalServerError", "param": None, "code": 500}
+    endpoint.script("status:200", error={"error": error})
+    answer = endpoint.stream(CHAT, endpoint.chat(stream=stream))
+    assert answer.status >= 500
+    error_of(answer)
+
+
 # W13
 
 
@@ -177,6 +197,7 @@ def test_w14_the_official_client_raises_its_own_errors(endpoint: Endpoint, clien
         *(("status:503", stream, {429, 503}) for stream in (False, True)),
         *(("status:504", stream, {502, 504}) for stream in (False, True)),
         *(("status:429", stream, {429, 503}) for stream in (False, True)),
+        *(("status:307", stream, {502}) for stream in (False, True)),
         *(("cut_at_token:0", stream, {502}) for stream in (False, True)),
         ("reset_at_token:0", True, {502}),
         ("stall_before_headers", True, {504}),

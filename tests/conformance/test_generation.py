@@ -42,7 +42,7 @@ def test_w06_several_choices_have_their_own_index_and_end(endpoint: Endpoint, st
         chunks = endpoint.stream("/v1/chat/completions", body | {"stream": True, "stream_options": options})
         choices = by_index(chunks.chunks())
         usage = chunks.chunks()[-1]["usage"]
-        ends = {index: [c["finish_reason"] for c in parts] for index, parts in choices.items()}
+        ends = {index: [c.get("finish_reason") for c in parts] for index, parts in choices.items()}
     else:
         answer = endpoint.send("/v1/chat/completions", body).json()
         usage = answer["usage"]
@@ -75,7 +75,7 @@ def test_w07_echo_repeats_the_prompt(endpoint: Endpoint) -> None:
     plain = endpoint.send("/v1/completions", body).json()["choices"][0]["text"]
     chunks = endpoint.stream("/v1/completions", body | {"stream": True}).chunks()
     assert plain.startswith("봄에는")
-    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == plain
+    assert "".join(chunk["choices"][0].get("text") or "" for chunk in chunks) == plain
 
 
 def test_w07_a_list_of_prompts_gets_a_choice_each(endpoint: Endpoint) -> None:
@@ -85,7 +85,7 @@ def test_w07_a_list_of_prompts_gets_a_choice_each(endpoint: Endpoint) -> None:
     assert [choice["index"] for choice in plain["choices"]] == [0, 1]
     streamed = by_index(endpoint.stream("/v1/completions", body | {"stream": True}).chunks())
     for choice in plain["choices"]:
-        assert "".join(part["text"] for part in streamed[choice["index"]]) == choice["text"]
+        assert "".join(part.get("text") or "" for part in streamed[choice["index"]]) == choice["text"]
 
 
 @pytest.mark.parametrize("prompt", [[5, 6, 7], [[5, 6], [7, 8]]], ids=["one", "two"])
@@ -152,7 +152,8 @@ def test_w08_a_tool_call_ends_with_tool_calls(endpoint: Endpoint, stream: bool) 
     body = endpoint.chat(tools=[tool("get_weather")], tool_choice="required", stream=stream, max_tokens=60)
     if stream:
         reasons = [
-            c["choices"][0]["finish_reason"] for c in endpoint.stream("/v1/chat/completions", body).chunks()
+            c["choices"][0].get("finish_reason")
+            for c in endpoint.stream("/v1/chat/completions", body).chunks()
         ]
     else:
         reasons = [endpoint.send("/v1/chat/completions", body).json()["choices"][0]["finish_reason"]]
@@ -185,7 +186,7 @@ def test_w09_chat_logprobs_are_aligned_with_the_text(endpoint: Endpoint, stream:
     else:
         choices = endpoint.send("/v1/chat/completions", body).json()["choices"]
         text = choices[0]["message"]["content"]
-    entries = [entry for choice in choices for entry in (choice["logprobs"] or {}).get("content") or []]
+    entries = [entry for choice in choices for entry in (choice.get("logprobs") or {}).get("content") or []]
     assert len(entries) == 6
     for entry in entries:
         assert entry["logprob"] <= 0
@@ -265,6 +266,17 @@ def test_w11_token_ids_survive(endpoint: Endpoint, stream: bool) -> None:
     else:
         choices = endpoint.send("/v1/chat/completions", body).json()["choices"]
     assert len([number for choice in choices for number in choice.get("token_ids") or []]) == 6
+
+
+def test_w11_an_engines_own_usage_inside_a_delta_survives(endpoint: Endpoint) -> None:
+    """W11: what a gateway takes out of a stream is the counts it asked for, not all that is so called."""
+    delta = {"role": "assistant", "content": "가", "usage": {"battery": 1}}
+    choice = {"index": 0, "delta": delta, "finish_reason": "stop"}
+    chunk = {"id": "a", "object": "chat.completion.chunk", "created": 1, "model": endpoint.model}
+    event = json.dumps(chunk | {"choices": [choice]}, ensure_ascii=False, separators=(",", ":"))
+    endpoint.script("replay", replay=f"data: {event}\n\ndata: [DONE]\n\n")
+    (told,) = endpoint.stream("/v1/chat/completions", endpoint.chat(stream=True)).chunks()
+    assert told["choices"][0]["delta"] == delta
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])

@@ -182,7 +182,7 @@ def test_w05_white_space_in_the_engines_json_changes_nothing(endpoint: Endpoint,
     chunks = endpoint.stream("/v1/chat/completions", endpoint.chat(stream=True, **options)).chunks()
     told = [chunk["usage"]["completion_tokens"] for chunk in chunks if chunk.get("usage")]
     assert told == ([6] if asked else [])
-    assert len(chunks) == (7 if asked else 6)
+    assert len([chunk for chunk in chunks if chunk["choices"] == []]) == (1 if asked else 0)
 
 
 def test_w05_running_usage_grows_when_it_is_asked_for(endpoint: Endpoint) -> None:
