@@ -10,7 +10,6 @@ from tests.conformance.differential import Service
 from tests.conformance.endpoint import CAPABILITIES, Endpoint, Engine
 from tests.conformance.stacks import scripted_stack, vllm_stack
 
-
 KNOWN_FAILURES = {
     "test_w11_an_engines_own_usage_inside_a_delta_survives[scripted": (
         "the relay takes every `usage` object out of a chunk, not only the chunk's own"
