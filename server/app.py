@@ -17,12 +17,12 @@ from server import api
 from server.directory import Directory
 from server.gatekeeper import PlainKeys
 from server.gateway import Gateway
-from server.model_queues import ModelQueues
 from server.relay import Relay
 from server.request import Message, Receive, Scope, Send, header, request_id
 from server.routes import is_relayed
 from server.settings import GatewaySettings, provider_keys
 from server.upstream_http import ConnectionPool
+from server.waiting_lines import WaitingLines
 
 logger = logging.getLogger(__name__)
 
@@ -77,12 +77,13 @@ def _lifespan(
         from server.follow import follow_controllers
         from server.metrics import LiveValues
         from server.observability import observing
+        from server.probe import probe_workers
         from server.store import open_store
 
         gatekeeper = PlainKeys(settings)
         directory = Directory(settings.providers(), provider_keys(settings))
         pool = ConnectionPool(settings.connect_timeout_s)
-        queues = ModelQueues(settings, directory)
+        queues = WaitingLines(settings, directory)
         live = LiveValues(directory, queue_depths=queues.depths, breaker_states=directory.breaker_states)
         async with (
             open_store(settings.store_url()) as store,
@@ -108,6 +109,7 @@ def _lifespan(
                 started=time.monotonic(),
             )
             sweeping = asyncio.create_task(_sweep(pool, directory))
+            probing = asyncio.create_task(probe_workers(directory, http))
             following = asyncio.create_task(follow_controllers(directory, settings))
             # What exists now lives as long as the process; collections need not look at it again.
             gc.collect()
@@ -116,9 +118,9 @@ def _lifespan(
             try:
                 yield
             finally:
-                for task in (following, sweeping):
+                for task in (following, sweeping, probing):
                     task.cancel()
-                await asyncio.gather(following, sweeping, return_exceptions=True)
+                await asyncio.gather(following, sweeping, probing, return_exceptions=True)
                 pool.close()
 
     return lifespan

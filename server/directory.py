@@ -1,11 +1,12 @@
 """What the gateway knows of its upstreams, in memory: which models there are and which upstream to ask."""
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -13,11 +14,14 @@ from pydantic import SecretStr
 from common.errors import ModelNotFound, ModelNotReady
 from common.registry import LEASE_TTL_S, Delta, ModelCard, Snapshot, WorkerRecord, WorkerState
 from common.status import StatusModel, StatusProvider
-from server.affinity import order_by_affinity, order_by_load, seed_of
-from server.breaker import Breaker
+from server.affinity import affinity_hash, choose
+from server.breaker import Breaker, usable
 from server.breaker import State as BreakerState
 from server.settings import ExternalProvider
 from server.upstream_http import Origin, origin_of
+
+if TYPE_CHECKING:
+    from server.exchange import Exchange
 
 COOLDOWN_S = 2.0
 """How long an upstream that refused a connection is asked last."""
@@ -43,6 +47,8 @@ class Upstream:
     waiting: int = 0
     seen: float = 0.0
     """Monotonic seconds of the last sign of life."""
+    presumed_down: bool = False
+    """Found silent by this gateway itself while no controller was there."""
     unconfirmed_since: float | None = None
     """Monotonic seconds since when the controller in charge does not know it."""
     in_flight: int = 0
@@ -51,6 +57,8 @@ class Upstream:
     cooldown_until: float = 0.0
     breaker: Breaker = field(default_factory=Breaker)
     seed: int = 0
+    exchanges: "set[Exchange]" = field(default_factory=set)
+    """Requests that it is answering."""
     _heads: dict[bytes, bytes] = field(default_factory=dict)
     _origin: Origin | None = None
 
@@ -89,7 +97,12 @@ class Upstream:
         self._heads.clear()
 
     def __post_init__(self) -> None:
-        self.seed = seed_of(self.id)
+        self.seed = affinity_hash(self.id.encode())
+
+    def lost(self) -> None:
+        """It is gone: who still waits for its first word need not wait for a time-out."""
+        for exchange in list(self.exchanges):
+            exchange.upstream_lost()
 
     def load(self) -> int:
         """Requests ahead of the next one, as far as this gateway knows."""
@@ -103,6 +116,7 @@ class Directory:
     providers: tuple[ExternalProvider, ...] = ()
     keys: dict[str, SecretStr] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
+    rng: random.Random = field(default_factory=random.Random)
     workers: dict[str, Upstream] = field(default_factory=dict)
     externals: dict[str, Upstream] = field(default_factory=dict)
     static: dict[str, Upstream] = field(default_factory=dict)
@@ -141,7 +155,7 @@ class Directory:
         current = {record.worker_id for record in snapshot.workers}
         for worker_id in set(self.workers) - current:
             if snapshot.epoch == self.epoch:
-                del self.workers[worker_id]
+                self.workers.pop(worker_id).lost()
             elif self.workers[worker_id].unconfirmed_since is None:
                 self.workers[worker_id].unconfirmed_since = self.clock()
         for record in snapshot.workers:
@@ -156,17 +170,30 @@ class Directory:
         for record in delta.changed:
             self._put(record)
         for worker_id in delta.removed:
-            self.workers.pop(worker_id, None)
+            if (gone := self.workers.pop(worker_id, None)) is not None:
+                gone.lost()
         self.version = delta.version
         self._changed()
         return True
+
+    def presume_down(self, worker: Upstream) -> None:
+        """Ask it no more until it answers again or a controller speaks of it."""
+        worker.state, worker.presumed_down = "down", True
+        worker.detail = "it does not answer"
+        worker.lost()
+        self._changed()
+
+    def presume_up(self, worker: Upstream) -> None:
+        """It answers again."""
+        worker.state, worker.presumed_down, worker.detail = "ready", False, ""
+        self._changed()
 
     def forget_unconfirmed(self) -> None:
         """Drop workers that have not registered with a new controller in time; to be called now and then."""
         limit = self.clock() - UNCONFIRMED_S
         late = [w for w, up in self.workers.items() if (up.unconfirmed_since or limit + 1) <= limit]
         for worker_id in late:
-            del self.workers[worker_id]
+            self.workers.pop(worker_id).lost()
         if late:
             self._changed()
 
@@ -178,6 +205,8 @@ class Directory:
     def _put(self, record: WorkerRecord) -> None:
         known = self.workers.get(record.worker_id)
         if known is None or known.incarnation != record.incarnation:
+            if known is not None:
+                known.lost()
             known = Upstream(id=record.worker_id, kind="worker", url="", key=SecretStr(""), models={})
             self.workers[record.worker_id] = known
         if (known.url, known.key) != (record.url.rstrip("/"), record.engine_key):
@@ -188,9 +217,12 @@ class Directory:
         known.incarnation = record.incarnation
         known.capacity = record.capacity
         known.unconfirmed_since = None
+        known.presumed_down = False
         known.running, known.waiting = record.load.running, record.load.waiting
         if record.state != "down":
             known.seen = self.clock()
+        else:
+            known.lost()
 
     def set_aliases(self, aliases: dict[str, str]) -> None:
         """Replace the run-time aliases."""
@@ -231,13 +263,9 @@ class Directory:
         if not ready:
             raise self._not_ready(model, serving)
         now = self.clock()
-        well = [up for up in ready if up.breaker.would_allow() and up.cooldown_until <= now]
-        loads = [up.load() for up in well]
-        if affinity is None:
-            order = order_by_load(loads)
-        else:
-            order = order_by_affinity(affinity, [up.seed for up in well], loads) if well else []
-        return [well[index] for index in order] + [up for up in ready if up not in well]
+        well = [up for at in usable([up.breaker for up in ready]) if (up := ready[at]).cooldown_until <= now]
+        order = choose(affinity, [up.load() for up in well], [up.seed for up in well], self.rng)
+        return [well[at] for at in order] + [up for up in ready if up not in well]
 
     def has_choice(self, model: str) -> bool:
         """Whether more than one upstream serves it."""

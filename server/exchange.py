@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 REFUSAL_BYTES = 64 * 1024
 """How much of an upstream's error body is read."""
+LOST_IDLE_S = 5.0
+"""Longest silence of a stream whose worker has lost its lease."""
 LEFTOVER_S = 5.0
 """How long the bytes after a stream's last event may take before their connection is given up."""
 STREAM_HEADERS = (
@@ -128,6 +130,8 @@ class Exchange:
     """The newest block that held token counts."""
     _sent: float = 0.0
     _timer: asyncio.TimerHandle | None = None
+    _lost: bool = False
+    """The worker is believed dead, though its stream has not broken."""
     _ended: bool = False
     """The connection is not ours any more."""
 
@@ -136,7 +140,18 @@ class Exchange:
         self.started = self.job.resumption is not None
         self._sent = self.last_data = time.monotonic()
         self.connection.request(head, self.job.body, self)
+        self.upstream.exchanges.add(self)
         self._arm(self._limit_s())
+
+    def upstream_lost(self) -> None:
+        """The worker is believed dead: move if nothing has come yet, else be patient for a moment only."""
+        if self.done.done():
+            return
+        if self.events:
+            self._lost = True
+            self._arm(LOST_IDLE_S)
+        else:
+            self._raise(Retry(upstream_errors.unreachable(self.upstream)))
 
     def close(self) -> None:
         """The caller's `finally`: no timer is left, and an answer that nobody waits for is stopped."""
@@ -144,6 +159,7 @@ class Exchange:
             self._timer.cancel()
             self._timer = None
         self.job.client.on_writable = None
+        self.upstream.exchanges.discard(self)
         if self.done.cancelled() and self.started and not self.job.client.gone:
             self.failure = Overloaded("The gateway is being stopped.", code="gateway_stopping")
             self.job.client.end(sse.error_frames(self.failure, self.job.route.dialect))
@@ -383,6 +399,8 @@ class Exchange:
         limits = self.job.limits
         if not self.job.record.stream:
             return limits.total_s
+        if self._lost:
+            return min(LOST_IDLE_S, limits.idle_s)
         return limits.idle_s if self.events else limits.first_event_s
 
     def _arm(self, seconds: float) -> None:

@@ -30,7 +30,6 @@ from server.directory import COOLDOWN_S, Directory, Upstream
 from server.exchange import Cut, Exchange, Job, Limits, Retry
 from server.gatekeeper import Gatekeeper
 from server.http_protocol import EXTENSION, ClientConnection
-from server.model_queues import ModelQueues
 from server.outbound import RESPONSE_ID, outbound_body, owner_tag
 from server.record import FailedAttempt, RequestRecord
 from server.request import ClientGone, Receive, RequestHead, Scope, Send
@@ -41,6 +40,7 @@ from server.settings import GatewaySettings
 from server.tracing import child_traceparent
 from server.upstream_http import ConnectFailed, Connection, ConnectionPool
 from server.usage import estimated_prompt_tokens
+from server.waiting_lines import WaitingLines
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Relay:
     directory: Directory
     pool: ConnectionPool
     gatekeeper: Gatekeeper
-    queues: ModelQueues
+    queues: WaitingLines
     sinks: tuple[Callable[[RequestRecord], None], ...] = ()
     """Metrics, traces, log lines: each is told of every finished request."""
     tracing: bool = False
@@ -328,26 +328,24 @@ class Relay:
         head = upstream.request_head(method, path or job.route.engine_path.encode())
         head += b"%bcontent-length: %d\r\n\r\n" % (job.passed_on, len(job.body))
         breaker = upstream.breaker
-        counted = breaker.allow()  # if not, it is a last resort, and its outcome changes nothing
-        verdict = breaker.abandoned
+        ticket = breaker.force()  # whom to ask is decided already; an open one is a last resort
         upstream.in_flight += 1
         try:
             await self._connect_and_exchange(job, upstream, head)
-            verdict = breaker.succeeded if record.outcome == "ok" else breaker.failed
+            (breaker.succeeded if record.outcome == "ok" else breaker.failed)(ticket)
         except ApiError as error:
-            verdict = breaker.failed if error.status >= 500 else breaker.succeeded
+            (breaker.failed if error.status >= 500 else breaker.succeeded)(ticket)
             raise
         except Retry as retry:
-            # One that is full is not ill.
-            verdict = breaker.abandoned if isinstance(retry.error, Overloaded) else breaker.failed
+            if not isinstance(retry.error, Overloaded):  # one that is full is not ill
+                breaker.failed(ticket)
             raise
         except Cut:
-            verdict = breaker.failed
+            breaker.failed(ticket)
             raise
         finally:
             upstream.in_flight -= 1
-            if counted:
-                verdict()
+            breaker.abandoned(ticket)
 
     async def _connect_and_exchange(self, job: Job, upstream: Upstream, head: bytes) -> None:
         connection = self.pool.idle(upstream.origin)

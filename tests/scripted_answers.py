@@ -98,6 +98,17 @@ def check(asked: dict[str, Any], needed: str, limit: str = "max_tokens") -> None
         raise Refusal(400, message, param="input_tokens")
 
 
+def continued_at(model: str, asked: dict[str, Any]) -> int:
+    """How many tokens of the answer the request brings along for `continue_final_message`."""
+    if not asked.get("continue_final_message"):
+        return 0
+    said = asked["messages"][-1]
+    assert said["role"] == "assistant", said
+    count = said["content"].count(f"{model}-")
+    assert said["content"] == answer_text(model, count), said
+    return count
+
+
 @dataclass(frozen=True)
 class Generated:
     """What the model says to one prompt."""
@@ -120,7 +131,8 @@ def generate(model: str, asked: dict[str, Any], limit: int | None) -> Generated:
     count = limit or 16
     stops = asked.get("stop") or []
     pieces: list[str] = []
-    for index in range(count):
+    begun = continued_at(model, asked)
+    for index in range(begun, begun + count):
         piece = token(model, index)
         at = min(
             (p for s in ([stops] if isinstance(stops, str) else stops) if (p := piece.find(s)) >= 0),

@@ -3,25 +3,25 @@
 from functools import partial
 
 from server.directory import Directory
-from server.queue import ModelQueue
 from server.settings import GatewaySettings
+from server.waiting_line import WaitingLine
 
 
-class ModelQueues:
+class WaitingLines:
     """One line a model, made when it is first asked for."""
 
     def __init__(self, settings: GatewaySettings, directory: Directory) -> None:
         self._settings = settings
         self._directory = directory
-        self._queues: dict[str, ModelQueue] = {}
+        self._queues: dict[str, WaitingLine] = {}
         directory.on_change = self._wake
 
-    def of(self, model: str) -> ModelQueue:
+    def of(self, model: str) -> WaitingLine:
         """The line of a model that is served."""
         queue = self._queues.get(model)
         if queue is None:
             free = partial(self._directory.free_places, model, self._settings.worker_capacity)
-            queue = self._queues[model] = ModelQueue(self._settings.queue_limit, free)
+            queue = self._queues[model] = WaitingLine(self._settings.queue_limit, free)
         return queue
 
     def depths(self) -> dict[str, int]:
