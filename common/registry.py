@@ -4,6 +4,8 @@ Worker -> controller   PUT    /v1/workers/{worker_id}   Registration -> Lease
                        DELETE /v1/workers/{worker_id}?incarnation=...
 Gateway -> controller  GET    /v1/watch                 SSE: one `snapshot`, then `delta` events
 People, doctor         GET    /v1/workers               Snapshot without engine keys
+                       POST   /v1/workers/{worker_id}/drain   DrainRequest
+                       PUT, DELETE /v1/aliases/{name}   Alias
 All but GET /healthz carry `Authorization: Bearer <join token>`.
 """
 
@@ -15,6 +17,8 @@ WorkerState = Literal["loading", "ready", "draining", "down"]
 
 LEASE_TTL_S = 10.0
 RENEW_EVERY_S = 3.0
+DRAIN_TIMEOUT_S = 1800.0
+"""As long as a gateway lets one answer take."""
 
 
 class Wire(BaseModel):
@@ -46,6 +50,8 @@ class ModelCard(Wire):
 class WorkerLoad(Wire):
     """What the engine is doing right now."""
 
+    known: bool = False
+    """False: the engine does not say, and the figures mean nothing."""
     running: int = 0
     waiting: int = 0
     kv_cache_use: float = 0.0
@@ -86,6 +92,24 @@ class Lease(Wire):
     state: WorkerState
     """`loading` although the worker said `ready`: the call-back has not succeeded yet."""
     detail: str = ""
+    drain_timeout_s: float | None = None
+    """Not None: somebody asked the worker to stop. Running requests get this many seconds to end."""
+
+
+class DrainRequest(Wire):
+    """Asks a worker to stop; body of `POST /v1/workers/{worker_id}/drain`."""
+
+    incarnation: str | None = None
+    """The one that is meant; None is whichever lives now. A successor at the address is never stopped by
+    a wish that came before it."""
+    timeout_s: float = Field(default=DRAIN_TIMEOUT_S, ge=0, le=86400)
+    """Longest wait for running requests, in seconds."""
+
+
+class Alias(Wire):
+    """Another name for a model; body of `PUT /v1/aliases/{name}`."""
+
+    target: str = Field(min_length=1, max_length=200)
 
 
 class WorkerRecord(Registration):
@@ -99,6 +123,8 @@ class Snapshot(Wire):
     """New at every controller start; versions compare only within one epoch."""
     version: int
     workers: tuple[WorkerRecord, ...] = ()
+    aliases: dict[str, str] = Field(default_factory=dict)
+    """Name a client may ask for -> name that workers serve."""
 
 
 class Delta(Wire):
@@ -109,3 +135,5 @@ class Delta(Wire):
     changed: tuple[WorkerRecord, ...] = ()
     removed: tuple[str, ...] = ()
     """Worker ids."""
+    aliases: dict[str, str] | None = None
+    """All of them, when any has changed; None otherwise."""

@@ -1,4 +1,4 @@
-"""The controller's HTTP face: register, renew, leave, list, watch."""
+"""The controller's HTTP face: register, renew, drain, leave, list, watch."""
 
 import asyncio
 import contextlib
@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from pydantic import BaseModel
 
 from common.errors import BadRequest, NotFound
 from common.http import install_error_handlers
-from common.registry import LEASE_TTL_S, RENEW_EVERY_S, Lease, Registration
+from common.registry import DrainRequest, Lease, Registration, WorkerState
 from controller.callback import Refused, call_back
 from controller.guard import Guard
 from controller.registry import Registry
@@ -112,8 +113,7 @@ async def renew(worker_id: str, said: Registration, controller: ControllerDep) -
     if said.state == "ready" and not entry.verified:
         controller.registry.verify(said, await _failure_of_call_back(controller, said))
     controller.publish()
-    state, detail = controller.registry.state_of(worker_id)
-    return Lease(ttl_s=LEASE_TTL_S, renew_every_s=RENEW_EVERY_S, state=state, detail=detail)
+    return controller.registry.lease_of(worker_id)
 
 
 async def _failure_of_call_back(controller: Controller, said: Registration) -> str | None:
@@ -124,6 +124,23 @@ async def _failure_of_call_back(controller: Controller, said: Registration) -> s
         return str(refusal)
     logger.info("worker %s is ready: %s", said.worker_id, ", ".join(card.name for card in said.models))
     return None
+
+
+class Draining(BaseModel):
+    """The worker as it is listed from now on."""
+
+    worker_id: str
+    incarnation: str
+    state: WorkerState
+
+
+@router.post("/workers/{worker_id}/drain")
+async def drain(worker_id: str, controller: ControllerDep, asked: DrainRequest | None = None) -> Draining:
+    """Ask a worker to finish what runs, stop, and leave; gateways send it nothing from now on."""
+    record = controller.registry.drain(worker_id, asked or DrainRequest())
+    logger.info("worker %s is asked to stop", worker_id)
+    controller.publish()
+    return Draining(worker_id=worker_id, incarnation=record.incarnation, state=record.state)
 
 
 @router.delete("/workers/{worker_id}")

@@ -5,8 +5,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from common.errors import ApiError
-from common.registry import LEASE_TTL_S, Delta, Registration, Snapshot, WorkerRecord, WorkerState
+from common.errors import ApiError, NotFound
+from common.registry import (
+    LEASE_TTL_S,
+    RENEW_EVERY_S,
+    Delta,
+    DrainRequest,
+    Lease,
+    Registration,
+    Snapshot,
+    WorkerRecord,
+    WorkerState,
+)
 
 FORGET_AFTER_S = 120.0
 """How long a worker whose lease ran out stays listed as `down`, so that people see what they lost."""
@@ -28,6 +38,8 @@ class Entry:
     expires: float
     detail: str = ""
     """Why a worker that says `ready` is not listed so."""
+    drain_timeout_s: float | None = None
+    """Not None: somebody asked this incarnation to stop within so many seconds."""
 
     def same_claims(self, said: Registration) -> bool:
         """Whether `said` claims what this entry's registration does, so that one call-back covers both."""
@@ -41,6 +53,9 @@ class Entry:
         state, detail = said.state, said.detail
         if now >= self.expires:
             state, detail = "down", "its lease ran out"
+        elif self.drain_timeout_s is not None and state != "down":
+            # At once, not when the worker says so: until then gateways would go on sending.
+            state, detail = "draining", detail if state == "draining" else "asked to stop"
         elif state == "ready" and not self.verified:
             state, detail = "loading", self.detail
         fields = said.model_dump(exclude={"state", "detail", "engine_key"})
@@ -70,7 +85,14 @@ class Registry:
         alive = said.state in ("ready", "draining")
         same = known if known is not None and known.same_claims(said) else None
         verified = alive and same is not None and same.verified
-        entry = Entry(said, verified, now + LEASE_TTL_S, same.detail if same is not None else "")
+        meant = known is not None and known.registration.incarnation == said.incarnation
+        entry = Entry(
+            said,
+            verified,
+            now + LEASE_TTL_S,
+            same.detail if same is not None else "",
+            known.drain_timeout_s if known is not None and meant else None,
+        )
         self._entries[said.worker_id] = entry
         return entry
 
@@ -82,6 +104,29 @@ class Registry:
         entry = self._entries.get(said.worker_id)
         if entry is not None and entry.same_claims(said) and entry.registration.state == "ready":
             entry.verified, entry.detail = failure is None, failure or ""
+
+    def drain(self, worker_id: str, asked: DrainRequest) -> WorkerRecord:
+        """Ask a worker to stop: it learns of it with its next renewal. Raises NotFound, StaleIncarnation."""
+        entry = self._entries.get(worker_id)
+        if entry is None:
+            raise NotFound(f"There is no worker {worker_id!r}.", hint="`kodolly ps` lists them.")
+        if asked.incarnation not in (None, entry.registration.incarnation):
+            raise StaleIncarnation(f"Worker {worker_id!r} has been started anew since.")
+        entry.drain_timeout_s = asked.timeout_s
+        return entry.record(self.clock())
+
+    def lease_of(self, worker_id: str) -> Lease:
+        """What a worker is told after a renewal."""
+        state, detail = self.state_of(worker_id)
+        entry = self._entries.get(worker_id)
+        wish = entry.drain_timeout_s if entry is not None else None
+        return Lease(
+            ttl_s=LEASE_TTL_S,
+            renew_every_s=RENEW_EVERY_S,
+            state=state,
+            detail=detail,
+            drain_timeout_s=wish,
+        )
 
     def state_of(self, worker_id: str) -> tuple[WorkerState, str]:
         """(state, detail) as listed; `down` for one that is not known."""

@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "Train a checkpoint or an adapter as a recipe says.",
     "merge": "Merge a LoRA adapter into a complete checkpoint.",
     "models": "List the models the gateway offers.",
+    "drain": "Stop workers once their running requests have ended.",
     "ask": "Ask one or several models a question in the terminal.",
     "doctor": "Check this machine and every running part, and say how to fix what is wrong.",
     "config": "Show every setting and where its value comes from.",

@@ -1,9 +1,11 @@
 """What `kodolly up` runs: settings of the stack, and each part as a command line with its environment."""
 
 import os
+import re
 import secrets
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -55,6 +57,14 @@ class Ports:
     webui: int
     first_worker: int
 
+    def controller_url(self) -> str:
+        """The controller's URL on this machine."""
+        return f"http://127.0.0.1:{self.controller}"
+
+    def gateway_url(self) -> str:
+        """The gateway's URL on this machine."""
+        return f"http://127.0.0.1:{self.gateway}"
+
 
 def join_token(state_dir: Path) -> str:
     """The token of this stack: from the environment, else a random one kept in a 0600 file."""
@@ -82,15 +92,20 @@ def threads_each(workers: int) -> int:
     return max(1, len(os.sched_getaffinity(0)) // max(1, workers))
 
 
-def build_parts(settings: UpSettings, ports: Ports, config: Path | None) -> list[Part]:
-    """Every part, in start order; stop in reverse."""
-    controller_url = f"http://127.0.0.1:{ports.controller}"
+def part_env(state_dir: Path) -> dict[str, str]:
+    """The environment of every part but the gateway: no provider's key in it."""
     env = dict(os.environ)
     for name in SECRETS_OF_THE_GATEWAY:
         env.pop(name, None)
-    env["KODOLLY_JOIN_TOKEN"] = join_token(settings.state_dir)
-    env["KODOLLY_STATE_DIR"] = str(settings.state_dir)
+    env["KODOLLY_JOIN_TOKEN"] = join_token(state_dir)
+    env["KODOLLY_STATE_DIR"] = str(state_dir)
     env["PYTHONUNBUFFERED"] = "1"
+    return env
+
+
+def build_parts(settings: UpSettings, ports: Ports, config: Path | None) -> list[Part]:
+    """Every part, in start order; stop in reverse."""
+    env = part_env(settings.state_dir)
     gateway_env = env | {k: os.environ[k] for k in SECRETS_OF_THE_GATEWAY if k in os.environ}
     # The same settings file for every part.
     common = ["--config", str(config)] if config else []
@@ -98,32 +113,51 @@ def build_parts(settings: UpSettings, ports: Ports, config: Path | None) -> list
         Part("controller", _command("controller", "--port", str(ports.controller), *common), env),
         Part(
             "gateway",
-            _command("gateway", "--port", str(ports.gateway), "--controller", controller_url, *common),
+            _command(
+                "gateway", "--port", str(ports.gateway), "--controller", ports.controller_url(), *common
+            ),
             gateway_env,
         ),
         Part(
             "webui",
-            _command(
-                "webui", "--port", str(ports.webui), "--gateway", f"http://127.0.0.1:{ports.gateway}", *common
-            ),
+            _command("webui", "--port", str(ports.webui), "--gateway", ports.gateway_url(), *common),
             env,
         ),
     ]
     threads = threads_each(len(settings.workers))
     for index, spec in enumerate(settings.workers):
-        name = spec.name or spec.model.name
-        argv = _command(
-            "worker",
-            str(spec.model),
-            *("--name", name),
-            *("--port", str(ports.first_worker + index)),
-            *("--controller", controller_url),
-            *("--cpu-threads", str(threads)),
-            *common,
-            *(["--", *spec.args] if spec.args else []),
-        )
-        parts.append(Part(f"worker-{name}", argv, env, stop_grace_s=45.0))
+        part = worker_part(spec, ports.first_worker + index, (ports.controller_url(),), threads, env, config)
+        taken = part.name in [other.name for other in parts]
+        parts.append(replace(part, name=f"{part.name}-{index + 1}") if taken else part)
     return parts
+
+
+def worker_part(
+    spec: WorkerSpec,
+    port: int,
+    controllers: Sequence[str],
+    threads: int,
+    env: Mapping[str, str],
+    config: Path | None,
+) -> Part:
+    """One worker at `port`, with `threads` threads for a CPU engine."""
+    name = spec.name or spec.model.name
+    argv = _command(
+        "worker",
+        str(spec.model),
+        *("--name", name),
+        *("--port", str(port)),
+        *(word for url in controllers for word in ("--controller", url)),
+        *("--cpu-threads", str(threads)),
+        *(["--config", str(config)] if config else []),
+        *(["--", *spec.args] if spec.args else []),
+    )
+    return Part(f"worker-{file_name(name)}", argv, env, stop_grace_s=45.0, may_end=True)
+
+
+def file_name(name: str) -> str:
+    """A model's name as part of a file's name."""
+    return re.sub(r"[^\w.-]+", "-", name)[:60]
 
 
 def _command(*args: str) -> list[str]:

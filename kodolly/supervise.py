@@ -30,6 +30,8 @@ class Part:
     env: Mapping[str, str]
     stop_grace_s: float = 15.0
     """Seconds between SIGTERM and SIGKILL."""
+    may_end: bool = False
+    """Exit code 0 means that it was asked to stop (`kodolly drain`): it is not started again."""
 
 
 @dataclass(slots=True)
@@ -44,7 +46,7 @@ class Child:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Start the part again whenever it ends, until `stop` was called."""
+        """Start the part again whenever it ends, until `stop` was called or it ended as it was asked to."""
         log = _log_file(self.log_dir / f"{self.part.name}.log")
         failures = 0
         try:
@@ -52,6 +54,9 @@ class Child:
                 began = time.monotonic()
                 code = await self._run_once(log)
                 if self._stopping.is_set():
+                    return
+                if code == 0 and self.part.may_end:
+                    self.say("up", f"{self.part.name} has stopped, as it was asked to; it stays stopped")
                     return
                 failures = 0 if time.monotonic() - began > STABLE_S else failures
                 pause = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]

@@ -4,7 +4,9 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -12,34 +14,105 @@ from common.errors import UserError
 from common.serve import check_port
 from common.status import Status
 from kodolly.console import Console
+from kodolly.control import open_control
 from kodolly.gateway_access import auth_headers
-from kodolly.stack import Ports, UpSettings
+from kodolly.stack import Ports, UpSettings, WorkerSpec, part_env, threads_each, worker_part
 from kodolly.supervise import Child, Part
 
 POLL_S = 0.5
 
 
-async def run_stack(settings: UpSettings, parts: Sequence[Part], ports: Ports, console: Console) -> None:
+class RunningStack:
+    """The parts of a running `kodolly up`; workers may come and go."""
+
+    def __init__(self, settings: UpSettings, ports: Ports, config: Path | None, console: Console) -> None:
+        self._settings, self._ports, self._config, self._console = settings, ports, config, console
+        self.children: dict[str, Child] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.broken = asyncio.Event()
+        """A part's task has failed: the stack must not pretend to run."""
+
+    def add(self, part: Part) -> None:
+        """Start `part` and keep it running."""
+        child = Child(part, self._console.say, self._settings.state_dir / "logs")
+        self.children[part.name] = child
+        task = self._tasks[part.name] = asyncio.create_task(child.run())
+        task.add_done_callback(lambda done: self._on_end(part.name, child, done))
+
+    def _on_end(self, name: str, child: Child, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and task.exception() is None:
+            if self.children.get(name) is child:
+                del self.children[name], self._tasks[name]
+        else:
+            self.broken.set()
+
+    async def stop(self) -> list[BaseException | None]:
+        """Stop all; returns how their tasks ended.
+
+        Web UI, then gateway (it drains its streams), then all workers at once, then the controller.
+        """
+        tasks = list(self._tasks.values())
+        others = ("webui", "gateway", "controller")
+        workers = [name for name in self.children if name not in others]
+        for group in (["webui"], ["gateway"], workers, ["controller"]):
+            await asyncio.gather(*(c.stop() for name in group if (c := self.children.get(name)) is not None))
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A request at the control socket (kodolly/control.py). Raises ValueError, KeyError, UserError."""
+        do = request["do"]
+        if do == "where":
+            return {"controller": self._ports.controller_url(), "gateway": self._ports.gateway_url()}
+        if do == "add":
+            return self._add_worker(WorkerSpec.model_validate(request["worker"]), int(request["port"]))
+        name = str(request["part"])
+        child = self.children.get(name)
+        if do == "restarts":
+            return {"restarts": None if child is None else child.restarts}
+        if do == "remove":
+            if child is not None:
+                await child.stop()
+            return {"part": name}
+        raise ValueError(f"there is no request {do!r}")
+
+    def _add_worker(self, spec: WorkerSpec, port: int) -> dict[str, Any]:
+        check_models([spec.model])
+        check_port("127.0.0.1", port, "--port")
+        env = part_env(self._settings.state_dir)
+        threads = threads_each(len(self._settings.workers))
+        controllers = (self._ports.controller_url(),)
+        part = worker_part(spec, port, controllers, threads, env, self._config)
+        part = replace(part, name=f"{part.name}-{port}")
+        if part.name in self.children:
+            raise UserError(f"{part.name} runs already.")
+        self._console.say("up", f"starting {part.name}, as `kodolly deploy` asks")
+        self.add(part)
+        return {"part": part.name, "log": str(self._settings.state_dir / "logs" / f"{part.name}.log")}
+
+
+async def run_stack(
+    settings: UpSettings, parts: Sequence[Part], ports: Ports, config: Path | None, console: Console
+) -> None:
     """Run until SIGINT or SIGTERM. Every part is stopped before this returns, whatever happens."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    children = [Child(part, console.say, settings.state_dir / "logs") for part in parts]
-    running = [asyncio.create_task(child.run()) for child in children]
-    announcing = asyncio.create_task(_announce_when_ready(settings, ports, console))
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        # A child's task ends only by a bug or an unwritable log: then the stack must not pretend to run.
-        await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        announcing.cancel()
-        stopping.cancel()
-        console.progress("")
-        console.say("up", "stopping ...")
-        await _stop_in_order(children)
-        results = await asyncio.gather(*running, return_exceptions=True)
-        console.say("up", "stopped")
+    stack = RunningStack(settings, ports, config, console)
+    async with open_control(settings.state_dir, stack.answer):
+        for part in parts:
+            stack.add(part)
+        announcing = asyncio.create_task(_announce_when_ready(settings, ports, console))
+        stopping, breaking = asyncio.create_task(stop.wait()), asyncio.create_task(stack.broken.wait())
+        try:
+            await asyncio.wait([stopping, breaking], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (announcing, stopping, breaking):
+                task.cancel()
+            console.progress("")
+            console.say("up", "stopping ...")
+            results = await stack.stop()
+            console.say("up", "stopped")
     for result in results:
         if isinstance(result, OSError):
             raise UserError(
@@ -47,14 +120,6 @@ async def run_stack(settings: UpSettings, parts: Sequence[Part], ports: Ports, c
             )
         if isinstance(result, Exception):
             raise result
-
-
-async def _stop_in_order(children: Sequence[Child]) -> None:
-    """Web UI, then gateway (it drains its streams), then all workers at once, then the controller."""
-    workers = [c for c in children if c.part.name.startswith("worker-")]
-    by_name = {c.part.name: c for c in children}
-    for group in ([by_name["webui"]], [by_name["gateway"]], workers, [by_name["controller"]]):
-        await asyncio.gather(*(child.stop() for child in group))
 
 
 async def _announce_when_ready(settings: UpSettings, ports: Ports, console: Console) -> None:

@@ -1,5 +1,6 @@
 """The lease registry under a clock of the test's own."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pydantic import SecretStr
 
-from common.registry import ModelCard, Registration, Snapshot, WorkerLoad, WorkerState
+from common.errors import NotFound
+from common.registry import DrainRequest, ModelCard, Registration, Snapshot, WorkerLoad, WorkerState
 from controller.registry import FORGET_AFTER_S, Registry, StaleIncarnation
 from server.directory import Directory
 
@@ -120,6 +122,33 @@ def test_an_engine_that_was_down_is_called_back_again() -> None:
         assert state_of(registry) == shown
 
 
+def test_a_wish_to_drain_is_shown_at_once_and_kept_for_this_incarnation_alone() -> None:
+    registry = Registry(clock=Clock())
+    registry.renew(said())
+    registry.verify(said(), None)
+    assert registry.lease_of("w").drain_timeout_s is None
+    registry.drain("w", DrainRequest(timeout_s=60))
+    assert state_of(registry) == "draining"
+    for state in ("ready", "draining", "loading"):
+        registry.renew(said(state))  # type: ignore[arg-type]
+        assert (state_of(registry), registry.lease_of("w").drain_timeout_s) == ("draining", 60)
+    registry.renew(said("loading", "incarnation-2"))
+    assert (state_of(registry), registry.lease_of("w").drain_timeout_s) == ("loading", None)
+    with pytest.raises(StaleIncarnation):
+        registry.drain("w", DrainRequest(incarnation="incarnation-1"))
+    with pytest.raises(NotFound):
+        registry.drain("nobody", DrainRequest())
+
+
+def test_a_draining_worker_that_falls_silent_is_down() -> None:
+    clock = Clock()
+    registry = Registry(clock=clock)
+    registry.renew(said())
+    registry.drain("w", DrainRequest())
+    clock.now = 10.0
+    assert state_of(registry) == "down"
+
+
 def test_nothing_new_is_no_delta() -> None:
     registry = Registry(clock=Clock())
     registry.renew(said())
@@ -156,6 +185,12 @@ class Following(RuleBasedStateMachine):
     @rule(worker=st.sampled_from(["a", "b"]), incarnation=st.sampled_from(["incarnation-1", "incarnation-2"]))
     def leave(self, worker: str, incarnation: str) -> None:
         self.registry.remove(worker, incarnation)
+
+    @rule(worker=st.sampled_from(["a", "b"]))
+    def drain(self, worker: str) -> None:
+        if worker in self.directory.workers:
+            with suppress(NotFound):
+                self.registry.drain(worker, DrainRequest())
 
     @rule(seconds=st.sampled_from([1.0, 9.0, 200.0]))
     def wait(self, seconds: float) -> None:

@@ -155,7 +155,7 @@ async def test_an_engine_that_answers_nothing_is_given_up(
     with running(scripted(port), tmp_path / "engine.log", f"{url}/health") as process:
         try:
             with pytest.raises(EngineFailed, match="has not answered"):
-                await HealthWatch(url, "k", "dolly").follow(
+                await HealthWatch(url, "k", ["dolly"]).follow(
                     lambda: os.kill(process.pid, signal.SIGSTOP), lambda _: None
                 )
         finally:

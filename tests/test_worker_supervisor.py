@@ -16,6 +16,7 @@ import pytest
 from tests.gateway_stack import TOKEN
 from tests.processes import free_port, kodolly, running, script, wait_for
 
+MESSAGES = [{"role": "user", "content": "안녕하세요"}]
 AUTH = {"authorization": f"Bearer {TOKEN}"}
 
 SUPERVISE = """
@@ -29,7 +30,7 @@ port, argv, *controllers = sys.argv[1:]
 configure_logging()
 settings = WorkerSettings(port=int(port), controllers=tuple(controllers), join_token="test-join-token")
 command = EngineCommand(json.loads(argv), dict(os.environ), f"http://127.0.0.1:{port}", "k")
-asyncio.run(Supervisor(settings, command, ModelCard(name="dolly")).run())
+asyncio.run(Supervisor(settings, command, [ModelCard(name="dolly")]).run())
 """
 
 
@@ -125,7 +126,7 @@ def test_the_load_reaches_the_controllers(worker: Worker, controllers: list[str]
     _, port, _ = worker
     url = f"http://127.0.0.1:{port}"
     script(url, "stall_at_token:1")
-    body = {"model": "dolly", "messages": [], "stream": True}
+    body = {"model": "dolly", "messages": MESSAGES, "stream": True}
     headers = {"authorization": "Bearer k"}
     with httpx2.stream(
         "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False
@@ -149,11 +150,56 @@ def test_an_engine_that_cannot_start_is_tried_again_and_its_reason_is_logged(
     assert "Traceback" not in text
 
 
+def test_a_controllers_wish_lets_the_worker_end_its_streams_and_leave(
+    worker: Worker, controllers: list[str]
+) -> None:
+    process, port, log = worker
+    url = f"http://127.0.0.1:{port}"
+    script(url, "stall_at_token:1")
+    wait_for(lambda: state(controllers[1]) == "ready", 10, what="the second controller")
+    body = {"model": "dolly", "messages": MESSAGES, "max_tokens": 3, "stream": True}
+    headers = {"authorization": "Bearer k"}
+    with httpx2.stream(
+        "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=20
+    ) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        asked = httpx2.post(
+            f"{controllers[0]}/v1/workers/127.0.0.1-{port}/drain",
+            json={"timeout_s": 60},
+            headers=AUTH,
+            trust_env=False,
+        )
+        assert asked.json()["state"] == state(controllers[0]) == "draining"
+        wait_for(lambda: state(controllers[1]) == "draining", 10, what="the other controller to hear of it")
+        httpx2.post(f"{url}/_script/release", trust_env=False)
+        assert "data: [DONE]" in list(lines)
+    assert process.wait(20) == 0
+    assert [listed(url) for url in controllers] == [[], []]
+    assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+def test_kodolly_drain_waits_until_the_workers_of_a_model_are_gone(
+    worker: Worker, controllers: list[str], tmp_path: Path
+) -> None:
+    process, port, _ = worker
+    flags = [word for url in controllers for word in ("--controller", url)]
+    env = os.environ | {"KODOLLY_JOIN_TOKEN": TOKEN}
+    wrong = subprocess.run(kodolly("drain", "doly", *flags), capture_output=True, text=True, env=env)
+    assert (wrong.returncode, "There are: 127.0.0.1-" in wrong.stderr) == (2, True)
+    done = subprocess.run(
+        kodolly("drain", "dolly", *flags), capture_output=True, text=True, cwd=tmp_path, env=env
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"127.0.0.1-{port}: stopped after" in done.stderr
+    assert process.wait(20) == 0
+
+
 def test_a_second_signal_stops_at_once(worker: Worker, controllers: list[str]) -> None:
     process, port, log = worker
     url = f"http://127.0.0.1:{port}"
     script(url, "stall_at_token:1")
-    body = {"model": "dolly", "messages": [], "stream": True}
+    body = {"model": "dolly", "messages": MESSAGES, "stream": True}
     headers = {"authorization": "Bearer k"}
     with httpx2.stream(
         "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=20
@@ -188,7 +234,7 @@ def test_a_killed_supervisor_leaves_nothing_even_of_an_engine_that_ignores_signa
 async def test_a_stop_waits_for_the_running_stream(worker: Worker, controllers: list[str]) -> None:
     process, port, _ = worker
     script(f"http://127.0.0.1:{port}", "stall_at_token:1")
-    body = {"model": "dolly", "messages": [], "max_tokens": 3, "stream": True}
+    body = {"model": "dolly", "messages": MESSAGES, "max_tokens": 3, "stream": True}
     async with (
         httpx2.AsyncClient(trust_env=False, timeout=20, headers={"authorization": "Bearer k"}) as client,
         client.stream("POST", f"http://127.0.0.1:{port}/v1/chat/completions", json=body) as answer,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import httpx2
 
@@ -17,16 +17,34 @@ SILENCE_LIMIT_S = 30.0
 those stand still too."""
 
 
+IDLE_LOOKS = 3
+"""In a row: a request that has arrived, but is not scheduled yet, is in no figure."""
+
+
 class EngineFailed(Exception):
     """The engine's process is there, but it will not answer any more; the message says why."""
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header that carries an engine's key; none when it asks for none."""
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
+async def list_models(client: httpx2.AsyncClient) -> set[str]:
+    """The ids of GET /v1/models. Raises HTTPError, or ValueError when the answer is no such list."""
+    answer = (await client.get("/v1/models")).raise_for_status()
+    try:
+        return {str(entry["id"]) for entry in answer.json()["data"]}
+    except (KeyError, TypeError) as error:
+        raise ValueError("its /v1/models is not a list of models") from error
 
 
 class HealthWatch:
     """Looks at one engine again and again. `look_now` wakes it before its time."""
 
-    def __init__(self, url: str, key: str, model: str) -> None:
-        self._url, self._model = url, model
-        self._headers = {"authorization": f"Bearer {key}"}
+    def __init__(self, url: str, key: str, models: Sequence[str]) -> None:
+        self._url, self._models = url, models
+        self._headers = bearer(key)
         self._wake = asyncio.Event()
 
     def look_now(self) -> None:
@@ -55,9 +73,8 @@ class HealthWatch:
         try:
             if (await client.get("/health")).status_code != 200:
                 return False
-            listed = (await client.get("/v1/models")).raise_for_status().json()
-            return any(entry["id"] == self._model for entry in listed["data"])
-        except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+            return not set(self._models) - await list_models(client)
+        except (httpx2.HTTPError, ValueError):
             return False
 
     async def _pause(self) -> None:
@@ -80,16 +97,20 @@ async def _look(client: httpx2.AsyncClient, meter: LoadMeter) -> WorkerLoad | No
         return None
 
 
-async def wait_until_idle(url: str, poll_s: float = 0.2) -> None:
-    """Return when the engine at `url` has no request left, or is gone."""
-    async with httpx2.AsyncClient(base_url=url, timeout=ANSWER_LIMIT_S, trust_env=False) as client:
-        while True:
+async def wait_until_idle(url: str, key: str, poll_s: float = 0.2) -> None:
+    """Return when the engine at `url` has no request left, is gone, or does not say what it is doing."""
+    looks = 0
+    async with httpx2.AsyncClient(
+        base_url=url, timeout=ANSWER_LIMIT_S, trust_env=False, headers=bearer(key)
+    ) as client:
+        while looks < IDLE_LOOKS:
             try:
                 load = LoadMeter().read((await client.get("/metrics")).text)
             except httpx2.TimeoutException:
                 continue  # busy is not idle
             except httpx2.HTTPError:
                 return
-            if load.running + load.waiting == 0:
+            if not load.known:
                 return
+            looks = looks + 1 if load.running + load.waiting == 0 else 0
             await asyncio.sleep(poll_s)

@@ -22,8 +22,14 @@ class Registrar:
     """Tells every controller; one that is down costs nothing and is told again as soon as it is back."""
 
     def __init__(
-        self, controllers: Sequence[str], join_token: str, describe: Callable[[], Registration]
+        self,
+        controllers: Sequence[str],
+        join_token: str,
+        describe: Callable[[], Registration],
+        on_drain: Callable[[float], None],
     ) -> None:
+        """`on_drain` is called, with the time limit in seconds, whenever a controller asks us to stop."""
+        self._on_drain = on_drain
         self._controllers = controllers
         self._headers = {"authorization": f"Bearer {join_token}"}
         self._describe = describe
@@ -56,7 +62,10 @@ class Registrar:
                 else:
                     if not reachable:
                         logger.info("controller %s is back", url)
-                    refused = said.state == "ready" and lease.state != "ready"
+                    asked = lease.drain_timeout_s
+                    if asked is not None:
+                        self._on_drain(asked)
+                    refused = said.state == "ready" and lease.state != "ready" and asked is None
                     if refused and lease.detail != objection:
                         logger.warning("controller %s does not list us as ready: %s", url, lease.detail)
                     objection = lease.detail if refused else ""

@@ -1,4 +1,4 @@
-"""The engine's load, from its Prometheus page (names as in vLLM 0.32)."""
+"""The engine's load, from its Prometheus page."""
 
 import re
 import time
@@ -6,7 +6,44 @@ from dataclasses import dataclass
 
 from common.registry import WorkerLoad
 
-SAMPLE = re.compile(r"^(vllm:[a-z_]+)(?:\{[^}]*\})? ([0-9.eE+-]+)$", re.MULTILINE)
+SAMPLE = re.compile(r"^([a-z]+:[a-z_]+)(?:\{[^}\n]*\})? ([0-9.eE+-]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What an engine calls its figures."""
+
+    running: str
+    waiting: str
+    kv_cache_use: str
+    """0 to 1."""
+    tokens: str
+    """Counts generated tokens."""
+
+
+ENGINES = (
+    # vLLM 0.32
+    Names(
+        "vllm:num_requests_running",
+        "vllm:num_requests_waiting",
+        "vllm:kv_cache_usage_perc",
+        "vllm:generation_tokens_total",
+    ),
+    # SGLang with --enable-metrics, https://docs.sglang.io/docs/references/production_metrics
+    Names(
+        "sglang:num_running_reqs",
+        "sglang:num_queue_reqs",
+        "sglang:token_usage",
+        "sglang:generation_tokens_total",
+    ),
+    # llama.cpp's server with --metrics, see tools/server/README.md of ggml-org/llama.cpp
+    Names(
+        "llamacpp:requests_processing",
+        "llamacpp:requests_deferred",
+        "llamacpp:kv_cache_usage_ratio",
+        "llamacpp:tokens_predicted_total",
+    ),
+)
 
 
 @dataclass(slots=True)
@@ -17,17 +54,21 @@ class LoadMeter:
     _at: float = 0.0
 
     def read(self, page: str, now: float | None = None) -> WorkerLoad:
-        """The load that `page` shows at monotonic time `now` (seconds)."""
+        """The load that `page` shows at monotonic time `now` (seconds); not `known` when it shows none."""
         sums: dict[str, float] = {}
         for name, value in SAMPLE.findall(page):
             sums[name] = sums.get(name, 0.0) + float(value)
+        names = next((names for names in ENGINES if names.running in sums), None)
+        if names is None:
+            return WorkerLoad()
         at = time.monotonic() if now is None else now
-        tokens = sums.get("vllm:generation_tokens_total", 0.0)
+        tokens = sums.get(names.tokens, 0.0)
         rate = (tokens - self._tokens) / (at - self._at) if self._at and tokens >= self._tokens else 0.0
         self._tokens, self._at = tokens, at
         return WorkerLoad(
-            running=int(sums.get("vllm:num_requests_running", 0)),
-            waiting=int(sums.get("vllm:num_requests_waiting", 0)),
-            kv_cache_use=min(1.0, sums.get("vllm:kv_cache_usage_perc", 0.0)),
+            known=True,
+            running=int(sums[names.running]),
+            waiting=int(sums.get(names.waiting, 0)),
+            kv_cache_use=min(1.0, sums.get(names.kv_cache_use, 0.0)),
             tokens_per_s=round(rate, 1),
         )

@@ -60,6 +60,12 @@ class WorkerSettings(PartSettings):
             )
         return self.local_url()
 
+    def advertised(self, engine_url: str) -> str:
+        """`url()`, or the address of an engine that runs elsewhere. Raises UserError as `url()` does."""
+        if self.advertise_url or engine_url == self.local_url():
+            return self.url()
+        return engine_url
+
     def local_url(self) -> str:
         """The engine's URL on this machine."""
         host = EVERY_ADDRESS.get(self.host, self.host)

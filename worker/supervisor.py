@@ -8,11 +8,13 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from common.registry import ModelCard, Registration, WorkerLoad, WorkerState
+from worker.attach import AttachedEngine, watch_attached
 from worker.engine import EngineCommand
 from worker.health import EngineFailed, HealthWatch, wait_until_idle
 from worker.lease import Registrar
@@ -32,14 +34,29 @@ ENGINE_DEATH = "EngineDeadError"
 
 
 class Supervisor:
-    """One engine and its lease. `run` returns after SIGTERM or SIGINT, when everything is down."""
+    """One engine and its lease.
 
-    def __init__(self, settings: WorkerSettings, command: EngineCommand, card: ModelCard) -> None:
-        """`command` starts the engine, which must answer at `command.url` as vLLM's server does."""
+    `run` returns when everything is down, after SIGTERM, SIGINT or a controller's wish.
+    """
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        engine: EngineCommand | AttachedEngine,
+        cards: Sequence[ModelCard],
+        *,
+        capacity: int = 0,
+    ) -> None:
+        """An EngineCommand starts an engine, which must answer at its `url` as vLLM's server does.
+
+        `capacity` is how many requests the engine runs at once; 0 is unknown.
+        """
         self._settings = settings
-        self._command = command
-        self._card = card
-        self._url = settings.url()
+        self._engine = engine
+        self._cards = tuple(cards)
+        self._names = [card.name for card in cards]
+        self._capacity = capacity
+        self._url = settings.advertised(engine.url)
         # Ordered by start time: a controller tells a successor from a predecessor by it.
         self._incarnation = f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(4)}"
         self._state: WorkerState = "loading"
@@ -51,16 +68,18 @@ class Supervisor:
         self._health = self._new_health()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        """Set when running requests have had their time."""
+        self._signalled = False
         token = settings.join_token.get_secret_value()
-        self._registrar = Registrar(settings.controllers, token, self._registration)
+        self._registrar = Registrar(settings.controllers, token, self._registration, self._on_drain_wish)
 
     async def run(self) -> None:
-        """Supervise until a signal asks to stop; a second signal skips the wait for running requests."""
+        """Supervise until asked to stop; a second signal skips the wait for running requests."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
         leasing = asyncio.create_task(self._registrar.run())
-        engine = asyncio.create_task(self._keep_engine())
+        engine = asyncio.create_task(self._keep(self._engine))
         stopping = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait([leasing, engine, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -76,8 +95,18 @@ class Supervisor:
                 raise result
 
     def _on_signal(self) -> None:
-        if self._stop.is_set():
+        if self._signalled:
             self._hurry.set()
+        self._signalled = True
+        self._stop_within(self._settings.drain_timeout_s)
+
+    def _on_drain_wish(self, timeout_s: float) -> None:
+        if not self._stop.is_set():
+            logger.info("a controller asks this worker to stop")
+            self._stop_within(timeout_s)
+
+    def _stop_within(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._hurry.set)
         self._stop.set()
 
     def _registration(self) -> Registration:
@@ -85,8 +114,9 @@ class Supervisor:
             worker_id=worker_id(self._url),
             incarnation=self._incarnation,
             url=self._url,
-            engine_key=SecretStr(self._command.key),
-            models=(self._card,),
+            engine_key=SecretStr(self._engine.key),
+            models=self._cards,
+            capacity=self._capacity,
             state=self._state,
             progress=self._progress,
             detail=self._detail,
@@ -101,12 +131,18 @@ class Supervisor:
     # -- the engine ---------------------------------------------------------------------------------
 
     def _new_health(self) -> HealthWatch:
-        return HealthWatch(self._command.url, self._command.key, self._card.name)
+        return HealthWatch(self._engine.url, self._engine.key, self._names)
 
-    async def _keep_engine(self) -> None:
+    async def _keep(self, engine: EngineCommand | AttachedEngine) -> None:
+        if isinstance(engine, AttachedEngine):
+            await watch_attached(engine, self._names, self._on_ready, self._on_load, self._on_absent)
+        else:
+            await self._keep_running(engine)
+
+    async def _keep_running(self, command: EngineCommand) -> None:
         failures = 0
         while True:
-            why = await self._run_engine()
+            why = await self._run_engine(command)
             if self._stop.is_set():  # it died while draining: `run` goes on by itself
                 await asyncio.Event().wait()
             ready_for = time.monotonic() - self._ready_at if self._ready_at is not None else 0.0
@@ -117,12 +153,12 @@ class Supervisor:
             logger.error("the engine ended (%s)%s; starting it again in %.0f s", why, said, pause)
             await asyncio.sleep(pause)
 
-    async def _run_engine(self) -> str:
+    async def _run_engine(self, command: EngineCommand) -> str:
         """One life of the engine; returns how it ended, in words."""
         self._become("loading", 0.05, "starting the engine")
         self._ready_at, self._last_error, self._health = None, "", self._new_health()
         try:
-            process = await EngineProcess.start(self._command, self._on_line)
+            process = await EngineProcess.start(command, self._on_line)
         except OSError as error:
             return self._lost(f"cannot be started: {error.strerror}")
         exiting = asyncio.create_task(process.wait())
@@ -160,9 +196,17 @@ class Supervisor:
             self._become("loading", *stage)
 
     def _on_ready(self) -> None:
+        if self._state in ("ready", "draining"):
+            return
         self._ready_at = time.monotonic()
-        logger.info("the engine is ready: %s at %s", self._card.name, self._url)
+        logger.info("the engine is ready: %s at %s", ", ".join(self._names), self._url)
         self._become("ready", 1.0)
+
+    def _on_absent(self, why: str) -> None:
+        if self._detail != why and self._state != "draining":
+            logger.warning("the engine at %s cannot be used: %s", self._engine.url, why)
+            self._load = WorkerLoad()
+            self._become("down", 0.0, why)
 
     def _on_load(self, load: WorkerLoad) -> None:
         self._load = load
@@ -173,17 +217,16 @@ class Supervisor:
         """Tell everyone that no more is taken, then wait for what runs."""
         if self._state != "ready":
             return
-        logger.info("draining: waiting up to %.0f s for running requests", self._settings.drain_timeout_s)
+        logger.info("draining: waiting for running requests")
         self._become("draining", 1.0, "stopping")
         await self._registrar.tell_now()
         await asyncio.sleep(SETTLE_S)
-        idle = asyncio.create_task(wait_until_idle(self._command.url))
+        idle = asyncio.create_task(wait_until_idle(self._engine.url, self._engine.key))
         hurried = asyncio.create_task(self._hurry.wait())
         try:
-            limit = self._settings.drain_timeout_s
-            await asyncio.wait([idle, hurried], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([idle, hurried], return_when=asyncio.FIRST_COMPLETED)
             if not idle.done():
-                logger.warning("stopping the engine although requests are running")
+                logger.warning("stopping although requests are running")
         finally:
             for task in (idle, hurried):
                 task.cancel()

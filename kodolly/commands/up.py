@@ -72,4 +72,4 @@ def command(
 
         workers = (*workers, *demo_workers(settings.state_dir))
     settings = settings.model_copy(update={"workers": workers})
-    asyncio.run(run_stack(settings, build_parts(settings, ports, config), ports, console))
+    asyncio.run(run_stack(settings, build_parts(settings, ports, config), ports, config, console))

@@ -66,6 +66,6 @@ def command(
     configure_logging(settings.log_level, settings.log_format)
 
     async def run() -> None:
-        await Supervisor(settings, engine, card).run()
+        await Supervisor(settings, engine, [card]).run()
 
     asyncio.run(run())

@@ -1,0 +1,70 @@
+"""How `kodolly up` treats the ends of its parts, and its control socket."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import UserError
+from kodolly.control import SOCKET, ask_up, open_control
+from kodolly.supervise import Child, Part
+
+
+def part(code: int, *, may_end: bool) -> Part:
+    return Part("worker-x", [sys.executable, "-c", f"raise SystemExit({code})"], {}, may_end=may_end)
+
+
+async def lines_of(child_part: Part, tmp_path: Path) -> str:
+    """What is said until the part has stayed stopped, or is about to be started again."""
+    said: list[str] = []
+    decided = asyncio.Event()
+
+    def say(_part: str, line: str) -> None:
+        said.append(line)
+        decided.set()
+
+    child = Child(child_part, say, tmp_path)
+    running = asyncio.create_task(child.run())
+    await asyncio.wait_for(decided.wait(), 20)
+    await child.stop()
+    await running
+    return said[0]
+
+
+async def test_a_worker_that_was_asked_to_stop_is_not_started_again(tmp_path: Path) -> None:
+    assert "it stays stopped" in await lines_of(part(0, may_end=True), tmp_path)
+
+
+@pytest.mark.parametrize(("code", "may_end"), [(0, False), (1, True)])
+async def test_any_other_end_is_a_failure(tmp_path: Path, code: int, may_end: bool) -> None:
+    assert "starting it again in 1 s" in await lines_of(part(code, may_end=may_end), tmp_path)
+
+
+async def test_the_control_socket_is_private_and_answers(tmp_path: Path) -> None:
+    deep = tmp_path / ("긴이름" * 20) / ("d" * 100)  # longer than a socket's address may be
+
+    async def handle(request: dict[str, Any]) -> dict[str, Any]:
+        if request["do"] == "fail":
+            raise UserError("그런 작업자는 없습니다.")
+        return {"done": request["do"]}
+
+    assert ask_up(deep, {"do": "where"}) is None
+    async with open_control(deep, handle):
+        assert (deep / SOCKET).stat().st_mode & 0o777 == 0o600
+        assert await asyncio.to_thread(ask_up, deep, {"do": "한글"}) == {"done": "한글"}
+        with pytest.raises(UserError, match="그런 작업자는 없습니다"):
+            await asyncio.to_thread(ask_up, deep, {"do": "fail"})
+        with pytest.raises(UserError, match="not a request"):
+            await asyncio.to_thread(ask_up, deep, {})
+    assert ask_up(deep, {"do": "where"}) is None
+
+
+async def test_a_socket_that_a_killed_up_left_behind_is_replaced(tmp_path: Path) -> None:
+    async def handle(_request: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    (tmp_path / SOCKET).touch()
+    async with open_control(tmp_path, handle):
+        assert await asyncio.to_thread(ask_up, tmp_path, {"do": "where"}) == {}
