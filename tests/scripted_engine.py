@@ -136,7 +136,7 @@ class Connection:
         if headers.get("transfer-encoding", "").lower() != "chunked":
             return await self.reader.readexactly(int(headers.get("content-length", 0)))
         body = b""
-        while size := int(await self.reader.readline(), 16):
+        while size := int((await self.reader.readline()).partition(b";")[0], 16):
             body += await self.reader.readexactly(size)
             await self.reader.readline()
         await self.reader.readline()
@@ -189,10 +189,15 @@ class Connection:
             return await self.stored_response(path)
         if path.startswith("/v1/audio/"):
             return await self.json(200, {"text": f"{len(body)} 바이트를 들었습니다."})
+        if path in FAULTY or path in WHOLE:
+            try:
+                asked = json.loads(body)
+            except (ValueError, RecursionError):
+                return await self.json(400, Refusal(400, "JSON decode error").body())
         if path in FAULTY:
-            return await self.complete(path, headers, body)
+            return await self.complete(path, headers, body, asked)
         if path in WHOLE and (path not in POOLING or script.model == "embed"):
-            return await self.whole(path, json.loads(body))
+            return await self.whole(path, asked)
         return await self.json(404, {"detail": "Not Found"})
 
     async def stored_response(self, path: str) -> bool:
@@ -208,7 +213,7 @@ class Connection:
             return await self.json(400, refusal.body())
         return await self.json(200, stored | ({"status": "cancelled"} if action else {}))
 
-    async def complete(self, path: str, headers: dict[str, str], body: bytes) -> bool:
+    async def complete(self, path: str, headers: dict[str, str], body: bytes, asked: dict[str, Any]) -> bool:
         script = self.script
         if len(body) <= LOGGED_BYTES:
             text = body.decode("utf-8", errors="replace")
@@ -218,7 +223,7 @@ class Connection:
             return await self.json(status, {"error": error} if script.error is None else script.error)
         script.running += 1
         watching = asyncio.ensure_future(self.reader.read(1))
-        answering = asyncio.ensure_future(self.answer(path, json.loads(body)))
+        answering = asyncio.ensure_future(self.answer(path, asked))
         try:
             await asyncio.wait({watching, answering}, return_when=asyncio.FIRST_COMPLETED)
             if not answering.done():
