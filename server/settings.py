@@ -3,10 +3,10 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from common.settings import PartSettings
@@ -23,6 +23,31 @@ class ExternalProvider(BaseModel):
     key_env: str
     """Environment variable that holds the key."""
     models: tuple[str, ...] = Field(min_length=1)
+
+
+class StaticModel(BaseModel):
+    """A model at an OpenAI-compatible server that no controller knows; `NAME=URL` for short."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    """As the server itself calls it."""
+    url: str = Field(pattern=r"^https?://[^/?#@\s]+$")
+    """http://host:port."""
+    key_env: str | None = None
+    """Environment variable that holds the server's key; None when it asks for none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            name, equals, url = value.rpartition("=")
+            if not equals:
+                raise ValueError("it must look like my-model=http://10.0.0.7:8001")
+            value = {"name": name, "url": url}
+        if isinstance(value, dict) and isinstance(value.get("url"), str):
+            value = value | {"url": value["url"].rstrip("/").removesuffix("/v1")}
+        return value
 
 
 OPENAI = ExternalProvider(
@@ -44,7 +69,11 @@ class GatewaySettings(PartSettings):
     port: int = Field(default=8000, ge=1, le=65535)
     """Port to listen on."""
     controllers: tuple[str, ...] = ("http://127.0.0.1:21001",)
-    """Controllers to follow; one reachable is enough."""
+    """Controllers to follow; one reachable is enough. None by default when `static` is set."""
+    static: tuple[StaticModel, ...] = ()
+    """Models at servers that no controller knows, as `NAME=http://host:port`."""
+    aliases: dict[str, str] = Field(default_factory=dict)
+    """Other names for models: name -> the model's own name. `kodolly alias` adds to them at run time."""
     join_token: SecretStr = Field(
         default=SecretStr(""), validation_alias=AliasChoices("join_token", "KODOLLY_JOIN_TOKEN")
     )
@@ -94,6 +123,11 @@ class GatewaySettings(PartSettings):
     total_timeout_s: float = 1800.0
     """Longest time for one answer, in seconds."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _static_needs_no_controller(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {"controllers": ()} | values if values.get("static") else values
+
     def store_url(self) -> str:
         """The SQLAlchemy URL of the store."""
         return self.database_url or f"sqlite+aiosqlite:///{self.state_dir / 'kodolly.db'}"
@@ -114,6 +148,16 @@ def provider_keys(
     settings: GatewaySettings, environ: Mapping[str, str] | None = None
 ) -> dict[str, SecretStr]:
     """Provider name -> key, for the providers whose key is in the environment or in ./.env."""
-    found = dict(dotenv_values(".env")) | dict(os.environ if environ is None else environ)
+    found = _environment(environ)
     keys = {provider.name: found.get(provider.key_env) for provider in settings.providers()}
     return {name: SecretStr(key.strip()) for name, key in keys.items() if key and key.strip()}
+
+
+def static_key(model: StaticModel, environ: Mapping[str, str] | None = None) -> SecretStr:
+    """The key of a static model's server, from the environment or ./.env; empty when there is none."""
+    found = _environment(environ).get(model.key_env) if model.key_env else None
+    return SecretStr((found or "").strip())
+
+
+def _environment(environ: Mapping[str, str] | None) -> dict[str, str | None]:
+    return dict(dotenv_values(".env")) | dict(os.environ if environ is None else environ)

@@ -1,0 +1,96 @@
+"""Workers from the settings alone."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+
+import server.static
+from common.errors import UserError
+from common.settings import load_settings
+from server.directory import Directory
+from server.settings import GatewaySettings, StaticModel
+from server.static import static_upstreams, watch_static
+from tests.processes import free_port, running, scripted_engine
+from tests.test_worker_supervisor import scripted
+
+
+def model(text: str) -> StaticModel:
+    return StaticModel.model_validate(text)
+
+
+def test_a_server_with_two_models_is_one_upstream_and_a_model_may_have_two_servers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ENGINE_KEY", "k")
+    models = [
+        model("돌리=http://10.0.0.7:1/v1/"),
+        model("a=b=http://10.0.0.7:1"),
+        StaticModel(name="돌리", url="http://10.0.0.8:1", key_env="ENGINE_KEY"),
+    ]
+    first, second = static_upstreams(models)
+    assert (first.id, list(first.models), first.state) == ("10.0.0.7:1", ["돌리", "a=b"], "loading")
+    assert (second.url, second.key.get_secret_value()) == ("http://10.0.0.8:1", "k")
+
+
+@pytest.mark.parametrize("text", ["dolly", "dolly=", "=http://x:1", "dolly=ftp://x", "dolly=http://x/path"])
+def test_what_is_no_name_and_url_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"gateway\.static"):
+        load_settings(GatewaySettings, {"static": (text,)})
+
+
+def test_with_static_alone_no_controller_is_followed() -> None:
+    static = {"static": ("dolly=http://127.0.0.1:1",)}
+    assert load_settings(GatewaySettings, static).controllers == ()
+    both = load_settings(GatewaySettings, static | {"controllers": ("http://c:1",)})
+    assert both.controllers == ("http://c:1",)
+    assert len(load_settings(GatewaySettings).controllers) == 1
+
+
+async def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
+    async with asyncio.timeout(limit_s):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_states_follow_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.static, "LOOK_EVERY_S", 0.05)
+    port, directory = free_port(), Directory()
+    url = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv("ENGINE_KEY", "k")
+    models = [StaticModel(name="dolly", url=url, key_env="ENGINE_KEY")]
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        watching = asyncio.create_task(watch_static(directory, models, http))
+        try:
+            await until(lambda: directory.status_models()[:1] != [] and state(directory) == "down")
+            with running(scripted(port), tmp_path / "log", f"{url}/health"):
+                await until(lambda: state(directory) == "ready")
+                assert [up.id for up in directory.candidates("dolly")] == [f"127.0.0.1:{port}"]
+                await http.post(f"{url}/_script", json={"health": 503})
+                await until(lambda: directory.status_models()[0].detail == "its /health answers 503")
+                await http.post(f"{url}/_script", json={"health": 404})  # as a server without that page
+                await until(lambda: state(directory) == "ready")
+            await until(lambda: directory.status_models()[0].detail == "nothing answers at its address")
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+def state(directory: Directory) -> str:
+    return directory.status_models()[0].state
+
+
+async def test_a_server_without_the_model_is_never_asked(tmp_path: Path) -> None:
+    directory = Directory()
+    with scripted_engine(tmp_path, "another") as url:
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            watching = asyncio.create_task(watch_static(directory, [model(f"dolly={url}")], http))
+            try:
+                await until(lambda: directory.status_models() != [] and state(directory) == "down")
+                assert directory.status_models()[0].detail == "it does not serve 'dolly'"
+                assert directory.ready("dolly") == []
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
