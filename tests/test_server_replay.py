@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conformance.endpoint import Endpoint, encoded
+from tests.conformance.endpoint import Endpoint, encoded, tls
 from tests.conformance.record_streams import Recording, recordings
 from tests.conformance.stacks import scripted_stack
 
@@ -47,7 +47,10 @@ def every_cut(endpoint: Endpoint, recording: Recording) -> list[int]:
         return client.post(url, content=body, headers=headers).content != recording.stream
 
     places = range(1, len(recording.stream))
-    with httpx2.Client(trust_env=False, timeout=20) as one, httpx2.Client(trust_env=False, timeout=20) as two:
+    with (
+        httpx2.Client(verify=tls(), trust_env=False, timeout=20) as one,
+        httpx2.Client(verify=tls(), trust_env=False, timeout=20) as two,
+    ):
         with ThreadPoolExecutor(2) as pool:
             halves = pool.map(
                 lambda c: [p for p in places[c[0] :: 2] if differs(c[1], p)], [(0, one), (1, two)]

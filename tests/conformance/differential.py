@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 
-from tests.conformance.endpoint import QUESTION, TIMEOUT_S, encoded
+from tests.conformance.endpoint import QUESTION, TIMEOUT_S, encoded, tls
 from tests.conformance.wire import Event, parse_events
 
 CHAT, COMPLETION, MESSAGES, RESPONSES = (
@@ -196,7 +196,12 @@ class Service:
         headers = {"authorization": f"Bearer {self.key or 'none'}", "content-type": "application/json"}
         body = case.body(model)
         return httpx2.post(
-            self.url + case.path, content=body, headers=headers, timeout=TIMEOUT_S, trust_env=False
+            self.url + case.path,
+            content=body,
+            headers=headers,
+            timeout=TIMEOUT_S,
+            verify=tls(),
+            trust_env=False,
         )
 
 

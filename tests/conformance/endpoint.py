@@ -2,8 +2,10 @@
 
 import base64
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -44,6 +46,13 @@ CAPABILITIES = (
 )
 """What a model or its engine may be without; `--expect-no` takes these names."""
 
+
+@cache
+def tls() -> ssl.SSLContext:
+    """One for all clients: making one takes longer than most checks."""
+    return ssl.create_default_context()
+
+
 QUESTION: list[Any] = [{"role": "user", "content": "토큰이 무엇인가요?"}]
 TIMEOUT_S = 60.0
 
@@ -75,21 +84,23 @@ class Engine:
 
     def model(self) -> str:
         """The model it serves."""
-        answer = httpx2.get(f"{self.url}/v1/models", trust_env=False).raise_for_status()
+        answer = httpx2.get(f"{self.url}/v1/models", verify=tls(), trust_env=False).raise_for_status()
         return str(answer.json()["data"][0]["id"])
 
     def script(self, mode: str = "ok", **settings: Any) -> None:
         """How it treats the next requests."""
-        answer = httpx2.post(f"{self.url}/_script", json={"mode": mode} | settings, trust_env=False)
+        answer = httpx2.post(
+            f"{self.url}/_script", json={"mode": mode} | settings, verify=tls(), trust_env=False
+        )
         answer.raise_for_status()
 
     def release(self) -> None:
         """Let what stalls go on."""
-        httpx2.post(f"{self.url}/_script/release", trust_env=False)
+        httpx2.post(f"{self.url}/_script/release", verify=tls(), trust_env=False)
 
     def last(self) -> "Received":
         """The last request that reached it."""
-        seen = httpx2.get(f"{self.url}/_script/last", trust_env=False).json()
+        seen = httpx2.get(f"{self.url}/_script/last", verify=tls(), trust_env=False).json()
         if not seen:
             return Received("", "", [], b"", 0)
         headers = [(name.lower(), value) for name, value in seen["headers"]]
@@ -98,7 +109,7 @@ class Engine:
 
     def cancelled(self) -> int:
         """How many requests were left by whoever asked."""
-        return int(httpx2.get(f"{self.url}/_script/log", trust_env=False).json()["cancelled"])
+        return int(httpx2.get(f"{self.url}/_script/log", verify=tls(), trust_env=False).json()["cancelled"])
 
 
 @dataclass(frozen=True)
@@ -215,7 +226,7 @@ class Endpoint:
         """One request; `path` begins with / and stands under the root."""
         content = body if isinstance(body, bytes) or body is None else encoded(body)
         merged = {name: value for name, value in (self.headers() | dict(headers or {})).items() if value}
-        with httpx2.Client(trust_env=False, timeout=TIMEOUT_S) as client:
+        with httpx2.Client(verify=tls(), trust_env=False, timeout=TIMEOUT_S) as client:
             return client.request(method, self.root + path, content=content, headers=merged)
 
     def stream(
@@ -223,7 +234,7 @@ class Endpoint:
     ) -> Streamed:
         """One streamed request, as the raw bytes of the body."""
         merged = self.headers() | {"accept-encoding": "identity"} | dict(headers or {})
-        with httpx2.Client(trust_env=False, timeout=TIMEOUT_S) as client:
+        with httpx2.Client(verify=tls(), trust_env=False, timeout=TIMEOUT_S) as client:
             with client.stream("POST", self.root + path, content=encoded(body), headers=merged) as answer:
                 return Streamed(answer.status_code, answer.headers, b"".join(answer.iter_raw()))
 
@@ -244,7 +255,7 @@ class Endpoint:
             api_key=api_key or self.api_key,
             max_retries=0,
             timeout=TIMEOUT_S,
-            http_client=openai.DefaultHttpxClient(trust_env=False),
+            http_client=openai.DefaultHttpxClient(verify=tls(), trust_env=False),
         )
 
     def anthropic(self, api_key: str | None = None) -> anthropic.Anthropic:
@@ -254,7 +265,7 @@ class Endpoint:
             api_key=api_key or self.api_key,
             max_retries=0,
             timeout=TIMEOUT_S,
-            http_client=anthropic.DefaultHttpxClient(trust_env=False),
+            http_client=anthropic.DefaultHttpxClient(verify=tls(), trust_env=False),
         )
 
 

@@ -9,7 +9,7 @@ import re
 import httpx2
 import pytest
 
-from tests.conformance.endpoint import Endpoint, encoded
+from tests.conformance.endpoint import Endpoint, encoded, tls
 from tests.conformance.wire import request, talk
 from tests.processes import wait_for
 
@@ -211,7 +211,7 @@ def test_w20_trace_context_is_passed_on(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "identity", "br, gzip;q=0.5, *;q=0"])
 def test_w20_accept_encoding_never_breaks_an_answer(endpoint: Endpoint, encoding: str) -> None:
     """W20: what comes back is what its content-encoding says."""
-    with httpx2.Client(trust_env=False, timeout=30) as client:
+    with httpx2.Client(verify=tls(), trust_env=False, timeout=30) as client:
         headers = endpoint.headers() | {"accept-encoding": encoding}
         answer = client.post(endpoint.root + CHAT, content=encoded(endpoint.chat()), headers=headers)
     assert answer.status_code == 200
