@@ -342,7 +342,7 @@ class Directory:
             state=up.state,
             progress=up.progress,
             detail=up.detail,
-            workers=len(workers),
+            workers=sum(w.state == "ready" for w in workers),
             running=up.in_flight if external else sum(w.running for w in workers),
             waiting=sum(w.waiting for w in workers),
             last_seen_s=None if external else max(0.0, self.clock() - max(w.seen for w in workers)),

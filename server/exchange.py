@@ -27,7 +27,7 @@ from server.usage import estimated_prompt_tokens, usage_in
 
 logger = logging.getLogger(__name__)
 
-REFUSAL_BYTES = 64 * 1024
+REFUSAL_BYTES = 1024 * 1024
 """How much of an upstream's error body is read."""
 LOST_IDLE_S = 5.0
 """Longest silence of a stream whose worker has lost its lease."""
@@ -202,7 +202,7 @@ class Exchange:
                 self.content_type = value
             elif name == b"retry-after":
                 self.retry_after = value.decode("latin-1")
-        self.is_stream = status < 400 and self.content_type.startswith(b"text/event-stream")
+        self.is_stream = status < 300 and self.content_type.startswith(b"text/event-stream")
 
     def on_data(self, data: bytes) -> None:
         self.last_data = time.monotonic()
@@ -212,17 +212,20 @@ class Exchange:
                 self._pass(block)
             return
         self._size += len(data)
-        if self.status < 400 or self._size <= REFUSAL_BYTES:
+        if self.status < 300 or self._size <= REFUSAL_BYTES:
             self._parts.append(data)
 
     def on_end(self) -> None:
         self._ended = True
         if self.done.done():
             return
-        if self.status >= 400:
+        if self.status >= 300:
             self._refuse(b"".join(self._parts))
         elif self.is_stream or self.started:
-            self._break_off()
+            if sse.is_last(self._cutter.pending, self.job.route.dialect):
+                self._pass(self._cutter.pending + b"\n\n")  # an engine that saves the last empty line
+            else:
+                self._break_off()
         else:
             self._whole(b"".join(self._parts))
 
@@ -230,7 +233,7 @@ class Exchange:
         self._ended = True
         if self.done.done():
             return
-        if self.status >= 400:
+        if self.status >= 300:
             self._refuse(b"".join(self._parts))
         elif self.started and not error.stale:
             self._break_off()
@@ -247,8 +250,12 @@ class Exchange:
         self._raise(Retry(error) if self.status in upstream_errors.RETRYABLE else error)
 
     def _whole(self, body: bytes) -> None:
-        if b'"abort"' in body or sse.NO_STOP_REASON.search(body):
+        if b'"error"' in body or b'"abort"' in body or sse.NO_STOP_REASON.search(body):
             payload = sse.event_json(b"data: " + body)
+            if payload is not None and sse.is_error(payload):
+                error = upstream_errors.from_event(self.upstream, payload, self.job.route.path)
+                self._raise(Retry(error) if error.status >= 500 else error)
+                return
             if payload is not None and sse.is_aborted(payload):
                 self._raise(Retry(upstream_errors.broken_off(self.upstream)))
                 return
@@ -267,6 +274,8 @@ class Exchange:
         dialect = self.job.route.dialect
         if self.job.resumption is not None:
             block = self.job.resumption.rewrite(block)
+        if not self.started and b"data:" not in block:
+            return  # a comment while the request waits: the status is still open
         self.events += block.count(b"\n\n")
         if self.job.passed is not None:
             self._keep(block)
@@ -375,7 +384,7 @@ class Exchange:
 
     def _fail(self, error: ApiError, passed: bytes = b"", *, retry: bool = False) -> None:
         """End with an error; before the first event it is the caller's to answer."""
-        if not self.started and not passed:
+        if not self.started and b"data:" not in passed:
             self._raise(Retry(error) if retry else error)
             return
         if passed:

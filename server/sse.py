@@ -26,8 +26,8 @@ _CARE: dict[Dialect, tuple[bytes, ...]] = {
     "anthropic": (*_LAST["anthropic"], *_FAILED, b'"message_delta"'),
 }
 _EVENT = re.compile(rb".*?\n\r?\n|.+", re.DOTALL)
-_USAGE = re.compile(rb',\s?"usage":\s?\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}')
-"""A chunk's `usage`. In a JSON string its quotes would be escaped, so text never matches."""
+_USAGE = re.compile(rb'(?<=\]),\s?"usage":\s?\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}')
+"""A chunk's `usage`, which follows `choices`. In a string its quotes would be escaped: text never matches."""
 
 
 NO_CHOICES = re.compile(rb'"choices":\s?\[\]')

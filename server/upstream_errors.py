@@ -84,16 +84,20 @@ def _who(upstream: Upstream) -> str:
 
 
 def _fields(body: bytes) -> tuple[str, str | None, str | None]:
-    """(message, param, code) of an OpenAI-style error body; empty when it is something else."""
+    """(message, param, code) of an error body: OpenAI's, vLLM's older flat one, or FastAPI's; else empty."""
     try:
-        error = json.loads(body)["error"]
-    except (ValueError, KeyError, TypeError):
+        answer = json.loads(body)
+    except ValueError:
         return "", None, None
+    if not isinstance(answer, dict):
+        return "", None, None
+    error = answer.get("error", answer)
     if not isinstance(error, dict):
-        return "", None, None
+        return str(error), None, None
+    message = error.get("message") or error.get("detail") or ""
     param, code = error.get("param"), error.get("code")
     return (
-        str(error.get("message") or ""),
+        message if isinstance(message, str) else json.dumps(message, ensure_ascii=False),
         param if isinstance(param, str) else None,
         code if isinstance(code, str) else None,
     )

@@ -88,4 +88,4 @@ def test_a_provider_without_a_key_offers_no_models_but_says_how_to_add_it() -> N
 def test_status_shows_the_best_state_of_a_model_and_counts_its_workers() -> None:
     known = directory(worker("w1", "dolly", "down"), worker("w2", "dolly", "ready", waiting=2))
     (status,) = known.status_models()
-    assert (status.state, status.workers, status.waiting, status.base) == ("ready", 2, 2, "base-model")
+    assert (status.state, status.workers, status.waiting, status.base) == ("ready", 1, 2, "base-model")
