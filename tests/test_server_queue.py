@@ -280,6 +280,33 @@ def test_a_woken_waiter_whose_client_leaves_hands_its_turn_on(make_model: Make) 
     model.in_flight += 1
 
 
+@pytest.mark.parametrize("key", ["a", "b"])
+def test_a_newcomer_does_not_overtake_a_woken_waiter(make_model: Make, key: str) -> None:
+    model = make_model(1, 10)
+    model.arrive("a")
+    waiter = model.arrive("a")
+    model.settle()
+    newcomer = model.arrive(key)  # runs before the waiter that the next line wakes
+    model.in_flight -= 1
+    model.queue.release()
+    model.settle()
+    assert (waiter.state, newcomer.state) == ("running", "waiting")
+    model.in_flight += 1
+
+
+def test_a_newcomer_that_must_wait_does_not_look_for_room_itself(make_model: Make) -> None:
+    model = make_model(0, 10)
+    model.arrive("a")
+    model.settle()
+    model.slots = 1  # and nobody has said so yet
+    model.arrive("b")
+    model.settle()
+    assert not model.admitted
+    model.queue.release()
+    model.settle()
+    assert [visit.key for visit in model.admitted] == ["a"]
+
+
 def test_a_woken_waiter_whose_time_is_over_hands_its_turn_on(make_model: Make) -> None:
     model = make_model(1, 10)
     model.arrive("a")
