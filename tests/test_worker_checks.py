@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+import worker.flags
 import worker.health
 from common.errors import UserError
 from common.settings import load_settings
 from tests.processes import free_port, running
 from tests.test_worker_supervisor import scripted
+from worker.adapters import adapter_flags, read_adapters
 from worker.engine import vllm_command
+from worker.flags import capacity
 from worker.health import EngineFailed, HealthWatch
 from worker.load import LoadMeter
-from worker.model_dir import describe_model
+from worker.model_dir import describe_model, refuse_double_names
 from worker.progress import stage_of
 from worker.settings import WorkerSettings
 from worker.supervisor import worker_id
@@ -52,36 +55,181 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def test_a_checkpoint_of_others_is_described_by_its_config(checkpoint: Path) -> None:
-    card = describe_model(checkpoint, None)
+    (card,) = describe_model(checkpoint)
     assert (card.name, card.context_length, card.dtype) == ("my-model", 512, "float32")
-    assert describe_model(checkpoint, "돌리/한국어 v1").name == "돌리/한국어 v1"
+    both = describe_model(checkpoint, ["돌리/한국어 v1", "dolly"])
+    assert [(card.name, card.context_length) for card in both] == [("돌리/한국어 v1", 512), ("dolly", 512)]
 
 
 def test_a_name_that_cannot_be_registered_is_refused(checkpoint: Path) -> None:
     with pytest.raises(UserError, match="Choose another --name"):
-        describe_model(checkpoint, "x" * 201)
+        describe_model(checkpoint, ["x" * 201])
 
 
 @pytest.mark.parametrize("content", [safetensors(3), safetensors()[:20], b"", b"\xff" * 64])
 def test_weights_that_are_cut_short_are_refused(checkpoint: Path, content: bytes) -> None:
     (checkpoint / "model.safetensors").write_bytes(content)
     with pytest.raises(UserError, match=r"model\.safetensors is cut short"):
-        describe_model(checkpoint, None)
+        describe_model(checkpoint)
 
 
 def test_a_missing_shard_is_named(checkpoint: Path) -> None:
     index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
     (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(UserError, match=r"half a checkpoint: model-2\.safetensors is missing"):
-        describe_model(checkpoint, None)
+        describe_model(checkpoint)
 
 
 @pytest.mark.parametrize(
-    "flag", ["--port", "--port=9", "--served-model-name", "--served_model_name", "--api-key"]
+    "flag",
+    [
+        "--port",
+        "--port=9",
+        "--served-model-name",
+        "--served_model_name",
+        "--api-key",
+        "--serv",
+        "--lora-modules",
+    ],
 )
 def test_flags_that_the_worker_sets_itself_are_refused(checkpoint: Path, flag: str) -> None:
     with pytest.raises(UserError, match="is set by the worker"):
-        vllm_command(settings(), checkpoint, "dolly", [flag])
+        vllm_command(settings(), checkpoint, ["dolly"], [flag])
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--disable-log-stats"], "Load and drain"),
+        (["--headless"], "answers nobody"),
+        (["--ssl_keyfile=key.pem"], "plain HTTP"),
+        (["--nnodes", "2", "--node-rank", "1"], "first node"),
+        (["--nnodes", "2", "-r", "1"], "first node"),
+    ],
+)
+def test_flags_with_which_a_worker_cannot_work_are_refused(
+    checkpoint: Path, args: list[str], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        vllm_command(settings(), checkpoint, ["dolly"], args)
+
+
+def test_ray_is_asked_for_before_an_engine_starts(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.flags, "find_spec", lambda _name: None)
+    with pytest.raises(UserError, match="pip install"):
+        vllm_command(settings(), checkpoint, ["dolly"], ["--distributed-executor-backend=ray"])
+
+
+def test_flags_of_the_parallel_engines_pass_untouched(checkpoint: Path) -> None:
+    pytest.importorskip("vllm", reason="the engine is not installed")
+    args = ["--tensor-parallel-size", "4", "-pp", "2", "--nnodes=2", "--node-rank=0", "--master-addr", "h"]
+    command = vllm_command(settings(), checkpoint, ["dolly", "돌리"], args)
+    assert list(command.argv[-len(args) :]) == args
+    at = command.argv.index("--served-model-name")
+    assert list(command.argv[at + 1 : at + 3]) == ["dolly", "돌리"]
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ([], 0),
+        (["--max-num-seqs", "32"], 32),
+        (["--max_num_seqs=8", "-dp", "2"], 16),
+        (["--max-num-seqs", "many"], 0),
+        (["--max-num-seqs"], 0),
+    ],
+)
+def test_the_capacity_is_what_the_flags_say(args: list[str], expected: int) -> None:
+    assert capacity(args) == expected
+
+
+def adapter(directory: Path, **config: object) -> Path:
+    directory.mkdir()
+    (directory / "adapter_config.json").write_text(
+        json.dumps({"peft_type": "LORA", "r": 8, "bias": "none", **config})
+    )
+    (directory / "adapter_model.safetensors").write_bytes(safetensors())
+    return directory
+
+
+def test_adapters_have_cards_of_their_own_and_become_flags(checkpoint: Path, tmp_path: Path) -> None:
+    trained = {
+        "name": "x",
+        "method": "qlora",
+        "licence": "CC-BY-4.0",
+        "template": "dolly",
+        "template_hash": "h",
+        "context_length": 1,
+        "dtype": "bfloat16",
+        "parameters": 1,
+        "created": 5,
+    }
+    small, large = adapter(tmp_path / "a"), adapter(tmp_path / "b", rank_pattern={"q": 40})
+    (large / "kodolly-adapter.json").write_text(json.dumps({"card": trained}))
+    base = describe_model(checkpoint, ["base"])[0]
+    first, second = read_adapters([f"한국어={small}", f"b={large}"], base, checkpoint)
+    assert (first.card.name, first.card.base, first.card.adapter) == ("한국어", "base", "한국어")
+    assert (first.card.method, first.card.context_length) == ("lora", 512)
+    assert (second.card.method, second.card.licence, second.card.context_length) == (
+        "qlora",
+        "CC-BY-4.0",
+        512,
+    )
+    flags = adapter_flags([first, second])
+    assert flags[:5] == ["--enable-lora", "--max-lora-rank", "64", "--max-loras", "2"]
+    assert [json.loads(word)["name"] for word in flags[6:]] == ["한국어", "b"]
+    assert adapter_flags([]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"peft_type": "IA3"}, "is not a LoRA adapter"),
+        ({"use_dora": True}, "has DoRA"),
+        ({"modules_to_save": ["lm_head"]}, "whole modules"),
+        ({"bias": "all"}, "trained biases"),
+        ({"r": 1024}, "1 to 512"),
+        ({"r": None}, "1 to 512"),
+    ],
+)
+def test_adapters_that_cannot_be_served_are_refused(
+    checkpoint: Path, tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    base = describe_model(checkpoint, ["base"])[0]
+    with pytest.raises(UserError, match=words):
+        read_adapters([f"a={adapter(tmp_path / 'a', **change)}"], base, checkpoint)
+
+
+def test_an_adapter_of_another_base_or_without_weights_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    card = {
+        "name": "one",
+        "base_model": "two",
+        "method": "lora",
+        "licence": "MIT",
+        "template": "dolly",
+        "template_hash": "h",
+        "context_length": 1,
+        "dtype": "bfloat16",
+        "parameters": 1,
+        "created": 5,
+    }
+    (checkpoint / "kodolly.json").write_text(json.dumps(card | {"base_model": None}))
+    base = describe_model(checkpoint)[0]
+    directory = adapter(tmp_path / "a")
+    (directory / "kodolly-adapter.json").write_text(json.dumps({"card": card}))
+    with pytest.raises(UserError, match="was trained on two, not on one"):
+        read_adapters([f"a={directory}"], base, checkpoint)
+    (directory / "adapter_model.safetensors").unlink()
+    with pytest.raises(UserError, match="missing or cut short"):
+        read_adapters([f"a={directory}"], base, checkpoint)
+    for word, said in ((f"a={tmp_path}", "is not a LoRA adapter"), ("a", "is not NAME=DIR")):
+        with pytest.raises(UserError, match=said):
+            read_adapters([word], base, checkpoint)
+
+
+def test_a_name_may_stand_once(checkpoint: Path) -> None:
+    with pytest.raises(UserError, match="given twice"):
+        refuse_double_names(describe_model(checkpoint, ["a", "b", "a"]))
 
 
 def test_the_engine_key_is_new_each_time_and_not_in_argv_nor_is_the_join_token(
@@ -90,7 +238,7 @@ def test_the_engine_key_is_new_each_time_and_not_in_argv_nor_is_the_join_token(
     pytest.importorskip("vllm", reason="the engine is not installed")
     monkeypatch.setenv("KODOLLY_JOIN_TOKEN", "join-secret")
     first, second = (
-        vllm_command(settings(), checkpoint, "dolly", ["--max-model-len", "64"]) for _ in range(2)
+        vllm_command(settings(), checkpoint, ["dolly"], ["--max-model-len", "64"]) for _ in range(2)
     )
     assert first.key != second.key
     assert first.env["VLLM_API_KEY"] == first.key
@@ -143,6 +291,31 @@ vllm:generation_tokens_created{engine="0",model_name="demo-dolly"} 1.79e+09
     assert (first.running, first.waiting, first.kv_cache_use, first.tokens_per_s) == (2, 3, 0.5, 0.0)
     assert meter.read(page.replace("1.5e+03", "1700.0"), 12.0).tokens_per_s == 100.0
     assert meter.read(page.replace("1.5e+03", "5.0"), 14.0).tokens_per_s == 0.0  # a new engine counts from 0
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        """sglang:num_running_reqs{model_name="돌리"} 2.0
+sglang:num_queue_reqs{model_name="돌리"} 3.0
+sglang:token_usage{model_name="돌리"} 0.5
+sglang:generation_tokens_total{model_name="돌리"} 100.0
+""",
+        """llamacpp:requests_processing 2
+llamacpp:requests_deferred 3
+llamacpp:kv_cache_usage_ratio 0.5
+llamacpp:tokens_predicted_total 100
+""",
+    ],
+    ids=["SGLang", "llama.cpp"],
+)
+def test_the_load_of_other_engines_is_read_too(page: str) -> None:
+    load = LoadMeter().read(page)
+    assert (load.known, load.running, load.waiting, load.kv_cache_use) == (True, 2, 3, 0.5)
+
+
+def test_a_page_that_says_nothing_is_an_unknown_load() -> None:
+    assert not LoadMeter().read("<html>404</html>").known
 
 
 async def test_an_engine_that_answers_nothing_is_given_up(

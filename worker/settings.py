@@ -40,8 +40,8 @@ class WorkerSettings(PartSettings):
         min_length=1, validation_alias=AliasChoices("join_token", "KODOLLY_JOIN_TOKEN")
     )
     """Token that the controllers ask for (KODOLLY_JOIN_TOKEN)."""
-    cpu_cores: str | None = Field(default=None, pattern=r"^\d+([-,]\d+)*$")
-    """CPU engine: cores that vLLM binds its threads to, e.g. 0-3."""
+    cpu_cores: str | None = Field(default=None, pattern=r"^\d+([-,|]\d+)*$")
+    """CPU engine: cores that vLLM binds its threads to, e.g. 0-3; 0-3|4-7 for two processes."""
     cpu_threads: int | None = Field(default=None, ge=1)
     """CPU engine: number of threads when no cores are named; None is one a core."""
     cpu_kv_cache_gib: int = Field(default=1, ge=1)
