@@ -1,5 +1,6 @@
 """Options of the conformance suite, and the endpoint that every check gets."""
 
+import re
 from collections.abc import Iterator
 
 import anthropic
@@ -10,9 +11,14 @@ from tests.conformance.differential import Service
 from tests.conformance.endpoint import CAPABILITIES, Endpoint, Engine
 from tests.conformance.stacks import scripted_stack, vllm_stack
 
-KNOWN_FAILURES: dict[str, str] = {}
-"""What our own gateway does not keep yet: beginning of a check's name -> why. One that passes fails the run,
-so that this list cannot go stale."""
+KNOWN_FAILURES: dict[str, str] = {
+    "test_w23_an_offer_to_change_the_protocol_is_ignored[": "the body after an Upgrade header is lost",
+    "test_w23_a_request_names_its_host_once[": "requests without Host, or with two, are taken",
+    "test_w25_no_answer_to_head_has_a_body[/v1/chat": "the relay's 405 to HEAD has a body",
+    "test_w25_no_answer_to_head_has_a_body[/v1/responses": "the relay's 405 to HEAD has a body",
+}
+"""What our own gateway does not keep yet: beginning of a check's name, less the kind of stack -> why. One that
+passes fails the run, so that this list cannot go stale."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,8 +57,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        check, own, parameters = re.sub(r"\[(scripted|vllm)-?", "[ours]", item.name).partition("[ours]")
         for name, reason in KNOWN_FAILURES.items():
-            if item.name.startswith(name):
+            if own and f"{check}[{parameters}".startswith(name):
                 item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
 
 

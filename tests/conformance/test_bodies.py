@@ -222,6 +222,26 @@ def test_w23_a_query_and_an_absolute_address_change_nothing(endpoint: Endpoint) 
     assert answer.status == 200
 
 
+@pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
+def test_w23_an_offer_to_change_the_protocol_is_ignored(endpoint: Endpoint, upgrade: str) -> None:
+    """W23, RFC 9110 7.8: Java's client offers HTTP/2 with every first request; its body still counts."""
+    body = encoded(endpoint.chat(max_tokens=1))
+    offer = [f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {upgrade}\r\nHTTP2-Settings: AAMAAABkAAQAAP__"]
+    head = lines(endpoint, *offer, f"Content-Length: {len(body)}")
+    for parts in ([body], [body[:9], body[9:]]):
+        (answer,) = post(endpoint, head, *parts, gap_s=0.05)
+        assert answer.status == 200
+        assert answer.json()["choices"]
+
+
+@pytest.mark.parametrize("hosts", [0, 2])
+def test_w23_a_request_names_its_host_once(endpoint: Endpoint, hosts: int) -> None:
+    """W23, RFC 9112 3.2: HTTP/1.1 without `Host`, or with two, is refused with 400."""
+    head = ["GET /v1/models HTTP/1.1", *(f"Host: host-{number}" for number in range(hosts)), *lines(endpoint)]
+    answers = talk(endpoint.base_url, "\r\n".join([*head, "", ""]).encode())
+    assert answers == [] or answers[0].status == 400
+
+
 @pytest.mark.parametrize(
     "content_type", ["application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON"]
 )

@@ -4,10 +4,14 @@ Sources: OpenAI's models API (https://platform.openai.com/docs/api-reference/mod
 CORS protocol (https://fetch.spec.whatwg.org/#http-cors-protocol).
 """
 
+import socket
+from urllib.parse import urlsplit
+
 import openai
 import pytest
 
 from tests.conformance.endpoint import Endpoint, error_of
+from tests.conformance.wire import request
 
 # W24
 
@@ -74,6 +78,25 @@ def test_w25_head_is_get_without_a_body(endpoint: Endpoint) -> None:
     assert answer.content == b""
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/models", "/v1/nothing", "/v1/responses/resp_1"]
+)
+def test_w25_no_answer_to_head_has_a_body(endpoint: Endpoint, path: str) -> None:
+    """W25, RFC 9110 9.3.2: not even an error, or its bytes are taken for the next answer."""
+    lines = [f"{name}: {value}" for name, value in endpoint.headers().items()]
+    head = request(endpoint.base_url, "HEAD", endpoint.path(path), lines)
+    listing = request(endpoint.base_url, "GET", endpoint.path("/v1/models"), [*lines, "Connection: close"])
+    target = urlsplit(endpoint.base_url)
+    if target.scheme == "https":
+        pytest.skip("not applicable: this check speaks plain HTTP")
+    with socket.create_connection((target.hostname or "", target.port or 80), timeout=20) as connection:
+        connection.sendall(head + listing)
+        came = connection.makefile("rb").read()
+    first, _, rest = came.partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 ")
+    assert rest == b"" or rest.startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/messages"])
 def test_w25_a_preflight_needs_no_key(endpoint: Endpoint, path: str) -> None:
     """W25: browsers send OPTIONS without credentials; it must be answered before authentication."""
@@ -94,6 +117,24 @@ def test_w25_a_preflight_needs_no_key(endpoint: Endpoint, path: str) -> None:
     assert allowed == "*" or {"authorization", "content-type"} <= {
         name.strip() for name in allowed.split(",")
     }
+
+
+@pytest.mark.parametrize("name", ["unknown model", "wrong key", "no route", "broken JSON"])
+def test_w25_an_error_may_be_read_by_a_page_too(endpoint: Endpoint, name: str) -> None:
+    """W25: without the origin on it, a page learns nothing of what went wrong."""
+    endpoint.need("cors")
+    origin = {"origin": "https://example.org"}
+    stranger = origin | {"authorization": "Bearer wrong-key"}
+    answer = {
+        "unknown model": lambda: endpoint.send(
+            "/v1/chat/completions", endpoint.chat(model="no-such-model"), headers=origin
+        ),
+        "wrong key": lambda: endpoint.send("/v1/models", method="GET", headers=stranger),
+        "no route": lambda: endpoint.send("/v1/nothing", method="GET", headers=origin),
+        "broken JSON": lambda: endpoint.send("/v1/chat/completions", b"{", headers=origin),
+    }[name]()
+    assert answer.status_code >= 400 or not endpoint.asks_for_keys
+    assert answer.headers["access-control-allow-origin"] in ("*", "https://example.org")
 
 
 @pytest.mark.parametrize("stream", [False, True])
