@@ -17,8 +17,8 @@ KNOWN_FAILURES: dict[str, str] = {
     "test_w25_no_answer_to_head_has_a_body[/v1/chat": "the relay's 405 to HEAD has a body",
     "test_w25_no_answer_to_head_has_a_body[/v1/responses": "the relay's 405 to HEAD has a body",
 }
-"""What our own gateway does not keep yet: beginning of a check's name, less the kind of stack -> why. One that
-passes fails the run, so that this list cannot go stale."""
+"""What our own gateway does not keep yet: beginning of a check's name, less the kind of stack -> why. A pass
+fails the run, so that this list cannot go stale."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -102,10 +102,10 @@ class Engine:
         """The last request that reached it."""
         seen = httpx2.get(f"{self.url}/_script/last", verify=tls(), trust_env=False).json()
         if not seen:
-            return Received("", "", [], b"", 0)
+            return Received("", "", "", [], b"", 0)
         headers = [(name.lower(), value) for name, value in seen["headers"]]
         body = base64.b64decode(seen["body"])
-        return Received(seen["method"], seen["path"], headers, body, seen["at_ns"])
+        return Received(seen["method"], seen["path"], seen["query"], headers, body, seen["at_ns"])
 
     def cancelled(self) -> int:
         """How many requests were left by whoever asked."""
@@ -118,6 +118,7 @@ class Received:
 
     method: str
     path: str
+    query: str
     headers: list[tuple[str, str]]
     body: bytes
     at_ns: int

@@ -62,6 +62,16 @@ def test_w27_a_stored_response_is_found_at_the_worker_that_made_it(
         assert client.responses.retrieve(following.id).id == following.id
 
 
+def test_w27_the_query_of_a_stored_response_reaches_the_engine(endpoint: Endpoint) -> None:
+    """W27: `?stream=true&starting_after=2`, with which a cut stream is taken up again."""
+    endpoint.need("stored-responses")
+    endpoint.need_engine()
+    made = endpoint.send(RESPONSES, body(endpoint, store=True)).json()["id"]
+    answer = endpoint.send(f"{RESPONSES}/{made}?stream=true&starting_after=2", method="GET")
+    assert answer.status_code == 200
+    assert endpoint.received().query == "stream=true&starting_after=2"
+
+
 def test_w27_a_streamed_response_is_stored_too(endpoint: Endpoint, client: openai.OpenAI) -> None:
     """W27: the id in the events is the id to ask for."""
     endpoint.need("stored-responses")

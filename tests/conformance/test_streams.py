@@ -34,6 +34,19 @@ def test_w01_a_stream_is_an_event_stream_that_nobody_buffers(endpoint: Endpoint,
     assert answer.headers.get("content-encoding", "identity") == "identity"
 
 
+def test_w01_tokens_come_while_the_engine_still_works(endpoint: Endpoint, client: openai.OpenAI) -> None:
+    """W1: nothing between engine and client holds tokens back: here the engine goes on only after two came."""
+    endpoint.script("stall_at_token:2")
+    said = ""
+    with client.chat.completions.create(**endpoint.chat(), stream=True) as stream:
+        for chunk in stream:
+            said += (chunk.choices[0].delta.content or "") if chunk.choices else ""
+            if said.count(f"{endpoint.model}-") == 2:
+                for engine in endpoint.engines:
+                    engine.release()
+    assert said.count(f"{endpoint.model}-") == 6
+
+
 @pytest.mark.parametrize("path", ROUTES)
 def test_w02_a_stream_is_whole_events_and_ends_with_exactly_one_done(endpoint: Endpoint, path: str) -> None:
     """W2: every event is `data: <json>` and an empty line; `data: [DONE]` is the last, once."""
