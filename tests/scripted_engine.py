@@ -315,13 +315,14 @@ class Connection:
         script = self.script
         if script.at_token("stall_at_token") == index:
             await script.release.wait()
-        elif script.at_token("cut_at_token") == index:
+            return True
+        if script.at_token("cut_at_token") == index:
             return False
-        elif script.at_token("reset_at_token") == index:
+        if script.at_token("reset_at_token") == index:
             linger = struct.pack("ii", 1, 0)  # close() then sends RST instead of FIN
             self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             return False
-        elif script.at_token("abort_at_token") == index:
+        if script.at_token("abort_at_token") == index:
             for step in aborted(path, base):
                 await self.event(step.payload, step.name)
         elif script.at_token("error_at_token") == index:

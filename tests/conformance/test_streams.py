@@ -35,7 +35,7 @@ def test_w01_a_stream_is_an_event_stream_that_nobody_buffers(endpoint: Endpoint,
 
 
 def test_w01_tokens_come_while_the_engine_still_works(endpoint: Endpoint, client: openai.OpenAI) -> None:
-    """W1: nothing between engine and client holds tokens back: here the engine goes on only after two came."""
+    """W1: nothing between engine and client holds tokens back: here the engine waits until two came."""
     endpoint.script("stall_at_token:2")
     said = ""
     with client.chat.completions.create(**endpoint.chat(), stream=True) as stream:
