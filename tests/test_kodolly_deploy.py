@@ -1,0 +1,206 @@
+"""Hot swap: a new checkpoint behind a name while streams run. Figures are printed (pytest -s shows them)."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from finetune.checkpoint import weights_hash
+from tests.load import Outcome, new_client, stream, summary
+from tests.operator_stack import Cluster, cluster, fake_vllm
+from tests.processes import free_port, kodolly, running, wait_for
+
+pytestmark = pytest.mark.slow
+
+CLIENTS = 24
+DEMO = sorted(Path(__file__).parents[1].glob(".kodolly/*/demo"))
+"""Where earlier runs have left trained demo models."""
+BODY: dict[str, object] = {
+    "model": "dolly",
+    "messages": [{"role": "user", "content": "안녕하세요"}],
+    "max_tokens": 40,
+}
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Cluster]:
+    with cluster(tmp_path, controllers=2) as running_cluster:
+        yield running_cluster
+
+
+async def load_until(done: asyncio.Event, gateway: str) -> list[Outcome]:
+    """CLIENTS clients that stream one answer after the other."""
+    async with new_client(CLIENTS) as client:
+
+        async def ask() -> list[Outcome]:
+            outcomes = []
+            while not done.is_set():
+                outcomes.append(await stream(client, gateway, BODY))
+            return outcomes
+
+        return [
+            outcome for each in await asyncio.gather(*(ask() for _ in range(CLIENTS))) for outcome in each
+        ]
+
+
+async def deploy_under_load(
+    stack: Cluster, *args: str
+) -> "tuple[subprocess.CompletedProcess[str], list[Outcome]]":
+    done = asyncio.Event()
+    loading = asyncio.create_task(load_until(done, stack.gateway))
+    await asyncio.sleep(0)
+    deployed = await asyncio.to_thread(stack.command, "deploy", *args)
+    done.set()
+    return deployed, await loading
+
+
+def drain_rest(stack: Cluster, model: str) -> None:
+    assert stack.command("drain", model, *stack.controller_flags()).returncode == 0
+
+
+async def test_no_request_fails_while_the_checkpoint_changes(stack: Cluster) -> None:
+    new = stack.checkpoint("new")
+    with stack.worker("dolly") as first, stack.worker("dolly") as second:
+        await asyncio.to_thread(
+            wait_for, lambda: stack.states("dolly", 1) == ["ready", "ready"], 20, what="both at both"
+        )
+        old = {str(w["worker_id"]) for w in stack.workers()}
+        deployed, outcomes = await deploy_under_load(stack, "dolly", str(new), *stack.controller_flags())
+        assert deployed.returncode == 0, deployed.stderr
+        assert (first.wait(20), second.wait(20)) == (0, 0)
+    print(f"\nhot swap under {CLIENTS} streaming clients: {len(outcomes)} requests, {summary(outcomes)}")
+    assert Counter(outcome.end for outcome in outcomes) == {"complete": len(outcomes)}
+    assert len(outcomes) >= CLIENTS
+    now = [str(w["worker_id"]) for w in stack.workers()]
+    assert len(now) == 1
+    assert not set(now) & old
+    assert "served by" in deployed.stderr
+    # It runs on without us, and drain stops it.
+    assert (await stream_once(stack)).end == "complete"
+    await asyncio.to_thread(drain_rest, stack, "dolly")
+    assert stack.workers() == []
+
+
+async def stream_once(stack: Cluster) -> Outcome:
+    async with new_client(1) as client:
+        return await stream(client, stack.gateway, BODY)
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "words"),
+    [
+        ("broken", (), "가중치를 읽을 수 없습니다"),
+        ("never ready", ("--timeout", "3"), "was not ready after 3 s"),
+    ],
+)
+async def test_a_checkpoint_that_does_not_become_ready_changes_nothing(
+    stack: Cluster, kind: str, flags: tuple[str, ...], words: str
+) -> None:
+    new = stack.checkpoint("new", kind)
+    with stack.worker("dolly") as old:
+        deployed, outcomes = await deploy_under_load(
+            stack, "dolly", str(new), *flags, *stack.controller_flags()
+        )
+        assert deployed.returncode == 2
+        assert words in deployed.stderr + log_of(stack)
+        assert old.poll() is None
+        assert stack.states("dolly") == ["ready"]
+        assert Counter(outcome.end for outcome in outcomes) == {"complete": len(outcomes)}
+    assert "Traceback" not in deployed.stderr
+
+
+def log_of(stack: Cluster) -> str:
+    return "".join(path.read_text(encoding="utf-8") for path in (stack.path / "state" / "logs").glob("*.log"))
+
+
+def test_other_names_are_not_taken_away(stack: Cluster) -> None:
+    new = stack.checkpoint("new")
+    with stack.worker("dolly", "--name", "other"):
+        done = stack.command("deploy", "dolly", str(new), *stack.controller_flags())
+        assert (done.returncode, "serves other too" in done.stderr) == (2, True)
+        missing = stack.command("deploy", "dolly", "nowhere", *stack.controller_flags())
+        assert (missing.returncode, "does not exist" in missing.stderr) == (2, True)
+        assert stack.states("dolly") == ["ready"]
+
+
+def test_a_running_up_takes_the_new_worker_under_its_care(tmp_path: Path) -> None:
+    """Ctrl-C at `up` stops it, and the drained one stays stopped."""
+    env = fake_vllm(tmp_path) | {"KODOLLY_STATE_DIR": str(tmp_path / "state")}
+    ports = {name: free_port() for name in ("gateway", "webui", "controller")}
+    for name, port in ports.items():
+        env[f"KODOLLY_{name.upper()}_PORT"] = str(port)
+    env["KODOLLY_UP_WORKER_PORT"] = str(free_port())
+    gateway, log = f"http://127.0.0.1:{ports['gateway']}", tmp_path / "up.log"
+    here = Cluster(tmp_path, [f"http://127.0.0.1:{ports['controller']}"], gateway, env)
+    old, new = here.checkpoint("dolly"), here.checkpoint("new")
+    with running(kodolly("up", str(old)), log, None, env, tmp_path) as up:
+        wait_for(lambda: "kodolly is ready" in log.read_text(encoding="utf-8"), 60, up, log, "up")
+        done = here.command("deploy", "dolly", str(new))
+        assert done.returncode == 0, done.stderr
+        text = log.read_text(encoding="utf-8")
+        assert "worker-dolly has stopped, as it was asked to; it stays stopped" in text
+        listed = models_of(here)
+        assert list(listed) == ["dolly"]
+        pids = children(up.pid)
+        second = subprocess.run(
+            kodolly("up", str(old)), capture_output=True, text=True, cwd=tmp_path, env=os.environ | env
+        )
+        assert (second.returncode, "Traceback" in second.stderr) == (2, False)
+        up.send_signal(signal.SIGINT)
+        assert up.wait(60) == 0
+    assert pids
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+def models_of(stack: Cluster) -> dict[str, str]:
+    status = httpx2.get(f"{stack.gateway}/v1/status", trust_env=False).json()
+    return {entry["id"]: entry["state"] for entry in status["models"] if entry["kind"] == "worker"}
+
+
+def children(pid: int) -> list[int]:
+    """All descendants of a process."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+    return [grand for child in found for grand in (int(child), *children(int(child)))]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not DEMO, reason="no demo model has been trained here")
+async def test_no_request_fails_while_real_vllm_changes_its_checkpoint(tmp_path: Path) -> None:
+    """demo-base and its LoRA adapter, then demo-base alone, then the merged checkpoint in its place."""
+    base = next(DEMO[-1].glob("demo-base-*"))
+    adapters = [
+        directory
+        for directory in DEMO[-1].glob("adapter-*")
+        if json.loads((directory / "kodolly-adapter.json").read_text())["base_sha256"] == weights_hash(base)
+    ]
+    merged = DEMO[-1] / adapters[0].name.replace("adapter", "demo-dolly")
+    with cluster(tmp_path, real_vllm=True) as stack:
+        flags = ["--adapter", f"돌리={adapters[0]}", "--cpu-threads", "1"]
+        with stack.worker("base", *flags, model_dir=base):
+            adapted = await asyncio.to_thread(answer_of, stack.gateway, "돌리")
+            assert adapted != await asyncio.to_thread(answer_of, stack.gateway, "base")
+        with stack.worker("dolly", "--cpu-threads", "1", model_dir=base) as old:
+            deployed, outcomes = await deploy_under_load(
+                stack, "dolly", str(merged), *stack.controller_flags()
+            )
+            assert deployed.returncode == 0, deployed.stderr
+            assert old.wait(30) == 0
+        print(f"\nhot swap of real vLLM under {CLIENTS} streaming clients: {summary(outcomes)}")
+        assert Counter(outcome.end for outcome in outcomes) == {"complete": len(outcomes)}
+        # The merged checkpoint says what base and adapter together said.
+        assert await asyncio.to_thread(answer_of, stack.gateway, "dolly") == adapted
+        await asyncio.to_thread(drain_rest, stack, "dolly")
+
+
+def answer_of(gateway: str, model: str) -> str:
+    messages = [{"role": "user", "content": "토큰이 무엇인가요?"}]
+    body = {"model": model, "messages": messages, "temperature": 0, "max_tokens": 24}
+    answer = httpx2.post(f"{gateway}/v1/chat/completions", json=body, timeout=120, trust_env=False)
+    return str(answer.raise_for_status().json()["choices"][0]["message"]["content"])
