@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from common.errors import BadRequest, NotFound
+from common.errors import BadRequest, InternalError, NotFound
 from common.http import install_error_handlers
-from common.registry import DrainRequest, Lease, Registration, WorkerState
+from common.registry import Alias, DrainRequest, Lease, Registration, WorkerState
+from controller.aliases import read_aliases, write_aliases
 from controller.callback import Refused, call_back
 from controller.guard import Guard
 from controller.registry import Registry
@@ -66,6 +67,8 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         controller = Controller(settings)
+        controller.registry.aliases = read_aliases(settings.aliases_path())
+        controller.registry.collect_changes()
         app.state.controller = controller
         expiring = asyncio.create_task(controller.expire())
         try:
@@ -153,6 +156,36 @@ async def leave(
     logger.info("worker %s has left", worker_id)
     controller.publish()
     return {"worker_id": worker_id}
+
+
+@router.put("/aliases/{name:path}")
+async def put_alias(
+    name: Annotated[str, Field(min_length=1, max_length=200)], alias: Alias, controller: ControllerDep
+) -> dict[str, str]:
+    """Give a model another name, or move that name to another model."""
+    before = dict(controller.registry.aliases)
+    controller.registry.set_alias(name, alias.target)
+    _keep_aliases(controller, before)
+    return controller.registry.aliases
+
+
+@router.delete("/aliases/{name:path}")
+async def delete_alias(name: str, controller: ControllerDep) -> dict[str, str]:
+    """Take an alias back."""
+    before = dict(controller.registry.aliases)
+    controller.registry.remove_alias(name)
+    _keep_aliases(controller, before)
+    return controller.registry.aliases
+
+
+def _keep_aliases(controller: Controller, before: dict[str, str]) -> None:
+    try:
+        # A small file, seldom: not worth a thread, in which two changes could overtake each other.
+        write_aliases(controller.settings.aliases_path(), controller.registry.aliases)
+    except OSError as error:
+        controller.registry.aliases = before
+        raise InternalError(f"The alias cannot be saved: {error.strerror}.") from error
+    controller.publish()
 
 
 @router.get("/workers")

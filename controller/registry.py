@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from common.errors import ApiError, NotFound
+from common.errors import ApiError, BadRequest, NotFound
 from common.registry import (
     LEASE_TTL_S,
     RENEW_EVERY_S,
@@ -20,6 +20,8 @@ from common.registry import (
 
 FORGET_AFTER_S = 120.0
 """How long a worker whose lease ran out stays listed as `down`, so that people see what they lost."""
+
+MAX_ALIASES = 1000
 
 
 class StaleIncarnation(ApiError):
@@ -69,6 +71,8 @@ class Registry:
     clock: Callable[[], float] = time.monotonic
     epoch: str = field(default_factory=lambda: secrets.token_hex(8))
     version: int = 0
+    aliases: dict[str, str] = field(default_factory=dict)
+    _shown_aliases: dict[str, str] = field(default_factory=dict)
     _entries: dict[str, Entry] = field(default_factory=dict)
     _shown: dict[str, WorkerRecord] = field(default_factory=dict)
 
@@ -144,6 +148,24 @@ class Registry:
         del self._entries[worker_id]
         return True
 
+    def set_alias(self, name: str, target: str) -> None:
+        """Give the model `target` another name. Raises BadRequest for one that could not be followed."""
+        if name == target or target in self.aliases or name in self.aliases.values():
+            raise BadRequest(
+                f"{name!r} for {target!r}: an alias must lead straight to a model's own name.", param="target"
+            )
+        served = {card.name for entry in self._entries.values() for card in entry.registration.models}
+        if name in served:
+            raise BadRequest(f"{name!r} is a model's own name.", param="name")
+        if len(self.aliases) >= MAX_ALIASES and name not in self.aliases:
+            raise BadRequest(f"There are {MAX_ALIASES} aliases already.")
+        self.aliases[name] = target
+
+    def remove_alias(self, name: str) -> None:
+        """Raises NotFound."""
+        if self.aliases.pop(name, None) is None:
+            raise NotFound(f"There is no alias {name!r}.", hint="`kodolly alias` lists them.")
+
     def collect_changes(self) -> Delta | None:
         """What is visible now and was not at the last call; None when nothing changed."""
         now = self.clock()
@@ -152,12 +174,20 @@ class Registry:
         current = {worker_id: entry.record(now) for worker_id, entry in self._entries.items()}
         changed = tuple(r for w, r in current.items() if self._shown.get(w) != r)
         removed = tuple(w for w in self._shown if w not in current)
-        if not changed and not removed:
+        aliases = dict(self.aliases) if self.aliases != self._shown_aliases else None
+        if not changed and not removed and aliases is None:
             return None
-        self._shown = current
+        self._shown, self._shown_aliases = current, dict(self.aliases)
         self.version += 1
-        return Delta(epoch=self.epoch, version=self.version, changed=changed, removed=removed)
+        return Delta(
+            epoch=self.epoch, version=self.version, changed=changed, removed=removed, aliases=aliases
+        )
 
     def snapshot(self) -> Snapshot:
         """Everything as of the last `collect_changes`."""
-        return Snapshot(epoch=self.epoch, version=self.version, workers=tuple(self._shown.values()))
+        return Snapshot(
+            epoch=self.epoch,
+            version=self.version,
+            workers=tuple(self._shown.values()),
+            aliases=self._shown_aliases,
+        )

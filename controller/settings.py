@@ -1,6 +1,7 @@
 """Settings of the controller."""
 
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import AliasChoices, Field, SecretStr
@@ -34,5 +35,13 @@ class ControllerSettings(PartSettings):
         min_length=1, validation_alias=AliasChoices("join_token", "KODOLLY_JOIN_TOKEN")
     )
     """Token that workers and gateways must bring (KODOLLY_JOIN_TOKEN)."""
+    state_dir: Path = Field(
+        default=Path(".kodolly"), validation_alias=AliasChoices("state_dir", "KODOLLY_STATE_DIR")
+    )
+    """Directory of the aliases."""
     allow_networks: tuple[Network, ...] = PRIVATE_NETWORKS
     """Networks a worker's address may lie in; loopback and private ranges by default."""
+
+    def aliases_path(self) -> Path:
+        """Where aliases are kept; controllers of one host have a file each."""
+        return self.state_dir / f"aliases-{self.port}.json"

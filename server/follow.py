@@ -30,10 +30,12 @@ class OutOfStep(Exception):
 
 
 async def follow_controllers(directory: Directory, settings: GatewaySettings) -> None:
-    """Run until cancelled."""
+    """Run until cancelled. Aliases of the controllers win over those of the settings."""
+    directory.set_aliases(dict(settings.aliases))
     if not settings.controllers:
         return
-    load_snapshot(directory, snapshot_path(settings))
+    saved = SavedSnapshot(directory, settings)
+    saved.load()
     headers = {"authorization": f"Bearer {settings.join_token.get_secret_value()}"}
     timeout = httpx2.Timeout(settings.connect_timeout_s, read=SILENCE_S)
     failures = 0
@@ -41,7 +43,7 @@ async def follow_controllers(directory: Directory, settings: GatewaySettings) ->
     async with httpx2.AsyncClient(headers=headers, timeout=timeout, trust_env=False) as client:
         for url in cycle(settings.controllers):
             try:
-                async for _ in _watch(client, url, directory, settings):
+                async for _ in _watch(client, url, directory, saved):
                     failures = 0
             except (httpx2.HTTPError, OutOfStep, ValidationError) as error:
                 if failures == 0:
@@ -52,7 +54,7 @@ async def follow_controllers(directory: Directory, settings: GatewaySettings) ->
 
 
 async def _watch(
-    client: httpx2.AsyncClient, url: str, directory: Directory, settings: GatewaySettings
+    client: httpx2.AsyncClient, url: str, directory: Directory, saved: "SavedSnapshot"
 ) -> AsyncIterator[None]:
     """One connection; yields after every change that was applied."""
     async with client.stream("GET", f"{url.rstrip('/')}/v1/watch") as response:
@@ -62,19 +64,25 @@ async def _watch(
             if line.startswith("event:"):
                 kind = line[6:].strip()
             elif line.startswith("data:"):
-                _apply(directory, kind, line[5:])
+                _apply(directory, saved, kind, line[5:])
                 if not directory.controller_connected:
                     logger.info("following controller %s", url)
                 directory.controller_connected = True
-                await asyncio.to_thread(save_snapshot, directory_snapshot(directory), snapshot_path(settings))
+                await saved.update()
                 yield
 
 
-def _apply(directory: Directory, kind: str, data: str) -> None:
+def _apply(directory: Directory, saved: "SavedSnapshot", kind: str, data: str) -> None:
     if kind == "snapshot":
-        directory.apply_snapshot(Snapshot.model_validate_json(data))
-    elif kind == "delta" and not directory.apply_delta(Delta.model_validate_json(data)):
-        raise OutOfStep("a change was missed")
+        snapshot = Snapshot.model_validate_json(data)
+        directory.apply_snapshot(snapshot)
+        saved.set_aliases(snapshot.aliases)
+    elif kind == "delta":
+        delta = Delta.model_validate_json(data)
+        if not directory.apply_delta(delta):
+            raise OutOfStep("a change was missed")
+        if delta.aliases is not None:
+            saved.set_aliases(delta.aliases)
 
 
 def _reason(error: Exception) -> str:
@@ -86,6 +94,41 @@ def _reason(error: Exception) -> str:
 
 
 # -- the copy on disk ---------------------------------------------------------------------------
+
+
+class SavedSnapshot:
+    """The copy on disk of what this gateway follows, and the aliases that came with it."""
+
+    def __init__(self, directory: Directory, settings: GatewaySettings) -> None:
+        self._directory = directory
+        self._configured = settings.aliases
+        self._path = snapshot_path(settings)
+        self._aliases: dict[str, str] = {}
+        self._written: Snapshot | None = None
+
+    def set_aliases(self, aliases: dict[str, str]) -> None:
+        """Those that the controllers know; they are added to the configured ones."""
+        self._aliases = aliases
+        self._directory.set_aliases(dict(self._configured) | aliases)
+
+    def load(self) -> None:
+        """Start from the copy on disk, if there is a readable one."""
+        snapshot = load_snapshot(self._path)
+        if snapshot is not None:
+            self._directory.apply_snapshot(snapshot)
+            self.set_aliases(snapshot.aliases)
+
+    async def update(self) -> None:
+        """Write what has changed; load, which changes all the time, is not worth a write."""
+        now = directory_snapshot(self._directory).model_copy(update={"aliases": self._aliases})
+        if self._written is None or _lasting(now) != _lasting(self._written):
+            await asyncio.to_thread(save_snapshot, now, self._path)
+            self._written = now
+
+
+def _lasting(snapshot: Snapshot) -> tuple[object, ...]:
+    """What a restarted gateway needs; of versions it would get a new snapshot anyway."""
+    return snapshot.epoch, snapshot.workers, snapshot.aliases
 
 
 def snapshot_path(settings: GatewaySettings) -> Path:
@@ -105,6 +148,7 @@ def directory_snapshot(directory: Directory) -> Snapshot:
             state=up.state,
             progress=up.progress,
             detail=up.detail,
+            capacity=up.capacity,
         )
         for up in directory.workers.values()
     )
@@ -114,7 +158,7 @@ def directory_snapshot(directory: Directory) -> Snapshot:
 def save_snapshot(snapshot: Snapshot, path: Path) -> None:
     """Replace the copy on disk in one step; a full disk is logged, never fatal."""
     text = snapshot.model_dump_json()
-    temporary = path.with_suffix(".tmp")
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")  # the gateway may have several processes
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -125,13 +169,12 @@ def save_snapshot(snapshot: Snapshot, path: Path) -> None:
         logger.warning("the snapshot of workers cannot be saved: %s", error)
 
 
-def load_snapshot(directory: Directory, path: Path) -> None:
-    """Start from the copy on disk, if there is a readable one."""
+def load_snapshot(path: Path) -> Snapshot | None:
+    """The copy on disk; None when there is no readable one."""
     try:
-        snapshot = Snapshot.model_validate_json(path.read_text(encoding="utf-8"))
+        return Snapshot.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return
+        return None
     except (OSError, ValueError) as error:
         logger.warning("the saved snapshot of workers is ignored: %s", error)
-        return
-    directory.apply_snapshot(snapshot)
+        return None

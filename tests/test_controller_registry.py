@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pydantic import SecretStr
 
-from common.errors import NotFound
+from common.errors import BadRequest, NotFound
 from common.registry import DrainRequest, ModelCard, Registration, Snapshot, WorkerLoad, WorkerState
 from controller.registry import FORGET_AFTER_S, Registry, StaleIncarnation
 from server.directory import Directory
@@ -147,6 +147,28 @@ def test_a_draining_worker_that_falls_silent_is_down() -> None:
     registry.drain("w", DrainRequest())
     clock.now = 10.0
     assert state_of(registry) == "down"
+
+
+def test_an_alias_leads_straight_to_a_models_own_name() -> None:
+    registry = Registry(clock=Clock())
+    registry.renew(said())
+    registry.set_alias("채팅", "dolly")
+    registry.set_alias("chat", "not served yet")
+    for name, target in (("a", "채팅"), ("dolly", "x"), ("not served yet", "y"), ("b", "b")):
+        with pytest.raises(BadRequest):
+            registry.set_alias(name, target)
+    first = registry.collect_changes()
+    assert first is not None
+    assert first.aliases == {"채팅": "dolly", "chat": "not served yet"} == registry.snapshot().aliases
+    registry.renew(said(waiting=1))
+    second = registry.collect_changes()
+    assert second is None or second.aliases is None
+    registry.remove_alias("chat")
+    third = registry.collect_changes()
+    assert third is not None
+    assert third.aliases == {"채팅": "dolly"}
+    with pytest.raises(NotFound):
+        registry.remove_alias("chat")
 
 
 def test_nothing_new_is_no_delta() -> None:

@@ -1,0 +1,83 @@
+"""The operator's commands against a running cluster: alias, ps, top."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from controller.aliases import read_aliases
+from kodolly.table import fit, table, width
+from tests.operator_stack import Cluster, cluster
+from tests.processes import free_port, kodolly, running, wait_for
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with (
+        cluster(tmp_path_factory.mktemp("operate"), controllers=2) as running_cluster,
+        running_cluster.worker("돌리", "--name", "dolly", "--", "--max-num-seqs", "4"),
+    ):
+        yield running_cluster
+
+
+def ask(stack: Cluster, model: str) -> int:
+    body = {"model": model, "messages": [{"role": "user", "content": "안녕"}], "max_tokens": 2}
+    return httpx2.post(f"{stack.gateway}/v1/chat/completions", json=body, trust_env=False).status_code
+
+
+def test_an_alias_is_known_to_gateways_at_once_and_to_both_controllers(stack: Cluster) -> None:
+    flags = stack.controller_flags()
+    assert ask(stack, "모델/채팅 ?") == 404
+    done = stack.command("alias", "모델/채팅 ?", "돌리", *flags)
+    assert (done.returncode, done.stderr) == (0, "")
+    wait_for(lambda: ask(stack, "모델/채팅 ?") == 200, 5, what="the alias at the gateway")
+    listed = stack.command("alias", *flags)
+    assert listed.stdout == "모델/채팅 ?  ->  돌리\n"
+    for url in stack.controllers:
+        path = stack.path / "state" / f"aliases-{url.rpartition(':')[2]}.json"
+        assert read_aliases(path) == {"모델/채팅 ?": "돌리"}
+        assert path.stat().st_mode & 0o777 == 0o600
+    chain = stack.command("alias", "x", "모델/채팅 ?", *flags)
+    assert (chain.returncode, "straight to a model's own name" in chain.stderr) == (2, True)
+    assert stack.command("alias", "--remove", "모델/채팅 ?", *flags).returncode == 0
+    wait_for(lambda: ask(stack, "모델/채팅 ?") == 404, 5, what="the end of the alias")
+    again = stack.command("alias", "--remove", "모델/채팅 ?", *flags)
+    assert (again.returncode, "There is no alias" in again.stderr) == (2, True)
+
+
+def test_a_model_that_nobody_serves_yet_is_said(stack: Cluster) -> None:
+    done = stack.command("alias", "later", "next-model", *stack.controller_flags())
+    assert (done.returncode, done.stderr) == (0, "No worker serves next-model now.\n")
+    assert stack.command("alias", "--remove", "later", *stack.controller_flags()).returncode == 0
+
+
+def test_aliases_outlive_controller_and_gateway(tmp_path: Path) -> None:
+    with cluster(tmp_path) as stack, stack.worker("dolly"):
+        (url,) = stack.controllers
+        assert stack.command("alias", "chat", "dolly", "--controller", url).returncode == 0
+        wait_for(lambda: ask(stack, "chat") == 200, 5, what="the alias")
+        port = url.rpartition(":")[2]
+        other = tmp_path / "again.log"
+        # A second gateway that has the first one's copy on disk, and no controller that answers.
+        saved = next((tmp_path / "state").glob("workers-*.json"))
+        gateway_port = httpx2.URL(stack.gateway).port
+        assert saved.name == f"workers-{gateway_port}.json"
+        target = tmp_path / "alone"
+        target.mkdir()
+        alone = free_port()
+        (target / f"workers-{alone}.json").write_bytes(saved.read_bytes())
+        argv = kodolly("gateway", "--port", str(alone), "--controller", "http://127.0.0.1:9")
+        env = stack.env | {"KODOLLY_STATE_DIR": str(target)}
+        url_alone = f"http://127.0.0.1:{alone}"
+        with running(argv, other, f"{url_alone}/healthz", env, tmp_path):
+            names = [m["id"] for m in httpx2.get(f"{url_alone}/v1/models", trust_env=False).json()["data"]]
+        assert sorted(names) == ["chat", "dolly"]
+    assert read_aliases(tmp_path / "state" / f"aliases-{port}.json") == {"chat": "dolly"}
+
+
+def test_columns_are_aligned_for_hangul() -> None:
+    rows = [("돌리", "1", "x"), ("dolly-2", "23", "")]
+    lines = table(rows, right=(1,))
+    assert lines == ["돌리      1  x", "dolly-2  23"]
+    assert (width("한a"), fit("한국어", 5), fit("한국어", 6), fit("abc", 0)) == (3, "한국…", "한국어", "")
