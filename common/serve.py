@@ -43,16 +43,20 @@ def serve(
     grace_s: int = 10,
     protocol: "type[asyncio.Protocol] | Literal['httptools']" = "httptools",
     on_stop: Callable[[], None] = lambda: None,
+    on_ready: Callable[[], None] = lambda: None,
+    listening: socket.socket | None = None,
 ) -> None:
     """Serve `app` until SIGINT or SIGTERM; open requests get `grace_s` seconds to end.
 
     `protocol` speaks HTTP with clients. `on_stop` is called in the signal handler, for requests that
-    would not end by themselves.
+    would not end by themselves; `on_ready` when connections are taken. `listening` is a socket that a
+    parent process has opened on this address.
     Raises UserError when the port is taken or the app's start-up failed with one.
     """
     import uvicorn
 
-    check_port(host, port, setting)
+    if listening is None:
+        check_port(host, port, setting)
     failures: list[KodollyError] = []
     config = uvicorn.Config(
         _catching_start_up_failures(app, failures),
@@ -74,10 +78,15 @@ def serve(
             on_stop()
             super().handle_exit(sig, frame)
 
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                on_ready()
+
     server = Server(config)
     logger.info("listening on http://%s:%d", host, port)
     try:
-        server.run()
+        server.run([listening] if listening is not None else None)
     except KeyboardInterrupt:
         return
     except SystemExit:  # uvicorn's way out of a failed start-up

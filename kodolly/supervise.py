@@ -76,7 +76,7 @@ class Child:
             env=dict(self.part.env),
             # Its own session: Ctrl-C reaches only us, and we stop the parts in order.
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
             limit=1024 * 1024,
         )
         assert self.process.stdout is not None
@@ -132,7 +132,7 @@ def _log_file(path: Path) -> logging.Handler:
     return handler
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Linux: a SIGKILLed `kodolly up` takes its parts along (prctl(2))."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

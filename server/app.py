@@ -17,12 +17,12 @@ from server import api
 from server.directory import Directory
 from server.gatekeeper import PlainKeys
 from server.gateway import Gateway
+from server.model_queues import ModelQueues
 from server.relay import Relay
 from server.request import Message, Receive, Scope, Send, header, request_id
 from server.routes import is_relayed
 from server.settings import GatewaySettings, provider_keys
 from server.upstream_http import ConnectionPool
-from server.waiting_lines import WaitingLines
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +31,18 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 GC_THRESHOLD = 20_000
 """New objects between two collections; the default of 700 costs 4% of a busy gateway's time."""
 PREVIEW_TIMEOUT_S = 10.0
+FIRST_WORD_S = 2.0
+"""Longest wait of a starting gateway for a controller's or a static worker's first answer."""
 SWEEP_S = 5.0
 """How often idle connections and workers without a word are looked through."""
 
 
-def create_app(settings: GatewaySettings) -> ASGIApp:
-    """The gateway. Nothing runs before the lifespan starts."""
+def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
+    """The gateway. Nothing runs before the lifespan starts. `process` is its number among the gateway's."""
     app = FastAPIOffline(
         title="kodolly gateway",
         description="OpenAI-compatible API in front of vLLM workers and external providers.",
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, process),
     )
     install_error_handlers(app)
     if settings.cors_origins:
@@ -68,6 +70,7 @@ def create_app(settings: GatewaySettings) -> ASGIApp:
 
 def _lifespan(
     settings: GatewaySettings,
+    process: int,
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -78,18 +81,19 @@ def _lifespan(
         from server.metrics import LiveValues
         from server.observability import observing
         from server.probe import probe_workers
+        from server.static import watch_static
         from server.store import open_store
 
         gatekeeper = PlainKeys(settings)
         directory = Directory(settings.providers(), provider_keys(settings))
         pool = ConnectionPool(settings.connect_timeout_s)
-        queues = WaitingLines(settings, directory)
+        queues = ModelQueues(settings, directory)
         live = LiveValues(directory, queue_depths=queues.depths, breaker_states=directory.breaker_states)
         async with (
             open_store(settings.store_url()) as store,
             # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
             httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S) as http,
-            observing(settings, live) as observability,
+            observing(settings, live, process, settings.processes) as observability,
         ):
             app.state.gateway = Gateway(
                 directory=directory,
@@ -110,7 +114,10 @@ def _lifespan(
             )
             sweeping = asyncio.create_task(_sweep(pool, directory))
             probing = asyncio.create_task(probe_workers(directory, http))
+            watching = asyncio.create_task(watch_static(directory, settings.static, http))
             following = asyncio.create_task(follow_controllers(directory, settings))
+            tasks = (following, watching, sweeping, probing)
+            await _first_word(directory, settings)
             # What exists now lives as long as the process; collections need not look at it again.
             gc.collect()
             gc.freeze()
@@ -118,12 +125,22 @@ def _lifespan(
             try:
                 yield
             finally:
-                for task in (following, sweeping, probing):
+                for task in tasks:
                     task.cancel()
-                await asyncio.gather(following, sweeping, probing, return_exceptions=True)
+                await asyncio.gather(*tasks, return_exceptions=True)
                 pool.close()
 
     return lifespan
+
+
+async def _first_word(directory: Directory, settings: GatewaySettings) -> None:
+    """Take no requests before the workers are known: a restart must answer nobody 404. But start anyway."""
+    end = time.monotonic() + FIRST_WORD_S
+    while time.monotonic() < end:
+        heard = not settings.controllers or directory.version >= 0
+        if heard and all(worker.state != "loading" for worker in directory.static.values()):
+            return
+        await asyncio.sleep(0.02)
 
 
 async def _sweep(pool: ConnectionPool, directory: Directory) -> None:

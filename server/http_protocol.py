@@ -16,6 +16,8 @@ from server.routes import is_relayed
 
 HEADER_TIMEOUT_S = 15.0
 """Longest time for a request's header to arrive, and for a new connection to say something."""
+LAST_REQUEST_S = 0.5
+"""How long a stopping gateway listens on idle connections for requests that are on their way."""
 EXTENSION = "kodolly.client"
 
 
@@ -130,6 +132,7 @@ class GatewayProtocol(HttpToolsProtocol):
         """Relayed requests without a whole answer, the oldest first: more than one when pipelined."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._in_head = False
+        self._stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -157,6 +160,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_arrived()
         super().on_headers_complete()
+        if self._stopping:
+            self.cycle.keep_alive = False
         if is_relayed(self.scope["path"]):
             client = ClientConnection(self, self.cycle)
             self.clients.append(client)
@@ -167,6 +172,19 @@ class GatewayProtocol(HttpToolsProtocol):
         super().resume_writing()
         if self.clients and (on_writable := self.clients[0].on_writable) is not None:
             on_writable()
+
+    def shutdown(self) -> None:
+        """The gateway stops. A request may be on its way on a connection that looks idle: it is still
+        answered, and its answer closes the connection."""
+        self._stopping = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LAST_REQUEST_S, self._close_if_idle)
+        else:
+            self.cycle.keep_alive = False
+
+    def _close_if_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP gets the error object too."""

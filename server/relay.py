@@ -30,6 +30,7 @@ from server.directory import COOLDOWN_S, Directory, Upstream
 from server.exchange import Cut, Exchange, Job, Limits, Retry
 from server.gatekeeper import Gatekeeper
 from server.http_protocol import EXTENSION, ClientConnection
+from server.model_queues import ModelQueues
 from server.outbound import RESPONSE_ID, outbound_body, owner_tag
 from server.record import FailedAttempt, RequestRecord
 from server.request import ClientGone, Receive, RequestHead, Scope, Send
@@ -40,7 +41,6 @@ from server.settings import GatewaySettings
 from server.tracing import child_traceparent
 from server.upstream_http import ConnectFailed, Connection, ConnectionPool
 from server.usage import estimated_prompt_tokens
-from server.waiting_lines import WaitingLines
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Relay:
     directory: Directory
     pool: ConnectionPool
     gatekeeper: Gatekeeper
-    queues: WaitingLines
+    queues: ModelQueues
     sinks: tuple[Callable[[RequestRecord], None], ...] = ()
     """Metrics, traces, log lines: each is told of every finished request."""
     tracing: bool = False
@@ -230,13 +230,15 @@ class Relay:
     async def _in_turn(self, incoming: Incoming, job: Job, head: RequestHead, target: str) -> None:
         """Wait for a free worker where all are busy, then run."""
         queue = self.queues.of(target)
-        if queue.must_wait():
+        has_room = partial(self.queues.has_room, target)
+        if queue.must_wait() or not has_room():
             self.directory.candidates(target)  # raises when nobody could ever come
-            incoming.record.queued_s = await queue.wait(incoming.record.key_id, self.settings.queue_timeout_s)
+            limit_s = self.settings.queue_timeout_s
+            incoming.record.queued_s = await queue.wait(incoming.record.key_id, limit_s, has_room)
         try:
             await self._run(incoming, job, head, target)
         finally:
-            queue.ended()
+            queue.release()
 
     async def _run(self, incoming: Incoming, job: Job, head: RequestHead, target: str) -> None:
         """Ask one upstream after the other until one begins to answer."""

@@ -68,6 +68,8 @@ class GatewaySettings(PartSettings):
     """Address to listen on."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port to listen on."""
+    processes: int = Field(default=1, ge=1, le=256)
+    """Processes that share the port."""
     controllers: tuple[str, ...] = ("http://127.0.0.1:21001",)
     """Controllers to follow; one reachable is enough. None by default when `static` is set."""
     static: tuple[StaticModel, ...] = ()

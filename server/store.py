@@ -1,6 +1,7 @@
 """The gateway's database: feedback now; keys and the usage ledger join it here. SQLite or PostgreSQL."""
 
 import asyncio
+import fcntl
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -44,6 +45,10 @@ ratings = sa.Table(
     sa.Column("locale", sa.String(20), nullable=False),
     sa.Column("answer", sa.JSON, nullable=False),
 )
+
+
+MIGRATION_LOCK = 0x6B6F646F
+"""Number of the advisory lock on PostgreSQL."""
 
 
 class StoreFailed(InternalError):
@@ -137,7 +142,7 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         sa.event.listen(engine.sync_engine, "connect", _sqlite_defaults)
     try:
         async with engine.begin() as connection:
-            await connection.run_sync(_migrate)
+            await connection.run_sync(_migrate_alone)
     except (DBAPIError, OSError) as error:
         await engine.dispose()
         reason = str(getattr(error, "orig", error))
@@ -158,6 +163,21 @@ def _sqlite_defaults(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA busy_timeout=5000")
     cursor.close()
+
+
+def _migrate_alone(connection: sa.Connection) -> None:
+    """Bring the schema up to date; other processes that start at the same time wait for it."""
+    database = connection.engine.url.database
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+        _migrate(connection)
+    elif not database or database == ":memory:":
+        _migrate(connection)
+    else:
+        with Path(f"{database}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _migrate(connection)
+            connection.commit()  # before the next one looks
 
 
 def _migrate(connection: sa.Connection) -> None:

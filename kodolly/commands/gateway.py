@@ -1,14 +1,21 @@
 """`kodolly gateway`."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from server.settings import GatewaySettings
+
+SETTING = "--port or KODOLLY_GATEWAY_PORT"
 EPILOG = """\b
 Examples:
   kodolly gateway
   kodolly gateway --port 8080 --controller http://10.0.0.5:21001
   OPENAI_API_KEY=... kodolly gateway      offers ChatGPT's models too
+  kodolly gateway --processes 4         four processes on one port; SIGHUP exchanges them one by one
   kodolly gateway --static my-model=http://10.0.0.7:8001      without any controller
 """
 
@@ -26,29 +33,65 @@ Examples:
     metavar="NAME=URL",
     help="Model at a server that no controller knows; may be repeated. Alone, no controller is followed.",
 )
+@click.option("--processes", type=click.IntRange(1, 256), help="Processes that share the port.  [default: 1]")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def command(
     host: str | None,
     port: int | None,
     controllers: tuple[str, ...],
     static: tuple[str, ...],
+    processes: int | None,
     config: Path | None,
 ) -> None:
     """Start the OpenAI-compatible gateway in front of all workers."""
     from common.logs import configure_logging
     from common.serve import serve
     from common.settings import load_settings
-    from server.app import create_app
-    from server.http_protocol import GatewayProtocol
+    from kodolly.prefork import PROCESS, inherited_socket, say_ready
     from server.settings import GatewaySettings
 
-    flags = {"host": host, "port": port, "controllers": controllers or None, "static": static or None}
+    flags = {
+        "host": host,
+        "port": port,
+        "controllers": controllers or None,
+        "static": static or None,
+        "processes": processes,
+    }
     settings = load_settings(GatewaySettings, flags, config)
     configure_logging(settings.log_level, settings.log_format)
+    listening = inherited_socket()
+    if settings.processes > 1 and listening is None:
+        _run_several(settings)
+        return
+
+    from server.app import create_app
+    from server.http_protocol import GatewayProtocol
+
     serve(
-        create_app(settings),
+        create_app(settings, process=int(os.environ.get(PROCESS, "0"))),
         settings.host,
         settings.port,
-        setting="--port or KODOLLY_GATEWAY_PORT",
+        setting=SETTING,
         protocol=GatewayProtocol,
+        on_ready=say_ready,
+        listening=listening,
     )
+
+
+def _run_several(settings: "GatewaySettings") -> None:
+    """Be the parent of the processes that serve."""
+    import asyncio
+    import sys
+
+    from common.serve import check_port
+    from kodolly.prefork import Prefork, Slot, listen
+
+    check_port(settings.host, settings.port, SETTING)
+    sockets = listen(settings.host, settings.port, settings.processes)
+    slots = [Slot(number, one) for number, one in enumerate(sockets)]
+    argv = [sys.executable, "-m", "kodolly", *sys.argv[1:]]
+
+    async def run() -> None:
+        await Prefork(argv, dict(os.environ), slots).run()
+
+    asyncio.run(run())
