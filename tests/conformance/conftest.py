@@ -29,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--model-embed", help="a model of embeddings that --base-url serves")
     group.addoption("--alias", help="another name of --model there")
     group.addoption("--limited-key", help="a key there that has limits on requests and tokens")
+    group.addoption("--restricted-key", help="a key there that may not use --model")
+    group.addoption("--spent-key", help="a key there whose budget is used up")
     group.addoption("--asks-for-keys", action="store_true", help="requests without the key are refused there")
     group.addoption(
         "--expect-no",
@@ -93,6 +95,8 @@ def external(config: pytest.Config) -> Endpoint:
         model_embed=config.getoption("model_embed"),
         alias=config.getoption("alias"),
         limited_key=config.getoption("limited_key"),
+        restricted_key=config.getoption("restricted_key"),
+        spent_key=config.getoption("spent_key"),
         asks_for_keys=config.getoption("asks_for_keys"),
         lacks=lacks,
         engines=tuple(Engine(url) for name, url in serving.items() if name == model),

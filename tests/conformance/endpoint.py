@@ -150,6 +150,10 @@ class Endpoint:
     """Another name of `model`."""
     limited_key: str | None = None
     """A key with a limit on requests and tokens."""
+    restricted_key: str | None = None
+    """A key that may not use `model`."""
+    spent_key: str | None = None
+    """A key whose budget is used up."""
     asks_for_keys: bool = False
     lacks: Mapping[str, str] = field(default_factory=dict)
     """Capability -> why the checks that need it do not apply."""

@@ -175,6 +175,28 @@ def test_w14_a_wrong_or_missing_key_is_401(endpoint: Endpoint, key: str, path: s
     assert not key or key not in answer.text
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_w14_a_model_that_a_key_may_not_use_is_403(endpoint: Endpoint, stream: bool) -> None:
+    """W14: not 404, which would say that there is no such model, and not 401: the key is fine."""
+    if endpoint.restricted_key is None:
+        pytest.skip("not applicable: no --restricted-key")
+    headers = {"authorization": f"Bearer {endpoint.restricted_key}"}
+    answer = endpoint.stream(CHAT, endpoint.chat(stream=stream), headers=headers)
+    assert answer.status == 403
+    error_of(answer)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_w14_a_spent_budget_is_429_that_need_not_be_repeated(endpoint: Endpoint, stream: bool) -> None:
+    """W14: `insufficient_quota`, and `x-should-retry: false`, which the official clients obey."""
+    if endpoint.spent_key is None:
+        pytest.skip("not applicable: no --spent-key")
+    headers = {"authorization": f"Bearer {endpoint.spent_key}"}
+    answer = endpoint.stream(CHAT, endpoint.chat(stream=stream), headers=headers)
+    assert (answer.status, error_of(answer)["code"]) == (429, "insufficient_quota")
+    assert answer.headers["x-should-retry"] == "false"
+
+
 def test_w14_the_official_client_raises_its_own_errors(endpoint: Endpoint, client: openai.OpenAI) -> None:
     """W14: the client's exception types, with `code` and `param` filled in."""
     with pytest.raises(openai.NotFoundError) as missing:

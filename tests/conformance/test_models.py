@@ -68,6 +68,14 @@ def test_w24_a_model_that_is_not_ready_is_not_listed(endpoint: Endpoint, client:
     assert endpoint.model_loading not in [model.id for model in client.models.list()]
 
 
+def test_w24_a_key_sees_the_models_that_it_may_use(endpoint: Endpoint) -> None:
+    """W24: the list of a restricted key leaves the others out."""
+    if endpoint.restricted_key is None:
+        pytest.skip("not applicable: no --restricted-key")
+    with endpoint.openai(endpoint.restricted_key) as restricted:
+        assert endpoint.model not in [model.id for model in restricted.models.list()]
+
+
 # W25
 
 
