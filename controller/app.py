@@ -35,9 +35,9 @@ class Controller:
     watchers: Watchers = field(default_factory=Watchers)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
-    def publish(self) -> None:
-        """Tell the watchers what has changed since last time."""
-        delta = self.registry.collect_changes()
+    def publish(self, *, loads: bool = False) -> None:
+        """Tell the watchers what has changed since last time; changes of load alone only with `loads`."""
+        delta = self.registry.collect_changes(loads=loads)
         if delta is None:
             return
         for worker in delta.changed:
@@ -45,10 +45,10 @@ class Controller:
         self.watchers.publish(delta)
 
     async def expire(self) -> None:
-        """Notice leases that ran out; runs until cancelled."""
+        """Notice leases that ran out, and tell of loads, of all workers together; runs until cancelled."""
         while True:
             await asyncio.sleep(EXPIRY_CHECK_S)
-            self.publish()
+            self.publish(loads=True)
 
 
 def create_app(settings: ControllerSettings) -> FastAPI:
@@ -192,7 +192,7 @@ def _keep_aliases(controller: Controller, before: dict[str, str]) -> None:
 async def list_workers(controller: ControllerDep) -> dict[str, Any]:
     """Everything known, without the engines' keys."""
     controller.publish()
-    return controller.registry.snapshot().model_dump(
+    return controller.registry.current().model_dump(
         mode="json", exclude={"workers": {"__all__": {"engine_key"}}}
     )
 

@@ -14,6 +14,7 @@ from common.registry import (
     Lease,
     Registration,
     Snapshot,
+    WorkerLoad,
     WorkerRecord,
     WorkerState,
 )
@@ -166,21 +167,35 @@ class Registry:
         if self.aliases.pop(name, None) is None:
             raise NotFound(f"There is no alias {name!r}.", hint="`kodolly alias` lists them.")
 
-    def collect_changes(self) -> Delta | None:
-        """What is visible now and was not at the last call; None when nothing changed."""
+    def collect_changes(self, *, loads: bool = True) -> Delta | None:
+        """What is visible now and was not at the last call; None when nothing changed.
+
+        Without `loads`, a worker of which only the load has changed is left for a later call: loads change
+        all the time, and nobody needs each of them at once.
+        """
         now = self.clock()
         for worker_id in [w for w, e in self._entries.items() if now >= e.expires + FORGET_AFTER_S]:
             del self._entries[worker_id]
-        current = {worker_id: entry.record(now) for worker_id, entry in self._entries.items()}
-        changed = tuple(r for w, r in current.items() if self._shown.get(w) != r)
-        removed = tuple(w for w in self._shown if w not in current)
+        changed, shown = [], {}
+        for worker_id, entry in self._entries.items():
+            record, before = entry.record(now), self._shown.get(worker_id)
+            if before is not None and not _differs(before, record, loads):
+                record = before
+            else:
+                changed.append(record)
+            shown[worker_id] = record
+        removed = tuple(w for w in self._shown if w not in shown)
         aliases = dict(self.aliases) if self.aliases != self._shown_aliases else None
         if not changed and not removed and aliases is None:
             return None
-        self._shown, self._shown_aliases = current, dict(self.aliases)
+        self._shown, self._shown_aliases = shown, dict(self.aliases)
         self.version += 1
         return Delta(
-            epoch=self.epoch, version=self.version, changed=changed, removed=removed, aliases=aliases
+            epoch=self.epoch,
+            version=self.version,
+            changed=tuple(changed),
+            removed=removed,
+            aliases=aliases,
         )
 
     def snapshot(self) -> Snapshot:
@@ -191,3 +206,20 @@ class Registry:
             workers=tuple(self._shown.values()),
             aliases=self._shown_aliases,
         )
+
+    def current(self) -> Snapshot:
+        """Everything as of now, each worker with its latest load."""
+        now = self.clock()
+        records = tuple(entry.record(now) for entry in self._entries.values())
+        return self.snapshot().model_copy(update={"workers": records})
+
+
+def _differs(before: WorkerRecord, now: WorkerRecord, loads: bool) -> bool:
+    """Whether a gateway must hear of it. The rate of tokens alone changes nothing that it does."""
+    if before.model_copy(update={"load": now.load}) != now:
+        return True
+    return loads and _weight(before.load) != _weight(now.load)
+
+
+def _weight(load: WorkerLoad) -> tuple[object, ...]:
+    return load.known, load.running, load.waiting, round(load.kv_cache_use, 2)

@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pydantic import SecretStr
@@ -179,14 +179,77 @@ def test_nothing_new_is_no_delta() -> None:
     assert registry.collect_changes() is None
 
 
+def with_load(**load: Any) -> Registration:
+    return said().model_copy(update={"load": WorkerLoad(known=True, **load)})
+
+
+def test_loads_are_told_together_and_only_when_they_mean_something() -> None:
+    registry = Registry(clock=Clock())
+    registry.renew(with_load(running=1))
+    assert registry.collect_changes(loads=False) is not None
+    registry.renew(with_load(running=1, tokens_per_s=17.0, kv_cache_use=0.001))
+    assert registry.collect_changes() is None
+    assert registry.current().workers[0].load.tokens_per_s == 17.0
+    registry.renew(with_load(running=2))
+    assert registry.collect_changes(loads=False) is None
+    assert registry.snapshot().workers[0].load.running == 1  # as the followers have it
+    delta = registry.collect_changes()
+    assert delta is not None
+    assert delta.changed[0].load.running == 2
+    registry.renew(with_load(running=2, kv_cache_use=0.5))
+    registry.renew(said("draining"))
+    assert registry.collect_changes(loads=False) is not None
+
+
+@given(
+    older=st.integers(0, 10**13 - 1),
+    newer=st.integers(0, 10**13 - 1),
+    silence=st.floats(0, 30),
+    renewals=st.integers(0, 5),
+)
+def test_whatever_the_workers_clocks_say_the_living_one_is_listed_in_the_end(
+    older: int, newer: int, silence: float, renewals: int
+) -> None:
+    """A supervisor was killed, and its successor's clock may run before or after it."""
+    clock = Clock()
+    registry = Registry(clock=clock)
+    registry.renew(said("ready", f"{older:013d}-aaaaaaaa"))
+    successor = said("loading", f"{newer:013d}-bbbbbbbb")
+    clock.now += silence
+    for _ in range(renewals):
+        with suppress(StaleIncarnation):
+            registry.renew(successor)
+        clock.now += 3.0
+    clock.now += 10.0
+    registry.renew(successor)
+    registry.collect_changes()
+    assert [w.incarnation for w in registry.snapshot().workers] == [successor.incarnation]
+
+
 class Following(RuleBasedStateMachine):
-    """A directory that applies every delta always knows exactly what a fresh snapshot says."""
+    """A directory that applies every delta always knows exactly what a fresh snapshot says, also when it
+    goes from one of two controllers to the other, of which each may miss any word of a worker.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.registry = Registry(clock=self.clock)
-        self.directory = Directory()
+        self.registries = [Registry(clock=self.clock), Registry(clock=self.clock)]
+        self.registry = self.registries[0]
+        self.directory = Directory(clock=self.clock)
+        self.directory.apply_snapshot(self.registry.snapshot())
+
+    @rule()
+    def follow_the_other(self) -> None:
+        self.registry = self.registries[1 - self.registries.index(self.registry)]
+        self.registry.collect_changes()
+        self.directory.apply_snapshot(self.registry.snapshot())
+
+    @rule()
+    def restart(self) -> None:
+        """The controller that is followed loses all it knew."""
+        at = self.registries.index(self.registry)
+        self.registry = self.registries[at] = Registry(clock=self.clock)
         self.directory.apply_snapshot(self.registry.snapshot())
 
     @rule(
@@ -195,37 +258,46 @@ class Following(RuleBasedStateMachine):
         incarnation=st.sampled_from(["incarnation-1", "incarnation-2"]),
         waiting=st.integers(0, 2),
         answers=st.booleans(),
+        heard_by=st.sampled_from([(0,), (1,), (0, 1)]),
     )
-    def renew(self, worker: str, state: WorkerState, incarnation: str, waiting: int, answers: bool) -> None:
-        try:
-            registration = said(state, incarnation, worker, waiting)
-            self.registry.renew(registration)
-        except StaleIncarnation:
-            return
-        self.registry.verify(registration, None if answers else "no answer")
-
-    @rule(worker=st.sampled_from(["a", "b"]), incarnation=st.sampled_from(["incarnation-1", "incarnation-2"]))
-    def leave(self, worker: str, incarnation: str) -> None:
-        self.registry.remove(worker, incarnation)
+    def renew(
+        self,
+        worker: str,
+        state: WorkerState,
+        incarnation: str,
+        waiting: int,
+        answers: bool,
+        heard_by: tuple[int, ...],
+    ) -> None:
+        registration = said(state, incarnation, worker, waiting)
+        for registry in (self.registries[at] for at in heard_by):
+            with suppress(StaleIncarnation):
+                registry.renew(registration)
+                registry.verify(registration, None if answers else "no answer")
 
     @rule(worker=st.sampled_from(["a", "b"]))
     def drain(self, worker: str) -> None:
-        if worker in self.directory.workers:
-            with suppress(NotFound):
-                self.registry.drain(worker, DrainRequest())
+        with suppress(NotFound):
+            self.registry.drain(worker, DrainRequest())
 
     @rule(seconds=st.sampled_from([1.0, 9.0, 200.0]))
     def wait(self, seconds: float) -> None:
         self.clock.now += seconds
 
+    @rule(loads=st.booleans())
+    def publish(self, loads: bool) -> None:
+        delta = self.registry.collect_changes(loads=loads)
+        assert delta is None or self.directory.apply_delta(delta)
+
     @invariant()
     def the_follower_is_in_step(self) -> None:
-        delta = self.registry.collect_changes()
-        assert delta is None or self.directory.apply_delta(delta)
         fresh: Snapshot = self.registry.snapshot()
-        assert {w.worker_id: (w.state, w.incarnation) for w in fresh.workers} == {
-            up.id: (up.state, up.incarnation) for up in self.directory.workers.values()
-        }
+        known = {w.worker_id: (w.state, w.incarnation, w.load.waiting) for w in fresh.workers}
+        followed = {up.id: (up.state, up.incarnation, up.waiting) for up in self.directory.workers.values()}
+        assert {worker_id: followed.get(worker_id) for worker_id in known} == known
+        # What only the controller before knew stays for a while, marked.
+        extra = [up for up in self.directory.workers.values() if up.id not in known]
+        assert all(up.unconfirmed_since is not None for up in extra)
 
 
 TestFollowing = Following.TestCase
