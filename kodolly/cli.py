@@ -17,6 +17,8 @@ COMMANDS = {
     "train": "Train a checkpoint or an adapter as a recipe says.",
     "merge": "Merge a LoRA adapter into a complete checkpoint.",
     "models": "List the models the gateway offers.",
+    "ps": "List the workers and what they are doing.",
+    "top": "Show workers and gateway, refreshed each second.",
     "deploy": "Put a new checkpoint behind a model's name; no request fails.",
     "drain": "Stop workers once their running requests have ended.",
     "alias": "Give a model another name, or list such names.",

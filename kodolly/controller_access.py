@@ -10,7 +10,7 @@ import httpx2
 
 from common.errors import UserError
 from common.registry import DrainRequest, Snapshot, WorkerRecord
-from common.settings import load_settings, load_with_sources
+from common.settings import load_with_sources
 from kodolly.control import ask_up
 
 TIMEOUT_S = 5.0
@@ -117,8 +117,12 @@ def _kept_token(state_dir: Path) -> str:
         ) from error
 
 
-def find_state_dir(config: Path | None = None) -> Path:
-    """The state directory of this place."""
-    from kodolly.stack import UpSettings
+def find_gateway(given: str | None, config: Path | None = None) -> str:
+    """The gateway named by --gateway, else that of this state directory's `kodolly up`, else the usual."""
+    from server.settings import GatewaySettings
 
-    return load_settings(UpSettings, {}, config).state_dir
+    if given:
+        return given.rstrip("/")
+    settings, sources = load_with_sources(GatewaySettings, {}, config)
+    where = ask_up(settings.state_dir, {"do": "where"}) if sources["port"] == "default" else None
+    return str(where["gateway"]) if where is not None else f"http://127.0.0.1:{settings.port}"

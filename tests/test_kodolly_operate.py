@@ -1,12 +1,19 @@
 """The operator's commands against a running cluster: alias, ps, top."""
 
+import json
+import os
+import pty
+import subprocess
+import termios
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from controller.aliases import read_aliases
+from kodolly.overview import age_s, duration
 from kodolly.table import fit, table, width
 from tests.operator_stack import Cluster, cluster
 from tests.processes import free_port, kodolly, running, wait_for
@@ -74,6 +81,77 @@ def test_aliases_outlive_controller_and_gateway(tmp_path: Path) -> None:
             names = [m["id"] for m in httpx2.get(f"{url_alone}/v1/models", trust_env=False).json()["data"]]
         assert sorted(names) == ["chat", "dolly"]
     assert read_aliases(tmp_path / "state" / f"aliases-{port}.json") == {"chat": "dolly"}
+
+
+def test_ps_shows_each_worker_and_model(stack: Cluster) -> None:
+    done = stack.command("ps", *stack.controller_flags())
+    assert done.returncode == 0, done.stderr
+    titles, worker, empty, *models = done.stdout.splitlines()
+    assert titles.split()[:3] == ["WORKER", "MODELS", "STATE"]
+    assert "돌리, dolly" in worker
+    assert " ready " in worker
+    assert " 0/4 " in worker
+    assert width(worker) == width(titles)
+    assert empty == ""
+    assert [line.split()[:2] for line in models] == [["MODEL", "READY"], ["dolly", "1/1"], ["돌리", "1/1"]]
+
+
+def test_ps_as_json_holds_no_key(stack: Cluster) -> None:
+    (worker,) = json.loads(stack.command("ps", "--json", *stack.controller_flags()).stdout)["workers"]
+    assert (worker["state"], worker["capacity"], worker["load"]["running"]) == ("ready", 4, 0)
+    assert worker["age_s"] > 0
+    assert "engine_key" not in worker
+
+
+def test_a_wrong_token_and_a_missing_controller_are_one_line(stack: Cluster) -> None:
+    for flags, env, words in (
+        (stack.controller_flags(), {"KODOLLY_JOIN_TOKEN": "wrong"}, "refuses the join token"),
+        (["--controller", "http://127.0.0.1:9"], {}, "No controller answers"),
+    ):
+        wrong = replace(stack, env=stack.env | env)
+        done = wrong.command("ps", *flags)
+        assert (done.returncode, len(done.stderr.splitlines()), words in done.stderr) == (2, 1, True)
+    assert "This needs a terminal" in stack.command("top", *stack.controller_flags()).stderr
+
+
+def test_top_redraws_in_place_until_q_and_leaves_the_terminal_as_it_was(stack: Cluster) -> None:
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    argv = kodolly("top", "--gateway", stack.gateway, *stack.controller_flags())
+    env = os.environ | stack.env | {"COLUMNS": "100", "LINES": "40"}
+    with subprocess.Popen(
+        argv, stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=stack.path
+    ) as process:
+        try:
+            seen = b""
+            while seen.count(b"\x1b[H") < 3:
+                seen += os.read(ours, 65536)
+            os.write(ours, b"q")
+            while b"\x1b[?1049l" not in seen:
+                seen += os.read(ours, 65536)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+    assert termios.tcgetattr(theirs) == before
+    text = seen.decode()
+    assert "돌리, dolly" in text
+    assert f"gateway {stack.gateway}" in text
+    for descriptor in (ours, theirs):
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(None, "-"), (0.4, "0s"), (61, "1m 1s"), (3 * 3600 + 120, "3h 2m"), (90_000, "1d 1h")],
+)
+def test_durations(seconds: float | None, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_the_age_is_read_from_the_incarnation_whatever_it_looks_like() -> None:
+    assert age_s("0000001000000-abcdef", now=1060.0) == 60.0
+    assert age_s("0000009000000-abcdef", now=1060.0) == 0.0  # a clock that runs ahead
+    assert age_s("incarnation-1") is None
 
 
 def test_columns_are_aligned_for_hangul() -> None:
