@@ -26,7 +26,7 @@ GatewayDep = Annotated[Gateway, Depends(get_gateway)]
 
 def check_key(request: Request, gateway: GatewayDep) -> None:
     """Raises InvalidApiKey when keys are asked for and the request brings none of them."""
-    gateway.gatekeeper.authenticate(api_key(request.scope))
+    gateway.accounts.authenticate(api_key(request.scope))
 
 
 public = APIRouter()

@@ -13,9 +13,8 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
 from common.http import install_error_handlers
-from server import api
+from server import admin, api
 from server.directory import Directory
-from server.gatekeeper import PlainKeys
 from server.gateway import Gateway
 from server.model_queues import ModelQueues
 from server.relay import Relay
@@ -55,6 +54,8 @@ def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
         )
     app.include_router(api.public)
     app.include_router(api.router)
+    app.include_router(admin.router)
+    app.include_router(admin.own)
 
     async def gateway_app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,6 +78,7 @@ def _lifespan(
         # Imported when the app starts: together they cost more than all that `import server.app` needs.
         import httpx2
 
+        from server.accounts import Accounts
         from server.follow import follow_controllers
         from server.metrics import LiveValues
         from server.observability import observing
@@ -84,7 +86,6 @@ def _lifespan(
         from server.static import watch_static
         from server.store import open_store
 
-        gatekeeper = PlainKeys(settings)
         directory = Directory(settings.providers(), provider_keys(settings))
         pool = ConnectionPool(settings.connect_timeout_s)
         queues = ModelQueues(settings, directory)
@@ -95,6 +96,8 @@ def _lifespan(
             httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S) as http,
             observing(settings, live, process, settings.processes) as observability,
         ):
+            accounts = Accounts(store, settings.api_keys)
+            await accounts.start()
             app.state.gateway = Gateway(
                 directory=directory,
                 http=http,
@@ -103,12 +106,13 @@ def _lifespan(
                     settings,
                     directory,
                     pool,
-                    gatekeeper,
+                    accounts,
                     queues,
                     observability.sinks,
                     tracing=observability.tracer is not None,
                 ),
-                gatekeeper=gatekeeper,
+                accounts=accounts,
+                admin_token=settings.admin_token,
                 observability=observability,
                 started=time.monotonic(),
             )
@@ -116,7 +120,8 @@ def _lifespan(
             probing = asyncio.create_task(probe_workers(directory, http))
             watching = asyncio.create_task(watch_static(directory, settings.static, http))
             following = asyncio.create_task(follow_controllers(directory, settings))
-            tasks = (following, watching, sweeping, probing)
+            accounting = asyncio.create_task(accounts.run())
+            tasks = (following, accounting, watching, sweeping, probing)
             await _first_word(directory, settings)
             # What exists now lives as long as the process; collections need not look at it again.
             gc.collect()
@@ -129,6 +134,7 @@ def _lifespan(
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 pool.close()
+                await accounts.close()
 
     return lifespan
 

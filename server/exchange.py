@@ -12,18 +12,21 @@ import re
 import time
 from dataclasses import dataclass, field
 from re import Pattern
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from common.errors import ApiError, Overloaded
 from server import sse, upstream_errors
 from server.directory import Upstream
-from server.http_protocol import ClientConnection
 from server.record import RequestRecord, Usage
 from server.resume import KEPT_BYTES, Resumption
 from server.routes import Route
 from server.upstream_http import Broken, Connection
 from server.usage import estimated_prompt_tokens, usage_in
+
+if TYPE_CHECKING:
+    from server.http_protocol import ClientConnection
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ class Job:
     """One client request, the same for every upstream that is asked."""
 
     route: Route
-    client: ClientConnection
+    client: "ClientConnection"
     record: RequestRecord
     headers: bytes
     """Header lines that every answer gets: request id, rate limits."""

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from server.directory import Directory
-from server.gatekeeper import Gatekeeper
 
 if TYPE_CHECKING:
     import httpx2
 
+    from server.accounts import Accounts
     from server.observability import Observability
     from server.relay import Relay
     from server.store import Store
@@ -23,7 +25,9 @@ class Gateway:
     """For the gateway's own questions to workers; inference goes through the relay."""
     store: "Store"
     relay: "Relay"
-    gatekeeper: Gatekeeper
+    accounts: "Accounts"
+    admin_token: SecretStr
+    """"" admits nobody."""
     observability: "Observability"
     started: float
     """Monotonic seconds."""

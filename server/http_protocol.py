@@ -12,13 +12,13 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from common.errors import BadRequest, error_bytes
+from server.request import EXTENSION
 from server.routes import is_relayed
 
 HEADER_TIMEOUT_S = 15.0
 """Longest time for a request's header to arrive, and for a new connection to say something."""
 LAST_REQUEST_S = 0.5
 """How long a stopping gateway listens on idle connections for requests that are on their way."""
-EXTENSION = "kodolly.client"
 
 
 class ClientConnection:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from common.errors import (
     ApiError,
@@ -28,12 +29,10 @@ from server.affinity import affinity_hash
 from server.cors import answer_lines, preflight_lines
 from server.directory import COOLDOWN_S, Directory, Upstream
 from server.exchange import Cut, Exchange, Job, Limits, Retry
-from server.gatekeeper import Gatekeeper
-from server.http_protocol import EXTENSION, ClientConnection
 from server.model_queues import ModelQueues
 from server.outbound import RESPONSE_ID, outbound_body, owner_tag
 from server.record import FailedAttempt, RequestRecord
-from server.request import ClientGone, Receive, RequestHead, Scope, Send
+from server.request import EXTENSION, ClientGone, Receive, RequestHead, Scope, Send
 from server.resume import NotResumable, closing_events, may_resume, plan_resumption
 from server.retry_budget import RetryBudget
 from server.routes import RESPONSES, ROUTES, Route
@@ -41,6 +40,10 @@ from server.settings import GatewaySettings
 from server.tracing import child_traceparent
 from server.upstream_http import ConnectFailed, Connection, ConnectionPool
 from server.usage import estimated_prompt_tokens
+
+if TYPE_CHECKING:
+    from server.accounts import Accounts
+    from server.http_protocol import ClientConnection
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +67,7 @@ class Incoming:
 
     scope: Scope
     receive: Receive
-    client: ClientConnection
+    client: "ClientConnection"
     route: Route
     record: RequestRecord
 
@@ -76,7 +79,7 @@ class Relay:
     settings: GatewaySettings
     directory: Directory
     pool: ConnectionPool
-    gatekeeper: Gatekeeper
+    accounts: "Accounts"
     queues: ModelQueues
     sinks: tuple[Callable[[RequestRecord], None], ...] = ()
     """Metrics, traces, log lines: each is told of every finished request."""
@@ -119,7 +122,7 @@ class Relay:
                 sink(record)
 
     def _refuse(
-        self, scope: Scope, client: ClientConnection, error: ApiError, record: RequestRecord, route: Route
+        self, scope: Scope, client: "ClientConnection", error: ApiError, record: RequestRecord, route: Route
     ) -> None:
         """Answer with the dialect's error object, unless an answer has begun or nobody is there."""
         record.error_code = record.error_code or error.code
@@ -138,7 +141,7 @@ class Relay:
         origins = self.settings.cors_origins
         return answer_lines((request.header(scope, b"origin") or "").encode(), origins) if origins else b""
 
-    def _preflight(self, scope: Scope, client: ClientConnection, record: RequestRecord) -> None:
+    def _preflight(self, scope: Scope, client: "ClientConnection", record: RequestRecord) -> None:
         """A browser asks what it may do. It sends no key with that."""
         origin = (request.header(scope, b"origin") or "").encode("latin-1")
         asked = (request.header(scope, b"access-control-request-headers") or "").encode("latin-1")
@@ -150,7 +153,7 @@ class Relay:
 
     async def _serve(self, incoming: Incoming) -> None:
         scope, route, record = incoming.scope, incoming.route, incoming.record
-        key = self.gatekeeper.authenticate(request.api_key(scope))
+        key = self.accounts.authenticate(request.api_key(scope))
         record.key_id = key.id
         if scope["path"] not in ROUTES:
             await self._stored_response(incoming)
@@ -167,9 +170,9 @@ class Relay:
         target = self.directory.resolve(head.model)
         record.model, record.stream = head.model, bool(head.stream)
         tokens = estimated_prompt_tokens(len(body)) + _answer_tokens(head)
-        grant = self.gatekeeper.try_admit(key, head.model, tokens)
+        grant = self.accounts.try_admit(key, head.model, tokens)
         if grant is None:
-            grant = await self.gatekeeper.admit(key, head.model, tokens)
+            grant = await self.accounts.admit(key, head.model, tokens)
         try:
             job = self._job(incoming, body, grant.headers)
             job.choices = head.n if isinstance(head.n, int) else 1
@@ -185,7 +188,7 @@ class Relay:
             record.outcome = "failed" if error.status >= 500 else "refused"
             raise
         finally:
-            self.gatekeeper.settle(grant, record.outcome, record.usage)
+            self.accounts.settle(grant, record.outcome, record.usage)
 
     async def _body(self, incoming: Incoming) -> bytes:
         """The whole body, at once when it came with the header."""

@@ -83,7 +83,11 @@ class GatewaySettings(PartSettings):
     api_keys: tuple[SecretStr, ...] = Field(
         default=(), validation_alias=AliasChoices("api_keys", "KODOLLY_API_KEYS")
     )
-    """Keys that clients must send, as a JSON list; when empty, none is asked for."""
+    """Keys without limits, as a JSON list. With none, here or by `kodolly keys`, no key is asked for."""
+    admin_token: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices("admin_token", "KODOLLY_ADMIN_TOKEN")
+    )
+    """Token that may manage keys over HTTP, besides admin keys; empty admits nobody."""
     external: tuple[ExternalProvider, ...] = (OPENAI,)
     """Providers outside, such as ChatGPT."""
     openai_base_url: str | None = Field(

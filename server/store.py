@@ -57,6 +57,13 @@ class StoreFailed(InternalError):
     default_code = "store_failed"
 
 
+@asynccontextmanager
+async def store_errors() -> AsyncIterator[None]:
+    """Raises StoreFailed for what the database reports."""
+    with _translated():
+        yield
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
@@ -72,7 +79,7 @@ class Store:
     """Reads and writes feedback. All calls may raise StoreFailed."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        self.engine = engine
 
     async def put_vote(self, vote_id: str, vote: Vote) -> None:
         """Store the vote under `vote_id`, replacing an earlier one."""
@@ -112,12 +119,12 @@ class Store:
     async def check(self) -> None:
         """One round trip, for health checks."""
         with _translated():
-            async with self._engine.connect() as connection:
+            async with self.engine.connect() as connection:
                 await connection.execute(sa.select(1))
 
     async def _put(self, table: sa.Table, row_id: str, **values: Any) -> None:
         with _translated():
-            async with self._engine.begin() as connection:
+            async with self.engine.begin() as connection:
                 await connection.execute(table.delete().where(table.c.id == row_id))
                 await connection.execute(
                     table.insert().values(id=row_id, created=datetime.now(UTC), **values)
@@ -125,7 +132,7 @@ class Store:
 
     async def _newest(self, table: sa.Table, limit: int) -> list[dict[str, Any]]:
         with _translated():
-            async with self._engine.connect() as connection:
+            async with self.engine.connect() as connection:
                 newest = table.select().order_by(table.c.created.desc()).limit(limit)
                 rows = (await connection.execute(newest)).mappings()
                 return [dict(row) | {"created": row["created"].isoformat()} for row in rows]

@@ -1,0 +1,163 @@
+"""API keys: what one may do, how its secret is made, and where keys are kept."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from common.errors import NotFound
+from server.store import metadata, store_errors
+
+PREFIX = "sk-kodolly-"
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("secret_hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("models", sa.JSON(none_as_null=True)),
+    sa.Column("requests_per_min", sa.BigInteger),
+    sa.Column("tokens_per_min", sa.BigInteger),
+    sa.Column("concurrency", sa.BigInteger),
+    sa.Column("budget_tokens", sa.BigInteger),
+    sa.Column("admin", sa.Boolean, nullable=False),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("revoked", sa.DateTime(timezone=True)),
+)
+key_changes = sa.Table(
+    "key_changes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key. None means no limit."""
+
+    id: str
+    """Public: shown in lists, logs and the ledger."""
+    name: str
+    models: frozenset[str] | None = None
+    """Names it may ask for, as clients write them."""
+    requests_per_min: int | None = None
+    tokens_per_min: int | None = None
+    concurrency: int | None = None
+    budget_tokens: int | None = None
+    """Prompt and answer tokens per calendar month (UTC)."""
+    admin: bool = False
+    created: datetime | None = None
+    revoked: datetime | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether anything has to be counted before a request may run."""
+        return any(
+            limit is not None
+            for limit in (self.requests_per_min, self.tokens_per_min, self.concurrency, self.budget_tokens)
+        )
+
+
+ANONYMOUS = Key("anonymous", "anonymous")
+"""Whoever asks while no key exists."""
+
+
+def new_secret() -> str:
+    """A secret of 256 random bits; it is shown once and kept nowhere."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def hash_secret(secret: str) -> str:
+    """What is stored of a secret. A fast hash is right: 256 random bits cannot be guessed, however fast."""
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class KeyStore:
+    """Reads and writes keys. All calls may raise StoreFailed."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def create(self, key: Key) -> str:
+        """Store a key; returns its secret."""
+        secret = new_secret()
+        async with store_errors(), self._engine.begin() as connection:
+            await connection.execute(
+                api_keys.insert().values(
+                    id=key.id,
+                    name=key.name,
+                    secret_hash=hash_secret(secret),
+                    models=None if key.models is None else sorted(key.models),
+                    requests_per_min=key.requests_per_min,
+                    tokens_per_min=key.tokens_per_min,
+                    concurrency=key.concurrency,
+                    budget_tokens=key.budget_tokens,
+                    admin=key.admin,
+                    created=datetime.now(UTC),
+                )
+            )
+            await _changed(connection)
+        return secret
+
+    async def change(self, key_id: str, values: Mapping[str, Any]) -> None:
+        """Set columns of a key that is in force. Raises NotFound."""
+        async with store_errors(), self._engine.begin() as connection:
+            found = await connection.execute(
+                api_keys.update()
+                .where(api_keys.c.id == key_id, api_keys.c.revoked.is_(None))
+                .values(**values)
+            )
+            if found.rowcount != 1:
+                raise NotFound(f"There is no key {key_id!r} in force.", param="key_id")
+            await _changed(connection)
+
+    async def revoke(self, key_id: str) -> None:
+        """Take a key out of force. Raises NotFound."""
+        await self.change(key_id, {"revoked": datetime.now(UTC)})
+
+    async def all(self) -> list[Key]:
+        """Every key, also revoked ones, the oldest first."""
+        return [key for _, key in await self.with_hashes()]
+
+    async def with_hashes(self) -> list[tuple[str, Key]]:
+        """(hash of the secret, key) of every key, the oldest first."""
+        async with store_errors(), self._engine.connect() as connection:
+            rows = await connection.execute(api_keys.select().order_by(api_keys.c.created))
+            return [(row.secret_hash, _key(row)) for row in rows]
+
+    async def version(self) -> int:
+        """Raised by every change, so that others need not read all keys to see that nothing has changed."""
+        async with store_errors(), self._engine.connect() as connection:
+            return int((await connection.execute(sa.select(key_changes.c.version))).scalar_one())
+
+
+async def _changed(connection: AsyncConnection) -> None:
+    await connection.execute(key_changes.update().values(version=key_changes.c.version + 1))
+
+
+def _key(row: Any) -> Key:
+    models: Sequence[str] | None = row.models
+    return Key(
+        id=row.id,
+        name=row.name,
+        models=None if models is None else frozenset(models),
+        requests_per_min=row.requests_per_min,
+        tokens_per_min=row.tokens_per_min,
+        concurrency=row.concurrency,
+        budget_tokens=row.budget_tokens,
+        admin=row.admin,
+        created=row.created,
+        revoked=row.revoked,
+    )
+
+
+def new_key_id() -> str:
+    """A public id."""
+    return f"key_{secrets.token_hex(8)}"

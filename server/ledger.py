@@ -1,0 +1,168 @@
+"""The usage ledger: tokens and requests per key, model and UTC day.
+
+Requests are summed up in memory and booked every second in one transaction. Each booking carries an id, so
+that one whose acknowledgement was lost is not booked a second time.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from server.record import Outcome, Usage
+from server.store import metadata, store_errors
+
+COUNTS = (
+    "ok",
+    "cancelled",
+    "failed",
+    "refused",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "estimated_tokens",
+)
+"""Requests by outcome, then tokens. Estimated ones, which no engine has counted, are in the others too."""
+
+usage = sa.Table(
+    "usage",
+    metadata,
+    sa.Column("key_id", sa.String(40), primary_key=True),
+    sa.Column("model", sa.String(200), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    *[sa.Column(name, sa.BigInteger, nullable=False) for name in COUNTS],
+)
+usage_batches = sa.Table(
+    "usage_batches",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("booked", sa.DateTime(timezone=True), nullable=False),
+)
+BATCHES_KEPT = timedelta(days=2)
+
+Entry = tuple[str, str, int]
+"""Key id, model, day as its ordinal."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is booked in one transaction."""
+
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    sums: dict[Entry, list[int]] = field(default_factory=dict)
+
+
+class Ledger:
+    """`add` is for the hot path; `flush` for one owner task."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._open = Batch()
+        self._unbooked: list[Batch] = []
+
+    def add(self, key_id: str, model: str, day: int, outcome: Outcome, spent: Usage | None) -> None:
+        """One finished request. `day` is the date's ordinal."""
+        entry = (key_id, model, day)
+        sums = self._open.sums.get(entry)
+        if sums is None:
+            sums = self._open.sums[entry] = [0] * len(COUNTS)
+        sums[COUNTS.index(outcome)] += 1
+        if spent is not None:
+            sums[4] += spent.prompt_tokens
+            sums[5] += spent.completion_tokens
+            sums[6] += spent.cached_tokens
+            if spent.estimated:
+                sums[7] += spent.prompt_tokens + spent.completion_tokens
+
+    def unbooked_tokens(self, key_id: str) -> int:
+        """Tokens of a key that are not in the store yet."""
+        return sum(
+            sums[4] + sums[5]
+            for batch in (self._open, *self._unbooked)
+            for (owner, _, _), sums in batch.sums.items()
+            if owner == key_id
+        )
+
+    async def flush(self) -> None:
+        """Book what has come since. Raises StoreFailed; the next flush then tries again, same ids."""
+        if self._open.sums:
+            self._unbooked.append(self._open)
+            self._open = Batch()
+        while self._unbooked:
+            await self._book(self._unbooked[0])
+            del self._unbooked[0]
+
+    async def _book(self, batch: Batch) -> None:
+        async with store_errors():
+            try:
+                async with self._engine.begin() as connection:
+                    await connection.execute(
+                        usage_batches.insert().values(id=batch.id, booked=datetime.now(UTC))
+                    )
+                    for (key_id, model, day), sums in sorted(batch.sums.items()):
+                        row = {"key_id": key_id, "model": model, "day": date.fromordinal(day)}
+                        await _add_up(connection, row, dict(zip(COUNTS, sums, strict=True)))
+            except IntegrityError:
+                return  # it was booked; only the word that it was has been lost
+
+    async def forget_old_batches(self) -> None:
+        """Ids that nobody can send again."""
+        async with store_errors(), self._engine.begin() as connection:
+            old = usage_batches.c.booked < datetime.now(UTC) - BATCHES_KEPT
+            await connection.execute(usage_batches.delete().where(old))
+
+
+async def _add_up(connection: AsyncConnection, row: Mapping[str, Any], counts: Mapping[str, int]) -> None:
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(usage).values(**row, **counts)
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["key_id", "model", "day"],
+            set_={name: usage.c[name] + statement.excluded[name] for name in COUNTS},
+        )
+    )
+
+
+GROUPS = {"key": usage.c.key_id, "model": usage.c.model, "day": usage.c.day}
+
+
+class UsageReport:
+    """Reads the ledger. All calls may raise StoreFailed."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def rows(
+        self, by: str, since: date | None = None, until: date | None = None, key_id: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Sums by `key`, `model` or `day` of the days `since` to `until`, both included."""
+        column = GROUPS[by]
+        query = sa.select(column.label(by), *[sa.func.sum(usage.c[name]).label(name) for name in COUNTS])
+        if since is not None:
+            query = query.where(usage.c.day >= since)
+        if until is not None:
+            query = query.where(usage.c.day <= until)
+        if key_id is not None:
+            query = query.where(usage.c.key_id == key_id)
+        async with store_errors(), self._engine.connect() as connection:
+            rows = (await connection.execute(query.group_by(column).order_by(column))).mappings()
+            return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+    async def tokens_since(self, since: date) -> dict[str, int]:
+        """Key id -> prompt and answer tokens since that day, itself included."""
+        spent = sa.func.sum(usage.c.prompt_tokens + usage.c.completion_tokens)
+        query = sa.select(usage.c.key_id, spent).where(usage.c.day >= since).group_by(usage.c.key_id)
+        async with store_errors(), self._engine.connect() as connection:
+            return {key_id: int(tokens) for key_id, tokens in await connection.execute(query)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    return value if isinstance(value, str) else int(value)

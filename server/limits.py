@@ -1,0 +1,142 @@
+"""Limits of a key that hold over all processes and hosts that share a store.
+
+Requests and tokens are counted in windows of one minute. A process leases small parts of a window's allowance
+from the store in one atomic statement and spends them without asking again. Nothing beyond the limit can be
+leased; what stays unspent in the hands of other processes is at most one part each.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from server.store import metadata, store_errors
+
+PARTS = 400
+"""A lease is this part of the limit, but at least 1: four processes hold back 1% at most."""
+SLOTS_TTL_S = 15.0
+"""A process that was killed gives its slots back after this time."""
+
+limit_windows = sa.Table(
+    "limit_windows",
+    metadata,
+    sa.Column("key_id", sa.String(40), primary_key=True),
+    sa.Column("kind", sa.String(10), primary_key=True),
+    sa.Column("minute", sa.BigInteger, primary_key=True),
+    sa.Column("used", sa.BigInteger, nullable=False),
+)
+concurrency_leases = sa.Table(
+    "concurrency_leases",
+    metadata,
+    sa.Column("key_id", sa.String(40), primary_key=True),
+    sa.Column("process", sa.String(40), primary_key=True),
+    sa.Column("slots", sa.BigInteger, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+)
+
+
+@dataclass(slots=True)
+class Window:
+    """One process's part of a key's requests or tokens of one minute."""
+
+    minute: int = -1
+    left: int = 0
+    """Leased and not spent; below 0 when answers were longer than they were thought to be."""
+    used: int = 0
+    """Of all processes, as of the last lease."""
+
+    def turn_to(self, minute: int) -> None:
+        """A new minute: what was not spent is void, what was overspent stays owed."""
+        if self.minute != minute:
+            self.minute, self.left, self.used = minute, min(0, self.left), 0
+
+
+def lease_size(limit: int, needed: int) -> int:
+    """How much to ask for, to have `needed` at least."""
+    return max(needed, math.ceil(limit / PARTS))
+
+
+class LimitStore:
+    """Leases from the database. All calls may raise StoreFailed."""
+
+    def __init__(self, engine: AsyncEngine, process: str, clock: Callable[[], float] = time.time) -> None:
+        """`process` is a name that no other process has."""
+        self._engine = engine
+        self._process = process
+        self._clock = clock
+
+    async def lease(
+        self, key_id: str, kind: str, minute: int, limit: int, wanted: int, needed: int
+    ) -> tuple[int, int]:
+        """(granted, used by all): `wanted` if there is as much, else `needed`, else 0."""
+        at = limit_windows.c
+        row = (at.key_id == key_id) & (at.kind == kind) & (at.minute == minute)
+        async with store_errors(), self._engine.begin() as connection:
+            await _insert_once(connection, key_id=key_id, kind=kind, minute=minute)
+            for amount in dict.fromkeys((wanted, needed)):
+                taken = await connection.execute(
+                    limit_windows.update()
+                    .where(row, at.used + amount <= limit)
+                    .values(used=at.used + amount)
+                    .returning(at.used)
+                )
+                used = taken.scalar_one_or_none()
+                if used is not None:
+                    return amount, int(used)
+            used = (await connection.execute(sa.select(at.used).where(row))).scalar_one()
+            return 0, int(used)
+
+    async def slots(self, key_id: str, limit: int, wanted: int) -> int:
+        """Set this process's concurrency slots to `wanted`, or to what the others leave; returns how many."""
+        now, at = self._clock(), concurrency_leases.c
+        async with store_errors(), self._engine.begin() as connection:
+            # The first write takes the row's lock, so that two processes cannot both see the same rest.
+            await _insert_once(connection, key_id=key_id, kind="slots", minute=0)
+            await connection.execute(
+                limit_windows.update()
+                .where(limit_windows.c.key_id == key_id, limit_windows.c.kind == "slots")
+                .values(used=limit_windows.c.used + 1)
+            )
+            others = (
+                await connection.execute(
+                    sa.select(sa.func.coalesce(sa.func.sum(at.slots), 0)).where(
+                        at.key_id == key_id, at.process != self._process, at.expires > now
+                    )
+                )
+            ).scalar_one()
+            granted = max(0, min(wanted, limit - int(others)))
+            await connection.execute(
+                concurrency_leases.delete().where(
+                    at.key_id == key_id, (at.process == self._process) | (at.expires <= now)
+                )
+            )
+            if granted:
+                await connection.execute(
+                    concurrency_leases.insert().values(
+                        key_id=key_id, process=self._process, slots=granted, expires=now + SLOTS_TTL_S
+                    )
+                )
+            return granted
+
+    async def give_back_slots(self) -> None:
+        """This process stops."""
+        async with store_errors(), self._engine.begin() as connection:
+            await connection.execute(
+                concurrency_leases.delete().where(concurrency_leases.c.process == self._process)
+            )
+
+    async def forget_old_windows(self) -> None:
+        """Minutes that are over."""
+        at = limit_windows.c
+        async with store_errors(), self._engine.begin() as connection:
+            minute = int(self._clock() // 60)
+            await connection.execute(limit_windows.delete().where(at.kind != "slots", at.minute < minute - 1))
+
+
+async def _insert_once(connection: AsyncConnection, **row: object) -> None:
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    await connection.execute(insert(limit_windows).values(**row, used=0).on_conflict_do_nothing())
