@@ -17,6 +17,9 @@ treated, and {"health": 503} what GET /health answers:
     abort_at_token:K          send K tokens, then finish_reason "abort" and [DONE], as vLLM does on SIGTERM
     error_at_token:K          send K tokens, then an error event
     no_done                   send all tokens, but no [DONE] (or what ends a stream of that route)
+    truncate                  plain answers without a length, cut in the middle; streams as asked
+    gzip                      plain answers compressed, asked or not; streams as asked
+    html                      a page with status 200 instead of a plain answer; streams as asked
     replay                    send the `replay` text as the stream, cut where the request's `x_cuts` say
 
 More fields of /_script: `split` cuts every stream into HTTP chunks of so many bytes; `headers` are added to
@@ -28,6 +31,7 @@ POST /_script/release lets stalled ones go on.
 import argparse
 import asyncio
 import base64
+import gzip
 import json
 import socket
 import struct
@@ -255,6 +259,16 @@ class Connection:
                 answer["stop_reason"] = None
         if path == "/v1/responses":
             script.responses[answer["id"]] = answer
+        if script.mode == "html":
+            return await self.reply(200, "text/html", b"<!doctype html><title>nginx</title>")
+        if script.mode == "truncate":
+            body = self.dumped(answer)
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
+            self.writer.write(head + body[: len(body) // 2])
+            return False
+        if script.mode == "gzip":
+            packed = gzip.compress(self.dumped(answer))
+            return await self.reply(200, "application/json\r\ncontent-encoding: gzip", packed)
         return await self.json(200, answer)
 
     async def answer(self, path: str, asked: dict[str, Any]) -> bool:

@@ -149,6 +149,14 @@ def test_w13_even_what_is_not_http_gets_the_error_object(endpoint: Endpoint, hea
     assert set(answer.json()["error"]) >= {"message", "type", "param", "code"}
 
 
+def test_w13_a_page_with_status_200_is_no_answer(endpoint: Endpoint) -> None:
+    """W13: JSON, also when a proxy on the way to the engine answers with a page of its own."""
+    endpoint.script("html")
+    answer = endpoint.send(CHAT, endpoint.chat())
+    assert answer.status_code >= 500
+    error_of(answer)
+
+
 # W14
 
 
@@ -320,6 +328,14 @@ def test_w16_a_plain_answer_that_was_cut_or_aborted_is_an_error(endpoint: Endpoi
     endpoint.script(mode)
     answer = endpoint.send(CHAT, endpoint.chat())
     assert answer.status_code == 502
+    error_of(answer)
+
+
+def test_w16_half_an_answer_without_a_length_is_an_error(endpoint: Endpoint) -> None:
+    """W16: where only the connection's end ends an answer, its JSON must be whole."""
+    endpoint.script("truncate")
+    answer = endpoint.send(CHAT, endpoint.chat())
+    assert answer.status_code in (500, 502)
     error_of(answer)
 
 

@@ -218,6 +218,14 @@ def test_w20_accept_encoding_never_breaks_an_answer(endpoint: Endpoint, encoding
     assert answer.json()["choices"]
 
 
+def test_w20_an_answer_that_the_engine_compressed_can_be_read(endpoint: Endpoint) -> None:
+    """W20: compression that nobody asked for is undone, passed on with its header, or refused."""
+    endpoint.script("gzip")
+    answer = endpoint.send(CHAT, endpoint.chat())
+    assert answer.status_code in (200, 502)
+    assert answer.json().keys() & {"choices", "error"}
+
+
 def test_w20_a_header_sent_twice_does_no_harm(endpoint: Endpoint) -> None:
     """W20: duplicates are kept or joined, and the request works."""
     body = encoded(endpoint.chat())
