@@ -16,6 +16,8 @@ COMMANDS = {
     "webui": "Start the comparison page.",
     "train": "Train a checkpoint or an adapter as a recipe says.",
     "merge": "Merge a LoRA adapter into a complete checkpoint.",
+    "keys": "Make, list and revoke API keys.",
+    "usage": "Show requests and tokens by key, model or day.",
     "models": "List the models the gateway offers.",
     "ps": "List the workers and what they are doing.",
     "top": "Show workers and gateway, refreshed each second.",

@@ -1,0 +1,109 @@
+"""`kodolly keys`: directly on the gateway's store; a running gateway follows within two seconds."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from server.keys import Key
+
+EPILOG = """\b
+Examples:
+  kodolly keys create 웹팀 --requests-per-min 600 --tokens-per-min 200000 --concurrency 16
+  kodolly keys create 평가 --model demo-dolly --budget-tokens 5000000
+  kodolly keys create 관리자 --admin
+  kodolly keys list
+  kodolly keys revoke key_1f2e3d4c5b6a7988
+"""
+CONFIG = click.option(
+    "--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]"
+)
+POSITIVE = click.IntRange(min=1)
+
+
+@click.group("keys", epilog=EPILOG)
+def command() -> None:
+    """Make, list and revoke API keys.
+
+    With the first key the gateway begins to ask for one; the web UI and the other commands then send
+    KODOLLY_API_KEY.
+    """
+
+
+@command.command("create")
+@click.argument("name")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Model it may use; may be repeated.")
+@click.option("--requests-per-min", type=POSITIVE, help="Requests a minute.")
+@click.option("--tokens-per-min", type=POSITIVE, help="Tokens a minute, prompt and answer together.")
+@click.option("--concurrency", type=POSITIVE, help="Requests at once.")
+@click.option("--budget-tokens", type=POSITIVE, help="Tokens a calendar month (UTC).")
+@click.option("--admin", is_flag=True, help="It may manage keys and see all usage over HTTP.")
+@CONFIG
+def create(name: str, models: tuple[str, ...], config: Path | None, **limits: Any) -> None:
+    """Make a key and print its secret, this once."""
+    from server.keys import Key, KeyStore, new_key_id
+
+    key = Key(id=new_key_id(), name=name, models=frozenset(models) if models else None, **limits)
+    secret = with_store(config, lambda engine: KeyStore(engine).create(key))
+    click.echo(f"{key.id} {name}", err=True)
+    click.echo(secret)
+    click.echo("Keep it now: it is not shown again.", err=True)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@CONFIG
+def list_keys(as_json: bool, config: Path | None) -> None:
+    """List the keys, revoked ones too. Secrets are not kept anywhere."""
+    import dataclasses
+    import json
+
+    from kodolly.table import table
+    from server.keys import KeyStore
+
+    keys: list[Key] = with_store(config, lambda engine: KeyStore(engine).all())
+    if as_json:
+        rows = [
+            dataclasses.asdict(key) | {"models": None if key.models is None else sorted(key.models)}
+            for key in keys
+        ]
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2, default=str))
+        return
+    head = ["ID", "NAME", "MODELS", "REQ/MIN", "TOKENS/MIN", "AT ONCE", "TOKENS/MONTH", "STATE"]
+    click.echo("\n".join(table([head, *map(_row, keys)], right=(3, 4, 5, 6))))
+
+
+def _row(key: "Key") -> list[str]:
+    limits = (key.requests_per_min, key.tokens_per_min, key.concurrency, key.budget_tokens)
+    state = "revoked" if key.revoked else "admin" if key.admin else "in force"
+    models = "all" if key.models is None else ", ".join(sorted(key.models))
+    return [key.id, key.name, models, *("-" if limit is None else f"{limit:,}" for limit in limits), state]
+
+
+@command.command("revoke")
+@click.argument("key_id")
+@CONFIG
+def revoke(key_id: str, config: Path | None) -> None:
+    """Take a key out of force, at every gateway within two seconds."""
+    from server.keys import KeyStore
+
+    with_store(config, lambda engine: KeyStore(engine).revoke(key_id))
+    click.echo(f"{key_id} is revoked.")
+
+
+def with_store(config: Path | None, work: Any) -> Any:
+    """Run `work(engine)` on the store that the gateway's settings name."""
+    import asyncio
+
+    from common.settings import load_settings
+    from server.settings import GatewaySettings
+    from server.store import open_store
+
+    settings = load_settings(GatewaySettings, {}, config)
+
+    async def run() -> Any:
+        async with open_store(settings.store_url()) as store:
+            return await work(store.engine)
+
+    return asyncio.run(run())
