@@ -76,10 +76,14 @@ class Registry:
     _shown_aliases: dict[str, str] = field(default_factory=dict)
     _entries: dict[str, Entry] = field(default_factory=dict)
     _shown: dict[str, WorkerRecord] = field(default_factory=dict)
+    _left: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Worker id -> (incarnation that has left, until when its late words are refused)."""
 
     def renew(self, said: Registration) -> Entry:
         """Take a registration or a renewal. Raises StaleIncarnation."""
         now = self.clock()
+        if self._left.get(said.worker_id, ("", 0.0))[0] == said.incarnation:
+            raise StaleIncarnation(f"Worker {said.worker_id!r} has left; only a new start may register.")
         known = self._entries.get(said.worker_id)
         if known is not None and now < known.expires and said.incarnation < known.registration.incarnation:
             raise StaleIncarnation(
@@ -147,6 +151,7 @@ class Registry:
         if entry is None or entry.registration.incarnation != incarnation:
             return False
         del self._entries[worker_id]
+        self._left[worker_id] = (incarnation, self.clock() + FORGET_AFTER_S)
         return True
 
     def set_alias(self, name: str, target: str) -> None:
@@ -176,6 +181,7 @@ class Registry:
         now = self.clock()
         for worker_id in [w for w, e in self._entries.items() if now >= e.expires + FORGET_AFTER_S]:
             del self._entries[worker_id]
+        self._left = {w: left for w, left in self._left.items() if now < left[1]}
         changed, shown = [], {}
         for worker_id, entry in self._entries.items():
             record, before = entry.record(now), self._shown.get(worker_id)

@@ -1,10 +1,10 @@
 """The socket of a running `kodolly up`: other commands on this machine ask it where its parts are, to start
 one more worker, or to stop one. A Unix socket of mode 0600 in the state directory; one JSON line each way.
 
-    {"do": "where"}                           -> {"controller": URL, "gateway": URL}
-    {"do": "add", "worker": {...}, "port": N} -> {"part": NAME, "log": PATH}
-    {"do": "restarts", "part": NAME}          -> {"restarts": N}, null when there is no such part
-    {"do": "remove", "part": NAME}            -> {"part": NAME}
+    {"do": "where"}               -> {"controller": URL, "gateway": URL}
+    {"do": "add", "worker": {...}, "port": N, "env": {...}} -> {"part": NAME, "log": PATH}
+    {"do": "restarts", "part": NAME} -> {"restarts": N}, null when there is no such part
+    {"do": "remove", "part": NAME} -> {"part": NAME}
 
 A request that fails is answered {"error": TEXT}.
 """
@@ -12,6 +12,7 @@ A request that fails is answered {"error": TEXT}.
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import KodollyError, UserError
+
+logger = logging.getLogger(__name__)
 
 SOCKET = "up.sock"
 ANSWER_LIMIT_S = 90.0
@@ -31,7 +34,13 @@ Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 @asynccontextmanager
 async def open_control(state_dir: Path, handle: Handler) -> AsyncIterator[None]:
     """Answer requests while the block runs. Raises UserError when another `up` holds this directory."""
-    listening = _listen(state_dir)
+    try:
+        listening = _listen(state_dir)
+    except OSError as error:
+        # Some network file systems have no sockets; the stack itself needs none.
+        logger.warning("no control socket in %s (%s): `kodolly deploy` will not find us", state_dir, error)
+        yield
+        return
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -15,7 +15,7 @@ from common.settings import load_settings
 from kodolly.control import ask_up
 from kodolly.controller_access import Controllers
 from kodolly.drain import drain_workers
-from kodolly.stack import UpSettings, WorkerSpec, file_name, part_env, threads_each, worker_part
+from kodolly.stack import UpSettings, WorkerSpec, devices_of, file_name, part_env, threads_each, worker_part
 
 POLL_S = 0.5
 STOP_LIMIT_S = 60.0
@@ -162,6 +162,7 @@ def _start(
 ) -> NewWorker:
     spec = WorkerSpec(model=wanted.checkpoint.resolve(), name=wanted.name, args=wanted.args)
     asked = {"do": "add", "worker": spec.model_dump(mode="json"), "port": port}
+    asked["env"] = devices_of(os.environ)
     answer = ask_up(settings.state_dir, asked)
     if answer is not None:
         return UpWorker(settings.state_dir, str(answer["part"]), Path(answer["log"]))

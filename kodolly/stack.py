@@ -18,6 +18,8 @@ from kodolly.supervise import Part
 
 SECRETS_OF_THE_GATEWAY = ("OPENAI_API_KEY", "KODOLLY_API_KEYS")
 
+DEVICES = ("CUDA_VISIBLE_DEVICES",)
+
 
 class WorkerSpec(BaseModel):
     """A checkpoint to serve."""
@@ -101,6 +103,11 @@ def part_env(state_dir: Path) -> dict[str, str]:
     env["KODOLLY_STATE_DIR"] = str(state_dir)
     env["PYTHONUNBUFFERED"] = "1"
     return env
+
+
+def devices_of(env: Mapping[str, str]) -> dict[str, str]:
+    """What `env` says about the GPUs to use: a deployed worker may need others than those in use."""
+    return {name: str(env[name]) for name in DEVICES if name in env}
 
 
 def build_parts(settings: UpSettings, ports: Ports, config: Path | None) -> list[Part]:

@@ -81,6 +81,8 @@ class Child:
         )
         assert self.process.stdout is not None
         try:
+            if self._stopping.is_set():  # `stop` came while it was being started
+                await self._terminate()
             while line := await _read_line(self.process.stdout):
                 text = line.decode("utf-8", "replace").rstrip()
                 log.emit(logging.LogRecord(self.part.name, logging.INFO, "", 0, text, None, None))

@@ -16,7 +16,7 @@ from common.status import Status
 from kodolly.console import Console
 from kodolly.control import open_control
 from kodolly.gateway_access import auth_headers
-from kodolly.stack import Ports, UpSettings, WorkerSpec, part_env, threads_each, worker_part
+from kodolly.stack import Ports, UpSettings, WorkerSpec, devices_of, part_env, threads_each, worker_part
 from kodolly.supervise import Child, Part
 
 POLL_S = 0.5
@@ -29,6 +29,7 @@ class RunningStack:
         self._settings, self._ports, self._config, self._console = settings, ports, config, console
         self.children: dict[str, Child] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
         self.broken = asyncio.Event()
         """A part's task has failed: the stack must not pretend to run."""
 
@@ -51,6 +52,7 @@ class RunningStack:
 
         Web UI, then gateway (it drains its streams), then all workers at once, then the controller.
         """
+        self._stopping = True
         tasks = list(self._tasks.values())
         others = ("webui", "gateway", "controller")
         workers = [name for name in self.children if name not in others]
@@ -64,7 +66,8 @@ class RunningStack:
         if do == "where":
             return {"controller": self._ports.controller_url(), "gateway": self._ports.gateway_url()}
         if do == "add":
-            return self._add_worker(WorkerSpec.model_validate(request["worker"]), int(request["port"]))
+            spec = WorkerSpec.model_validate(request["worker"])
+            return self._add_worker(spec, int(request["port"]), devices_of(request.get("env", {})))
         name = str(request["part"])
         child = self.children.get(name)
         if do == "restarts":
@@ -75,10 +78,12 @@ class RunningStack:
             return {"part": name}
         raise ValueError(f"there is no request {do!r}")
 
-    def _add_worker(self, spec: WorkerSpec, port: int) -> dict[str, Any]:
+    def _add_worker(self, spec: WorkerSpec, port: int, devices: dict[str, str]) -> dict[str, Any]:
+        if self._stopping:
+            raise UserError("It is stopping.")
         check_models([spec.model])
         check_port("127.0.0.1", port, "--port")
-        env = part_env(self._settings.state_dir)
+        env = part_env(self._settings.state_dir) | devices
         threads = threads_each(len(self._settings.workers))
         controllers = (self._ports.controller_url(),)
         part = worker_part(spec, port, controllers, threads, env, self._config)

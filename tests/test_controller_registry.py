@@ -78,6 +78,17 @@ def test_a_successor_replaces_its_predecessor_which_is_then_refused() -> None:
     assert state_of(registry) is None
 
 
+def test_a_late_word_of_a_worker_that_has_left_does_not_bring_it_back() -> None:
+    clock = Clock()
+    registry = Registry(clock=clock)
+    registry.renew(said())
+    assert registry.remove("w", "incarnation-1")
+    with pytest.raises(StaleIncarnation, match="has left"):
+        registry.renew(said())
+    registry.renew(said("loading", "incarnation-0"))  # its clock ran behind, and it is new all the same
+    assert state_of(registry) == "loading"
+
+
 def test_a_predecessor_that_starts_its_engine_again_does_not_displace_its_successor() -> None:
     clock = Clock()
     registry = Registry(clock=clock)

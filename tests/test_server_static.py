@@ -13,7 +13,7 @@ from common.settings import load_settings
 from server.directory import Directory
 from server.settings import GatewaySettings, StaticModel
 from server.static import static_upstreams, watch_static
-from tests.processes import free_port, running, scripted_engine
+from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
 from tests.test_worker_supervisor import scripted
 
 
@@ -94,3 +94,31 @@ async def test_a_server_without_the_model_is_never_asked(tmp_path: Path) -> None
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
+
+
+def test_the_gateway_serves_a_static_model_without_any_controller(tmp_path: Path) -> None:
+    with scripted_engine(tmp_path, "돌리") as engine:
+        port = free_port()
+        url, log = f"http://127.0.0.1:{port}", tmp_path / "gateway.log"
+        argv = kodolly("gateway", "--port", str(port), "--static", f"돌리={engine}/v1")
+        env = {"KODOLLY_STATE_DIR": str(tmp_path / "state")}
+        body = {"model": "돌리", "messages": [{"role": "user", "content": "안녕"}], "max_tokens": 2}
+        with running(argv, log, f"{url}/healthz", env, tmp_path):
+            answers = wait_for_answer(f"{url}/v1/chat/completions", body)
+            listed = httpx2.get(f"{url}/v1/models", trust_env=False).json()["data"]
+    assert "돌리-0" in answers
+    assert [entry["id"] for entry in listed] == ["돌리"]
+    assert "controller" not in log.read_text(encoding="utf-8")
+
+
+def wait_for_answer(url: str, body: dict[str, object]) -> str:
+    texts: list[str] = []
+
+    def asked() -> bool:
+        answer = httpx2.post(url, json=body, trust_env=False)
+        if answer.status_code == 200:
+            texts.append(str(answer.json()["choices"][0]["message"]["content"]))
+        return bool(texts)
+
+    wait_for(asked, 10, what="an answer")
+    return texts[0]

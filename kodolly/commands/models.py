@@ -19,6 +19,7 @@ Examples:
 def command(gateway: str, as_json: bool) -> None:
     """List the models the gateway offers and the state of each."""
     from kodolly.gateway_access import fetch_status
+    from kodolly.table import table
 
     models = fetch_status(gateway).models
     if as_json:
@@ -26,8 +27,10 @@ def command(gateway: str, as_json: bool) -> None:
         return
     if not models:
         click.echo("No models yet: start a worker with `kodolly worker` or `kodolly up`.", err=True)
-    width = max((len(m.id) for m in models), default=0)
+    rows = []
     for m in models:
         state = f"{m.state} {m.progress:.0%}" if m.state == "loading" else m.state
         about = m.provider or " ".join(filter(None, (m.method, m.base and f"from {m.base}", m.licence)))
-        click.echo(f"{m.id:<{width}}  {state:<12}  {about}")
+        rows.append((m.id, state, about))
+    for line in table(rows):
+        click.echo(line)
