@@ -67,7 +67,7 @@ class Controllers:
             answer = httpx2.request(
                 method, url + path, json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False
             )
-        except httpx2.HTTPError:
+        except (httpx2.HTTPError, httpx2.InvalidURL):
             return None
         if answer.status_code == 401:
             raise UserError(

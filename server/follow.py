@@ -45,7 +45,7 @@ async def follow_controllers(directory: Directory, settings: GatewaySettings) ->
             try:
                 async for _ in _watch(client, url, directory, saved):
                     failures = 0
-            except (httpx2.HTTPError, OutOfStep, ValidationError) as error:
+            except (httpx2.HTTPError, httpx2.InvalidURL, OutOfStep, ValidationError) as error:
                 if failures == 0:
                     logger.warning("controller %s: %s; going on with what is known", url, _reason(error))
             directory.controller_connected = False

@@ -6,7 +6,7 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
@@ -45,6 +45,8 @@ class Cluster:
     controllers: list[str]
     gateway: str
     env: dict[str, str]
+    processes: "dict[str, subprocess.Popen[bytes]]" = field(default_factory=dict)
+    """URL -> the controller or gateway that answers there."""
 
     def checkpoint(self, name: str, kind: str = "") -> Path:
         """A directory that looks like a checkpoint; its `kind` is how the engine behaves."""
@@ -109,12 +111,15 @@ def cluster(path: Path, controllers: int = 1, real_vllm: bool = False) -> Iterat
     env["KODOLLY_UP_WORKER_PORT"] = str(free_port())
     urls = [f"http://127.0.0.1:{free_port()}" for _ in range(controllers)]
     gateway = f"http://127.0.0.1:{free_port()}"
+    processes: dict[str, subprocess.Popen[bytes]] = {}
     with ExitStack() as stack:
         for url in urls:
             port = url.rpartition(":")[2]
             argv = kodolly("controller", "--port", port)
-            stack.enter_context(running(argv, path / f"controller-{port}.log", f"{url}/healthz", env, path))
+            log = path / f"controller-{port}.log"
+            processes[url] = stack.enter_context(running(argv, log, f"{url}/healthz", env, path))
         argv = kodolly("gateway", "--port", gateway.rpartition(":")[2])
         argv += [word for url in urls for word in ("--controller", url)]
-        stack.enter_context(running(argv, path / "gateway.log", f"{gateway}/healthz", env, path))
-        yield Cluster(path, urls, gateway, env)
+        log = path / "gateway.log"
+        processes[gateway] = stack.enter_context(running(argv, log, f"{gateway}/healthz", env, path))
+        yield Cluster(path, urls, gateway, env, processes)

@@ -83,6 +83,26 @@ def test_aliases_outlive_controller_and_gateway(tmp_path: Path) -> None:
     assert read_aliases(tmp_path / "state" / f"aliases-{port}.json") == {"chat": "dolly"}
 
 
+def test_with_one_of_two_controllers_dead_everything_goes_on(tmp_path: Path) -> None:
+    with cluster(tmp_path, controllers=2) as stack, stack.worker("dolly") as worker:
+        first = stack.controllers[0]
+        wait_for(lambda: stack.states("dolly", 1) == ["ready"], 10, what="the second controller")
+        wait_for(lambda: ask(stack, "dolly") == 200, 10, what="the gateway")
+        stack.processes[first].kill()
+        done = stack.command("alias", "chat", "dolly", *stack.controller_flags())
+        assert (done.returncode, f"{first} could not be told" in done.stderr) == (0, True)
+        # The gateway followed the dead one first, and finds the other.
+        wait_for(lambda: ask(stack, "chat") == 200, 10, what="the alias from the other controller")
+        argv = kodolly("controller", "--port", first.rpartition(":")[2])
+        with running(argv, tmp_path / "again.log", f"{first}/healthz", stack.env, tmp_path):
+            wait_for(lambda: stack.states("dolly") == ["ready"], 10, what="the worker to be back")
+            listed = stack.command("alias", *stack.controller_flags())
+            assert "The controllers differ: set chat again." in listed.stderr
+            assert stack.command("drain", "dolly", *stack.controller_flags()).returncode == 0
+            assert worker.wait(20) == 0
+            wait_for(lambda: ask(stack, "dolly") == 404, 10, what="the gateway to know")
+
+
 def test_ps_shows_each_worker_and_model(stack: Cluster) -> None:
     done = stack.command("ps", *stack.controller_flags())
     assert done.returncode == 0, done.stderr

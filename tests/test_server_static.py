@@ -35,7 +35,9 @@ def test_a_server_with_two_models_is_one_upstream_and_a_model_may_have_two_serve
     assert (second.url, second.key.get_secret_value()) == ("http://10.0.0.8:1", "k")
 
 
-@pytest.mark.parametrize("text", ["dolly", "dolly=", "=http://x:1", "dolly=ftp://x", "dolly=http://x/path"])
+@pytest.mark.parametrize(
+    "text", ["dolly", "dolly=", "=http://x:1", "dolly=ftp://x", "dolly=http://x/path", "dolly=http://x:99999"]
+)
 def test_what_is_no_name_and_url_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"gateway\.static"):
         load_settings(GatewaySettings, {"static": (text,)})

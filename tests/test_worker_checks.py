@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import worker.flags
 import worker.health
@@ -15,6 +17,7 @@ from common.settings import load_settings
 from tests.processes import free_port, running
 from tests.test_worker_supervisor import scripted
 from worker.adapters import adapter_flags, read_adapters
+from worker.attach import attached_engine
 from worker.engine import vllm_command
 from worker.flags import capacity
 from worker.health import EngineFailed, HealthWatch
@@ -316,6 +319,29 @@ def test_the_load_of_other_engines_is_read_too(page: str) -> None:
 
 def test_a_page_that_says_nothing_is_an_unknown_load() -> None:
     assert not LoadMeter().read("<html>404</html>").known
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["vllm:num_requests_running", "vllm:kv_cache_usage_perc", "sglang:token_usage"]),
+            st.sampled_from(["", '{a="}"}', '{model_name="돌리"}']),
+            st.one_of(st.text(), st.floats().map(str), st.from_regex(r"[0-9.eE+-]+", fullmatch=True)),
+        )
+    )
+)
+def test_no_page_can_break_the_worker(samples: list[tuple[str, str, str]]) -> None:
+    load = LoadMeter().read("\n".join(f"{name}{labels} {value}" for name, labels, value in samples), 1.0)
+    assert 0 <= load.running <= 10**9
+    assert 0 <= load.kv_cache_use <= 1
+
+
+@pytest.mark.parametrize("url", ["http://x:99999", "http://[::1", "http://x:port", "http://"])
+def test_addresses_that_cannot_be_called_are_refused(url: str) -> None:
+    with pytest.raises(UserError, match="is not an address"):
+        attached_engine(url, None)
+    with pytest.raises(UserError, match=r"worker\.advertise_url"):
+        settings(advertise_url=url)
 
 
 async def test_an_engine_that_answers_nothing_is_given_up(

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from common.errors import UserError
 from common.registry import WorkerLoad
 from worker.health import ANSWER_LIMIT_S, LOOK_EVERY_S, SILENCE_LIMIT_S, bearer, list_models
 from worker.load import LoadMeter
+from worker.settings import is_address
 
 NO_SUCH_PAGE = (404, 405, 501)
 
@@ -34,7 +34,7 @@ class AttachedEngine:
 def attached_engine(url: str, key_env: str | None) -> AttachedEngine:
     """The engine at `url` (with or without /v1), its key from the environment. Raises UserError."""
     bare = url.rstrip("/").removesuffix("/v1")
-    if not re.fullmatch(r"https?://[^/?#@\s]+", bare):
+    if not is_address(bare):
         raise UserError(
             f"--attach {url} is not an address.", hint="It must look like http://127.0.0.1:11434."
         )

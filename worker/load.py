@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 from common.registry import WorkerLoad
 
-SAMPLE = re.compile(r"^([a-z]+:[a-z_]+)(?:\{[^}\n]*\})? ([0-9.eE+-]+)$", re.MULTILINE)
+SAMPLE = re.compile(
+    r"^([a-z]+:[a-z_]+)(?:\{[^}\n]*\})? ([0-9]{1,15}(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?)(?: [0-9]+)?$",
+    re.MULTILINE | re.ASCII,
+)
+"""A sample of the Prometheus text format that is a plain number; NaN and the like say nothing."""
+MOST_REQUESTS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,8 @@ class LoadMeter:
         self._tokens, self._at = tokens, at
         return WorkerLoad(
             known=True,
-            running=int(sums[names.running]),
-            waiting=int(sums.get(names.waiting, 0)),
+            running=int(min(sums[names.running], MOST_REQUESTS)),
+            waiting=int(min(sums.get(names.waiting, 0), MOST_REQUESTS)),
             kv_cache_use=min(1.0, sums.get(names.kv_cache_use, 0.0)),
             tokens_per_s=round(rate, 1),
         )

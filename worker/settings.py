@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -10,8 +11,17 @@ from common.errors import UserError
 from common.settings import PartSettings
 
 
+def is_address(url: str) -> bool:
+    """Whether `url` is http(s)://host:port and nothing more."""
+    try:
+        parts = urlsplit(url)
+        return bool(re.fullmatch(r"https?://[^/?#@\s]+/?", url) and parts.hostname and parts.port != 0)
+    except ValueError:  # no port, or brackets that do not match
+        return False
+
+
 def _check_url(url: str) -> str:
-    if not re.fullmatch(r"https?://[^/?#@\s]+/?", url):
+    if not is_address(url):
         raise ValueError("it must look like http://10.0.0.7:21002")
     return url
 

@@ -49,7 +49,11 @@ def command(
         missed = found.tell_all("DELETE", f"/v1/aliases/{quote(remove, safe='')}")
     for url in missed:
         click.echo(f"The controller at {url} could not be told; repeat this when it is back.", err=True)
-    snapshot = found.snapshot()
+    snapshots = found.snapshots()
+    snapshot = snapshots[0]
+    for other in snapshots[1:]:
+        if names := sorted(a for a, _ in set(snapshot.aliases.items()) ^ set(other.aliases.items())):
+            click.echo(f"The controllers differ: set {', '.join(dict.fromkeys(names))} again.", err=True)
     served = {card.name for worker in snapshot.workers for card in worker.models}
     if target is not None and target not in served:
         click.echo(f"No worker serves {target} now.", err=True)
