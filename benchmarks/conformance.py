@@ -17,7 +17,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from peers import CACHE, peer_venv  # noqa: E402
 
-from tests.conformance.stacks import KEY, started_gateway  # noqa: E402
+from tests.conformance.stacks import KEY, limited_keys, started_gateway  # noqa: E402
 from tests.gateway_stack import member  # noqa: E402
 from tests.processes import free_port, running, scripted_engine, wait_for  # noqa: E402
 
@@ -75,20 +75,31 @@ class Engines:
     embed: str
 
 
-Peer = Callable[[Path, Engines, Path], "Iterator[str]"]
+@dataclass(frozen=True)
+class Started:
+    """A service that runs."""
+
+    base_url: str
+    options: tuple[str, ...] = ()
+    """More of the suite's options: what only this service has."""
 
 
 @contextmanager
-def kodolly(tmp: Path, engines: Engines, cache: Path) -> Iterator[str]:
-    """Our controller and gateway; yields the base URL."""
+def kodolly(tmp: Path, engines: Engines, cache: Path) -> Iterator[Started]:
+    """Our controller and gateway, with keys that have limits."""
     with started_gateway(tmp, first_event_timeout_s=30) as (url, controller), ExitStack() as stack:
         for model, engine in ((CHAT, engines.chat), (EMBED, engines.embed)):
             stack.enter_context(member(controller, engine, model, model).kept())
-        yield f"{url}/v1"
+        base_url = f"{url}/v1"
+        asked = json.dumps({"model": CHAT, "messages": [{"role": "user", "content": "hi"}]}).encode()
+        wait_for(lambda: answers(f"{base_url}/chat/completions", asked, 200), 30, what="the models")
+        keys = limited_keys(url, CHAT, EMBED)
+        options = [[f"--{name.replace('_', '-')}", key] for name, key in keys.items()]
+        yield Started(base_url, tuple(word for option in options for word in option))
 
 
 @contextmanager
-def fastchat(tmp: Path, engines: Engines, cache: Path) -> Iterator[str]:
+def fastchat(tmp: Path, engines: Engines, cache: Path) -> Iterator[Started]:
     """FastChat's controller and API server, with a worker of ours for each engine."""
     python = str(peer_venv("fastchat", cache) / "bin" / "python")
     controller, server = free_port(), free_port()
@@ -118,11 +129,11 @@ def fastchat(tmp: Path, engines: Engines, cache: Path) -> Iterator[str]:
         ]
         argv += ["--controller-address", address, "--api-keys", KEY]
         stack.enter_context(running(argv, tmp / "server.log", None, env, tmp))
-        yield f"http://127.0.0.1:{server}/v1"
+        yield Started(f"http://127.0.0.1:{server}/v1")
 
 
 @contextmanager
-def litellm(tmp: Path, engines: Engines, cache: Path) -> Iterator[str]:
+def litellm(tmp: Path, engines: Engines, cache: Path) -> Iterator[Started]:
     """LiteLLM's proxy, with vLLM as the provider, which is what the engines imitate."""
     binary = str(peer_venv("litellm", cache) / "bin" / "litellm")
     models = [
@@ -144,7 +155,7 @@ def litellm(tmp: Path, engines: Engines, cache: Path) -> Iterator[str]:
     argv = [binary, "--config", str(tmp / "litellm.yaml"), "--host", "127.0.0.1", "--port", str(port)]
     env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_DOCS": "True"}
     with running([*argv, "--num_workers", "1"], tmp / "litellm.log", None, env, tmp):
-        yield f"http://127.0.0.1:{port}/v1"
+        yield Started(f"http://127.0.0.1:{port}/v1")
 
 
 PEERS = {"kodolly": kodolly, "fastchat": fastchat, "litellm": litellm}
@@ -177,7 +188,7 @@ class Check:
         return int(found.group(1)) if found else 0
 
 
-def run_suite(base_url: str, engines: Engines, report: Path) -> list[Check]:
+def run_suite(started: Started, engines: Engines, report: Path) -> list[Check]:
     """All checks against one service."""
     argv = [
         sys.executable,
@@ -190,8 +201,9 @@ def run_suite(base_url: str, engines: Engines, report: Path) -> list[Check]:
         "-p",
         "no:xdist",
     ]
-    argv += ["--base-url", base_url, "--api-key", KEY, "--model", CHAT, "--model-embed", EMBED]
+    argv += ["--base-url", started.base_url, "--api-key", KEY, "--model", CHAT, "--model-embed", EMBED]
     argv += ["--asks-for-keys", "--engine", engines.chat, "--engine", engines.embed]
+    argv += started.options
     argv += ["--timeout", "60", f"--junitxml={report}", "-o", "junit_family=xunit1", "--tb=line"]
     subprocess.run(argv, cwd=ROOT, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONUNBUFFERED": "1"})
     return [_check(case) for case in ElementTree.parse(report).iter("testcase")]
@@ -238,11 +250,11 @@ def main() -> None:
             tmp = Path(folder)
             urls = [stack.enter_context(scripted_engine(tmp, model)) for model in (CHAT, EMBED)]
             engines = Engines(*urls)
-            base_url = stack.enter_context(PEERS[name](tmp, engines, args.cache))
+            started = stack.enter_context(PEERS[name](tmp, engines, args.cache))
             hello = {"model": CHAT, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
             asked = json.dumps(hello).encode()
-            wait_for(lambda: answers(f"{base_url}/chat/completions", asked, 200), 120, what=name)  # noqa: B023
-            results[name] = run_suite(base_url, engines, tmp / "report.xml")
+            wait_for(lambda: answers(f"{started.base_url}/chat/completions", asked, 200), 120, what=name)  # noqa: B023
+            results[name] = run_suite(started, engines, tmp / "report.xml")
         print(f"{name}: {len(results[name])} checks in {time.monotonic() - began:.0f} s", file=sys.stderr)
     print(table(results))
     if args.report:

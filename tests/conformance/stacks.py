@@ -33,6 +33,7 @@ gateway:
   external: {external}
 """
 PROVIDER_KEY = "provider-key"
+ADMIN_TOKEN = "conformance-admin-token"
 
 
 @contextmanager
@@ -77,6 +78,7 @@ def scripted_stack(tmp_path: Path) -> Iterator[Endpoint]:
             log=tmp_path / "gateway.log",
             engines=(Engine(urls["twin-a"]), Engine(urls["twin-b"])),
             direct={"twin": Service(urls["twin-a"], ""), "embed": Service(urls["embed"], "")},
+            **limited_keys(gateway, "twin", "embed"),
         )
 
 
@@ -107,7 +109,36 @@ def vllm_stack(tmp_path: Path) -> Iterator[Endpoint]:
             log=tmp_path / "gateway.log",
             lacks=NEEDS_ANOTHER_MODEL,
             direct=_engines(controller),
+            **limited_keys(gateway, "dolly", "embed"),
         )
+
+
+def limited_keys(gateway: str, model: str, other: str) -> dict[str, str]:
+    """Keys with limits, as Endpoint names them."""
+
+    def create(name: str, **limits: Any) -> str:
+        headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
+        asked = {"name": name} | limits
+        answer = httpx2.post(f"{gateway}/admin/keys", json=asked, headers=headers, trust_env=False)
+        return str(answer.raise_for_status().json()["secret"])
+
+    keys = {
+        "limited_key": create("limited", requests_per_min=20, tokens_per_min=100_000),
+        "restricted_key": create("restricted", models=[other]),
+        "spent_key": create("spent", budget_tokens=1),
+    }
+    wait_for(lambda: None not in [_models(gateway, key) for key in keys.values()], 10, what="the keys")
+    question = {"model": model, "messages": [{"role": "user", "content": "안녕"}], "max_tokens": 2}
+
+    def is_spent() -> bool:
+        headers = {"authorization": f"Bearer {keys['spent_key']}"}
+        url = f"{gateway}/v1/chat/completions"
+        return (
+            httpx2.post(url, json=question, headers=headers, trust_env=False, timeout=30).status_code == 429
+        )
+
+    wait_for(is_spent, 30, what="the budget to be used up")
+    return keys
 
 
 def _engines(controller: str) -> dict[str, Service]:
@@ -148,6 +179,7 @@ def started_gateway(
         "KODOLLY_STATE_DIR": str(tmp_path / "state"),
         "KODOLLY_API_KEYS": json.dumps([KEY]),
         "PROVIDER_KEY": PROVIDER_KEY,
+        "KODOLLY_ADMIN_TOKEN": ADMIN_TOKEN,
         "KODOLLY_GATEWAY_CORS_ORIGINS": '["https://example.org"]',
     }
     with ExitStack() as stack:
@@ -161,7 +193,10 @@ def started_gateway(
         yield gateway, controller
 
 
-def _models(gateway: str) -> set[str]:
-    headers = {"authorization": f"Bearer {KEY}"}
-    answer = httpx2.get(f"{gateway}/v1/models", headers=headers, trust_env=False).raise_for_status()
-    return {model["id"] for model in answer.json()["data"]}
+def _models(gateway: str, key: str = KEY) -> set[str] | None:
+    """The models that a key sees; None while the key is not known."""
+    headers = {"authorization": f"Bearer {key}"}
+    answer = httpx2.get(f"{gateway}/v1/models", headers=headers, trust_env=False)
+    if answer.status_code == 401:
+        return None
+    return {model["id"] for model in answer.raise_for_status().json()["data"]}
