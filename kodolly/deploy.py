@@ -15,7 +15,16 @@ from common.settings import load_settings
 from kodolly.control import ask_up
 from kodolly.controller_access import Controllers
 from kodolly.drain import drain_workers
-from kodolly.stack import UpSettings, WorkerSpec, devices_of, file_name, part_env, threads_each, worker_part
+from kodolly.stack import (
+    UpSettings,
+    WorkerSpec,
+    advertise_url_at,
+    devices_of,
+    file_name,
+    part_env,
+    threads_each,
+    worker_part,
+)
 
 POLL_S = 0.5
 STOP_LIMIT_S = 60.0
@@ -167,7 +176,8 @@ def _start(
     if answer is not None:
         return UpWorker(settings.state_dir, str(answer["part"]), Path(answer["log"]))
     env = part_env(settings.state_dir) | {"KODOLLY_JOIN_TOKEN": controllers.token}
-    part = worker_part(spec, port, controllers.urls, threads_each(1), env, config)
+    advertise_url = advertise_url_at(port, config)
+    part = worker_part(spec, port, controllers.urls, threads_each(1), env, config, advertise_url)
     log = settings.state_dir / "logs" / f"worker-{file_name(wanted.name)}-{port}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
 from common.errors import UserError
-from common.settings import PartSettings
+from common.settings import PartSettings, load_settings
 from kodolly.supervise import Part
 
 SECRETS_OF_THE_GATEWAY = ("OPENAI_API_KEY", "KODOLLY_API_KEYS")
@@ -146,8 +147,9 @@ def worker_part(
     threads: int,
     env: Mapping[str, str],
     config: Path | None,
+    advertise_url: str | None = None,
 ) -> Part:
-    """One worker at `port`, with `threads` threads for a CPU engine."""
+    """One worker at `port`, with `threads` threads for a CPU engine; `advertise_url` replaces the setting."""
     name = spec.name or spec.model.name
     argv = _command(
         "worker",
@@ -156,10 +158,26 @@ def worker_part(
         *("--port", str(port)),
         *(word for url in controllers for word in ("--controller", url)),
         *("--cpu-threads", str(threads)),
+        *(["--advertise-url", advertise_url] if advertise_url else []),
         *(["--config", str(config)] if config else []),
         *(["--", *spec.args] if spec.args else []),
     )
     return Part(f"worker-{file_name(name)}", argv, env, stop_grace_s=45.0, may_end=True)
+
+
+def advertise_url_at(port: int, config: Path | None) -> str | None:
+    """The configured worker.advertise_url with another port; None when none is configured.
+
+    Two workers with one URL would be taken for one worker and its successor.
+    """
+    from worker.settings import WorkerSettings
+
+    given = load_settings(WorkerSettings, {"join_token": "not needed here"}, config).advertise_url
+    if given is None:
+        return None
+    parts = urlsplit(given)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{port}"
 
 
 def file_name(name: str) -> str:

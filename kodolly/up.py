@@ -16,7 +16,16 @@ from common.status import Status
 from kodolly.console import Console
 from kodolly.control import open_control
 from kodolly.gateway_access import auth_headers
-from kodolly.stack import Ports, UpSettings, WorkerSpec, devices_of, part_env, threads_each, worker_part
+from kodolly.stack import (
+    Ports,
+    UpSettings,
+    WorkerSpec,
+    advertise_url_at,
+    devices_of,
+    part_env,
+    threads_each,
+    worker_part,
+)
 from kodolly.supervise import Child, Part
 
 POLL_S = 0.5
@@ -86,7 +95,8 @@ class RunningStack:
         env = part_env(self._settings.state_dir) | devices
         threads = threads_each(len(self._settings.workers))
         controllers = (self._ports.controller_url(),)
-        part = worker_part(spec, port, controllers, threads, env, self._config)
+        advertise_url = advertise_url_at(port, self._config)
+        part = worker_part(spec, port, controllers, threads, env, self._config, advertise_url)
         part = replace(part, name=f"{part.name}-{port}")
         if part.name in self.children:
             raise UserError(f"{part.name} runs already.")

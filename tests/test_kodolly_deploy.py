@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -72,7 +73,10 @@ async def test_no_request_fails_while_the_checkpoint_changes(stack: Cluster) -> 
             wait_for, lambda: stack.states("dolly", 1) == ["ready", "ready"], 20, what="both at both"
         )
         old = {str(w["worker_id"]) for w in stack.workers()}
-        deployed, outcomes = await deploy_under_load(stack, "dolly", str(new), *stack.controller_flags())
+        # With a configured address the new worker gets its own port there: else both would be one worker.
+        env = {"KODOLLY_WORKER_ADVERTISE_URL": str(stack.workers()[0]["url"])}
+        elsewhere = replace(stack, env=stack.env | env)
+        deployed, outcomes = await deploy_under_load(elsewhere, "dolly", str(new), *stack.controller_flags())
         assert deployed.returncode == 0, deployed.stderr
         assert (first.wait(20), second.wait(20)) == (0, 0)
     print(f"\nhot swap under {CLIENTS} streaming clients: {len(outcomes)} requests, {summary(outcomes)}")
