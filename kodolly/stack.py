@@ -134,7 +134,9 @@ def build_parts(settings: UpSettings, ports: Ports, config: Path | None) -> list
     ]
     threads = threads_each(len(settings.workers))
     for index, spec in enumerate(settings.workers):
-        part = worker_part(spec, ports.first_worker + index, (ports.controller_url(),), threads, env, config)
+        port = ports.first_worker + index
+        advertise_url = advertise_url_at(port, config) if index else None
+        part = worker_part(spec, port, (ports.controller_url(),), threads, env, config, advertise_url)
         taken = part.name in [other.name for other in parts]
         parts.append(replace(part, name=f"{part.name}-{index + 1}") if taken else part)
     return parts

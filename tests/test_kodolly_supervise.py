@@ -9,6 +9,7 @@ import pytest
 
 from common.errors import UserError
 from kodolly.control import SOCKET, ask_up, open_control
+from kodolly.stack import Ports, UpSettings, WorkerSpec, build_parts
 from kodolly.supervise import Child, Part
 
 
@@ -68,3 +69,13 @@ async def test_a_socket_that_a_killed_up_left_behind_is_replaced(tmp_path: Path)
     (tmp_path / SOCKET).touch()
     async with open_control(tmp_path, handle):
         assert await asyncio.to_thread(ask_up, tmp_path, {"do": "where"}) == {}
+
+
+def test_workers_of_one_machine_have_an_address_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KODOLLY_WORKER_ADVERTISE_URL", "http://[fd00::7]:21002")
+    specs = tuple(WorkerSpec(model=tmp_path / name) for name in ("a", "b"))
+    ports = Ports(controller=1, gateway=2, webui=3, first_worker=21002)
+    parts = build_parts(UpSettings(workers=specs, state_dir=tmp_path), ports, None)
+    first, second = (part.argv for part in parts if part.name.startswith("worker-"))
+    assert "--advertise-url" not in first  # the setting holds
+    assert second[second.index("--advertise-url") + 1] == "http://[fd00::7]:21003"
