@@ -66,21 +66,22 @@ class ModelList(BaseModel):
 
 
 @router.get("/v1/models", tags=["models"])
-async def list_models(gateway: GatewayDep) -> ModelList:
-    """Every model that a ready worker or a configured provider serves, from memory."""
-    return ModelList(data=_models(gateway))
+async def list_models(request: Request, gateway: GatewayDep) -> ModelList:
+    """Every model that a ready worker or a configured provider serves and the key may use, from memory."""
+    return ModelList(data=_models(request, gateway))
 
 
 @router.get("/v1/models/{model_id:path}", tags=["models"])
-async def get_model(model_id: str, gateway: GatewayDep) -> Model:
+async def get_model(model_id: str, request: Request, gateway: GatewayDep) -> Model:
     """One model."""
-    for model in _models(gateway):
+    for model in _models(request, gateway):
         if model.id == model_id:
             return model
     raise ModelNotFound(f"The model {model_id!r} does not exist.", param="model")
 
 
-def _models(gateway: Gateway) -> list[Model]:
+def _models(request: Request, gateway: Gateway) -> list[Model]:
+    allowed = gateway.accounts.authenticate(api_key(request.scope)).models
     return [
         Model(
             id=name,
@@ -91,7 +92,7 @@ def _models(gateway: Gateway) -> list[Model]:
             max_model_len=card.context_length,
         )
         for name, (card, upstream) in gateway.directory.cards().items()
-        if upstream.state == "ready"
+        if upstream.state == "ready" and (allowed is None or name in allowed)
     ]
 
 

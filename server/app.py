@@ -8,10 +8,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
+from common.errors import BadRequest, error_bytes
 from common.http import install_error_handlers
 from server import admin, api
 from server.directory import Directory
@@ -60,6 +61,8 @@ def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
     async def gateway_app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
+        elif not _names_its_host_once(scope):
+            await _refuse_host(scope, receive, send)
         elif is_relayed(scope["path"]):
             await app.state.gateway.relay(scope, receive, send)
         else:
@@ -90,6 +93,7 @@ def _lifespan(
         pool = ConnectionPool(settings.connect_timeout_s)
         queues = ModelQueues(settings, directory)
         live = LiveValues(directory, queue_depths=queues.depths, breaker_states=directory.breaker_states)
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
         async with (
             open_store(settings.store_url()) as store,
             # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
@@ -137,6 +141,18 @@ def _lifespan(
                 await accounts.close()
 
     return lifespan
+
+
+def _names_its_host_once(scope: Scope) -> bool:
+    """RFC 9112, 3.2: else two servers in a row may understand different requests."""
+    hosts = [name for name, _ in scope["headers"] if name == b"host"]
+    return len(hosts) == 1 or bool(scope["http_version"] == "1.0")
+
+
+async def _refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
+    body = error_bytes(BadRequest("A request needs exactly one Host header.", code="invalid_http"))
+    answer = Response(body, 400, {"connection": "close"}, "application/json")
+    await answer(scope, receive, _with_request_id(scope, send))
 
 
 async def _first_word(directory: Directory, settings: GatewaySettings) -> None:

@@ -119,6 +119,7 @@ class Exchange:
     ApiError when nothing was sent."""
     status: int = 0
     content_type: bytes = b""
+    encoding: bytes = b""
     retry_after: str = ""
     is_stream: bool = False
     started: bool = False
@@ -203,15 +204,23 @@ class Exchange:
         for name, value in headers:
             if name == b"content-type":
                 self.content_type = value
+            elif name == b"content-encoding" and value.lower() != b"identity":
+                self.encoding = value  # not asked for
             elif name == b"retry-after":
                 self.retry_after = value.decode("latin-1")
         self.is_stream = status < 300 and self.content_type.startswith(b"text/event-stream")
+        if status < 300 and (
+            self.content_type.startswith(b"text/html") or (self.is_stream and self.encoding)
+        ):
+            self._raise(Retry(upstream_errors.not_an_engine(self.upstream)))
 
     def on_data(self, data: bytes) -> None:
         self.last_data = time.monotonic()
+        if self.done.done():
+            return
         if self.is_stream:
             block = self._cutter.feed(data)
-            if block and not self.done.done():
+            if block:
                 self._pass(block)
             return
         self._size += len(data)
@@ -253,6 +262,11 @@ class Exchange:
         self._raise(Retry(error) if self.status in upstream_errors.RETRYABLE else error)
 
     def _whole(self, body: bytes) -> None:
+        is_json = self.content_type.startswith(b"application/json")
+        if self.connection.until_close and is_json and not _is_json(body):
+            # Nothing but the closed connection said that this was all.
+            self._raise(Retry(upstream_errors.broken_off(self.upstream)))
+            return
         if b'"error"' in body or b'"abort"' in body or sse.NO_STOP_REASON.search(body):
             payload = sse.event_json(b"data: " + body)
             if payload is not None and sse.is_error(payload):
@@ -266,8 +280,10 @@ class Exchange:
         if self.job.rename:
             body = self.job.rename[0].sub(self.job.rename[1], body)
         self._answering(self.status)
-        content_type = self.content_type or b"application/json"
-        self.job.client.answer(self.status, b"content-type: %b\r\n%b" % (content_type, self.job.head()), body)
+        head = b"content-type: %b\r\n%b" % (self.content_type or b"application/json", self.job.head())
+        if self.encoding:
+            head += b"content-encoding: %b\r\n" % self.encoding
+        self.job.client.answer(self.status, head, body)
         self.done.set_result(None)
 
     # -- a stream -----------------------------------------------------------------------------------
@@ -441,3 +457,11 @@ class Exchange:
         if not self._ended:
             self._ended = True
             self.connection.abandon()
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True

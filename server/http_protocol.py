@@ -6,6 +6,7 @@ connections whose header does not arrive in time (slow loris). Everything else i
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ HEADER_TIMEOUT_S = 15.0
 """Longest time for a request's header to arrive, and for a new connection to say something."""
 LAST_REQUEST_S = 0.5
 """How long a stopping gateway listens on idle connections for requests that are on their way."""
+_MAY_UPGRADE = re.compile(rb"\nupgrade", re.IGNORECASE)
+_UPGRADE = re.compile(rb"\r\nupgrade\s*:", re.IGNORECASE)
 
 
 class ClientConnection:
@@ -61,12 +64,15 @@ class ClientConnection:
         cycle = self._cycle
         close = b"" if cycle.keep_alive else b"connection: close\r\n"
         cycle.response_started = True
+        length = len(body)
+        if cycle.scope["method"] == "HEAD":
+            body = b""
         if not self.gone:
             cycle.transport.write(
                 b"%b%b%b%b%b\r\n%b"
                 % (
                     STATUS_LINE[status],
-                    b"" if status == 204 else b"content-length: %d\r\n" % len(body),
+                    b"" if status == 204 else b"content-length: %d\r\n" % length,
                     headers,
                     self._date(),
                     close,
@@ -132,6 +138,7 @@ class GatewayProtocol(HttpToolsProtocol):
         """Relayed requests without a whole answer, the oldest first: more than one when pipelined."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._in_head = False
+        self._in_body = False
         self._stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -148,6 +155,10 @@ class GatewayProtocol(HttpToolsProtocol):
                 client.on_gone()
 
     def data_received(self, data: bytes) -> None:
+        if not self._in_body and _MAY_UPGRADE.search(data):
+            # We speak nothing else, and an offer may be ignored (RFC 9110, 7.8); llhttp would drop the body.
+            head, end, rest = data.partition(b"\r\n\r\n")
+            data = _UPGRADE.sub(b"\r\nx-not-upgraded:", head) + end + rest
         super().data_received(data)
         if self._in_head and self._head_timer is None:
             self._head_timer = self.loop.call_later(HEADER_TIMEOUT_S, self._too_slow)
@@ -156,8 +167,12 @@ class GatewayProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
 
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
+
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head, self._in_body = False, True
         self._head_arrived()
         super().on_headers_complete()
         if self._stopping:

@@ -144,11 +144,22 @@ async def open_store(url: str) -> AsyncIterator[Store]:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         await asyncio.to_thread(Path(parsed.database).parent.mkdir, parents=True, exist_ok=True)
-    engine = create_async_engine(url, json_serializer=lambda value: json.dumps(value, ensure_ascii=False))
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+asyncpg")
+    try:
+        engine = create_async_engine(
+            parsed, json_serializer=lambda value: json.dumps(value, ensure_ascii=False), pool_pre_ping=True
+        )
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"The driver for {parsed.get_backend_name()} is not installed.",
+            hint="pip install 'kodolly[postgres]'",
+        ) from error
     if parsed.get_backend_name() == "sqlite":
         sa.event.listen(engine.sync_engine, "connect", _sqlite_defaults)
     try:
-        async with engine.begin() as connection:
+        file = parsed.database if parsed.get_backend_name() == "sqlite" else None
+        async with _alone(file), engine.begin() as connection:
             await connection.run_sync(_migrate_alone)
     except (DBAPIError, OSError) as error:
         await engine.dispose()
@@ -172,19 +183,22 @@ def _sqlite_defaults(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+@asynccontextmanager
+async def _alone(database: str | None) -> AsyncIterator[None]:
+    """Other processes that open this SQLite file wait until the block is over."""
+    if not database or database == ":memory:":
+        yield
+        return
+    lock = await asyncio.to_thread(Path(f"{database}.lock").open, "w")
+    with lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        yield
+
+
 def _migrate_alone(connection: sa.Connection) -> None:
-    """Bring the schema up to date; other processes that start at the same time wait for it."""
-    database = connection.engine.url.database
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-        _migrate(connection)
-    elif not database or database == ":memory:":
-        _migrate(connection)
-    else:
-        with Path(f"{database}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _migrate(connection)
-            connection.commit()  # before the next one looks
+    _migrate(connection)
 
 
 def _migrate(connection: sa.Connection) -> None:

@@ -29,6 +29,11 @@ def unreachable(upstream: Upstream) -> UpstreamFailed:
     return UpstreamFailed(f"{_who(upstream)} cannot be reached.", hint="Try again in a few seconds.")
 
 
+def not_an_engine(upstream: Upstream) -> UpstreamFailed:
+    """It answers, but not as an OpenAI-compatible server does: a login page, a compressed stream."""
+    return UpstreamFailed(f"{_who(upstream)} does not answer as an OpenAI-compatible server.")
+
+
 def too_slow(upstream: Upstream, seconds: float) -> UpstreamTimeout:
     """No first token, or silence in the middle, for longer than the limit."""
     return UpstreamTimeout(f"{_who(upstream)} sent nothing for {seconds:.0f} s.", hint="Try again later.")

@@ -72,12 +72,12 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_receiver",
         "_status",
-        "_until_close",
         "_used",
         "idle_since",
         "origin",
         "pool",
         "transport",
+        "until_close",
     )
 
     def __init__(self, pool: "ConnectionPool", origin: Origin) -> None:
@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._complete = False
         self._keep = False
-        self._until_close = False
+        self.until_close = False
         self._used = False
 
     def request(self, head: bytes, body: bytes, receiver: Receiver) -> None:
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         self._receiver = receiver
         self._headers = []
         self._status = self._head_bytes = 0
-        self._complete = self._until_close = False
+        self._complete = self.until_close = False
         if len(body) <= 65536:
             self.transport.write(head + body)
         else:
@@ -157,7 +157,7 @@ class Connection(asyncio.Protocol):
         if receiver is None:
             return
         self._receiver = None
-        if self._until_close and exc is None:
+        if self.until_close and exc is None:
             receiver.on_end()
             return
         stale = self._used and not self._head_bytes
@@ -180,7 +180,7 @@ class Connection(asyncio.Protocol):
         self._status = status
         self._keep = self._parser.should_keep_alive()
         names = {name for name, _ in self._headers}
-        self._until_close = b"content-length" not in names and b"transfer-encoding" not in names
+        self.until_close = b"content-length" not in names and b"transfer-encoding" not in names
         if self._receiver is not None:
             self._receiver.on_head(status, self._headers)
 
@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
     def _finish(self, receiver: Receiver) -> None:
         self._receiver = None
         self._used = True
-        if self._keep and not self._until_close:
+        if self._keep and not self.until_close:
             self.pool.put_back(self)
         else:
             self.transport.close()

@@ -11,16 +11,7 @@ from tests.conformance.differential import Service
 from tests.conformance.endpoint import CAPABILITIES, Endpoint, Engine
 from tests.conformance.stacks import scripted_stack, vllm_stack
 
-KNOWN_FAILURES: dict[str, str] = {
-    "test_w13_a_page_with_status_200_is_no_answer[": "a 200 is passed on whatever its type",
-    "test_w16_half_an_answer_without_a_length_is_an_error[": "a body without a length is taken for whole",
-    "test_w20_an_answer_that_the_engine_compressed_can_be_read[": "its content-encoding header is dropped",
-    "test_w24_a_key_sees_the_models_that_it_may_use[": "the list shows every key all models",
-    "test_w23_an_offer_to_change_the_protocol_is_ignored[": "the body after an Upgrade header is lost",
-    "test_w23_a_request_names_its_host_once[": "requests without Host, or with two, are taken",
-    "test_w25_no_answer_to_head_has_a_body[/v1/chat": "the relay's 405 to HEAD has a body",
-    "test_w25_no_answer_to_head_has_a_body[/v1/responses": "the relay's 405 to HEAD has a body",
-}
+KNOWN_FAILURES: dict[str, str] = {}
 """What our own gateway does not keep yet: beginning of a check's name, less the kind of stack -> why. A pass
 fails the run, so that this list cannot go stale."""
 

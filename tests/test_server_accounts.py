@@ -1,0 +1,362 @@
+"""Keys, limits and the ledger on SQLite and on a real PostgreSQL, also from several gateways at once."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from pydantic import SecretStr
+
+from common.errors import InvalidApiKey, PermissionDenied, RateLimited
+from server.accounts import Accounts, Grant
+from server.keys import ANONYMOUS, Key, KeyStore, new_key_id
+from server.ledger import Ledger, UsageReport
+from server.record import Usage
+from server.store import Store, StoreFailed, open_store
+from tests.load import new_client, stream
+from tests.postgres import binaries, postgres
+from tests.processes import free_port, kodolly, running, script, scripted_engine, wait_for
+
+NO_POSTGRES = pytest.mark.skipif(
+    binaries() is None, reason="PostgreSQL is not installed: apt install postgresql"
+)
+DATABASES = ["sqlite", pytest.param("postgresql", marks=[pytest.mark.slow, NO_POSTGRES])]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'kodolly.db'}"
+    base: str = request.getfixturevalue("server")
+    name = f"test_{os.urandom(4).hex()}"
+    psql = ["psql", base, "-qc", f"CREATE DATABASE {name}"]
+    subprocess.run(psql, check=True)
+    return base.rpartition("/")[0] + f"/{name}"
+
+
+on_both = pytest.mark.parametrize("url", DATABASES, indirect=True)
+
+
+@dataclass
+class Clock:
+    now: float = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Gateways:
+    """Several gateways' accounts on one store."""
+
+    url: str
+    clock: Clock = field(default_factory=Clock)
+
+    @asynccontextmanager
+    async def open(self, count: int, key: Key) -> AsyncIterator[tuple[list[Accounts], Key]]:
+        async with open_store(self.url) as first:
+            secret = await KeyStore(first.engine).create(key)
+            stores: list[Store] = []
+            contexts = [open_store(self.url) for _ in range(count)]
+            for context in contexts:
+                stores.append(await context.__aenter__())
+            gateways = [Accounts(store, clock=self.clock) for store in stores]
+            try:
+                for gateway in gateways:
+                    await gateway.start()
+                yield gateways, gateways[0].authenticate(secret)
+            finally:
+                for gateway in gateways:
+                    await gateway.close()
+                for context in contexts:
+                    await context.__aexit__(None, None, None)
+
+
+async def ask(gateway: Accounts, key: Key, tokens: int = 10) -> Grant | None:
+    """One request at one gateway; None when it is refused."""
+    try:
+        return gateway.try_admit(key, "dolly", tokens) or await gateway.admit(key, "dolly", tokens)
+    except RateLimited:
+        return None
+
+
+def key(**limits: Any) -> Key:
+    return Key(id=new_key_id(), name="시험", **limits)
+
+
+@on_both
+async def test_requests_a_minute_hold_over_all_gateways(url: str) -> None:
+    limit = 1000
+    setup = Gateways(url)
+    async with setup.open(4, key(requests_per_min=limit)) as (gateways, asking):
+        grants = await asyncio.gather(*(ask(gateways[n % 4], asking) for n in range(2 * limit)))
+        admitted = sum(grant is not None for grant in grants)
+        print(f"\n4 gateways, {limit} requests a minute: {admitted} of {2 * limit} admitted")
+        assert 0.98 * limit <= admitted <= limit
+        setup.clock.now += 60
+        assert await ask(gateways[0], asking) is not None, "a new minute"
+
+
+@on_both
+async def test_tokens_a_minute_hold_and_follow_what_was_really_spent(url: str) -> None:
+    limit = 100_000
+    setup = Gateways(url)
+    async with setup.open(4, key(tokens_per_min=limit)) as (gateways, asking):
+        admitted = 0
+        for number in range(2000):
+            gateway = gateways[number % 4]
+            if (grant := await ask(gateway, asking, tokens=400)) is not None:
+                admitted += 1
+                gateway.settle(grant, "ok", Usage(60, 40))  # a quarter of what was thought
+        print(f"\n4 gateways, {limit} tokens a minute: {admitted * 100} spent")
+        assert 0.98 * limit <= admitted * 100 <= limit
+
+
+@on_both
+async def test_concurrency_holds_over_all_gateways_and_survives_a_killed_one(url: str) -> None:
+    setup = Gateways(url)
+    async with setup.open(4, key(concurrency=20)) as (gateways, asking):
+        grants = [(gateways[n % 4], await ask(gateways[n % 4], asking)) for n in range(60)]
+        running_now = [(gateway, grant) for gateway, grant in grants if grant is not None]
+        assert 16 <= len(running_now) <= 20
+        for gateway, grant in running_now:
+            assert grant is not None
+            gateway.settle(grant, "ok", None)
+        assert await ask(gateways[3], asking) is not None
+        setup.clock.now += 16  # the others renew nothing, as if they were killed
+        again = [await ask(gateways[0], asking) for _ in range(25)]
+        assert sum(grant is not None for grant in again) == 20
+
+
+@on_both
+async def test_a_spent_budget_says_so_and_is_not_worth_a_retry(url: str) -> None:
+    async with Gateways(url).open(1, key(budget_tokens=100)) as ((gateway,), asking):
+        grant = await ask(gateway, asking)
+        assert grant is not None
+        gateway.settle(grant, "ok", Usage(70, 40))
+        running_task = asyncio.create_task(gateway.run())
+
+        async def spent() -> None:
+            while await ask(gateway, asking) is not None:
+                await asyncio.sleep(0.05)
+
+        await asyncio.wait_for(spent(), 10)
+        running_task.cancel()
+        with pytest.raises(RateLimited) as refused:
+            await gateway.admit(asking, "dolly", 10)
+        assert (refused.value.code, refused.value.headers["x-should-retry"]) == (
+            "insufficient_quota",
+            "false",
+        )
+
+
+@on_both
+async def test_keys_open_close_and_restrict(url: str, tmp_path: Path) -> None:
+    async with open_store(url) as store:
+        gateway, keys = Accounts(store), KeyStore(store.engine)
+        await gateway.start()
+        assert gateway.authenticate("") is ANONYMOUS
+        secret = await keys.create(key(models=frozenset({"dolly"})))
+        following = asyncio.create_task(gateway.run())
+
+        async def until(refused: bool) -> None:
+            while True:
+                try:
+                    gateway.authenticate(secret if refused else "wrong")
+                except InvalidApiKey:
+                    return
+                await asyncio.sleep(0.02)
+
+        await asyncio.wait_for(until(False), 5)
+        made = gateway.authenticate(secret)
+        with pytest.raises(PermissionDenied, match="demo-base"):
+            gateway.try_admit(made, "demo-base", 1)
+        await keys.revoke(made.id)
+        await keys.create(key())
+        await asyncio.wait_for(until(True), 5)
+        following.cancel()
+        assert secret not in str(await keys.all())
+    for file in tmp_path.glob("kodolly.db*"):  # noqa: ASYNC240 a test may block
+        assert secret.encode() not in file.read_bytes()
+
+
+async def test_keys_of_the_settings_have_no_limits(tmp_path: Path) -> None:
+    async with open_store(f"sqlite+aiosqlite:///{tmp_path / 'k.db'}") as store:
+        gateway = Accounts(store, [SecretStr("plain-key")])
+        await gateway.start()
+        asking = gateway.authenticate("plain-key")
+        grant = gateway.try_admit(asking, "dolly", 10**9)
+        assert grant is not None
+        assert grant.headers == []
+        with pytest.raises(InvalidApiKey):
+            gateway.authenticate("\ud800 not UTF-8")
+
+
+class LosingAcknowledgements:
+    """An engine whose commits succeed, but the word of it gets lost once."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.lose = True
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Any]:
+        async with self.engine.begin() as connection:
+            yield connection
+        if self.lose:
+            self.lose = False
+            raise StoreFailed("the connection broke")
+
+
+@on_both
+async def test_a_booking_whose_acknowledgement_was_lost_is_not_booked_twice(url: str) -> None:
+    async with open_store(url) as store:
+        ledger = Ledger(LosingAcknowledgements(store.engine))  # type: ignore[arg-type]
+        for outcome in ("ok", "cancelled", "failed"):
+            ledger.add("key_1", "dolly", 740_000, outcome, Usage(5, 7, 1, estimated=outcome == "failed"))  # type: ignore[arg-type]
+        with pytest.raises(StoreFailed):
+            await ledger.flush()
+        ledger.add("key_1", "dolly", 740_000, "ok", Usage(1, 1))
+        await ledger.flush()
+        await ledger.flush()
+        (row,) = await UsageReport(store.engine).rows("model")
+        assert (row["ok"], row["cancelled"], row["failed"]) == (2, 1, 1)
+        assert (row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"]) == (16, 22, 3)
+        assert row["estimated_tokens"] == 12
+
+
+@on_both
+async def test_gateways_that_start_together_migrate_once(url: str) -> None:
+    async def start() -> None:
+        async with open_store(url) as store:
+            await store.check()
+
+    await asyncio.gather(*(start() for _ in range(5)))
+
+
+# -- whole gateways ---------------------------------------------------------------------------------
+
+
+def create_key(env: dict[str, str], cwd: Path, *flags: str) -> str:
+    argv = [sys.executable, "-m", "kodolly", "keys", "create", "시험", *flags]
+    done = subprocess.run(argv, env=os.environ | env, cwd=cwd, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.slow
+@on_both
+def test_four_processes_keep_one_keys_limit(url: str, tmp_path: Path) -> None:
+    gateway = f"http://127.0.0.1:{free_port()}"
+    env = {"KODOLLY_STATE_DIR": str(tmp_path / "state"), "KODOLLY_GATEWAY_DATABASE_URL": url}
+    limit = 300
+    with ExitStack() as stack:
+        engine = stack.enter_context(scripted_engine(tmp_path, "dolly"))
+        secret = create_key(env, tmp_path, "--requests-per-min", str(limit))
+        argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--processes", "4")
+        argv += ["--static", f"dolly={engine}"]
+        stack.enter_context(running(argv, tmp_path / "gateway.log", f"{gateway}/healthz", env, tmp_path))
+        # All requests must fall into one minute of the clock.
+        wait_for(lambda: time.time() % 60 < 40, 30, what="a minute that is young enough")
+
+        async def run() -> list[int]:
+            async with new_client(40) as client:
+                client.headers["authorization"] = f"Bearer {secret}"
+                body = {"model": "dolly", "messages": [{"role": "user", "content": "가"}], "max_tokens": 1}
+
+                async def one() -> int:
+                    answer = await client.post(f"{gateway}/v1/chat/completions", json=body)
+                    if answer.status_code == 429:
+                        assert int(answer.headers["retry-after"]) >= 1
+                        assert answer.headers["x-ratelimit-limit-requests"] == str(limit)
+                    assert answer.status_code in (200, 429), answer.text
+                    return answer.status_code
+
+                return list(await asyncio.gather(*(one() for _ in range(2 * limit))))
+
+        counts = Counter(asyncio.run(run()))
+        print(f"\n4 processes on {url.partition(':')[0]}, {limit} requests a minute: {dict(counts)}")
+        assert set(counts) == {200, 429}
+        assert 0.98 * limit <= counts[200] <= 1.02 * limit
+
+
+def test_the_ledger_is_exact_for_whole_cut_and_cancelled_streams(tmp_path: Path) -> None:
+    gateway = f"http://127.0.0.1:{free_port()}"
+    env = {"KODOLLY_STATE_DIR": str(tmp_path / "state"), "KODOLLY_ADMIN_TOKEN": "admin-token"}
+    with ExitStack() as stack:
+        engine = stack.enter_context(scripted_engine(tmp_path, "dolly"))
+        secret = create_key(env, tmp_path)
+        argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--static", f"dolly={engine}")
+        log = tmp_path / "gateway.log"
+        stack.enter_context(running(argv, log, f"{gateway}/healthz", env, tmp_path))
+        body: dict[str, object] = {
+            "model": "dolly",
+            "messages": [{"role": "user", "content": "비밀 질문"}],
+            "max_tokens": 8,
+        }
+
+        async def run() -> None:
+            async with new_client(4) as client:
+                client.headers["authorization"] = f"Bearer {secret}"
+                for _ in range(5):
+                    assert (await stream(client, gateway, body)).end == "complete"
+                script(engine, "cut_at_token:3")
+                for _ in range(3):
+                    assert (await stream(client, gateway, body)).end == "told"
+
+        asyncio.run(run())
+        script(engine, "stall_at_token:4")
+        with openai.OpenAI(base_url=f"{gateway}/v1", api_key=secret, max_retries=0) as client:
+            for _ in range(2):
+                chunks = client.chat.completions.create(**body, stream=True)  # type: ignore[call-overload]
+                for _ in range(4):
+                    next(chunks)
+                chunks.close()
+        auth = {"authorization": f"Bearer {secret}"}
+
+        def row() -> dict[str, Any]:
+            data = httpx2.get(f"{gateway}/v1/usage", headers=auth, trust_env=False).json()["data"]
+            return data[0] if data else {}
+
+        wait_for(lambda: row().get("cancelled") == 2, 10, what="the ledger")
+        booked = row()
+        assert (booked["ok"], booked["failed"], booked["cancelled"]) == (5, 3, 2)
+        assert booked["completion_tokens"] == 5 * 8 + 3 * 3 + 2 * 4
+        assert booked["prompt_tokens"] % 10 == 0
+        assert booked["estimated_tokens"] == 0
+
+        admin = {"authorization": "Bearer admin-token"}
+        assert httpx2.get(f"{gateway}/admin/keys", headers=auth, trust_env=False).status_code == 403
+        listed = httpx2.get(f"{gateway}/admin/keys", headers=admin, trust_env=False).json()["data"]
+        made = httpx2.post(
+            f"{gateway}/admin/keys",
+            headers=admin,
+            json={"name": "둘째", "models": ["dolly"]},
+            trust_env=False,
+        ).json()
+        assert re.fullmatch(r"sk-kodolly-\S{43}", made["secret"])
+        url = f"{gateway}/admin/keys/{made['id']}"
+        changed = httpx2.patch(url, headers=admin, json={"concurrency": 3}, trust_env=False).json()
+        assert (changed["concurrency"], changed["models"]) == (3, ["dolly"])
+        assert httpx2.delete(url, headers=admin, trust_env=False).json()["revoked"]
+        assert secret not in json.dumps(listed)
+        assert secret not in log.read_text()
+        assert "비밀 질문" not in log.read_text()
