@@ -7,6 +7,7 @@ REFRESH_S; the ledger is booked as often.
 import asyncio
 import hmac
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from pydantic import SecretStr
 from common.errors import ApiError, InvalidApiKey, Overloaded, PermissionDenied, RateLimited
 from server.keys import ANONYMOUS, Key, KeyStore, hash_secret
 from server.ledger import Ledger, UsageReport
-from server.limits import SLOTS_TTL_S, LimitStore, Window, lease_size
+from server.limits import ASK_AGAIN_S, SLOTS_TTL_S, LimitStore, Window, lease_size
 from server.record import Outcome, Usage
 from server.store import Store, StoreFailed
 
@@ -27,9 +28,6 @@ logger = logging.getLogger(__name__)
 REFRESH_S = 1.0
 TIDY_S = 600.0
 UNIX_EPOCH = date(1970, 1, 1).toordinal()
-SLOTS_AHEAD = 8
-"""Concurrency slots that a process takes at once when there are enough."""
-
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -43,6 +41,8 @@ class Grant:
     """Taken from the minute's allowance, until `settle` knows better."""
     minute: int = 0
     headers: Headers = field(default_factory=list)
+    meter: "Meter | None" = None
+    """Where it was counted; the key's limits may change while the request runs."""
 
 
 @dataclass(slots=True)
@@ -56,6 +56,7 @@ class Meter:
     """Concurrency slots leased."""
     running: int = 0
     slots_until: float = 0.0
+    slots_ask_again: float = 0.0
     spent: int = 0
     """Tokens of this month in the store."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -71,26 +72,39 @@ class Meter:
             return False
         if key.budget_tokens is not None and self.spent >= key.budget_tokens:
             return False
-        self.requests.left -= 1
-        self.tokens.left -= tokens
+        if key.requests_per_min is not None:
+            self.requests.left -= 1
+        if key.tokens_per_min is not None:
+            self.tokens.left -= tokens
         self.running += 1
         return True
+
+    def windows(self) -> list[tuple[str, int, Window]]:
+        """Kind, limit and window of what is limited by the minute."""
+        found = (
+            ("requests", self.key.requests_per_min, self.requests),
+            ("tokens", self.key.tokens_per_min, self.tokens),
+        )
+        return [(kind, limit, window) for kind, limit, window in found if limit is not None]
 
     def headers(self, now: float) -> Headers:
         """x-ratelimit-*: what is left of this minute, as far as this process knows."""
         reset = b"%ds" % (60 - int(now) % 60)
         lines: Headers = []
-        for name, limit, window in (
-            (b"requests", self.key.requests_per_min, self.requests),
-            (b"tokens", self.key.tokens_per_min, self.tokens),
-        ):
-            if limit is not None:
-                left = max(0, min(limit, limit - window.used + window.left))
-                lines += [
-                    (b"x-ratelimit-limit-" + name, b"%d" % limit),
-                    (b"x-ratelimit-remaining-" + name, b"%d" % left),
-                    (b"x-ratelimit-reset-" + name, reset),
-                ]
+        if (limit := self.key.requests_per_min) is not None:
+            left = max(0, min(limit, limit - self.requests.used + self.requests.left))
+            lines += [
+                (b"x-ratelimit-limit-requests", b"%d" % limit),
+                (b"x-ratelimit-remaining-requests", b"%d" % left),
+                (b"x-ratelimit-reset-requests", reset),
+            ]
+        if (limit := self.key.tokens_per_min) is not None:
+            left = max(0, min(limit, limit - self.tokens.used + self.tokens.left))
+            lines += [
+                (b"x-ratelimit-limit-tokens", b"%d" % limit),
+                (b"x-ratelimit-remaining-tokens", b"%d" % left),
+                (b"x-ratelimit-reset-tokens", reset),
+            ]
         return lines
 
 
@@ -113,6 +127,8 @@ class Accounts:
         }
         self._by_hash: dict[str, Key] = dict(self._plain)
         self._meters: dict[str, Meter] = {}
+        self._closed = bool(self._plain)
+        """Once there was a key, also a revoked one, none may come without."""
         self._version = -1
 
     # -- the owner's task ---------------------------------------------------------------------------
@@ -131,6 +147,7 @@ class Accounts:
                 await self._ledger.flush()
                 await self._follow_budgets()
                 await self._keep_slots()
+                await self._square_windows()
                 if time.monotonic() - tidied > TIDY_S:
                     tidied = time.monotonic()
                     await self._ledger.forget_old_batches()
@@ -146,6 +163,8 @@ class Accounts:
         try:
             await self._ledger.flush()
             await self._limits.give_back_slots()
+            for meter in self._meters.values():
+                await self._square_window(meter, keep=0.0)
         except StoreFailed as error:
             logger.error("the last usage could not be booked: %s", error)
 
@@ -154,6 +173,7 @@ class Accounts:
         if version == self._version:
             return
         found = await self.keys.with_hashes()
+        self._closed = bool(self._plain or found)
         self._by_hash = self._plain | {digest: key for digest, key in found if key.revoked is None}
         meters = {}
         for key in self._by_hash.values():
@@ -168,23 +188,42 @@ class Accounts:
         budgeted = [meter for meter in self._meters.values() if meter.key.budget_tokens is not None]
         if budgeted:
             today = datetime.fromtimestamp(self._clock(), UTC).date()
-            spent = await self.report.tokens_since(today.replace(day=1))
+            ids = [meter.key.id for meter in budgeted]
+            spent = await self.report.tokens_since(today.replace(day=1), ids)
             for meter in budgeted:
                 meter.spent = spent.get(meter.key.id, 0) + self._ledger.unbooked_tokens(meter.key.id)
 
     async def _keep_slots(self) -> None:
         soon = self._clock() + SLOTS_TTL_S / 2
         for meter in list(self._meters.values()):
-            if meter.slots and meter.slots_until < soon:
+            if meter.slots and (meter.slots_until < soon or meter.slots > meter.running):
                 async with meter.lock:
                     await self._lease_slots(meter, meter.running)
+
+    async def _square_windows(self) -> None:
+        for meter in list(self._meters.values()):
+            async with meter.lock:
+                await self._square_window(meter, keep=1.0)
+
+    async def _square_window(self, meter: Meter, keep: float) -> None:
+        """Tell the store what answers took beyond their estimates, and give back what they did not need:
+        other processes must be refused for the one and need not be for the other."""
+        minute = int(self._clock()) // 60
+        for kind, limit, window in meter.windows():
+            kept = keep * lease_size(limit, 0)
+            if window.left < 0:
+                window.turn_to(minute)
+            if window.minute == minute and not 0 <= window.left <= kept:
+                surplus = window.left - kept if window.left > 0 else window.left
+                window.left -= surplus
+                window.used = await self._limits.book(meter.key.id, kind, minute, -surplus)
 
     # -- for the relay -----------------------------------------------------------------------------
 
     @property
     def required(self) -> bool:
-        """Whether clients must send a key: as soon as there is one."""
-        return bool(self._by_hash)
+        """Whether clients must send a key: as soon as there was one, and also when it was revoked."""
+        return self._closed
 
     def authenticate(self, token: str) -> Key:
         """The key with this secret. Raises InvalidApiKey.
@@ -192,7 +231,7 @@ class Accounts:
         What is looked up is the secret's hash, which a client cannot steer byte by byte: the time it takes
         tells nothing about other secrets.
         """
-        if not self._by_hash:
+        if not self._closed:
             return ANONYMOUS
         digest = hash_secret(token)
         key = self._by_hash.get(digest)
@@ -219,7 +258,7 @@ class Accounts:
         minute = int(now) // 60
         if not meter.take(tokens, minute, now):
             return None
-        return Grant(key, model, tokens, minute, meter.headers(now))
+        return Grant(key, model, tokens, minute, meter.headers(now), meter)
 
     async def admit(self, key: Key, model: str, tokens: int) -> Grant:
         """Admit with fresh leases. Raises RateLimited, and Overloaded when the limits cannot be checked: a
@@ -227,53 +266,71 @@ class Accounts:
         meter = self._meters[key.id]
         try:
             async with meter.lock:
-                grant = self.try_admit(key, model, tokens)
-                if grant is None:
-                    await self._lease(meter, tokens)
-                    grant = self.try_admit(key, model, tokens)
+                # Again, when a request that did not have to wait has taken what was leased for this one.
+                while (grant := self.try_admit(key, model, tokens)) is None:
+                    if not await self._lease(meter, tokens):
+                        raise self._refusal(meter, tokens)
         except StoreFailed as error:
             raise Overloaded(
                 "The limits of this key cannot be checked now.",
                 hint="Try again in a few seconds.",
                 headers={"retry-after": "2"},
             ) from error
-        if grant is None:
-            raise self._refusal(meter, tokens)
         return grant
 
     def settle(self, grant: Grant, outcome: Outcome, usage: Usage | None) -> None:
         """The request is over: book it, and correct what it was thought to need."""
         now = self._clock()
-        meter = self._meters.get(grant.key.id)
+        meter = grant.meter
         if meter is not None:
             meter.running -= 1
-            if meter.tokens.minute == grant.minute:
-                spent = usage.prompt_tokens + usage.completion_tokens if usage else 0
-                meter.tokens.left += grant.tokens - spent
+            spent = usage.prompt_tokens + usage.completion_tokens if usage else 0
+            meter.spent += spent
+            unspent = grant.tokens - spent
+            # What a minute that is over did not need is void; what it did not have is owed by the next one.
+            if meter.key.tokens_per_min is not None and (unspent < 0 or meter.tokens.minute == grant.minute):
+                meter.tokens.left += unspent
         self._ledger.add(grant.key.id, grant.model, UNIX_EPOCH + int(now) // 86400, outcome, usage)
 
     # -- leases -------------------------------------------------------------------------------------
 
-    async def _lease(self, meter: Meter, tokens: int) -> None:
-        key, minute = meter.key, int(self._clock()) // 60
-        if key.concurrency is not None:
-            await self._lease_slots(meter, meter.running + 1)
-        for kind, limit, window, needed in (
-            ("requests", key.requests_per_min, meter.requests, 1),
-            ("tokens", key.tokens_per_min, meter.tokens, tokens),
-        ):
-            if limit is None:
-                continue
+    async def _lease(self, meter: Meter, tokens: int) -> bool:
+        """Fetch what the request needs; False when the key has not got it."""
+        key, now = meter.key, self._clock()
+        minute = int(now) // 60
+        for _, _, window in meter.windows():
             window.turn_to(minute)
+        if key.budget_tokens is not None and meter.spent >= key.budget_tokens:
+            return False
+        if key.concurrency is not None and (meter.running >= meter.slots or now >= meter.slots_until):
+            if meter.running >= key.concurrency or now < meter.slots_ask_again:
+                return False
+            await self._lease_slots(meter, meter.running + 1)
+            if meter.running >= meter.slots:
+                meter.slots_ask_again = now + ASK_AGAIN_S
+                return False
+        await self._square_window(meter, keep=math.inf)
+        for kind, limit, window in meter.windows():
+            needed = 1 if kind == "requests" else tokens
             missing = needed - window.left
-            if missing > 0:
-                wanted = lease_size(limit, missing)
-                granted, window.used = await self._limits.lease(key.id, kind, minute, limit, wanted, missing)
+            if missing <= 0:
+                continue
+            if missing > limit or window.is_empty_for(missing, now):
+                return False
+            wanted = lease_size(limit, missing)
+            granted, used = await self._limits.lease(key.id, kind, minute, limit, wanted, missing)
+            if window.minute == minute:
                 window.left += granted
+                window.used = used
+            if not granted:
+                window.refused, window.ask_again = missing, now + ASK_AGAIN_S
+                return False
+        return True
 
     async def _lease_slots(self, meter: Meter, needed: int) -> None:
         limit = meter.key.concurrency or 0
         wanted = needed if not needed else min(limit, max(needed, min(SLOTS_AHEAD, limit // 8)))
+        meter.slots = min(meter.slots, wanted)  # nobody may take meanwhile what is given back
         began = self._clock()
         meter.slots = await self._limits.slots(meter.key.id, limit, wanted)
         meter.slots_until = began + SLOTS_TTL_S

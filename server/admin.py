@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.errors import NotFound, PermissionDenied
+from common.errors import BadRequest, NotFound, PermissionDenied
 from server.api import GatewayDep
 from server.request import api_key
 
@@ -32,7 +32,7 @@ def check_admin(request: Request, gateway: GatewayDep) -> None:
 router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(check_admin)])
 own = APIRouter(tags=["usage"])
 
-Limit = Annotated[int | None, Field(default=None, ge=1)]
+Limit = Annotated[int | None, Field(default=None, ge=1, le=2**53)]
 
 
 class KeyLimits(BaseModel):
@@ -102,6 +102,8 @@ async def list_keys(gateway: GatewayDep) -> dict[str, Any]:
 async def change_key(key_id: str, change: KeyChange, gateway: GatewayDep) -> KeyInfo:
     """Change a key that is in force."""
     values = change.model_dump(exclude_unset=True)
+    if "name" in values and values["name"] is None:
+        raise BadRequest("A key needs a name.", param="name")
     if values.get("models") is not None:
         values["models"] = sorted(values["models"])
     if values:

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 REFUSAL_BYTES = 1024 * 1024
 """How much of an upstream's error body is read."""
+HELD_BYTES = 4096
 LOST_IDLE_S = 5.0
 """Longest silence of a stream whose worker has lost its lease."""
 LEFTOVER_S = 5.0
@@ -130,6 +131,8 @@ class Exchange:
     _cutter: sse.EventCutter = field(default_factory=sse.EventCutter)
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
+    _held: bytes = b""
+    """Comments before the first event."""
     _counted: bytes = b""
     """The newest block that held token counts."""
     _sent: float = 0.0
@@ -293,8 +296,14 @@ class Exchange:
         dialect = self.job.route.dialect
         if self.job.resumption is not None:
             block = self.job.resumption.rewrite(block)
-        if not self.started and b"data:" not in block:
-            return  # a comment while the request waits: the status is still open
+        if not self.started:
+            block = self._held + block
+            self._held = b""
+            if b"data:" not in block:
+                self._held = block[
+                    -HELD_BYTES:
+                ]  # a comment while the request waits: the status is still open
+                return
         self.events += block.count(b"\n\n")
         if self.job.passed is not None:
             self._keep(block)

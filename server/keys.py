@@ -69,6 +69,10 @@ ANONYMOUS = Key("anonymous", "anonymous")
 """Whoever asks while no key exists."""
 
 
+MOST = 2**53
+"""The largest limit: more than anybody needs, and exact in JSON and in the database."""
+
+
 def new_secret() -> str:
     """A secret of 256 random bits; it is shown once and kept nowhere."""
     return PREFIX + secrets.token_urlsafe(32)
@@ -153,9 +157,14 @@ def _key(row: Any) -> Key:
         concurrency=row.concurrency,
         budget_tokens=row.budget_tokens,
         admin=row.admin,
-        created=row.created,
-        revoked=row.revoked,
+        created=_utc(row.created),
+        revoked=_utc(row.revoked),
     )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """SQLite keeps no time zone; all that we store is UTC."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def new_key_id() -> str:

@@ -5,7 +5,7 @@ that one whose acknowledgement was lost is not booked a second time.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -30,11 +30,13 @@ COUNTS = (
 )
 """Requests by outcome, then tokens. Estimated ones, which no engine has counted, are in the others too."""
 
+MODEL_LENGTH = 200
+
 usage = sa.Table(
     "usage",
     metadata,
     sa.Column("key_id", sa.String(40), primary_key=True),
-    sa.Column("model", sa.String(200), primary_key=True),
+    sa.Column("model", sa.String(MODEL_LENGTH), primary_key=True),
     sa.Column("day", sa.Date, primary_key=True),
     *[sa.Column(name, sa.BigInteger, nullable=False) for name in COUNTS],
 )
@@ -64,11 +66,12 @@ class Ledger:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._open = Batch()
-        self._unbooked: list[Batch] = []
+        self._closed: Batch | None = None
+        """Perhaps booked already: only the acknowledgement tells. Nothing may be added to it."""
 
     def add(self, key_id: str, model: str, day: int, outcome: Outcome, spent: Usage | None) -> None:
         """One finished request. `day` is the date's ordinal."""
-        entry = (key_id, model, day)
+        entry = (key_id, model[:MODEL_LENGTH], day)
         sums = self._open.sums.get(entry)
         if sums is None:
             sums = self._open.sums[entry] = [0] * len(COUNTS)
@@ -84,19 +87,19 @@ class Ledger:
         """Tokens of a key that are not in the store yet."""
         return sum(
             sums[4] + sums[5]
-            for batch in (self._open, *self._unbooked)
+            for batch in (self._open, self._closed)
+            if batch is not None
             for (owner, _, _), sums in batch.sums.items()
             if owner == key_id
         )
 
     async def flush(self) -> None:
         """Book what has come since. Raises StoreFailed; the next flush then tries again, same ids."""
-        if self._open.sums:
-            self._unbooked.append(self._open)
-            self._open = Batch()
-        while self._unbooked:
-            await self._book(self._unbooked[0])
-            del self._unbooked[0]
+        while self._closed is not None or self._open.sums:
+            if self._closed is None:
+                self._closed, self._open = self._open, Batch()
+            await self._book(self._closed)
+            self._closed = None
 
     async def _book(self, batch: Batch) -> None:
         async with store_errors():
@@ -154,10 +157,11 @@ class UsageReport:
             rows = (await connection.execute(query.group_by(column).order_by(column))).mappings()
             return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
-    async def tokens_since(self, since: date) -> dict[str, int]:
-        """Key id -> prompt and answer tokens since that day, itself included."""
+    async def tokens_since(self, since: date, key_ids: Collection[str]) -> dict[str, int]:
+        """Key id -> prompt and answer tokens since that day, itself included, for these keys."""
         spent = sa.func.sum(usage.c.prompt_tokens + usage.c.completion_tokens)
-        query = sa.select(usage.c.key_id, spent).where(usage.c.day >= since).group_by(usage.c.key_id)
+        query = sa.select(usage.c.key_id, spent).where(usage.c.key_id.in_(key_ids), usage.c.day >= since)
+        query = query.group_by(usage.c.key_id)
         async with store_errors(), self._engine.connect() as connection:
             return {key_id: int(tokens) for key_id, tokens in await connection.execute(query)}
 

@@ -20,6 +20,8 @@ PARTS = 400
 """A lease is this part of the limit, but at least 1: four processes hold back 1% at most."""
 SLOTS_TTL_S = 15.0
 """A process that was killed gives its slots back after this time."""
+ASK_AGAIN_S = 0.25
+"""An exhausted allowance is asked for this often, however many requests come."""
 
 limit_windows = sa.Table(
     "limit_windows",
@@ -48,11 +50,18 @@ class Window:
     """Leased and not spent; below 0 when answers were longer than they were thought to be."""
     used: int = 0
     """Of all processes, as of the last lease."""
+    refused: int = 0
+    """What the store did not have, asked again only after `ask_again`."""
+    ask_again: float = 0.0
 
     def turn_to(self, minute: int) -> None:
         """A new minute: what was not spent is void, what was overspent stays owed."""
         if self.minute != minute:
-            self.minute, self.left, self.used = minute, min(0, self.left), 0
+            self.minute, self.left, self.used, self.ask_again = minute, min(0, self.left), 0, 0.0
+
+    def is_empty_for(self, amount: int, now: float) -> bool:
+        """Whether asking the store for so much is useless yet: refused requests must not load it."""
+        return now < self.ask_again and amount >= self.refused
 
 
 def lease_size(limit: int, needed: int) -> int:
@@ -89,6 +98,19 @@ class LimitStore:
                     return amount, int(used)
             used = (await connection.execute(sa.select(at.used).where(row))).scalar_one()
             return 0, int(used)
+
+    async def book(self, key_id: str, kind: str, minute: int, amount: int) -> int:
+        """Add what was spent beyond the leases, or give back (below 0) what will not be; returns the sum."""
+        at = limit_windows.c
+        async with store_errors(), self._engine.begin() as connection:
+            await _insert_once(connection, key_id=key_id, kind=kind, minute=minute)
+            booked = await connection.execute(
+                limit_windows.update()
+                .where((at.key_id == key_id) & (at.kind == kind) & (at.minute == minute))
+                .values(used=at.used + amount)
+                .returning(at.used)
+            )
+            return int(booked.scalar_one())
 
     async def slots(self, key_id: str, limit: int, wanted: int) -> int:
         """Set this process's concurrency slots to `wanted`, or to what the others leave; returns how many."""

@@ -1,4 +1,4 @@
-"""The gateway's database: feedback now; keys and the usage ledger join it here. SQLite or PostgreSQL."""
+"""The gateway's database: feedback, keys, limits and the usage ledger. SQLite or PostgreSQL."""
 
 import asyncio
 import fcntl
@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from common.errors import InternalError, UserError
@@ -68,9 +68,10 @@ async def store_errors() -> AsyncIterator[None]:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except DBAPIError as error:
+    except (SQLAlchemyError, OSError) as error:  # a server that is gone is an OSError of the driver
+        reason = type(getattr(error, "orig", None) or error).__name__
         raise StoreFailed(
-            f"The database failed: {type(error.orig).__name__}.",
+            f"The database failed: {reason}.",
             hint="Check the disk of the gateway's state directory, or the database server.",
         ) from error
 

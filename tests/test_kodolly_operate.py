@@ -18,6 +18,8 @@ from kodolly.table import fit, table, width
 from tests.operator_stack import Cluster, cluster
 from tests.processes import free_port, kodolly, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:

@@ -13,6 +13,8 @@ from tests.gateway_stack import TOKEN
 from tests.processes import free_port, kodolly, running, script, scripted_engine, wait_for
 from tests.test_worker_supervisor import AUTH, MESSAGES, listed, scripted, state
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def controller(tmp_path: Path) -> Iterator[str]:

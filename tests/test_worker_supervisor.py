@@ -16,6 +16,8 @@ import pytest
 from tests.gateway_stack import TOKEN
 from tests.processes import free_port, kodolly, running, script, wait_for
 
+pytestmark = pytest.mark.slow
+
 MESSAGES = [{"role": "user", "content": "안녕하세요"}]
 AUTH = {"authorization": f"Bearer {TOKEN}"}
 

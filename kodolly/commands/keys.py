@@ -19,7 +19,7 @@ Examples:
 CONFIG = click.option(
     "--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]"
 )
-POSITIVE = click.IntRange(min=1)
+POSITIVE = click.IntRange(min=1, max=2**53)
 
 
 @click.group("keys", epilog=EPILOG)
