@@ -7,7 +7,6 @@ REFRESH_S; the ledger is booked as often.
 import asyncio
 import hmac
 import logging
-import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from pydantic import SecretStr
 from common.errors import ApiError, InvalidApiKey, Overloaded, PermissionDenied, RateLimited
 from server.keys import ANONYMOUS, Key, KeyStore, hash_secret
 from server.ledger import Ledger, UsageReport
-from server.limits import ASK_AGAIN_S, SLOTS_TTL_S, LimitStore, Window, lease_size
+from server.limits import ASK_AGAIN_S, PARTS, SLOTS_TTL_S, LimitStore, Window, lease_size
 from server.record import Outcome, Usage
 from server.store import Store, StoreFailed
 
@@ -28,6 +27,7 @@ logger = logging.getLogger(__name__)
 REFRESH_S = 1.0
 TIDY_S = 600.0
 UNIX_EPOCH = date(1970, 1, 1).toordinal()
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -164,7 +164,7 @@ class Accounts:
             await self._ledger.flush()
             await self._limits.give_back_slots()
             for meter in self._meters.values():
-                await self._square_window(meter, keep=0.0)
+                await self._square_window(meter, leases_kept=0)
         except StoreFailed as error:
             logger.error("the last usage could not be booked: %s", error)
 
@@ -203,14 +203,14 @@ class Accounts:
     async def _square_windows(self) -> None:
         for meter in list(self._meters.values()):
             async with meter.lock:
-                await self._square_window(meter, keep=1.0)
+                await self._square_window(meter, leases_kept=1)
 
-    async def _square_window(self, meter: Meter, keep: float) -> None:
+    async def _square_window(self, meter: Meter, leases_kept: int) -> None:
         """Tell the store what answers took beyond their estimates, and give back what they did not need:
         other processes must be refused for the one and need not be for the other."""
         minute = int(self._clock()) // 60
         for kind, limit, window in meter.windows():
-            kept = keep * lease_size(limit, 0)
+            kept = leases_kept * lease_size(limit, 0)
             if window.left < 0:
                 window.turn_to(minute)
             if window.minute == minute and not 0 <= window.left <= kept:
@@ -309,7 +309,7 @@ class Accounts:
             if meter.running >= meter.slots:
                 meter.slots_ask_again = now + ASK_AGAIN_S
                 return False
-        await self._square_window(meter, keep=math.inf)
+        await self._square_window(meter, leases_kept=PARTS)
         for kind, limit, window in meter.windows():
             needed = 1 if kind == "requests" else tokens
             missing = needed - window.left
@@ -329,7 +329,7 @@ class Accounts:
 
     async def _lease_slots(self, meter: Meter, needed: int) -> None:
         limit = meter.key.concurrency or 0
-        wanted = needed if not needed else min(limit, max(needed, min(SLOTS_AHEAD, limit // 8)))
+        wanted = min(limit, needed)
         meter.slots = min(meter.slots, wanted)  # nobody may take meanwhile what is given back
         began = self._clock()
         meter.slots = await self._limits.slots(meter.key.id, limit, wanted)
