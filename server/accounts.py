@@ -55,6 +55,8 @@ class Meter:
     slots: int = 0
     """Concurrency slots leased."""
     running: int = 0
+    peak: int = 0
+    """Most requests that ran at once since slots were last looked through."""
     slots_until: float = 0.0
     slots_ask_again: float = 0.0
     spent: int = 0
@@ -77,6 +79,8 @@ class Meter:
         if key.tokens_per_min is not None:
             self.tokens.left -= tokens
         self.running += 1
+        if self.running > self.peak:
+            self.peak = self.running
         return True
 
     def windows(self) -> list[tuple[str, int, Window]]:
@@ -196,9 +200,10 @@ class Accounts:
     async def _keep_slots(self) -> None:
         soon = self._clock() + SLOTS_TTL_S / 2
         for meter in list(self._meters.values()):
-            if meter.slots and (meter.slots_until < soon or meter.slots > meter.running):
+            peak, meter.peak = max(meter.peak, meter.running), meter.running
+            if meter.slots and (meter.slots_until < soon or meter.slots > peak):
                 async with meter.lock:
-                    await self._lease_slots(meter, meter.running)
+                    await self._lease_slots(meter, peak)
 
     async def _square_windows(self) -> None:
         for meter in list(self._meters.values()):
@@ -305,7 +310,7 @@ class Accounts:
         if key.concurrency is not None and (meter.running >= meter.slots or now >= meter.slots_until):
             if meter.running >= key.concurrency or now < meter.slots_ask_again:
                 return False
-            await self._lease_slots(meter, meter.running + 1)
+            await self._lease_slots(meter, meter.running + 1 + key.concurrency // PARTS)
             if meter.running >= meter.slots:
                 meter.slots_ask_again = now + ASK_AGAIN_S
                 return False
