@@ -1,0 +1,79 @@
+"""What happens to a gateway when its PostgreSQL server goes and comes back."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from common.errors import InvalidApiKey
+from server.accounts import Accounts
+from server.keys import Key, KeyStore, new_key_id
+from server.record import Usage
+from server.store import StoreFailed, open_store
+from tests.postgres import binaries, postgres
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(binaries() is None, reason="PostgreSQL is not installed: apt install postgresql"),
+]
+
+
+async def until(check: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20):
+        while not await check():
+            await asyncio.sleep(0.05)
+
+
+async def test_a_gateway_outlives_its_database(tmp_path: Path) -> None:
+    where = binaries()
+    assert where is not None
+    with postgres(tmp_path) as url:
+
+        def control(*words: str) -> None:
+            options = f"-p {url.rpartition(':')[2].partition('/')[0]} -c listen_addresses=127.0.0.1"
+            options += " -c unix_socket_directories="
+            argv = [where / "pg_ctl", "-D", tmp_path / "postgres", "-w", "-o", options]
+            user = "postgres" if os.geteuid() == 0 else None
+            subprocess.run(
+                [*argv, *words], check=True, user=user, stdout=subprocess.DEVNULL, cwd=tmp_path / "postgres"
+            )
+
+        async with open_store(url) as store:
+            keys = KeyStore(store.engine)
+            secret = await keys.create(Key(new_key_id(), "시험"))
+            accounts = Accounts(store)
+            await accounts.start()
+            owned = asyncio.create_task(accounts.run())
+            await asyncio.to_thread(control, "-m", "fast", "stop")
+            with pytest.raises(StoreFailed):
+                await keys.all()
+            asking = accounts.authenticate(secret)  # known keys stay in force
+            grant = accounts.try_admit(asking, "dolly", 1)
+            assert grant is not None
+            accounts.settle(grant, "ok", Usage(3, 4))
+            with pytest.raises(StoreFailed):
+                await accounts._ledger.flush()
+            await asyncio.to_thread(control, "-l", str(tmp_path / "postgres" / "again.log"), "start")
+            try:
+
+                async def booked() -> bool:
+                    return [row["completion_tokens"] for row in await accounts.report.rows("key")] == [4]
+
+                await until(booked)
+                await keys.revoke(asking.id)
+
+                async def refused() -> bool:
+                    try:
+                        accounts.authenticate(secret)
+                    except InvalidApiKey:
+                        return True
+                    return False
+
+                await until(refused)
+                assert not owned.done()
+            finally:
+                owned.cancel()
+                await asyncio.to_thread(control, "-m", "fast", "stop")
