@@ -161,6 +161,8 @@ class Accounts:
                 if not failing:
                     logger.error("keys and ledger: %s Going on with what is known.", error)
                 failing = True
+            except Exception:  # a mistake of ours must not end the booking for good
+                logger.exception("keys and ledger: going on")
 
     async def close(self) -> None:
         """Book what is left and give leases back."""
