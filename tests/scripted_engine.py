@@ -183,12 +183,12 @@ class Connection:
                 ]
             ]
             return await self.json(200, {"object": "list", "data": cards})
-        if path == "/tokenize":
-            asked = json.loads(body)
-            text = asked.get("prompt") or "".join(f"[{m['role']}]{m['content']}" for m in asked["messages"])
-            return await self.json(200, {"tokens": [ord(c) for c in text], "count": len(text)})
-        if path == "/detokenize":
-            return await self.json(200, {"prompt": "".join(map(chr, json.loads(body)["tokens"]))})
+        if path in ("/tokenize", "/detokenize"):
+            try:
+                return await self.json(200, tokens_or_text(path, json.loads(body)))
+            except (KeyError, TypeError, ValueError, AttributeError):
+                error = {"message": "scripted", "type": "BadRequestError", "param": None, "code": 400}
+                return await self.json(400, {"error": error})
         if path.startswith("/v1/responses/"):
             return await self.stored_response(path)
         if path.startswith("/v1/audio/"):
@@ -379,6 +379,14 @@ class Connection:
         self.writer.write(head.encode() + self.extra_headers() + b"\r\n" + body)
         await self.writer.drain()
         return True
+
+
+def tokens_or_text(path: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """One token a character, both ways."""
+    if path == "/detokenize":
+        return {"prompt": "".join(map(chr, asked["tokens"]))}
+    text = asked.get("prompt") or "".join(f"[{m['role']}]{m['content']}" for m in asked["messages"])
+    return {"tokens": [ord(c) for c in text], "count": len(text)}
 
 
 def aborted(path: str, base: dict[str, Any]) -> list[Step]:

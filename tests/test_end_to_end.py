@@ -230,7 +230,9 @@ def test_chatgpt_and_the_tuned_model_are_the_first_pair(ui: WebUi) -> None:
 
 
 STOP_WHEN_BOTH_STREAM = """() => {
-    const shows = side => [...document.querySelectorAll(`#${side}-chat [data-testid=bot]`)].pop();
+    const bubbles = (side, who) => [...document.querySelectorAll(`#${side}-chat [data-testid=${who}]`)];
+    // The answer to the newest question; before it begins, the last one is that to the question before.
+    const shows = s => bubbles(s, "bot").length == bubbles(s, "user").length ? bubbles(s, "bot").pop() : null;
     const runs = side => document.querySelector(`#${side}-metrics`)?.innerText.includes("답변하는 중");
     const sides = ["left", "right"];
     const words = s => shows(s)?.innerText.replace("(빈 답변)", "") ?? "";
