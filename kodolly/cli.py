@@ -1,12 +1,12 @@
 """The `kodolly` command. Each subcommand lives in `kodolly/commands/` and is imported when it is called."""
 
-import importlib
 import importlib.metadata
 import sys
 
 import click
 
 from common.errors import KodollyError
+from kodolly.lazy_group import LazyGroup
 
 COMMANDS = {
     "up": "Start controller, workers, gateway and web UI in one foreground process tree.",
@@ -14,8 +14,11 @@ COMMANDS = {
     "gateway": "Start the OpenAI-compatible gateway.",
     "worker": "Serve a checkpoint with vLLM and register it.",
     "webui": "Start the comparison page.",
+    "data": "Turn instruction data into Dolly rows, check, clean, mix and split them.",
+    "recipes": "List the recipes that come with kodolly.",
     "train": "Train a checkpoint or an adapter as a recipe says.",
-    "merge": "Merge a LoRA adapter into a complete checkpoint.",
+    "merge": "Merge an adapter into its base, or several models into one.",
+    "eval": "Measure a checkpoint or a served model.",
     "keys": "Make, list and revoke API keys.",
     "usage": "Show requests and tokens by key, model or day.",
     "models": "List the models the gateway offers.",
@@ -28,35 +31,6 @@ COMMANDS = {
     "doctor": "Check this machine and every running part, and say how to fix what is wrong.",
     "config": "Show every setting and where its value comes from.",
 }
-
-
-class LazyGroup(click.Group):
-    """Knows every command's name and help line without importing it, so `--help` answers at once."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"kodolly.commands.{cmd_name}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        import difflib
-
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            meant = f" Did you mean `{near[0]}`?" if near else " `kodolly --help` lists them."
-            raise click.UsageError(f"There is no command {args[0]!r}.{meant}", ctx)
-        return super().resolve_command(ctx, args)
 
 
 def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -73,7 +47,9 @@ Examples:
 """
 
 
-@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, table=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version)
 def root() -> None:
     """Fine-tune, serve and compare Korean chat models."""

@@ -218,8 +218,8 @@ def test_a_special_token_written_out_in_a_row_is_refused() -> None:
         (["train", str(DEMO / "base.yaml"), "epoch=1"], "Did you mean 'epochs'?"),
         (["train", str(DEMO / "base.yaml"), "epochs"], "key=value"),
         (["train", str(DEMO / "tune.yaml")], "demo-base"),
-        (["merge", "none", "out"], "is not an adapter"),
-        (["merge", "none"], "Missing argument"),
+        (["merge", "lora", "none", "out"], "is not an adapter"),
+        (["merge", "lora", "none"], "Missing argument"),
     ],
 )
 def test_bad_input_on_the_command_line_is_one_clear_line(tmp_path: Path, args: list[str], words: str) -> None:

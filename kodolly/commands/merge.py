@@ -1,27 +1,14 @@
-"""`kodolly merge`."""
-
-from pathlib import Path
+"""`kodolly merge`: a group, so that adapters and whole models are merged by different commands."""
 
 import click
 
-EPILOG = """\b
-Examples:
-  kodolly merge runs/my-adapter runs/my-dolly
-"""
+from kodolly.lazy_group import LazyGroup
+
+TABLE = {
+    "lora": "Merge a LoRA adapter into its base: a complete checkpoint.",
+}
 
 
-@click.command("merge", epilog=EPILOG)
-@click.argument("adapter", type=click.Path(path_type=Path))
-@click.argument("output", type=click.Path(path_type=Path))
-def command(adapter: Path, output: Path) -> None:
-    """Merge the LoRA ADAPTER into its base and write the complete checkpoint OUTPUT."""
-    from finetune.adapter import read_adapter
-    from finetune.progress import terminal_report
-    from finetune.threads import let_waiting_threads_sleep
-
-    read_adapter(adapter)  # a wrong directory is told before torch loads
-    let_waiting_threads_sleep()
-    from finetune.merge import merge
-
-    merge(adapter, output, terminal_report())
-    click.echo(output)
+@click.group("merge", cls=LazyGroup, table=TABLE)
+def command() -> None:
+    """Merge an adapter into its base, or several models into one."""

@@ -1,0 +1,1 @@
+"""From the formats of instruction data to clean Dolly rows."""

@@ -1,0 +1,1 @@
+"""What a checkpoint or a served model can do, in figures."""
