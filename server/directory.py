@@ -240,7 +240,7 @@ class Directory:
 
     def _changed(self) -> None:
         self._serving = {}
-        for up in self._all():
+        for up in self.upstreams():
             for name in up.models:
                 self._serving.setdefault(name, []).append(up)
         self.on_change()
@@ -286,7 +286,8 @@ class Directory:
         """Upstreams that could answer now, the least loaded first."""
         return sorted((up for up in self._serving.get(model, ()) if up.state == "ready"), key=Upstream.load)
 
-    def _all(self) -> Iterable[Upstream]:
+    def upstreams(self) -> Iterable[Upstream]:
+        """All that are known, whatever their state: workers, static ones, providers."""
         yield from self.workers.values()
         yield from self.static.values()
         yield from self.externals.values()
@@ -321,7 +322,7 @@ class Directory:
         """Name, aliases included -> card of the model and the upstream in the best state that serves it."""
         best: dict[str, tuple[ModelCard, Upstream]] = {}
         order = ("ready", "loading", "draining", "down")
-        for up in self._all():
+        for up in self.upstreams():
             for name, card in up.models.items():
                 if name not in best or order.index(up.state) < order.index(best[name][1].state):
                     best[name] = (card, up)
@@ -354,7 +355,7 @@ class Directory:
 
     def breaker_states(self) -> dict[str, BreakerState]:
         """Upstream id -> what its breaker does."""
-        return {up.id: up.breaker.state for up in self._all()}
+        return {up.id: up.breaker.state for up in self.upstreams()}
 
     def status_providers(self) -> list[StatusProvider]:
         """Every configured provider, with or without a key."""

@@ -7,6 +7,7 @@ connections whose header does not arrive in time (slow loris). Everything else i
 
 import asyncio
 import re
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,9 @@ HEADER_TIMEOUT_S = 15.0
 """Longest time for a request's header to arrive, and for a new connection to say something."""
 LAST_REQUEST_S = 0.5
 """How long a stopping gateway listens on idle connections for requests that are on their way."""
+UNSENT_BYTES = 128 * 1024
+"""What the kernel may hold for a client that does not read. Without a limit it takes up to 4 MB of every
+stream (tcp_wmem) before the engine is held back."""
 _MAY_UPGRADE = re.compile(rb"\nupgrade", re.IGNORECASE)
 _UPGRADE = re.compile(rb"\r\nupgrade\s*:", re.IGNORECASE)
 
@@ -143,6 +147,8 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT") and (connection := transport.get_extra_info("socket")):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self._head_timer = self.loop.call_later(HEADER_TIMEOUT_S, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:

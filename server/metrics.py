@@ -313,7 +313,7 @@ class Metrics:
 
     def _of_upstreams(self) -> "Iterator[Metric]":
         directory = self._live.directory
-        upstreams = [*directory.workers.values(), *directory.externals.values()]
+        upstreams = list(directory.upstreams())
         yield from _counter(
             "upstream_requests",
             "Finished requests by the last upstream asked.",

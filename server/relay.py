@@ -409,8 +409,8 @@ class Relay:
     def _owner(self, response_id: str) -> Upstream:
         """The worker that made a response. Raises NotFound when it is not here any more."""
         tag = RESPONSE_ID.fullmatch(response_id)
-        for worker in self.directory.workers.values():
-            if tag is not None and owner_tag(worker.id) == tag[1]:
+        for worker in self.directory.upstreams():
+            if tag is not None and worker.kind == "worker" and owner_tag(worker.id) == tag[1]:
                 return worker
         raise NotFound(
             f"The response {response_id!r} is not known here.",

@@ -1,7 +1,6 @@
 """Hot swap: a new checkpoint behind a name while streams run. Figures are printed (pytest -s shows them)."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -13,7 +12,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from finetune.checkpoint import weights_hash
+from finetune.demo_models import build_demo, demo_directories
+from finetune.progress import silent
 from tests.load import Outcome, new_client, stream, summary
 from tests.operator_stack import Cluster, cluster, fake_vllm
 from tests.processes import free_port, kodolly, running, wait_for
@@ -21,8 +21,8 @@ from tests.processes import free_port, kodolly, running, wait_for
 pytestmark = pytest.mark.slow
 
 CLIENTS = 24
-DEMO = sorted(Path(__file__).parents[1].glob(".kodolly/*/demo"))
-"""Where earlier runs have left trained demo models."""
+DEMO = Path(__file__).parents[1] / ".kodolly" / "e2e" / "demo"
+"""Where the end-to-end tests keep the trained demo models."""
 BODY: dict[str, object] = {
     "model": "dolly",
     "messages": [{"role": "user", "content": "안녕하세요"}],
@@ -175,18 +175,13 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(not DEMO, reason="no demo model has been trained here")
 async def test_no_request_fails_while_real_vllm_changes_its_checkpoint(tmp_path: Path) -> None:
     """demo-base and its LoRA adapter, then demo-base alone, then the merged checkpoint in its place."""
-    base = next(DEMO[-1].glob("demo-base-*"))
-    adapters = [
-        directory
-        for directory in DEMO[-1].glob("adapter-*")
-        if json.loads((directory / "kodolly-adapter.json").read_text())["base_sha256"] == weights_hash(base)
-    ]
-    merged = DEMO[-1] / adapters[0].name.replace("adapter", "demo-dolly")
+    await asyncio.to_thread(build_demo, DEMO, silent)
+    base, merged = demo_directories(DEMO)
+    adapter = DEMO / merged.name.replace("demo-dolly", "adapter")
     with cluster(tmp_path, real_vllm=True) as stack:
-        flags = ["--adapter", f"돌리={adapters[0]}", "--cpu-threads", "1"]
+        flags = ["--adapter", f"돌리={adapter}", "--cpu-threads", "1"]
         with stack.worker("base", *flags, model_dir=base):
             adapted = await asyncio.to_thread(answer_of, stack.gateway, "돌리")
             assert adapted != await asyncio.to_thread(answer_of, stack.gateway, "base")
