@@ -107,9 +107,15 @@ def test_the_gateway_serves_a_static_model_without_any_controller(tmp_path: Path
         body = {"model": "돌리", "messages": [{"role": "user", "content": "안녕"}], "max_tokens": 2}
         with running(argv, log, f"{url}/healthz", env, tmp_path):
             answers = wait_for_answer(f"{url}/v1/chat/completions", body)
+            asked = {"model": "돌리", "input": "안녕", "max_output_tokens": 2}
+            made = httpx2.post(f"{url}/v1/responses", json=asked, trust_env=False).json()
+            kept = httpx2.get(f"{url}/v1/responses/{made['id']}", trust_env=False).json()
+            metrics = httpx2.get(f"{url}/metrics", trust_env=False).text
             listed = httpx2.get(f"{url}/v1/models", trust_env=False).json()["data"]
     assert "돌리-0" in answers
     assert [entry["id"] for entry in listed] == ["돌리"]
+    assert kept["output"] == made["output"], "its worker is not asked again"
+    assert 'upstream_in_flight{upstream="127.0.0.1:' in metrics
     assert "controller" not in log.read_text(encoding="utf-8")
 
 

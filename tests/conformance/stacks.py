@@ -31,7 +31,10 @@ gateway:
   first_event_timeout_s: {first_event_timeout_s}
   idle_timeout_s: 2
   external: {external}
+  aliases: {{"{alias}": {model}}}
 """
+ALIAS = "별칭"
+"""What clients may also call the main model."""
 PROVIDER_KEY = "provider-key"
 ADMIN_TOKEN = "conformance-admin-token"
 
@@ -52,7 +55,7 @@ def scripted_stack(tmp_path: Path) -> Iterator[Endpoint]:
         outside = {"name": "openai", "base_url": f"{urls['outside']}/v1", "models": ["outside"]}
         outside["key_env"] = "PROVIDER_KEY"
         gateway, controller = stack.enter_context(
-            started_gateway(tmp_path, first_event_timeout_s=2, external=[outside])
+            started_gateway(tmp_path, "twin", first_event_timeout_s=2, external=[outside])
         )
         for name in ("twin-a", "twin-b", "embed", "late"):
             joined = member(controller, urls[name], name, names[name])
@@ -62,11 +65,14 @@ def scripted_stack(tmp_path: Path) -> Iterator[Endpoint]:
             joined.registration = joined.registration.model_copy(update=change)
             stack.enter_context(joined.kept())
         wait_for(
-            lambda: _models(gateway) == {"twin", "twin-tuned", "embed", "outside"}, 10, what="all models"
+            lambda: _models(gateway) == {"twin", "twin-tuned", "embed", "outside", ALIAS},
+            10,
+            what="all models",
         )
         yield Endpoint(
             base_url=f"{gateway}/v1",
             model="twin",
+            alias=ALIAS,
             model_embed="embed",
             model_adapter="twin-tuned",
             model_loading="late",
@@ -95,13 +101,16 @@ def vllm_stack(tmp_path: Path) -> Iterator[Endpoint]:
     subprocess.run([sys.executable, "-m", "finetune.demo_models", str(DEMO)], check=True)
     base, dolly = demo_directories(DEMO)
     with ExitStack() as stack:
-        gateway, controller = stack.enter_context(started_gateway(tmp_path, first_event_timeout_s=60))
+        gateway, controller = stack.enter_context(
+            started_gateway(tmp_path, "dolly", first_event_timeout_s=60)
+        )
         for model, name, flags in ((dolly, "dolly", VLLM_FLAGS), (base, "embed", ("--runner", "pooling"))):
             stack.enter_context(_worker(tmp_path, controller, model, name, flags))
-        wait_for(lambda: _models(gateway) == {"dolly", "embed"}, 300, what="both engines")
+        wait_for(lambda: _models(gateway) == {"dolly", "embed", ALIAS}, 300, what="both engines")
         yield Endpoint(
             base_url=f"{gateway}/v1",
             model="dolly",
+            alias=ALIAS,
             model_embed="embed",
             api_key=KEY,
             kind="vllm",
@@ -167,12 +176,15 @@ def _worker(tmp_path: Path, controller: str, model: Path, name: str, flags: Sequ
 
 @contextmanager
 def started_gateway(
-    tmp_path: Path, *, first_event_timeout_s: int, external: Sequence[dict[str, Any]] = ()
+    tmp_path: Path, model: str, *, first_event_timeout_s: int, external: Sequence[dict[str, Any]] = ()
 ) -> Iterator[tuple[str, str]]:
-    """A controller and a gateway that asks for KEY; yields the gateway's URL and the controller's."""
+    """A controller and a gateway that asks for KEY and knows `model` as ALIAS too; yields the gateway's URL
+    and the controller's."""
     controller, gateway = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     providers = json.dumps(list(external))  # JSON is YAML
-    settings = GATEWAY.format(first_event_timeout_s=first_event_timeout_s, external=providers)
+    settings = GATEWAY.format(
+        first_event_timeout_s=first_event_timeout_s, external=providers, alias=ALIAS, model=model
+    )
     (tmp_path / "kodolly.yaml").write_text(settings, encoding="utf-8")
     env = {
         "KODOLLY_JOIN_TOKEN": TOKEN,
