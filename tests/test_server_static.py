@@ -115,7 +115,7 @@ def test_the_gateway_serves_a_static_model_without_any_controller(tmp_path: Path
     assert "돌리-0" in answers
     assert [entry["id"] for entry in listed] == ["돌리"]
     assert kept["output"] == made["output"], "its worker is not asked again"
-    assert 'upstream_in_flight{upstream="127.0.0.1:' in metrics
+    assert 'kodolly_gateway_upstream_in_flight{kind="worker",process="0",upstream="127.0.0.1:' in metrics
     assert "controller" not in log.read_text(encoding="utf-8")
 
 
