@@ -104,7 +104,9 @@ def fake_vllm(path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def cluster(path: Path, controllers: int = 1, real_vllm: bool = False) -> Iterator[Cluster]:
+def cluster(
+    path: Path, controllers: int = 1, real_vllm: bool = False, gateway_processes: int = 1
+) -> Iterator[Cluster]:
     """Controllers and a gateway that follows them; no worker yet."""
     env = {} if real_vllm else fake_vllm(path)
     env |= {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_STATE_DIR": str(path / "state")}
@@ -118,7 +120,7 @@ def cluster(path: Path, controllers: int = 1, real_vllm: bool = False) -> Iterat
             argv = kodolly("controller", "--port", port)
             log = path / f"controller-{port}.log"
             processes[url] = stack.enter_context(running(argv, log, f"{url}/healthz", env, path))
-        argv = kodolly("gateway", "--port", gateway.rpartition(":")[2])
+        argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--processes", str(gateway_processes))
         argv += [word for url in urls for word in ("--controller", url)]
         log = path / "gateway.log"
         processes[gateway] = stack.enter_context(running(argv, log, f"{gateway}/healthz", env, path))
