@@ -18,7 +18,7 @@ from finetune.encoding import Example, encode_row, encode_text, within_length
 from finetune.model import add_adapter, load_model, load_tokenizer, make_model
 from finetune.parity import check_tokens, make_probes
 from finetune.progress import Progress, Report, hide_library_bars
-from finetune.recipe import Recipe, Source, file_hash
+from finetune.recipe import Recipe, Source, base_directory, file_hash
 from finetune.rows import Row, load_paragraphs, load_rows, to_messages
 from finetune.tokenizer import train_tokenizer
 from finetune.training_loop import Outcome, run_loop
@@ -71,9 +71,9 @@ def _prepare(
         tokenizer.chat_template = template
         report(Progress(f"{recipe.name}: tokenizer", 1.0, f"{len(tokenizer)} tokens"))
         return tokenizer, make_model(architecture, tokenizer, recipe.seed)
-    assert recipe.base is not None
-    tokenizer = load_tokenizer(recipe.base, recipe.template)
-    model = load_model(recipe.base)
+    base = base_directory(recipe)
+    tokenizer = load_tokenizer(base, recipe.template)
+    model = load_model(base)
     if recipe.method == "lora":
         torch.manual_seed(recipe.seed)
         model = add_adapter(model, recipe.lora)
@@ -99,7 +99,8 @@ def _encode(
 
 
 def _card(recipe: Recipe, model: Any, outcome: Outcome) -> CheckpointCard:
-    base = read_card(recipe.base) if recipe.base else None
+    base_dir = base_directory(recipe) if recipe.base else None
+    base = read_card(base_dir) if base_dir else None
     licence = recipe.licence or (base.licence if base else None)
     if licence is None:
         raise UserError(
@@ -108,8 +109,8 @@ def _card(recipe: Recipe, model: Any, outcome: Outcome) -> CheckpointCard:
     template = load_template(recipe.template)
     return CheckpointCard(
         name=recipe.name,
-        base_model=(base.name if base else recipe.base.name) if recipe.base else None,
-        base_revision=weights_hash(recipe.base) if recipe.base else None,
+        base_model=(base.name if base else base_dir.name) if base_dir else None,
+        base_revision=weights_hash(base_dir) if base_dir else None,
         method=recipe.method,
         recipe=recipe.card_dict(),
         data=_sources(recipe),
@@ -145,11 +146,10 @@ def _write_adapter(
     card: CheckpointCard,
     examples: Sequence[Example],
 ) -> None:
-    assert recipe.base is not None
     model.save_pretrained(directory)
     (directory / "README.md").unlink(missing_ok=True)  # PEFT's form to fill in
     adapter = AdapterCard(
-        base=str(recipe.base),
+        base=str(base_directory(recipe)),
         base_sha256=card.base_revision or "",
         card=card,
         probes=make_probes(tokenizer, examples),

@@ -18,11 +18,12 @@ Examples:
 def command(recipe: Path, overrides: tuple[str, ...], output: Path | None) -> None:
     """Train as RECIPE says: a complete checkpoint (pretrain, full) or an adapter to merge (lora)."""
     from finetune.progress import terminal_report
-    from finetune.recipe import load_recipe, require_base
+    from finetune.recipe import base_directory, load_recipe
     from finetune.threads import let_waiting_threads_sleep
 
     loaded = load_recipe(recipe, overrides)
-    require_base(loaded)
+    if loaded.base:
+        base_directory(loaded)
     target = output or Path("runs") / loaded.name
     let_waiting_threads_sleep()
     from finetune.train import train  # torch loads only once the recipe is known to be good
