@@ -66,6 +66,10 @@ class Row:
     failed: int
 
 
+Found = dict[tuple[str, str], dict[int, Row]]
+"""By load and gateway: the rows by their round."""
+
+
 def body(stream: bool, tokens: int) -> str:
     """A request as a chat page sends it."""
     messages = [
@@ -232,6 +236,15 @@ def is_whole(target: Target, stream: bool, tokens: int) -> bool:
     return answer.text.count("가나") == tokens and answer.text.rstrip().endswith("data: [DONE]")
 
 
+def wait_until_whole(name: str, target: Target, stream: bool, tokens: int, tmp: Path) -> None:
+    """AssertionError with the end of the gateway's logs when it never answers whole."""
+    try:
+        wait_for(lambda: is_whole(target, stream, tokens), 90, what=f"{name} to answer whole")
+    except AssertionError as error:
+        logs = [f"{log.name}: {log.read_text(errors='replace')[-1500:]}" for log in tmp.glob("*.log")]
+        raise AssertionError("\n".join([str(error), *logs])) from error
+
+
 def load(
     name: str, target: Target, tmp: Path, clients: int, stream: bool, tokens: int, seconds: float
 ) -> Row:
@@ -384,9 +397,7 @@ def measure(name: str, cache: Path, seconds: float, full: bool) -> tuple[list[Ro
         tmp = Path(folder)
         with engine(tmp) as url, GATEWAYS[name](url, tmp, cache) as target:
             for stream, tokens in ((False, 16), (True, 64)):
-                wait_for(
-                    lambda s=stream, t=tokens: is_whole(target, s, t), 90, what=f"{name} to answer whole"
-                )
+                wait_until_whole(name, target, stream, tokens, tmp)
                 load(name, target, tmp, 16, stream, tokens, 1)
                 rows.append(load(name, target, tmp, 64, stream, tokens, seconds))
             if full:
@@ -395,7 +406,7 @@ def measure(name: str, cache: Path, seconds: float, full: bool) -> tuple[list[Ro
         with tempfile.TemporaryDirectory() as folder:
             tmp = Path(folder)
             with engine(tmp, 20) as url, GATEWAYS[name](url, tmp, cache) as target:
-                wait_for(lambda: is_whole(target, True, 4), 90, what=f"{name} to answer whole")
+                wait_until_whole(name, target, True, 4, tmp)
                 paced(name, target, 16, 8)
                 rows.append(paced(name, target, 256, 64))
                 if name not in ("direct", "fastchat"):
@@ -423,26 +434,34 @@ def main() -> None:
         if name not in ("direct", "kodolly"):
             peer_venv(name, args.cache)
     rounds, seconds = (1, 3.0) if args.quick else (args.rounds, args.seconds)
-    found: dict[tuple[str, str], list[Row]] = {}
+    found: Found = {}
     memory: dict[str, list[float]] = {}
     for number in range(rounds):
         for name in names:
             print(f"round {number + 1}: {name}, load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
-            rows, kb = measure(name, args.cache, seconds, not args.quick)
+            try:
+                rows, kb = measure(name, args.cache, seconds, not args.quick)
+            except AssertionError as error:
+                print(f"{name} is left out of round {number + 1}: {error}", file=sys.stderr)
+                continue
             for row in rows:
-                found.setdefault((row.load, row.name), []).append(row)
+                found.setdefault((row.load, row.name), {})[number] = row
             if kb:
                 memory.setdefault(name, []).append(kb)
     show(found, memory)
     if args.json:
-        data = {"rows": [asdict(row) for rows in found.values() for row in rows], "memory_kb": memory}
+        data = {
+            "rows": [asdict(row) for rows in found.values() for row in rows.values()],
+            "memory_kb": memory,
+        }
         args.json.write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def show(found: dict[tuple[str, str], list[Row]], memory: dict[str, list[float]]) -> None:
+def show(found: Found, memory: dict[str, list[float]]) -> None:
     """Medians of the rounds, and each gateway's CPU as a multiple of ours with its spread over rounds."""
     last = ""
-    for (kind, name), rows in sorted(found.items(), key=lambda item: item[0][0]):
+    for (kind, name), by_round in sorted(found.items(), key=lambda item: item[0][0]):
+        rows = list(by_round.values())
         if kind != last:
             print(
                 f"\n{kind}\n{'':14}{'CPU us':>9}{'x ours':>18}"
@@ -452,7 +471,7 @@ def show(found: dict[tuple[str, str], list[Row]], memory: dict[str, list[float]]
         mine = found.get((kind, "kodolly"))
         ratio = ""
         if mine and name not in ("kodolly", "direct"):
-            each = [row.cpu_us / own.cpu_us for row, own in zip(rows, mine, strict=True)]
+            each = [row.cpu_us / mine[number].cpu_us for number, row in by_round.items() if number in mine]
             ratio = f"{statistics.median(each):.2f} ({min(each):.2f}-{max(each):.2f})"
         middle = [
             statistics.median(getattr(row, field) for row in rows)

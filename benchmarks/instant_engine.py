@@ -69,13 +69,14 @@ class Engine(asyncio.Protocol):
         self.body += body
 
     def on_message_complete(self) -> None:
-        if self.url != b"/v1/chat/completions":
+        if self.url not in (b"/v1/chat/completions", b"/v1/completions"):
             listed = {"object": "list", "data": [{"id": "tiny", "object": "model", "owned_by": "bench"}]}
             self.answer(listed if self.url == b"/v1/models" else {})
             return
         asked = json.loads(self.body)
         if asked.get("stream"):
-            self.task = asyncio.ensure_future(self.stream(asked))
+            is_chat = self.url == b"/v1/chat/completions"
+            self.task = asyncio.ensure_future(self.stream(asked, is_chat))
         else:
             count = asked.get("max_tokens", 16)
             message = {"role": "assistant", "content": TEXT * count}
@@ -89,8 +90,10 @@ class Engine(asyncio.Protocol):
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
         self.transport.write(head + body)
 
-    async def stream(self, asked: dict[str, Any]) -> None:
-        head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": asked["model"]}
+    async def stream(self, asked: dict[str, Any], is_chat: bool) -> None:
+        """Text completions are what FastChat's workers ask for."""
+        kind = "chat.completion.chunk" if is_chat else "text_completion"
+        head = {"id": "chatcmpl-1", "object": kind, "created": 1, "model": asked["model"]}
         count = asked.get("max_tokens", 16)
         options = asked.get("stream_options") or {}
         usage = {"prompt_tokens": 9, "completion_tokens": count, "total_tokens": count + 9}
@@ -106,7 +109,8 @@ class Engine(asyncio.Protocol):
             await self.writable.wait()
             reason = "length" if index == count - 1 else None
             delta = {"content": TEXT} if index else {"role": "assistant", "content": TEXT}
-            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+            said = {"delta": delta} if is_chat else {"text": TEXT}
+            choice = {"index": 0, **said, "logprobs": None, "finish_reason": reason}
             counted = (
                 {"usage": usage | {"completion_tokens": index + 1, "total_tokens": index + 10}}
                 if options.get("continuous_usage_stats")
