@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from common.errors import UserError
 
@@ -58,6 +58,35 @@ class Row(BaseModel):
         if [turn.role for turn in turns] != expected:
             raise ValueError("must be pairs of user and assistant, after at most one system message")
         return value
+
+
+class Pair(BaseModel):
+    """One prompt with a better and a worse answer, for preference training (DPO)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    instruction: str = Field(min_length=1)
+    context: str = ""
+    chosen: str = Field(min_length=1)
+    rejected: str = Field(min_length=1)
+    category: Category | None = None
+    history: tuple[Turn, ...] = ()
+    meta: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("instruction", "chosen", "rejected")
+    @classmethod
+    def _not_blank(cls, value: str) -> str:
+        return Row._not_blank(value)
+
+    @field_validator("history")
+    @classmethod
+    def _alternating(cls, value: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        return Row._alternating(value)
+
+    @model_validator(mode="after")
+    def _answers_differ(self) -> Self:
+        if self.chosen.strip() == self.rejected.strip():
+            raise ValueError("chosen and rejected are the same answer")
+        return self
 
 
 def to_messages(row: Row) -> list[dict[str, str]]:
