@@ -272,8 +272,8 @@ def load(
         kind,
         spent / 1000 / max(1, requests),
         float(_find(r"Requests/sec:\s+([\d.]+)", done)),
-        _ms(_find(r"50%\s+(\S+)", done)),
-        _ms(_find(r"99%\s+(\S+)", done)),
+        _ms(_find(r"(?m)^\s+50%\s+(\S+)", done)),
+        _ms(_find(r"(?m)^\s+99%\s+(\S+)", done)),
         failed,
     )
 

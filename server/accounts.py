@@ -203,9 +203,11 @@ class Accounts:
         soon = self._clock() + SLOTS_TTL_S / 2
         for meter in list(self._meters.values()):
             peak, meter.peak = max(meter.peak, meter.running), meter.running
-            if meter.slots and (meter.slots_until < soon or meter.slots > peak):
+            ahead = (meter.key.concurrency or 0) // PARTS
+            # What was leased ahead stays for a load that goes up and down a little.
+            if meter.slots and (meter.slots_until < soon or meter.slots > peak + 2 * ahead):
                 async with meter.lock:
-                    await self._lease_slots(meter, peak)
+                    await self._lease_slots(meter, peak + ahead)
 
     async def _square_windows(self) -> None:
         for meter in list(self._meters.values()):

@@ -5,7 +5,7 @@ that one whose acknowledgement was lost is not booked a second time.
 """
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.record import Outcome, Usage
 from server.store import metadata, store_errors
@@ -65,6 +65,7 @@ class Ledger:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._add_up = _add_up_statement(engine.dialect.name)
         self._open = Batch()
         self._closed: Batch | None = None
         """Perhaps booked already: only the acknowledgement tells. Nothing may be added to it."""
@@ -108,9 +109,12 @@ class Ledger:
                     await connection.execute(
                         usage_batches.insert().values(id=batch.id, booked=datetime.now(UTC))
                     )
-                    for (key_id, model, day), sums in sorted(batch.sums.items()):
-                        row = {"key_id": key_id, "model": model, "day": date.fromordinal(day)}
-                        await _add_up(connection, row, dict(zip(COUNTS, sums, strict=True)))
+                    rows = [
+                        {"key_id": key_id, "model": model, "day": date.fromordinal(day)}
+                        | dict(zip(COUNTS, sums, strict=True))
+                        for (key_id, model, day), sums in sorted(batch.sums.items())
+                    ]
+                    await connection.execute(self._add_up, rows)
             except IntegrityError:
                 return  # it was booked; only the word that it was has been lost
 
@@ -121,14 +125,12 @@ class Ledger:
             await connection.execute(usage_batches.delete().where(old))
 
 
-async def _add_up(connection: AsyncConnection, row: Mapping[str, Any], counts: Mapping[str, int]) -> None:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(usage).values(**row, **counts)
-    await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["key_id", "model", "day"],
-            set_={name: usage.c[name] + statement.excluded[name] for name in COUNTS},
-        )
+def _add_up_statement(dialect: str) -> sa.Insert:
+    """Adds a row's counts to what is booked. Costs about 5 ms to make, so it is made once."""
+    insert = postgresql.insert(usage) if dialect == "postgresql" else sqlite.insert(usage)
+    return insert.on_conflict_do_update(
+        index_elements=["key_id", "model", "day"],
+        set_={name: usage.c[name] + insert.excluded[name] for name in COUNTS},
     )
 
 
