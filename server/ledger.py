@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -65,7 +66,6 @@ class Ledger:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._add_up = _add_up_statement(engine.dialect.name)
         self._open = Batch()
         self._closed: Batch | None = None
         """Perhaps booked already: only the acknowledgement tells. Nothing may be added to it."""
@@ -114,7 +114,7 @@ class Ledger:
                         | dict(zip(COUNTS, sums, strict=True))
                         for (key_id, model, day), sums in sorted(batch.sums.items())
                     ]
-                    await connection.execute(self._add_up, rows)
+                    await connection.execute(_add_up(connection.dialect.name), rows)
             except IntegrityError:
                 return  # it was booked; only the word that it was has been lost
 
@@ -125,7 +125,8 @@ class Ledger:
             await connection.execute(usage_batches.delete().where(old))
 
 
-def _add_up_statement(dialect: str) -> sa.Insert:
+@cache
+def _add_up(dialect: str) -> sa.Insert:
     """Adds a row's counts to what is booked. Costs about 5 ms to make, so it is made once."""
     insert = postgresql.insert(usage) if dialect == "postgresql" else sqlite.insert(usage)
     return insert.on_conflict_do_update(
