@@ -7,13 +7,15 @@ An event's facts that a machine may want go into fields:
 Text lines show them as `name=value` behind the message, JSON lines as members of the object.
 """
 
+import contextlib
 import io
 import logging
 import re
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -36,7 +38,7 @@ def configure_logging(level: LogLevel = "info", log_format: LogFormat = "text") 
     if isinstance(sys.stderr, io.TextIOWrapper):
         # Whatever the locale says; a byte that is no text must not cost the line.
         sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LineHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -47,6 +49,46 @@ def configure_logging(level: LogLevel = "info", log_format: LogFormat = "text") 
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.captureWarnings(log_format == "json")
     sys.excepthook = _log_uncaught if log_format == "json" else sys.__excepthook__
+
+
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes each line at once, or those of a block together."""
+
+    _block: list[str] | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._block is None:
+            super().emit(record)
+            return
+        try:
+            self._block.append(self.format(record) + self.terminator)
+        except Exception:
+            self.handleError(record)
+
+    @contextlib.contextmanager
+    def one_write(self) -> Iterator[None]:
+        """What this thread logs in the block is written when it ends."""
+        with self.lock or contextlib.nullcontext():
+            self._block = []
+            try:
+                yield
+            finally:
+                lines, self._block = self._block, None
+                try:
+                    self.stream.write("".join(lines))
+                    self.flush()
+                except OSError:
+                    pass  # a full disk or a closed pipe; there is no other place to say so
+
+
+@contextlib.contextmanager
+def lines_in_one_write() -> Iterator[None]:
+    """A system call for each of many lines costs more than the lines."""
+    with contextlib.ExitStack() as stack:
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, LineHandler):
+                stack.enter_context(handler.one_write())
+        yield
 
 
 def with_fields(**fields: object) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from server.access_log import log_failed_request, log_request
+from server.access_log import AccessLog, log_failed_request
 from server.metrics import LiveValues, Metrics
 from server.metrics_peers import Processes, answer_siblings, scrape
 from server.record import RequestRecord
@@ -41,7 +41,8 @@ async def observing(
     Raises UserError when the socket for the other processes cannot be made.
     """
     tracer = open_tracer(settings.otlp_endpoint)
-    sinks: list[Sink] = [log_request if settings.access_log else log_failed_request]
+    access_log = AccessLog()
+    sinks: list[Sink] = [access_log.add if settings.access_log else log_failed_request]
     if tracer is not None:
         sinks.append(tracer.observe)
         live = dataclasses.replace(live, traces_dropped=lambda: tracer.dropped)
@@ -56,5 +57,6 @@ async def observing(
                 measuring.cancel()
                 await asyncio.gather(measuring, return_exceptions=True)
     finally:
+        access_log.write()
         if tracer is not None:
             await asyncio.to_thread(tracer.close)

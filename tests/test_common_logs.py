@@ -1,5 +1,6 @@
 """Log lines: one event a line in both formats, Korean as it is, facts as fields, no forged lines."""
 
+import io
 import json
 import logging
 import subprocess
@@ -10,7 +11,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from common.logs import JsonFormatter, TextFormatter, configure_logging, escape_controls, with_fields
+from common.logs import (
+    JsonFormatter,
+    LineHandler,
+    TextFormatter,
+    configure_logging,
+    escape_controls,
+    with_fields,
+)
 
 HOSTILE = st.text(st.characters(codec=None)).filter(bool)
 """Any code point, halves of surrogate pairs included."""
@@ -137,3 +145,28 @@ def test_text_is_the_default_and_the_level_counts(capsys: pytest.CaptureFixture[
         root.handlers[:] = before[0]
         root.setLevel(before[1])
     assert capsys.readouterr().err[8:] == " WARNING part: loud request_id=req-1\n"
+
+
+def test_the_lines_of_a_block_are_one_write(capfd: pytest.CaptureFixture[str]) -> None:
+    class Stream(io.StringIO):
+        writes = 0
+
+        def write(self, text: str) -> int:
+            self.writes += 1
+            return super().write(text)
+
+    stream = Stream()
+    logger = logging.Logger("block")
+    handler = LineHandler(stream)
+    logger.addHandler(handler)
+    with handler.one_write():
+        logger.info("하나")
+        logger.info("둘")
+        assert stream.getvalue() == ""
+    assert stream.getvalue() == "하나\n둘\n"
+    assert stream.writes == 1
+    with pytest.raises(ZeroDivisionError), handler.one_write():
+        logger.info("셋")
+        raise ZeroDivisionError
+    logger.info("넷")
+    assert stream.getvalue().endswith("셋\n넷\n")

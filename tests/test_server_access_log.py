@@ -1,13 +1,15 @@
 """The line that a finished request leaves: everything an operator asks for, nothing that is a secret."""
 
+import asyncio
 import json
 import logging
+from collections.abc import Callable
 
 import pytest
 
 from common.logs import JsonFormatter, TextFormatter
 from server import access_log
-from server.access_log import log_failed_request, log_request
+from server.access_log import AccessLog, log_failed_request, log_request
 from server.record import Usage
 from tests.records import request
 
@@ -104,3 +106,29 @@ def test_nothing_is_formatted_below_the_level(
     monkeypatch.setattr(access_log, "request_fields", lambda record: pytest.fail("formatted for nobody"))
     log_request(request())
     assert caplog.records == []
+
+
+async def test_lines_are_written_together_in_their_order_and_failures_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = AccessLog()
+    log.add(request(route="/first"))
+    assert caplog.records == []
+    log.add(request(route="/failed", outcome="failed"))
+    assert routes(caplog) == ["/first", "/failed"]
+    log.add(request(route="/later"))
+    await until(lambda: len(caplog.records) == 3)
+    for number in range(access_log.MOST_LINES):
+        log.add(request(route=f"/{number}"))
+    assert len(caplog.records) == 3 + access_log.MOST_LINES
+    assert routes(caplog)[2:5] == ["/later", "/0", "/1"]
+
+
+def routes(caplog: pytest.LogCaptureFixture) -> list[object]:
+    return [record.__dict__["fields"]["route"] for record in caplog.records]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
