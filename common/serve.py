@@ -45,12 +45,14 @@ def serve(
     on_stop: Callable[[], None] = lambda: None,
     on_ready: Callable[[], None] = lambda: None,
     listening: socket.socket | None = None,
+    behind_proxy: bool = False,
 ) -> None:
     """Serve `app` until SIGINT or SIGTERM; open requests get `grace_s` seconds to end.
 
     `protocol` speaks HTTP with clients. `on_stop` is called in the signal handler, for requests that
     would not end by themselves; `on_ready` when connections are taken. `listening` is a socket that a
-    parent process has opened on this address.
+    parent process has opened on this address. `behind_proxy` takes scheme and client from a local proxy's
+    X-Forwarded headers: for pages that write their own address into links.
     Raises UserError when the port is taken or the app's start-up failed with one.
     """
     import uvicorn
@@ -69,6 +71,7 @@ def serve(
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=behind_proxy,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=grace_s,
     )

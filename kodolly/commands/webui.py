@@ -39,4 +39,6 @@ def command(host: str | None, port: int | None, gateway_url: str | None, config:
     from webui.app import create_app
 
     # Open pages hold an event stream for ever; they connect again by themselves.
-    serve(create_app(settings), settings.host, settings.port, setting=port_setting, grace_s=2)
+    serve(
+        create_app(settings), settings.host, settings.port, setting=port_setting, grace_s=2, behind_proxy=True
+    )
