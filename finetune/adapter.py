@@ -29,6 +29,11 @@ class AdapterCard(BaseModel):
     card: CheckpointCard
     """What the merged checkpoint will say; its metrics grow at the merge."""
     probes: list[Probe]
+    vocabulary_rows: int | None = None
+    """Embedding rows that the base is to be given before the merge, for new tokens; None leaves them."""
+    end_token: str | None = None
+    """The token that ends an answer, where it is not the base's own. The adapter's directory then holds
+    the tokenizer that training used, as it does with new tokens."""
 
 
 def read_adapter(directory: Path) -> AdapterCard:

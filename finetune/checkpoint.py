@@ -117,15 +117,24 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_checkpoint(directory: Path, model: Any, tokenizer: Any, card: CheckpointCard) -> None:
-    """Fill `directory` with a complete checkpoint: weights, tokenizer, template, stop token, card."""
+def write_checkpoint(
+    directory: Path,
+    model: Any,
+    tokenizer: Any,
+    card: CheckpointCard,
+    weights: dict[str, Any] | None = None,
+) -> None:
+    """Fill `directory` with a complete checkpoint: weights, tokenizer, template, stop token, card.
+
+    weights: in place of the model's own, when the model is in parts (FSDP, ZeRO-3).
+    """
     model.config.use_cache = True
     model.generation_config.update(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=[tokenizer.eos_token_id],
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id != tokenizer.eos_token_id else None,
     )
-    model.save_pretrained(directory)
+    model.save_pretrained(directory, state_dict=weights)
     tokenizer.save_pretrained(directory)
     # The very bytes that training rendered with, whatever save_pretrained made of them.
     (directory / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")

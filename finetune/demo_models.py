@@ -5,12 +5,26 @@ import sys
 from pathlib import Path
 
 from common.errors import UserError
-from finetune.progress import Report, terminal_report
+from finetune.progress import Report, hide_library_notes, terminal_report
 from finetune.recipe import Recipe, file_hash, fingerprint, load_recipe
 from finetune.threads import let_waiting_threads_sleep
 
 RECIPES = Path(__file__).parent / "demo"
-CODE = ("encoding", "merge", "model", "rows", "tokenizer", "train", "training_loop")
+CODE = (
+    "batches",
+    "encode_data",
+    "encoding",
+    "merge",
+    "model",
+    "precision",
+    "rows",
+    "smoke_test",
+    "token_store",
+    "tokenizer",
+    "train",
+    "training_loop",
+    "training_rows",
+)
 """Modules whose change may change the weights."""
 
 
@@ -39,6 +53,7 @@ def build_demo(directory: Path, report: Report) -> None:
     if dolly.exists():
         return
     let_waiting_threads_sleep()
+    hide_library_notes()
     from finetune.merge import merge  # torch loads only when there is something to train
     from finetune.train import train
 

@@ -157,7 +157,7 @@ class Recipe(Part):
                 raise ValueError("method pretrain needs `architecture` and takes no `base`")
             if self.licence is None:
                 raise ValueError("method pretrain needs `licence`")
-            if self.max_length > self.architecture.context:
+            if "max_length" in self.model_fields_set and self.max_length > self.architecture.context:
                 raise ValueError("max_length is more than `architecture.context`")
             if self.new_tokens or self.end_token:
                 raise ValueError("method pretrain makes its own tokenizer and takes no `new_tokens`")

@@ -39,6 +39,8 @@ licence: Apache-2.0
 epochs: 60
 learning_rate: 6.0e-3
 batch_size: 4
+checkpoint_every: never
+report_to: []
 """
 LORA = """
 name: tiny-dolly
@@ -50,6 +52,8 @@ epochs: 60
 learning_rate: 1.0e-2
 batch_size: 8
 lora: {rank: 32, alpha: 32}
+checkpoint_every: never
+report_to: []
 """
 
 

@@ -1,5 +1,6 @@
 """`kodolly train`."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -8,6 +9,8 @@ EPILOG = """\b
 Examples:
   kodolly train my-recipe.yaml
   kodolly train my-recipe.yaml epochs=1 lora.rank=8 --output runs/trial
+  kodolly train my-recipe.yaml --dry-run
+  torchrun --nproc-per-node 4 -m kodolly train my-recipe.yaml
 """
 
 
@@ -15,9 +18,18 @@ Examples:
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--output", type=click.Path(path_type=Path), help="Directory to write.  [default: runs/NAME]")
-def command(recipe: Path, overrides: tuple[str, ...], output: Path | None) -> None:
-    """Train as RECIPE says: a complete checkpoint (pretrain, full) or an adapter to merge (lora)."""
-    from finetune.progress import terminal_report
+@click.option("--dry-run", is_flag=True, help="Show rows, counts, memory, disk and time; train nothing.")
+@click.option("--restart", is_flag=True, help="Begin anew where a killed run left a state.")
+def command(
+    recipe: Path, overrides: tuple[str, ...], output: Path | None, dry_run: bool, restart: bool
+) -> None:
+    """Train as RECIPE says: a complete checkpoint (pretrain, full) or an adapter to merge (lora, qlora, dpo).
+
+    Before it begins it shows rows as they will be learnt and what the run will take, and learns 20 rows by
+    heart; what cannot work is refused. A run that was killed goes on when the same command is given again.
+    """
+    from finetune.processes import rank
+    from finetune.progress import hide_library_notes, terminal_report
     from finetune.recipe import base_directory, load_recipe
     from finetune.threads import let_waiting_threads_sleep
 
@@ -26,7 +38,17 @@ def command(recipe: Path, overrides: tuple[str, ...], output: Path | None) -> No
         base_directory(loaded)
     target = output or Path("runs") / loaded.name
     let_waiting_threads_sleep()
+    hide_library_notes()
     from finetune.train import train  # torch loads only once the recipe is known to be good
 
-    train(loaded, target, terminal_report())
-    click.echo(target)
+    train(
+        loaded,
+        target,
+        terminal_report(),
+        restart=restart,
+        dry_run=dry_run,
+        show=lambda text: click.echo(text, err=True),
+        colour=sys.stderr.isatty(),
+    )
+    if not dry_run and rank() == 0:
+        click.echo(target)

@@ -1,0 +1,36 @@
+"""Training in several processes (torchrun, accelerate launch): who writes, and how the others wait."""
+
+import os
+
+from finetune.progress import Report, silent
+
+
+def rank() -> int:
+    """This process's number among all; 0 is the one that writes and prints."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """How many processes train one model together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def only_first(report: Report) -> Report:
+    """`report` in the first process, silence in the others."""
+    return report if rank() == 0 else silent
+
+
+def wait_for_all() -> None:
+    """Return when every process has come here; at once when there is one."""
+    if world_size() > 1:
+        from accelerate import PartialState  # type: ignore[import-untyped]
+
+        PartialState().wait_for_everyone()
+
+
+def sharded() -> bool:
+    """Whether the launcher asks for a model in parts (FSDP, DeepSpeed): no process holds it whole."""
+    return any(
+        os.environ.get(f"ACCELERATE_USE_{name}", "").lower() in ("true", "1")
+        for name in ("FSDP", "DEEPSPEED")
+    )
