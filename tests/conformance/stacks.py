@@ -117,7 +117,7 @@ def vllm_stack(tmp_path: Path) -> Iterator[Endpoint]:
             asks_for_keys=True,
             log=tmp_path / "gateway.log",
             lacks=NEEDS_ANOTHER_MODEL,
-            direct=_engines(controller),
+            direct=engines_of(controller),
             **limited_keys(gateway, "dolly", "embed"),
         )
 
@@ -150,7 +150,7 @@ def limited_keys(gateway: str, model: str, other: str) -> dict[str, str]:
     return keys
 
 
-def _engines(controller: str) -> dict[str, Service]:
+def engines_of(controller: str) -> dict[str, Service]:
     """Where the engines are, and under which keys, as the controller tells gateways."""
     headers = {"authorization": f"Bearer {TOKEN}"}
     with httpx2.stream("GET", f"{controller}/v1/watch", headers=headers, trust_env=False) as watch:

@@ -1,0 +1,99 @@
+"""Tokens a second through worker and gateway, as a share of what the same vLLM gives directly.
+
+python benchmarks/whole_stack.py [--rounds 5] [--seconds 10] [--clients 16] [--threads 1]
+
+Trains the demo models first if need be. Clients stream answers of 64 tokens from demo-dolly on vLLM's CPU
+build, directly and through the gateway in turn. Engine, gateway and load share the machine, as on a user's
+small one: what the gateway uses is missing to the engine. Needs Linux and `wrk`.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+from gateway import WRK  # noqa: E402
+
+from finetune.demo_models import build_demo, demo_directories  # noqa: E402
+from finetune.progress import terminal_report  # noqa: E402
+from tests.conformance.stacks import engines_of  # noqa: E402
+from tests.gateway_stack import TOKEN, model_ids  # noqa: E402
+from tests.processes import free_port, kodolly, running, wait_for  # noqa: E402
+
+DEMO = ROOT / ".kodolly" / "e2e" / "demo"
+TOKENS = 64
+MODEL = "demo-dolly"
+
+
+def tokens_per_s(url: str, key: str, tmp: Path, clients: int, seconds: float) -> float:
+    """Of whole answers alone."""
+    asked = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "한국의 사계절을 설명해 주세요."}],
+        "max_tokens": TOKENS,
+        "ignore_eos": True,
+        "stream": True,
+    }
+    script = tmp / "load.lua"
+    script.write_text(WRK % (key, json.dumps(asked, ensure_ascii=False)), encoding="utf-8")
+    argv = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--timeout", "60s", "-s", str(script)]
+    done = subprocess.run(
+        [*argv, f"{url}/v1/chat/completions"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "Non-2xx" not in done, done
+    assert "Socket errors" not in done, done
+    found = re.search(r"(\d+) requests in ([\d.]+)(m?s)", done)
+    assert found, done
+    return int(found[1]) * TOKENS / (float(found[2]) / (1000 if found[3] == "ms" else 1))
+
+
+def main() -> None:
+    """Run from the command line."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1, help="threads of the engine")
+    args = parser.parse_args()
+    if shutil.which("wrk") is None:
+        parser.error("this needs `wrk` (Debian: apt install wrk)")
+    build_demo(DEMO, terminal_report())
+    _, dolly = demo_directories(DEMO)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        tmp = Path(folder)
+        controller, gateway = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        env = {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_STATE_DIR": str(tmp / "state")}
+        argv = kodolly("controller", "--port", controller.rpartition(":")[2])
+        stack.enter_context(running(argv, tmp / "controller.log", f"{controller}/healthz", env, tmp))
+        argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--controller", controller)
+        stack.enter_context(running(argv, tmp / "gateway.log", f"{gateway}/healthz", env, tmp))
+        argv = kodolly("worker", str(dolly), "--name", MODEL, "--port", str(free_port()))
+        argv += ["--controller", controller, "--cpu-threads", str(args.threads)]
+        worker = stack.enter_context(running(argv, tmp / "worker.log", None, env, tmp))
+        wait_for(lambda: model_ids(gateway) == [MODEL], 300, worker, tmp / "worker.log", "the engine")
+        engine = engines_of(controller)[MODEL]
+        both = {"direct": (engine.url, engine.key), "gateway": (gateway, "")}
+        found: dict[str, list[float]] = {name: [] for name in both}
+        for number in range(-1, args.rounds):  # the first one warms up
+            for name, (url, key) in both.items():
+                rate = tokens_per_s(url, key, tmp, args.clients, args.seconds if number >= 0 else 3)
+                if number >= 0:
+                    found[name].append(rate)
+        ratios = [ours / alone for alone, ours in zip(found["direct"], found["gateway"], strict=True)]
+    for name, rates in found.items():
+        print(f"{name:8} {statistics.median(rates):8.0f} tokens/s at {args.clients} clients")
+    print(f"ratio    {statistics.median(ratios):8.3f} ({min(ratios):.3f}-{max(ratios):.3f})")
+
+
+if __name__ == "__main__":
+    main()
