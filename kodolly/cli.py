@@ -21,6 +21,8 @@ COMMANDS = {
     "eval": "Measure a checkpoint or a served model.",
     "keys": "Make, list and revoke API keys.",
     "usage": "Show requests and tokens by key, model or day.",
+    "backup": "Write keys, usage ledger and feedback to a file.",
+    "restore": "Put the keys, usage ledger and feedback of a backup into the store.",
     "models": "List the models the gateway offers.",
     "ps": "List the workers and what they are doing.",
     "top": "Show workers and gateway, refreshed each second.",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -139,14 +139,21 @@ class Store:
                 return [dict(row) | {"created": row["created"].isoformat()} for row in rows]
 
 
+def async_url(url: str) -> URL:
+    """`url` with the driver that the gateway uses."""
+    parsed = make_url(url)
+    if parsed.drivername in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+asyncpg")
+    return parsed
+
+
 @asynccontextmanager
 async def open_store(url: str) -> AsyncIterator[Store]:
     """Create or upgrade the database at `url` and open it. Raises UserError when it can't be used."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         await asyncio.to_thread(Path(parsed.database).parent.mkdir, parents=True, exist_ok=True)
-    if parsed.drivername in ("postgresql", "postgres"):
-        parsed = parsed.set(drivername="postgresql+asyncpg")
+    parsed = async_url(url)
     try:
         engine = create_async_engine(
             parsed, json_serializer=lambda value: json.dumps(value, ensure_ascii=False), pool_pre_ping=True
@@ -162,6 +169,9 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         file = parsed.database if parsed.get_backend_name() == "sqlite" else None
         async with _alone(file), engine.begin() as connection:
             await connection.run_sync(_migrate_alone)
+    except UserError:
+        await engine.dispose()
+        raise
     except (DBAPIError, OSError) as error:
         await engine.dispose()
         reason = str(getattr(error, "orig", error))
@@ -199,15 +209,47 @@ async def _alone(database: str | None) -> AsyncIterator[None]:
 def _migrate_alone(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-    _migrate(connection)
+    migrate(connection)
 
 
-def _migrate(connection: sa.Connection) -> None:
+def migrate(connection: sa.Connection) -> None:
+    """Bring the schema to this version's. Raises UserError when a newer kodolly has written it."""
     # Alembic costs 0.1 s of import time that only a starting gateway needs.
     from alembic import command
+
+    config = _alembic_config()
+    known = {script.revision for script in _scripts(config).walk_revisions()}
+    revision = schema_revision(connection)
+    if revision is not None and revision not in known:
+        raise UserError(
+            f"The store's schema {revision} was written by a newer kodolly.",
+            hint=f"This one knows it up to {newest_revision()}: upgrade kodolly, or restore an older backup.",
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def schema_revision(connection: sa.Connection) -> str | None:
+    """The revision of the schema at `connection`; None before the first migration."""
+    from alembic.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest_revision() -> str:
+    """The revision of this version's schema."""
+    return str(_scripts(_alembic_config()).get_current_head())
+
+
+def _alembic_config() -> Any:
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config
+
+
+def _scripts(config: Any) -> Any:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(config)

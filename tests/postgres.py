@@ -29,7 +29,7 @@ def postgres(root: Path) -> Iterator[str]:
     data = root / "postgres"
     data.mkdir()
     for folder in (data, *list(root.parents)[:3], root):
-        folder.chmod(0o755)
+        folder.chmod(folder.stat().st_mode | 0o755)  # adds; a shared directory's other bits stay
     if user:
         shutil.chown(data, user)
     subprocess.run(

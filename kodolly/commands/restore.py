@@ -1,0 +1,34 @@
+"""`kodolly restore`."""
+
+from pathlib import Path
+
+import click
+
+EPILOG = """\b
+Examples:
+  kodolly restore kodolly-2026-11-21.backup
+  kodolly restore kodolly.backup --replace      instead of what the store holds
+  KODOLLY_GATEWAY_DATABASE_URL=postgresql://... kodolly restore kodolly.backup
+"""
+
+
+@click.command("restore", epilog=EPILOG)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--replace", is_flag=True, help="Let the backup take the place of what the store holds.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
+def command(file: Path, replace: bool, config: Path | None) -> None:
+    """Put the keys, usage ledger and feedback of FILE into the store: all of it, or nothing.
+
+    A backup of an older kodolly, or from another kind of database, will do. Running gateways follow
+    within two seconds.
+    """
+    import asyncio
+
+    from common.settings import load_settings
+    from server.backup import restore
+    from server.settings import GatewaySettings
+
+    settings = load_settings(GatewaySettings, {}, config)
+    manifest = asyncio.run(restore(file, settings.store_url(), replace=replace))
+    rows = ", ".join(f"{count:,} {table}" for table, count in manifest.rows.items())
+    click.echo(f"{rows}, as of {manifest.created}")
