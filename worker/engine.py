@@ -10,6 +10,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from worker.adapters import Adapter, adapter_flags
+from worker.chat_template import template_flags
 from worker.flags import check_flags, processes
 from worker.settings import WorkerSettings
 
@@ -58,6 +59,7 @@ def vllm_command(
         # Compiling makes the first start three times as long; `-- --no-enforce-eager` turns it on.
         *(["--enforce-eager"] if on_cpu else []),
         *adapter_flags(adapters),
+        *template_flags(model_dir, extra_args),
         *extra_args,
     ]
     env = dict(os.environ) | {
