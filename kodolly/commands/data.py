@@ -4,9 +4,14 @@ import click
 
 from kodolly.lazy_group import LazyGroup
 
+EPILOG = """\b
+Examples:
+  kodolly data convert KoAlpaca_v1.1.jsonl rows.jsonl
+  kodolly data clean rows.jsonl clean.jsonl
+"""
 TABLE: dict[str, str] = {}
 
 
-@click.group("data", cls=LazyGroup, table=TABLE)
+@click.group("data", cls=LazyGroup, table=TABLE, epilog=EPILOG)
 def command() -> None:
     """Turn instruction data into Dolly rows, check, clean, mix and split them."""
