@@ -18,6 +18,7 @@ from server import admin, api
 from server.directory import Directory
 from server.gateway import Gateway
 from server.model_queues import ModelQueues
+from server.openapi import with_relayed_routes
 from server.relay import Relay
 from server.request import Message, Receive, Scope, Send, header, request_id
 from server.routes import is_relayed
@@ -45,6 +46,8 @@ def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
         lifespan=_lifespan(settings, process),
     )
     install_error_handlers(app)
+    described = app.openapi
+    app.openapi = lambda: app.openapi_schema or with_relayed_routes(described())  # type: ignore[method-assign]
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -119,7 +119,9 @@ class Generated:
 
 
 def generate(model: str, asked: dict[str, Any], limit: int | None) -> Generated:
-    """The pieces of text of one choice."""
+    """The pieces of text of one choice; raises Refusal for more tokens than fit."""
+    if limit is not None and not 0 <= limit <= CONTEXT_LENGTH:
+        raise Refusal(400, f"{limit} tokens do not fit into max_model_len={CONTEXT_LENGTH}.")
     reasoning = (
         ["생각", "하는 중"] if (asked.get("chat_template_kwargs") or {}).get("enable_thinking") else []
     )

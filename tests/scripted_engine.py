@@ -183,12 +183,6 @@ class Connection:
                 ]
             ]
             return await self.json(200, {"object": "list", "data": cards})
-        if path in ("/tokenize", "/detokenize"):
-            try:
-                return await self.json(200, tokens_or_text(path, json.loads(body)))
-            except (KeyError, TypeError, ValueError, AttributeError):
-                error = {"message": "scripted", "type": "BadRequestError", "param": None, "code": 400}
-                return await self.json(400, {"error": error})
         if path.startswith("/v1/responses/"):
             return await self.stored_response(path)
         if path.startswith("/v1/audio/"):
@@ -198,10 +192,16 @@ class Connection:
                 asked = json.loads(body)
             except (ValueError, RecursionError):
                 return await self.json(400, Refusal(400, "JSON decode error").body())
-        if path in FAULTY:
-            return await self.complete(path, headers, body, asked)
-        if path in WHOLE and (path not in POOLING or script.model == "embed"):
-            return await self.whole(path, asked)
+        try:
+            if path in ("/tokenize", "/detokenize"):
+                return await self.json(200, tokens_or_text(path, json.loads(body)))
+            if path in FAULTY:
+                return await self.complete(path, headers, body, asked)
+            if path in WHOLE and (path not in POOLING or script.model == "embed"):
+                return await self.whole(path, asked)
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+            # Fields of the wrong kind, which vLLM refuses one by one.
+            return await self.json(400, Refusal(400, "1 validation error").body())
         return await self.json(404, {"detail": "Not Found"})
 
     async def stored_response(self, path: str) -> bool:
