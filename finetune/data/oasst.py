@@ -1,0 +1,97 @@
+"""OpenAssistant's message trees (OASST1, OASST2): a prompt, several replies each, ranked by people.
+
+A tree becomes one row: its best path, where each reply is the best ranked one. As preference data it gives a
+pair for each prompt with at least two ranked replies: the best and the worst.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from finetune.data.conversations import SPEAKERS
+from finetune.data.fields import Message, Options, Record, Unusable, conversation, is_text, pair, row
+
+Node = Mapping[str, Any]
+
+
+def is_tree(record: Record) -> bool:
+    prompt = record.get("prompt")
+    return isinstance(prompt, dict) and is_text(prompt, "text", "role") and "message_tree_id" in record
+
+
+def is_flat_message(record: Record) -> bool:
+    return is_text(record, "message_id", "message_tree_id", "text", "role") and "parent_id" in record
+
+
+def tree_rows(record: Record, options: Options) -> Iterator[dict[str, Any] | Unusable]:
+    """The rows (or pairs) of `{message_tree_id, prompt: {text, role, replies: [...]}}`."""
+    root = record.get("prompt")
+    if not isinstance(root, dict) or not is_text(root, "text", "role"):
+        raise Unusable("the tree has no prompt", broken=True)
+    facts = {**options.meta, "id": record.get("message_tree_id")}
+    if isinstance(root.get("lang"), str):
+        facts["lang"] = root["lang"]
+    if options.pairs:
+        yield from _pairs(root, facts)
+        return
+    path: list[Message] = []
+    node: Node = root
+    while True:
+        path.append(_message(node))
+        replies = _replies(node)
+        if not replies:
+            break
+        node = replies[0]
+    said = conversation(path)
+    yield row(said.instruction, said.response, facts, history=said.history)
+
+
+def message_rows(record: Record, options: Options) -> Iterator[dict[str, Any] | Unusable]:
+    """The same for `{message_tree_id, messages: [...]}`: flat messages of a tree, brought together on reading."""
+    nodes = {message["message_id"]: {**message, "replies": []} for message in record["messages"]}
+    roots = []
+    for node in nodes.values():
+        parent = node.get("parent_id")
+        if not parent:
+            roots.append(node)
+        elif parent in nodes:
+            nodes[parent]["replies"].append(node)
+        else:
+            yield Unusable(f"message {node['message_id']} answers {parent}, which is not in the file")
+    for root in roots:
+        yield from tree_rows({"message_tree_id": record["message_tree_id"], "prompt": root}, options)
+
+
+def _pairs(root: Node, facts: dict[str, Any]) -> Iterator[dict[str, Any] | Unusable]:
+    stack: list[tuple[Node, list[Message]]] = [(root, [])]
+    while stack:
+        node, before = stack.pop()
+        path = [*before, _message(node)]
+        replies = _replies(node)
+        if path[-1].role == "user":
+            ranked = [reply for reply in replies if reply.get("rank") is not None]
+            if len(ranked) > 1:
+                try:
+                    best = conversation([*path, _message(ranked[0])])
+                    worst = conversation([*path, _message(ranked[-1])])
+                    own = {**facts, "id": node.get("message_id", facts["id"])}
+                    yield pair(best.instruction, best.response, worst.response, own, history=best.history)
+                except Unusable as reason:
+                    yield reason
+        stack.extend((reply, path) for reply in reversed(replies))
+
+
+def _replies(node: Node) -> list[Node]:
+    """The replies that people let stand, best rank first; those without a rank come last, in their order."""
+    kept = [
+        reply
+        for reply in node.get("replies") or []
+        if isinstance(reply, dict) and not reply.get("deleted") and reply.get("review_result") is not False
+    ]
+    return sorted(kept, key=lambda reply: (reply.get("rank") is None, reply.get("rank") or 0))
+
+
+def _message(node: Node) -> Message:
+    role = SPEAKERS.get(str(node.get("role")).lower())
+    if role is None or not isinstance(node.get("text"), str):
+        raise Unusable(f"message {node.get('message_id')} has no text or an unknown role", broken=True)
+    return Message(role, node["text"].strip())
