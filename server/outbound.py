@@ -11,8 +11,9 @@ from server.request import RequestHead
 from server.routes import RESPONSES
 from server.splice import rename_field, set_field
 
-RESPONSE_ID = re.compile(r"resp_([0-9a-f]{8})_[0-9a-f]{32}")
-"""Ids that the gateway gives to responses: the owner's tag is in them, so that any gateway finds it."""
+RESPONSE_ID = re.compile(r"resp_([0-9a-f]{8})_([0-9a-f]{24})([0-9a-f]{8})")
+"""Ids that the gateway gives to responses: the worker's tag is in them, so that any gateway finds it, and
+that of the key, so that no other key can read them."""
 _COUNT_AT_ENGINE = {"include_usage": True, "continuous_usage_stats": True}
 
 
@@ -31,9 +32,21 @@ def outbound_body(job: Job, head: RequestHead, target: str, upstream: Upstream) 
         # OpenAI's newer models refuse the old name; engines know both.
         if upstream.id == "openai" and head.max_tokens is not None and head.max_completion_tokens is None:
             body = rename_field(body, "max_tokens", "max_completion_tokens")
-    elif job.route is RESPONSES and head.request_id is None:
-        body = set_field(body, "request_id", f"resp_{owner_tag(upstream.id)}_{uuid.uuid4().hex}")
+    elif job.route is RESPONSES:
+        body = set_field(body, "request_id", response_id(upstream.id, job.record.key_id))
     return body
+
+
+def response_id(worker_id: str, key_id: str) -> str:
+    """A new id for a response that `worker_id` makes for the key `key_id`."""
+    unique = uuid.uuid4().hex[:24]
+    return f"resp_{worker_tag(worker_id)}_{unique}{_key_tag(key_id, unique)}"
+
+
+def made_for(given: str, key_id: str, worker_id: str) -> bool:
+    """Whether the id is of a response that this worker made for this key."""
+    found = RESPONSE_ID.fullmatch(given)
+    return found is not None and found[1] == worker_tag(worker_id) and found[3] == _key_tag(key_id, found[2])
 
 
 def _stream_options(job: Job, asked: Any, upstream: Upstream) -> Any:
@@ -50,9 +63,14 @@ def _stream_options(job: Job, asked: Any, upstream: Upstream) -> Any:
     return options | _COUNT_AT_ENGINE
 
 
-def owner_tag(worker_id: str) -> str:
+def worker_tag(worker_id: str) -> str:
     """Eight hex digits that stand for a worker in the ids of its responses."""
     return blake2b(worker_id.encode(), digest_size=4).hexdigest()
+
+
+def _key_tag(key_id: str, unique: str) -> str:
+    """Stands for a key, and tells nothing about which responses are of the same one."""
+    return blake2b(key_id.encode(), digest_size=4, salt=unique[:16].encode()).hexdigest()
 
 
 def _set_form_model(body: bytes, name: str, target: str) -> bytes:

@@ -30,7 +30,7 @@ from server.cors import answer_lines, preflight_lines
 from server.directory import COOLDOWN_S, Directory, Upstream
 from server.exchange import Cut, Exchange, Job, Limits, Retry
 from server.model_queues import ModelQueues
-from server.outbound import RESPONSE_ID, outbound_body, owner_tag
+from server.outbound import RESPONSE_ID, made_for, outbound_body
 from server.record import FailedAttempt, RequestRecord
 from server.request import EXTENSION, ClientGone, Receive, RequestHead, Scope, Send
 from server.resume import NotResumable, closing_events, may_resume, plan_resumption
@@ -313,7 +313,7 @@ class Relay:
     def _candidates(self, incoming: Incoming, job: Job, head: RequestHead, target: str) -> list[Upstream]:
         previous = head.previous_response_id
         if job.route is RESPONSES and isinstance(previous, str) and RESPONSE_ID.fullmatch(previous):
-            return [self._owner(previous)]  # the engine that has the conversation
+            return [self._owner(previous, job.record.key_id)]  # the engine that has the conversation
         if not self.directory.has_choice(target):
             return self.directory.candidates(target)
         session = request.header(incoming.scope, SESSION_HEADER)
@@ -395,7 +395,7 @@ class Relay:
             raise MethodNotAllowed(
                 f"This path takes {method}, not {scope['method']}.", headers={"allow": method}
             )
-        owner = self._owner(match.group(1))
+        owner = self._owner(match.group(1), incoming.record.key_id)
         await self._body(incoming)
         query = scope["query_string"]
         path = scope["path"].encode() + (b"?" + query if query else b"")
@@ -406,11 +406,10 @@ class Relay:
         except Retry as retry:
             raise retry.error from retry
 
-    def _owner(self, response_id: str) -> Upstream:
-        """The worker that made a response. Raises NotFound when it is not here any more."""
-        tag = RESPONSE_ID.fullmatch(response_id)
+    def _owner(self, response_id: str, key_id: str) -> Upstream:
+        """The worker that made a response for this key. Raises NotFound when it is not here any more."""
         for worker in self.directory.upstreams():
-            if tag is not None and worker.kind == "worker" and owner_tag(worker.id) == tag[1]:
+            if worker.kind == "worker" and made_for(response_id, key_id, worker.id):
                 return worker
         raise NotFound(
             f"The response {response_id!r} is not known here.",

@@ -40,7 +40,6 @@ class RequestHead(msgspec.Struct):
     messages: msgspec.Raw = msgspec.Raw(b"")
     prompt: msgspec.Raw = msgspec.Raw(b"")
     previous_response_id: Any = None
-    request_id: Any = None
     tools: msgspec.Raw = msgspec.Raw(b"")
     logprobs: Any = None
 

@@ -119,6 +119,35 @@ def test_the_gateway_serves_a_static_model_without_any_controller(tmp_path: Path
     assert "controller" not in log.read_text(encoding="utf-8")
 
 
+def test_a_stored_response_is_open_only_to_the_key_that_made_it(tmp_path: Path) -> None:
+    with scripted_engine(tmp_path, "돌리") as engine:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        env = {"KODOLLY_STATE_DIR": str(tmp_path / "state"), "KODOLLY_API_KEYS": '["key-one", "key-two"]'}
+        argv = kodolly("gateway", "--port", str(port), "--static", f"돌리={engine}")
+        asked: dict[str, object] = {"model": "돌리", "input": "안녕", "max_output_tokens": 2}
+
+        def ask(key: str, method: str, path: str, **fields: object) -> httpx2.Response:
+            headers = {"authorization": f"Bearer {key}"}
+            body = asked | fields if fields else None
+            return httpx2.request(method, url + path, json=body, headers=headers, trust_env=False)
+
+        with running(argv, tmp_path / "gateway.log", f"{url}/healthz", env, tmp_path):
+            wait_for(lambda: ask("key-one", "POST", "/v1/responses", store=True).status_code == 200, 10)
+            made = ask("key-one", "POST", "/v1/responses", store=True).json()["id"]
+            again = ask("key-two", "POST", "/v1/responses", store=True, request_id=made).json()["id"]
+            mine = ask("key-one", "GET", f"/v1/responses/{made}")
+            theirs = [
+                ask("key-two", "GET", f"/v1/responses/{made}"),
+                ask("key-two", "POST", f"/v1/responses/{made}/cancel"),
+                ask("key-two", "POST", "/v1/responses", previous_response_id=made),
+                ask("key-one", "GET", f"/v1/responses/{again}"),
+            ]
+    assert (mine.status_code, mine.json()["id"]) == (200, made)
+    assert [answer.status_code for answer in theirs] == [404] * 4
+    assert again != made, "an id that a client asks for does not replace another's response"
+
+
 def wait_for_answer(url: str, body: dict[str, object]) -> str:
     texts: list[str] = []
 
