@@ -65,6 +65,15 @@ def build_demo(directory: Path, report: Report) -> None:
     merge(adapter, dolly, report)
 
 
+def link_demo(directory: Path) -> None:
+    """Make `demo-base` and `demo-dolly` below `directory` lead to the models of this version."""
+    for name, model in zip(("demo-base", "demo-dolly"), demo_directories(directory), strict=True):
+        new = directory / f".{name}.link"
+        new.unlink(missing_ok=True)
+        new.symlink_to(model.name)
+        new.replace(directory / name)
+
+
 def _tune_recipe(base: Path) -> Recipe:
     return load_recipe(RECIPES / "tune.yaml", [f"base={base}"])
 
@@ -72,5 +81,6 @@ def _tune_recipe(base: Path) -> Recipe:
 if __name__ == "__main__":
     try:
         build_demo(Path(sys.argv[1]), terminal_report())
+        link_demo(Path(sys.argv[1]))
     except UserError as error:
         sys.exit(f"kodolly: {error}")

@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 
 BACKLOG = 4096
 START_LIMIT_S = 60.0
-STOP_GRACE_S = 20.0
+STOP_MARGIN_S = 10.0
+"""Beyond the time that answers have to end, before a process is killed."""
 SOCKET_FD = "KODOLLY_SOCKET_FD"
 READY_FD = "KODOLLY_READY_FD"
 PROCESS = "KODOLLY_GATEWAY_PROCESS"
@@ -56,6 +57,8 @@ class Prefork:
     argv: Sequence[str]
     env: Mapping[str, str]
     slots: list[Slot]
+    stop_grace_s: float
+    """Between SIGTERM and SIGKILL for one process."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _exchange: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -77,7 +80,7 @@ class Prefork:
             for task in (*tasks, stopping):
                 task.cancel()
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
-            await asyncio.gather(*(end(slot.process) for slot in self.slots))
+            await asyncio.gather(*(end(slot.process, self.stop_grace_s) for slot in self.slots))
 
     async def _keep(self, slot: Slot) -> None:
         failures = 0
@@ -107,10 +110,10 @@ class Prefork:
                 successor, ready = await self._start(slot)
                 if not ready:
                     logger.error("the new gateway process %d does not start; the old ones stay", slot.number)
-                    await end(successor)
+                    await end(successor, self.stop_grace_s)
                     break
                 predecessor, slot.process = slot.process, successor
-                await end(predecessor)
+                await end(predecessor, self.stop_grace_s)
             else:
                 logger.info("all %d gateway processes have been exchanged", len(self.slots))
 
@@ -150,13 +153,13 @@ async def _ready(read: int) -> bool:
         transport.close()
 
 
-async def end(process: asyncio.subprocess.Process | None) -> None:
+async def end(process: asyncio.subprocess.Process | None, grace_s: float) -> None:
     """SIGTERM, then SIGKILL after the grace."""
     if process is None or process.returncode is not None:
         return
     process.terminate()
     try:
-        async with asyncio.timeout(STOP_GRACE_S):
+        async with asyncio.timeout(grace_s):
             await process.wait()
     except TimeoutError:
         with suppress(ProcessLookupError):

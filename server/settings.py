@@ -136,6 +136,8 @@ class GatewaySettings(PartSettings):
     """Longest silence between two parts of an answer, in seconds."""
     total_timeout_s: float = 1800.0
     """Longest time for one answer, in seconds."""
+    drain_timeout_s: float = Field(default=10.0, ge=0)
+    """Longest wait for running answers when the gateway is stopped, in seconds."""
 
     @model_validator(mode="before")
     @classmethod

@@ -61,7 +61,9 @@ def create_app(settings: WebuiSettings) -> FastAPI:
     with warnings.catch_warnings():
         # Gradio says so for every app of several pages, also for one that never asked for SSR.
         warnings.filterwarnings("ignore", "SSR mode is not supported")
-        mount_pages(app, build_pages(settings.gateway_url, client, cache, Runs()))
+        mount_pages(
+            app, build_pages(settings.public_gateway_url or settings.gateway_url, client, cache, Runs())
+        )
     return app
 
 

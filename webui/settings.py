@@ -20,15 +20,19 @@ class WebuiSettings(PartSettings):
     port: int = Field(default=7860, ge=1, le=65535)
     """Port to listen on."""
     gateway_url: str = "http://127.0.0.1:8000"
-    """The gateway, without a path. It is also the address in the snippets of the models page."""
+    """The gateway, without a path."""
+    public_gateway_url: str | None = None
+    """The gateway as clients reach it, for the snippets of the models page; None is `gateway_url`."""
     api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("api_key", "KODOLLY_API_KEY")
     )
     """The gateway's client key, when it asks for one. Never sent to the browser."""
 
-    @field_validator("gateway_url")
+    @field_validator("gateway_url", "public_gateway_url")
     @classmethod
-    def _address_only(cls, url: str) -> str:
+    def _address_only(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
             raise ValueError("it must look like http://host:port, without a path")

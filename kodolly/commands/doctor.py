@@ -3,13 +3,22 @@
 import dataclasses
 import json
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kodolly.doctor import Finding
 
 EPILOG = """\b
 Examples:
   kodolly doctor
   kodolly doctor --json
+  kodolly doctor --docker docker      before `docker compose up` in that directory
+  kodolly doctor --part worker        what the containers ask before they start
 """
 
 MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("fail", "red")}
@@ -17,17 +26,42 @@ MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("fail", "
 
 @click.command("doctor", epilog=EPILOG)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(as_json: bool) -> None:
+@click.option(
+    "--part",
+    type=click.Choice(["controller", "gateway", "webui", "worker"]),
+    help="Only whether this part can start here.",
+)
+@click.option(
+    "--docker",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Only whether the compose.yaml in this directory can run on this machine.",
+)
+@click.option("--quiet", is_flag=True, help="Print only what is not well.")
+def command(as_json: bool, part: str | None, docker: Path | None, quiet: bool) -> None:
     """Check this machine and every running part; each line ends with the fix. Exit code 1 when one fails."""
-    from kodolly.doctor import examine
-
+    if part and docker:
+        raise click.UsageError("--part and --docker are two questions: ask one.")
     findings = []
-    for finding in examine():
+    for finding in _examine(part, docker):
         findings.append(finding)
-        if not as_json:
+        if not as_json and not (quiet and finding.level == "ok"):
             mark, colour = MARKS[finding.level]
             fix = f"  -> {finding.fix}" if finding.fix else ""
             click.echo(f"{click.style(mark, fg=colour)}  {finding.what}: {finding.found}{fix}")
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(f) for f in findings], ensure_ascii=False, indent=2))
     sys.exit(1 if any(f.level == "fail" for f in findings) else 0)
+
+
+def _examine(part: str | None, docker: Path | None) -> "Iterator[Finding]":
+    if part:
+        from kodolly.doctor_parts import examine_part
+
+        return examine_part(part)
+    if docker:
+        from kodolly.doctor_docker import examine_docker
+
+        return examine_docker(docker)
+    from kodolly.doctor import examine
+
+    return examine()

@@ -1,5 +1,6 @@
 """`kodolly gateway`."""
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +73,7 @@ def command(
         settings.host,
         settings.port,
         setting=SETTING,
+        grace_s=math.ceil(settings.drain_timeout_s),
         protocol=GatewayProtocol,
         on_ready=say_ready,
         listening=listening,
@@ -84,7 +86,7 @@ def _run_several(settings: "GatewaySettings") -> None:
     import sys
 
     from common.serve import check_port
-    from kodolly.prefork import Prefork, Slot, listen
+    from kodolly.prefork import STOP_MARGIN_S, Prefork, Slot, listen
 
     check_port(settings.host, settings.port, SETTING)
     sockets = listen(settings.host, settings.port, settings.processes)
@@ -92,6 +94,6 @@ def _run_several(settings: "GatewaySettings") -> None:
     argv = [sys.executable, "-m", "kodolly", *sys.argv[1:]]
 
     async def run() -> None:
-        await Prefork(argv, dict(os.environ), slots).run()
+        await Prefork(argv, dict(os.environ), slots, settings.drain_timeout_s + STOP_MARGIN_S).run()
 
     asyncio.run(run())

@@ -1,0 +1,28 @@
+# Gateway, controller and command line: no PyTorch, no engine. Build from the repository's root:
+#   docker build -f docker/gateway.Dockerfile -t kodolly-gateway .
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MODE=copy
+RUN python3 -m venv /build/uv && /build/uv/bin/pip install --quiet "uv>=0.9,<1"
+RUN /build/uv/bin/uv venv --quiet --python "$(command -v python3)" /srv/kodolly
+COPY locks/gateway.txt /build/
+RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode -r /build/gateway.txt
+WORKDIR /build/source
+COPY . .
+RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode --no-deps .
+
+FROM ${BASE}
+RUN useradd --uid 10001 --user-group --create-home kodolly \
+  && install -d -o kodolly -g kodolly /var/lib/kodolly /var/backups/kodolly
+COPY --from=build /srv/kodolly /srv/kodolly
+COPY docker/entrypoint /usr/local/bin/kodolly-entrypoint
+ENV PATH=/srv/kodolly/bin:$PATH PYTHONUNBUFFERED=1 \
+  KODOLLY_STATE_DIR=/var/lib/kodolly KODOLLY_GATEWAY_HOST=0.0.0.0 KODOLLY_CONTROLLER_HOST=0.0.0.0
+USER kodolly
+WORKDIR /var/lib/kodolly
+EXPOSE 8000 21001
+HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --retries=3 \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
+ENTRYPOINT ["kodolly-entrypoint"]
+CMD ["gateway"]

@@ -1,0 +1,26 @@
+# The comparison page. Build from the repository's root:
+#   docker build -f docker/webui.Dockerfile -t kodolly-webui .
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MODE=copy
+RUN python3 -m venv /build/uv && /build/uv/bin/pip install --quiet "uv>=0.9,<1"
+RUN /build/uv/bin/uv venv --quiet --python "$(command -v python3)" /srv/kodolly
+COPY locks/webui.txt /build/
+RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode -r /build/webui.txt
+WORKDIR /build/source
+COPY . .
+RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode --no-deps .
+
+FROM ${BASE}
+RUN useradd --uid 10001 --user-group --create-home kodolly
+COPY --from=build /srv/kodolly /srv/kodolly
+COPY docker/entrypoint /usr/local/bin/kodolly-entrypoint
+ENV PATH=/srv/kodolly/bin:$PATH PYTHONUNBUFFERED=1 KODOLLY_WEBUI_HOST=0.0.0.0
+USER kodolly
+WORKDIR /home/kodolly
+EXPOSE 7860
+HEALTHCHECK --interval=5s --timeout=4s --start-period=60s --retries=3 \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:7860/healthz', timeout=3)"]
+ENTRYPOINT ["kodolly-entrypoint"]
+CMD ["webui"]

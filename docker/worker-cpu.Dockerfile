@@ -1,0 +1,33 @@
+# A worker with vLLM's CPU build, and the trainer of the demo models. Build from the repository's root:
+#   docker build -f docker/worker-cpu.Dockerfile -t kodolly-worker-cpu .
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+# PyTorch's CPU build is not on PyPI: it comes from the base image's find-links where that has it, else from here.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MODE=copy
+RUN python3 -m venv /build/uv && /build/uv/bin/pip install --quiet "uv>=0.9,<1"
+RUN /build/uv/bin/uv venv --quiet --python "$(command -v python3)" /srv/kodolly
+COPY locks/worker-cpu.txt /build/
+RUN torch=$(grep -E '^torch==' /build/worker-cpu.txt) \
+  && { /build/uv/bin/uv pip install --quiet --python /srv/kodolly --no-deps "$torch" \
+    || /build/uv/bin/uv pip install --quiet --python /srv/kodolly --no-deps --index-url "$TORCH_INDEX" "$torch"; } \
+  && /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode -r /build/worker-cpu.txt
+WORKDIR /build/source
+COPY . .
+RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode --no-deps .
+
+FROM ${BASE}
+RUN useradd --uid 10001 --user-group --create-home kodolly \
+  && install -d -o kodolly -g kodolly /var/lib/kodolly /models
+COPY --from=build /srv/kodolly /srv/kodolly
+COPY docker/entrypoint /usr/local/bin/kodolly-entrypoint
+ENV PATH=/srv/kodolly/bin:$PATH PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 \
+  KODOLLY_STATE_DIR=/var/lib/kodolly KODOLLY_WORKER_HOST=0.0.0.0
+USER kodolly
+WORKDIR /var/lib/kodolly
+EXPOSE 21002
+HEALTHCHECK --interval=5s --timeout=4s --start-period=600s --retries=3 \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:21002/health', timeout=3)"]
+ENTRYPOINT ["kodolly-entrypoint"]
+CMD ["worker", "/models/current"]

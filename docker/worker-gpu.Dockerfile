@@ -1,0 +1,35 @@
+# A worker with vLLM for NVIDIA GPUs, and the trainer. The host needs NVIDIA's driver and container toolkit.
+# Build from the repository's root:
+#   docker build -f docker/worker-gpu.Dockerfile -t kodolly-worker-gpu .
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MODE=copy
+RUN python3 -m venv /build/uv && /build/uv/bin/pip install --quiet "uv>=0.9,<1"
+RUN /build/uv/bin/uv venv --quiet --python "$(command -v python3)" /srv/kodolly
+COPY locks/worker-gpu.txt /build/
+# No compiled bytecode of so many packages: it would add a gigabyte for a second of start-up time.
+RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly -r /build/worker-gpu.txt
+WORKDIR /build/source
+COPY . .
+RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode --no-deps .
+
+FROM ${BASE}
+# Triton compiles its launchers with a C compiler when the engine starts.
+RUN apt-get update -qq \
+  && apt-get install -y -qq --no-install-recommends gcc libc6-dev \
+  && rm -rf /var/lib/apt/lists/* \
+  && useradd --uid 10001 --user-group --create-home kodolly \
+  && install -d -o kodolly -g kodolly /var/lib/kodolly /models
+COPY --from=build /srv/kodolly /srv/kodolly
+COPY docker/entrypoint /usr/local/bin/kodolly-entrypoint
+ENV PATH=/srv/kodolly/bin:$PATH PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 \
+  KODOLLY_STATE_DIR=/var/lib/kodolly KODOLLY_WORKER_HOST=0.0.0.0 \
+  NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER kodolly
+WORKDIR /var/lib/kodolly
+EXPOSE 21002
+HEALTHCHECK --interval=5s --timeout=4s --start-period=1800s --retries=3 \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:21002/health', timeout=3)"]
+ENTRYPOINT ["kodolly-entrypoint"]
+CMD ["worker", "/models/current"]
