@@ -9,7 +9,11 @@ Examples:
   kodolly data convert KoAlpaca_v1.1.jsonl rows.jsonl
   kodolly data clean rows.jsonl clean.jsonl
 """
-TABLE: dict[str, str] = {}
+TABLE: dict[str, str] = {
+    "convert": "Turn published instruction data into Dolly rows.",
+    "check": "Show what is wrong with Dolly rows.",
+    "clean": "Mend Dolly rows, and leave out broken and repeated ones.",
+}
 
 
 @click.group("data", cls=LazyGroup, table=TABLE, epilog=EPILOG)

@@ -1,0 +1,87 @@
+"""What can be put right in a text without asking anybody."""
+
+import re
+import unicodedata
+
+from finetune.data.personal_data import mask_personal_data, may_hold_personal_data
+
+NO_CONTEXT = {
+    "입력없음",
+    "입력값없음",
+    "입력내용없음",
+    "입력이없습니다",
+    "해당없음",
+    "없음",
+    "noinput",
+    "noinputrequired",
+    "n/a",
+    "na",
+    "none",
+    "null",
+}
+"""Contexts that say there is none, without blanks, brackets and case."""
+
+_ODD = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f"
+    "\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff]"
+)
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufff9-\ufffb\ufffe\uffff]")
+# The zero-width joiner stays after pictographs, where it makes one of two.
+_INVISIBLE = re.compile(
+    "[\xad\u034f\u061c\u115f\u1160\u180e\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e"
+    "\ufeff\uffa0]|(?<![\u200d\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])\u200d"
+)
+_SPACES = re.compile("[\xa0\u2000-\u200a\u202f\u205f]")
+_AROUND = " \n\t.()<>[]{}\"'"
+
+
+def is_plain(text: str) -> bool:
+    """Whether `mend_text` would leave the text as it is, but for blanks around it."""
+    return (
+        unicodedata.is_normalized("NFC", text)
+        and _ODD.search(text) is None
+        and not may_hold_personal_data(text)
+    )
+
+
+def mend_text(text: str) -> tuple[str, set[str]]:
+    """(the text put right, names of what was wrong with it). Mending it again changes nothing."""
+    names: set[str] = set()
+    while True:
+        mended, found = _mend_once(text)
+        names.update(found)
+        if mended == text:
+            return mended, names
+        text = mended
+
+
+def is_placeholder(context: str) -> bool:
+    """Whether a context only says that there is none."""
+    return len(context) < 40 and "".join(context.strip(_AROUND).split()).lower() in NO_CONTEXT
+
+
+def _mend_once(text: str) -> tuple[str, list[str]]:
+    found = []
+    for name, pattern, replacement in (
+        ("line_ends", _LINE_ENDS, "\n"),
+        ("control_characters", _CONTROLS, ""),
+        ("zero_width", _INVISIBLE, ""),
+        ("odd_spaces", _SPACES, " "),
+    ):
+        changed = pattern.sub(replacement, text)
+        if changed != text:
+            found.append(name)
+            text = changed
+    composed = unicodedata.normalize("NFC", text)
+    if composed != text:
+        found.append("nfc")
+        text = composed
+    stripped = text.strip()
+    if stripped != text:
+        found.append("outer_blanks")
+        text = stripped
+    if may_hold_personal_data(text):
+        text, masked = mask_personal_data(text)
+        found += masked
+    return text, found

@@ -1,0 +1,59 @@
+"""`kodolly data check`."""
+
+from pathlib import Path
+
+import click
+
+EPILOG = """\b
+Examples:
+  kodolly data check rows.jsonl
+  kodolly data check rows.jsonl --report reports/rows
+  kodolly data check train.jsonl --against KoBEST/COPA/dev.tsv --commercial
+"""
+
+
+@click.command("check", epilog=EPILOG)
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--report", "directory", type=click.Path(path_type=Path), help="Directory for samples and plots."
+)
+@click.option("--allow", multiple=True, metavar="REASON", help="A finding that is no fault; it is counted.")
+@click.option(
+    "--against",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Evaluation set whose items no row may contain (KoBEST .tsv, KorQuAD .json, .jsonl, .txt).",
+)
+@click.option("--commercial", is_flag=True, help="Every row's meta.licence must allow commercial use.")
+@click.option("--processes", type=click.IntRange(1), help="How many at once.  [default: all cores]")
+def command(
+    inputs: tuple[Path, ...],
+    directory: Path | None,
+    allow: tuple[str, ...],
+    against: tuple[Path, ...],
+    commercial: bool,
+    processes: int | None,
+) -> None:
+    """Show what `kodolly data clean` would mend and reject in the Dolly rows of INPUTS; write no rows.
+
+    Exit code 1 when there is a row to reject, for scripts.
+    """
+    from finetune.data.clean import clean
+    from finetune.data.clean_report import summary, write_clean_report
+    from finetune.data.clean_rules import rules
+    from finetune.progress import terminal_report
+
+    made = clean(
+        inputs,
+        None,
+        rules(allow=allow, against=against, commercial=commercial),
+        processes=processes,
+        report=terminal_report(),
+    )
+    click.echo(summary(made))
+    if directory is not None:
+        write_clean_report(made, directory)
+        click.echo(f"\nReport: {directory / 'report.md'}")
+    if made.kept < made.read:
+        raise SystemExit(1)
