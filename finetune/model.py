@@ -59,7 +59,7 @@ def load_for_training(directory: Path, recipe: Recipe, precision: Precision) -> 
         options |= _four_bit(precision)
     try:
         config = AutoConfig.from_pretrained(directory, local_files_only=True)
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             directory,
             use_safetensors=True,
             local_files_only=True,
@@ -71,6 +71,13 @@ def load_for_training(directory: Path, recipe: Recipe, precision: Precision) -> 
             f"{directory} is not a model that can be loaded: {str(error).splitlines()[0]}",
             hint="Name a checkpoint directory with config.json and *.safetensors.",
         ) from error
+    layer: Any
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            # On such CPUs bitsandbytes packs its weights anew, for a product without a backward pass, when
+            # a model is evaluated for the first time; training could not go on after a validation.
+            layer.support_avx512bf16_for_cpu = False
+    return model
 
 
 def require_bitsandbytes() -> None:

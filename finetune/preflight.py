@@ -229,8 +229,8 @@ def precision_fact(precision: Precision, attention: str) -> Fact:
 def check_packing(model: Any, rows: Rows, flat: bool) -> None:
     """Raises UserError when a row changes the prediction for a row packed behind it.
 
-    Found by trial, with the model at hand: whether positions that begin anew keep rows apart depends on
-    the architecture and on the attention in use.
+    Found by trial, with the model as training has it (no cache): whether positions that begin anew keep
+    rows apart depends on the architecture and on the attention in use.
     """
     first, second = (rows.sequence(n % len(rows))[0][:48] for n in (0, 1))
     training = model.training
@@ -240,7 +240,7 @@ def check_packing(model: Any, rows: Rows, flat: bool) -> None:
         device = model.device
         given = {"input_ids": torch.from_numpy(ids)[None], "position_ids": torch.from_numpy(positions)[None]}
         with torch.autocast(device.type, torch.bfloat16, enabled=flat):
-            output = model(**{name: value.to(device) for name, value in given.items()}, use_cache=False)
+            output = model(**{name: value.to(device) for name, value in given.items()})
         result: torch.Tensor = output.logits[0].float()
         return result
 

@@ -23,9 +23,11 @@ def only_first(report: Report) -> Report:
 def wait_for_all() -> None:
     """Return when every process has come here; at once when there is one."""
     if world_size() > 1:
+        import torch
         from accelerate import PartialState  # type: ignore[import-untyped]
 
-        PartialState().wait_for_everyone()
+        # Without being told, accelerate takes processes without a GPU for strangers to each other.
+        PartialState(cpu=not torch.accelerator.is_available()).wait_for_everyone()
 
 
 def sharded() -> bool:

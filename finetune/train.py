@@ -217,8 +217,11 @@ def _model(recipe: Recipe, base: Path | None, tokenizer: Any, precision: Precisi
     """(model to train, embedding rows if they had to grow)."""
     if base is None:
         assert recipe.architecture is not None
-        return make_model(recipe.architecture, tokenizer, recipe.seed), None
+        made = make_model(recipe.architecture, tokenizer, recipe.seed)
+        made.config.use_cache = False
+        return made, None
     model = load_for_training(base, recipe, precision)
+    # Besides its cost, a cache keeps transformers from reading the borders of packed rows out of positions.
     model.config.use_cache = False
     torch.manual_seed(recipe.seed)
     vocabulary_rows = make_room(model, tokenizer)

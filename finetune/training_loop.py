@@ -155,6 +155,7 @@ def arguments(
         "warmup_steps": recipe.warmup,
         "weight_decay": recipe.weight_decay,
         "max_grad_norm": recipe.max_grad_norm,
+        "use_cpu": not torch.accelerator.is_available(),
         "bf16": precision.compute == torch.bfloat16,
         "fp16": precision.compute == torch.float16,
         "seed": recipe.seed,
