@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from finetune.data.fields import Options, Record, Unusable, context, meta, pair, row, string
+from finetune.data.fields import CATEGORIES, Options, Record, Unusable, context, meta, pair, row, string
 
 QUESTIONS = ("instruction", "question", "prompt", "Q", "q", "질문", "user", "input")
 ANSWERS = ("response", "answer", "output", "completion", "A", "a", "답변", "대답", "assistant")
 CONTEXTS = ("context", "맥락", "지문", "문맥")
-FIELDS = frozenset({"instruction", "context", "response", "category", "chosen", "rejected"})
+FIELDS = ("instruction", "context", "response", "category", "chosen", "rejected")
 
 
 def usual_columns(record: Record) -> dict[str, str]:
@@ -25,11 +25,6 @@ def is_table(record: Record) -> bool:
     return {"instruction", "response"} <= usual_columns(record).keys()
 
 
-def is_chatbot(record: Record) -> bool:
-    """songys/Chatbot_data."""
-    return {"Q", "A", "label"} == record.keys()
-
-
 def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
     """One row (or pair) by `options.columns`, which the caller has filled."""
     columns = options.columns
@@ -43,17 +38,10 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
         chosen, rejected = string(record, columns["chosen"]), string(record, columns["rejected"])
         yield pair(question, chosen, rejected, facts, context=given, category=category)
         return
-    if category and "category" in columns:
-        _check_category(category)
+    if category and category not in CATEGORIES:
+        raise Unusable(f"the category {category!r} is none of " + ", ".join(sorted(CATEGORIES)))
     yield row(question, string(record, columns["response"]), facts, context=given, category=category)
 
 
 def _cell(record: Record, columns: Mapping[str, str], field: str) -> str:
     return string(record, columns[field], required=False) if field in columns else ""
-
-
-def _check_category(category: str) -> None:
-    from finetune.data.fields import CATEGORIES
-
-    if category not in CATEGORIES:
-        raise Unusable(f"the category {category!r} is none of " + ", ".join(sorted(CATEGORIES)))

@@ -37,11 +37,13 @@ _LONGEST_PLACEHOLDER = 40
 
 
 class Unusable(UserError):
-    """A record that makes no row. `broken` when it is not even shaped like its format."""
+    """A record that makes no row. `broken` when it is not even shaped like its format; `undecoded` is its
+    text where it could not be decoded."""
 
-    def __init__(self, reason: str, *, broken: bool = False) -> None:
+    def __init__(self, reason: str, *, broken: bool = False, undecoded: str = "") -> None:
         super().__init__(reason)
         self.broken = broken
+        self.undecoded = undecoded
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """KorQuAD: articles with questions whose answer stands in the text.
 
 1.0 (SQuAD's shape, plain text): the paragraph is the context. 2.0 and 2.1 (whole Wikipedia pages as HTML,
-answers up to whole tables): the page becomes text, and a window around the answer is the context. The answer is
-always a part of the context, at `meta.answer_start` (in characters).
+answers up to whole tables): the page becomes text, and a window around the answer is the context. The answer
+is always a part of the context, at `meta.answer_start` (in characters).
 """
 
 import re

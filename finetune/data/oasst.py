@@ -4,7 +4,7 @@ A tree becomes one row: its best path, where each reply is the best ranked one. 
 pair for each prompt with at least two ranked replies: the best and the worst.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from finetune.data.conversations import SPEAKERS
@@ -46,7 +46,7 @@ def tree_rows(record: Record, options: Options) -> Iterator[dict[str, Any] | Unu
 
 
 def message_rows(record: Record, options: Options) -> Iterator[dict[str, Any] | Unusable]:
-    """The same for `{message_tree_id, messages: [...]}`: flat messages of a tree, brought together on reading."""
+    """The same for `{message_tree_id, messages: [...]}`: flat messages of a tree, gathered on reading."""
     nodes = {message["message_id"]: {**message, "replies": []} for message in record["messages"]}
     roots = []
     for node in nodes.values():
@@ -56,9 +56,34 @@ def message_rows(record: Record, options: Options) -> Iterator[dict[str, Any] | 
         elif parent in nodes:
             nodes[parent]["replies"].append(node)
         else:
-            yield Unusable(f"message {node['message_id']} answers {parent}, which is not in the file")
+            reason = f"message {node['message_id']} answers {parent}, which does not stand with its tree"
+            yield Unusable(f"{reason}: sort the file by message_tree_id")
     for root in roots:
         yield from tree_rows({"message_tree_id": record["message_tree_id"], "prompt": root}, options)
+
+
+def gather_trees(
+    messages: Iterable[tuple[int, Record | Unusable]],
+) -> Iterator[tuple[int, Record | Unusable]]:
+    """Flat messages as records `{message_tree_id, messages}`, each with the line of its first message.
+
+    Published files hold a tree's messages together, so one tree is in memory at a time.
+    """
+    tree: list[Record] = []
+    first = 0
+    for number, message in messages:
+        if isinstance(message, Unusable) or not is_flat_message(message):
+            wrong = message if isinstance(message, Unusable) else Unusable("not a message", broken=True)
+            yield number, wrong
+            continue
+        if tree and message["message_tree_id"] != tree[0]["message_tree_id"]:
+            yield first, {"message_tree_id": tree[0]["message_tree_id"], "messages": tree}
+            tree = []
+        if not tree:
+            first = number
+        tree.append(message)
+    if tree:
+        yield first, {"message_tree_id": tree[0]["message_tree_id"], "messages": tree}
 
 
 def _pairs(root: Node, facts: dict[str, Any]) -> Iterator[dict[str, Any] | Unusable]:

@@ -1,0 +1,135 @@
+"""One batch of source records to lines of rows and of refusals: what every core does of a conversion."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from finetune.data.fields import Options, Record, Unusable, strict_rows
+from finetune.data.formats import BY_NAME
+from finetune.data.sources import Batch, records
+
+_CUT_TEXT = 2000
+"""Characters shown of a record that could not be decoded."""
+_VARIABLE = re.compile(r"'[^']*'|\d+|: .*\Z", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Task:
+    """How the records of one file are converted."""
+
+    file: str
+    """The file's name as it stands in refusals."""
+    format: str
+    encoding: str
+    options: Options
+    strict: bool = False
+
+
+class Refusal(msgspec.Struct, omit_defaults=True):
+    """A record that made no row, as a line of the rejects file."""
+
+    file: str
+    line: int
+    reason: str
+    record: Any
+
+
+class FirstOfKind(msgspec.Struct):
+    """Refusals for one reason: how many, and the first."""
+
+    count: int
+    line: int
+    reason: str
+
+
+class Counts(msgspec.Struct):
+    """What became of records."""
+
+    records: int = 0
+    rows: int = 0
+    refused: int = 0
+    broken: int = 0
+    """Records that are not even shaped like their format."""
+    reasons: dict[str, FirstOfKind] = {}
+
+    def add(self, other: "Counts") -> None:
+        self.records += other.records
+        self.rows += other.rows
+        self.refused += other.refused
+        self.broken += other.broken
+        for kind, more in other.reasons.items():
+            if kind in self.reasons:
+                self.reasons[kind].count += more.count
+            else:
+                self.reasons[kind] = more
+
+
+@dataclass
+class Converted:
+    """A batch's lines."""
+
+    rows: bytes
+    refused: bytes
+    counts: Counts
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def convert_batch(batch: Batch, task: Task) -> Converted:
+    """The rows (or pairs) of a batch as JSON lines, and its refusals."""
+    convert = BY_NAME[task.format].rows
+    rows = bytearray()
+    refused = bytearray()
+    counts = Counts()
+    kinds: Counter[str] = Counter()
+
+    def refuse(number: int, reason: Unusable, record: Record | Unusable) -> None:
+        counts.refused += 1
+        counts.broken += reason.broken
+        kind = _VARIABLE.sub("…", reason.message)
+        kinds[kind] += 1
+        if kinds[kind] == 1:
+            counts.reasons[kind] = FirstOfKind(0, number, reason.message)
+        refused.extend(_refusal(Refusal(task.file, number, reason.message, _shown(record))))
+
+    for number, record in records(batch, task.encoding):
+        counts.records += 1
+        if isinstance(record, Unusable):
+            refuse(number, record, record)
+            continue
+        try:
+            for made in convert(record, task.options):
+                if isinstance(made, Unusable):
+                    refuse(number, made, record)
+                    continue
+                for row in strict_rows(made) if task.strict else (made,):
+                    rows += _encoder.encode(row)
+                    rows += b"\n"
+                    counts.rows += 1
+        except Unusable as reason:
+            refuse(number, reason, record)
+        except UnicodeEncodeError:
+            refuse(number, Unusable("half a character, or bytes of another encoding", broken=True), record)
+    for kind, count in kinds.items():
+        counts.reasons[kind].count = count
+    return Converted(bytes(rows), bytes(refused), counts)
+
+
+def _shown(record: Record | Unusable) -> Any:
+    return record.undecoded[:_CUT_TEXT] if isinstance(record, Unusable) else record
+
+
+def _refusal(refusal: Refusal) -> bytes:
+    try:
+        return _encoder.encode(refusal) + b"\n"
+    except (
+        UnicodeEncodeError,
+        TypeError,
+        OverflowError,
+    ):  # bytes of another encoding in it, or Parquet's own types
+        refusal.record = str(refusal.record)[:_CUT_TEXT].encode(errors="replace").decode()
+        return _encoder.encode(refusal) + b"\n"

@@ -1,0 +1,119 @@
+"""`kodolly data convert`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from finetune.data.convert import Conversion
+    from finetune.data.fields import Roles
+
+EPILOG = """\b
+Examples:
+  kodolly data convert KoAlpaca_v1.1.jsonl rows.jsonl
+  kodolly data convert ko_dataset_2.json ko_alpaca_data.json rows.jsonl
+  kodolly data convert korquad-2.1/ rows.jsonl --window 1200
+  kodolly data convert faq.csv rows.jsonl --column instruction=문의 --column response=답변
+  kodolly data convert 2023-04-12_oasst_ready.trees.jsonl.gz pairs.jsonl --pairs
+"""
+ROLES = ("checked", "human-asks", "as-published")
+MOST_REASONS = 8
+
+
+@click.command("convert", epilog=EPILOG)
+@click.argument("inputs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--format", "name", metavar="NAME", help="The inputs' format, where it is not recognised.")
+@click.option(
+    "--column",
+    "columns",
+    metavar="FIELD=COLUMN",
+    multiple=True,
+    help="A table's column for instruction, context, response, category, chosen, rejected or meta.NAME.",
+)
+@click.option(
+    "--roles",
+    type=click.Choice(ROLES),
+    default="checked",
+    help="Who asks: the human, unless that looks swapped (checked); the human; gpt (as-published).",
+)
+@click.option("--pairs", is_flag=True, help="Write preference pairs (chosen, rejected) for DPO.")
+@click.option("--strict", is_flag=True, help="Write instruction, context, response and category alone.")
+@click.option(
+    "--window",
+    type=click.IntRange(min=100),
+    default=1500,
+    show_default=True,
+    help="Longest context cut out of a KorQuAD 2 page, in characters.",
+)
+@click.option("--source", help="Name of the data in each row's meta.  [default: the published one]")
+@click.option("--licence", help="Licence of the data in each row's meta.  [default: the published one]")
+def command(
+    inputs: tuple[Path, ...],
+    output: Path,
+    name: str | None,
+    columns: tuple[str, ...],
+    roles: "Roles",
+    pairs: bool,
+    strict: bool,
+    window: int,
+    source: str | None,
+    licence: str | None,
+) -> None:
+    """Turn published instruction data (INPUTS: files or directories) into Dolly rows (OUTPUT, JSON Lines).
+
+    Formats are recognised: KoAlpaca, Alpaca, ShareGPT and KoVicuna, chat messages, KorQuAD 1 and 2, Dolly,
+    OpenAssistant-guanaco, OASST, preference pairs, tables. Files may be JSON, JSON Lines, CSV, TSV or
+    Parquet, packed with gzip or Zstandard. What makes no row goes to OUTPUT's .rejected.jsonl, with why.
+    The same command goes on after an interruption.
+    """
+    from common.errors import UserError
+    from finetune.data.convert import Request, convert
+    from finetune.progress import terminal_report
+
+    if pairs and strict:
+        raise click.UsageError("--strict is for rows; pairs have other fields.")
+    named = tuple(_column(text) for text in columns)
+    request = Request(
+        inputs,
+        output,
+        name,
+        named,
+        roles,
+        pairs,
+        strict,
+        window,
+        source,
+        licence,
+    )
+    try:
+        done = convert(request, terminal_report())
+    except KeyboardInterrupt:
+        raise UserError("Interrupted.", hint="The same command goes on from here.") from None
+    _show(done)
+
+
+def _column(text: str) -> tuple[str, str]:
+    field, equals, column = text.partition("=")
+    if not equals or not field or not column:
+        raise click.BadParameter(f"{text!r} is not FIELD=COLUMN", param_hint="'--column'")
+    return field, column
+
+
+def _show(done: "Conversion") -> None:
+    from finetune.data.licences import may_be_passed_on
+
+    for file in done.files:
+        counts = file.counts
+        click.echo(f"{file.file} ({file.format}): {counts.records:,} records, {counts.rows:,} rows")
+        reasons = sorted(counts.reasons.values(), key=lambda one: -one.count)
+        for one in reasons[:MOST_REASONS]:
+            click.echo(f"  {one.count:,} refused, the first in line {one.line:,}: {one.reason}")
+        if len(reasons) > MOST_REASONS:
+            click.echo(f"  and {len(reasons) - MOST_REASONS} more reasons")
+        if not may_be_passed_on(file.licence):
+            click.echo(f"  Licence {file.licence}: train on these rows, but don't publish them.")
+    click.echo(f"{done.output}: {done.total.rows:,} rows")
+    if done.rejects:
+        click.echo(f"{done.rejects}: {done.total.refused:,} refused, with reasons")
