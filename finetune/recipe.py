@@ -220,13 +220,13 @@ SECTIONS: dict[str, type[Part]] = {
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Recipe:
     """Read a recipe and apply `key=value` overrides (`lora.rank=8`, `data.0.share=0.5`).
 
-    Paths in the file are relative to the file, paths in overrides to the current directory.
-    Raises UserError.
+    Paths in the file are relative to `folder`, the file's own unless given; paths in overrides to the
+    current directory. Raises UserError.
     """
-    values = _anchored(_read_yaml(path), path.parent)
+    values = _anchored(_read_yaml(path), folder or path.parent)
     for override in overrides:
         key, value = _split_override(override)
         _assign(values, key.split("."), value, key)

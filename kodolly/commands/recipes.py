@@ -7,9 +7,14 @@ from kodolly.lazy_group import LazyGroup
 EPILOG = """\b
 Examples:
   kodolly recipes list
+  kodolly recipes show mistral-7b-qlora
   kodolly recipes copy polyglot-ko-5.8b-lora my-recipe.yaml
 """
-TABLE: dict[str, str] = {}
+TABLE = {
+    "list": "Every shipped recipe: method, GPU memory, licence, command.",
+    "show": "One recipe with its model, licence and memory.",
+    "copy": "Write a recipe to a file of your own.",
+}
 
 
 @click.group("recipes", cls=LazyGroup, table=TABLE, epilog=EPILOG)

@@ -10,6 +10,7 @@ Examples:
   kodolly train my-recipe.yaml
   kodolly train my-recipe.yaml epochs=1 lora.rank=8 --output runs/trial
   kodolly train my-recipe.yaml --dry-run
+  kodolly train polyglot-ko-1.3b-full data.0.path=my-rows.jsonl
   torchrun --nproc-per-node 4 -m kodolly train my-recipe.yaml
 """
 
@@ -24,16 +25,21 @@ def command(
     recipe: Path, overrides: tuple[str, ...], output: Path | None, dry_run: bool, restart: bool
 ) -> None:
     """Train as RECIPE says: a complete checkpoint (pretrain, full) or an adapter to merge (lora, qlora, dpo).
+    RECIPE is a file, or the name of one that `kodolly recipes list` shows.
 
     Before it begins it shows rows as they will be learnt and what the run will take, and learns 20 rows by
     heart; what cannot work is refused. A run that was killed goes on when the same command is given again.
     """
+    from finetune.catalogue import recipe_names, shipped_path
     from finetune.processes import rank
     from finetune.progress import hide_library_notes, terminal_report
     from finetune.recipe import base_directory, load_recipe
     from finetune.threads import let_waiting_threads_sleep
 
-    loaded = load_recipe(recipe, overrides)
+    if not recipe.exists() and str(recipe) in recipe_names():
+        loaded = load_recipe(shipped_path(str(recipe)), overrides, folder=Path.cwd())
+    else:
+        loaded = load_recipe(recipe, overrides)
     if loaded.base:
         base_directory(loaded)
     target = output or Path("runs") / loaded.name

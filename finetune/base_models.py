@@ -1,0 +1,186 @@
+"""The published models that the shipped recipes begin with: shape, licence, and where both are stated.
+
+Shapes are those of each model's `config.json`; with them memory is computed before anything is downloaded.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Use = Literal["commercial", "research"]
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A model on the Hugging Face hub."""
+
+    licence: str
+    use: Use
+    """research: the weights, or data that went into them, may not be used commercially."""
+    source: str
+    """Where the licence is stated."""
+    config: dict[str, Any]
+    """Arguments of `transformers.AutoConfig.for_model`."""
+    note: str = ""
+    """What has to be known before one begins with it."""
+    safetensors: bool = True
+    """Whether its repository holds safetensors; pickled weights are not loaded."""
+
+
+def _neox(layers: int, width: int, heads: int, vocabulary: int) -> dict[str, Any]:
+    return {
+        "model_type": "gpt_neox",
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": 4 * width,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": False,
+    }
+
+
+def _llama(
+    model_type: str, layers: int, width: int, heads: int, kv_heads: int, inner: int, context: int, **more: Any
+) -> dict[str, Any]:
+    return {
+        "model_type": model_type,
+        "vocab_size": 32000,
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "intermediate_size": inner,
+        "max_position_embeddings": context,
+        **more,
+    }
+
+
+def _card(model: str) -> str:
+    return f"https://huggingface.co/{model}"
+
+
+POLYGLOT_ROWS = 30080
+"""Embedding rows; 30,003 of them have a token."""
+KOALPACA_NOTE = (
+    "The weights are published as Apache-2.0, but the KoAlpaca data behind them as CC BY-NC 4.0, and they "
+    "were made with Naver's and OpenAI's services."
+)
+EXPERTS_NOTE = (
+    "The experts are fused tensors that 4-bit quantisation leaves in 16 bits, so memory is far above a "
+    "quarter; adapters go on the attention layers alone."
+)
+
+BASE_MODELS: dict[str, BaseModel] = {
+    "EleutherAI/polyglot-ko-1.3b": BaseModel(
+        "Apache-2.0", "commercial", _card("EleutherAI/polyglot-ko-1.3b"), _neox(24, 2048, 16, POLYGLOT_ROWS)
+    ),
+    "EleutherAI/polyglot-ko-3.8b": BaseModel(
+        "Apache-2.0", "commercial", _card("EleutherAI/polyglot-ko-3.8b"), _neox(32, 3072, 24, POLYGLOT_ROWS)
+    ),
+    "EleutherAI/polyglot-ko-5.8b": BaseModel(
+        "Apache-2.0", "commercial", _card("EleutherAI/polyglot-ko-5.8b"), _neox(28, 4096, 16, POLYGLOT_ROWS)
+    ),
+    "EleutherAI/polyglot-ko-12.8b": BaseModel(
+        "Apache-2.0", "commercial", _card("EleutherAI/polyglot-ko-12.8b"), _neox(40, 5120, 40, POLYGLOT_ROWS)
+    ),
+    "beomi/KoAlpaca-Polyglot-5.8B": BaseModel(
+        "Apache-2.0, tuned on CC BY-NC 4.0 data",
+        "research",
+        "https://github.com/Beomi/KoAlpaca (DATA_LICENSE)",
+        _neox(28, 4096, 16, POLYGLOT_ROWS),
+        KOALPACA_NOTE,
+    ),
+    "beomi/KoAlpaca-Polyglot-12.8B": BaseModel(
+        "Apache-2.0, tuned on CC BY-NC 4.0 data",
+        "research",
+        "https://github.com/Beomi/KoAlpaca (DATA_LICENSE)",
+        _neox(40, 5120, 40, POLYGLOT_ROWS),
+        KOALPACA_NOTE,
+    ),
+    "huggyllama/llama-13b": BaseModel(
+        "LLaMA (non-commercial)",
+        "research",
+        "https://github.com/meta-llama/llama/blob/llama_v1/README.md",
+        _llama("llama", 40, 5120, 40, 40, 13824, 2048),
+        "Meta gives the weights on request; decapoda-research/llama-13b-hf, often named in their place, is "
+        "gone from the hub and had wrong begin and end tokens.",
+    ),
+    "openlm-research/open_llama_13b": BaseModel(
+        "Apache-2.0",
+        "commercial",
+        _card("openlm-research/open_llama_13b"),
+        _llama("llama", 40, 5120, 40, 40, 13824, 2048),
+        safetensors=False,
+    ),
+    "meta-llama/Llama-2-13b-hf": BaseModel(
+        "Llama 2 Community License",
+        "commercial",
+        "https://ai.meta.com/llama/license",
+        _llama("llama", 40, 5120, 40, 40, 13824, 4096),
+        "Commercial use up to 700 million monthly users, under an acceptable-use policy; the hub asks you to "
+        "accept the licence first.",
+    ),
+    "mistralai/Mistral-7B-v0.1": BaseModel(
+        "Apache-2.0",
+        "commercial",
+        _card("mistralai/Mistral-7B-v0.1"),
+        _llama("mistral", 32, 4096, 32, 8, 14336, 32768, sliding_window=4096),
+    ),
+    "upstage/SOLAR-10.7B-v1.0": BaseModel(
+        "Apache-2.0",
+        "commercial",
+        _card("upstage/SOLAR-10.7B-v1.0"),
+        _llama("llama", 48, 4096, 32, 8, 14336, 4096),
+        "SOLAR-10.7B-Instruct-v1.0 is another matter: CC BY-NC 4.0, research only.",
+    ),
+    "mistralai/Mixtral-8x7B-v0.1": BaseModel(
+        "Apache-2.0",
+        "commercial",
+        _card("mistralai/Mixtral-8x7B-v0.1"),
+        _llama("mixtral", 32, 4096, 32, 8, 14336, 32768, num_local_experts=8, num_experts_per_tok=2),
+        EXPERTS_NOTE,
+    ),
+    "EleutherAI/pythia-12b": BaseModel(
+        "Apache-2.0", "commercial", _card("EleutherAI/pythia-12b"), _neox(36, 5120, 40, 50688)
+    ),
+    "databricks/dolly-v2-3b": BaseModel(
+        "MIT",
+        "commercial",
+        _card("databricks/dolly-v2-3b"),
+        _neox(32, 2560, 32, 50280),
+        "Knows English; Korean takes several tokens for a syllable.",
+        safetensors=False,
+    ),
+    "bigscience/bloom-7b1": BaseModel(
+        "BigScience BLOOM RAIL 1.0",
+        "commercial",
+        "https://huggingface.co/spaces/bigscience/license",
+        {
+            "model_type": "bloom",
+            "vocab_size": 250880,
+            "hidden_size": 4096,
+            "n_layer": 30,
+            "n_head": 32,
+        },
+        "Commercial use under the licence's list of forbidden uses. Korean was not among BLOOM's languages.",
+    ),
+    "EleutherAI/gpt-j-6b": BaseModel(
+        "Apache-2.0",
+        "commercial",
+        _card("EleutherAI/gpt-j-6b"),
+        {
+            "model_type": "gptj",
+            "vocab_size": 50400,
+            "n_positions": 2048,
+            "n_embd": 4096,
+            "n_layer": 28,
+            "n_head": 16,
+            "rotary_dim": 64,
+            "tie_word_embeddings": False,
+        },
+        "GPT4All-J's base. GPT4All's own prompts were answered by GPT-3.5, whose terms forbid competing "
+        "models; take other rows for commercial use.",
+        safetensors=False,
+    ),
+}
+"""By hub id."""

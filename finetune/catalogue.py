@@ -1,0 +1,122 @@
+"""The shipped recipes: what each trains, under which licence, on which GPUs, by which command."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from finetune.base_models import BASE_MODELS, BaseModel
+from finetune.memory import MemoryPlan, plan_memory
+from finetune.recipe import Recipe, load_recipe
+
+RECIPES = Path(__file__).parent / "recipes"
+SHARDING = Path(__file__).parent / "accelerate" / "fsdp.yaml"
+"""How a model that is too large for one GPU is spread over several."""
+CARD_BYTES = 80 * 10**9
+"""The GPU that numbers of GPUs are meant for: A100 and H100 80 GB."""
+FILLED = 0.9
+"""Part of it that may be planned; the rest goes to the CUDA context and to fragments."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A recipe of the catalogue."""
+
+    recipe: Recipe
+    path: Path
+    model: str
+    """Hub id of the model at the beginning, also where a step between lies before this recipe."""
+    facts: BaseModel
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line."""
+        return self.recipe.name
+
+
+@dataclass(frozen=True)
+class GpuNeed:
+    """What a recipe takes as it stands, with sequences of `max_length`."""
+
+    gpus: int
+    """How many of CARD_BYTES; a model in parts lies on more than one."""
+    bytes_each: int
+    plan: MemoryPlan
+    """Of the whole model."""
+
+
+def recipe_names() -> list[str]:
+    """Sorted, numbers by their size."""
+    return sorted((path.stem for path in RECIPES.glob("*.yaml")), key=_in_order)
+
+
+def _in_order(name: str) -> list[tuple[float, str]]:
+    parts = re.split(r"(\d+(?:\.\d+)?)", name)
+    return [(float(part), "") if n % 2 else (0.0, part) for n, part in enumerate(parts)]
+
+
+def shipped_path(name: str) -> Path:
+    """The file of a shipped recipe. Raises UserError for an unknown name."""
+    if name not in recipe_names():
+        near = difflib.get_close_matches(name, recipe_names(), n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else "`kodolly recipes list` shows them."
+        raise UserError(f"There is no shipped recipe {name!r}.", hint=hint)
+    return RECIPES / f"{name}.yaml"
+
+
+def shipped(name: str) -> Shipped:
+    """The recipe and what is known of its model; its paths begin in the current directory.
+
+    Raises UserError for an unknown name.
+    """
+    path = shipped_path(name)
+    recipe = load_recipe(path, folder=Path.cwd())
+    model = _first_model(recipe)
+    return Shipped(recipe, path, model, BASE_MODELS[model])
+
+
+def _first_model(recipe: Recipe) -> str:
+    """A second step (DPO) begins with `models/NAME`: what the recipe NAME gave, merged."""
+    base = recipe.base or ""
+    if base in BASE_MODELS:
+        return base
+    return _first_model(load_recipe(shipped_path(Path(base).name), folder=Path.cwd()))
+
+
+def gpu_need(entry: Shipped) -> GpuNeed:
+    """Memory in half precision, and the fewest GPUs of 1, 2, 4, 8 ... that have room for it.
+
+    4-bit models stay on one GPU: their weights cannot be spread (finetune/accelerate/fsdp.yaml).
+    """
+    plan = plan_memory(_config(entry.facts), entry.recipe, longest=entry.recipe.max_length, compute_bytes=2)
+    gpus = 1
+    while not entry.recipe.quantize and _each(plan, gpus) > FILLED * CARD_BYTES and gpus < 64:
+        gpus *= 2
+    return GpuNeed(gpus, _each(plan, gpus), plan)
+
+
+def sharded(entry: Shipped) -> bool:
+    """Whether the recipe is meant for several GPUs; its file then says how it is launched."""
+    return SHARDING.name in entry.path.read_text(encoding="utf-8")
+
+
+def _each(plan: MemoryPlan, gpus: int) -> int:
+    return plan.fixed // gpus + plan.activations + plan.logits
+
+
+def launch_command(entry: Shipped, need: GpuNeed) -> str:
+    """The shell command that trains it, with rows in the current directory."""
+    if need.gpus == 1:
+        return f"kodolly train {entry.name}"
+    return (
+        f"accelerate launch --config_file {SHARDING.name} --num_processes {need.gpus} "
+        f"-m kodolly train {entry.name}"
+    )
+
+
+def _config(facts: BaseModel) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.for_model(**facts.config)

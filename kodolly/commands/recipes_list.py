@@ -1,0 +1,66 @@
+"""`kodolly recipes list`."""
+
+import json
+
+import click
+
+EPILOG = """\b
+Examples:
+  kodolly recipes list
+  kodolly recipes list --json
+"""
+
+
+@click.command("list", epilog=EPILOG)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> None:
+    """List the shipped recipes.
+
+    GPU memory is computed for the recipe as it stands, with every sequence at its longest, and given for
+    each GPU; models that do not fit on one of 80 GB lie on several.
+    """
+    from finetune.catalogue import gpu_need, launch_command, recipe_names, shipped
+    from finetune.progress import hide_library_notes
+    from kodolly.table import table
+
+    hide_library_notes()
+    entries = [shipped(name) for name in recipe_names()]
+    needs = [gpu_need(entry) for entry in entries]
+    if as_json:
+        listed = [
+            {
+                "name": entry.name,
+                "model": entry.model,
+                "method": entry.recipe.method,
+                "template": entry.recipe.template,
+                "licence": entry.facts.licence,
+                "use": entry.facts.use,
+                "licence_source": entry.facts.source,
+                "gpus": need.gpus,
+                "gpu_bytes": need.bytes_each,
+                "command": launch_command(entry, need),
+            }
+            for entry, need in zip(entries, needs, strict=True)
+        ]
+        click.echo(json.dumps(listed, ensure_ascii=False, indent=2))
+        return
+    rows = [("MODEL", "METHOD", "GPU MEMORY", "LICENCE", "COMMAND")]
+    for entry, need in zip(entries, needs, strict=True):
+        times = f"{need.gpus} × " if need.gpus > 1 else ""
+        rows.append(
+            (
+                entry.model,
+                entry.recipe.method,
+                f"{times}{need.bytes_each / 1e9:.0f} GB",
+                f"{entry.facts.use}: {entry.facts.licence}",
+                launch_command(entry, need),
+            )
+        )
+    for line in table(rows, right=(2,)):
+        click.echo(line)
+    if any(need.gpus > 1 for need in needs):
+        click.echo("\nfsdp.yaml: `kodolly recipes copy` writes it beside a recipe that needs it.")
+    click.echo("\nWhere the licences are stated:")
+    models = {entry.model: entry.facts for entry in entries}
+    for line in table([(f"  {model}", facts.source) for model, facts in models.items()]):
+        click.echo(line)

@@ -1,0 +1,47 @@
+"""`kodolly recipes show`."""
+
+import click
+
+EPILOG = """\b
+Examples:
+  kodolly recipes show polyglot-ko-5.8b-lora
+"""
+
+
+@click.command("show", epilog=EPILOG)
+@click.argument("name")
+def command(name: str) -> None:
+    """Show the shipped recipe NAME: its model, licence, memory, command, and the file itself."""
+    from finetune.catalogue import gpu_need, launch_command, shipped
+    from finetune.progress import hide_library_notes
+    from kodolly.table import table
+
+    hide_library_notes()
+    entry = shipped(name)
+    need = gpu_need(entry)
+    plan, facts = need.plan, entry.facts
+    parts = (
+        ("weights", plan.weights // need.gpus),
+        ("gradients", plan.gradients // need.gpus),
+        ("optimizer", plan.optimizer // need.gpus),
+        ("activations", plan.activations),
+        ("logits", plan.logits),
+    )
+    shown = ", ".join(f"{part} {size / 1e9:.1f}" for part, size in parts)
+    on = f" on each of {need.gpus} GPUs" if need.gpus > 1 else ""
+    rows = [
+        ("model", entry.model),
+        ("licence", f"{facts.licence} ({facts.use}), {facts.source}"),
+        ("memory", f"{need.bytes_each / 1e9:.1f} GB{on}: {shown}"),
+        ("command", launch_command(entry, need)),
+    ]
+    if facts.note:
+        rows.append(("note", facts.note))
+    if not facts.safetensors:
+        rows.append(
+            ("weights", "Published as a pickle, which is not loaded: convert it to safetensors first.")
+        )
+    for line in table(rows):
+        click.echo(line)
+    click.echo()
+    click.echo(entry.path.read_text(encoding="utf-8"), nl=False)

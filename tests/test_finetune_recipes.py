@@ -1,0 +1,157 @@
+"""The shipped recipes: each is valid, says its model's licence, fits the GPU it names, and can be copied."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from common.chat_template import load_template
+from common.errors import UserError
+from finetune.base_models import BASE_MODELS
+from finetune.catalogue import CARD_BYTES, gpu_need, launch_command, recipe_names, sharded, shipped
+from finetune.recipe import load_recipe
+from kodolly.cli import root
+
+ASKED_FOR = {
+    "EleutherAI/polyglot-ko-1.3b": {"full"},
+    "EleutherAI/polyglot-ko-3.8b": {"full", "lora"},
+    "EleutherAI/polyglot-ko-5.8b": {"lora"},
+    "EleutherAI/polyglot-ko-12.8b": {"full", "lora"},
+    "beomi/KoAlpaca-Polyglot-5.8B": {"lora"},
+    "beomi/KoAlpaca-Polyglot-12.8B": {"lora"},
+    "huggyllama/llama-13b": {"lora"},
+    "openlm-research/open_llama_13b": {"lora"},
+    "meta-llama/Llama-2-13b-hf": {"qlora"},
+    "mistralai/Mistral-7B-v0.1": {"qlora", "dpo"},
+    "upstage/SOLAR-10.7B-v1.0": {"qlora", "dpo"},
+    "mistralai/Mixtral-8x7B-v0.1": {"qlora", "dpo"},
+    "EleutherAI/pythia-12b": {"full"},
+    "databricks/dolly-v2-3b": {"lora"},
+    "bigscience/bloom-7b1": {"lora"},
+    "EleutherAI/gpt-j-6b": {"lora"},
+}
+PUBLISHED_WEIGHTS = {
+    "EleutherAI/polyglot-ko-1.3b": 1_331_810_304,
+    "EleutherAI/polyglot-ko-3.8b": 3_809_974_272,
+    "EleutherAI/polyglot-ko-5.8b": 5_885_059_072,
+}
+"""As their model cards count them."""
+
+
+def run(*args: str) -> str:
+    result = CliRunner().invoke(root, args, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_valid_and_says_its_models_licence(name: str) -> None:
+    entry = shipped(name)
+    assert entry.name == name
+    assert entry.recipe.licence == entry.facts.licence
+    assert entry.recipe.gradient_checkpointing
+    load_template(entry.recipe.template)
+    kind = "pairs.jsonl" if entry.recipe.method == "dpo" else "rows.jsonl"
+    assert [source.path.name for source in entry.recipe.data] == [kind]
+
+
+def test_every_model_and_method_that_was_asked_for_has_a_recipe() -> None:
+    shipped_methods: dict[str, set[str]] = {}
+    for name in recipe_names():
+        entry = shipped(name)
+        shipped_methods.setdefault(entry.model, set()).add(entry.recipe.method)
+    assert shipped_methods == ASKED_FOR
+    assert set(BASE_MODELS) == set(ASKED_FOR)
+
+
+def test_a_second_step_begins_with_what_the_first_one_gives() -> None:
+    entry = shipped("solar-10.7b-dpo")
+    assert entry.recipe.base == str(Path.cwd() / "models" / "solar-10.7b-qlora")
+    assert entry.model == "upstage/SOLAR-10.7B-v1.0"
+    assert entry.recipe.quantize == "nf4"
+    assert entry.recipe.template == shipped("solar-10.7b-qlora").recipe.template
+
+
+def test_names_are_in_order_of_size() -> None:
+    polyglot = [name for name in recipe_names() if name.startswith("polyglot") and name.endswith("lora")]
+    assert polyglot == ["polyglot-ko-3.8b-lora", "polyglot-ko-5.8b-lora", "polyglot-ko-12.8b-lora"]
+
+
+def test_an_unknown_name_gets_the_nearest_one() -> None:
+    with pytest.raises(UserError) as caught:
+        shipped("polyglot-ko-5.8-lora")
+    assert "polyglot-ko-5.8b-lora" in (caught.value.hint or "")
+
+
+def test_a_copy_is_the_users_own(tmp_path: Path) -> None:
+    target = tmp_path / "mine" / "mistral.yaml"
+    run("recipes", "copy", "mistral-7b-qlora", str(target))
+    recipe = load_recipe(target)
+    assert recipe.data[0].path == target.parent / "rows.jsonl"
+    assert [path.name for path in target.parent.iterdir()] == ["mistral.yaml"]
+    again = CliRunner().invoke(root, ["recipes", "copy", "mistral-7b-qlora", str(target)])
+    assert isinstance(again.exception, UserError)
+    assert "there already" in str(again.exception)
+
+
+def test_a_copy_for_several_gpus_brings_its_launcher(tmp_path: Path) -> None:
+    run("recipes", "copy", "polyglot-ko-12.8b-full", str(tmp_path / "big.yaml"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["big.yaml", "fsdp.yaml"]
+
+
+def test_train_takes_a_shipped_name_with_paths_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(root, ["train", "mistral-7b-dpo"])
+    assert isinstance(result.exception, UserError)
+    assert str(tmp_path / "models" / "mistral-7b-qlora") in str(result.exception)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "weights"), PUBLISHED_WEIGHTS.items())
+def test_shapes_give_the_published_number_of_weights(model: str, weights: int) -> None:
+    from transformers import AutoConfig
+
+    from finetune.memory import sizes
+
+    assert sizes(AutoConfig.for_model(**BASE_MODELS[model].config)).total == weights
+
+
+@pytest.mark.slow
+def test_list_shows_memory_licence_and_command_of_every_recipe() -> None:
+    listed = {each["name"]: each for each in json.loads(run("recipes", "list", "--json"))}
+    assert list(listed) == recipe_names()
+    table = run("recipes", "list")
+    for name, each in listed.items():
+        line = next(line for line in table.splitlines() if line.endswith(f" {name}"))
+        assert line.startswith(each["model"])
+        assert f"{each['use']}: {each['licence']}" in line
+        assert each["licence_source"] in table
+        if "mixtral" not in name:
+            assert each["gpu_bytes"] < 0.9 * CARD_BYTES
+    # Experts stay in 16 bits: far more than a 4-bit model of this size would take.
+    assert listed["mixtral-8x7b-qlora"]["gpu_bytes"] > 87e9
+    assert listed["mistral-7b-qlora"]["gpu_bytes"] < 24e9
+    assert listed["polyglot-ko-5.8b-lora"]["gpu_bytes"] < 24e9
+    assert listed["llama-13b-lora"]["use"] == "research"
+    assert listed["polyglot-ko-12.8b-full"]["gpus"] > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_file_for_several_gpus_says_how_it_is_launched(name: str) -> None:
+    entry = shipped(name)
+    need = gpu_need(entry)
+    assert sharded(entry) == (need.gpus > 1)
+    if need.gpus > 1:
+        assert launch_command(entry, need) in entry.path.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_show_gives_the_file_and_what_it_needs() -> None:
+    shown = run("recipes", "show", "gpt-j-6b-lora")
+    assert "Apache-2.0 (commercial)" in shown
+    assert "convert it to safetensors" in shown
+    assert shown.endswith(shipped("gpt-j-6b-lora").path.read_text(encoding="utf-8"))
