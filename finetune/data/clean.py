@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import UserError
+from finetune.data.child_process import follow_parent
 from finetune.data.clean_chunk import (
     CATEGORY_NAMES,
     SAMPLES,
@@ -129,7 +130,7 @@ def clean(
         else:
             identity = _identity(inputs, rules, similarity, chunk_size)
             work = stack.enter_context(_work_directory(output, identity))
-        pool = stack.enter_context(_Pool.opened(processes or os.cpu_count() or 1, rules))
+        pool = stack.enter_context(_Pool.opened(processes or len(os.sched_getaffinity(0)), rules))
         job = _Job(work, rules, similarity, pool, report)
         _judge_all(job, inputs, chunk_size)
         chunks = _load_chunks(job)
@@ -565,6 +566,7 @@ def _begin_process(rules: Rules) -> None:
     """The rules come once to each process, not with each task: an evaluation index may be large."""
     global _rules_of_process
     _rules_of_process = rules
+    follow_parent()
     os.environ["RAYON_NUM_THREADS"] = "1"  # rensa's; the processes take all cores already
 
 

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from finetune.data.personal_data import may_hold_personal_data
 from finetune.data.row_json import JsonRow
 
 Finding = tuple[str, str]
@@ -25,7 +26,7 @@ _MARKER = re.compile(
     r"|<\|[a-z_]{2,24}\|>|\[/?INST\]|<</?SYS>>|</s>|^(?:USER|ASSISTANT|Human|Assistant):[ ]",
     re.MULTILINE,
 )
-_MARKER_PARTS = ("###", "<|", "INST]", "SYS>>", "</s>", "USER:", "ASSISTANT:", "Human:", "Assistant:")
+_MAY_BE_MARKER = re.compile(r"###|<\||INST\]|SYS>>|</s>|USER:|ASSISTANT:|Human:|Assistant:")
 
 _TAG = re.compile(
     r"</?(?:div|span|p|br|hr|table|tbody|thead|tr|t[dh]|[uo]l|li|d[ldt]|a|img|b|i|u|em|strong|sup|sub|small|h[1-6]|font"
@@ -39,17 +40,7 @@ _ABOUT_TAGS = re.compile(
     re.IGNORECASE,
 )
 
-_SELF_WORDS = (
-    "GPT",
-    "OpenAI",
-    "오픈AI",
-    "오픈 AI",
-    "언어 모델",
-    "언어모델",
-    "인공지능",
-    "AI",
-    "language model",
-)
+_MAY_BE_SELF = re.compile("GPT|AI|언어 ?모델|인공지능|artificial|language model")
 _MODEL = (
     r"(?:Chat\s?GPT|챗\s?GPT|GPT-?[345]|Open\s?AI|오픈\s?AI"
     r"|(?:대규모\s|거대\s?|대형\s)?(?:AI\s|인공지능\s)?언어\s?모델|(?:AI|인공지능)\s?(?:모델|비서|어시스턴트|챗봇|프로그램|도우미))"
@@ -63,6 +54,11 @@ _SELF = re.compile(
     r"|\bI (?:was|am|have been) (?:trained|created|developed|made) by OpenAI",
     re.IGNORECASE | re.MULTILINE,
 )
+_REFUSAL_WORDS = (
+    *("죄송", "미안", "유감", "안타깝", "수 없", "수는 없", "수가 없"),
+    *("sorry", "Sorry", "unable", "cannot", "can't", "can not", "apolog", "Apolog"),
+)
+"""One of these stands in every refusal: most answers need no search for the whole pattern."""
 _REFUSAL = re.compile(
     r"^(?:죄송(?:합니다|하지만|하게도|해요|스럽지만)|미안(?:합니다|하지만|해요)|유감스럽(?:게도|지만)|안타깝(?:게도|지만))"
     r"[^\n]{0,100}?(?:수(?:는|가)?\s?없|어렵습니다|어려워요|못\s?(?:합니다|해요|하겠)|불가능|않(?:습니다|아요)|모르겠|부족)"
@@ -108,6 +104,7 @@ _FEWEST_LETTERS = 20
 
 _TABLES = ("```", "|", "</")
 """Where the same words stand again and again for good reason."""
+_SHORTEST_REPEATED = 50
 _LONG_RUN = re.compile(r"(.{1,40}?)\1{9,}", re.DOTALL)
 
 
@@ -127,18 +124,19 @@ def findings(row: JsonRow) -> Iterator[Finding]:
     if "answer_start" not in row.meta and (end := cut_off(response)):
         yield "truncated", end
     for text in texts:
-        if again := repeated(text):
+        if len(text) >= _SHORTEST_REPEATED and (again := repeated(text)):
             yield "repeats", again
             break
-    if match := _DIGITS.search(joined):
+    if may_hold_personal_data(joined) and (match := _DIGITS.search(joined)):
         yield "digit_run", match[0][:40]
-    if any(part in joined for part in _MARKER_PARTS) and (match := _first(_MARKER, texts)):
+    if _MAY_BE_MARKER.search(joined) and (match := _first(_MARKER, texts)):
         yield "prompt_marker", match[0].strip()
     if ("<" in joined or "&" in joined) and (match := _TAG.search(joined)) and not _ABOUT_TAGS.search(joined):
         yield "html", match[0][:60]
-    if any(word in response for word in _SELF_WORDS) and (match := _SELF.search(response)):
+    if _MAY_BE_SELF.search(response) and (match := _SELF.search(response)):
         yield "identity", match[0].strip()
-    if match := _REFUSAL.search(response[:_REFUSAL_WITHIN]):
+    start = response[:_REFUSAL_WITHIN]
+    if any(word in start for word in _REFUSAL_WORDS) and (match := _REFUSAL.search(start)):
         yield "refusal", match[0].strip()
     if share := foreign(row, joined):
         yield "hangul_ratio", share

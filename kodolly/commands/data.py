@@ -13,6 +13,8 @@ TABLE: dict[str, str] = {
     "convert": "Turn published instruction data into Dolly rows.",
     "check": "Show what is wrong with Dolly rows.",
     "clean": "Mend Dolly rows, and leave out broken and repeated ones.",
+    "mix": "Mix row files by weight.",
+    "split": "Split rows into train, validation and test.",
 }
 
 
