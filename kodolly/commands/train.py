@@ -30,13 +30,13 @@ def command(
     Before it begins it shows rows as they will be learnt and what the run will take, and learns 20 rows by
     heart; what cannot work is refused. A run that was killed goes on when the same command is given again.
     """
-    from finetune.catalogue import recipe_names, shipped_path
+    from finetune.catalogue import shipped_path
     from finetune.processes import rank
     from finetune.progress import hide_library_notes, terminal_report
     from finetune.recipe import base_directory, load_recipe
     from finetune.threads import let_waiting_threads_sleep
 
-    if not recipe.exists() and str(recipe) in recipe_names():
+    if not recipe.exists() and recipe.suffix not in (".yaml", ".yml"):
         loaded = load_recipe(shipped_path(str(recipe)), overrides, folder=Path.cwd())
     else:
         loaded = load_recipe(recipe, overrides)
