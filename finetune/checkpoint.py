@@ -16,23 +16,26 @@ from common.errors import UserError
 
 SMALL_FILES = 1_000_000
 """Bytes set aside for tokenizer, template, configuration and card."""
+MARK_FILE = ".mark"
+"""In a directory that is being written: what the run is, for one that goes on with it."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_ALLOWED = (errno.EACCES, errno.EROFS, errno.ENOTDIR)
 
 
 @contextlib.contextmanager
-def whole_directory(target: Path) -> Iterator[Path]:
+def whole_directory(target: Path, mark: str | None = None) -> Iterator[Path]:
     """An empty directory beside `target` that takes its name when the block ends well.
 
     A killed run leaves only a `.NAME.partial` behind, which nobody takes for a checkpoint and the next
-    run empties. Raises UserError when `target` exists, when another run is writing it, and when the disk
-    is full.
+    run empties, unless both runs have the same `mark`: then it goes on with what is there. Raises UserError
+    when `target` exists, when another run is writing it, and when the disk is full.
     """
     part = target.parent / f".{target.name}.partial"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _held(part, target):
+        with _held(part, target, mark):
             yield part
+            (part / MARK_FILE).unlink(missing_ok=True)
             for path in (*part.rglob("*"), part):
                 _sync(path)
             part.rename(target)
@@ -45,8 +48,9 @@ def whole_directory(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _held(part: Path, target: Path) -> Iterator[None]:
-    """Own `part`, empty, until the block ends; then remove what is left under its name.
+def _held(part: Path, target: Path, mark: str | None) -> Iterator[None]:
+    """Own `part` until the block ends, then remove what is left under its name. It is empty at first,
+    or has what a run of the same mark left.
 
     The lock is on the directory itself, so it ends with the process, however that ends, and one run
     never clears away what another is writing.
@@ -60,17 +64,26 @@ def _held(part: Path, target: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise UserError(f"Another run is writing {target} just now.", hint="Wait for it.") from error
         _refuse_existing(target)  # the other run may have ended between the two lines above
-        for left in part.iterdir():
-            if left.is_dir():
-                shutil.rmtree(left)
-            else:
-                left.unlink()
+        _empty_unless_marked(part, mark)
         try:
             yield
         finally:
             shutil.rmtree(part, ignore_errors=True)
     finally:
         os.close(descriptor)
+
+
+def _empty_unless_marked(part: Path, mark: str | None) -> None:
+    file = part / MARK_FILE
+    if mark is not None and file.is_file() and file.read_text(encoding="utf-8") == mark:
+        return
+    for left in part.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+    if mark is not None:
+        file.write_text(mark, encoding="utf-8")
 
 
 def _refuse_existing(target: Path) -> None:
@@ -129,15 +142,30 @@ def write_checkpoint(
     weights: in place of the model's own, when the model is in parts (FSDP, ZeRO-3).
     """
     model.config.use_cache = True
-    model.generation_config.update(
+    set_stop_tokens(model.generation_config, tokenizer)
+    model.save_pretrained(directory, state_dict=weights)
+    write_tokenizer(directory, tokenizer)
+    write_card(directory, card)
+
+
+def set_stop_tokens(generation_config: Any, tokenizer: Any) -> None:
+    """Make an engine stop at the tokenizer's end token, and never take padding for it."""
+    generation_config.update(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=[tokenizer.eos_token_id],
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id != tokenizer.eos_token_id else None,
     )
-    model.save_pretrained(directory, state_dict=weights)
+
+
+def write_tokenizer(directory: Path, tokenizer: Any) -> None:
+    """The tokenizer and the very bytes of the template that training rendered with, whatever
+    save_pretrained makes of them."""
     tokenizer.save_pretrained(directory)
-    # The very bytes that training rendered with, whatever save_pretrained made of them.
     (directory / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")
+
+
+def write_card(directory: Path, card: CheckpointCard) -> None:
+    """`kodolly.json`."""
     (directory / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 

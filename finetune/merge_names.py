@@ -1,0 +1,83 @@
+"""Which parameter of the model a tensor in a checkpoint file is.
+
+Files keep the names that a model was published with; transformers renames on loading (GPT-NeoX's `embed_out`
+is `lm_head` in the model) and puts the experts of one layer together into one tensor.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights  # type: ignore[import-untyped]
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import (
+    Concatenate,
+    MergeModulelist,
+    WeightConverter,
+    WeightRenaming,
+    rename_source_key,
+)
+
+from common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Place:
+    """What of a parameter one tensor in a file is: all of it, or a part of one expert."""
+
+    parameter: str
+    expert: int | None = None
+    part: int = 0
+    """0 to `parts` - 1, counted along the expert's rows."""
+    parts: int = 1
+
+    def of(self, parameter: torch.Tensor) -> torch.Tensor:
+        """The view of the whole `parameter` that the file's tensor is."""
+        if self.expert is None:
+            return parameter
+        return parameter[self.expert].chunk(self.parts)[self.part]
+
+
+def read_config(directory: Path) -> Any:
+    """The checkpoint's configuration. Raises UserError."""
+    try:
+        return AutoConfig.from_pretrained(directory, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{directory} is not a model: {str(error).splitlines()[0]}") from error
+
+
+def empty_model(config: Any) -> Any:
+    """The model of `config` without weights (they are on the `meta` device); its buffers are real."""
+    with init_empty_weights(include_buffers=False):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    model.tie_weights()
+    return model.eval()
+
+
+def places(model: Any, keys: Iterable[str]) -> dict[str, Place]:
+    """Where each tensor of a checkpoint belongs in `model`; what belongs nowhere (old files hold rotary
+    tables and masks) is left out. Raises UserError when a tensor is not a plain part of a parameter."""
+    rules = get_model_conversion_mapping(model)
+    renamings = [rule for rule in rules if isinstance(rule, WeightRenaming)]
+    converters = [rule for rule in rules if isinstance(rule, WeightConverter)]
+    known = model.state_dict()
+    found = {}
+    for key in keys:
+        parameter, pattern = rename_source_key(key, renamings, converters, model.base_model_prefix, known)
+        if parameter not in known:
+            continue
+        if pattern is None:
+            found[key] = Place(parameter)
+            continue
+        converter = next(rule for rule in converters if pattern in rule.source_patterns)
+        expert = re.search(re.escape(pattern).replace(r"\*", r"(\d+)"), key)
+        kinds = {type(operation) for operation in converter.operations}
+        if expert is None or not expert.groups() or not kinds <= {MergeModulelist, Concatenate}:
+            raise UserError(f"{key} is stored in a form that the merge does not know.")
+        sources = converter.source_patterns
+        found[key] = Place(parameter, int(expert[1]), sources.index(pattern), len(sources))
+    return found

@@ -1,0 +1,274 @@
+"""Proof that a merged checkpoint answers as base and adapter did, with one layer in memory at a time.
+
+Both models see the same sequences in float32, and the likeliest token at every place of the answers is
+compared. The adapter's side is PEFT's own forward pass over the base's files; the merged side knows of the
+merged files only.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from common.errors import UserError
+from finetune.adapter import Probe
+from finetune.merge_files import Stored, read_tensor, shard_names, stored_tensors
+from finetune.merge_names import Place, places
+
+AGREEMENT = 0.99
+"""Share of answer tokens for which adapter and merged model must prefer the same token."""
+TOKENS_AT_ONCE = 4096
+"""Places, padding included, in one pass through the layers."""
+ROWS_AT_ONCE = 256
+"""Places whose logits are in memory at once: each has a number for every token of the vocabulary."""
+
+Watch = Callable[[float], None]
+"""Told after each layer which part of the work is done, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How alike adapter and merged model are."""
+
+    prompts: int
+    tokens: int
+    agreement: float
+    """Share of the answers' tokens at which both find the same token likeliest."""
+    adapter_stops: int
+    """Answers at whose end the model finds the end token likeliest."""
+    merged_stops: int
+
+    def metrics(self) -> dict[str, float]:
+        """For kodolly.json."""
+        return {
+            "merge_prompts": self.prompts,
+            "merge_argmax_agreement": self.agreement,
+            "merge_stop_rate_adapter": self.adapter_stops / self.prompts,
+            "merge_stop_rate": self.merged_stops / self.prompts,
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"adapter and merged model agree on {self.agreement:.1%} of {self.tokens} answer tokens "
+            f"and stop after {self.adapter_stops} and {self.merged_stops} of {self.prompts} answers"
+        )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checkpoint's parameters, to be read by name."""
+
+    stored: dict[str, Stored]
+    places: dict[str, list[tuple[str, Place]]]
+    """A parameter's name to the tensors in files that make it up."""
+    rows: int | None = None
+    """Embedding rows that the model has, where it has more than the files."""
+
+    def load(self, name: str, shape: torch.Size) -> torch.Tensor:
+        """The parameter in float32. Raises UserError when the files do not give it."""
+        tensors = self.places[name]
+        if tensors[0][1].expert is None:
+            weight = read_tensor(self.stored[tensors[0][0]]).float()
+            if self.rows and shape[0] == self.rows > weight.shape[0]:
+                weight = grow(weight, self.rows)
+        else:
+            weight = torch.empty(shape)
+            for key, place in tensors:
+                place.of(weight).copy_(read_tensor(self.stored[key]))
+        if weight.shape != shape:
+            raise UserError(f"{name} has shape {list(weight.shape)}, the configuration says {list(shape)}.")
+        return weight
+
+
+def open_weights(directory: Path, model: Any, rows: int | None = None) -> Weights:
+    """The files of `directory` as parameters of `model`. Raises UserError."""
+    stored: dict[str, Stored] = {}
+    for name in shard_names(directory):
+        stored |= stored_tensors(directory / name)
+    found: dict[str, list[tuple[str, Place]]] = defaultdict(list)
+    for key, place in places(model, stored).items():
+        found[place.parameter].append((key, place))
+    return Weights(stored, dict(found), rows)
+
+
+def grow(weight: torch.Tensor, rows: int) -> torch.Tensor:
+    """`weight` with rows added to make `rows`; each is the mean of all there were, as transformers' resizing
+    makes them (but for noise of a billionth of the variance), so that none is ever the likeliest."""
+    mean = weight.float().mean(0, keepdim=True).to(weight.dtype)
+    return torch.cat([weight, mean.expand(rows - len(weight), *weight.shape[1:])])
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A parameter of a model and every module that holds it (two for tied embeddings)."""
+
+    names: tuple[str, ...]
+    holders: tuple[tuple[nn.Module, str], ...]
+    shape: torch.Size
+
+    def put(self, parameter: nn.Parameter) -> None:
+        """Make it the parameter of all holders."""
+        for module, attribute in self.holders:
+            module._parameters[attribute] = parameter
+
+
+class StreamedModel:
+    """A model without weights that reads each layer's from files when its turn comes, and drops them after.
+
+    Made before PEFT puts an adapter on the model: the adapter's own weights stay.
+    """
+
+    def __init__(self, model: Any, weights: Weights) -> None:
+        self.model = model
+        self.weights = weights
+        self.device = torch.accelerator.current_accelerator() or torch.device("cpu")
+        self.layers = _layers(model)
+        inside: dict[str, list[Slot]] = {name: [] for name in self.layers}
+        self.outside: list[Slot] = []
+        for slot in _slots(model):
+            layer = next((name for name in self.layers if slot.names[0].startswith(f"{name}.")), None)
+            (self.outside if layer is None else inside[layer]).append(slot)
+        self.inside = inside
+
+    def shapes(self) -> dict[str, torch.Size]:
+        """Every parameter's shape by its name."""
+        slots = [*self.outside, *(slot for slots in self.inside.values() for slot in slots)]
+        return {name: slot.shape for slot in slots for name in slot.names}
+
+    @torch.no_grad()
+    def likeliest(self, probes: Sequence[Probe], watch: Watch) -> list[list[int]]:
+        """For every probe the likeliest token at each place of its answer."""
+        batches = _batches(probes)
+        result: list[list[int]] = [[] for _ in probes]
+        with ExitStack() as stack:
+            for slot in self.outside:
+                self._fill(slot)
+                stack.callback(self._empty, slot)
+            _move(self.model, self.device)
+            done = 0
+            for layer, module in self.layers.items():
+
+                def after(_module: Any, _inputs: Any, _output: Any, layer: str = layer) -> None:
+                    nonlocal done
+                    for slot in self.inside[layer]:
+                        self._empty(slot)
+                    done += 1
+                    watch(done / (len(batches) * len(self.layers)))
+
+                def before(_module: Any, _inputs: Any, layer: str = layer) -> None:
+                    for slot in self.inside[layer]:
+                        self._fill(slot)
+
+                stack.callback(module.register_forward_pre_hook(before).remove)
+                stack.callback(module.register_forward_hook(after).remove)
+            for batch in batches:
+                for number, tokens in zip(batch, self._pass([probes[n] for n in batch]), strict=True):
+                    result[number] = tokens
+        return result
+
+    def _pass(self, probes: Sequence[Probe]) -> Iterator[list[int]]:
+        """Padding is on the right, where causal attention never looks."""
+        longest = max(len(probe.input_ids) for probe in probes)
+        ids = torch.zeros(len(probes), longest, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for number, probe in enumerate(probes):
+            ids[number, : len(probe.input_ids)] = torch.tensor(probe.input_ids)
+            mask[number, : len(probe.input_ids)] = 1
+        hidden = self.model.base_model(
+            input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False
+        ).last_hidden_state
+        head = self.model.get_output_embeddings()
+        for number, probe in enumerate(probes):
+            answer = hidden[number, probe.prompt_tokens - 1 : len(probe.input_ids) - 1]
+            yield [token for part in answer.split(ROWS_AT_ONCE) for token in head(part).argmax(-1).tolist()]
+
+    def _fill(self, slot: Slot) -> None:
+        name = next((name for name in slot.names if name in self.weights.places), None)
+        if name is None:
+            raise UserError(f"The checkpoint has no {slot.names[0]}.")
+        value = self.weights.load(name, slot.shape).to(self.device)
+        slot.put(nn.Parameter(value, requires_grad=False))
+
+    def _empty(self, slot: Slot) -> None:
+        slot.put(nn.Parameter(torch.empty(slot.shape, device="meta"), requires_grad=False))
+
+
+def compare(
+    probes: Sequence[Probe], adapter: list[list[int]], merged: list[list[int]], end_token: int
+) -> Parity:
+    """How alike two models' likeliest tokens are. Raises UserError when they are not alike enough."""
+    pairs = [(a, b) for one, two in zip(adapter, merged, strict=True) for a, b in zip(one, two, strict=True)]
+    parity = Parity(
+        prompts=len(probes),
+        tokens=len(pairs),
+        agreement=sum(a == b for a, b in pairs) / len(pairs),
+        adapter_stops=_stops(probes, adapter, end_token),
+        merged_stops=_stops(probes, merged, end_token),
+    )
+    if parity.agreement < AGREEMENT or parity.adapter_stops != parity.merged_stops:
+        raise UserError(
+            f"The merged model is not what training made: {parity}. At least {AGREEMENT:.0%} and equal "
+            "stops are asked for; the checkpoint was not written.",
+            hint="Merge into finer numbers: --dtype float32.",
+        )
+    return parity
+
+
+def _stops(probes: Sequence[Probe], preferred: list[list[int]], end_token: int) -> int:
+    """Probes at the end of whose answer the end token is the likeliest."""
+    count = 0
+    for probe, tokens in zip(probes, preferred, strict=True):
+        answer = probe.input_ids[probe.prompt_tokens :]
+        ends = [place for place, token in enumerate(answer) if token == end_token]
+        count += bool(ends) and tokens[ends[-1]] == end_token
+    return count
+
+
+def _layers(model: Any) -> dict[str, nn.Module]:
+    """The model's layers by name: the members of its outermost lists of modules that have weights."""
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and not any(name.startswith(f"{outer}.") for outer in found):
+            found |= {f"{name}.{number}": layer for number, layer in enumerate(module)}
+    return found
+
+
+def _slots(model: Any) -> list[Slot]:
+    names: dict[int, list[str]] = defaultdict(list)
+    holders: dict[int, list[tuple[nn.Module, str]]] = defaultdict(list)
+    shapes: dict[int, torch.Size] = {}
+    for prefix, module in model.named_modules():
+        for attribute, parameter in module._parameters.items():
+            if parameter is not None:
+                names[id(parameter)].append(f"{prefix}.{attribute}" if prefix else attribute)
+                holders[id(parameter)].append((module, attribute))
+                shapes[id(parameter)] = parameter.shape
+    return [Slot(tuple(names[key]), tuple(holders[key]), shapes[key]) for key in shapes]
+
+
+def _move(model: Any, device: torch.device) -> None:
+    """Buffers and the adapter's weights, which are small, to `device`; what is on `meta` stays there."""
+    for module in model.modules():
+        for kept in (module._parameters, module._buffers):
+            for name, value in kept.items():
+                if value is None or value.device.type in ("meta", device.type):
+                    continue
+                moved = value.to(device)
+                kept[name] = nn.Parameter(moved, False) if isinstance(value, nn.Parameter) else moved
+
+
+def _batches(probes: Sequence[Probe]) -> list[list[int]]:
+    """Numbers of probes of like length together, TOKENS_AT_ONCE at most (but one probe at least)."""
+    batches: list[list[int]] = []
+    for number in sorted(range(len(probes)), key=lambda n: -len(probes[n].input_ids)):
+        longest = len(probes[batches[-1][0]].input_ids) if batches else 0
+        if batches and (len(batches[-1]) + 1) * longest <= TOKENS_AT_ONCE:
+            batches[-1].append(number)
+        else:
+            batches.append([number])
+    return batches
