@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from finetune.data.fields import Message, Options, Record, Unusable, conversation, is_text, meta, row
+from finetune.data.fields import Message, Options, Record, Unusable, conversation, is_text, meta, row, string
 
 SPEAKERS: dict[str, Literal["system", "user", "assistant"]] = {
     **dict.fromkeys(("human", "user", "prompter"), "user"),
@@ -51,7 +51,7 @@ def message_rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
 
 def guanaco_rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
     """The same for a text cut up at its marks."""
-    yield _row(split_marks(record["text"]), options, record)
+    yield _row(split_marks(string(record, "text")), options, record)
 
 
 def read_messages(turns: Any) -> list[Message]:

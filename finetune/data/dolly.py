@@ -17,7 +17,7 @@ def is_dolly(record: Record) -> bool:
 
 def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
     """The row itself; its own meta wins over the options'."""
-    if record.keys() == _PLAIN and record["category"] in CATEGORIES and is_text(record, *_PLAIN):
+    if record.keys() == _PLAIN and is_text(record, *_PLAIN) and record["category"] in CATEGORIES:
         yield row(
             record["instruction"],
             record["response"],

@@ -102,7 +102,7 @@ def row(
     meta: Mapping[str, Any],
     *,
     context: str = "",
-    category: str | None = None,
+    category: object = None,
     history: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """A Dolly row. With a context it is `closed_qa`, else `open_qa`, unless the source says more.
@@ -117,7 +117,7 @@ def row(
         "instruction": instruction,
         "context": context,
         "response": response,
-        "category": category if category in CATEGORIES else "closed_qa" if context else "open_qa",
+        "category": category if _known(category) else "closed_qa" if context else "open_qa",
     }
     if history:
         made["history"] = history
@@ -133,7 +133,7 @@ def pair(
     meta: Mapping[str, Any],
     *,
     context: str = "",
-    category: str | None = None,
+    category: object = None,
     history: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """A preference pair (`finetune.rows.Pair`). Raises Unusable when a text is blank or the answers equal."""
@@ -144,13 +144,17 @@ def pair(
         raise Unusable("chosen and rejected are the same answer")
     made: dict[str, Any] = {"instruction": instruction, "context": context}
     made |= {"chosen": chosen, "rejected": rejected}
-    if category in CATEGORIES:
+    if _known(category):
         made["category"] = category
     if history:
         made["history"] = history
     if meta:
         made["meta"] = meta
     return made
+
+
+def _known(category: object) -> bool:
+    return isinstance(category, str) and category in CATEGORIES
 
 
 def conversation(messages: Sequence[Message]) -> Conversation:

@@ -56,7 +56,9 @@ def html_text(html: str) -> str:
         node, leaving = stack.pop()
         tag = node.tag
         if tag == "-text":
-            parts.append(_SPACE.sub(" ", node.text_content or ""))
+            text = _SPACE.sub(" ", node.text_content or "")
+            if text != " " or (parts and not parts[-1].endswith(("\n", " "))):
+                parts.append(text)
             continue
         if tag in _SKIPPED:
             continue
@@ -68,30 +70,29 @@ def html_text(html: str) -> str:
                 children.append((child, False))
                 child = child.next
             stack.extend(reversed(children))
-        line = " " if cells else "\n"
-        if tag == "br":
-            if not leaving:
-                parts.append(line)
+        if tag == "br" and not leaving:
+            parts.append(" " if cells else "\n")
         elif tag in _CELLS:
             cells += -1 if leaving else 1
             if leaving:
                 parts.append(" | ")
-        elif tag == "tr":
-            parts.append(line if leaving or cells else "\n| ")
-        elif tag in _HEADINGS:
-            parts.append(line if cells or leaving else "\n\n")
-        elif tag in _BLOCKS:
-            parts.append(line)
-            if tag in ("ol", "ul"):
-                if leaving:
-                    numbers.pop()
-                else:
-                    numbers.append(1 if tag == "ol" else None)
-            elif tag == "li" and not leaving:
-                number = numbers[-1] if numbers else None
-                parts.append("- " if number is None else f"{number}. ")
-                if number is not None:
-                    numbers[-1] = number + 1
+        elif tag in _BLOCKS or tag in _HEADINGS or tag == "tr":
+            if cells:
+                parts.append(" ")
+            elif not (parts and parts[-1].endswith("\n")):
+                parts.append("\n")
+            if not leaving and not cells:
+                parts.append("| " if tag == "tr" else "\n" if tag in _HEADINGS else "")
+        if tag in ("ol", "ul"):
+            if leaving:
+                numbers.pop()
+            else:
+                numbers.append(1 if tag == "ol" else None)
+        elif tag == "li" and not leaving:
+            number = numbers[-1] if numbers else None
+            parts.append("- " if number is None else f"{number}. ")
+            if number is not None:
+                numbers[-1] = number + 1
     text = "".join(parts)
     for pattern, replacement in _TIDY:
         text = pattern.sub(replacement, text)

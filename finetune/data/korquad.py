@@ -45,13 +45,19 @@ def rows_1(record: Record, options: Options) -> Iterator[Made]:
     facts = meta(options, record, ("title",))
     paragraphs = record.get("paragraphs")
     if paragraphs is None:
-        paragraphs = [{"context": record["context"], "qas": [record]}]
+        paragraphs = [{"context": record.get("context"), "qas": [record]}]
+    if not isinstance(paragraphs, list):
+        raise Unusable("the article's paragraphs are not an array", broken=True)
     for paragraph in paragraphs:
         text = paragraph.get("context") if isinstance(paragraph, dict) else None
         if not isinstance(text, str):
             yield Unusable("a paragraph has no context", broken=True)
             continue
-        for question in paragraph.get("qas") or []:
+        questions = paragraph.get("qas")
+        if not isinstance(questions, list):
+            yield Unusable("a paragraph has no questions", broken=True)
+            continue
+        for question in questions:
             try:
                 answer, start = _answer(question)
                 start = _locate(text, answer, start)
@@ -64,7 +70,9 @@ def rows_1(record: Record, options: Options) -> Iterator[Made]:
 def rows_2(record: Record, options: Options) -> Iterator[Made]:
     """A row for each question, with a window of `options.window` characters around the answer."""
     facts = meta(options, record, ("title", "url"))
-    html = record["context"]
+    html = record.get("context")
+    if not isinstance(html, str):
+        raise Unusable("the page has no context", broken=True)
     questions = record["qas"] if isinstance(record.get("qas"), list) else [record]
     spans: list[tuple[int, int] | Unusable] = []
     for question in questions:

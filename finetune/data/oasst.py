@@ -19,7 +19,8 @@ def is_tree(record: Record) -> bool:
 
 
 def is_flat_message(record: Record) -> bool:
-    return is_text(record, "message_id", "message_tree_id", "text", "role") and "parent_id" in record
+    known = is_text(record, "message_id", "message_tree_id", "text", "role") and "parent_id" in record
+    return known and isinstance(record["parent_id"], str | None)
 
 
 def tree_rows(record: Record, options: Options) -> Iterator[dict[str, Any] | Unusable]:
@@ -93,7 +94,7 @@ def _pairs(root: Node, facts: dict[str, Any]) -> Iterator[dict[str, Any] | Unusa
         path = [*before, _message(node)]
         replies = _replies(node)
         if path[-1].role == "user":
-            ranked = [reply for reply in replies if reply.get("rank") is not None]
+            ranked = [reply for reply in replies if _rank(reply) < float("inf")]
             if len(ranked) > 1:
                 try:
                     best = conversation([*path, _message(ranked[0])])
@@ -107,12 +108,17 @@ def _pairs(root: Node, facts: dict[str, Any]) -> Iterator[dict[str, Any] | Unusa
 
 def _replies(node: Node) -> list[Node]:
     """The replies that people let stand, best rank first; those without a rank come last, in their order."""
-    kept = [
-        reply
-        for reply in node.get("replies") or []
-        if isinstance(reply, dict) and not reply.get("deleted") and reply.get("review_result") is not False
-    ]
-    return sorted(kept, key=lambda reply: (reply.get("rank") is None, reply.get("rank") or 0))
+    replies = node.get("replies") or []
+    if not isinstance(replies, list) or not all(isinstance(reply, dict) for reply in replies):
+        raise Unusable(f"message {node.get('message_id')} has replies that are no messages", broken=True)
+    kept = [r for r in replies if not r.get("deleted") and r.get("review_result") is not False]
+    return sorted(kept, key=_rank)
+
+
+def _rank(reply: Node) -> float:
+    """0 is the best; a reply that nobody ranked comes after all others."""
+    rank = reply.get("rank")
+    return rank if isinstance(rank, int | float) else float("inf")
 
 
 def _message(node: Node) -> Message:

@@ -61,7 +61,9 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
 
 def _conversation(record: Record, key: str) -> list[Message]:
     """The whole conversation that ends with this answer."""
-    answer = record[key]
+    answer = record.get(key)
+    if answer is None:
+        raise Unusable(f"{key!r} is missing", broken=True)
     if isinstance(answer, str):
         if _HH_MARK.match(answer):
             return _hh_messages(answer)
