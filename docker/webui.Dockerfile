@@ -2,19 +2,23 @@
 #   docker build -f docker/webui.Dockerfile -t kodolly-webui .
 ARG BASE=python:3.11-slim-bookworm
 
-FROM ${BASE} AS build
+FROM ${BASE} AS dependencies
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MODE=copy
 RUN python3 -m venv /build/uv && /build/uv/bin/pip install --quiet "uv>=0.9,<1"
 RUN /build/uv/bin/uv venv --quiet --python "$(command -v python3)" /srv/kodolly
 COPY locks/webui.txt /build/
 RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode -r /build/webui.txt
+
+# A layer of its own: a new version of kodolly is a few megabytes to pull, not all that it stands on.
+FROM dependencies AS own
 WORKDIR /build/source
 COPY . .
-RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode --no-deps .
+RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --prefix /build/own --compile-bytecode --no-deps .
 
 FROM ${BASE}
 RUN useradd --uid 10001 --user-group --create-home kodolly
-COPY --from=build /srv/kodolly /srv/kodolly
+COPY --from=dependencies /srv/kodolly /srv/kodolly
+COPY --from=own /build/own /srv/kodolly
 COPY docker/entrypoint /usr/local/bin/kodolly-entrypoint
 ENV PATH=/srv/kodolly/bin:$PATH PYTHONUNBUFFERED=1 KODOLLY_WEBUI_HOST=0.0.0.0
 USER kodolly

@@ -2,7 +2,7 @@
 #   docker build -f docker/worker-cpu.Dockerfile -t kodolly-worker-cpu .
 ARG BASE=python:3.11-slim-bookworm
 
-FROM ${BASE} AS build
+FROM ${BASE} AS dependencies
 # PyTorch's CPU build is not on PyPI: it comes from the base image's find-links where that has it, else from here.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MODE=copy
@@ -13,17 +13,21 @@ RUN torch=$(grep -E '^torch==' /build/worker-cpu.txt) \
   && { /build/uv/bin/uv pip install --quiet --python /srv/kodolly --no-deps "$torch" \
     || /build/uv/bin/uv pip install --quiet --python /srv/kodolly --no-deps --index-url "$TORCH_INDEX" "$torch"; } \
   && /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode -r /build/worker-cpu.txt
+
+# A layer of its own: a new version of kodolly is a few megabytes to pull, not all that it stands on.
+FROM dependencies AS own
 WORKDIR /build/source
 COPY . .
-RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode --no-deps .
+RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --prefix /build/own --compile-bytecode --no-deps .
 
 FROM ${BASE}
 RUN useradd --uid 10001 --user-group --create-home kodolly \
   && install -d -o kodolly -g kodolly /var/lib/kodolly /models
-COPY --from=build /srv/kodolly /srv/kodolly
+COPY --from=dependencies /srv/kodolly /srv/kodolly
+COPY --from=own /build/own /srv/kodolly
 COPY docker/entrypoint /usr/local/bin/kodolly-entrypoint
 ENV PATH=/srv/kodolly/bin:$PATH PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 \
-  KODOLLY_STATE_DIR=/var/lib/kodolly KODOLLY_WORKER_HOST=0.0.0.0
+  KODOLLY_WORKER_HOST=0.0.0.0
 USER kodolly
 WORKDIR /var/lib/kodolly
 EXPOSE 21002

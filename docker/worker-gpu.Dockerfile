@@ -3,16 +3,19 @@
 #   docker build -f docker/worker-gpu.Dockerfile -t kodolly-worker-gpu .
 ARG BASE=python:3.11-slim-bookworm
 
-FROM ${BASE} AS build
+FROM ${BASE} AS dependencies
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MODE=copy
 RUN python3 -m venv /build/uv && /build/uv/bin/pip install --quiet "uv>=0.9,<1"
 RUN /build/uv/bin/uv venv --quiet --python "$(command -v python3)" /srv/kodolly
 COPY locks/worker-gpu.txt /build/
 # No compiled bytecode of so many packages: it would add a gigabyte for a second of start-up time.
 RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly -r /build/worker-gpu.txt
+
+# A layer of its own: a new version of kodolly is a few megabytes to pull, not all that it stands on.
+FROM dependencies AS own
 WORKDIR /build/source
 COPY . .
-RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode --no-deps .
+RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --prefix /build/own --compile-bytecode --no-deps .
 
 FROM ${BASE}
 # Triton compiles its launchers with a C compiler when the engine starts.
@@ -21,10 +24,11 @@ RUN apt-get update -qq \
   && rm -rf /var/lib/apt/lists/* \
   && useradd --uid 10001 --user-group --create-home kodolly \
   && install -d -o kodolly -g kodolly /var/lib/kodolly /models
-COPY --from=build /srv/kodolly /srv/kodolly
+COPY --from=dependencies /srv/kodolly /srv/kodolly
+COPY --from=own /build/own /srv/kodolly
 COPY docker/entrypoint /usr/local/bin/kodolly-entrypoint
 ENV PATH=/srv/kodolly/bin:$PATH PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 \
-  KODOLLY_STATE_DIR=/var/lib/kodolly KODOLLY_WORKER_HOST=0.0.0.0 \
+  KODOLLY_WORKER_HOST=0.0.0.0 \
   NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER kodolly
 WORKDIR /var/lib/kodolly
