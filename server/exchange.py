@@ -196,7 +196,7 @@ class Exchange:
         last = sse.split_events(sse.split_at(self._counted, at)[1])[0]
         counted = usage_in(sse.event_data(last))
         # While they run, several choices are counted each for itself.
-        if counted is None or self.job.choices == 1 or sse.NO_CHOICES.search(last):
+        if counted is None or self.job.choices == 1 or sse.find_total(last) >= 0:
             return counted
         return Usage(counted.prompt_tokens, self.events, counted.cached_tokens, estimated=True)
 
@@ -329,12 +329,12 @@ class Exchange:
     def _without_our_counts(self, block: bytes) -> bytes:
         """The block as it were, had the gateway not asked for counts."""
         if self.job.strip_usage:
-            last = sse.NO_CHOICES.search(block)
-            before, rest = sse.split_at(block, last.start()) if last else (block, b"")
+            last = sse.find_total(block)
+            before, rest = sse.split_at(block, last) if last >= 0 else (block, b"")
             before = sse.without_usage(before)
         else:
             before, rest = sse.split_at(block, block.index(b'"usage"'))
-        for event in sse.split_events(rest):
+        for event in sse.split_events(rest) if rest else ():
             payload = sse.event_json(event)
             if payload is None or payload.get("choices") != [] or not payload.get("usage"):
                 before += sse.without_usage(event) if self.job.strip_usage else event

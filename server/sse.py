@@ -30,8 +30,7 @@ _USAGE = re.compile(rb'(?<=\]),\s?"usage":\s?\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}')
 """A chunk's `usage`, which follows `choices`. In a string its quotes would be escaped: text never matches."""
 
 
-NO_CHOICES = re.compile(rb'"choices":\s?\[\]')
-"""In the event of a stream that carries the token counts of the whole answer."""
+_NO_CHOICES = (b'"choices":[]', b'"choices": []')
 NO_STOP_REASON = re.compile(rb'"stop_reason":\s?null')
 
 
@@ -83,8 +82,11 @@ def event_data(event: bytes) -> bytes:
 
 def first_to_care_for(block: bytes, dialect: Dialect = "openai") -> int:
     """Cheap test: where the first event that must be looked at may be, in bytes; -1 for none."""
-    found = [at for mark in _CARE[dialect] if (at := block.find(mark)) >= 0]
-    return min(found) if found else -1
+    marks = _CARE[dialect]
+    for mark in marks:
+        if mark in block:
+            return min(at for mark in marks if (at := block.find(mark)) >= 0)
+    return -1
 
 
 def is_last(event: bytes, dialect: Dialect = "openai") -> bool:
@@ -127,9 +129,27 @@ def is_error(payload: dict[str, Any]) -> bool:
     )
 
 
+def find_total(block: bytes) -> int:
+    """Where the event without choices stands, which carries the token counts of the whole answer; -1 for
+    nowhere."""
+    at = block.find(_NO_CHOICES[0])
+    return at if at >= 0 else block.find(_NO_CHOICES[1])
+
+
 def without_usage(block: bytes) -> bytes:
-    """The block without the token counts that only the gateway asked for."""
-    return _USAGE.sub(b"", block)
+    """The block without the token counts that only the gateway asked for.
+
+    It is called for every token: the way vLLM writes them is found without a regular expression.
+    """
+    kept, at = b"", 0
+    while (start := block.find(b'],"usage":{', at)) >= 0:
+        end = block.find(b"}", start)
+        if end < 0 or block.find(b"{", start + 11, end) >= 0:  # objects in the counts
+            return _USAGE.sub(b"", block)
+        kept += block[at : start + 1]
+        at = end + 1
+    kept += block[at:]
+    return _USAGE.sub(b"", kept) if b'"usage"' in kept else kept
 
 
 def error_frames(error: ApiError, dialect: Dialect = "openai") -> bytes:

@@ -1,5 +1,7 @@
 """Cutting event streams: whatever TCP does, whole events come out, in order and untouched."""
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +31,40 @@ def test_any_cut_of_the_stream_gives_back_the_same_whole_events(
     for block in filter(None, out):
         assert block.endswith((b"\n\n", b"\n\r\n"))
     assert [event for block in out for event in sse.split_events(block)] == stream
+
+
+number = st.integers(0, 9) | st.none()
+counts = st.dictionaries(
+    st.sampled_from(["prompt_tokens", "completion_tokens_details"]),
+    number | st.dictionaries(st.just("cached_tokens"), number),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(text, st.sampled_from(['],"usage":{"a":1}', '"choices":[]', "}}", '"usage":null'])),
+            st.none() | counts,
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from([(",", ":"), (", ", ": ")]),
+)
+def test_counts_on_the_events_are_taken_out_and_nothing_else(
+    rows: list[tuple[str, object]], separators: tuple[str, str]
+) -> None:
+    def event(said: str, usage: object) -> bytes:
+        chunk: dict[str, object] = {"id": "1", "choices": [{"delta": {"content": said}}]}
+        if usage is not None:
+            chunk["usage"] = usage
+        return b"data: %b\n\n" % json.dumps(chunk, ensure_ascii=False, separators=separators).encode()
+
+    block = b"".join(event(said, usage) for said, usage in rows)
+    assert sse.without_usage(block) == b"".join(event(said, None) for said, _ in rows)
+    assert sse.find_total(block) == -1
+    total = b'data: {"choices":%b[],"usage":{}}\n\n' % separators[1][1:].encode()
+    assert sse.find_total(block + total) == len(block) + len(b"data: {")
 
 
 def test_an_unfinished_event_is_held_back() -> None:
