@@ -34,7 +34,8 @@ def lines_of(path: Path) -> list[tuple[int, Any]]:
     return [found for batch in batches(source) for found in records(batch, source.encoding)]
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
 @given(
     rows=st.lists(
         st.dictionaries(TEXT, st.one_of(TEXT, st.lists(TEXT, max_size=2), st.dictionaries(TEXT, TEXT)))

@@ -1,30 +1,35 @@
 """HTML to readable text: lines for blocks, `- ` for list items, `| a | b |` for table rows."""
 
 import re
+from html import unescape
 
-_SKIPPED = frozenset({"script", "style", "head", "noscript", "template", "svg", "-comment"})
-_BLOCKS = frozenset(
+_SKIPPED = ["script", "style", "head", "noscript", "template", "svg"]
+_LINES = frozenset(
     {
         *("address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "div", "dl", "dt"),
+        *("fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header"),
         *(
-            "fieldset",
-            "figcaption",
-            "figure",
-            "footer",
-            "form",
-            "header",
             "hr",
             "li",
             "main",
             "nav",
             "ol",
             "p",
+            "pre",
+            "section",
+            "table",
+            "tbody",
+            "tfoot",
+            "thead",
+            "tr",
+            "ul",
         ),
-        *("pre", "section", "table", "tbody", "tfoot", "thead", "tr", "ul"),
     }
 )
-_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
-_CELLS = frozenset({"td", "th"})
+_REST_OF_TAG = r'(?![\w-])[^>"]*(?:"[^"]*"[^>"]*)*>'
+_KNOWN = "|".join(sorted({*_LINES, "br", "td", "th"}, key=len, reverse=True))
+_INLINE = re.compile(rf'<!--.*?-->|</?(?!(?:{_KNOWN})(?![\w-]))[a-z!][^>"]*(?:"[^"]*"[^>"]*)*>', re.DOTALL)
+_KNOWN_TAG = re.compile(rf"<(/?)({_KNOWN}){_REST_OF_TAG}")
 
 _SPACE = re.compile(r"\s+")
 _TIDY = (
@@ -45,55 +50,46 @@ def html_text(html: str) -> str:
     """
     from selectolax.lexbor import LexborHTMLParser  # a parser in C; only KorQuAD 2 needs it
 
-    root = LexborHTMLParser(html).body
-    if root is None:
+    tree = LexborHTMLParser(html)
+    if tree.body is None:
         return ""
-    parts: list[str] = []
+    tree.strip_tags(_SKIPPED)
+    # The parser puts the tags in order; going over its text again is three times as fast as over its nodes.
+    pieces = _KNOWN_TAG.split(_INLINE.sub("", tree.body.html or ""))
+    parts: list[str] = [_SPACE.sub(" ", pieces[0])]
     cells = 0
     numbers: list[int | None] = []
-    stack = [(root, False)]
-    while stack:
-        node, leaving = stack.pop()
-        tag = node.tag
-        if tag == "-text":
-            text = _SPACE.sub(" ", node.text_content or "")
-            if text != " " or (parts and not parts[-1].endswith(("\n", " "))):
-                parts.append(text)
-            continue
-        if tag in _SKIPPED:
-            continue
-        if not leaving:
-            stack.append((node, True))
-            children = []
-            child = node.child
-            while child is not None:
-                children.append((child, False))
-                child = child.next
-            stack.extend(reversed(children))
-        if tag == "br" and not leaving:
-            parts.append(" " if cells else "\n")
-        elif tag in _CELLS:
-            cells += -1 if leaving else 1
-            if leaving:
-                parts.append(" | ")
-        elif tag in _BLOCKS or tag in _HEADINGS or tag == "tr":
+    for closing, tag, text in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
+        if tag in _LINES:
             if cells:
                 parts.append(" ")
-            elif not (parts and parts[-1].endswith("\n")):
+            elif not parts[-1].endswith("\n"):
                 parts.append("\n")
-            if not leaving and not cells:
-                parts.append("| " if tag == "tr" else "\n" if tag in _HEADINGS else "")
-        if tag in ("ol", "ul"):
-            if leaving:
-                numbers.pop()
-            else:
-                numbers.append(1 if tag == "ol" else None)
-        elif tag == "li" and not leaving:
-            number = numbers[-1] if numbers else None
-            parts.append("- " if number is None else f"{number}. ")
-            if number is not None:
-                numbers[-1] = number + 1
-    text = "".join(parts)
+            if tag == "li" and not closing:
+                number = numbers[-1] if numbers else None
+                parts.append("- " if number is None else f"{number}. ")
+                if number is not None:
+                    numbers[-1] = number + 1
+            elif tag in ("ol", "ul"):
+                if not closing:
+                    numbers.append(1 if tag == "ol" else None)
+                elif numbers:
+                    numbers.pop()
+            elif not closing and not cells:
+                if tag == "tr":
+                    parts.append("| ")
+                elif tag[0] == "h" and tag[1].isdigit():
+                    parts.append("\n")
+        elif tag == "br":
+            parts.append(" " if cells else "\n")
+        elif closing:
+            cells -= 1
+            parts.append(" | ")
+        else:
+            cells += 1
+        if text and (not text.isspace() or not parts[-1].endswith(("\n", " "))):
+            parts.append(_SPACE.sub(" ", text))
+    text = unescape("".join(parts))
     for pattern, replacement in _TIDY:
         text = pattern.sub(replacement, text)
     return text.strip()
