@@ -37,6 +37,10 @@ def examine_docker(directory: Path) -> Iterator[Finding]:
     values: dict[str, str | None] = dict(dotenv_values(directory / ".env")) | dict(os.environ)
     profiles = set((values.get("COMPOSE_PROFILES") or "").split(",")) - {""}
     yield from _values(directory, text, services, profiles, values)
+    models = values.get("KODOLLY_MODELS") or ""
+    if "/" in models and not (directory / models).is_dir():
+        fix = "make it and put a checkpoint in, or take KODOLLY_MODELS out of .env for a volume"
+        yield Finding("fail", "KODOLLY_MODELS", f"there is no directory {models}", fix)
     yield from _ports(services, profiles, values)
     yield _compose()
     engine = _engine()

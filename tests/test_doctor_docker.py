@@ -87,6 +87,7 @@ def test_a_filled_in_stack_on_a_large_machine_is_well(directory: Path) -> None:
         ("monitoring", {}, {"GRAFANA_PASSWORD"}),
         ("postgres", {"POSTGRES_PASSWORD": "p"}, {"KODOLLY_GATEWAY_DATABASE_URL"}),
         ("demo,postgres", {}, {"POSTGRES_PASSWORD", "KODOLLY_GATEWAY_DATABASE_URL"}),
+        ("demo", {"KODOLLY_MODELS": "./models-that-are-not-there"}, {"KODOLLY_MODELS"}),
         ("dmeo", {}, {"COMPOSE_PROFILES"}),
     ],
 )
