@@ -53,6 +53,8 @@ class Stage:
     seconds: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
     """Stage of the progress bar -> seconds."""
+    cpu: float = 0.0
+    """Seconds of processor time, of this process and its children."""
     peak: int = 0
     """Bytes, of this process and its children."""
 
@@ -87,14 +89,19 @@ def run(rows: int, directory: Path) -> None:
         show(stages[-1], rows)
     total = sum(stage.seconds for stage in stages)
     peak = max(stage.peak for stage in stages)
-    print(f"{'all':<28}{total:8.1f} s {rows / total:>10,.0f} rows/s   peak {peak / 1e6:,.0f} MB")
+    cpu = sum(stage.cpu for stage in stages)
+    rate = rows / total
+    print(f"{'all':<28}{total:8.1f} s {rate:>10,.0f} rows/s   {cpu:.1f} s of CPU, peak {peak / 1e6:,.0f} MB")
 
 
 def show(stage: Stage, rows: int) -> None:
     for name, seconds in stage.parts.items():
         print(f"  {name:<26}{seconds:8.1f} s {rows / max(seconds, 1e-9):>10,.0f} rows/s")
-    rate = rows / stage.seconds
-    print(f"{stage.name:<28}{stage.seconds:8.1f} s {rate:>10,.0f} rows/s   peak {stage.peak / 1e6:,.0f} MB")
+    rate, memory = rows / stage.seconds, stage.peak / 1e6
+    print(
+        f"{stage.name:<28}{stage.seconds:8.1f} s {rate:>10,.0f} rows/s   "
+        f"{stage.cpu:.1f} s of CPU, peak {memory:,.0f} MB"
+    )
 
 
 def measure(name: str, source: Path) -> Stage:
@@ -145,6 +152,7 @@ def watched(stage: Stage) -> Iterator[None]:
     begun = time.perf_counter()
     yield
     stage.seconds = time.perf_counter() - begun
+    stage.cpu = sum(os.times()[:4])
     stop.set()
     watcher.join()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from common.errors import UserError
 
@@ -19,6 +19,8 @@ LONGEST_LINE = 256_000_000
 """Bytes after which a line is taken for a file of another format."""
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_ZSTD_READ = 16_384
+"""Compressed bytes unpacked at a time: they may become thousands of times as many."""
 BOM = b"\xef\xbb\xbf"
 
 
@@ -85,19 +87,38 @@ def _zstd(file: BinaryIO) -> object:
     import zstandard
 
     class Reader(io.RawIOBase):
-        """Zstandard's own reader, with its error as an OSError and a file that ends early noticed."""
+        """Frame after frame. zstandard's own stream_reader takes a file that was cut off for a whole one."""
 
         def __init__(self) -> None:
-            self.inner = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            self.frame: Any = zstandard.ZstdDecompressor().decompressobj()
+            self.ahead = b""
+            self.left = b""
 
         def readable(self) -> bool:
             return True
 
         def readinto(self, buffer: object) -> int:
-            try:
-                return self.inner.readinto(buffer)
-            except zstandard.ZstdError as error:
-                raise OSError(f"broken Zstandard data: {error}") from error
+            view = memoryview(cast(bytearray, buffer))
+            while not self.left:
+                packed = self.ahead or file.read(_ZSTD_READ)
+                self.ahead = b""
+                if not packed:
+                    if self.frame is not None and not self.frame.eof:
+                        raise EOFError("it ends early")
+                    return 0
+                if self.frame is None:
+                    self.frame = zstandard.ZstdDecompressor().decompressobj()
+                try:
+                    self.left = self.frame.decompress(packed)
+                except zstandard.ZstdError as error:
+                    raise OSError(f"broken Zstandard data: {error}") from error
+                if self.frame.eof:
+                    self.ahead = self.frame.unused_data
+                    self.frame = None
+            count = min(len(view), len(self.left))
+            view[:count] = self.left[:count]
+            self.left = self.left[count:]
+            return count
 
     return Reader()
 

@@ -108,11 +108,6 @@ def similar_pairs(
     return found
 
 
-def similarity(left: JsonRow, right: JsonRow) -> float:
-    """How alike two rows are, 0 to 1."""
-    return similar_pairs([left, right], [(0, 1)], 0.0)[0][2]
-
-
 def _shingles(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:
     codes, offsets = letter_codes(texts)
     (hashes,) = window_hashes(codes, [SHINGLE])
