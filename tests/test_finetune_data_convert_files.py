@@ -26,6 +26,7 @@ from tests.convert_samples import ALPACA, CHAT, KORQUAD_1, SHAREGPT, converted, 
 from tests.processes import kodolly
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 ROW = st.fixed_dictionaries({"instruction": TEXT, "output": TEXT})
 
 
@@ -189,6 +190,25 @@ def test_rows_of_a_table_with_missing_cells_or_foreign_bytes_are_refused_by_line
         (5, "1 cells where the header has 2"),
         (7, "half a character, or bytes of another encoding"),
     ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    cells=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=8),
+    delimiter=st.sampled_from([",", "\t", ";"]),
+    line_end=st.sampled_from(["\n", "\r\n"]),
+)
+def test_a_table_is_read_as_it_was_written(
+    cells: list[tuple[str, str]], delimiter: str, line_end: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    table = io.StringIO()
+    writer = csv.writer(table, delimiter=delimiter, lineterminator=line_end, quoting=csv.QUOTE_ALL)
+    writer.writerows([("질문", "답변"), *cells])
+    path = tmp_path_factory.mktemp("table") / ("in.tsv" if delimiter == "\t" else "in.csv")
+    path.write_bytes(table.getvalue().encode())
+    found = lines_of(path)
+    assert [tuple(record.values()) for _, record in found] == cells
+    assert found[0][0] == 2
 
 
 def test_quotation_marks_are_text_in_a_tsv_where_they_hold_nothing_together(tmp_path: Path) -> None:
@@ -423,7 +443,7 @@ def test_the_command_shows_what_became_of_each_file_and_refuses_in_one_line(tmp_
     for args, words in (
         (["none.jsonl", "rows.jsonl"], "kodolly: none.jsonl does not exist."),
         (["KorQuAD_v1.0_train.jsonl", "o.jsonl", "--column", "x"], "'x' is not FIELD=COLUMN"),
-        (["KorQuAD_v1.0_train.jsonl", "o.jsonl", "--pairs", "--strict"], "--strict is for rows"),
+        (["KorQuAD_v1.0_train.jsonl", "o.jsonl", "--pairs", "--strict"], "Strict rows have four keys"),
     ):
         failed = subprocess.run(
             kodolly("data", "convert", *args), cwd=tmp_path, capture_output=True, text=True

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from common.errors import UserError
 from finetune.data.convert import Request, convert
 from finetune.data.convert_batch import Task, convert_batch
 from finetune.data.fields import Options, Roles
-from finetune.data.formats import BY_NAME
+from finetune.data.formats import BY_NAME, FORMATS
 from finetune.data.sources import Batch
 from finetune.rows import Pair, Row, load_rows
+from kodolly.commands.data_convert import FORMATS as NAMED
 from tests.convert_samples import (
     ALPACA,
     DOLLY,
@@ -378,6 +380,19 @@ def test_columns_can_be_named_and_the_usual_ones_need_not_be(tmp_path: Path) -> 
     named = (("instruction", "질"), ("chosen", "좋음"), ("rejected", "나쁨"))
     (pair,) = rows_of(tmp_path, renamed, columns=named, pairs=True)
     assert (pair["chosen"], pair["rejected"]) == ("사흘 걸립니다.", "글쎄요.")
+
+
+def test_a_context_that_only_later_rows_have_is_kept(tmp_path: Path) -> None:
+    records = [
+        {"question": "몇 시?", "answer": 7},
+        {"question": "몇 층?", "answer": "3", "context": "교실은 3층"},
+    ]
+    found = rows_of(tmp_path, *records)
+    assert [(row["response"], row["context"]) for row in found] == [("7", ""), ("3", "교실은 3층")]
+
+
+def test_the_help_names_every_format() -> None:
+    assert {known.name for known in FORMATS} == set(re.split(", | or ", NAMED))
 
 
 @pytest.mark.parametrize(

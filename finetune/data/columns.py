@@ -15,7 +15,7 @@ def usual_columns(record: Record) -> dict[str, str]:
     """Row field -> column, by the usual names; `instruction` or `response` is missing where none is there."""
     found = {}
     for field, names in (("instruction", QUESTIONS), ("response", ANSWERS), ("context", CONTEXTS)):
-        name = next((name for name in names if isinstance(record.get(name), str)), None)
+        name = next((name for name in names if isinstance(record.get(name), str | int | float)), None)
         if name is not None:
             found[field] = name
     return found

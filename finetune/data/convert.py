@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -22,7 +23,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from common.errors import UserError
+from common.errors import KodollyError, UserError
 from finetune.data import oasst, sources
 from finetune.data.convert_batch import Converted, Counts, Task, convert_batch
 from finetune.data.fields import Options, Record, Roles
@@ -43,7 +44,7 @@ class Request:
     """What to convert, and how."""
 
     inputs: tuple[Path, ...]
-    """Files, or directories whose data files are taken in the order of their names."""
+    """Files, or directories whose data files, at any depth, are taken in the order of their names."""
     output: Path
     format: str | None = None
     """One of `finetune.data.formats.FORMATS`; None: recognised, file by file."""
@@ -104,6 +105,10 @@ def convert(request: Request, report: Report = silent) -> Conversion:
     makes no sense: a file that cannot be read on, an unknown format, most records broken, roles that look
     swapped, no row at all. Nothing is written then, and a file of that name stays as it was.
     """
+    if request.pairs and request.strict:
+        raise UserError(
+            "Strict rows have four keys, and preference pairs have others.", hint="Ask for one of both."
+        )
     inputs = _files(request)
     tasks = [_task(path, request) for path in inputs]
     rejects = rejects_path(request.output)
@@ -150,11 +155,7 @@ def _files(request: Request) -> list[Path]:
     found: list[Path] = []
     for path in request.inputs:
         if path.is_dir():
-            names = sorted(
-                inner
-                for inner in path.iterdir()
-                if any(suffix in sources.DATA_NAMES for suffix in inner.suffixes) and inner.is_file()
-            )
+            names = sorted(inner for inner in path.rglob("*") if _is_data(inner))
             if not names:
                 raise UserError(
                     f"{path} holds no data files.",
@@ -169,6 +170,11 @@ def _files(request: Request) -> list[Path]:
         if request.output.exists() and path.samefile(request.output):
             raise UserError(f"{path} is both input and output.", hint="Name another output.")
     return found
+
+
+def _is_data(path: Path) -> bool:
+    named = any(suffix in sources.DATA_NAMES for suffix in path.suffixes)
+    return named and not path.name.startswith(".") and path.is_file()
 
 
 def _task(path: Path, request: Request) -> tuple[Source, Task]:
@@ -258,6 +264,11 @@ def _runner(size: int) -> Iterator[Run]:
 
     try:
         yield run
+    except BrokenProcessPool as error:
+        raise KodollyError(
+            "A process that converts was killed; perhaps memory ran out.",
+            hint="The same command goes on from here.",
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

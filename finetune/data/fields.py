@@ -214,7 +214,9 @@ def _strict(instruction: str, context: str, response: str, category: str) -> dic
 def _json_type(value: Any) -> str:
     if isinstance(value, list):
         return "an array"
-    return "an object" if isinstance(value, dict) else "true or false"
+    if isinstance(value, bool):
+        return "true or false"
+    return "an object" if isinstance(value, dict) else f"a {type(value).__name__}"
 
 
 def is_text(record: Record, *keys: str) -> bool:

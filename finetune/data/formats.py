@@ -93,14 +93,16 @@ def table_columns(sample: Sequence[Record], options: Options, path: Path) -> dic
 
     Raises UserError for a field or column that does not exist, and where a column is missing.
     """
-    first = sample[0] if sample else {}
+    first: dict[str, Any] = {}
+    for record in sample:  # a later record may have fields that the first one lacks
+        first |= {key: value for key, value in record.items() if first.get(key) is None}
     for name, column in options.columns.items():
         if name not in columns.FIELDS and not name.startswith("meta."):
             known = ", ".join((*columns.FIELDS, "meta.NAME"))
             raise UserError(
                 f"A row has no field {name!r}.", hint=f"--column FIELD=COLUMN, where FIELD is one of {known}."
             )
-        if not any(column in record for record in sample):
+        if column not in first:
             raise UserError(f"{path} has no column {column!r}; it has {', '.join(map(str, first))}.")
     taken = set(options.columns.values())
     usual = {name: column for name, column in columns.usual_columns(first).items() if column not in taken}
@@ -119,7 +121,7 @@ def table_columns(sample: Sequence[Record], options: Options, path: Path) -> dic
 
 _ASKS = re.compile(
     r"(?:[?？]|(?:주세요|주십시오|하세요|하십시오|하시오|보세요|보십시오|해\s?줘|해\s?봐|[려써내]\s?줘|할까|인가요|나요|까요"
-    r"|까|니|계속)[.!~ ]*)\s*\Z"
+    r"|까|니|[아어하해써려]라|계속)[.!~ ]*)\s*\Z"
 )
 """How a Korean question or request ends."""
 _ENOUGH = 20

@@ -18,13 +18,19 @@ Examples:
   kodolly data convert 2023-04-12_oasst_ready.trees.jsonl.gz pairs.jsonl --pairs
 """
 ROLES = ("checked", "human-asks", "as-published")
+FORMATS = (
+    "alpaca, koalpaca-1.1, sharegpt, messages, guanaco, korquad-1, korquad-2, dolly, oasst, oasst-messages, "
+    "pairs or table"
+)
 MOST_REASONS = 8
 
 
 @click.command("convert", epilog=EPILOG)
 @click.argument("inputs", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--format", "name", metavar="NAME", help="The inputs' format, where it is not recognised.")
+@click.option(
+    "--format", "name", metavar="NAME", help=f"The inputs' format, where it is not recognised: {FORMATS}."
+)
 @click.option(
     "--column",
     "columns",
@@ -72,8 +78,6 @@ def command(
     from finetune.data.convert import Request, convert
     from finetune.progress import terminal_report
 
-    if pairs and strict:
-        raise click.UsageError("--strict is for rows; pairs have other fields.")
     named = tuple(_column(text) for text in columns)
     request = Request(
         inputs,
