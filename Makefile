@@ -12,7 +12,7 @@ test:            ## install what the tests need, then lint and all tests
 	@scripts/install test
 	@$(MAKE) --no-print-directory lint
 	.venv/bin/pytest -m "not slow" --numprocesses 2 --dist loadfile
-	.venv/bin/pytest -m slow -s
+	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile -rP
 
 test-fast:       ## the tests that need no training, no vLLM and no browser
 	@scripts/install test

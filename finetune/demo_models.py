@@ -51,11 +51,20 @@ def build_demo(directory: Path, report: Report) -> None:
     """Train and merge what is not there yet below `directory`. Raises UserError.
 
     A directory that has its name is whole (finetune/checkpoint.py), so after a killed run only what is
-    missing is made.
+    missing is made. Two that build the same models take turns.
     """
+    from filelock import FileLock
+
     base, dolly = demo_directories(directory)
     if dolly.exists():
         return
+    directory.mkdir(parents=True, exist_ok=True)
+    with FileLock(directory / ".lock"):
+        if not dolly.exists():
+            _build(directory, base, dolly, report)
+
+
+def _build(directory: Path, base: Path, dolly: Path, report: Report) -> None:
     let_waiting_threads_sleep()
     hide_library_notes()
     from finetune.merge import merge  # torch loads only when there is something to train
