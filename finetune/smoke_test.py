@@ -23,12 +23,14 @@ from finetune.recipe import Recipe
 
 ROWS = 20
 PASSES = 60
-"""Over the rows, at most."""
+"""Over the rows, at most, unless they are fewer than STEPS."""
+STEPS = 180
+"""A handful of rows makes one step a pass; so few steps would teach them to nobody."""
 LOOK_EVERY = 5
 """Passes."""
-RISE = ((0, 1.0), (20, 3.0), (40, 10.0))
-"""From which pass on the learning rate is how much higher: what is tested is whether the model can stop, not
-whether the recipe's rate is the best."""
+RISE = ((0.0, 1.0), (1 / 3, 3.0), (2 / 3, 10.0))
+"""From which part of the test on the learning rate is how much higher: what is tested is whether the model
+can stop, not whether the recipe's rate is the best."""
 RATES = {"full": (1e-4, 1e-3)}
 ADAPTER_RATES = (1e-3, 1e-2)
 """Least and greatest: a rate for a real run would take more passes than a test has, and above the greatest
@@ -66,8 +68,9 @@ def smoke_test(
     with _unchanged(model):
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(trained, weight_decay=0)
-        while stopped < 1.0 and done < PASSES:
-            factor = max(factor for first, factor in RISE if done >= first)
+        limit = max(PASSES, math.ceil(STEPS / len(batches)))
+        while stopped < 1.0 and done < limit:
+            factor = max(factor for first, factor in RISE if done >= first * limit)
             optimizer.param_groups[0]["lr"] = min(greatest, max(least, recipe.learning_rate) * factor)
             began = time.monotonic()
             loss = 0.0
@@ -82,7 +85,7 @@ def smoke_test(
                 loss += float(part.detach()) / len(batches)
             took += time.monotonic() - began
             done += 1
-            report(Progress(stage, min(0.99, done / PASSES), f"loss {loss:.3f}"))
+            report(Progress(stage, min(0.99, done / limit), f"loss {loss:.3f}"))
             if done % LOOK_EVERY == 0:
                 stopped = _stop_rate(model, batches, end_id, precision)
     report(Progress(stage, 1.0, f"stops after {stopped:.0%} of them"))

@@ -157,7 +157,6 @@ def _prepare(recipe: Recipe, output: Path, state: RunState, report: Report, show
         check_memory(plan, world_size() if sharded() else 1),
         check_disk(output, *_disk(recipe, model), recipe),
     ]
-    _refuse_unquantised_experts(recipe, model)
     if recipe.packing:
         check_packing(model, rows.train, packs_flat(model))
     if rank() == 0:
@@ -221,6 +220,7 @@ def _model(recipe: Recipe, base: Path | None, tokenizer: Any, precision: Precisi
         made.config.use_cache = False
         return made, None
     model = load_for_training(base, recipe, precision)
+    _refuse_unquantised_experts(recipe, model)
     # Besides its cost, a cache keeps transformers from reading the borders of packed rows out of positions.
     model.config.use_cache = False
     torch.manual_seed(recipe.seed)

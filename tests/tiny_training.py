@@ -83,7 +83,9 @@ def make_base(folder: Path) -> Path:
         [row(n, "base") for n in range(4)] + [row(n, "tune") for n in range(4, 8)],
     )
     write_rows(folder / "pairs.jsonl", [pair(n) for n in range(8)])
-    (folder / "text.txt").write_text("봄에는 꽃이 핍니다.\n\n여름에는 비가 옵니다.", encoding="utf-8")
+    # Every token of the later answers is learnt once: an adapter cannot raise output rows that never were.
+    text = "\n\n".join([*QUESTIONS, "가마나바다사라아", "아라사다바나마가", "마가바나사다아라", "고마워요."])
+    (folder / "text.txt").write_text(text, encoding="utf-8")
     (folder / "base.yaml").write_text(BASE, encoding="utf-8")
     (folder / "tune.yaml").write_text(LORA, encoding="utf-8")
     train(load_recipe(folder / "base.yaml"), folder / "tiny-base", silent)
