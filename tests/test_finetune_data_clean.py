@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import zstandard
 from click.testing import CliRunner
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -29,7 +29,7 @@ from finetune.data.mending import mend_text
 from finetune.data.near_duplicates import similar_pairs
 from finetune.data.reasons import MENDED, REJECTED
 from finetune.data.row_json import JsonRow, UnusableLine, parse_row, write_row
-from finetune.rows import Row, load_rows
+from finetune.rows import Pair, Row, load_rows
 from kodolly.cli import root
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -366,6 +366,42 @@ def test_commercial_keeps_rows_whose_licence_allows_it(tmp_path: Path) -> None:
     assert rejected[0]["detail"] == "CC BY-NC 4.0"
 
 
+# Preference pairs
+
+
+def pair(chosen: str = ANSWER, rejected: str = "모릅니다.", **more: Any) -> dict[str, Any]:
+    return {"instruction": QUESTION, "context": "", "chosen": chosen, "rejected": rejected, **more}
+
+
+def test_preference_pairs_are_cleaned_as_rows_are(tmp_path: Path) -> None:
+    source = write(
+        tmp_path / "pairs.jsonl",
+        pair(rejected="죄송하지만 알려 드릴 수 없습니다.\r\n"),
+        pair("죄송하지만 알려 드릴 수 없습니다."),
+        pair(rejected="<div>상추</div>"),
+        pair(rejected=ANSWER),
+        pair(rejected="죄송하지만 알려 드릴 수 없습니다."),
+        pair(rejected="감자는 어떨까요? 저는 잘 모르겠습니다.", category="brainstorming", meta={"id": 1}),
+        pair(rejected="무엇이든 좋습니다.", category="잡담"),
+    )
+    output = tmp_path / "clean.jsonl"
+    report = clean([source], output, rules(), processes=1)
+    assert [entry["reason"] for entry in rejects(output)] == [
+        "refusal",
+        "html",
+        "schema",
+        "duplicate",
+        "category",
+    ]
+    kept = [Pair.model_validate_json(line) for line in output.read_bytes().splitlines()]
+    assert [(made.rejected[-7:], made.category) for made in kept] == [
+        ("수 없습니다.", None),
+        ("모르겠습니다.", "brainstorming"),
+    ]
+    assert report.categories == {"": 1, "brainstorming": 1}
+    assert report.mended == {"outer_blanks": 1, "line_ends": 1}
+
+
 # Files
 
 
@@ -413,6 +449,10 @@ def test_a_run_refuses_to_write_what_it_reads_or_what_another_run_writes(tmp_pat
         clean([path], path, rules(), processes=1)
     with pytest.raises(UserError, match="cannot be read"):
         clean([tmp_path / "none.jsonl"], tmp_path / "clean.jsonl", rules(), processes=1)
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(UserError, match="no rows there"):
+        clean([tmp_path / "empty.jsonl"], tmp_path / "clean.jsonl", rules(), processes=1)
+    (tmp_path / "empty.jsonl").unlink()
     output = tmp_path / "clean.jsonl"
 
     def second_run(_progress: object) -> None:
@@ -477,6 +517,22 @@ def test_mending_a_text_again_changes_nothing(text: str) -> None:
     assert unicodedata.is_normalized("NFC", mended)
 
 
+@given(
+    st.fixed_dictionaries(
+        {"instruction": odd_text, "chosen": odd_text, "rejected": odd_text},
+        optional={"context": odd_text, "category": categories | st.none()},
+    )
+)
+def test_pairs_are_read_and_refused_as_training_does(made: dict[str, Any]) -> None:
+    try:
+        expected = Pair.model_validate(made)
+    except ValidationError:
+        with pytest.raises(UnusableLine):
+            parse_row(json.dumps(made).encode())
+        return
+    assert Pair.model_validate_json(write_row(parse_row(json.dumps(made).encode()))) == expected
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | odd_text,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(odd_text, inner, max_size=3),
@@ -523,6 +579,7 @@ def test_no_row_is_lost_and_clean_rows_stay_as_they_are(
         inputs.append(tmp_path / f"{number}.jsonl")
         inputs[-1].write_bytes(b"\n".join(lines))
     read = sum(bool(line.strip()) for path in inputs for line in path.read_bytes().split(b"\n"))
+    assume(read)
     output = tmp_path / "clean.jsonl"
     report = clean(inputs, output, rules(), processes=1, chunk_size=chunk_size)
     kept = output.read_bytes()
@@ -534,6 +591,8 @@ def test_no_row_is_lost_and_clean_rows_stay_as_they_are(
     for line in kept.splitlines():
         Row.model_validate_json(line)
 
+    if not kept:
+        return
     again = tmp_path / "again.jsonl"
     second = clean([output], again, rules(), processes=1)
     assert (second.rejected, second.mended) == ({}, {})

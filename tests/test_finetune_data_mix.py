@@ -102,7 +102,11 @@ def test_mixtures_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     broken.write_text(first.read_text(encoding="utf-8") + '{"instruction": 1}\n', encoding="utf-8")
     with pytest.raises(UserError, match=r"broken\.jsonl, line 4: Expected `str`"):
         mix([Source(broken, None)], output)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "broken.jsonl"]
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps({"instruction": "가", "chosen": "나", "rejected": "다"}), encoding="utf-8")
+    with pytest.raises(UserError, match="cannot be mixed"):
+        mix([Source(first, None), Source(pairs, None)], output)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.jsonl", "broken.jsonl", "pairs.jsonl"}
 
 
 def test_the_command_reads_weights_and_says_what_it_took(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def clean(
         _check_readable(path)
     with ExitStack() as stack:
         if output is None:
-            work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kodolly-check-")))
+            work = stack.enter_context(_temporary_directory())
         else:
             identity = _identity(inputs, rules, similarity, chunk_size)
             work = stack.enter_context(_work_directory(output, identity))
@@ -366,6 +366,8 @@ def _assemble(
                 "writing" if rows else "counting", (chunk + 1) / len(chunks.stems), f"{made.kept:,} kept"
             )
         )
+    if not made.read:
+        raise UserError(f"{', '.join(map(str, inputs))}: no rows there.")
     _describe_lengths(made, lengths)
     if job.rules.evaluation is not None:
         made.evaluation_items = len(job.rules.evaluation.names)
@@ -499,6 +501,18 @@ def _work_directory(output: Path, identity: str) -> Iterator[Path]:
             yield work
     except OSError as error:
         raise UserError(f"{work} cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory(prefix="kodolly-check-") as directory:
+            yield Path(directory)
+    except OSError as error:
+        raise UserError(
+            f"A temporary directory cannot be written: {error.strerror or error}.",
+            hint="A check takes about as much room as the rows; TMPDIR names another disk.",
+        ) from error
 
 
 class _Pool:

@@ -29,9 +29,10 @@ from finetune.data.licences import allows_commercial_use
 from finetune.data.line_chunks import Chunk
 from finetune.data.mending import is_plain, mend_text
 from finetune.data.near_duplicates import band_keys, signatures, whole_text
-from finetune.data.row_json import JsonRow, UnusableLine, check_row, parse_row, write_row
+from finetune.data.row_json import JsonPair, JsonRow, UnusableLine, check_row, parse_row, write_row
 
-CATEGORY_NAMES = tuple(sorted(CATEGORIES))
+CATEGORY_NAMES = (*sorted(CATEGORIES), "")
+"""A preference pair may have none."""
 INDEX = np.dtype(
     [
         ("line", "<i8"),
@@ -166,6 +167,9 @@ def mend_row(row: JsonRow) -> set[str]:
     if not _is_clean(row.response):
         row.response, found = mend_text(row.response)
         names |= found
+    if isinstance(row, JsonPair) and not _is_clean(row.rejected):
+        row.rejected, found = mend_text(row.rejected)
+        names |= found
     if row.context:
         _mend_context(row, names)
     if "answer_start" in row.meta and _put_answer_start_right(row):
@@ -208,7 +212,8 @@ def source_of(row: JsonRow, file: str) -> str:
 def row_texts(row: JsonRow) -> dict[str, str]:
     """A row's texts by name."""
     history = {"history": "\n".join(f"{t.role}: {t.content}" for t in row.history)} if row.history else {}
-    return {**history, "instruction": row.instruction, "context": row.context, "response": row.response}
+    texts = {**history, "instruction": row.instruction, "context": row.context, "response": row.response}
+    return {**texts, "rejected": row.rejected} if isinstance(row, JsonPair) else texts
 
 
 def cut_texts(texts: Mapping[str, str]) -> dict[str, str]:

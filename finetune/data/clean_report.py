@@ -95,7 +95,7 @@ def _kept(report: CleanReport) -> list[str]:
     if not report.kept:
         return []
     lines = ["", "## Rows kept", "", "| Category | Rows |", "|---|--:|"]
-    lines += [f"| {name} | {count:,} |" for name, count in _by_count(report.categories)]
+    lines += [f"| {name or 'none'} | {count:,} |" for name, count in _by_count(report.categories)]
     lines += ["", "| Licence | Rows | Commercial use | May be passed on |", "|---|--:|---|---|"]
     for licence, count in _by_count(report.licences):
         commercial = "yes" if allows_commercial_use(licence) else "no" if licence else "not known"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from common.errors import UserError
 from finetune.data.line_chunks import whole_file
+from finetune.data.row_json import JsonRow
 from finetune.data.row_lines import row_lines
 from finetune.progress import Progress, Report, silent
 
@@ -68,8 +69,12 @@ def mix(
     _check(sources, output, rows)
     with ExitStack() as stack:
         lines = []
+        kinds: set[type[JsonRow]] = set()
         for number, source in enumerate(sources):
-            lines.append(_read(source.path, stack, report, number / len(sources), 1 / len(sources)))
+            begin, part = number / len(sources), 1 / len(sources)
+            lines.append(_read(source.path, stack, kinds, report, begin, part))
+        if len(kinds) > 1:
+            raise UserError("Rows and preference pairs cannot be mixed.", hint="Train on each by itself.")
         counts = [len(found.ends) for found in lines]
         taken = shares([source.weight for source in sources], counts, rows)
         with whole_file(output) as out:
@@ -119,13 +124,17 @@ def _check(sources: Sequence[Source], output: Path, rows: int | None) -> None:
             raise UserError(f"{output} is read and cannot be written at the same time.")
 
 
-def _read(path: Path, stack: ExitStack, report: Report, begin: float, part: float) -> _Lines:
-    """Copy the rows' lines where they can be read in any order, and check each."""
+def _read(
+    path: Path, stack: ExitStack, kinds: set[type[JsonRow]], report: Report, begin: float, part: float
+) -> _Lines:
+    """Copy the rows' lines where they can be read in any order, check each, and add their types to
+    `kinds`."""
     try:
         copy = stack.enter_context(TemporaryFile(prefix="kodolly-mix-"))  # noqa: SIM115
         ends = []
         end = 0
-        for line, _row, done in row_lines(path):
+        for line, row, done in row_lines(path):
+            kinds.add(type(row))
             copy.write(line)
             end += len(line)
             ends.append(end)

@@ -30,6 +30,15 @@ class JsonRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         return [*said, self.instruction, self.context, self.response]
 
 
+class JsonPair(JsonRow):
+    """`finetune.rows.Pair`: a row whose `response` is the chosen answer. A pair without a category has ''."""
+
+    rejected: str = ""
+
+    def texts(self) -> list[str]:
+        return [*super().texts(), self.rejected]
+
+
 class UnusableLine(Exception):
     """A line that holds no row. `reason` is one of `finetune.data.reasons.REJECTED`."""
 
@@ -50,16 +59,32 @@ class _Written(msgspec.Struct, omit_defaults=True):
     meta: dict[str, Any] = {}
 
 
+class _PairLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A preference pair as it stands in a file."""
+
+    instruction: str
+    context: str = msgspec.field(default_factory=str)  # written even when empty
+    chosen: str
+    rejected: str
+    category: str | None = None
+    history: list[JsonTurn] = []
+    meta: dict[str, Any] = {}
+
+
 _decoder = msgspec.json.Decoder(JsonRow)
+_pair_decoder = msgspec.json.Decoder(_PairLine)
 _encoder = msgspec.json.Encoder()
 
 
 def parse_row(line: bytes) -> JsonRow:
-    """The row of one line. Raises UnusableLine: not_utf8, not_json, schema, category or empty."""
+    """The row or preference pair of one line. Raises UnusableLine: not_utf8, not_json, schema, category,
+    empty."""
     try:
         row = _decoder.decode(line)
     except msgspec.ValidationError as error:
-        raise UnusableLine("schema", str(error)) from error
+        if b'"chosen"' not in line:
+            raise UnusableLine("schema", str(error)) from error
+        row = _parse_pair(line)
     except UnicodeDecodeError as error:
         raise UnusableLine("not_utf8", f"byte {error.start + 1} of the line") from error
     except msgspec.DecodeError as error:
@@ -68,9 +93,30 @@ def parse_row(line: bytes) -> JsonRow:
     return row
 
 
+def _parse_pair(line: bytes) -> JsonPair:
+    try:
+        pair = _pair_decoder.decode(line)
+    except msgspec.ValidationError as error:
+        raise UnusableLine("schema", str(error)) from error
+    return JsonPair(
+        pair.instruction,
+        pair.chosen,
+        pair.category or "",
+        pair.context,
+        pair.history,
+        pair.meta,
+        pair.rejected,
+    )
+
+
 def check_row(row: JsonRow) -> None:
     """Raises UnusableLine for what the types don't say: category, blank texts, the order of the history."""
-    if row.category not in CATEGORIES:
+    if isinstance(row, JsonPair):
+        if not row.rejected or row.rejected.isspace():
+            raise UnusableLine("empty", "the rejected answer is blank")
+        if row.response.strip() == row.rejected.strip():
+            raise UnusableLine("schema", "chosen and rejected are the same answer")
+    if row.category not in CATEGORIES and not (isinstance(row, JsonPair) and not row.category):
         raise UnusableLine("category", f"{row.category!r} is none of {', '.join(sorted(CATEGORIES))}")
     for name, text in (("instruction", row.instruction), ("response", row.response)):
         if not text or text.isspace():
@@ -87,12 +133,19 @@ def check_row(row: JsonRow) -> None:
 def write_row(row: JsonRow) -> bytes:
     """One line of UTF-8 JSON with its line end: always the four fields, the others when they say
     something."""
-    return (
-        _encoder.encode(
-            _Written(row.instruction, row.context, row.response, row.category, row.history, row.meta)
+    if isinstance(row, JsonPair):
+        written: msgspec.Struct = _PairLine(
+            instruction=row.instruction,
+            context=row.context,
+            chosen=row.response,
+            rejected=row.rejected,
+            category=row.category or None,
+            history=row.history,
+            meta=row.meta,
         )
-        + b"\n"
-    )
+    else:
+        written = _Written(row.instruction, row.context, row.response, row.category, row.history, row.meta)
+    return _encoder.encode(written) + b"\n"
 
 
 def _no_json(line: bytes, message: str) -> UnusableLine:

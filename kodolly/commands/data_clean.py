@@ -64,3 +64,5 @@ def command(
     )
     click.echo(summary(made))
     click.echo(f"\nRejected rows: {rejects_path(output)}\nReport: {directory / 'report.md'}")
+    if made.read and not made.kept:
+        raise SystemExit(1)
