@@ -5,6 +5,7 @@ compared. The adapter's side is PEFT's own forward pass over the base's files; t
 merged files only.
 """
 
+import ctypes
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -157,6 +158,7 @@ class StreamedModel:
                     nonlocal done
                     for slot in self.inside[layer]:
                         self._empty(slot)
+                    _give_back_memory()
                     done += 1
                     watch(done / (len(batches) * len(self.layers)))
 
@@ -260,6 +262,14 @@ def _move(model: Any, device: torch.device) -> None:
                     continue
                 moved = value.to(device)
                 kept[name] = nn.Parameter(moved, False) if isinstance(value, nn.Parameter) else moved
+
+
+def _give_back_memory() -> None:
+    """glibc keeps freed blocks of such sizes in its heap, in pieces that the next layer does not fit in: a
+    whole model would pass through memory and most of it would stay."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _batches(probes: Sequence[Probe]) -> list[list[int]]:
