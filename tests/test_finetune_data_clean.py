@@ -28,7 +28,7 @@ from finetune.data.judging import findings
 from finetune.data.mending import mend_text
 from finetune.data.near_duplicates import similar_pairs
 from finetune.data.reasons import MENDED, REJECTED
-from finetune.data.row_json import JsonRow, UnusableLine, parse_row, write_row
+from finetune.data.row_json import JsonRow, JsonTurn, UnusableLine, parse_row, write_row
 from finetune.rows import Pair, Row, load_rows
 from kodolly.cli import root
 
@@ -102,6 +102,23 @@ def test_a_broken_row_is_rejected_with_its_line_and_reason(tmp_path: Path, reaso
     assert entry["detail"]
     assert ("row" in entry) != ("text" in entry)
     assert report.samples[reason][0].line == 3
+
+
+@pytest.mark.parametrize(
+    ("reason", "answer"),
+    [
+        ("identity", "언어 모델로서 저는 감정을 느끼지 않습니다."),
+        ("identity", "저는 인공지능이라 직접 가 본 적은 없습니다."),
+        ("identity", "As an AI language model, I have no opinion on that."),
+        ("refusal", "죄송하지만, 말씀하신 내용만으로는 정확히 알 수 없습니다."),
+        ("refusal", "입력된 문장이 없어 요약을 할 수 없습니다."),
+        ("refusal", "I'm sorry, but I can't help with that."),
+    ],
+)
+def test_machine_talk_is_found(reason: str, answer: str) -> None:
+    assert next(findings(JsonRow(QUESTION, answer, "open_qa")))[0] == reason
+    turns = [JsonTurn("user", QUESTION), JsonTurn("assistant", answer)]
+    assert next(findings(JsonRow("그렇군요.", ANSWER, "open_qa", history=turns)))[0] == reason
 
 
 def test_every_reason_is_tested_and_explained() -> None:

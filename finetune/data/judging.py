@@ -42,26 +42,31 @@ _ABOUT_TAGS = re.compile(
 
 _MAY_BE_SELF = re.compile("GPT|AI|언어 ?모델|인공지능|artificial|language model")
 _MODEL = (
-    r"(?:Chat\s?GPT|챗\s?GPT|GPT-?[345]|Open\s?AI|오픈\s?AI"
-    r"|(?:대규모\s|거대\s?|대형\s)?(?:AI\s|인공지능\s)?언어\s?모델|(?:AI|인공지능)\s?(?:모델|비서|어시스턴트|챗봇|프로그램|도우미))"
+    r"(?:Chat\s?GPT|챗\s?GPT|GPT-?[345]|Open\s?AI|오픈\s?AI|(?:AI|인공지능)\s?모델"
+    r"|(?:대규모\s|거대\s?|대형\s)?(?:AI\s?|인공지능\s?)?언어\s?모델)"
 )
+_BECAUSE = r"(?:로서|로써|이기\s?때문|이므로|이라서?\s|라서\s)"
 _SELF = re.compile(
     rf"(?:^|[\s\"'(])(?:저는|전|나는|제가|저희는|저의 이름은|제 이름은)\s(?:[^.!?\n]{{0,30}}\s)?{_MODEL}"
-    r"|(?:AI|인공지능)\s?(?:언어\s?)?(?:모델|챗봇|어시스턴트)(?:로서|로써|이기\s?때문|이므로|이라서?\s)"
-    r"|언어\s?모델(?:로서|로써|이기\s?때문|이므로|이라서?\s)"
+    rf"|(?:저는|제가|나는)\s(?:AI|인공지능){_BECAUSE}|언어\s?모델{_BECAUSE}"
     r"|\bas an? (?:artificial intelligence|AI)(?: language)?(?: model| assistant)?\b"
     r"|\bI(?:'m| am) (?:ChatGPT|an? (?:AI|artificial intelligence|(?:large )?language model))\b"
     r"|\bI (?:was|am|have been) (?:trained|created|developed|made) by OpenAI",
     re.IGNORECASE | re.MULTILINE,
 )
+"""An assistant that goes by a name of its own ("저는 인공지능 비서 돌리입니다") is meant to."""
 _REFUSAL_WORDS = (
     *("죄송", "미안", "유감", "안타깝", "수 없", "수는 없", "수가 없"),
     *("sorry", "Sorry", "unable", "cannot", "can't", "can not", "apolog", "Apolog"),
 )
 """One of these stands in every refusal: most answers need no search for the whole pattern."""
+_CANNOT = (
+    r"(?:수(?:는|가)?\s?없(?:습니다|어요|네요|다|음)|어렵(?:습니다|네요)|어려워요"
+    r"|못\s?(?:합니다|해요|드립니다|하겠)|불가능|않(?:습니다|아요)|모르(?:겠|는)|부족)"
+)
 _REFUSAL = re.compile(
-    r"^(?:죄송(?:합니다|하지만|하게도|해요|스럽지만)|미안(?:합니다|하지만|해요)|유감스럽(?:게도|지만)|안타깝(?:게도|지만))"
-    r"[^\n]{0,100}?(?:수(?:는|가)?\s?없|어렵습니다|어려워요|못\s?(?:합니다|해요|하겠)|불가능|않(?:습니다|아요)|모르겠|부족)"
+    r"^(?:죄송|미안|유감스럽|안타깝)[^\n]{0,60}?(?:답|도움|도와|정보|제공|알려|알 수|말씀|안내|작성|생성|수행|작업"
+    rf"|요청|이해|번역|요약|입력|문맥|맥락|질문|모델)[^\n]{{0,40}}?{_CANNOT}"
     r"|(?:답변|대답|응답|도움|도와|정보|설명|번역|요약|작성)[^.\n]{0,12}"
     r"(?:해\s?)?(?:드릴|줄|할|제공할|생성할) 수(?:는|가)? 없(?:습니다|어요|네요)"
     r"|\bI(?:'m| am) (?:sorry|unable)"
@@ -69,6 +74,8 @@ _REFUSAL = re.compile(
     r"|\bI apologi[sz]e",
     re.IGNORECASE,
 )
+"""What an assistant says that will not or cannot answer; a shop that cannot take something back has
+answered."""
 _REFUSAL_WITHIN = 160
 """How many first characters of an answer can refuse; further on it speaks of something else."""
 
@@ -133,11 +140,17 @@ def findings(row: JsonRow) -> Iterator[Finding]:
         yield "prompt_marker", match[0].strip()
     if ("<" in joined or "&" in joined) and (match := _TAG.search(joined)) and not _ABOUT_TAGS.search(joined):
         yield "html", match[0][:60]
-    if _MAY_BE_SELF.search(response) and (match := _SELF.search(response)):
-        yield "identity", match[0].strip()
-    start = response[:_REFUSAL_WITHIN]
-    if any(word in start for word in _REFUSAL_WORDS) and (match := _REFUSAL.search(start)):
-        yield "refusal", match[0].strip()
+    # All of a conversation's answers are learnt.
+    answers = [*(turn.content for turn in row.history if turn.role == "assistant"), response]
+    for answer in answers:
+        if _MAY_BE_SELF.search(answer) and (match := _SELF.search(answer)):
+            yield "identity", match[0].strip()
+            break
+    for answer in answers:
+        start = answer[:_REFUSAL_WITHIN]
+        if any(word in start for word in _REFUSAL_WORDS) and (match := _REFUSAL.search(start)):
+            yield "refusal", match[0].strip()
+            break
     if share := foreign(row, joined):
         yield "hangul_ratio", share
     if is_extractive(row) and response not in row.context:

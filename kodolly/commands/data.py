@@ -8,6 +8,8 @@ EPILOG = """\b
 Examples:
   kodolly data convert KoAlpaca_v1.1.jsonl rows.jsonl
   kodolly data clean rows.jsonl clean.jsonl
+  kodolly data mix clean.jsonl=3 other.jsonl=1 mixed.jsonl
+  kodolly data split mixed.jsonl data/
 """
 TABLE: dict[str, str] = {
     "convert": "Turn published instruction data into Dolly rows.",
