@@ -336,6 +336,7 @@ def _assemble(
     made = CleanReport({str(path): 0 for path in inputs})
     lengths: dict[str, list[npt.NDArray[np.int32]]] = {"instruction": [], "context": [], "response": []}
     reports = [chunks.report(chunk) for chunk in range(len(chunks.stems))]
+    line_numbers = [chunks.index(chunk)["line"].copy() for chunk in range(len(chunks.stems))]
     for chunk, (stem, report) in enumerate(zip(chunks.stems, reports, strict=True)):
         index = chunks.index(chunk)
         first = int(chunks.first[chunk])
@@ -347,7 +348,7 @@ def _assemble(
         for within in np.flatnonzero(~kept).tolist():
             row = parse_row(data[int(index["end"][within - 1]) if within else 0 : int(index["end"][within])])
             other, place = chunks.locate(int(repeated[within]))
-            where = f"{reports[other].file}, line {chunks.index(other)['line'][place]}"
+            where = f"{reports[other].file}, line {line_numbers[other][place]}"
             alike = float(duplicates.similarity[first + within])
             reason = "duplicate" if alike == SAME else "near_duplicate"
             detail = f"of {where}" if alike == SAME else f"{alike:.2f} like {where}"

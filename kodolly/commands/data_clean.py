@@ -64,5 +64,6 @@ def command(
     )
     click.echo(summary(made))
     click.echo(f"\nRejected rows: {rejects_path(output)}\nReport: {directory / 'report.md'}")
-    if made.read and not made.kept:
+    if not made.kept:
+        click.echo("No row is left. `kodolly data convert` makes Dolly rows of other formats.", err=True)
         raise SystemExit(1)
