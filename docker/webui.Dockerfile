@@ -7,7 +7,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MOD
 RUN python3 -m venv /build/uv && /build/uv/bin/pip install --quiet "uv>=0.9,<1"
 RUN /build/uv/bin/uv venv --quiet --python "$(command -v python3)" /srv/kodolly
 COPY locks/webui.txt /build/
-RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode -r /build/webui.txt
+RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode --no-deps -r /build/webui.txt
 
 # A layer of its own: a new version of kodolly is a few megabytes to pull, not all that it stands on.
 FROM dependencies AS own

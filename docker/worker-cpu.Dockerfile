@@ -9,10 +9,12 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MOD
 RUN python3 -m venv /build/uv && /build/uv/bin/pip install --quiet "uv>=0.9,<1"
 RUN /build/uv/bin/uv venv --quiet --python "$(command -v python3)" /srv/kodolly
 COPY locks/worker-cpu.txt /build/
-RUN torch=$(grep -E '^torch==' /build/worker-cpu.txt) \
+# Triton compiles for GPUs: a gigabyte that nothing imports on a CPU.
+RUN sed -i '/^triton==/d' /build/worker-cpu.txt \
+  && torch=$(grep -E '^torch==' /build/worker-cpu.txt) \
   && { /build/uv/bin/uv pip install --quiet --python /srv/kodolly --no-deps "$torch" \
     || /build/uv/bin/uv pip install --quiet --python /srv/kodolly --no-deps --index-url "$TORCH_INDEX" "$torch"; } \
-  && /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode -r /build/worker-cpu.txt
+  && /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode --no-deps -r /build/worker-cpu.txt
 
 # A layer of its own: a new version of kodolly is a few megabytes to pull, not all that it stands on.
 FROM dependencies AS own

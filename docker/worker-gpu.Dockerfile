@@ -9,7 +9,7 @@ RUN python3 -m venv /build/uv && /build/uv/bin/pip install --quiet "uv>=0.9,<1"
 RUN /build/uv/bin/uv venv --quiet --python "$(command -v python3)" /srv/kodolly
 COPY locks/worker-gpu.txt /build/
 # No compiled bytecode of so many packages: it would add a gigabyte for a second of start-up time.
-RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly -r /build/worker-gpu.txt
+RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --no-deps -r /build/worker-gpu.txt
 
 # A layer of its own: a new version of kodolly is a few megabytes to pull, not all that it stands on.
 FROM dependencies AS own
