@@ -268,6 +268,13 @@ def test_of_repeated_rows_the_first_stays(tmp_path: Path) -> None:
     assert report.inputs == {str(first): 2, str(second): 2}
 
 
+@pytest.mark.parametrize(("allow", "kept"), [([], 1), (["near_duplicate"], 2), (["duplicate"], 3)])
+def test_repeated_rows_stay_where_they_are_allowed(tmp_path: Path, allow: list[str], kept: int) -> None:
+    near = LONG.replace("한 달", "두 달")
+    lines = [row(response=LONG), row(response=LONG), row(response=near)]
+    assert cleaned(tmp_path, *lines, allow=allow)[0].kept == kept
+
+
 def test_rows_that_share_much_text_and_ask_something_else_stay(tmp_path: Path) -> None:
     context = LONG * 4
     lines = [

@@ -28,5 +28,6 @@ def rules(*, allow: Sequence[str] = (), against: Sequence[Path] = (), commercial
         allow=frozenset(allow),
         commercial=commercial,
         evaluation=build_index(against) if against else None,
-        near_duplicates="near_duplicate" not in allow,
+        # Whoever wants copies wants near-copies: a copy is one of those, too.
+        near_duplicates=not {"duplicate", "near_duplicate"} & set(allow),
     )
