@@ -18,13 +18,14 @@ from common.errors import UserError
 class Part(BaseModel):
     """What every section of a recipe has in common: unknown keys are an error, values don't change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Source(Part):
     """A file of Dolly rows."""
 
     path: Path
+    """JSON Lines; relative to the recipe's file."""
     split: str | None = None
     """Only rows whose `meta.split` is this."""
     share: float = Field(default=1.0, gt=0, le=1)
@@ -35,8 +36,11 @@ class Architecture(Part):
     """A GPT-NeoX (Polyglot's architecture) made from nothing, with its own byte-level BPE tokenizer."""
 
     layers: int = Field(ge=1)
+    """Transformer blocks."""
     width: int = Field(ge=8)
+    """Hidden size; the feed-forward layers are four times as wide."""
     heads: int = Field(ge=1)
+    """Attention heads; `width` is an even multiple of them."""
     vocabulary: int = Field(ge=300)
     """Tokens; 256 bytes and two special ones are always in."""
     context: int = Field(default=2048, ge=16)
@@ -53,8 +57,11 @@ class Lora(Part):
     """The low-rank adapter."""
 
     rank: int = Field(default=16, ge=1)
+    """Width of the two small matrices beside each layer."""
     alpha: int = Field(default=32, ge=1)
+    """What the adapter adds is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapter's inputs that is left out in training."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Layers that get an adapter. PEFT's own default for GPT-NeoX, attention alone, learns too little."""
 
@@ -85,6 +92,7 @@ class Recipe(Part):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """The model's name in the checkpoint and, unless told otherwise, in the gateway."""
     method: Literal["pretrain", "full", "lora", "qlora", "dpo"]
+    """See the table above."""
     base: str | None = None
     """Checkpoint to start from (all but pretrain): a directory, or a hub id that is in the local cache."""
     quantize: Literal["nf4"] | None = None
@@ -111,14 +119,19 @@ class Recipe(Part):
     over_length: Literal["drop", "window", "error"] = "drop"
     """window: the oldest history goes first, then what is far from the answer in the context."""
     epochs: int = Field(default=3, ge=1)
+    """Times that every row is seen."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps after which training ends, in place of `epochs`."""
     learning_rate: float = Field(gt=0)
+    """AdamW's, at its highest."""
     schedule: Literal["linear", "cosine", "constant_with_warmup"]
+    """How the learning rate falls after the warm-up: to nothing, or not at all."""
     warmup: float = Field(default=0.03, ge=0, lt=1)
     """Part of the steps in which the learning rate rises."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's."""
     max_grad_norm: float = Field(default=1.0, gt=0)
+    """Longer gradients are shortened to this."""
     batch_size: int = Field(default=16, ge=1)
     """Sequences in one pass on one device."""
     gradient_accumulation: int = Field(default=1, ge=1)
@@ -128,7 +141,9 @@ class Recipe(Part):
     gradient_checkpointing: bool = False
     """Keep one layer's activations and compute the others again: much less memory, about a third slower."""
     lora: Lora = Lora()
+    """The adapter of lora, qlora and dpo; see below."""
     dpo: Dpo = Dpo()
+    """Preference training; see below."""
     validation: float | Source | None = None
     """Part of the rows to hold out, or a file of rows. With it the best checkpoint is kept, not the last."""
     early_stopping: int | None = Field(default=None, ge=1)
@@ -140,6 +155,7 @@ class Recipe(Part):
     report_to: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
     """Training curves: tensorboard writes files beside the output, wandb needs an account."""
     seed: int = 42
+    """Of everything that is drawn: order, shares, fresh weights, dropout."""
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     """Of the saved weights."""
 
