@@ -414,10 +414,10 @@ def failed(path: str) -> Step:
     return Step({"error": {"message": "scripted", "type": "Scripted", "param": None, "code": 500}})
 
 
-async def serve(port: int, script: Script) -> None:
+async def serve(port: int, script: Script, host: str = "127.0.0.1") -> None:
     """Serve until cancelled."""
     server = await asyncio.start_server(
-        lambda reader, writer: Connection(script, reader, writer).serve(), "127.0.0.1", port
+        lambda reader, writer: Connection(script, reader, writer).serve(), host, port
     )
     async with server:
         await server.serve_forever()
@@ -426,6 +426,7 @@ async def serve(port: int, script: Script) -> None:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--key", default="")
@@ -433,7 +434,7 @@ def main() -> None:
     args = parser.parse_args()
     model, *adapters = args.model.split(",")
     script = Script(model, args.key, tuple(adapters), gap_s=args.gap_ms / 1000)
-    asyncio.run(serve(args.port, script))
+    asyncio.run(serve(args.port, script, args.host))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,170 @@
+"""Two network namespaces as two machines: the parts find each other by address, and outlive a cut cable.
+
+Needs root and `ip` (iproute2). The machine's own network is not touched.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.processes import kodolly, running, wait_for
+
+FIRST, SECOND = "10.231.7.1", "10.231.7.2"
+"""Addresses of the two machines."""
+TOKEN = "two-hosts-join-token"
+ENV = {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_GATEWAY_IDLE_TIMEOUT_S": "1"}
+CHAT = """
+import json, sys, httpx2
+url, tokens = sys.argv[1], int(sys.argv[2])
+messages = [{"role": "user", "content": "안녕하세요"}]
+body = {"model": "far", "messages": messages, "max_tokens": tokens, "stream": True}
+with httpx2.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=60, trust_env=False) as answer:
+    print(answer.status_code, flush=True)
+    for line in answer.iter_lines():
+        if line:
+            print(line, flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A network namespace with one cable to the other."""
+
+    name: str
+
+    def argv(self, argv: list[str]) -> list[str]:
+        return ["ip", "netns", "exec", self.name, *argv]
+
+    def run(self, argv: list[str], cwd: Path) -> str:
+        done = subprocess.run(
+            self.argv(argv), env=os.environ | ENV, cwd=cwd, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def cable(self, state: str) -> None:
+        ip("-n", self.name, "link", "set", "eth0", state)
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[tuple[Host, Host]]:
+    if shutil.which("ip") is None:
+        pytest.skip("`ip` (iproute2) is not here")
+    first, second = (Host(f"kodolly-{os.getpid()}-{number}") for number in (1, 2))
+    with ExitStack() as stack:
+        for host in (first, second):
+            try:
+                ip("netns", "add", host.name)
+            except subprocess.CalledProcessError as error:
+                pytest.skip(f"no network namespace can be made here: {error.stderr.decode().strip()}")
+            stack.callback(ip, "netns", "delete", host.name)
+        ip(
+            "-n",
+            first.name,
+            "link",
+            "add",
+            "eth0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            second.name,
+        )
+        for host, address in ((first, FIRST), (second, SECOND)):
+            ip("-n", host.name, "address", "add", f"{address}/24", "dev", "eth0")
+            ip("-n", host.name, "link", "set", "lo", "up")
+            host.cable("up")
+        yield first, second
+
+
+@pytest.mark.slow
+def test_a_worker_on_another_machine_serves_and_comes_back_after_a_cut(
+    hosts: tuple[Host, Host], tmp_path: Path
+) -> None:
+    first, second = hosts
+    gateway, controller = f"http://{FIRST}:8000", f"http://{FIRST}:21001"
+    chat = [sys.executable, "-c", CHAT, gateway]
+
+    def serves() -> bool:
+        return "[DONE]" in first.run([*chat, "1"], tmp_path)
+
+    with ExitStack() as stack:
+
+        def start(host: Host, argv: list[str], log: str) -> None:
+            cwd = Path(__file__).parents[1] if "tests.scripted_engine" in argv else tmp_path
+            env = ENV | {"KODOLLY_STATE_DIR": str(tmp_path / log)}
+            stack.enter_context(running(host.argv(argv), tmp_path / f"{log}.log", env=env, cwd=cwd))
+
+        start(first, kodolly("controller", "--host", FIRST), "controller")
+        start(first, kodolly("gateway", "--host", FIRST, "--controller", controller), "gateway")
+        engine = [sys.executable, "-m", "tests.scripted_engine", "--host", SECOND, "--port", "9000"]
+        start(second, [*engine, "--model", "far", "--gap-ms", "50"], "engine")
+        attach = ["--attach", f"http://{SECOND}:9000", "--model", "far", "--controller", controller]
+        ready = f"http://{SECOND}:9000/health"
+        probe = [sys.executable, "-c", f"import httpx2; httpx2.get({ready!r}).raise_for_status()"]
+        wait_for(lambda: subprocess.run(second.argv(probe), capture_output=True).returncode == 0, 30)
+        start(second, kodolly("worker", *attach), "worker")
+        ps = kodolly("ps", "--json", "--controller", controller)
+        # The client's first answer may be a refusal: the worker is not ready before it was called back.
+        wait_for(lambda: '"ready"' in _or_nothing(first, ps, tmp_path), 30, what="the worker to be ready")
+        assert f"{SECOND}:9000" in first.run(ps, tmp_path)
+        assert "far-2" in second.run([*chat, "3"], tmp_path), "a client on the other machine"
+
+        asked = first.argv([*chat, "200"])
+        with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as client:
+            assert client.stdout is not None
+            assert client.stdout.readline() == "200\n"
+            client.stdout.readline()
+            second.cable("down")
+            rest = client.stdout.read().splitlines()
+        second.cable("up")
+        assert rest[-1] == "data: [DONE]"
+        assert "error" in json.loads(rest[-2].removeprefix("data: ")), "a cut stream is not a whole one"
+        wait_for(serves, 30, what="the worker to be used again")
+
+
+def _or_nothing(host: Host, argv: list[str], cwd: Path) -> str:
+    done = subprocess.run(host.argv(argv), env=os.environ | ENV, cwd=cwd, capture_output=True, text=True)
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_two_machines_train_one_adapter(hosts: tuple[Host, Host], tmp_path: Path) -> None:
+    from tests.tiny_training import make_base
+
+    make_base(tmp_path)
+    recipe = ["tune.yaml", "epochs=3", "batch_size=2", "smoke_test=false", "data.0.split=null"]
+    argv = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    argv += ["--master-addr", FIRST, "--master-port", "29500"]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "eth0"}
+    runs = [
+        subprocess.Popen(
+            host.argv(
+                [*argv, "--node-rank", str(rank), "-m", "kodolly", "train", *recipe, "--output", "tuned"]
+            ),
+            cwd=tmp_path,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank, host in enumerate(hosts)
+    ]
+    answers = [run.communicate(timeout=200) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], [errors[-3000:] for _, errors in answers]
+    assert [out.strip() for out, _ in answers] == ["tuned", ""], "only the first machine reports"
+    assert (tmp_path / "tuned" / "adapter_model.safetensors").exists()
