@@ -19,6 +19,15 @@ class DataSource(BaseModel):
     rows: int
 
 
+class MergeSource(BaseModel):
+    """One of the models that were merged into this one."""
+
+    name: str
+    sha256: str
+    """Content hash of its weights."""
+    licence: str | None = None
+
+
 class CheckpointCard(BaseModel):
     """Contents of `kodolly.json` (docs/design.md, "Checkpoint contract")."""
 
@@ -30,9 +39,11 @@ class CheckpointCard(BaseModel):
     """Name or path of the model this was tuned from; None when trained from scratch."""
     base_revision: str | None = None
     """Content hash of the base's weights, or the hub revision."""
-    method: Literal["pretrain", "full", "lora", "qlora", "dpo"]
+    method: Literal["pretrain", "full", "lora", "qlora", "dpo", "merge"]
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: list[DataSource] = Field(default_factory=list)
+    sources: list[MergeSource] = Field(default_factory=list)
+    """Method merge: what was merged, the base included."""
     licence: str
     template: str
     template_hash: str

@@ -200,6 +200,20 @@ class StreamedModel:
         slot.put(nn.Parameter(torch.empty(slot.shape, device="meta"), requires_grad=False))
 
 
+def count_whole(model: Any, weights: Weights) -> int:
+    """Numbers in all parameters of `model`. Raises UserError unless the files have each, in its shape."""
+    count = 0
+    for slot in _slots(model):
+        name = next((name for name in slot.names if name in weights.places), None)
+        if name is None:
+            raise UserError(f"The result lacks {slot.names[0]}; the model would not load.")
+        found = sum(torch.Size(weights.stored[key].shape).numel() for key, _place in weights.places[name])
+        if found != slot.shape.numel():
+            raise UserError(f"The result's {name} does not have the shape {list(slot.shape)}.")
+        count += found
+    return count
+
+
 def compare(
     probes: Sequence[Probe], adapter: list[list[int]], merged: list[list[int]], end_token: int
 ) -> Parity:

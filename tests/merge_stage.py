@@ -21,7 +21,7 @@ from transformers import (
 from common.chat_template import load_template, template_hash
 from common.checkpoint import CheckpointCard
 from finetune.adapter import ADAPTER_FILE, AdapterCard, Probe
-from finetune.checkpoint import weights_hash
+from finetune.checkpoint import weights_hash, write_card, write_tokenizer
 from finetune.encoding import encode_row
 from finetune.rows import Row
 from tests.tiny_families import byte_level_tokenizer
@@ -178,3 +178,13 @@ def change_card(adapter: Path, **values: Any) -> None:
     path = adapter / ADAPTER_FILE
     card = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(card | values, ensure_ascii=False), encoding="utf-8")
+
+
+def make_source(folder: Path, architecture: str, seed: int, template: str = "dolly") -> Path:
+    """A complete checkpoint of ours, of random weights, in one file."""
+    make_base(folder, architecture, shard="1GB", seed=seed)
+    tokenizer = byte_level_tokenizer()
+    tokenizer.chat_template = load_template(template)
+    write_tokenizer(folder, tokenizer)
+    write_card(folder, card_of(folder).model_copy(update={"name": folder.name, "template": template}))
+    return folder

@@ -6,10 +6,12 @@ from kodolly.lazy_group import LazyGroup
 
 EPILOG = """\b
 Examples:
-  kodolly merge lora runs/my-dolly models/my-dolly
+  kodolly merge lora runs/my-adapter models/my-dolly
+  kodolly merge models slerp.yaml models/between
 """
 TABLE = {
-    "lora": "Merge a LoRA adapter into its base: a complete checkpoint.",
+    "lora": "Merge a LoRA or QLoRA adapter into its base, in little memory, with proof.",
+    "models": "Merge whole models by mergekit's YAML: slerp, ties, dare_ties, MoE ...",
 }
 
 
