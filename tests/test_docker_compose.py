@@ -3,11 +3,13 @@
 docker/test-compose runs what is only read here.
 """
 
+import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -104,6 +106,16 @@ def test_compose_takes_the_file_with_each_profile(profiles: str, tmp_path: Path)
     }
     # Compose v2 lists what would run, docker-compose 1.29 all that could.
     assert set(done.stdout.split()) in (wanted, set(SERVICES))
+
+
+@pytest.mark.slow
+def test_the_file_is_valid_by_the_compose_specification() -> None:
+    """Compose v2 is an implementation of that specification; all profiles at once."""
+    if importlib.util.find_spec("check_jsonschema") is None:
+        pytest.skip("check-jsonschema is not installed")
+    argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*argv, str(DOCKER / "compose.yaml")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", SERVICES)
