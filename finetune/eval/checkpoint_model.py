@@ -1,0 +1,138 @@
+"""A checkpoint directory, run in this process."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from common.chat_template import load_template
+from common.errors import UserError
+from finetune.encoding import prompt_ids
+from finetune.eval.models import Generated, Messages
+
+TOKENS_AT_ONCE = 4096
+"""Places, padding included, in one forward pass."""
+ANSWERS_AT_ONCE = 32
+NEVER_STOPS = -1
+
+
+class CheckpointModel:
+    """Float32 on a CPU, the checkpoint's own number format on a GPU. Raises UserError when loaded."""
+
+    source = "checkpoint"
+
+    def __init__(self, directory: Path, template: str | None = None) -> None:
+        self.name = directory.resolve().name
+        self.tokenizer = load_eval_tokenizer(directory, template)
+        on_gpu = torch.cuda.is_available()
+        try:
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                directory,
+                dtype="auto" if on_gpu else torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{directory} is not a model that can be loaded: {str(error).splitlines()[0]}",
+                hint="Name a checkpoint directory with config.json and *.safetensors.",
+            ) from error
+        self._device = torch.device("cuda" if on_gpu else "cpu")
+        self._model = model.to(self._device).eval()
+        self._context = int(model.config.max_position_embeddings)
+
+    def answers(
+        self, conversations: Sequence[Messages], max_tokens: int, temperature: float = 0.0
+    ) -> Iterator[Generated]:
+        """See Model."""
+        prompts = [prompt_ids(self.tokenizer, messages) for messages in conversations]
+        fitting = [n for n, ids in enumerate(prompts) if len(ids) + max_tokens <= self._context]
+        found: dict[int, Generated] = {}
+        by_length = sorted(fitting, key=lambda n: len(prompts[n]))
+        batches = _batches(by_length, [len(ids) + max_tokens for ids in prompts], ANSWERS_AT_ONCE)
+        for n, ids in enumerate(prompts):
+            while n not in found and len(ids) + max_tokens <= self._context:
+                batch = next(batches)
+                made = self._generate([prompts[m] for m in batch], max_tokens, temperature)
+                found.update(zip(batch, made, strict=True))
+            yield found.get(n, Generated("", finished=False, fits=False))
+
+    def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> Iterator[list[float] | None]:
+        """See Model."""
+        for ids in sequences:
+            if len(ids) > self._context:
+                yield None
+                continue
+            with torch.inference_mode():
+                tokens = torch.tensor([ids], device=self._device)
+                logits = self._model(input_ids=tokens, use_cache=False).logits[0, :-1].float()
+                chosen = logits.gather(1, tokens[0, 1:, None])[:, 0] - logits.logsumexp(dim=1)
+            yield chosen.tolist()
+
+    def _generate(self, prompts: list[list[int]], max_tokens: int, temperature: float) -> list[Generated]:
+        longest = max(map(len, prompts))
+        filler = self.tokenizer.pad_token_id
+        padded = [[filler] * (longest - len(ids)) + ids for ids in prompts]
+        mask = [[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts]
+        sampling: dict[str, Any] = {"do_sample": False}
+        if temperature > 0:
+            sampling = {"do_sample": True, "temperature": temperature}
+        with torch.inference_mode():
+            made = self._model.generate(
+                input_ids=torch.tensor(padded, device=self._device),
+                attention_mask=torch.tensor(mask, device=self._device),
+                max_new_tokens=max_tokens,
+                pad_token_id=filler,
+                **sampling,
+            )[:, longest:].tolist()
+        ends = self._end_ids()
+        return [self._cut(ids, ends) for ids in made]
+
+    def _end_ids(self) -> set[int]:
+        stops = self._model.generation_config.eos_token_id
+        ids = stops if isinstance(stops, list) else [stops]
+        return {self.tokenizer.eos_token_id, *(token for token in ids if token is not None)}
+
+    def _cut(self, ids: list[int], ends: set[int]) -> Generated:
+        at = next((n for n, token in enumerate(ids) if token in ends), NEVER_STOPS)
+        kept = ids if at == NEVER_STOPS else ids[:at]
+        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        return Generated(text, finished=at != NEVER_STOPS)
+
+
+def load_eval_tokenizer(directory: Path, template: str | None) -> Any:
+    """The checkpoint's tokenizer, with the bundled chat template `template` or its own. Raises UserError."""
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{directory} holds no tokenizer that can be loaded: {str(error).splitlines()[0]}"
+        ) from error
+    if template is not None:
+        tokenizer.chat_template = load_template(template)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def require_chat_template(tokenizer: Any, directory: Path) -> None:
+    """Raises UserError when the tokenizer has none."""
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"{directory} has no chat template, so it is not known how to ask it.",
+            hint="Name one with --template, e.g. the one its tuned model was trained with.",
+        )
+
+
+def _batches(order: list[int], lengths: list[int], most: int) -> Iterator[list[int]]:
+    """Neighbours of `order` whose padded places stay below TOKENS_AT_ONCE."""
+    batch: list[int] = []
+    for n in order:
+        if batch and (len(batch) == most or (len(batch) + 1) * lengths[n] > TOKENS_AT_ONCE):
+            yield batch
+            batch = []
+        batch.append(n)
+    if batch:
+        yield batch

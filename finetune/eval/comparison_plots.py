@@ -1,0 +1,77 @@
+"""Bars with intervals for each metric: the models, and the published ones where there are such."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from finetune.eval.compare import Comparison, Row
+
+KOREAN_FONTS = ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "NanumBarunGothic", "Malgun Gothic",
+                "Apple SD Gothic Neo", "UnDotum")  # fmt: skip
+COLOURS = ("#8c96a3", "#1f6feb", "#d9730d", "#2da44e", "#8250df")
+MOST_BARS = 0.8
+"""Of the place of a task."""
+
+
+def plot_comparison(comparison: "Comparison", directory: Path) -> list[Path]:
+    """One PNG for each metric and number of shots; returns their paths."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    groups: dict[tuple[str, int | None], list[Row]] = {}
+    for row in comparison.rows:
+        groups.setdefault((row.metric, row.shots), []).append(row)
+    paths = []
+    # A font without Hangul makes matplotlib warn for every syllable.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    with rc_context({"font.family": [*_korean_fonts(), "DejaVu Sans"], "axes.unicode_minus": False}):
+        for (metric, shots), rows in groups.items():
+            figure = Figure(figsize=(max(5.0, 1.8 * len(rows) + 2), 4.0), layout="constrained")
+            _draw(figure.add_subplot(), rows, comparison.models, metric, shots)
+            name = metric if shots is None else f"{metric}-{shots}-shot"
+            paths.append(directory / f"{name}.png")
+            figure.savefig(paths[-1], dpi=120)
+    return paths
+
+
+def _draw(axes: Any, rows: "list[Row]", models: tuple[str, ...], metric: str, shots: int | None) -> None:
+    width = MOST_BARS / len(models)
+    for place, model in enumerate(models):
+        here = [(n, row.scores[model]) for n, row in enumerate(rows) if model in row.scores]
+        values = [one.value for _, one in here]
+        down = [max(0.0, one.value - one.low) for _, one in here]
+        up = [max(0.0, one.high - one.value) for _, one in here]
+        left = [n - MOST_BARS / 2 + (place + 0.5) * width for n, _ in here]
+        axes.bar(left, values, width * 0.92, label=model, color=COLOURS[place % len(COLOURS)])
+        axes.errorbar(left, values, yerr=[down, up], fmt="none", ecolor="#24292f", capsize=3, linewidth=1)
+    _draw_published(axes, rows)
+    axes.set_xticks(range(len(rows)), [row.task for row in rows])
+    axes.set_ylabel(metric.replace("_", " "))
+    axes.set_title("" if shots is None else f"{shots}-shot")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _draw_published(axes: Any, rows: "list[Row]") -> None:
+    """A dash for each published model across the place of the task."""
+    styles = ("dotted", "dashdot", "dashed", "solid")
+    names = list(dict.fromkeys(name for row in rows for name in row.published))
+    for name, style in zip(names, styles, strict=False):
+        here = [(n, row.published[name]) for n, row in enumerate(rows) if name in row.published]
+        axes.hlines(
+            [value for _, value in here],
+            [n - MOST_BARS / 2 for n, _ in here],
+            [n + MOST_BARS / 2 for n, _ in here],
+            colors="#24292f",
+            linestyles=style,
+            linewidth=1,
+            label=f"{name} (published)",
+        )
+
+
+def _korean_fonts() -> list[str]:
+    from matplotlib import font_manager
+
+    present = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in KOREAN_FONTS if name in present]

@@ -1,0 +1,93 @@
+"""Dolly rows that training has not seen: does the model give their answers, how likely are they to it?"""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from common.errors import UserError
+from finetune.encoding import IGNORED, encode_rows
+from finetune.eval.korquad import character_f1
+from finetune.eval.models import Model
+from finetune.eval.report import SAMPLES, EvalReport, Sample, Score, hash_texts, now, score, versions
+from finetune.rows import Row, to_messages
+
+MAX_TOKENS = 256
+
+
+def evaluate_rows(
+    model: Model, rows: Sequence[Row], name: str, tokenizer: Any = None, max_tokens: int = MAX_TOKENS
+) -> EvalReport:
+    """Exact match, character F1 and stop rate of greedy answers; with `tokenizer` (which must have the chat
+    template) also the perplexity of the rows' own answers. Raises UserError.
+
+    Exact match compares NFC text with runs of white space made one space. Perplexity is that of the answers'
+    tokens and their end token given the prompt; bits per character can also be compared between tokenizers.
+    """
+    conversations = [to_messages(row)[:-1] for row in rows]
+    asked = hash_texts(turn["content"] for row in rows for turn in to_messages(row))
+    made = list(model.answers(conversations, max_tokens))
+    wanted = [row.response for row in rows]
+    notes = []
+    if too_long := sum(not answer.fits for answer in made):
+        notes.append(f"{too_long} questions are longer than the model's context and count as wrong.")
+    pairs = list(zip([answer.text for answer in made], wanted, strict=True))
+    scores = [
+        score(
+            name, "exact_match", [[float(_plain(given) == _plain(right))] for given, right in pairs], asked
+        ),
+        score(name, "f1", [[character_f1(given, [right])] for given, right in pairs], asked),
+        score(name, "stop_rate", [[float(answer.finished)] for answer in made], asked),
+    ]
+    if tokenizer is None:
+        notes.append("No perplexity: it takes the model's tokenizer and chat template (--tokenizer).")
+    else:
+        likelihood, left_out = _likelihood(model, rows, name, tokenizer, asked)
+        scores += likelihood
+        if left_out:
+            notes.append(
+                f"{left_out} rows are longer than the model's context and are not in the perplexity."
+            )
+    return EvalReport(
+        kind="rows",
+        model=model.name,
+        source=model.source,
+        scores=scores,
+        settings={"max_tokens": max_tokens},
+        notes=notes,
+        samples=[
+            Sample(question=row.instruction, wanted=row.response, answer=answer.text)
+            for row, answer in zip(rows[:SAMPLES], made, strict=False)
+        ],
+        created=now(),
+        versions=versions(),
+    )
+
+
+def _likelihood(
+    model: Model, rows: Sequence[Row], name: str, tokenizer: Any, asked: str
+) -> tuple[list[Score], int]:
+    """(perplexity and bits per character, number of rows that do not fit)."""
+    examples = encode_rows(tokenizer, rows)
+    tokens: list[tuple[float, float]] = []
+    characters: list[tuple[float, float]] = []
+    measured = model.token_logprobs([example.input_ids for example in examples])
+    for row, example, logprobs in zip(rows, examples, measured, strict=True):
+        if logprobs is None:
+            continue
+        answer = range(example.prompt_tokens, len(example.input_ids))
+        learnt = [n for n in answer if example.labels[n] != IGNORED]
+        loss = -sum(logprobs[n - 1] for n in learnt)
+        tokens.append((loss, len(learnt)))
+        characters.append((loss, len(row.response.strip())))
+    if not tokens:
+        raise UserError("Every row is longer than the model's context.")
+    left_out = len(examples) - len(tokens)
+    same = asked if not left_out else f"{asked}-{left_out}"
+    return [
+        score(name, "perplexity", tokens, same),
+        score(name, "bits_per_character", characters, same),
+    ], left_out
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())

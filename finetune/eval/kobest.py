@@ -1,0 +1,251 @@
+"""KoBEST through lm-eval, of a checkpoint or a served model: the same prompts, tokens and scores both ways.
+
+Prompts, few-shot formatting and log likelihoods are lm-eval's `kobest_*` tasks. Added here are local tables,
+equal token sequences for both kinds of model (start token, room in the context) and intervals.
+"""
+
+import importlib.util
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from finetune.eval.kobest_data import Task, find_tables, read_table, write_jsonl
+from finetune.eval.report import EvalReport, Score, hash_texts, now, score, versions
+
+SEED = 1234
+"""Of the choice of shots, lm-eval's own."""
+HUB = "skt/kobest_v1"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model behind an OpenAI-compatible URL, and where its tokenizer and configuration are."""
+
+    url: str
+    name: str
+    key: str
+    tokenizer: Path
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked."""
+
+    tasks: tuple[Task, ...]
+    shots: int
+    data: Path | None
+    """Folder of tables; None: the hub's dataset, which takes the network unless it is in the cache."""
+    split: str | None = None
+    limit: int | None = None
+    """The first so many items of each task."""
+
+
+def require_lm_eval() -> None:
+    """Raises UserError when lm-eval is missing."""
+    if importlib.util.find_spec("lm_eval") is None:
+        raise UserError(
+            "KoBEST is measured with lm-eval, which is not installed.",
+            hint="Install the extra `eval`: pip install 'kodolly[eval,finetune]'.",
+        )
+
+
+def evaluate_kobest(model: Path | Served, questions: Questions, batch_size: int = 16) -> EvalReport:
+    """Accuracy and macro-F1 of every task with intervals. Raises UserError."""
+    require_lm_eval()
+    if questions.data is not None:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when the libraries are imported, just below
+        os.environ["HF_DATASETS_OFFLINE"] = "1"
+    with tempfile.TemporaryDirectory(prefix="kodolly-kobest-") as folder, _quiet():
+        tasks, split, notes = _tasks(questions, Path(folder))
+        results = _run(model, tasks, questions, batch_size)
+    scores = [
+        made for task in questions.tasks for made in _scores(task, results["samples"][f"kobest_{task}"])
+    ]
+    return EvalReport(
+        kind="kobest",
+        model=model.name if isinstance(model, Served) else model.resolve().name,
+        source="served" if isinstance(model, Served) else "checkpoint",
+        scores=scores,
+        settings={
+            "shots": questions.shots,
+            "split": split,
+            "limit": questions.limit,
+            "data": "local tables" if questions.data else HUB,
+            "prompts": "lm-eval kobest 1.0",
+        },
+        notes=notes,
+        created=now(),
+        versions=versions("lm-eval", "transformers"),
+    )
+
+
+def _tasks(questions: Questions, folder: Path) -> tuple[list[dict[str, Any]], str, list[str]]:
+    """(lm-eval's task configurations, split, notes)."""
+    import lm_eval.tasks  # type: ignore[import-untyped]
+    from lm_eval.tasks._yaml_loader import load_yaml  # type: ignore[import-untyped]
+    from lm_eval.tasks.kobest.utils import macro_f1_score  # type: ignore[import-untyped]
+
+    own = Path(lm_eval.tasks.__file__).parent / "kobest"
+
+    # lm-eval's own list would fetch its F1 from the hub.
+    metrics = [
+        {"metric": "acc", "aggregation": "mean", "higher_is_better": True},
+        {"metric": "f1", "aggregation": macro_f1_score, "higher_is_better": True},
+    ]
+    configs: list[dict[str, Any]] = []
+    notes: list[str] = []
+    splits: list[str] = []
+    for task in questions.tasks:
+        extra = [{"metric": "acc_norm", "aggregation": "mean", "higher_is_better": True}]
+        config: dict[str, Any] = {
+            **load_yaml(own / f"kobest_{task}.yaml", resolve_func=True),
+            "metric_list": metrics + (extra if task == "hellaswag" else []),
+        }
+        if questions.data is not None:
+            tables = find_tables(questions.data, task, questions.split)
+            config |= _local(task, tables.questions, tables.examples, folder)
+            splits.append(tables.split)
+            if questions.shots and tables.examples is None:
+                notes.append(
+                    f"{task}: no train table, so the shots come from the other items of {tables.split}."
+                )
+        else:
+            splits.append(questions.split or "test")
+            if questions.split == "dev":
+                config |= {"test_split": "validation"}
+        configs.append(config)
+    if "dev" in splits:
+        notes.append("Dev tables; published figures are of the test tables.")
+    return configs, "+".join(dict.fromkeys(splits)), notes
+
+
+def _local(task: Task, questions: Path, examples: Path | None, folder: Path) -> dict[str, Any]:
+    files = {"test": str(write_jsonl(read_table(questions, task), folder / f"{task}-test.jsonl"))}
+    if examples is not None:
+        files["train"] = str(write_jsonl(read_table(examples, task), folder / f"{task}-train.jsonl"))
+    return {
+        "dataset_path": "json",
+        "dataset_name": None,
+        "dataset_kwargs": {"data_files": files, "cache_dir": str(folder / "cache")},
+        "training_split": "train" if examples else None,
+        "validation_split": None,
+        "fewshot_split": "train" if examples else "test",
+    }
+
+
+def _run(
+    model: Path | Served, tasks: list[dict[str, Any]], questions: Questions, batch_size: int
+) -> dict[str, Any]:
+    from lm_eval import simple_evaluate
+
+    kind, arguments = _model_arguments(model, batch_size)
+    try:
+        results = simple_evaluate(
+            model=kind,
+            model_args=arguments,
+            tasks=list(tasks),
+            num_fewshot=questions.shots,
+            batch_size=batch_size,
+            limit=questions.limit,
+            bootstrap_iters=0,
+            log_samples=True,
+            random_seed=SEED,
+            numpy_random_seed=SEED,
+            torch_random_seed=SEED,
+            fewshot_random_seed=SEED,
+        )
+    except (OSError, ConnectionError) as error:
+        raise UserError(_why(error, model, questions)) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("requests", "aiohttp", "tenacity", "datasets"):
+            raise
+        raise UserError(_why(error, model, questions)) from error
+    assert results is not None  # it is None on ranks other than 0
+    return dict(results)
+
+
+def _why(error: Exception, model: Path | Served, questions: Questions) -> str:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if questions.data is None and ("offline" in reason.lower() or "hub" in reason.lower()):
+        return f"KoBEST cannot be fetched from the hub: {reason}"
+    where = model.url if isinstance(model, Served) else str(model)
+    return f"{where} cannot be measured: {reason}"
+
+
+def _model_arguments(model: Path | Served, batch_size: int) -> tuple[str, dict[str, Any]]:
+    """Both kinds get the same tokens: a start token where the tokenizer sets one, at most context - 1.
+
+    (An engine keeps one place for the token it makes. lm-eval's `max_length` means something else in its two
+    classes: hf scores one token more than it says, local-completions one less.)
+    """
+    import torch
+    from transformers import AutoConfig, AutoTokenizer
+
+    directory = model.tokenizer if isinstance(model, Served) else model
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        context = int(AutoConfig.from_pretrained(directory, local_files_only=True).max_position_embeddings)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{directory} holds no tokenizer and configuration that can be loaded: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    first = tokenizer("가")["input_ids"][:1]
+    starts = tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id]
+    if isinstance(model, Served):
+        from finetune.eval.served_model import ServedModel, api_root
+
+        asked = ServedModel(model.url, model.name, model.key)
+        asked.check()
+        asked.close()
+        return "local-completions", {
+            "model": model.name,
+            "base_url": f"{api_root(model.url)}/completions",
+            "tokenizer": str(model.tokenizer),
+            "tokenizer_backend": "huggingface",
+            "header": {"Authorization": f"Bearer {model.key}"} if model.key else {},
+            "max_length": context,
+            "add_bos_token": starts,
+            "max_retries": 5,
+        }
+    on_gpu = torch.cuda.is_available()
+    return "hf", {
+        "pretrained": str(model),
+        "backend": "causal",
+        "device": "cuda" if on_gpu else "cpu",
+        "dtype": "auto" if on_gpu else "float32",
+        "max_length": context - 2,
+        "add_bos_token": starts,
+        "trust_remote_code": False,
+    }
+
+
+def _scores(task: Task, samples: Sequence[dict[str, Any]]) -> Iterator[Score]:
+    samples = sorted(samples, key=lambda sample: int(sample["doc_id"]))
+    asked = hash_texts(str(sample["doc_hash"]) for sample in samples)
+    yield score(task, "macro_f1", [list(sample["f1"]) for sample in samples], asked)
+    yield score(task, "accuracy", [[float(sample["acc"])] for sample in samples], asked)
+    if "acc_norm" in samples[0]:
+        yield score(task, "accuracy_norm", [[float(sample["acc_norm"])] for sample in samples], asked)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """lm-eval's warnings about what is done on purpose here do not belong on the terminal."""
+    loggers = [logging.getLogger(name) for name in ("lm_eval", "lm-eval", "datasets", "httpx")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+        sys.stderr.flush()

@@ -1,0 +1,131 @@
+"""What an evaluation writes: scores with their intervals, each item's result, settings and sample answers."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import UserError
+from finetune.eval.intervals import Items, Metric, estimate
+
+Kind = Literal["kobest", "korquad", "rows", "judge"]
+SAMPLES = 20
+"""Answers a report shows in full."""
+
+
+class Score(BaseModel):
+    """One figure."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    task: str
+    """`boolq`, `korquad`, a row file's name, a category of questions."""
+    metric: Metric
+    value: float
+    low: float
+    high: float
+    """Ends of the 95% interval (bootstrap over items)."""
+    n: int
+    items: list[list[float]] = Field(default_factory=list)
+    """Every item's result, by which two models are compared item by item."""
+    items_hash: str = ""
+    """Of the questions: two scores with the same hash are of the same items in the same order."""
+
+
+class Sample(BaseModel):
+    """A question with the wanted and the given answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    question: str
+    wanted: str = ""
+    answer: str
+
+
+class EvalReport(BaseModel):
+    """One evaluation of one model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Kind
+    model: str
+    source: str
+    """`checkpoint` or `served`."""
+    scores: list[Score]
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Everything that two comparable evaluations must share: shots, split, limit, prompt."""
+    notes: list[str] = Field(default_factory=list)
+    """What a reader must know: left out items, another split than the usual."""
+    samples: list[Sample] = Field(default_factory=list)
+    created: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of the libraries that decide the figures."""
+
+
+def score(task: str, metric: Metric, items: Items, items_hash: str = "") -> Score:
+    """The metric of `items`, with its interval."""
+    found = estimate(metric, items)
+    return Score(
+        task=task,
+        metric=metric,
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        n=len(items),
+        items=[[round(float(number), 6) for number in item] for item in items],
+        items_hash=items_hash,
+    )
+
+
+def hash_texts(texts: Iterable[str]) -> str:
+    """The same for the same texts in the same order."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def now() -> str:
+    """UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Those of kodolly and `packages`."""
+    return {name: importlib.metadata.version(name) for name in ("kodolly", *packages)}
+
+
+def write_json(path: Path, content: BaseModel | Mapping[str, Any]) -> None:
+    """UTF-8, Hangul as it is, whole or not at all. Raises UserError."""
+    value = content.model_dump() if isinstance(content, BaseModel) else content
+    part = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def read_report(path: Path) -> EvalReport:
+    """A file that `write_json` made of a report. Raises UserError."""
+    try:
+        return EvalReport.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"The report {path} cannot be read: {error.strerror}.") from error
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is not a report of `kodolly eval`.", hint="Make one with its option --output."
+        ) from error
+
+
+def score_rows(scores: Sequence[Score]) -> list[list[str]]:
+    """Heading and a row for each score, for a terminal."""
+    rows = [["task", "metric", "score", "95% interval", "n"]]
+    for one in scores:
+        rows.append(
+            [one.task, one.metric, f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}", str(one.n)]
+        )
+    return rows

@@ -1,0 +1,94 @@
+"""What `kodolly eval` measures: a checkpoint directory, or a served model with --url."""
+
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from common.errors import UserError
+from kodolly.gateway_access import gateway_key
+from kodolly.table import table
+
+if TYPE_CHECKING:
+    from finetune.eval.models import Model
+    from finetune.eval.report import EvalReport
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def target_options(command: F) -> F:
+    """MODEL, --url and --output, which the measuring commands share."""
+    for option in (
+        click.option(
+            "--output", type=click.Path(path_type=Path), help="Write the report there (JSON), for `compare`."
+        ),
+        click.option(
+            "--url", help="Ask the served MODEL at this OpenAI-compatible URL; its key: KODOLLY_API_KEY."
+        ),
+        click.argument("model"),
+    ):
+        command = option(command)
+    return command
+
+
+def offline() -> None:
+    """Nothing here may look at the hub: for the libraries that are imported after this."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def require_training_libraries() -> None:
+    """Raises UserError when torch and transformers are missing."""
+    for library in ("numpy", "torch", "transformers"):
+        if importlib.util.find_spec(library) is None:
+            raise UserError(
+                f"This takes {library}, which is not installed.",
+                hint="Install the extra `finetune`: pip install 'kodolly[finetune]'.",
+            )
+
+
+def checkpoint_directory(model: str) -> Path:
+    """MODEL as a checkpoint directory. Raises UserError."""
+    directory = Path(model)
+    if not (directory / "config.json").is_file():
+        raise UserError(
+            f"{model} is no checkpoint directory (no config.json).",
+            hint="To ask a served model, name its server with --url.",
+        )
+    return directory
+
+
+def load_target(model: str, url: str | None, template: str | None) -> "Model":
+    """The model, loaded or found at its URL. Raises UserError."""
+    if url is not None:
+        from finetune.eval.served_model import ServedModel
+
+        served = ServedModel(url, model, gateway_key())
+        served.check()
+        return served
+    directory = checkpoint_directory(model)
+    require_training_libraries()
+    from finetune.eval.checkpoint_model import CheckpointModel, require_chat_template
+    from finetune.progress import hide_library_bars
+    from finetune.threads import let_waiting_threads_sleep
+
+    let_waiting_threads_sleep()
+    hide_library_bars()
+    loaded = CheckpointModel(directory, template)
+    require_chat_template(loaded.tokenizer, directory)
+    return loaded
+
+
+def show(report: "EvalReport", output: Path | None) -> None:
+    """Print the scores, and write the report where it is asked for."""
+    from finetune.eval.report import score_rows, write_json
+
+    for line in table(score_rows(report.scores), right=(2, 4)):
+        click.echo(line)
+    for note in report.notes:
+        click.echo(f"Note: {note}", err=True)
+    if output is not None:
+        write_json(output, report)
+        click.echo(f"Report: {output}", err=True)
