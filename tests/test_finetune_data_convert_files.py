@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,10 @@ def test_broken_line_400_001_is_named_and_the_others_stay(tmp_path: Path) -> Non
     path = tmp_path / "in.jsonl"
     line = b'{"instruction": "\xeb\xac\xbc?", "output": "\xeb\x8b\xb5"}\n'
     path.write_bytes(line * 400_000 + line[:-2] + b"\n" + line * 9)
-    rows, refusals, done = converted(path)
-    assert len(rows) == 400_009
+    done = convert(Request((path,), tmp_path / "rows.jsonl"))
+    assert done.output.read_bytes().count(b"\n") == done.total.rows == 400_009
+    assert done.rejects is not None
+    refusals = read_lines(done.rejects)
     assert [(refusal["file"], refusal["line"]) for refusal in refusals] == [(str(path), 400_001)]
     assert refusals[0]["reason"].startswith("not valid JSON")
     assert done.total.reasons.popitem()[1].line == 400_001
@@ -363,9 +366,19 @@ def test_an_interrupted_conversion_goes_on_and_gives_the_same(
     assert all("meta" not in row for row in read_lines(output))
 
 
+def workers_of(pid: int) -> list[int]:
+    """The processes that convert for `pid`."""
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
+    return found
+
+
 @pytest.mark.slow
 def test_sigkill_leaves_no_half_output_and_no_process_and_the_same_command_ends_it(tmp_path: Path) -> None:
-    path = many(tmp_path / "in.jsonl", 150_000)
+    path = many(tmp_path / "in.jsonl", 70_000)
     command = kodolly("data", "convert", str(path), str(tmp_path / "rows.jsonl"))
     part = tmp_path / ".rows.jsonl.converting.rows"
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -373,26 +386,26 @@ def test_sigkill_leaves_no_half_output_and_no_process_and_the_same_command_ends_
         while not (part.exists() and part.stat().st_size > 1_000_000):
             assert running.poll() is None
             time.sleep(0.01)
-        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        workers = workers_of(running.pid)
     finally:
         running.kill()
         running.wait()
-    assert children
+    assert workers
     assert not (tmp_path / "rows.jsonl").exists()
     deadline = time.monotonic() + 30
-    while any(os.path.exists(f"/proc/{child}") for child in children):
+    while any(os.path.exists(f"/proc/{worker}") for worker in workers):
         assert time.monotonic() < deadline, "a worker outlived its parent"
         time.sleep(0.05)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "150,000 rows" in done.stdout
-    assert "150 refused, the first in line 9: not valid JSON" in done.stdout
+    assert "70,000 rows" in done.stdout
+    assert "70 refused, the first in line 9: not valid JSON" in done.stdout
     reference = convert(Request((path,), tmp_path / "whole.jsonl"))
     assert (tmp_path / "rows.jsonl").read_bytes() == reference.output.read_bytes()
 
 
 @pytest.mark.slow
 def test_ctrl_c_is_one_line_and_tells_how_to_go_on(tmp_path: Path) -> None:
-    path = many(tmp_path / "in.jsonl", 150_000)
+    path = many(tmp_path / "in.jsonl", 70_000)
     command = kodolly("data", "convert", str(path), str(tmp_path / "rows.jsonl"))
     part = tmp_path / ".rows.jsonl.converting.rows"
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -407,9 +420,27 @@ def test_ctrl_c_is_one_line_and_tells_how_to_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_worker_that_is_killed_ends_the_command_in_one_line(tmp_path: Path) -> None:
+    path = many(tmp_path / "in.jsonl", 70_000)
+    command = kodolly("data", "convert", str(path), str(tmp_path / "rows.jsonl"))
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    workers: list[int] = []
+    while not workers:
+        assert running.poll() is None
+        workers = workers_of(running.pid)
+        time.sleep(0.01)
+    os.kill(workers[0], signal.SIGKILL)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert "kodolly: A process that converts was killed" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "rows.jsonl").exists()
+
+
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path: Path) -> None:
     peaks = []
-    for count in (60_000, 240_000):
+    for count in (50_000, 150_000):
         path = many(tmp_path / f"{count}.jsonl", count)
         code = (
             "import resource, sys; from pathlib import Path; "

@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import BinaryIO
 
@@ -250,25 +250,29 @@ def _runner(size: int) -> Iterator[Run]:
         yield lambda found, task: ((convert_batch(batch, task), batch.done) for batch in found)
         return
     # spawn: a forked process would take our open files and locks along.
+    others = set(active_children())
     pool = ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=_follow_parent)
 
     def run(found: Iterable[Batch], task: Task) -> Iterator[tuple[Converted, float]]:
         under_way: deque[tuple[Future[Converted], float]] = deque()
-        for batch in found:
-            under_way.append((pool.submit(convert_batch, batch, task), batch.done))
-            if len(under_way) > 2 * cores:
-                future, done = under_way.popleft()
+        try:
+            for batch in found:
+                under_way.append((pool.submit(convert_batch, batch, task), batch.done))
+                if len(under_way) > 2 * cores:
+                    future, done = under_way.popleft()
+                    yield future.result(), done
+            for future, done in under_way:
                 yield future.result(), done
-        for future, done in under_way:
-            yield future.result(), done
+        except (BrokenProcessPool, OSError) as error:  # OSError: from submit, while the pool is breaking
+            for child in set(active_children()) - others:
+                child.kill()  # the pool may have missed one that was just starting, and would wait for it
+            raise KodollyError(
+                "A process that converts was killed; perhaps memory ran out.",
+                hint="The same command goes on from here.",
+            ) from error
 
     try:
         yield run
-    except BrokenProcessPool as error:
-        raise KodollyError(
-            "A process that converts was killed; perhaps memory ran out.",
-            hint="The same command goes on from here.",
-        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -108,6 +108,8 @@ def _column(text: str) -> tuple[str, str]:
 def _show(done: "Conversion") -> None:
     from finetune.data.licences import may_be_passed_on
 
+    if done.resumed:
+        click.echo("Went on where the interrupted conversion had stopped.")
     for file in done.files:
         counts = file.counts
         click.echo(f"{file.file} ({file.format}): {counts.records:,} records, {counts.rows:,} rows")
