@@ -112,6 +112,7 @@ _FEWEST_LETTERS = 20
 _TABLES = ("```", "|", "</")
 """Where the same words stand again and again for good reason."""
 _SHORTEST_REPEATED = 50
+"""Of texts, and of words that are looked at by themselves."""
 _LONG_RUN = re.compile(r"(.{1,40}?)\1{9,}", re.DOTALL)
 
 
@@ -189,9 +190,10 @@ def repeated(text: str) -> str | None:
     words = text.split()
     if not words:
         return None
-    longest = max(words, key=len)
-    if len(longest) >= 50 and (match := _LONG_RUN.search(longest[:2000])) and _LETTER.search(match[1]):
-        return match[1][:40]
+    if max(map(len, words)) >= _SHORTEST_REPEATED:
+        match = _LONG_RUN.search(max(words, key=len)[:2000])
+        if match and _LETTERS.search(match[1]):
+            return match[1][:40]
     if len(words) < 24 or len(set(words)) * 3 > len(words) or any(m in text for m in _TABLES):
         return None
     lines = Counter(line.strip() for line in text.splitlines() if len(line) >= 10)
