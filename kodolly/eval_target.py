@@ -39,9 +39,9 @@ def offline() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def require_training_libraries() -> None:
-    """Raises UserError when torch and transformers are missing."""
-    for library in ("numpy", "torch", "transformers"):
+def require_libraries(*libraries: str) -> None:
+    """Raises UserError that names the extra when one of these libraries is missing."""
+    for library in libraries:
         if importlib.util.find_spec(library) is None:
             raise UserError(
                 f"This takes {library}, which is not installed.",
@@ -62,6 +62,7 @@ def checkpoint_directory(model: str) -> Path:
 
 def load_target(model: str, url: str | None, template: str | None) -> "Model":
     """The model, loaded or found at its URL. Raises UserError."""
+    require_libraries("numpy")
     if url is not None:
         from finetune.eval.served_model import ServedModel
 
@@ -69,7 +70,7 @@ def load_target(model: str, url: str | None, template: str | None) -> "Model":
         served.check()
         return served
     directory = checkpoint_directory(model)
-    require_training_libraries()
+    require_libraries("numpy", "torch", "transformers")
     from finetune.eval.checkpoint_model import CheckpointModel, require_chat_template
     from finetune.progress import hide_library_bars
     from finetune.threads import let_waiting_threads_sleep

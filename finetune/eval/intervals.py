@@ -50,9 +50,7 @@ def difference(metric: Metric, before: Items, after: Items) -> Estimate:
 
 
 def wilson(wins: float, n: float) -> Estimate:
-    """A share and its 95% interval (Wilson 1927), which is right for few votes and for shares of 0 and 1."""
-    if n <= 0:
-        return Estimate(float("nan"), 0.0, 1.0)
+    """The share `wins` / `n` (n > 0) and its 95% interval (Wilson 1927), good for few votes, too."""
     z = 1.959963984540054
     share = wins / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)

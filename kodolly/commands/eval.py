@@ -9,12 +9,14 @@ Examples:
   kodolly eval kobest models/my-dolly --data kobest_v1.0 --output dolly.json
   kodolly eval rows models/my-dolly held-out.jsonl
   kodolly eval compare base.json dolly.json comparison
+  kodolly eval votes --pairs pairs.jsonl
 """
 TABLE: dict[str, str] = {
     "kobest": "Measure accuracy and macro-F1 on KoBEST, with lm-eval.",
     "korquad": "Measure exact match and character F1 on KorQuAD 1.0.",
     "rows": "Measure exact match and perplexity on held-out Dolly rows.",
     "compare": "Put reports side by side: before and after, with plots.",
+    "votes": "Win rates from people's votes, and rows and pairs to train on.",
 }
 
 

@@ -22,9 +22,9 @@ def command(reports: tuple[Path, ...], output: Path, before: str | None) -> None
     figures and the answers to the same questions; comparison.json has the same, and there is a plot of each
     metric.
     """
-    from kodolly.eval_target import require_training_libraries
+    from kodolly.eval_target import require_libraries
 
-    require_training_libraries()
+    require_libraries("numpy", "matplotlib")
     from finetune.eval.compare import compare, write_comparison
     from finetune.eval.report import read_report
 

@@ -8,7 +8,7 @@ from common.errors import UserError
 from kodolly.eval_target import (
     checkpoint_directory,
     offline,
-    require_training_libraries,
+    require_libraries,
     show,
     target_options,
 )
@@ -65,7 +65,7 @@ def command(
             hint="Name its checkpoint directory with --tokenizer.",
         )
     directory = tokenizer if url is not None and tokenizer is not None else checkpoint_directory(model)
-    require_training_libraries()
+    require_libraries("numpy", "torch", "transformers")
     if not hub:
         offline()
     from finetune.eval.kobest import Questions, Served, evaluate_kobest, require_lm_eval

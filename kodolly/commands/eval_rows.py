@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from kodolly.eval_target import load_target, offline, require_training_libraries, show, target_options
+from kodolly.eval_target import load_target, offline, require_libraries, show, target_options
 
 EPILOG = """\b
 Examples:
@@ -50,7 +50,7 @@ def command(
 
     known = getattr(target, "tokenizer", None)
     if known is None and tokenizer is not None:
-        require_training_libraries()
+        require_libraries("numpy", "torch", "transformers")
         from finetune.eval.checkpoint_model import load_eval_tokenizer, require_chat_template
 
         known = load_eval_tokenizer(tokenizer, template)
