@@ -163,7 +163,7 @@ def test_a_file_all_in_cp949_is_read(kind: str, tmp_path: Path) -> None:
     text = {
         "jsonl": json.dumps(row, ensure_ascii=False) + "\n" + json.dumps(row, ensure_ascii=False),
         "json": json.dumps([row, row], ensure_ascii=False),
-        "csv": "질문,답변\n" + f"{row['질문']},{row['답변']}\n" * 2,
+        "csv": "question,answer\n" + f"{row['질문']},{row['답변']}\n" * 2,
     }[kind]
     path = tmp_path / f"in.{kind}"
     path.write_bytes(text.encode("cp949"))

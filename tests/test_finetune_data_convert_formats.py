@@ -223,6 +223,16 @@ def test_korquad_2_pages_become_text_in_which_the_answer_stands(tmp_path: Path) 
         assert row["context"][row["meta"]["answer_start"] :].startswith(row["response"])
 
 
+def test_a_page_too_long_to_be_shown_is_cut_in_the_rejects_file(tmp_path: Path) -> None:
+    record = long_page(1000, 1000)
+    record["qas"].append({"id": "x", "question": "없는 것?", "answer": {"text": "없음", "answer_start": 0}})
+    _, refusals, done = converted(write_lines(tmp_path / "in.jsonl", record))
+    assert refusals[0]["line"] == 1
+    assert refusals[0]["record"].startswith("{'title': '골짜기'")
+    assert done.rejects is not None
+    assert done.rejects.stat().st_size < 10_000
+
+
 def long_page(before: int, after: int) -> dict[str, Any]:
     filler = "<p>골짜기를 따라 논과 밭이 이어지고 개울이 흐른다.</p>\n"
     page = (

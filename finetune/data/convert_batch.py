@@ -12,7 +12,9 @@ from finetune.data.formats import BY_NAME
 from finetune.data.sources import Batch, records
 
 _CUT_TEXT = 2000
-"""Characters shown of a record that could not be decoded."""
+"""Characters shown of a record that could not be decoded, or that is too long to be shown whole."""
+_LONGEST_SHOWN = 50_000
+"""Bytes of a refused record shown whole; a page of KorQuAD 2 is longer, and may be refused many times."""
 _VARIABLE = re.compile(r"'[^']*'|\d+|: .*\Z", re.DOTALL)
 
 
@@ -125,11 +127,12 @@ def _shown(record: Record | Unusable) -> Any:
 
 def _refusal(refusal: Refusal) -> bytes:
     try:
-        return _encoder.encode(refusal) + b"\n"
-    except (
-        UnicodeEncodeError,
-        TypeError,
-        OverflowError,
-    ):  # bytes of another encoding in it, or Parquet's own types
+        line = _encoder.encode(refusal)
+        if len(line) > _LONGEST_SHOWN:
+            refusal.record = f"{str(refusal.record)[:_CUT_TEXT]}..."
+            line = _encoder.encode(refusal)
+        return line + b"\n"
+    except (UnicodeEncodeError, TypeError, OverflowError):
+        # Bytes of another encoding, or values of Parquet that JSON has no words for.
         refusal.record = str(refusal.record)[:_CUT_TEXT].encode(errors="replace").decode()
         return _encoder.encode(refusal) + b"\n"

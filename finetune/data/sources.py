@@ -155,7 +155,7 @@ def _encoding(head: bytes, path: Path) -> str:
     if head.count(b"\0") > len(head) // 10:
         raise UserError(f"{path} is no text file.", hint="Texts in UTF-16 or UTF-32 must be saved as UTF-8.")
     lines = head.split(b"\n")
-    wide = [line for line in (lines[:-1] or lines) if not line.isascii()]
+    wide = [line for line in (lines if len(head) < _HEAD else lines[:-1]) if not line.isascii()]
     if len(lines) == 1:  # it may be cut within a character
         try:
             codecs.getincrementaldecoder("utf-8")().decode(head)
