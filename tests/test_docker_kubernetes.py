@@ -5,12 +5,16 @@ What is named in two places (a port, a path, a flag, a variable, a secret's key)
 
 import functools
 import json
+import os
+import queue
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -464,6 +468,37 @@ def test_the_nodes_of_one_engine_reach_each_other_on_any_port() -> None:
     for flag in ("--tensor-parallel-size", "--pipeline-parallel-size", "--nnodes", "--max-num-seqs"):
         assert words[0][words[0].index(flag) + 1] == words[1][words[1].index(flag) + 1]
     assert words[0][words[0].index("--nnodes") + 1] == str(size)
+
+
+@pytest.mark.slow
+def test_the_nodes_of_one_engine_stay_while_the_leader_drains() -> None:
+    """vLLM's other processes end at the first SIGTERM, and take the running answers with them."""
+    _, node = (group for group in pods("multi-node") if group.owner["kind"] == "LeaderWorkerSet")
+    wait = node.spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    asked: queue.Queue[str] = queue.Queue()
+
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            asked.put(self.path)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    engine = ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
+    serving = threading.Thread(target=engine.serve_forever, kwargs={"poll_interval": 0.05})
+    serving.start()
+    code = wait[2].replace(":21002", f":{engine.server_port}")
+    hook = subprocess.Popen(
+        [sys.executable, *wait[1:2], code], env=os.environ | {"LWS_LEADER_ADDRESS": "127.0.0.1"}
+    )
+    assert [asked.get(timeout=20), asked.get(timeout=20)] == ["/health"] * 2
+    assert hook.poll() is None
+    engine.shutdown()
+    engine.server_close()
+    serving.join()
+    assert hook.wait(20) == 0
 
 
 def test_queue_scaling_asks_for_metrics_that_exist() -> None:
