@@ -22,8 +22,8 @@ class BaseModel:
     """Arguments of `transformers.AutoConfig.for_model`."""
     note: str = ""
     """What has to be known before one begins with it."""
-    safetensors: bool = True
-    """Whether its repository holds safetensors; pickled weights are not loaded."""
+    revision: str | None = None
+    """A revision with safetensors, proposed by others than the publisher, where `main` has pickles alone."""
 
 
 def _neox(layers: int, width: int, heads: int, vocabulary: int) -> dict[str, Any]:
@@ -110,7 +110,7 @@ BASE_MODELS: dict[str, BaseModel] = {
         "commercial",
         _card("openlm-research/open_llama_13b"),
         _llama("llama", 40, 5120, 40, 40, 13824, 2048),
-        safetensors=False,
+        revision="refs/pr/6",
     ),
     "meta-llama/Llama-2-13b-hf": BaseModel(
         "Llama 2 Community License",
@@ -149,7 +149,7 @@ BASE_MODELS: dict[str, BaseModel] = {
         _card("databricks/dolly-v2-3b"),
         _neox(32, 2560, 32, 50280),
         "Knows English; Korean takes several tokens for a syllable.",
-        safetensors=False,
+        revision="01da2f90559f13cf1849b16f51a9fd52e70d406c",
     ),
     "bigscience/bloom-7b1": BaseModel(
         "BigScience BLOOM RAIL 1.0",
@@ -180,7 +180,7 @@ BASE_MODELS: dict[str, BaseModel] = {
         },
         "GPT4All-J's base. GPT4All's own prompts were answered by GPT-3.5, whose terms forbid competing "
         "models; take other rows for commercial use.",
-        safetensors=False,
+        revision="refs/pr/40",
     ),
 }
 """By hub id."""

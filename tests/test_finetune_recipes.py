@@ -153,5 +153,5 @@ def test_a_file_for_several_gpus_says_how_it_is_launched(name: str) -> None:
 def test_show_gives_the_file_and_what_it_needs() -> None:
     shown = run("recipes", "show", "gpt-j-6b-lora")
     assert "Apache-2.0 (commercial)" in shown
-    assert "convert it to safetensors" in shown
+    assert "--revision refs/pr/40 --local-dir gpt-j-6b" in shown
     assert shown.endswith(shipped("gpt-j-6b-lora").path.read_text(encoding="utf-8"))

@@ -37,9 +37,15 @@ def command(name: str) -> None:
     ]
     if facts.note:
         rows.append(("note", facts.note))
-    if not facts.safetensors:
+    if facts.revision:
+        directory = entry.model.rpartition("/")[2]
         rows.append(
-            ("weights", "Published as a pickle, which is not loaded: convert it to safetensors first.")
+            (
+                "weights",
+                "Published as pickles, which are not loaded; safetensors that others made of them: "
+                f"`hf download {entry.model} --revision {facts.revision} --local-dir {directory}`, "
+                f"then train with base={directory}",
+            )
         )
     for line in table(rows):
         click.echo(line)
