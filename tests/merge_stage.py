@@ -34,8 +34,8 @@ LLAMA = {
     "hidden_size": 64,
     "intermediate_size": 96,
     "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
     "initializer_range": SPREAD,
 }
 
@@ -47,14 +47,14 @@ def config_of(architecture: str, vocabulary: int) -> Any:
             vocab_size=vocabulary,
             hidden_size=64,
             num_hidden_layers=2,
-            num_attention_heads=4,
+            num_attention_heads=2,
             intermediate_size=128,
             max_position_embeddings=256,
             initializer_range=SPREAD,
         )
     if architecture == "BLOOM":
         return BloomConfig(
-            vocab_size=vocabulary, hidden_size=64, n_layer=2, n_head=4, initializer_range=SPREAD
+            vocab_size=vocabulary, hidden_size=64, n_layer=2, n_head=2, initializer_range=SPREAD
         )
     if architecture == "GPT-J":
         return GPTJConfig(
@@ -62,7 +62,7 @@ def config_of(architecture: str, vocabulary: int) -> Any:
             n_positions=256,
             n_embd=64,
             n_layer=2,
-            n_head=4,
+            n_head=2,
             rotary_dim=8,
             bos_token_id=0,
             eos_token_id=0,

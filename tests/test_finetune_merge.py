@@ -82,6 +82,24 @@ def test_new_tokens_have_the_rows_that_training_gave_them(tmp_path: Path, archit
     assert generation["eos_token_id"] == [tokenizer.eos_token_id]
 
 
+@pytest.mark.parametrize("architecture", ["GPTNeoX", "BLOOM"])
+def test_files_as_they_were_published_keep_their_form(tmp_path: Path, architecture: str) -> None:
+    """BLOOM's tensors have no `transformer.` before their names, Polyglot's files hold masks and tables."""
+    base = make_base(tmp_path / "base", architecture, shard="1GB")
+    weights = {name.removeprefix("transformer."): weight for name, weight in weights_of(base).items()}
+    if architecture == "GPTNeoX":
+        weights["gpt_neox.layers.0.attention.bias"] = torch.ones(1, 1, 7, 7).tril().bool()
+        weights["gpt_neox.layers.0.attention.masked_bias"] = torch.tensor(-1e9)
+    save_file(weights, base / "model.safetensors")
+    tuned = make_adapter(tmp_path / "adapter", base)
+    merge(tmp_path / "adapter", tmp_path / "out", silent)
+    assert_same_weights(tmp_path / "out", tuned.merge_and_unload(), torch.float32, 1e-6)
+    found = weights_of(tmp_path / "out")
+    assert found.keys() == weights.keys()
+    for name in ("gpt_neox.layers.0.attention.bias", "gpt_neox.layers.0.attention.masked_bias"):
+        assert name not in weights or torch.equal(found[name], weights[name])
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `base` and `adapter`."""
