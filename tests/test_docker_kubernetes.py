@@ -242,6 +242,14 @@ def test_service_links_do_not_become_settings(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RENDERED)
+def test_no_part_is_the_first_process_of_its_container(name: str) -> None:
+    """Which gets no SIGTERM before it has a handler, and must bury the orphans of a killed engine."""
+    for group in pods(name):
+        if any("kodolly" in container["image"] for container in group.containers):
+            assert group.spec["shareProcessNamespace"] is True, group
+
+
+@pytest.mark.parametrize("name", RENDERED)
 def test_secrets_are_named_and_never_there(name: str) -> None:
     page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
     assert not of_kind(name, "Secret")
