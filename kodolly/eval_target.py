@@ -2,7 +2,8 @@
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,15 +61,17 @@ def checkpoint_directory(model: str) -> Path:
     return directory
 
 
-def load_target(model: str, url: str | None, template: str | None) -> "Model":
-    """The model, loaded or found at its URL. Raises UserError."""
+@contextmanager
+def opened_target(model: str, url: str | None, template: str | None) -> Iterator["Model"]:
+    """The model, loaded or found at its URL, until the block ends. Raises UserError."""
     require_libraries("numpy")
     if url is not None:
         from finetune.eval.served_model import ServedModel
 
-        served = ServedModel(url, model, gateway_key())
-        served.check()
-        return served
+        with closing(ServedModel(url, model, gateway_key())) as served:
+            served.check()
+            yield served
+        return
     directory = checkpoint_directory(model)
     require_libraries("numpy", "torch", "transformers")
     from finetune.eval.checkpoint_model import CheckpointModel, require_chat_template
@@ -79,7 +82,7 @@ def load_target(model: str, url: str | None, template: str | None) -> "Model":
     hide_library_bars()
     loaded = CheckpointModel(directory, template)
     require_chat_template(loaded.tokenizer, directory)
-    return loaded
+    yield loaded
 
 
 def show(report: "EvalReport", output: Path | None) -> None:

@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,9 +202,8 @@ def _model_arguments(model: Path | Served, batch_size: int) -> tuple[str, dict[s
     if isinstance(model, Served):
         from finetune.eval.served_model import ServedModel, api_root
 
-        asked = ServedModel(model.url, model.name, model.key)
-        asked.check()
-        asked.close()
+        with closing(ServedModel(model.url, model.name, model.key)) as asked:
+            asked.check()
         return "local-completions", {
             "model": model.name,
             "base_url": f"{api_root(model.url)}/completions",

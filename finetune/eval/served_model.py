@@ -33,6 +33,8 @@ class ServedModel:
         self.name = name
         self.url = api_root(url)
         self._concurrency = concurrency
+        self._renamed: dict[str, str] = {}
+        self._refused: set[str] = set()
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._http = httpx2.Client(
             headers=headers,
@@ -81,8 +83,24 @@ class ServedModel:
             "max_tokens": max_tokens,
             "temperature": temperature,
         }
-        choice: dict[str, Any] = self._post("chat/completions", body)["choices"][0]
+        choice: dict[str, Any] = self._post("chat/completions", self._in_its_terms(body))["choices"][0]
         return choice
+
+    def _in_its_terms(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Some models take `max_completion_tokens` instead, or no temperature; they said so (_learn)."""
+        return {self._renamed.get(name, name): body[name] for name in body if name not in self._refused}
+
+    def _learn(self, message: str, body: dict[str, Any]) -> bool:
+        """Whether a refusal names a setting that can be sent otherwise; `body` is changed then."""
+        if "max_completion_tokens" in message and "max_tokens" in body:
+            self._renamed["max_tokens"] = "max_completion_tokens"
+            body["max_completion_tokens"] = body.pop("max_tokens")
+        elif "'temperature'" in message and "temperature" in body:
+            self._refused.add("temperature")
+            del body["temperature"]
+        else:
+            return False
+        return True
 
     def _answer(self, messages: Messages, max_tokens: int, temperature: float) -> Generated:
         try:
@@ -134,6 +152,8 @@ class ServedModel:
             message = _error_message(answer)
             if answer.status_code == 400 and _is_too_long(message):
                 raise TooLong(message)
+            if answer.status_code == 400 and self._learn(message, body) and not last:
+                continue
             if answer.status_code not in PASSING or last:
                 raise UserError(f"{self.url} answered {answer.status_code}: {message}")
             time.sleep(_wait_s(answer, attempt))

@@ -9,6 +9,7 @@ Examples:
   kodolly eval kobest models/my-dolly --data kobest_v1.0 --output dolly.json
   kodolly eval rows models/my-dolly held-out.jsonl
   kodolly eval compare base.json dolly.json comparison
+  kodolly eval judge my-base my-dolly judged --url http://127.0.0.1:8000 --judge gpt-4o
   kodolly eval votes --pairs pairs.jsonl
 """
 TABLE: dict[str, str] = {
@@ -16,6 +17,7 @@ TABLE: dict[str, str] = {
     "korquad": "Measure exact match and character F1 on KorQuAD 1.0.",
     "rows": "Measure exact match and perplexity on held-out Dolly rows.",
     "compare": "Put reports side by side: before and after, with plots.",
+    "judge": "Let a judge model mark answers, and compare models in pairs.",
     "votes": "Win rates from people's votes, and rows and pairs to train on.",
 }
 

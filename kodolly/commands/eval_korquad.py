@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from kodolly.eval_target import load_target, offline, show, target_options
+from kodolly.eval_target import offline, opened_target, show, target_options
 
 EPILOG = """\b
 Examples:
@@ -38,4 +38,5 @@ def command(
 
     offline()
     items = read_questions(questions, limit)
-    show(evaluate_korquad(load_target(model, url, template), items, ask or ASK), output)
+    with opened_target(model, url, template) as target:
+        show(evaluate_korquad(target, items, ask or ASK), output)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from kodolly.eval_target import load_target, offline, require_libraries, show, target_options
+from kodolly.eval_target import offline, opened_target, require_libraries, show, target_options
 
 EPILOG = """\b
 Examples:
@@ -45,14 +45,14 @@ def command(
 
     offline()
     held_out = load_rows(rows, split)[:limit]
-    target = load_target(model, url, template)
-    from finetune.eval.held_out_rows import evaluate_rows
+    with opened_target(model, url, template) as target:
+        from finetune.eval.held_out_rows import evaluate_rows
 
-    known = getattr(target, "tokenizer", None)
-    if known is None and tokenizer is not None:
-        require_libraries("numpy", "torch", "transformers")
-        from finetune.eval.checkpoint_model import load_eval_tokenizer, require_chat_template
+        known = getattr(target, "tokenizer", None)
+        if known is None and tokenizer is not None:
+            require_libraries("numpy", "torch", "transformers")
+            from finetune.eval.checkpoint_model import load_eval_tokenizer, require_chat_template
 
-        known = load_eval_tokenizer(tokenizer, template)
-        require_chat_template(known, tokenizer)
-    show(evaluate_rows(target, held_out, rows.stem, known, max_tokens), output)
+            known = load_eval_tokenizer(tokenizer, template)
+            require_chat_template(known, tokenizer)
+        show(evaluate_rows(target, held_out, rows.stem, known, max_tokens), output)

@@ -1,0 +1,251 @@
+"""A judge model's marks and preferences for answers to Korean questions, MT-bench style.
+
+OUTPUT/answers.jsonl and verdicts.jsonl hold every answer and every verdict in the judge's own words. Both are
+appended to as they come in; a run that was stopped goes on with what is there.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import UserError
+from finetune.eval.judge_prompts import pair_prompt, read_mark, read_preference, single_prompt
+from finetune.eval.models import Messages, Model
+from finetune.progress import Progress, Report
+
+QUESTIONS = Path(__file__).with_name("questions.jsonl")
+VERDICT_TOKENS = 1024
+ANSWERED_AT_ONCE = 16
+Mode = Literal["single", "pairwise"]
+
+
+class Question(BaseModel):
+    """One question of one or two turns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    id: str = Field(min_length=1)
+    category: str = Field(min_length=1)
+    turns: tuple[str, ...] = Field(min_length=1)
+    references: tuple[str, ...] = ()
+    """The right answer to each turn, where there is one."""
+
+
+class Answered(BaseModel):
+    """A line of answers.jsonl."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    model: str
+    question: str
+    asked: str
+    """Hash of the question and of how it was asked."""
+    answers: tuple[str, ...]
+    finished: bool
+    """False when an answer was cut at the limit or the conversation did not fit the model."""
+
+
+class Verdict(BaseModel):
+    """A line of verdicts.jsonl."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    key: str
+    """Hash of judge and prompt: a verdict is never asked for twice, and never kept for another answer."""
+    mode: Mode
+    judge: str
+    question: str
+    category: str
+    turn: int
+    """From 1."""
+    models: tuple[str, ...]
+    """The model that was marked; or A and B, in the order that the judge saw."""
+    text: str
+    """The judge's words."""
+    result: float | Literal["A", "B", "tie"] | None
+    """What they say; None when that could not be read."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A verdict that is wanted."""
+
+    key: str
+    mode: Mode
+    question: Question
+    turn: int
+    models: tuple[str, ...]
+    messages: Messages
+
+
+def load_questions(path: Path = QUESTIONS) -> list[Question]:
+    """The questions of a JSONL file. Raises UserError with file and line."""
+    questions = []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(f"The questions {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"The questions {path} are not UTF-8 text.") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            questions.append(Question.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise UserError(f"{path}, line {number}: {where or 'the line'}: {first['msg']}.") from error
+    ids = [question.id for question in questions]
+    if not questions or len(set(ids)) < len(ids):
+        raise UserError(f"{path} holds no questions, or two with the same id.")
+    return questions
+
+
+def collect_answers(
+    model: Model,
+    questions: Sequence[Question],
+    output: Path,
+    report: Report,
+    *,
+    max_tokens: int,
+    temperature: float = 0.0,
+) -> dict[str, Answered]:
+    """Question id -> the model's answers; what answers.jsonl has already is not asked again."""
+    path = output / "answers.jsonl"
+    wanted = {question.id: _hash(question.turns, max_tokens, temperature) for question in questions}
+    found = {
+        line.question: line
+        for line in read_lines(path, Answered)
+        if line.model == model.name and wanted.get(line.question) == line.asked
+    }
+    missing = [question for question in questions if question.id not in found]
+    stage = f"{model.name}: answering"
+    for first in range(0, len(missing), ANSWERED_AT_ONCE):
+        some = missing[first : first + ANSWERED_AT_ONCE]
+        made = _converse(model, some, max_tokens, temperature)
+        for question, (answers, finished) in zip(some, made, strict=True):
+            line = Answered(
+                model=model.name,
+                question=question.id,
+                asked=wanted[question.id],
+                answers=answers,
+                finished=finished,
+            )
+            append_line(path, line)
+            found[question.id] = line
+        report(Progress(stage, (len(questions) - len(missing) + first + len(some)) / len(questions)))
+    return {question.id: found[question.id] for question in questions}
+
+
+def collect_verdicts(
+    judge: Model,
+    questions: Sequence[Question],
+    answers: Mapping[str, Mapping[str, Answered]],
+    modes: Sequence[Mode],
+    output: Path,
+    report: Report,
+) -> list[Verdict]:
+    """A mark for every model's answer, and a preference for every two models' answers in both orders."""
+    path = output / "verdicts.jsonl"
+    asked = [one for mode in modes for one in _wanted(mode, judge.name, questions, answers)]
+    keys = {one.key for one in asked}
+    found = {line.key: line for line in read_lines(path, Verdict) if line.key in keys}
+    missing = [one for one in asked if one.key not in found]
+    made = judge.answers([one.messages for one in missing], VERDICT_TOKENS)
+    for number, (one, generated) in enumerate(zip(missing, made, strict=True), start=1):
+        text = generated.text
+        line = Verdict(
+            key=one.key,
+            mode=one.mode,
+            judge=judge.name,
+            question=one.question.id,
+            category=one.question.category,
+            turn=one.turn,
+            models=one.models,
+            text=text,
+            result=read_mark(text) if one.mode == "single" else read_preference(text),
+        )
+        append_line(path, line)
+        found[one.key] = line
+        report(Progress(f"{judge.name}: judging", (len(asked) - len(missing) + number) / len(asked)))
+    return [found[one.key] for one in asked]
+
+
+def _converse(
+    model: Model, questions: Sequence[Question], max_tokens: int, temperature: float
+) -> list[tuple[tuple[str, ...], bool]]:
+    """(answers, whether all of them are whole) of each question; turn by turn, with what was said before."""
+    said: list[list[str]] = [[] for _ in questions]
+    whole = [True] * len(questions)
+    for turn in range(max(len(question.turns) for question in questions)):
+        here = [n for n, question in enumerate(questions) if len(question.turns) > turn]
+        conversations = [_conversation(questions[n].turns[: turn + 1], said[n]) for n in here]
+        for n, answer in zip(here, model.answers(conversations, max_tokens, temperature), strict=True):
+            said[n].append(answer.text)
+            whole[n] = whole[n] and answer.finished
+    return [(tuple(answers), finished) for answers, finished in zip(said, whole, strict=True)]
+
+
+def _conversation(turns: Sequence[str], answers: Sequence[str]) -> Messages:
+    messages: Messages = []
+    for turn, answer in itertools.zip_longest(turns, answers):
+        messages.append({"role": "user", "content": turn})
+        if answer is not None:
+            messages.append({"role": "assistant", "content": answer})
+    return messages
+
+
+def _wanted(
+    mode: Mode, judge: str, questions: Sequence[Question], answers: Mapping[str, Mapping[str, Answered]]
+) -> Iterator[_Asked]:
+    groups = [(model,) for model in answers] if mode == "single" else list(itertools.permutations(answers, 2))
+    for models, question in itertools.product(groups, questions):
+        given = [answers[model][question.id].answers for model in models]
+        for turn in range(1, len(question.turns) + 1):
+            turns, references = question.turns[:turn], question.references[:turn]
+            said = [texts[:turn] for texts in given]
+            if mode == "single":
+                messages = single_prompt(turns, said[0], references)
+            else:
+                messages = pair_prompt(turns, said[0], said[1], references)
+            key = _hash(judge, mode, models, question.id, turn, messages)
+            yield _Asked(key, mode, question, turn, models, messages)
+
+
+Line = TypeVar("Line", Answered, Verdict)
+
+
+def append_line(path: Path, line: Answered | Verdict) -> None:
+    """Add a JSON line, at once on disk's way. Raises UserError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line.model_dump(), ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def read_lines(path: Path, kind: type[Line]) -> list[Line]:
+    """The lines of an earlier run; a last one that a kill cut short is taken off. Raises UserError."""
+    if not path.exists():
+        return []
+    try:
+        content = path.read_bytes()
+        if not content.endswith(b"\n") and content:
+            content = content[: content.rfind(b"\n") + 1]
+            path.write_bytes(content)
+        return [kind.model_validate_json(line) for line in content.splitlines()]
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        raise UserError(
+            f"{path} is not from an earlier run.", hint="Give another output directory."
+        ) from error
+
+
+def _hash(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
