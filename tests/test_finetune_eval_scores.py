@@ -1,6 +1,7 @@
 """Scores, intervals, KorQuAD's official definition, KoBEST's tables, comparisons: what needs no model."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -250,3 +251,28 @@ def test_commands_say_what_is_missing(tmp_path: Path) -> None:
         ran = CliRunner().invoke(root, argv)
         assert isinstance(ran.exception, UserError)
         assert reason in str(ran.exception)
+
+
+@pytest.mark.parametrize(
+    ("argv", "missing", "extra"),
+    [
+        (["kobest", ".", "--data", "x"], "lm_eval", "eval"),
+        (["kobest", ".", "--data", "x"], "torch", "finetune"),
+        (["korquad", ".", "dev.json"], "numpy", "finetune"),
+        (["rows", ".", "rows.jsonl"], "transformers", "finetune"),
+        (["compare", "a", "b", "out"], "matplotlib", "finetune"),
+        (["judge", "a", "out", "--judge", "j"], "numpy", "finetune"),
+        (["votes"], "numpy", "finetune"),
+    ],
+)
+def test_a_missing_library_is_told_with_its_extra(
+    argv: list[str], missing: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.json").write_text("{}", encoding="utf-8")
+    row = {"instruction": "왜?", "context": "", "response": "그래서.", "category": "open_qa"}
+    Path("rows.jsonl").write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+    monkeypatch.setitem(sys.modules, missing, None)  # as if it were not installed
+    ran = CliRunner().invoke(root, ["eval", *argv])
+    assert isinstance(ran.exception, UserError)
+    assert f"Install the extra `{extra}`" in ran.exception.hint

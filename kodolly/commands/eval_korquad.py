@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from kodolly.eval_target import offline, opened_target, show, target_options
+from kodolly.eval_target import offline, opened_target, require_libraries, show, target_options
 
 EPILOG = """\b
 Examples:
@@ -34,6 +34,7 @@ def command(
     Exact match and character F1 are those of the official script; `contains` says how often the answer is
     somewhere in what a talkative model wrote.
     """
+    require_libraries("numpy")
     from finetune.eval.korquad import ASK, evaluate_korquad, read_questions
 
     offline()
