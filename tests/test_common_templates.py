@@ -11,7 +11,7 @@ from jinja2 import TemplateError
 from common.chat_template import load_template, template_names
 from common.template_facts import TEMPLATES, template_of_model
 from finetune.encoding import IGNORED, encode_row
-from finetune.rows import Row, Turn
+from finetune.rows import Row, Turn, to_messages
 from tests.tiny_families import tokenizer_of
 
 DOLLY = (
@@ -228,6 +228,28 @@ def test_the_marks_cover_exactly_the_answers_and_their_end_tokens(
     answers = [*(text for _, text in pairs[:-1]), answer.strip()]
     gap = " " if name == "llama2" else ""
     assert learnt == [f"{text}{gap}{tokenizer.eos_token}".strip(" ") for text in answers]
+
+
+@KINDS
+@pytest.mark.parametrize("name", ["alpaca", "koalpaca", "koalpaca-polyglot"])
+def test_an_answer_that_shares_a_token_with_its_prompt_is_parted_from_it(kind: str, name: str) -> None:
+    template = load_template(name)
+    writer = tokenizer_of(kind, [])
+    row = Row(instruction="몇 시예요?", response='"세 시"입니다.', category="open_qa")
+    whole = [str(writer.apply_chat_template(to_messages(row), chat_template=template, tokenize=False))]
+    tokenizer = tokenizer_of(kind, whole)
+    tokenizer.chat_template = template
+    prompt = rendered(tokenizer, to_messages(row)[:-1], True)
+    asked = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    together = tokenizer(rendered(tokenizer, to_messages(row), False), add_special_tokens=False)["input_ids"]
+    assert together[: len(asked)] != asked
+    example = encode_row(tokenizer, row)
+    assert example.input_ids[: example.prompt_tokens] == asked
+    assert example.labels[: len(asked)] == [IGNORED] * len(asked)
+    learnt = [label for label in example.labels if label != IGNORED]
+    assert (
+        tokenizer.decode([*asked, *learnt]) == f"{tokenizer.decode(asked)}{row.response}{tokenizer.eos_token}"
+    )
 
 
 @NAMES
