@@ -143,7 +143,7 @@ def _local(task: Task, questions: Path, examples: Path | None, folder: Path) -> 
 def _run(
     model: Path | Served, tasks: list[dict[str, Any]], questions: Questions, batch_size: int
 ) -> dict[str, Any]:
-    import datasets
+    import datasets  # type: ignore[import-untyped]
     from lm_eval import simple_evaluate
 
     datasets.disable_progress_bars()  # one for every table; lm-eval's own shows how far it is
