@@ -1,20 +1,44 @@
-"""What a worker process of ours does first."""
+"""Worker processes that leave Ctrl-C to their parent and never outlive it."""
 
 import os
 import signal
 import threading
-from multiprocessing import parent_process
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context, parent_process
+from typing import Any
 
 
-def follow_parent() -> None:
-    """Leave Ctrl-C to the parent, and end when it is gone, however it went."""
+def process_pool(
+    processes: int, begin: Callable[..., None] | None = None, *arguments: Any
+) -> ProcessPoolExecutor:
+    """A pool whose processes run `begin(*arguments)` first.
+
+    They are spawned: a forked one would take our open files, locks and threads along.
+    """
+    pool = ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=_begin_process, initargs=(begin, arguments)
+    )
+    # A process keeps the signals blocked that are blocked here: Ctrl-C must not reach one that has not come
+    # as far as to ignore it. The tasks make the pool start them all.
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        for _ in range(processes):
+            pool.submit(int)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    return pool
+
+
+def _begin_process(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
-    if parent is None:
-        return
+    assert parent is not None  # this runs in a child
 
     def wait() -> None:
         parent.join()
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+    if begin is not None:
+        begin(*arguments)

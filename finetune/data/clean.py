@@ -18,7 +18,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice, pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import UserError
-from finetune.data.child_process import follow_parent
+from finetune.data.child_process import process_pool
 from finetune.data.clean_chunk import (
     CATEGORY_NAMES,
     SAMPLES,
@@ -567,10 +566,7 @@ class _Pool:
 
     def _executor(self) -> ProcessPoolExecutor:
         if self.executor is None:
-            # Not fork: numpy and rensa may have threads here already.
-            self.executor = ProcessPoolExecutor(
-                self.processes, get_context("spawn"), initializer=_begin_process, initargs=(self.rules,)
-            )
+            self.executor = process_pool(self.processes, _begin_process, self.rules)
         return self.executor
 
 
@@ -581,7 +577,6 @@ def _begin_process(rules: Rules) -> None:
     """The rules come once to each process, not with each task: an evaluation index may be large."""
     global _rules_of_process
     _rules_of_process = rules
-    follow_parent()
     os.environ["RAYON_NUM_THREADS"] = "1"  # rensa's; the processes take all cores already
 
 

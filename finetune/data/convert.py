@@ -8,16 +8,15 @@ way.
 import fcntl
 import hashlib
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +24,7 @@ import msgspec
 
 from common.errors import KodollyError, UserError
 from finetune.data import oasst, sources
+from finetune.data.child_process import process_pool
 from finetune.data.convert_batch import Converted, Counts, Task, convert_batch
 from finetune.data.fields import Options, Record, Roles
 from finetune.data.formats import BY_NAME, check_format, origin, recognise, swapped_roles, table_columns
@@ -249,9 +249,8 @@ def _runner(size: int) -> Iterator[Run]:
     if size <= _ONE_PROCESS_BYTES or cores == 1:
         yield lambda found, task: ((convert_batch(batch, task), batch.done) for batch in found)
         return
-    # spawn: a forked process would take our open files and locks along.
     others = set(active_children())
-    pool = ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=_follow_parent)
+    pool = process_pool(cores)
 
     def run(found: Iterable[Batch], task: Task) -> Iterator[tuple[Converted, float]]:
         under_way: deque[tuple[Future[Converted], float]] = deque()
@@ -275,21 +274,6 @@ def _runner(size: int) -> Iterator[Run]:
         yield run
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _follow_parent() -> None:
-    """In a worker: leave Ctrl-C to the parent, and end when it is gone."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None  # this runs in a child
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 class _Parts:
