@@ -95,7 +95,8 @@ def merge(
     edits = open_adapter(model, adapter_dir)
     with whole_directory(output, _mark(adapter_dir, adapter, dtype)) as directory:
         shards = _plan(base, weights, tuned.shapes(), dtype)
-        require_room(directory, sum(each.size for plan in shards.values() for each in plan))
+        there = sum(path.stat().st_size for path in directory.glob("*.safetensors"))
+        require_room(directory, sum(each.size for plan in shards.values() for each in plan) - there)
         _write_shards(directory, shards, weights, edits, stage, report)
         kept = _write_files(directory, base, config, tokenizer, shards)
         check_tokens(directory, adapter.probes)
@@ -252,7 +253,8 @@ def _prove(
     prompts: int | None,
     report: Report,
 ) -> Parity:
-    probes = _probes(adapter, tokenizer)[:prompts]
+    probes = _probes(adapter, tokenizer)
+    probes = probes[:: -(-len(probes) // (prompts or len(probes)))]
     stage = f"{adapter.card.name}: comparing"
     expected = tuned.likeliest(probes, lambda done: report(Progress(stage, done / 2, "adapter")))
     model = empty_model(config)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +61,22 @@ def test_a_killed_run_is_not_taken_for_whole_and_is_cleaned_up(tmp_path: Path) -
     with whole_directory(target) as part:
         (part / "weights").write_text("w")
     assert [path.name for path in tmp_path.iterdir()] == ["dolly"]
+
+
+@pytest.mark.parametrize(("mark", "left"), [("a", ["shard"]), ("b", []), (None, [])])
+def test_a_run_goes_on_with_what_a_killed_one_of_the_same_mark_left(
+    tmp_path: Path, mark: str | None, left: list[str]
+) -> None:
+    part = tmp_path / ".dolly.partial"
+    with whole_directory(tmp_path / "dolly", "a"):
+        (part / "shard").write_text("w")
+        shutil.copytree(part, tmp_path / "as-it-was")
+    (tmp_path / "dolly" / "shard").unlink()
+    (tmp_path / "dolly").rmdir()
+    (tmp_path / "as-it-was").rename(part)  # a kill would have left just this
+    with whole_directory(tmp_path / "dolly", mark):
+        assert [path.name for path in part.iterdir() if not path.name.startswith(".")] == left
+    assert sorted(path.name for path in (tmp_path / "dolly").iterdir()) == left
 
 
 def test_one_run_never_clears_away_what_another_is_writing(tmp_path: Path) -> None:
