@@ -212,8 +212,8 @@ def _published_lines(comparison: Comparison) -> list[str]:
     return [
         "## Beside the published figures (macro-F1)",
         "",
-        "Published are the model cards' figures of the test tables, measured with an older harness: read them",
-        "as orders of magnitude.",
+        "Published are the model cards' figures of the test tables, measured with an older harness: read",
+        "them as orders of magnitude.",
         "",
         *_table(["Task", "Shots", *comparison.models, *names], body),
         "",

@@ -1,8 +1,8 @@
 """Published KoBEST figures to set ours beside: macro-F1 at 0, 5, 10 and 50 shots.
 
 Source: the model cards of EleutherAI/polyglot-ko-1.3b, 3.8b, 5.8b and 12.8b (https://huggingface.co/EleutherAI).
-They are of the test tables, measured with the harness's old `polyglot` branch, not with today's tasks: good for
-the order of magnitude, not for the third digit.
+They are of the test tables, measured with the harness's old `polyglot` branch, not with today's tasks: good
+for the order of magnitude, not for the third digit.
 """
 
 from collections.abc import Mapping
