@@ -23,7 +23,11 @@ COPY . .
 RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --prefix /build/own --compile-bytecode --no-deps .
 
 FROM ${BASE}
-RUN useradd --uid 10001 --user-group --create-home kodolly \
+# vLLM's CPU kernels ask which memory is near.
+RUN apt-get update -qq \
+  && apt-get install -y -qq --no-install-recommends libnuma1 \
+  && rm -rf /var/lib/apt/lists/* \
+  && useradd --uid 10001 --user-group --create-home kodolly \
   && install -d -o kodolly -g kodolly /var/lib/kodolly /models
 COPY --from=dependencies /srv/kodolly /srv/kodolly
 COPY --from=own /build/own /srv/kodolly
