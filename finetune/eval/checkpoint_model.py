@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from common.chat_template import load_template
@@ -24,6 +25,8 @@ class CheckpointModel:
     source = "checkpoint"
 
     def __init__(self, directory: Path, template: str | None = None) -> None:
+        # It would warn of every prompt that is left out as too long.
+        transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         self.name = directory.resolve().name
         self.tokenizer = load_eval_tokenizer(directory, template)
         on_gpu = torch.cuda.is_available()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from finetune.eval.kobest_data import Task, find_tables, read_table, write_jsonl
+from finetune.eval.kobest_data import Tables, Task, find_tables, read_table, write_jsonl
 from finetune.eval.report import EvalReport, Score, hash_texts, now, score, versions
 
 SEED = 1234
@@ -110,7 +110,7 @@ def _tasks(questions: Questions, folder: Path) -> tuple[list[dict[str, Any]], st
         }
         if questions.data is not None:
             tables = find_tables(questions.data, task, questions.split)
-            config |= _local(task, tables.questions, tables.examples, folder)
+            config |= _local(tables, questions.shots, folder)
             splits.append(tables.split)
             if questions.shots and tables.examples is None:
                 notes.append(
@@ -126,10 +126,15 @@ def _tasks(questions: Questions, folder: Path) -> tuple[list[dict[str, Any]], st
     return configs, "+".join(dict.fromkeys(splits)), notes
 
 
-def _local(task: Task, questions: Path, examples: Path | None, folder: Path) -> dict[str, Any]:
-    files = {"test": str(write_jsonl(read_table(questions, task), folder / f"{task}-test.jsonl"))}
+def _local(tables: Tables, shots: int, folder: Path) -> dict[str, Any]:
+    task, examples = tables.task, tables.examples
+    items = read_table(tables.questions, task)
+    files = {"test": str(write_jsonl(items, folder / f"{task}-test.jsonl"))}
     if examples is not None:
-        files["train"] = str(write_jsonl(read_table(examples, task), folder / f"{task}-train.jsonl"))
+        items = read_table(examples, task)
+        files["train"] = str(write_jsonl(items, folder / f"{task}-train.jsonl"))
+    if shots >= len(items):
+        raise UserError(f"{examples or tables.questions} holds too few items for {shots} shots.")
     return {
         "dataset_path": "json",
         "dataset_name": None,
@@ -241,7 +246,9 @@ def _scores(task: Task, samples: Sequence[dict[str, Any]]) -> Iterator[Score]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """lm-eval's warnings about what is done on purpose here do not belong on the terminal."""
-    loggers = [logging.getLogger(name) for name in ("lm_eval", "lm-eval", "datasets", "httpx")]
+    loggers = [
+        logging.getLogger(name) for name in ("lm_eval", "lm-eval", "datasets", "httpx", "transformers")
+    ]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
