@@ -29,7 +29,7 @@ from transformers.trainer_callback import PrinterCallback
 from common.errors import UserError
 from finetune.batches import Packed, Padder, Pairs, Sequences, StepSampler
 from finetune.precision import Precision
-from finetune.processes import rank, wait_for_all, world_size
+from finetune.processes import rank, sharded, wait_for_all, world_size
 from finetune.progress import Progress, Report
 from finetune.recipe import Recipe
 from finetune.run_state import COMPLETE, RunState
@@ -69,10 +69,15 @@ class OrderedTrainer(Trainer):
         return super()._run_epoch(model, epoch, *args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        directory = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        # Trainer takes a state for the best only where it sees its directory, which one process has made
+        # while another looks already; then one would wait in the end for others to load it.
+        directory.mkdir(parents=True, exist_ok=True)
+        wait_for_all()
         super()._save_checkpoint(model, trial)
         wait_for_all()
         if rank() == 0:
-            (Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}" / COMPLETE).touch()
+            (directory / COMPLETE).touch()
 
 
 def run_loop(
@@ -141,6 +146,9 @@ def arguments(
     when = {"epoch": "epoch", "never": "no"}.get(str(every), "steps")
     if "tensorboard" in recipe.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)
+    if sharded() and recipe.has_adapter:
+        # An adapter is small, so its states are whole; accelerate cannot load one in parts back (FSDP).
+        os.environ["FSDP_STATE_DICT_TYPE"] = "FULL_STATE_DICT"
     return {
         "output_dir": str(state.directory),
         "num_train_epochs": recipe.epochs,

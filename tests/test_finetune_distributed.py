@@ -16,28 +16,31 @@ from safetensors.torch import load_file
 from finetune.progress import silent
 from finetune.recipe import load_recipe
 from finetune.train import LOG_FILE, train
-from tests.processes import free_port
+from tests import fsdp_on_cpu
+from tests.processes import free_port, stop
 from tests.tiny_training import make_base
 
 CONFIGS = Path(__file__).parents[1] / "finetune" / "accelerate"
 SETTINGS = ("epochs=6", "smoke_test=false", "data.0.split=null")
 
 
-def in_two_processes(folder: Path, output: Path, *settings: str, env: dict[str, str] | None = None) -> str:
+def in_two_processes(folder: Path, output: Path, *settings: str, fsdp: bool = False) -> str:
     """`torchrun --nproc-per-node 2 -m kodolly train tune.yaml ...`; returns what it printed."""
     argv = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     argv += ["--master-addr", "127.0.0.1", "--master-port", str(free_port())]
-    argv += ["-m", "kodolly", "train", str(folder / "tune.yaml"), *settings, "--output", str(output)]
-    done = subprocess.run(
-        argv,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout + done.stderr
+    argv += [str(Path(fsdp_on_cpu.__file__))] if fsdp else ["-m", "kodolly"]
+    argv += ["train", str(folder / "tune.yaml"), *settings, "--output", str(output)]
+    more = {"OMP_NUM_THREADS": "1", **(fsdp_on_cpu.FSDP if fsdp else {})}
+    printed = output.with_suffix(".printed")
+    with printed.open("wb") as out:
+        process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=folder, env={**os.environ, **more})
+    try:
+        code = process.wait(200)
+    finally:
+        stop(process)  # torchrun ends its processes when it is asked to end, not when it is killed
+    text = printed.read_text(encoding="utf-8")
+    assert code == 0, text[-4000:]
+    return text
 
 
 def curve(output: Path) -> list[float]:
@@ -63,6 +66,31 @@ def test_two_processes_draw_the_loss_curve_of_one(folder: Path) -> None:
     assert one[-1] < one[0]
     weights = [load_file(folder / name / "adapter_model.safetensors") for name in ("one", "two")]
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-4) for name in weights[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "weights"),
+    [
+        (("method=full", "learning_rate=1e-3", "dtype=float32"), "model.safetensors"),
+        ((), "adapter_model.safetensors"),
+    ],
+    ids=["full", "lora"],
+)
+def test_a_model_in_parts_is_trained_and_written_as_a_whole_one(
+    folder: Path, method: tuple[str, ...], weights: str
+) -> None:
+    kept = (f"validation.path={folder / 'rows.jsonl'}", "checkpoint_every=4", "epochs=4")
+    settings = (*SETTINGS, *method, *kept)
+    one, two = folder / f"whole-{weights}", folder / f"parts-{weights}"
+    train(load_recipe(folder / "tune.yaml", [*settings, "batch_size=4"]), one, silent)
+    in_two_processes(folder, two, *settings, "batch_size=2", fsdp=True)
+    assert len(curve(one)) == 8
+    assert curve(two) == pytest.approx(curve(one), rel=1e-3)
+    a, b = (load_file(output / weights) for output in (one, two))
+    assert a.keys() == b.keys()
+    assert all(torch.allclose(a[name], b[name], atol=1e-3) for name in a)
+    assert {path.name for path in one.iterdir()} == {path.name for path in two.iterdir()}
 
 
 def configuration(name: str) -> Any:
