@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from kodolly.commands.doctor import command
 from kodolly.doctor import Finding
 from kodolly.doctor_docker import examine_docker, interpolate
-from kodolly.doctor_parts import examine_part, memory
+from kodolly.doctor_parts import examine_part, gpu, memory
 from tests.processes import free_port
 
 DOCKER = Path(__file__).parents[1] / "docker"
@@ -190,3 +190,12 @@ def test_a_taken_port_stops_the_part(container: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         container.setenv("KODOLLY_WEBUI_PORT", str(holder.getsockname()[1]))
         assert "taken" in trouble("webui")
+
+
+def test_a_container_without_a_gpu_says_what_to_install() -> None:
+    if any(Path("/dev").glob("nvidia[0-9]*")):
+        pytest.skip("this machine has a GPU")
+    found = gpu()
+    assert found.level == "fail"
+    assert "nvidia-ctk" in found.fix
+    assert "COMPOSE_PROFILES=demo" in found.fix
