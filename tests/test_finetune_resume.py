@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from common.errors import UserError
-from finetune.progress import silent
+from finetune.progress import Progress, silent
 from finetune.recipe import load_recipe
 from finetune.train import LOG_FILE, train
 from tests.processes import kodolly, wait_for
@@ -37,6 +37,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("resume")
     make_base(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def straight(folder: Path) -> Path:
+    """The run that nobody interrupted."""
+    train(load_recipe(folder / "tune.yaml", SETTINGS), folder / "straight", silent)
+    return folder / "straight"
 
 
 def log(output: Path) -> list[dict[str, Any]]:
@@ -64,13 +71,16 @@ def killed_mid_run(folder: Path, output: Path, *settings: str) -> None:
         process.wait()
 
 
-def test_a_run_killed_with_sigkill_goes_on_to_the_same_weights_and_losses(folder: Path) -> None:
+def test_a_run_killed_with_sigkill_goes_on_to_the_same_weights_and_losses(
+    folder: Path, straight: Path
+) -> None:
     recipe = load_recipe(folder / "tune.yaml", SETTINGS)
-    train(recipe, folder / "straight", silent)
     killed_mid_run(folder, folder / "killed", *SETTINGS)
     assert [path.name for path in folder.glob(".killed.training/checkpoint-*")]
-    train(recipe, folder / "killed", silent)
-    assert log(folder / "killed") == log(folder / "straight")
+    told: list[Progress] = []
+    train(recipe, folder / "killed", told.append)
+    assert any("going on after step" in progress.detail for progress in told)
+    assert log(folder / "killed") == log(straight)
     one, two = (load_file(folder / name / "adapter_model.safetensors") for name in ("straight", "killed"))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -88,11 +98,13 @@ def test_a_state_of_another_recipe_is_refused_and_thrown_away_on_demand(folder: 
     assert not list(folder.glob(".other.training"))
 
 
-def test_a_state_that_was_cut_off_while_it_was_written_is_not_gone_on_from(folder: Path) -> None:
+def test_a_state_that_was_cut_off_while_it_was_written_is_not_gone_on_from(
+    folder: Path, straight: Path
+) -> None:
     killed_mid_run(folder, folder / "torn", *SETTINGS)
     state = folder / ".torn.training"
     torn = state / "checkpoint-999"
     torn.mkdir()
     (torn / "adapter_model.safetensors").write_bytes(b"half")
     train(load_recipe(folder / "tune.yaml", SETTINGS), folder / "torn", silent)
-    assert log(folder / "torn")[-1] == log(folder / "straight")[-1]
+    assert log(folder / "torn") == log(straight)
