@@ -1,0 +1,120 @@
+"""Evaluating a checkpoint and vLLM serving it gives the same scores. Slow: trains, starts vLLM."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from finetune.eval.report import EvalReport, read_report
+from kodolly.cli import root
+from tests.processes import free_port, kodolly, running
+from tests.test_finetune_eval_scores import KOBEST, korquad_file, write_tables
+from tests.tiny_training import make_base
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny GPT-NeoX that knows four of its eight rows by heart."""
+    return make_base(tmp_path_factory.mktemp("eval"))
+
+
+@pytest.fixture(scope="module")
+def url(base: Path) -> Iterator[str]:
+    """vLLM serving it as `tiny`."""
+    port = free_port()
+    argv = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(base)]
+    argv += ["--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
+    argv += ["--max-model-len", "256", "--max-num-seqs", "8", "--enforce-eager"]
+    env = {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_DO_NOT_TRACK": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "HF_HUB_OFFLINE": "1",
+    }
+    with running(argv, base.parent / "vllm.log", f"http://127.0.0.1:{port}/health", env, limit_s=240):
+        yield f"http://127.0.0.1:{port}"
+
+
+def evaluate(output: Path, *args: str) -> EvalReport:
+    """`kodolly eval`, and its report."""
+    ran = CliRunner().invoke(root, ["eval", *args, "--output", str(output)])
+    assert ran.exit_code == 0, (ran.output, ran.exception)
+    return read_report(output)
+
+
+def evaluate_alone(output: Path, *args: str) -> EvalReport:
+    """The same in a process of its own: lm-eval sets up log and seeds of the whole process."""
+    argv = kodolly("eval", *args, "--output", str(output))
+    ran = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return read_report(output)
+
+
+def figures(report: EvalReport) -> dict[tuple[str, str], Any]:
+    return {(one.task, one.metric): pytest.approx(one.value, abs=2e-4) for one in report.scores}
+
+
+def values(report: EvalReport) -> dict[tuple[str, str], float]:
+    return {(one.task, one.metric): one.value for one in report.scores}
+
+
+@pytest.mark.skipif(not KOBEST.exists(), reason="needs KoBEST's dev tables in shared/data")
+def test_kobest_scores_are_the_same_both_ways(base: Path, url: str, tmp_path: Path) -> None:
+    # 256 tokens of context: with shots, both must cut the same tokens away.
+    asked = ["--data", str(KOBEST), "--shots", "2", "--limit", "20"]
+    local = evaluate_alone(tmp_path / "local.json", "kobest", str(base), *asked)
+    served = evaluate_alone(
+        tmp_path / "served.json", "kobest", "tiny", "--url", url, "--tokenizer", str(base), *asked
+    )
+    assert values(served) == figures(local)
+    assert {one.task for one in local.scores} == {"boolq", "copa", "hellaswag", "sentineg", "wic"}
+    assert [one.items for one in served.scores] == [one.items for one in local.scores]
+    assert (local.source, served.source) == ("checkpoint", "served")
+    assert any("come from the other items" in note for note in local.notes)
+
+
+def test_rows_are_scored_the_same_both_ways(base: Path, url: str, tmp_path: Path) -> None:
+    rows = base.parent / "rows.jsonl"
+    asked = [str(rows), "--max-tokens", "24"]
+    local = evaluate(tmp_path / "local.json", "rows", str(base), *asked)
+    served = evaluate(
+        tmp_path / "served.json", "rows", "tiny", *asked, "--url", url, "--tokenizer", str(base)
+    )
+    found = values(local)
+    assert found["rows", "exact_match"] == 0.5  # four rows were learnt, four were held out
+    assert found["rows", "stop_rate"] == 1.0
+    assert {key: pytest.approx(value, rel=1e-3) for key, value in found.items()} == values(served)
+    learnt = evaluate(tmp_path / "learnt.json", "rows", str(base), *asked, "--split", "base")
+    assert values(learnt)["rows", "perplexity"] < 1.2 < found["rows", "perplexity"]
+
+
+def test_korquad_is_asked_through_the_chat_template(base: Path, url: str, tmp_path: Path) -> None:
+    row = json.loads((base.parent / "rows.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    long = "가" * 600
+    questions = korquad_file(
+        tmp_path / "dev.json",
+        [(row["instruction"], "짧은 글이다.", row["response"]), ("누가?", long, "가")],
+    )
+    asked = [str(questions), "--ask", "{question}"]
+    local = evaluate(tmp_path / "local.json", "korquad", str(base), *asked)
+    served = evaluate(tmp_path / "served.json", "korquad", "tiny", *asked, "--url", url)
+    assert values(served) == figures(local)
+    assert [sample.answer for sample in served.samples] == [sample.answer for sample in local.samples]
+    assert local.notes == ["1 questions are longer than the model's context and count as wrong."]
+    assert served.notes == local.notes
+
+
+def test_more_shots_than_there_are_items_is_one_line(base: Path, tmp_path: Path) -> None:
+    argv = kodolly("eval", "kobest", str(base), "--data", str(write_tables(tmp_path)), "--task", "boolq")
+    ran = subprocess.run([*argv, "--shots", "5"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert "holds too few items for 5 shots" in ran.stderr
+    assert "Traceback" not in ran.stderr
