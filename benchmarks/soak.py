@@ -74,8 +74,12 @@ async def ask(url: str, client: httpx2.AsyncClient, rng: random.Random, cancel: 
         except TimeoutError:
             soak.outcomes["cancelled"] += 1
     elif rng.random() < 0.3:
-        answer = await client.post(f"{url}/v1/chat/completions", json=body)
-        soak.outcomes["complete" if answer.status_code == 200 else f"status {answer.status_code}"] += 1
+        try:
+            answer = await client.post(f"{url}/v1/chat/completions", json=body)
+            end = "complete" if answer.status_code == 200 else f"status {answer.status_code}"
+        except httpx2.HTTPError as error:
+            end = type(error).__name__
+        soak.outcomes[end] += 1
     else:
         soak.outcomes[(await stream(client, url, body)).end] += 1
 
