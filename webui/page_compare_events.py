@@ -90,7 +90,7 @@ class CompareEvents:
             return self._refused("ask_question", lang)
         updates: Updates = {page.question: ""}
         if not kept.left.turns and not kept.right.turns:
-            kept = kept._replace(shared=Shared(blind=blind, hidden=blind))
+            kept = kept._replace(shared=Shared(blind=blind, hidden=blind, begun=True))
             updates[page.shared] = dump(kept.shared)
             # The hidden pickers and settings change places as well: a pane always holds its own model's.
             if kept.shared.hidden and random.random() < 0.5:

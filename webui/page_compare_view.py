@@ -24,6 +24,9 @@ class Shared(Data):
     """The switch: the next new comparison hides the names."""
     hidden: bool = False
     """The names of this comparison are hidden right now."""
+    begun: bool = False
+    """Something was asked. Before that the switch alone hides the names in the states, so that a refresh on
+    its way while the question goes out does not show them again."""
     votes: Mapping[str, Choice] = Field(default_factory=dict)
 
 
@@ -142,13 +145,12 @@ class CompareView:
     def status(self, shared: Shared, left: str | None, right: str | None, lang: Lang) -> Updates:
         """What the gateway last said: banner, hint and the state of both chosen models."""
         page, cache = self.page, self.cache
+        hidden = shared.hidden or (shared.blind and not shared.begun)
         return {
             page.banner: banner(cache, lang),
             page.hint: key_hint(cache.providers, lang),
-            page.left.chip: chip(cache, left, lang, title=text(lang, "export_left") if shared.hidden else ""),
-            page.right.chip: chip(
-                cache, right, lang, title=text(lang, "export_right") if shared.hidden else ""
-            ),
+            page.left.chip: chip(cache, left, lang, title=text(lang, "export_left") if hidden else ""),
+            page.right.chip: chip(cache, right, lang, title=text(lang, "export_right") if hidden else ""),
         }
 
     def pickers(self, left: str | None, right: str | None, listed: Sequence[str] = ()) -> Updates:
