@@ -51,7 +51,8 @@ def test_w06_several_choices_have_their_own_index_and_end(endpoint: Endpoint, st
     for reasons in ends.values():
         assert len([reason for reason in reasons if reason]) == 1
         assert reasons[-1]
-    assert usage["completion_tokens"] == 3 * 6
+    full = sum(reasons[-1] == "length" for reasons in ends.values())  # a choice may end by itself before
+    assert 6 * full + (3 - full) <= usage["completion_tokens"] <= 3 * 6
 
 
 def test_w06_choices_say_the_same_streamed_and_plain(endpoint: Endpoint) -> None:
