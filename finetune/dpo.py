@@ -8,7 +8,7 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from finetune.batches import Pairs
-from finetune.model import lora_config
+from finetune.model import lora_config, no_word_about_experts
 from finetune.progress import Report
 from finetune.recipe import Recipe
 from finetune.run_state import RunState
@@ -50,13 +50,14 @@ def run_dpo(
 
     Raises UserError.
     """
-    trainer = PairTrainer(
-        train,
-        validation,
-        model=model,
-        args=args,
-        processing_class=tokenizer,
-        peft_config=lora_config(model, recipe.lora),
-        callbacks=callbacks(recipe, report),
-    )
+    with no_word_about_experts():
+        trainer = PairTrainer(
+            train,
+            validation,
+            model=model,
+            args=args,
+            processing_class=tokenizer,
+            peft_config=lora_config(model, recipe.lora),
+            callbacks=callbacks(recipe, report),
+        )
     return drive(trainer, state)

@@ -1,7 +1,6 @@
 """What an adapter does to its base, parameter by parameter."""
 
 import json
-import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import load_file
 
 from common.errors import UserError
 from finetune.merge_names import Place
+from finetune.model import no_word_about_experts
 
 ADAPTER = "default"
 """PEFT's name for the only adapter of a model."""
@@ -91,9 +91,7 @@ def open_adapter(model: Any, directory: Path) -> dict[str, list[Edit]]:
     """
     config = _read_config(directory)
     config.inference_mode = True
-    with init_empty_weights(), warnings.catch_warnings():
-        # PEFT gives fused experts a rank of their own, and then takes that for a pattern without a layer.
-        warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning)
+    with init_empty_weights(), no_word_about_experts():
         tuned = get_peft_model(model, config, low_cpu_mem_usage=True)
     _fill(tuned, directory / WEIGHTS)
     tuned.eval()

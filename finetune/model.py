@@ -1,6 +1,9 @@
 """Models and tokenizers: made from nothing, loaded, given an adapter."""
 
 import importlib.util
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +169,16 @@ def embedding_names(model: Any) -> tuple[str, str | None]:
 
 def add_adapter(model: Any, lora: Lora, new_ids: tuple[int, ...] = ()) -> Any:
     """`model` with a fresh, trainable LoRA adapter; the rows of `new_ids` are trained on both sides."""
-    return get_peft_model(model, lora_config(model, lora, new_ids))
+    with no_word_about_experts():
+        return get_peft_model(model, lora_config(model, lora, new_ids))
+
+
+@contextmanager
+def no_word_about_experts() -> Iterator[None]:
+    """PEFT gives fused experts a rank of their own, and then takes that for a pattern without a layer."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning)
+        yield
 
 
 def lora_config(model: Any, lora: Lora, new_ids: tuple[int, ...] = ()) -> LoraConfig:
