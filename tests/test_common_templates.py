@@ -14,6 +14,8 @@ from finetune.encoding import IGNORED, encode_row
 from finetune.rows import Row, Turn, to_messages
 from tests.tiny_families import tokenizer_of
 
+pytestmark = pytest.mark.slow
+
 DOLLY = (
     "Below is an instruction that describes a task. "
     "Write a response that appropriately completes the request."

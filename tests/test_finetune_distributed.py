@@ -20,6 +20,8 @@ from tests import fsdp_on_cpu
 from tests.processes import free_port, stop
 from tests.tiny_training import make_base
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[1] / "finetune" / "accelerate"
 SETTINGS = ("epochs=6", "smoke_test=false", "data.0.split=null")
 
@@ -55,7 +57,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_two_processes_draw_the_loss_curve_of_one(folder: Path) -> None:
     train(load_recipe(folder / "tune.yaml", [*SETTINGS, "batch_size=4"]), folder / "one", silent)
     printed = in_two_processes(folder, folder / "two", *SETTINGS, "batch_size=2")
@@ -68,7 +69,6 @@ def test_two_processes_draw_the_loss_curve_of_one(folder: Path) -> None:
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-4) for name in weights[0])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "weights"),
     [

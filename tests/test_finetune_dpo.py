@@ -16,6 +16,8 @@ from finetune.recipe import load_recipe
 from finetune.train import LOG_FILE, train
 from tests.tiny_training import make_base, pair, tokenizer_of, write_rows
 
+pytestmark = pytest.mark.slow
+
 DPO = """
 name: tiny-preferred
 method: dpo
@@ -54,7 +56,6 @@ def margin(model: Any, tokenizer: Any, question: str, better: str, worse: str) -
     return likelihood(better) - likelihood(worse)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("settings", [(), ("quantize=nf4",)], ids=["dpo", "dpo on 4 bits"])
 def test_the_better_answer_gains_on_the_worse_one(folder: Path, settings: tuple[str, ...]) -> None:
     output = folder / f"adapter{len(settings)}"
@@ -79,7 +80,6 @@ def test_the_better_answer_gains_on_the_worse_one(folder: Path, settings: tuple[
     assert card.data[0].rows == 8
 
 
-@pytest.mark.slow
 def test_pairs_are_held_out_whole_and_the_best_state_is_kept(folder: Path) -> None:
     recipe = load_recipe(
         folder / "dpo.yaml", ["validation=0.25", "checkpoint_every=epoch", "early_stopping=2", "epochs=4"]
@@ -91,7 +91,6 @@ def test_pairs_are_held_out_whole_and_the_best_state_is_kept(folder: Path) -> No
     assert metrics["validation_loss"] == min(losses)
 
 
-@pytest.mark.slow
 def test_pairs_that_are_too_long_are_left_out_or_refused(folder: Path) -> None:
     long = pair(0) | {"instruction": "하늘은 " * 80 + "무슨 색인가요?"}
     write_rows(folder / "long.jsonl", [pair(1), long])
@@ -117,7 +116,6 @@ def test_what_preference_training_cannot_do_is_refused(tmp_path: Path, setting: 
     assert words in f"{refused.value} {refused.value.hint}"
 
 
-@pytest.mark.slow
 def test_rows_without_two_answers_are_refused_with_their_line(folder: Path) -> None:
     setting = f"data.0.path={folder / 'rows.jsonl'}"
     with pytest.raises(UserError, match=r"rows\.jsonl, line 1: chosen"):

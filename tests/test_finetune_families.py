@@ -7,8 +7,9 @@ import pytest
 from tests.family_matrix import PAGE, run_family, table_row
 from tests.tiny_families import FAMILIES, Family
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.key)
 def test_the_family_answers_what_each_method_taught_it(family: Family, tmp_path: Path) -> None:

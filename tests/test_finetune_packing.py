@@ -21,6 +21,8 @@ from finetune.token_store import TokenWriter, open_store, pack_block
 from finetune.train import train
 from tests.tiny_training import make_base
 
+pytestmark = pytest.mark.slow
+
 VOCABULARY = 96
 SIZES = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_attention_heads": 2}
 
@@ -129,7 +131,6 @@ def test_a_model_without_borders_between_packed_rows_is_refused(tmp_path: Path) 
             check_packing(model, rows, flat=False)
 
 
-@pytest.mark.slow
 def test_a_packed_run_takes_fewer_steps_and_learns(tmp_path: Path) -> None:
     make_base(tmp_path)
     common = ("max_length=250", "batch_size=1", "smoke_test=false")

@@ -30,6 +30,8 @@ from finetune.training_rows import gather
 from tests.processes import kodolly
 from tests.tiny_training import LORA, make_base, row, tokenizer_of, write_rows
 
+pytestmark = pytest.mark.slow
+
 
 def recipe_of(**settings: Any) -> Recipe:
     values = {"name": "x", "method": "lora", "base": "b", "data": [{"path": "rows.jsonl"}], **settings}
@@ -135,7 +137,6 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-@pytest.mark.slow
 def test_a_dry_run_shows_rows_counts_memory_disk_and_time_and_leaves_nothing(folder: Path) -> None:
     before = files(folder)
     argv = kodolly("train", "tune.yaml", "--dry-run", "--output", "out")
@@ -161,7 +162,6 @@ def test_a_dry_run_shows_rows_counts_memory_disk_and_time_and_leaves_nothing(fol
     assert (done.stdout, files(folder)) == ("", before)
 
 
-@pytest.mark.slow
 def test_the_smoke_test_refuses_a_model_that_cannot_stop_and_leaves_no_trace(folder: Path) -> None:
     base = folder / "random-base"
     shutil.copytree(folder / "tiny-base", base)
@@ -176,7 +176,6 @@ def test_the_smoke_test_refuses_a_model_that_cannot_stop_and_leaves_no_trace(fol
     assert not [name for name in files(folder) if "refused" in name]
 
 
-@pytest.mark.slow
 def test_the_smoke_test_puts_weights_and_chance_back(folder: Path, tmp_path: Path) -> None:
     recipe = load_recipe(folder / "tune.yaml", ["lora.dropout=0.1"])
     tokenizer = tokenizer_of(folder / "tiny-base")
@@ -194,13 +193,11 @@ def test_the_smoke_test_puts_weights_and_chance_back(folder: Path, tmp_path: Pat
     assert Padder(pad)([{"input_ids": ids, "labels": labels}])["labels"][0, -1] == end != IGNORED
 
 
-@pytest.mark.slow
 def test_a_base_tuned_with_another_prompt_is_refused(folder: Path) -> None:
     with pytest.raises(UserError, match="trained with the template 'dolly', not 'kullm'"):
         train(load_recipe(folder / "tune.yaml", ["template=kullm"]), folder / "no", silent, dry_run=True)
 
 
-@pytest.mark.slow
 def test_rows_left_out_for_their_length_are_told_when_they_are_many(folder: Path, tmp_path: Path) -> None:
     rows = [row(number, "tune") for number in range(8)]
     rows[3]["instruction"] += " 아주 길게 이야기해 주세요." * 30

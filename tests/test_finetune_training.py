@@ -27,6 +27,8 @@ from finetune.tokenizer import train_tokenizer
 from finetune.train import train
 from tests.processes import kodolly
 
+pytestmark = pytest.mark.slow
+
 DEMO = Path(__file__).parents[1] / "finetune" / "demo"
 
 PRETRAIN = """
