@@ -274,6 +274,16 @@ def test_four_processes_keep_one_keys_limit(url: str, tmp_path: Path) -> None:
         argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--processes", "4")
         argv += ["--static", f"dolly={engine}"]
         stack.enter_context(running(argv, tmp_path / "gateway.log", f"{gateway}/healthz", env, tmp_path))
+        key = {"authorization": f"Bearer {secret}"}
+
+        def listed() -> bool:
+            """By every process: each new connection meets another."""
+            answers = [
+                httpx2.get(f"{gateway}/v1/models", headers=key, trust_env=False).json() for _ in range(32)
+            ]
+            return all(answer.get("data") for answer in answers)
+
+        wait_for(listed, 30, what="the model at all processes")
         # All requests must fall into one minute of the clock.
         wait_for(lambda: time.time() % 60 < 40, 30, what="a minute that is young enough")
 
