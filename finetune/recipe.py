@@ -237,7 +237,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Recipe:
-    """Read a recipe and apply `key=value` overrides (`lora.rank=8`, `data.0.share=0.5`).
+    """Read a recipe and apply `key=value` overrides (`lora.rank=8`, `data.0.share=0.5`, `data=rows.jsonl`).
 
     Paths in the file are relative to `folder`, the file's own unless given; paths in overrides to the
     current directory. Raises UserError.
@@ -352,6 +352,8 @@ def _split_override(override: str) -> tuple[str, Any]:
     except yaml.YAMLError as error:
         raise UserError(f"The value in {override!r} cannot be read as YAML.") from error
     parts = key.split(".")
+    if isinstance(value, str) and key in ("data", "replay", "validation"):
+        value = {"path": value} if key == "validation" else [{"path": value}]
     if parts[-1] == "path":
         return key, str(Path(str(value)).expanduser().resolve())
     return key, _anchored({parts[0]: value}, Path.cwd())[parts[0]] if len(parts) == 1 else value

@@ -5,6 +5,15 @@ from pathlib import Path
 import pytest
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests which passed have printed."""
+    terminalreporter.section("figures")
+    for report in terminalreporter.stats.get("passed", ()):
+        if report.capstdout.strip():
+            terminalreporter.write_line(report.nodeid.partition("::")[2])
+            terminalreporter.write_line(report.capstdout.strip("\n"))
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave files whose tests are all slow alone when no slow test is wanted: many import torch, which takes
     longer than a hundred fast tests."""

@@ -62,7 +62,7 @@ class Cluster:
         """Run a kodolly command to its end."""
         env = os.environ | self.env
         return subprocess.run(
-            kodolly(*args), capture_output=True, text=True, cwd=self.path, env=env, timeout=120
+            kodolly(*args), capture_output=True, text=True, cwd=self.path, env=env, timeout=600
         )
 
     @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from finetune.recipe import fingerprint, load_recipe
+from finetune.recipe import Part, fingerprint, load_recipe
 
 ROOT = Path(__file__).parents[1]
 RECIPE = """
@@ -76,6 +76,17 @@ def test_paths_begin_at_the_file_and_overrides_at_the_current_directory(
     assert load_recipe(recipe).data[0].path == recipe.parent / "rows.jsonl"
     assert load_recipe(recipe, ["data.0.path=mine.jsonl"]).data[0].path == here / "mine.jsonl"
     assert load_recipe(recipe).base == "org/model", "a hub id is no path"
+
+
+def test_one_file_takes_the_place_of_all(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = load_recipe(recipe, ["data=mine.jsonl", "replay=old.jsonl", "validation=held.jsonl"])
+    assert [part.path for part in said.data] == [tmp_path / "mine.jsonl"]
+    assert [part.path for part in said.replay] == [tmp_path / "old.jsonl"]
+    assert isinstance(said.validation, Part)
+    assert said.validation.path == tmp_path / "held.jsonl"
 
 
 def test_a_fingerprint_follows_settings_and_rows(recipe: Path) -> None:
