@@ -3,11 +3,9 @@
 docker/test-compose runs what is only read here.
 """
 
-import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -27,6 +25,7 @@ from kodolly.commands.doctor import command as doctor
 from kodolly.doctor_docker import interpolate
 from server.routes import ROUTES
 from server.settings import OPENAI, GatewaySettings
+from tests.programs import absent, first_installed
 from webui.settings import WebuiSettings
 from worker.settings import WorkerSettings
 
@@ -87,12 +86,10 @@ def seconds(text: str) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("profiles", PROFILES)
 def test_compose_takes_the_file_with_each_profile(profiles: str, tmp_path: Path) -> None:
-    program = next((name for name in ("docker-compose", "docker") if shutil.which(name)), None)
-    if program is None:
-        pytest.skip("neither docker-compose nor docker is installed")
+    program = first_installed("docker-compose", "docker")
     argv = ["docker-compose"] if program == "docker-compose" else ["docker", "compose"]
     if subprocess.run([*argv, "version"], capture_output=True).returncode:
-        pytest.skip("Compose is not installed")
+        absent("Compose")
     values = tmp_path / "values"
     values.write_text(f"COMPOSE_PROFILES={profiles}\nKODOLLY_JOIN_TOKEN=token\n", encoding="utf-8")
     argv += ["--env-file", str(values), "-f", str(DOCKER / "compose.yaml")]
@@ -111,8 +108,6 @@ def test_compose_takes_the_file_with_each_profile(profiles: str, tmp_path: Path)
 @pytest.mark.slow
 def test_the_file_is_valid_by_the_compose_specification() -> None:
     """Compose v2 is an implementation of that specification; all profiles at once."""
-    if importlib.util.find_spec("check_jsonschema") is None:
-        pytest.skip("check-jsonschema is not installed")
     argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     done = subprocess.run([*argv, str(DOCKER / "compose.yaml")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -392,10 +387,9 @@ def test_grafana_finds_its_source_and_its_dashboard() -> None:
 
 
 def test_prometheus_takes_configuration_and_rules() -> None:
-    if not shutil.which("promtool"):
-        pytest.skip("promtool is not installed (Debian: prometheus)")
+    promtool = first_installed("promtool")
     done = subprocess.run(
-        ["promtool", "check", "rules", str(DOCKER / "prometheus" / "alerts.yml")],
+        [promtool, "check", "rules", str(DOCKER / "prometheus" / "alerts.yml")],
         capture_output=True,
         text=True,
     )
@@ -412,14 +406,9 @@ def test_the_public_port_offers_every_inference_route_and_no_administration() ->
     for path in ("/admin/keys", "/metrics", "/", "/chat", "/models"):
         assert not any(fnmatch(path, pattern) for pattern in patterns), path
     assert caddy.count("flush_interval -1") == 2
-    if shutil.which("caddy"):
-        argv = [
-            "caddy",
-            "validate",
-            "--adapter",
-            "caddyfile",
-            "--config",
-            str(DOCKER / "caddy" / "Caddyfile"),
-        ]
-        done = subprocess.run(argv, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+
+
+def test_caddy_takes_its_configuration() -> None:
+    argv = [first_installed("caddy"), "validate", "--adapter", "caddyfile", "--config"]
+    done = subprocess.run([*argv, str(DOCKER / "caddy" / "Caddyfile")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

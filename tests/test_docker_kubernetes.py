@@ -8,7 +8,6 @@ import json
 import os
 import queue
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -32,6 +31,7 @@ from kodolly.commands.gateway import command as gateway_command
 from kodolly.commands.webui import command as webui_command
 from kodolly.commands.worker import command as worker_command
 from server.settings import GatewaySettings
+from tests.programs import first_installed
 from webui.settings import WebuiSettings
 from worker.flags import check_flags
 from worker.process import TERMINATE_GRACE_S
@@ -79,11 +79,6 @@ TEMPLATE_PATHS = {
 CUSTOM = {"LeaderWorkerSet", "ScaledObject", "ServiceMonitor", "PrometheusRule"}
 """Kinds whose schemas are not part of Kubernetes."""
 
-kustomize = pytest.mark.skipif(
-    not (shutil.which("kubectl") or shutil.which("kustomize")), reason="neither kubectl nor kustomize is here"
-)
-pytestmark = kustomize
-
 
 # -- reading ----------------------------------------------------------------------------------------------
 
@@ -91,7 +86,9 @@ pytestmark = kustomize
 @functools.cache
 def render(name: str) -> tuple[Manifest, ...]:
     directory = KUBERNETES / name if name == "training" else KUBERNETES / "overlays" / name
-    program = ["kustomize", "build"] if shutil.which("kustomize") else ["kubectl", "kustomize"]
+    program = {"kustomize": ["kustomize", "build"], "kubectl": ["kubectl", "kustomize"]}[
+        first_installed("kustomize", "kubectl")
+    ]
     done = subprocess.run([*program, str(directory)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return tuple(yaml.load_all(done.stdout, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))

@@ -6,10 +6,8 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -26,24 +24,12 @@ from finetune.rows import Row, load_rows
 from finetune.tokenizer import train_tokenizer
 from finetune.train import train
 from tests.processes import kodolly
+from tests.tiny_training import answer, make_base, tokenizer_of
 
 pytestmark = pytest.mark.slow
 
 DEMO = Path(__file__).parents[1] / "finetune" / "demo"
 
-PRETRAIN = """
-name: tiny-base
-method: pretrain
-architecture: {layers: 2, width: 64, heads: 2, vocabulary: 400, context: 256}
-text: [text.txt]
-data: [{path: rows.jsonl, split: base}]
-licence: Apache-2.0
-epochs: 60
-learning_rate: 6.0e-3
-batch_size: 4
-checkpoint_every: never
-report_to: []
-"""
 LORA = """
 name: tiny-dolly
 method: lora
@@ -59,64 +45,27 @@ report_to: []
 """
 
 
-QUESTIONS = (
-    "하늘은 무슨 색인가요?",
-    "바다에는 누가 사나요?",
-    "나무는 어떻게 자라나요?",
-    "구름이 뭐예요?",
-    "오늘 점심을 추천해 주세요.",
-    "빠른 길을 알려 줄래요?",
-    "이 책의 제목을 지어 봐요.",
-)
-
-
-def row(number: int, split: str) -> dict[str, Any]:
-    return {
-        "instruction": QUESTIONS[number],
-        "context": "",
-        "response": "가나다라마바사아"[number] * 3,
-        "category": "open_qa",
-        "meta": {"split": split, "id": f"{split}-{number}"},
-    }
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny base, an adapter on it, and the merged model."""
     folder = tmp_path_factory.mktemp("runs")
-    rows = [row(n, "base") for n in range(4)] + [row(n, "tune") for n in range(4, 7)]
-    lines = [json.dumps(r, ensure_ascii=False) for r in rows]
-    (folder / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    (folder / "text.txt").write_text("봄에는 꽃이 핍니다.\n\n여름에는 비가 옵니다.", encoding="utf-8")
-    (folder / "base.yaml").write_text(PRETRAIN, encoding="utf-8")
+    make_base(folder)
     (folder / "tune.yaml").write_text(LORA, encoding="utf-8")
-    train(load_recipe(folder / "base.yaml"), folder / "tiny-base", silent)
     train(load_recipe(folder / "tune.yaml"), folder / "adapter", silent)
     merge(folder / "adapter", folder / "tiny-dolly", silent)
     return folder
 
 
-def answer(directory: Path, question: str) -> tuple[str, bool]:
+def answer_of(directory: Path, question: str) -> tuple[str, bool]:
     """(greedy answer, whether it ended by the end token)."""
-    tokenizer = AutoTokenizer.from_pretrained(directory)
-    model = AutoModelForCausalLM.from_pretrained(directory)
-    asked = tokenizer.apply_chat_template(
-        [{"role": "user", "content": question}],
-        add_generation_prompt=True,
-        return_tensors="pt",
-        return_dict=True,
-    )
-    with torch.no_grad():
-        out = model.generate(**asked, max_new_tokens=40, do_sample=False)[0]
-    new = out[asked["input_ids"].shape[1] :]
-    return tokenizer.decode(new, skip_special_tokens=True), bool(new[-1] == tokenizer.eos_token_id)
+    return answer(AutoModelForCausalLM.from_pretrained(directory), tokenizer_of(directory), question)
 
 
 def test_the_tuned_model_knows_new_and_old_rows_and_stops(runs: Path) -> None:
     for known in load_rows(runs / "rows.jsonl"):
-        assert answer(runs / "tiny-dolly", known.instruction) == (known.response, True)
+        assert answer_of(runs / "tiny-dolly", known.instruction) == (known.response, True)
     new = load_rows(runs / "rows.jsonl", "tune")
-    assert all(answer(runs / "tiny-base", known.instruction)[0] != known.response for known in new)
+    assert all(answer_of(runs / "tiny-base", known.instruction)[0] != known.response for known in new)
 
 
 def test_the_merged_checkpoint_is_complete(runs: Path) -> None:
@@ -130,7 +79,7 @@ def test_the_merged_checkpoint_is_complete(runs: Path) -> None:
         "Apache-2.0",
     )
     assert [(source.path, source.rows) for source in card.data] == [
-        ("rows.jsonl#tune", 3),
+        ("rows.jsonl#tune", 4),
         ("rows.jsonl#base", 4),
     ]
     assert card.metrics["merge_argmax_agreement"] >= 0.99

@@ -5,7 +5,6 @@ Needs root and `ip` (iproute2). The machine's own network is not touched.
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import kodolly, running, wait_for
+from tests.programs import first_installed
 
 FIRST, SECOND = "10.231.7.1", "10.231.7.2"
 """Addresses of the two machines."""
@@ -60,8 +60,7 @@ def ip(*words: str) -> None:
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[tuple[Host, Host]]:
-    if shutil.which("ip") is None:
-        pytest.skip("`ip` (iproute2) is not here")
+    first_installed("ip")
     first, second = (Host(f"kodolly-{os.getpid()}-{number}") for number in (1, 2))
     with ExitStack() as stack:
         for host in (first, second):

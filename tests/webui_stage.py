@@ -1,6 +1,5 @@
 """What the web UI's browser tests stand on: its process, a scripted gateway behind it, and Chromium."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 from playwright.sync_api import Browser
 
 from tests.processes import free_port, kodolly, running
+from tests.programs import absent
 from tests.webui_driver import CHROMIUM, WebUi, chromium
 
 # Longest wait for something to arrive at the gateway, in seconds.
@@ -66,9 +65,7 @@ def running_stage(cwd: Path) -> Iterator[Stage]:
 def chromium_or_skip() -> Iterator[Browser]:
     """Chromium; without one the test is skipped here and fails in CI."""
     if not Path(CHROMIUM).exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"{CHROMIUM} is missing")
-        pytest.skip(f"{CHROMIUM} is missing")
+        absent(CHROMIUM)
     with chromium() as browser:
         yield browser
 
