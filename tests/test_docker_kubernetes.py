@@ -3,6 +3,7 @@
 What is named in two places (a port, a path, a flag, a variable, a secret's key) has one name in both.
 """
 
+import copy
 import functools
 import json
 import os
@@ -532,7 +533,27 @@ def test_alerts_are_those_of_the_documentation() -> None:
     documented = re.search(r"### Alerts\n\n```yaml\n(.*?)```", page, re.DOTALL)
     assert documented
     (rules,) = of_kind("full", "PrometheusRule")
-    assert rules["spec"] == yaml.safe_load(documented.group(1))
+    spec = copy.deepcopy(rules["spec"])
+    for rule in spec["groups"][0]["rules"]:
+        assert rule.pop("labels")["severity"] in ("page", "ticket")
+        assert set(rule.pop("annotations")) == {"summary", "action"}
+    assert spec == yaml.safe_load(documented.group(1))
+
+
+def test_alerts_say_what_to_do_in_words_of_the_cluster() -> None:
+    (rules,) = of_kind("full", "PrometheusRule")
+    text = yaml.safe_dump(rules, width=1000)
+    assert "docker" not in text.lower()
+    ours = {(m["kind"].lower(), m["metadata"]["name"]) for m in render("full")}
+    named = re.findall(r"(deployment|statefulset)[/ ]([\w-]+)", text)
+    assert named
+    assert set(named) <= ours
+    labels = {
+        f"{key}={value}"
+        for group in pods("full")
+        for key, value in group.template["metadata"]["labels"].items()
+    }
+    assert set(re.findall(r" -l ([\w./=-]+)", text)) <= labels
 
 
 def test_training_job_meets_at_its_first_pod() -> None:
