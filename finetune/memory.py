@@ -5,10 +5,10 @@ the backward pass keeps is estimated per token and layer, after Korthikanti et a
 unit in half precision, less what attention without a stored matrix and without dropout saves).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from finetune.recipe import Recipe
+from finetune.recipe import Lora, Recipe
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Per weight: 4 bits, an 8-bit scale per 64 of them, a 32-bit scale per 256 scales (double quantisation)."""
@@ -48,33 +48,38 @@ class Sizes:
 
     total: int
     linear: int
-    """In linear layers other than the output embedding: what adapters go on and NF4 shrinks."""
-    adapter_width: int
-    """Sum of inputs and outputs of those layers: weights of an adapter per rank."""
+    """In linear layers other than the output embedding: what NF4 shrinks."""
+    adapter: int
+    """In the adapter, where one was asked for."""
     experts: int
     """In fused expert tensors, which bitsandbytes does not shrink."""
 
 
-def sizes(config: Any, targets: Any = "all-linear") -> Sizes:
-    """Count the weights of the model that `config` describes; nothing is loaded."""
+def sizes(config: Any, adapter: Lora | None = None) -> Sizes:
+    """Count the weights of the model that `config` describes, and of `adapter` on it; nothing is loaded."""
     import torch
     from transformers import AutoModelForCausalLM
+
+    from finetune.model import add_adapter
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     head = model.get_output_embeddings()
     linear = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
+        module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head
     ]
-    chosen = [m for n, m in linear if targets == "all-linear" or n.rpartition(".")[2] in targets]
-    return Sizes(
+    counted = Sizes(
         total=sum(weight.numel() for weight in model.parameters()),
-        linear=sum(module.weight.numel() for _, module in linear),
-        adapter_width=sum(module.in_features + module.out_features for module in chosen),
+        linear=sum(module.weight.numel() for module in linear),
+        adapter=0,
         experts=sum(weight.numel() for weight in model.parameters() if weight.ndim == 3),
     )
+    if adapter is None:
+        return counted
+    with torch.device("meta"):
+        adapted = add_adapter(model, adapter)
+    trained = sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
+    return replace(counted, adapter=trained)
 
 
 def plan_memory(config: Any, recipe: Recipe, *, longest: int, compute_bytes: int) -> MemoryPlan:
@@ -83,10 +88,10 @@ def plan_memory(config: Any, recipe: Recipe, *, longest: int, compute_bytes: int
     longest: tokens of the longest sequence. compute_bytes: 4 where the arithmetic is float32, else 2.
     """
     text = config.get_text_config()
-    size = sizes(config, recipe.lora.targets)
+    size = sizes(config, recipe.lora if recipe.has_adapter else None)
     mixed = compute_bytes < 4
     if recipe.has_adapter:
-        trained = recipe.lora.rank * size.adapter_width
+        trained = size.adapter
         small = size.linear if recipe.quantize else 0
         weights = round(small * NF4_BYTES) + (size.total - small) * compute_bytes + trained * 4
         if recipe.quantize:  # a layer's weights are unpacked while they are used

@@ -248,7 +248,7 @@ def _refuse_unquantised_experts(recipe: Recipe, model: Any) -> None:
 def _disk(recipe: Recipe, model: Any) -> tuple[int, int]:
     """(bytes of the output, weights that are trained)."""
     if recipe.method == "dpo":
-        trained = recipe.lora.rank * sizes(model.config, recipe.lora.targets).adapter_width
+        trained = sizes(model.config, recipe.lora).adapter
         return 4 * trained, trained
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     return (4 * trained if recipe.has_adapter else size_of(model, recipe.dtype)), trained

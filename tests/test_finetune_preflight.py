@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPTNeoXConfig
+from transformers import AutoModelForCausalLM, GPTNeoXConfig, MixtralConfig
 
 from common.checkpoint import CheckpointCard
 from common.errors import UserError
@@ -46,10 +46,19 @@ NEOX_12B = GPTNeoXConfig(
 # Without a model
 
 
-def test_the_memory_plan_counts_weights_gradients_and_moments_exactly() -> None:
-    config = GPTNeoXConfig(
-        vocab_size=320, hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64
-    )
+SMALL = {"vocab_size": 320, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
+EXPERTS = {"num_key_value_heads": 1, "num_local_experts": 4}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        GPTNeoXConfig(**SMALL, intermediate_size=64),
+        MixtralConfig(**SMALL, **EXPERTS, intermediate_size=64),
+    ],
+    ids=["NeoX", "fused experts"],
+)
+def test_the_memory_plan_counts_weights_gradients_and_moments_exactly(config: Any) -> None:
     model = AutoModelForCausalLM.from_config(config)
     weights = sum(weight.numel() for weight in model.parameters())
     full = plan_memory(config, recipe_of(method="full"), longest=10, compute_bytes=4)
