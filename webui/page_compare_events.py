@@ -148,8 +148,13 @@ class CompareEvents:
         return listener
 
     async def settle(self, request: gr.Request, *stored: Any) -> Updates:
-        """One side has ended: buttons and vote row follow."""
+        """One side has ended: when both have, buttons and vote row follow.
+
+        The first to end changes nothing: the browser may draw what it said after what the second said.
+        """
         kept = load_kept(stored)
+        if kept.left.running or kept.right.running:
+            return {self.page.send: gr.skip()}
         return self.view.common(kept.shared, kept.left, kept.right, lang_of(request))
 
     async def stop(self, request: gr.Request, *stored: Any) -> Updates:

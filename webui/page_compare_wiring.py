@@ -77,15 +77,7 @@ def _fetch(page: ComparePage, events: CompareEvents, pane: Pane, after: Any) -> 
     """Fetch one side's answer after `after`, then settle the page."""
     outputs = [pane.store, *_side(pane)]
     fetched = on(after.then, events.fetch(pane), [pane.store, page.shared], outputs)
-    # One at a time, in the order asked: what the first ended side said must not overwrite the second's word.
-    on(
-        fetched.then,
-        events.settle,
-        page.stores,
-        _common(page),
-        concurrency_id="settle",
-        concurrency_limit=1,
-    )
+    on(fetched.then, events.settle, page.stores, _common(page))
 
 
 def _common(page: ComparePage) -> list[Any]:
