@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
-HERE = Path(__file__).parent
+CONFORMANCE = "tests/conformance/"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -16,13 +18,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(report.capstdout.strip("\n"))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` a file's tests share a process, and all conformance tests one: they share two
-    stacks, whose start takes longer than a hundred of them."""
-    for item in items:
-        package = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(item.path.stem if package == HERE else package.name))
+class ByStack(LoadFileScheduling):
+    """The tests of a file share a process, and all conformance tests one: they share two stacks, whose start
+    takes longer than a hundred of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return CONFORMANCE if file.startswith(CONFORMANCE) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStack:
+    """Called once, where tests run side by side."""
+    return ByStack(config, log)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
