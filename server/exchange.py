@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 REFUSAL_BYTES = 1024 * 1024
 """How much of an upstream's error body is read."""
 HELD_BYTES = 4096
+LEARN_EVENTS = 32
+"""Among the first so many events of a stream is one that brings text and nothing else."""
 LOST_IDLE_S = 5.0
 """Longest silence of a stream whose worker has lost its lease."""
 LEFTOVER_S = 5.0
@@ -135,6 +137,8 @@ class Exchange:
     """Comments before the first event."""
     _counted: bytes = b""
     """The newest block that held token counts."""
+    _token_event: sse.TokenEvent | None = None
+    """How further events look that need no look at what they say."""
     _sent: float = 0.0
     _timer: asyncio.TimerHandle | None = None
     _lost: bool = False
@@ -222,6 +226,13 @@ class Exchange:
         if self.done.done():
             return
         if self.is_stream:
+            if self._token_event and not self._cutter.pending:
+                events = self._token_event.without_usage(data)
+                if events:
+                    self.events += len(events)
+                    self._counted = data
+                    self._write(b"".join(events))
+                    return
             block = self._cutter.feed(data)
             if block:
                 self._pass(block)
@@ -305,6 +316,8 @@ class Exchange:
                 ]  # a comment while the request waits: the status is still open
                 return
         self.events += block.count(b"\n\n")
+        if self._token_event is None and self.events <= LEARN_EVENTS:
+            self._learn(block)
         if self.job.passed is not None:
             self._keep(block)
         if b'"usage"' in block:
@@ -317,6 +330,13 @@ class Exchange:
             self._pass_carefully(*sse.split_at(block, at))
         elif block:
             self._write(block)
+
+    def _learn(self, block: bytes) -> None:
+        """See how the stream's events look, where nothing is done to them but taking our counts out."""
+        job = self.job
+        plain = job.route.dialect == "openai" and job.passed is None and job.resumption is None
+        if plain and job.strip_usage:
+            self._token_event = sse.token_event(sse.split_events(block)[-1])
 
     def _keep(self, block: bytes) -> None:
         """Remember the events for going on elsewhere, as far as there is room."""

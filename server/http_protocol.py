@@ -24,6 +24,8 @@ LAST_REQUEST_S = 0.5
 UNSENT_BYTES = 128 * 1024
 """What the kernel may hold for a client that does not read. Without a limit it takes up to 4 MB of every
 stream (tcp_wmem) before the engine is held back."""
+_SIZES = [b"%x\r\n" % size for size in range(4096)]
+"""The size lines of small chunks."""
 _MAY_UPGRADE = re.compile(rb"\nupgrade", re.IGNORECASE)
 _UPGRADE = re.compile(rb"\r\nupgrade\s*:", re.IGNORECASE)
 
@@ -114,7 +116,10 @@ class ClientConnection:
         self._complete()
 
     def _framed(self, data: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+        if not self._chunked:
+            return data
+        size = len(data)
+        return (_SIZES[size] if size < 4096 else b"%x\r\n" % size) + data + b"\r\n"
 
     def _date(self) -> bytes:
         return b"".join(b"%b: %b\r\n" % pair for pair in self._cycle.default_headers)

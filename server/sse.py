@@ -6,6 +6,7 @@ Anthropic one with message_stop. Whole events are passed on untouched and never 
 """
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -150,6 +151,55 @@ def without_usage(block: bytes) -> bytes:
         at = end + 1
     kept += block[at:]
     return _USAGE.sub(b"", kept) if b'"usage"' in kept else kept
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """How the events of one stream look that bring text and nothing else, learnt from one of them.
+
+    All bytes but the text and the counts are the same in each. A quote inside a JSON string is escaped, so
+    `middle`, which begins with the text's closing quote, cannot be part of the text.
+    """
+
+    start: bytes
+    """From `data:` to the text's opening quote."""
+    middle: bytes
+    """From the text's closing quote to the brace that opens the counts."""
+
+    def without_usage(self, data: bytes) -> list[bytes]:
+        """Each event of `data` without its counts, when all of them are such events, else an empty list."""
+        start, middle = self.start, self.middle
+        events, at = [], 0
+        while at < len(data):
+            counts = data.find(middle, at + len(start)) + len(middle)
+            end = data.find(b"}", counts) + 4
+            if (
+                counts < at + len(start) + len(middle)
+                or not data.startswith(start, at)
+                or data.find(b"\n", at) != end - 2
+                or data[end - 4 : end] != b"}}\n\n"
+                or data.find(b"{", counts, end) >= 0
+            ):
+                return []
+            events.append(data[at : counts - len(_COUNTS)] + b"}\n\n")
+            at = end
+        return events
+
+
+_COUNTS = b',"usage":{'
+_TOKEN_EVENT = re.compile(
+    rb'(data: \{"id":[^{}]*"choices":\[\{"index":\d+,(?:"delta":\{"content"|"text"):")(?:[^"\\]|\\.)*'
+    rb'("[^\[\]]*"finish_reason":null[^\[\]]*\],"usage":\{)'
+    rb'"prompt_tokens":\d+,[^{}]*\}\}\n\n'
+)
+
+
+def token_event(event: bytes) -> TokenEvent | None:
+    """What events like this one look like, when it is a text event of vLLM with counts; else None."""
+    found = _TOKEN_EVENT.fullmatch(event)
+    if found is None or first_to_care_for(found[1] + found[2]) >= 0:
+        return None
+    return TokenEvent(found[1], found[2])
 
 
 def error_frames(error: ApiError, dialect: Dialect = "openai") -> bytes:

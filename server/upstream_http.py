@@ -64,6 +64,7 @@ class Connection(asyncio.Protocol):
     """One connection to an upstream."""
 
     __slots__ = (
+        "_between_chunks",
         "_body",
         "_complete",
         "_head_bytes",
@@ -91,6 +92,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._status = 0
         self._head_bytes = 0
+        self._between_chunks = False
         self._complete = False
         self._keep = False
         self.until_close = False
@@ -101,7 +103,7 @@ class Connection(asyncio.Protocol):
         self._receiver = receiver
         self._headers = []
         self._status = self._head_bytes = 0
-        self._complete = self.until_close = False
+        self._between_chunks = self._complete = self.until_close = False
         if len(body) <= 65536:
             self.transport.write(head + body)
         else:
@@ -133,6 +135,12 @@ class Connection(asyncio.Protocol):
         if receiver is None:  # an idle connection must be silent
             self.transport.abort()
             return
+        if self._between_chunks:
+            body = sole_event(data)
+            if body:  # llhttp need not see what leaves it where it was
+                receiver.on_data(body)
+                return
+            self._between_chunks = False
         if not self._status:
             self._head_bytes += len(data)
         try:
@@ -146,6 +154,9 @@ class Connection(asyncio.Protocol):
         if self._body:
             parts = self._body
             body = parts[0] if len(parts) == 1 else b"".join(parts)
+            # After a body that ends so, these bytes can only be its chunk's end: a size line has no line feed
+            # before its own end.
+            self._between_chunks = data.endswith(_EVENT_END) and parts[-1].endswith(b"\n\n")
             parts.clear()
             receiver.on_data(body)
         if self._complete and self._receiver is receiver:
@@ -208,6 +219,21 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
         if receiver is not None:
             receiver.on_broken(Broken(reason))
+
+
+_EVENT_END = b"\n\n\r\n"
+"""Of an event that has a chunk for itself."""
+_SIZES = [b"%x\r\n" % size for size in range(4096)]
+
+
+def sole_event(data: bytes) -> bytes:
+    """The body of `data` when it is one whole chunk (RFC 9112, 7.1) of less than 4 KB that ends as an event
+    does, and nothing else: so engines write a token. Else b""."""
+    end = data.find(b"\r\n") + 2
+    size = len(data) - end - 2
+    if end > 1 and 0 < size < 4096 and data.startswith(_SIZES[size]) and data.endswith(_EVENT_END):
+        return data[end:-2]
+    return b""
 
 
 class ConnectionPool:

@@ -67,6 +67,64 @@ def test_counts_on_the_events_are_taken_out_and_nothing_else(
     assert sse.find_total(block + total) == len(block) + len(b"data: {")
 
 
+PLAIN: tuple[object, object, dict[str, object]] = (None, None, {})
+tricky = st.sampled_from(['"},"logprobs":null', '],"usage":{"a":1}', '\\"', "}}", "{", "[DONE]", "data: "])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(text, tricky),
+            st.one_of(
+                st.just(PLAIN),
+                st.tuples(
+                    st.sampled_from([None, "stop", "abort"]),
+                    st.none() | st.just({"cached_tokens": 1}),
+                    st.sampled_from([{}, {"error": {"message": "x"}}, {"error": "x"}]),
+                ),
+            ),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_events_that_look_like_one_seen_before_lose_their_counts_and_nothing_else(
+    rows: list[tuple[str, tuple[object, object, dict[str, object]]]],
+) -> None:
+    def event(said: str, reason: object, details: object, more: dict[str, object]) -> bytes:
+        choice = {"index": 0, "delta": {"content": said}, "logprobs": None, "finish_reason": reason}
+        counts = {"prompt_tokens": 3, "completion_tokens": 2, "completion_tokens_details": details}
+        chunk = {"id": "1", "object": "chat.completion.chunk", "choices": [choice], "usage": counts}
+        return b"data: %b\n\n" % json.dumps(chunk | more, ensure_ascii=False, separators=(",", ":")).encode()
+
+    seen = sse.token_event(event("가", *PLAIN))
+    assert seen is not None
+    block = b"".join(event(said, *rest) for said, rest in rows)
+    events = seen.without_usage(block)
+    assert bool(events) == all(rest == PLAIN for _, rest in rows)
+    if events:
+        assert events == [sse.without_usage(event(said, *rest)) for said, rest in rows]
+
+
+@given(st.binary(max_size=40), st.integers(0, 400), st.integers(0, 40))
+def test_an_event_that_was_tampered_with_is_not_taken_for_one_seen_before(
+    put_in: bytes, at: int, cut_out: int
+) -> None:
+    choice = b'{"index":0,"delta":{"content":"%b"},"logprobs":null,"finish_reason":null}'
+    form = b'data: {"id":"1","choices":[%b],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n'
+    event = form % choice % "가나".encode()
+    seen = sse.token_event(event)
+    assert seen is not None
+    changed = event[:at] + put_in + event[at + cut_out :]
+    for kept in seen.without_usage(changed):
+        payload = sse.event_json(kept)
+        if payload is not None:  # what is no JSON is passed on in any case
+            assert [c["finish_reason"] for c in payload["choices"]] == [None]
+            assert not sse.is_error(payload)
+        assert kept.endswith(b"\n\n")
+        assert kept.count(b"\n") == 2
+
+
 def test_an_unfinished_event_is_held_back() -> None:
     cutter = sse.EventCutter()
     assert cutter.feed(b"data: 1\n\ndata: 2") == b"data: 1\n\n"
