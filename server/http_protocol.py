@@ -128,6 +128,8 @@ class ClientConnection:
         cycle = self._cycle
         self.on_gone = self.on_writable = None
         self._protocol.clients.remove(self)
+        # The request would hold us and we it, until the garbage collector comes.
+        cycle.scope["extensions"] = {}
         cycle.response_complete = True
         cycle.message_event.set()
         if cycle.more_body:
