@@ -79,6 +79,8 @@ def test_kobest_scores_are_the_same_both_ways(base: Path, url: str, tmp_path: Pa
     assert [one.items for one in served.scores] == [one.items for one in local.scores]
     assert (local.source, served.source) == ("checkpoint", "served")
     assert any("come from the other items" in note for note in local.notes)
+    assert any("lost their beginning" in note for note in local.notes)
+    assert served.notes == local.notes
 
 
 def test_rows_are_scored_the_same_both_ways(base: Path, url: str, tmp_path: Path) -> None:

@@ -64,10 +64,16 @@ def evaluate_kobest(model: Path | Served, questions: Questions, batch_size: int 
         os.environ["HF_DATASETS_OFFLINE"] = "1"
     with tempfile.TemporaryDirectory(prefix="kodolly-kobest-") as folder, _quiet():
         tasks, split, notes = _tasks(questions, Path(folder))
-        results = _run(model, tasks, questions, batch_size)
-    scores = [
-        made for task in questions.tasks for made in _scores(task, results["samples"][f"kobest_{task}"])
-    ]
+        tokenizer, context = _tokenizer_and_context(model)
+        samples = _run(model, tokenizer, context, tasks, questions, batch_size)["samples"]
+    by_task = {task: samples[f"kobest_{task}"] for task in questions.tasks}
+    for task, asked in by_task.items():
+        if cut := sum(_is_cut(sample, tokenizer, context) for sample in asked):
+            notes.append(
+                f"{task}: {cut} of {len(asked)} items are longer than the model's context ({context} tokens) "
+                "and lost their beginning; ask with fewer shots."
+            )
+    scores = [made for task, asked in by_task.items() for made in _scores(task, asked)]
     return EvalReport(
         kind="kobest",
         model=model.name if isinstance(model, Served) else model.resolve().name,
@@ -145,15 +151,26 @@ def _local(tables: Tables, shots: int, folder: Path) -> dict[str, Any]:
     }
 
 
+def _is_cut(sample: dict[str, Any], tokenizer: Any, context: int) -> bool:
+    """Whether lm-eval had to leave out the beginning of one of the item's texts."""
+    texts = ("".join(request) for request in sample["arguments"])
+    return any(len(tokenizer(text)["input_ids"]) > context - 1 for text in texts)
+
+
 def _run(
-    model: Path | Served, tasks: list[dict[str, Any]], questions: Questions, batch_size: int
+    model: Path | Served,
+    tokenizer: Any,
+    context: int,
+    tasks: list[dict[str, Any]],
+    questions: Questions,
+    batch_size: int,
 ) -> dict[str, Any]:
     import datasets  # type: ignore[import-untyped]
     from lm_eval import simple_evaluate
 
     datasets.disable_progress_bars()  # one for every table; lm-eval's own shows how far it is
 
-    kind, arguments = _model_arguments(model, batch_size)
+    kind, arguments = _model_arguments(model, tokenizer, context)
     try:
         results = simple_evaluate(
             model=kind,
@@ -187,13 +204,8 @@ def _why(error: Exception, model: Path | Served, questions: Questions) -> str:
     return f"{where} cannot be measured: {reason}"
 
 
-def _model_arguments(model: Path | Served, batch_size: int) -> tuple[str, dict[str, Any]]:
-    """Both kinds get the same tokens: a start token where the tokenizer sets one, at most context - 1.
-
-    (An engine keeps one place for the token it makes. lm-eval's `max_length` means something else in its two
-    classes: hf scores one token more than it says, local-completions one less.)
-    """
-    import torch
+def _tokenizer_and_context(model: Path | Served) -> tuple[Any, int]:
+    """(tokenizer, tokens that the model can see at once)."""
     from transformers import AutoConfig, AutoTokenizer
 
     directory = model.tokenizer if isinstance(model, Served) else model
@@ -205,6 +217,17 @@ def _model_arguments(model: Path | Served, batch_size: int) -> tuple[str, dict[s
             f"{directory} holds no tokenizer and configuration that can be loaded: "
             f"{str(error).splitlines()[0]}"
         ) from error
+    return tokenizer, context
+
+
+def _model_arguments(model: Path | Served, tokenizer: Any, context: int) -> tuple[str, dict[str, Any]]:
+    """Both kinds get the same tokens: a start token where the tokenizer sets one, at most context - 1.
+
+    (An engine keeps one place for the token it makes. lm-eval's `max_length` means something else in its two
+    classes: hf scores one token more than it says, local-completions one less.)
+    """
+    import torch
+
     first = tokenizer("가")["input_ids"][:1]
     starts = tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id]
     if isinstance(model, Served):
