@@ -14,7 +14,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from common.errors import BadRequest, error_bytes
-from server.request import EXTENSION
+from server.request import EXTENSION, Scope
 from server.routes import is_relayed
 
 HEADER_TIMEOUT_S = 15.0
@@ -128,8 +128,6 @@ class ClientConnection:
         cycle = self._cycle
         self.on_gone = self.on_writable = None
         self._protocol.clients.remove(self)
-        # The request would hold us and we it, until the garbage collector comes.
-        cycle.scope["extensions"] = {}
         cycle.response_complete = True
         cycle.message_event.set()
         if cycle.more_body:
@@ -138,6 +136,13 @@ class ClientConnection:
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
+
+
+def take_client(scope: Scope) -> ClientConnection:
+    """The request's side of its connection, taken out of the scope: else each would hold the other until the
+    garbage collector comes, which stops the whole gateway while it looks."""
+    client: ClientConnection = scope["extensions"].pop(EXTENSION)
+    return client
 
 
 class GatewayProtocol(HttpToolsProtocol):

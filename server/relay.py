@@ -29,10 +29,11 @@ from server.affinity import affinity_hash
 from server.cors import answer_lines, preflight_lines
 from server.directory import COOLDOWN_S, Directory, Upstream
 from server.exchange import Cut, Exchange, Job, Limits, Retry
+from server.http_protocol import take_client
 from server.model_queues import ModelQueues
 from server.outbound import RESPONSE_ID, made_for, outbound_body
 from server.record import FailedAttempt, RequestRecord
-from server.request import EXTENSION, ClientGone, Receive, RequestHead, Scope, Send
+from server.request import ClientGone, Receive, RequestHead, Scope, Send
 from server.resume import NotResumable, closing_events, may_resume, plan_resumption
 from server.retry_budget import RetryBudget
 from server.routes import RESPONSES, ROUTES, Route
@@ -89,7 +90,7 @@ class Relay:
 
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
         """Answer one request, whatever happens; returns when the client has its answer or is gone."""
-        client: ClientConnection = scope["extensions"][EXTENSION]
+        client = take_client(scope)
         route = ROUTES.get(scope["path"], RESPONSES)
         record = RequestRecord(request.request_id(scope), route.path, time.monotonic(), time.time_ns())
         if scope["path"] not in ROUTES:

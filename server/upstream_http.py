@@ -164,6 +164,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pool.forget(self)
+        self._parser = None  # it holds our methods: a circle for the garbage collector
         receiver = self._receiver
         if receiver is None:
             return

@@ -8,17 +8,15 @@ from typing import Any
 import httpx2
 import uvicorn
 
-from server.http_protocol import GatewayProtocol
-from server.request import EXTENSION
+from server.http_protocol import GatewayProtocol, take_client
 
 
 async def test_answered_requests_leave_no_work_to_the_garbage_collector() -> None:
-    """It stops the whole gateway while it looks."""
     cycles: list[weakref.ref[Any]] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         cycles.append(weakref.ref(receive.__self__))
-        client = scope["extensions"][EXTENSION]
+        client = take_client(scope)
         if scope["query_string"]:
             client.start(200, b"", b"one")
             client.write(b"two")
