@@ -14,6 +14,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from common.errors import BadRequest, error_bytes
+from server.chunks import framed
 from server.request import EXTENSION, Scope
 from server.routes import is_relayed
 
@@ -24,8 +25,6 @@ LAST_REQUEST_S = 0.5
 UNSENT_BYTES = 128 * 1024
 """What the kernel may hold for a client that does not read. Without a limit it takes up to 4 MB of every
 stream (tcp_wmem) before the engine is held back."""
-_SIZES = [b"%x\r\n" % size for size in range(4096)]
-"""The size lines of small chunks."""
 _MAY_UPGRADE = re.compile(rb"\nupgrade", re.IGNORECASE)
 _UPGRADE = re.compile(rb"\r\nupgrade\s*:", re.IGNORECASE)
 
@@ -116,10 +115,7 @@ class ClientConnection:
         self._complete()
 
     def _framed(self, data: bytes) -> bytes:
-        if not self._chunked:
-            return data
-        size = len(data)
-        return (_SIZES[size] if size < 4096 else b"%x\r\n" % size) + data + b"\r\n"
+        return framed(data) if self._chunked else data
 
     def _date(self) -> bytes:
         return b"".join(b"%b: %b\r\n" % pair for pair in self._cycle.default_headers)

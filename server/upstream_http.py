@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from server.chunks import ends_with_event, sole_event
+
 POOL_IDLE_S = 30.0
 """Below the worker's keep-alive of 75 s, so that we close an idle connection before the engine does."""
 MAX_HEAD_BYTES = 64 * 1024
@@ -154,9 +156,7 @@ class Connection(asyncio.Protocol):
         if self._body:
             parts = self._body
             body = parts[0] if len(parts) == 1 else b"".join(parts)
-            # After a body that ends so, these bytes can only be its chunk's end: a size line has no line feed
-            # before its own end.
-            self._between_chunks = data.endswith(_EVENT_END) and parts[-1].endswith(b"\n\n")
+            self._between_chunks = ends_with_event(data, parts[-1])
             parts.clear()
             receiver.on_data(body)
         if self._complete and self._receiver is receiver:
@@ -220,21 +220,6 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
         if receiver is not None:
             receiver.on_broken(Broken(reason))
-
-
-_EVENT_END = b"\n\n\r\n"
-"""Of an event that has a chunk for itself."""
-_SIZES = [b"%x\r\n" % size for size in range(4096)]
-
-
-def sole_event(data: bytes) -> bytes:
-    """The body of `data` when it is one whole chunk (RFC 9112, 7.1) of less than 4 KB that ends as an event
-    does, and nothing else: so engines write a token. Else b""."""
-    end = data.find(b"\r\n") + 2
-    size = len(data) - end - 2
-    if end > 1 and 0 < size < 4096 and data.startswith(_SIZES[size]) and data.endswith(_EVENT_END):
-        return data[end:-2]
-    return b""
 
 
 class ConnectionPool:

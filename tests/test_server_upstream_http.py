@@ -6,6 +6,7 @@ from typing import cast
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from server.chunks import framed
 from server.upstream_http import Broken, Connection, ConnectionPool
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -50,10 +51,6 @@ def asked() -> tuple[Connection, Received]:
     connection.connection_made(cast(asyncio.BaseTransport, Transport()))
     connection.request(b"GET / HTTP/1.1\r\n\r\n", b"", received)
     return connection, received
-
-
-def framed(body: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(body), body)
 
 
 bodies = st.lists(
