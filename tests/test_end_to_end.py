@@ -256,9 +256,12 @@ def long_answers(ui: WebUi, left: str, right: str) -> None:
 def test_both_panes_stream_at_once_and_stop_ends_both(ui: WebUi, stack: Stack, right: str) -> None:
     long_answers(ui, "demo-base", right)
     # The small models end when it pleases them: ask until both were caught at it and stopped. Were the
-    # panes served one after the other, that would never happen.
-    for number in range(20):
-        ui.ask(f"{number}번째 긴 이야기를 들려주세요.")
+    # panes served one after the other, that would never happen. Each round is a new conversation, since
+    # their context holds but few such answers; the laughter, which no row taught them, lets them ramble.
+    for number in range(40):
+        if number:
+            ui.clear()
+        ui.ask(f"{number}번째 긴 이야기를 들려주세요. {'ㅋ' * 50}")
         caught = ui.page.wait_for_function(STOP_WHEN_BOTH_STREAM).json_value()
         ui.wait_finished()
         stopped = any("중지함" in ui.metrics(side).inner_text() for side in ("left", "right"))

@@ -122,6 +122,12 @@ class WebUi:
         for where in ("left", "right") if page == "compare" else ("chat",):
             expect(self.element(f"{where}-chat").get_by_test_id("user").last).to_have_text(question)
 
+    def clear(self) -> None:
+        """Begin a new comparison; models and settings stay."""
+        self.element("compare-clear").click()
+        for side in ("left", "right"):
+            expect(self.element(f"{side}-chat").get_by_test_id("user")).to_have_count(0)
+
     def answer(self, where: str) -> Locator:
         """The newest answer of `left`, `right` or `chat`."""
         return self.element(f"{where}-chat").get_by_test_id("bot").last
