@@ -4,13 +4,19 @@ SMALL = 4096
 """Bytes; chunks below have their size line at hand."""
 _EVENT_END = b"\n\n\r\n"
 """Of an event that has a chunk for itself."""
-_SIZES = [b"%x\r\n" % size for size in range(SMALL)]
+SIZE_LINES = [b"%x\r\n" % size for size in range(SMALL)]
+"""By the bytes of the body: how a small chunk begins."""
+WHOLE_CHUNKS: list[bytes | None] = [None] * SMALL
+"""By the bytes of a whole small chunk, framing included: how it begins; None where no chunk has that size."""
+for _line, _size in zip(SIZE_LINES[1:], range(1, SMALL), strict=True):
+    if len(_line) + _size + 2 < SMALL:
+        WHOLE_CHUNKS[len(_line) + _size + 2] = _line
 
 
 def framed(data: bytes) -> bytes:
     """`data`, which is not empty, as one chunk."""
     size = len(data)
-    return (_SIZES[size] if size < SMALL else b"%x\r\n" % size) + data + b"\r\n"
+    return (SIZE_LINES[size] if size < SMALL else b"%x\r\n" % size) + data + b"\r\n"
 
 
 def sole_event(data: bytes) -> bytes:
@@ -18,7 +24,7 @@ def sole_event(data: bytes) -> bytes:
     engines write a token. Else b""."""
     end = data.find(b"\r\n") + 2
     size = len(data) - end - 2
-    if end > 1 and 0 < size < SMALL and data.startswith(_SIZES[size]) and data.endswith(_EVENT_END):
+    if end > 1 and 0 < size < SMALL and data.startswith(SIZE_LINES[size]) and data.endswith(_EVENT_END):
         return data[end:-2]
     return b""
 

@@ -221,18 +221,24 @@ class Exchange:
         ):
             self._raise(Retry(upstream_errors.not_an_engine(self.upstream)))
 
+    def on_chunks(self, data: bytes) -> bool:
+        event = self._token_event
+        if event is None or self.done.done():
+            return False
+        block, count = event.without_usage(data)
+        if not count:
+            return False
+        self.last_data = time.monotonic()
+        self.events += count
+        self._counted = data
+        self._write(block)
+        return True
+
     def on_data(self, data: bytes) -> None:
         self.last_data = time.monotonic()
         if self.done.done():
             return
         if self.is_stream:
-            if self._token_event and not self._cutter.pending:
-                events = self._token_event.without_usage(data)
-                if events:
-                    self.events += len(events)
-                    self._counted = data
-                    self._write(b"".join(events))
-                    return
             block = self._cutter.feed(data)
             if block:
                 self._pass(block)
@@ -335,7 +341,7 @@ class Exchange:
         """See how the stream's events look, where nothing is done to them but taking our counts out."""
         job = self.job
         plain = job.route.dialect == "openai" and job.passed is None and job.resumption is None
-        if plain and job.strip_usage:
+        if plain and job.strip_usage and job.choices == 1:
             self._token_event = sse.token_event(sse.split_events(block)[-1])
 
     def _keep(self, block: bytes) -> None:

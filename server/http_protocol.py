@@ -32,11 +32,13 @@ _UPGRADE = re.compile(rb"\r\nupgrade\s*:", re.IGNORECASE)
 class ClientConnection:
     """One relayed request's side of the client connection."""
 
-    __slots__ = ("_chunked", "_cycle", "_protocol", "gone", "on_gone", "on_writable")
+    __slots__ = ("_chunked", "_cycle", "_flow", "_protocol", "_transport", "gone", "on_gone", "on_writable")
 
     def __init__(self, protocol: "GatewayProtocol", cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
         self._cycle = cycle
+        self._transport = cycle.transport
+        self._flow = protocol.flow
         self._chunked = True
         self.gone = False
         """Whether nobody is there to answer."""
@@ -48,7 +50,7 @@ class ClientConnection:
     @property
     def writable(self) -> bool:
         """False while the client reads slower than we write."""
-        return not self._protocol.flow.write_paused
+        return not self._flow.write_paused
 
     @property
     def started(self) -> bool:
@@ -73,7 +75,7 @@ class ClientConnection:
         if cycle.scope["method"] == "HEAD":
             body = b""
         if not self.gone:
-            cycle.transport.write(
+            self._transport.write(
                 b"%b%b%b%b%b\r\n%b"
                 % (
                     STATUS_LINE[status],
@@ -98,12 +100,12 @@ class ClientConnection:
         cycle.waiting_for_100_continue = False
         if not self.gone:
             head = b"%b%b%b%b%b\r\n" % (STATUS_LINE[status], framing, headers, self._date(), close)
-            cycle.transport.write(head + self._framed(first))
+            self._transport.write(head + self._framed(first))
 
     def write(self, data: bytes) -> None:
         """More of the answer; `data` is not empty."""
         if not self.gone:
-            self._cycle.transport.write(self._framed(data))
+            self._transport.write(framed(data) if self._chunked else data)
 
     def end(self, data: bytes = b"") -> None:
         """The last bytes of the answer."""
@@ -111,7 +113,7 @@ class ClientConnection:
         if self._chunked:
             last += b"0\r\n\r\n"
         if last and not self.gone:
-            self._cycle.transport.write(last)
+            self._transport.write(last)
         self._complete()
 
     def _framed(self, data: bytes) -> bytes:

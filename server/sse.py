@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from common.errors import ApiError, error_bytes
+from server.chunks import SMALL, WHOLE_CHUNKS
 from server.routes import Dialect
 
 DONE = b"data: [DONE]\n\n"
@@ -38,25 +39,21 @@ NO_STOP_REASON = re.compile(rb'"stop_reason":\s?null')
 class EventCutter:
     """Collects chunks and gives back whole events; an event split by TCP waits for its rest."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("pending",)
 
     def __init__(self) -> None:
-        self._rest = b""
+        self.pending = b""
+        """The beginning of an event whose end has not come."""
 
     def feed(self, chunk: bytes) -> bytes:
         """All bytes up to the end of the last whole event; b"" when none is whole yet."""
-        if not self._rest and chunk.endswith(b"\n\n"):
+        if not self.pending and chunk.endswith(b"\n\n"):
             return chunk
-        data = self._rest + chunk if self._rest else chunk
+        data = self.pending + chunk if self.pending else chunk
         lf, crlf = data.rfind(b"\n\n"), data.rfind(b"\n\r\n")
         end = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
-        self._rest = data[end:] if end else data
+        self.pending = data[end:] if end else data
         return data[:end]
-
-    @property
-    def pending(self) -> bytes:
-        """The beginning of an event whose end has not come."""
-        return self._rest
 
 
 def split_events(block: bytes) -> list[bytes]:
@@ -165,27 +162,44 @@ class TokenEvent:
     """From `data:` to the text's opening quote."""
     middle: bytes
     """From the text's closing quote to the brace that opens the counts."""
+    close: bytes
+    """From the text's closing quote to the end of an event that has no counts."""
 
-    def without_usage(self, data: bytes) -> list[bytes]:
-        """Each event of `data` without its counts, when all of them are such events, else an empty list."""
-        start, middle = self.start, self.middle
-        events, at = [], 0
-        while at < len(data):
-            counts = data.find(middle, at + len(start)) + len(middle)
-            end = data.find(b"}", counts) + 4
+    def without_usage(self, data: bytes) -> tuple[bytes, int]:
+        """The events of `data` without their counts, and how many they are, if `data` is whole chunks (RFC
+        9112, 7.1) that hold one such event each and nothing else; else b"" and 0.
+
+        This is all that is done to most tokens. Searching backward, slices, and numbers for bytes are what
+        Python is quickest with: twice as quick as searching forward for a long string.
+        """
+        chunks = data.rsplit(_CHUNK_END)
+        if chunks.pop():
+            return b"", 0
+        events = []
+        for chunk in chunks:
+            size = len(chunk) + len(_CHUNK_END)
+            size_line = WHOLE_CHUNKS[size] if size < SMALL else None
+            if size_line is None:
+                return b"", 0
+            head, _, tail = chunk.rpartition(self.middle)
+            event = head[len(size_line) :]
+            counts, _, end = tail.partition(b"}")
             if (
-                counts < at + len(start) + len(middle)
-                or not data.startswith(start, at)
-                or data.find(b"\n", at) != end - 2
-                or data[end - 4 : end] != b"}}\n\n"
-                or data.find(b"{", counts, end) >= 0
+                head[: len(size_line)] != size_line
+                or event[: len(self.start)] != self.start
+                or end != b"}"
+                or _LF in event
+                or _LF in counts
+                or _BRACE in counts
             ):
-                return []
-            events.append(data[at : counts - len(_COUNTS)] + b"}\n\n")
-            at = end
-        return events
+                return b"", 0
+            events.append(event)
+        events.append(b"")
+        return self.close.join(events), len(chunks)
 
 
+_CHUNK_END = b"\n\n\r\n"
+_LF, _BRACE = b"\n{"
 _COUNTS = b',"usage":{'
 _TOKEN_EVENT = re.compile(
     rb'(data: \{"id":[^{}]*"choices":\[\{"index":\d+,(?:"delta":\{"content"|"text"):")(?:[^"\\]|\\.)*'
@@ -199,7 +213,8 @@ def token_event(event: bytes) -> TokenEvent | None:
     found = _TOKEN_EVENT.fullmatch(event)
     if found is None or first_to_care_for(found[1] + found[2]) >= 0:
         return None
-    return TokenEvent(found[1], found[2])
+    start, middle = found[1], found[2]
+    return TokenEvent(start, middle, middle.removesuffix(_COUNTS) + b"}\n\n")
 
 
 def error_frames(error: ApiError, dialect: Dialect = "openai") -> bytes:

@@ -41,6 +41,10 @@ class Receiver(Protocol):
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Status line and headers (names in lower case)."""
 
+    def on_chunks(self, data: bytes) -> bool:
+        """One read that begins between two chunks. True if the receiver found it to be whole chunks, each of
+        which ends with an event, and has taken them; else their bodies come by `on_data`."""
+
     def on_data(self, data: bytes) -> None:
         """The body's bytes of one read."""
 
@@ -138,8 +142,10 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
             return
         if self._between_chunks:
+            if receiver.on_chunks(data):  # llhttp need not see what leaves it where it was
+                return
             body = sole_event(data)
-            if body:  # llhttp need not see what leaves it where it was
+            if body:
                 receiver.on_data(body)
                 return
             self._between_chunks = False

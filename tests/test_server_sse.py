@@ -2,11 +2,13 @@
 
 import json
 
-from hypothesis import given
+import httptools
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.errors import UpstreamFailed
 from server import sse
+from server.chunks import framed
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1)
 events = st.lists(
@@ -99,11 +101,50 @@ def test_events_that_look_like_one_seen_before_lose_their_counts_and_nothing_els
 
     seen = sse.token_event(event("가", *PLAIN))
     assert seen is not None
-    block = b"".join(event(said, *rest) for said, rest in rows)
-    events = seen.without_usage(block)
-    assert bool(events) == all(rest == PLAIN for _, rest in rows)
-    if events:
-        assert events == [sse.without_usage(event(said, *rest)) for said, rest in rows]
+    events = [event(said, *rest) for said, rest in rows]
+    block, count = seen.without_usage(b"".join(map(framed, events)))
+    if all(rest == PLAIN for _, rest in rows):
+        assert (block, count) == (b"".join(map(sse.without_usage, events)), len(rows))
+    else:
+        assert (block, count) == (b"", 0)
+
+
+class Body:
+    """llhttp's view of a chunked body."""
+
+    def __init__(self, chunks: bytes) -> None:
+        self.bytes = b""
+        head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        httptools.HttpResponseParser(self).feed_data(head + chunks)
+
+    def on_body(self, body: bytes) -> None:
+        self.bytes += body
+
+
+@given(
+    st.lists(st.integers(0, 20), min_size=1, max_size=4),
+    st.integers(0, 700),
+    st.sampled_from([b"", b"x", b"\n", b"\r\n", b"0", b"5\r\n", b"\n\n\r\n"]),
+    st.integers(0, 6),
+)
+@example([0], 3, b"0", 0)
+@example([0, 0], 3, b"", 0)
+def test_only_chunks_that_are_framed_as_they_should_be_are_taken(
+    sizes: list[int], at: int, put_in: bytes, cut_out: int
+) -> None:
+    choice = b'{"index":0,"delta":{"content":"%b"},"logprobs":null,"finish_reason":null}'
+    form = b'data: {"id":"1","choices":[%b],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n'
+    events = [form % choice % (b"x" * size) for size in sizes]
+    seen = sse.token_event(events[0])
+    assert seen is not None
+    data = b"".join(map(framed, events))
+    changed = data[:at] + put_in + data[at + cut_out :]
+    block, count = seen.without_usage(changed)
+    if count:
+        assert block == sse.without_usage(Body(changed).bytes)
+        assert block.count(b"\n\n") == count
+    else:
+        assert changed != data
 
 
 @given(st.binary(max_size=40), st.integers(0, 400), st.integers(0, 40))
@@ -116,7 +157,8 @@ def test_an_event_that_was_tampered_with_is_not_taken_for_one_seen_before(
     seen = sse.token_event(event)
     assert seen is not None
     changed = event[:at] + put_in + event[at + cut_out :]
-    for kept in seen.without_usage(changed):
+    kept, count = seen.without_usage(framed(changed or b" "))
+    if count:
         payload = sse.event_json(kept)
         if payload is not None:  # what is no JSON is passed on in any case
             assert [c["finish_reason"] for c in payload["choices"]] == [None]
