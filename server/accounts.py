@@ -61,6 +61,9 @@ class Meter:
     slots_ask_again: float = 0.0
     spent: int = 0
     """Tokens of this month in the store."""
+    waiting: int = 0
+    """Requests that ask the store now. What they need is leased in one go: a store is slow."""
+    waiting_tokens: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def take(self, tokens: int, minute: int, now: float) -> bool:
@@ -273,6 +276,8 @@ class Accounts:
         """Admit with fresh leases. Raises RateLimited, and Overloaded when the limits cannot be checked: a
         store that is gone must not open what it was to guard."""
         meter = self._meters[key.id]
+        meter.waiting += 1
+        meter.waiting_tokens += tokens
         try:
             async with meter.lock:
                 # Again, when a request that did not have to wait has taken what was leased for this one.
@@ -285,6 +290,9 @@ class Accounts:
                 hint="Try again in a few seconds.",
                 headers={"retry-after": "2"},
             ) from error
+        finally:
+            meter.waiting -= 1
+            meter.waiting_tokens -= tokens
         return grant
 
     def settle(self, grant: Grant, outcome: Outcome, usage: Usage | None) -> None:
@@ -314,19 +322,19 @@ class Accounts:
         if key.concurrency is not None and (meter.running >= meter.slots or now >= meter.slots_until):
             if meter.running >= key.concurrency or now < meter.slots_ask_again:
                 return False
-            await self._lease_slots(meter, meter.running + 1 + key.concurrency // PARTS)
+            await self._lease_slots(meter, meter.running + meter.waiting + key.concurrency // PARTS)
             if meter.running >= meter.slots:
                 meter.slots_ask_again = now + ASK_AGAIN_S
                 return False
         await self._square_window(meter, leases_kept=PARTS)
         for kind, limit, window in meter.windows():
-            needed = 1 if kind == "requests" else tokens
-            missing = needed - window.left
+            one, all_waiting = (1, meter.waiting) if kind == "requests" else (tokens, meter.waiting_tokens)
+            missing = one - window.left
             if missing <= 0:
                 continue
             if missing > limit or window.is_empty_for(missing, now):
                 return False
-            wanted = lease_size(limit, missing)
+            wanted = max(missing, min(lease_size(limit, all_waiting - window.left), limit - window.used))
             granted, used = await self._limits.lease(key.id, kind, minute, limit, wanted, missing)
             if window.minute == minute:
                 window.left += granted

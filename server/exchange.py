@@ -343,6 +343,8 @@ class Exchange:
         plain = job.route.dialect == "openai" and job.passed is None and job.resumption is None
         if plain and job.strip_usage and job.choices == 1:
             self._token_event = sse.token_event(sse.split_events(block)[-1])
+            if self._token_event is not None:
+                self.connection.acknowledge_less()  # it is vLLM, whose server sends without waiting
 
     def _keep(self, block: bytes) -> None:
         """Remember the events for going on elsewhere, as far as there is room."""

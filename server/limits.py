@@ -117,31 +117,15 @@ class LimitStore:
         now, at = self._clock(), concurrency_leases.c
         async with store_errors(), self._engine.begin() as connection:
             # The first write takes the row's lock, so that two processes cannot both see the same rest.
-            await _insert_once(connection, key_id=key_id, kind="slots", minute=0)
-            await connection.execute(
-                limit_windows.update()
-                .where(limit_windows.c.key_id == key_id, limit_windows.c.kind == "slots")
-                .values(used=limit_windows.c.used + 1)
+            lock: dict[str, object] = {"key_id": key_id, "kind": "slots", "minute": 0, "used": 0}
+            await _insert_or_update(connection, limit_windows, lock, {"used": limit_windows.c.used + 1})
+            others = sa.select(sa.func.coalesce(sa.func.sum(at.slots), 0)).where(
+                at.key_id == key_id, at.process != self._process, at.expires > now
             )
-            others = (
-                await connection.execute(
-                    sa.select(sa.func.coalesce(sa.func.sum(at.slots), 0)).where(
-                        at.key_id == key_id, at.process != self._process, at.expires > now
-                    )
-                )
-            ).scalar_one()
-            granted = max(0, min(wanted, limit - int(others)))
-            await connection.execute(
-                concurrency_leases.delete().where(
-                    at.key_id == key_id, (at.process == self._process) | (at.expires <= now)
-                )
-            )
-            if granted:
-                await connection.execute(
-                    concurrency_leases.insert().values(
-                        key_id=key_id, process=self._process, slots=granted, expires=now + SLOTS_TTL_S
-                    )
-                )
+            granted = max(0, min(wanted, limit - int((await connection.execute(others)).scalar_one())))
+            held: dict[str, object] = {"slots": granted, "expires": now + SLOTS_TTL_S}
+            lease = {"key_id": key_id, "process": self._process} | held
+            await _insert_or_update(connection, concurrency_leases, lease, held)
             return granted
 
     async def give_back_slots(self) -> None:
@@ -152,13 +136,31 @@ class LimitStore:
             )
 
     async def forget_old_windows(self) -> None:
-        """Minutes that are over."""
+        """Minutes that are over, and slots of processes that are gone."""
         at = limit_windows.c
         async with store_errors(), self._engine.begin() as connection:
             minute = int(self._clock() // 60)
             await connection.execute(limit_windows.delete().where(at.kind != "slots", at.minute < minute - 1))
+            await connection.execute(
+                concurrency_leases.delete().where(concurrency_leases.c.expires <= self._clock())
+            )
 
 
 async def _insert_once(connection: AsyncConnection, **row: object) -> None:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = _INSERT[connection.dialect.name]
     await connection.execute(insert(limit_windows).values(**row, used=0).on_conflict_do_nothing())
+
+
+async def _insert_or_update(
+    connection: AsyncConnection, table: sa.Table, row: dict[str, object], otherwise: dict[str, object]
+) -> None:
+    """Insert `row`, or set `otherwise` where its key is there already."""
+    insert = _INSERT[connection.dialect.name](table).values(row)
+    key = [column.name for column in table.primary_key]
+    await connection.execute(insert.on_conflict_do_update(index_elements=key, set_=otherwise))
+
+
+_INSERT: dict[str, Callable[[sa.Table], sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}

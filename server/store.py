@@ -156,7 +156,9 @@ async def open_store(url: str) -> AsyncIterator[Store]:
     parsed = async_url(url)
     try:
         engine = create_async_engine(
-            parsed, json_serializer=lambda value: json.dumps(value, ensure_ascii=False), pool_pre_ping=True
+            parsed,
+            json_serializer=lambda value: json.dumps(value, ensure_ascii=False),
+            pool_pre_ping=parsed.get_backend_name() != "sqlite",  # a file does not hang up
         )
     except ModuleNotFoundError as error:
         raise UserError(

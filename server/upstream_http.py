@@ -6,6 +6,7 @@ time and are reused only after a whole answer.
 """
 
 import asyncio
+import socket
 import ssl
 import time
 from collections import defaultdict, deque
@@ -130,6 +131,16 @@ class Connection(asyncio.Protocol):
         """Read on."""
         if not self.transport.is_closing():
             self.transport.resume_reading()
+
+    def acknowledge_less(self) -> None:
+        """Let the kernel acknowledge every other small segment instead of each as soon as it is read: a tenth
+        of what a streamed token costs goes into these packets.
+
+        For an engine that does not wait for them (TCP_NODELAY). The kernel goes back to its usual way by
+        itself when more than 40 ms pass between two segments.
+        """
+        if hasattr(socket, "TCP_QUICKACK") and (connection := self.transport.get_extra_info("socket")):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------
 
