@@ -28,7 +28,6 @@ NOISY = (
     "httpx2",
     "httpcore",
     "httpcore2",
-    "aiosqlite",
     "alembic",
 )
 

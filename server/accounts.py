@@ -16,11 +16,12 @@ from datetime import UTC, date, datetime
 from pydantic import SecretStr
 
 from common.errors import ApiError, InvalidApiKey, Overloaded, PermissionDenied, RateLimited
+from server.database import StoreFailed
 from server.keys import ANONYMOUS, Key, KeyStore, hash_secret
 from server.ledger import Ledger, UsageReport
 from server.limits import ASK_AGAIN_S, PARTS, SLOTS_TTL_S, LimitStore, Window, lease_size
 from server.record import Outcome, Usage
-from server.store import Store, StoreFailed
+from server.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -123,10 +124,10 @@ class Accounts:
     ) -> None:
         """`plain_keys` come from the settings and have no limits."""
         process = secrets.token_hex(8)
-        self.keys = KeyStore(store.engine)
-        self.report = UsageReport(store.engine)
-        self._ledger = Ledger(store.engine)
-        self._limits = LimitStore(store.engine, process, clock)
+        self.keys = KeyStore(store.database)
+        self.report = UsageReport(store.database)
+        self._ledger = Ledger(store.database)
+        self._limits = LimitStore(store.database, process, clock)
         self._clock = clock
         self._plain = {
             hash_secret(secret.get_secret_value()): Key(f"env-{number}", f"env-{number}")

@@ -22,23 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from common.errors import UserError
+from server.database import driver_url, is_sqlite
 from server.keys import api_keys, key_changes
 from server.ledger import usage, usage_batches
-from server.store import (
-    async_url,
-    migrate,
-    newest_revision,
-    open_store,
-    ratings,
-    schema_revision,
-    store_errors,
-    votes,
-)
+from server.store import migrate, newest_revision, open_store, ratings, schema_revision, votes
 
 KEPT: tuple[sa.Table, ...] = (api_keys, usage, usage_batches, votes, ratings)
 """Tables that a restore replaces."""
@@ -68,10 +60,11 @@ async def back_up(store_url: str, target: Path, *, replace: bool = False) -> Man
     """
     with _working_directory(target, replace) as work:
         copy = work / DATABASE
-        if make_url(store_url).get_backend_name() == "sqlite":
-            await asyncio.to_thread(_copy_sqlite, make_url(store_url).database or "", copy)
+        url = driver_url(store_url)
+        if is_sqlite(url):
+            await asyncio.to_thread(_copy_sqlite, url.database or "", copy)
         else:
-            await _copy_postgresql(store_url, copy)
+            await _copy_postgresql(url, copy)
         return await asyncio.to_thread(_pack, copy, work, target)
 
 
@@ -85,8 +78,8 @@ async def restore(source: Path, store_url: str, *, replace: bool = False) -> Man
     with tempfile.TemporaryDirectory() as directory:
         database = Path(directory) / DATABASE
         manifest = await asyncio.to_thread(_unpack, source, database)
-        async with open_store(store_url) as store, store_errors(), store.engine.begin() as connection:
-            await connection.run_sync(_replace_rows, database, replace)
+        async with open_store(store_url) as store:
+            await store.database.run(lambda live: _replace_rows(live, database, replace))
     return manifest
 
 
@@ -128,9 +121,9 @@ def _copy_sqlite(database: str, copy: Path) -> None:
         ) from error
 
 
-async def _copy_postgresql(store_url: str, copy: Path) -> None:
+async def _copy_postgresql(url: URL, copy: Path) -> None:
     """All rows as one snapshot sees them."""
-    engine = create_async_engine(async_url(store_url), isolation_level="REPEATABLE READ")
+    engine = create_async_engine(url, isolation_level="REPEATABLE READ")
     try:
         async with engine.connect() as connection:
             revision = await connection.run_sync(schema_revision)

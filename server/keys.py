@@ -8,10 +8,10 @@ from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.errors import NotFound
-from server.store import metadata, store_errors
+from server.database import Database
+from server.store import metadata
 
 PREFIX = "sk-kodolly-"
 
@@ -86,41 +86,43 @@ def hash_secret(secret: str) -> str:
 class KeyStore:
     """Reads and writes keys. All calls may raise StoreFailed."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, key: Key) -> str:
         """Store a key; returns its secret."""
         secret = new_secret()
-        async with store_errors(), self._engine.begin() as connection:
-            await connection.execute(
-                api_keys.insert().values(
-                    id=key.id,
-                    name=key.name,
-                    secret_hash=hash_secret(secret),
-                    models=None if key.models is None else sorted(key.models),
-                    requests_per_min=key.requests_per_min,
-                    tokens_per_min=key.tokens_per_min,
-                    concurrency=key.concurrency,
-                    budget_tokens=key.budget_tokens,
-                    admin=key.admin,
-                    created=datetime.now(UTC),
-                )
-            )
-            await _changed(connection)
+        row = api_keys.insert().values(
+            id=key.id,
+            name=key.name,
+            secret_hash=hash_secret(secret),
+            models=None if key.models is None else sorted(key.models),
+            requests_per_min=key.requests_per_min,
+            tokens_per_min=key.tokens_per_min,
+            concurrency=key.concurrency,
+            budget_tokens=key.budget_tokens,
+            admin=key.admin,
+            created=datetime.now(UTC),
+        )
+
+        def insert(connection: sa.Connection) -> None:
+            connection.execute(row)
+            connection.execute(_CHANGED)
+
+        await self._database.run(insert)
         return secret
 
     async def change(self, key_id: str, values: Mapping[str, Any]) -> None:
         """Set columns of a key that is in force. Raises NotFound."""
-        async with store_errors(), self._engine.begin() as connection:
-            found = await connection.execute(
-                api_keys.update()
-                .where(api_keys.c.id == key_id, api_keys.c.revoked.is_(None))
-                .values(**values)
-            )
+        in_force = (api_keys.c.id == key_id) & api_keys.c.revoked.is_(None)
+
+        def update(connection: sa.Connection) -> None:
+            found = connection.execute(api_keys.update().where(in_force).values(**values))
             if found.rowcount != 1:
                 raise NotFound(f"There is no key {key_id!r} in force.", param="key_id")
-            await _changed(connection)
+            connection.execute(_CHANGED)
+
+        await self._database.run(update)
 
     async def revoke(self, key_id: str) -> None:
         """Take a key out of force. Raises NotFound."""
@@ -132,18 +134,20 @@ class KeyStore:
 
     async def with_hashes(self) -> list[tuple[str, Key]]:
         """(hash of the secret, key) of every key, the oldest first."""
-        async with store_errors(), self._engine.connect() as connection:
-            rows = await connection.execute(api_keys.select().order_by(api_keys.c.created))
-            return [(row.secret_hash, _key(row)) for row in rows]
+        oldest_first = api_keys.select().order_by(api_keys.c.created)
+
+        def read(connection: sa.Connection) -> list[tuple[str, Key]]:
+            return [(row.secret_hash, _key(row)) for row in connection.execute(oldest_first)]
+
+        return await self._database.run(read)
 
     async def version(self) -> int:
         """Raised by every change, so that others need not read all keys to see that nothing has changed."""
-        async with store_errors(), self._engine.connect() as connection:
-            return int((await connection.execute(sa.select(key_changes.c.version))).scalar_one())
+        version = sa.select(key_changes.c.version)
+        return await self._database.run(lambda connection: int(connection.execute(version).scalar_one()))
 
 
-async def _changed(connection: AsyncConnection) -> None:
-    await connection.execute(key_changes.update().values(version=key_changes.c.version + 1))
+_CHANGED = key_changes.update().values(version=key_changes.c.version + 1)
 
 
 def _key(row: Any) -> Key:

@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from server.database import Database, StoreFailed
 from server.record import Outcome, Usage
-from server.store import metadata, store_errors
+from server.store import metadata
 
 COUNTS = (
     "ok",
@@ -64,8 +64,8 @@ class Batch:
 class Ledger:
     """`add` is for the hot path; `flush` for one owner task."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._open = Batch()
         self._closed: Batch | None = None
         """Perhaps booked already: only the acknowledgement tells. Nothing may be added to it."""
@@ -95,34 +95,39 @@ class Ledger:
         )
 
     async def flush(self) -> None:
-        """Book what has come since. Raises StoreFailed; the next flush then tries again, same ids."""
-        while self._closed is not None or self._open.sums:
-            if self._closed is None:
-                self._closed, self._open = self._open, Batch()
+        """Book what has come until now. Raises StoreFailed; the next flush then tries again, same ids.
+
+        What comes meanwhile is left for the next one: under load there is always something.
+        """
+        if self._closed is not None:
             await self._book(self._closed)
-            self._closed = None
+        self._closed, self._open = self._open, Batch()
+        if self._closed.sums:
+            await self._book(self._closed)
+        self._closed = None
 
     async def _book(self, batch: Batch) -> None:
-        async with store_errors():
-            try:
-                async with self._engine.begin() as connection:
-                    await connection.execute(
-                        usage_batches.insert().values(id=batch.id, booked=datetime.now(UTC))
-                    )
-                    rows = [
-                        {"key_id": key_id, "model": model, "day": date.fromordinal(day)}
-                        | dict(zip(COUNTS, sums, strict=True))
-                        for (key_id, model, day), sums in sorted(batch.sums.items())
-                    ]
-                    await connection.execute(_add_up(connection.dialect.name), rows)
-            except IntegrityError:
-                return  # it was booked; only the word that it was has been lost
+        rows = [
+            {"key_id": key_id, "model": model, "day": date.fromordinal(day)}
+            | dict(zip(COUNTS, sums, strict=True))
+            for (key_id, model, day), sums in sorted(batch.sums.items())
+        ]
+
+        def book(connection: sa.Connection) -> None:
+            connection.execute(usage_batches.insert().values(id=batch.id, booked=datetime.now(UTC)))
+            connection.execute(_add_up(connection.dialect.name), rows)
+
+        try:
+            await self._database.run(book)
+        except StoreFailed as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
+            # It was booked; only the word that it was has been lost.
 
     async def forget_old_batches(self) -> None:
         """Ids that nobody can send again."""
-        async with store_errors(), self._engine.begin() as connection:
-            old = usage_batches.c.booked < datetime.now(UTC) - BATCHES_KEPT
-            await connection.execute(usage_batches.delete().where(old))
+        old = usage_batches.delete().where(usage_batches.c.booked < datetime.now(UTC) - BATCHES_KEPT)
+        await self._database.run(lambda connection: connection.execute(old).rowcount)
 
 
 @cache
@@ -141,8 +146,8 @@ GROUPS = {"key": usage.c.key_id, "model": usage.c.model, "day": usage.c.day}
 class UsageReport:
     """Reads the ledger. All calls may raise StoreFailed."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def rows(
         self, by: str, since: date | None = None, until: date | None = None, key_id: str | None = None
@@ -156,17 +161,24 @@ class UsageReport:
             query = query.where(usage.c.day <= until)
         if key_id is not None:
             query = query.where(usage.c.key_id == key_id)
-        async with store_errors(), self._engine.connect() as connection:
-            rows = (await connection.execute(query.group_by(column).order_by(column))).mappings()
+        query = query.group_by(column).order_by(column)
+
+        def read(connection: sa.Connection) -> list[dict[str, Any]]:
+            rows = connection.execute(query).mappings()
             return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+        return await self._database.run(read)
 
     async def tokens_since(self, since: date, key_ids: Collection[str]) -> dict[str, int]:
         """Key id -> prompt and answer tokens since that day, itself included, for these keys."""
         spent = sa.func.sum(usage.c.prompt_tokens + usage.c.completion_tokens)
         query = sa.select(usage.c.key_id, spent).where(usage.c.key_id.in_(key_ids), usage.c.day >= since)
         query = query.group_by(usage.c.key_id)
-        async with store_errors(), self._engine.connect() as connection:
-            return {key_id: int(tokens) for key_id, tokens in await connection.execute(query)}
+
+        def read(connection: sa.Connection) -> dict[str, int]:
+            return {key_id: int(tokens) for key_id, tokens in connection.execute(query)}
+
+        return await self._database.run(read)
 
 
 def _plain(value: Any) -> Any:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from server.store import metadata, store_errors
+from server.database import Database
+from server.store import metadata
 
 PARTS = 400
 """A lease is this part of the limit, but at least 1: four processes hold back 1% at most."""
@@ -72,9 +72,9 @@ def lease_size(limit: int, needed: int) -> int:
 class LimitStore:
     """Leases from the database. All calls may raise StoreFailed."""
 
-    def __init__(self, engine: AsyncEngine, process: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, process: str, clock: Callable[[], float] = time.time) -> None:
         """`process` is a name that no other process has."""
-        self._engine = engine
+        self._database = database
         self._process = process
         self._clock = clock
 
@@ -84,10 +84,11 @@ class LimitStore:
         """(granted, used by all): `wanted` if there is as much, else `needed`, else 0."""
         at = limit_windows.c
         row = (at.key_id == key_id) & (at.kind == kind) & (at.minute == minute)
-        async with store_errors(), self._engine.begin() as connection:
-            await _insert_once(connection, key_id=key_id, kind=kind, minute=minute)
+
+        def take(connection: sa.Connection) -> tuple[int, int]:
+            _insert_once(connection, key_id=key_id, kind=kind, minute=minute)
             for amount in dict.fromkeys((wanted, needed)):
-                taken = await connection.execute(
+                taken = connection.execute(
                     limit_windows.update()
                     .where(row, at.used + amount <= limit)
                     .values(used=at.used + amount)
@@ -96,68 +97,70 @@ class LimitStore:
                 used = taken.scalar_one_or_none()
                 if used is not None:
                     return amount, int(used)
-            used = (await connection.execute(sa.select(at.used).where(row))).scalar_one()
-            return 0, int(used)
+            return 0, int(connection.execute(sa.select(at.used).where(row)).scalar_one())
+
+        return await self._database.run(take)
 
     async def book(self, key_id: str, kind: str, minute: int, amount: int) -> int:
         """Add what was spent beyond the leases, or give back (below 0) what will not be; returns the sum."""
         at = limit_windows.c
-        async with store_errors(), self._engine.begin() as connection:
-            await _insert_once(connection, key_id=key_id, kind=kind, minute=minute)
-            booked = await connection.execute(
-                limit_windows.update()
-                .where((at.key_id == key_id) & (at.kind == kind) & (at.minute == minute))
-                .values(used=at.used + amount)
-                .returning(at.used)
-            )
-            return int(booked.scalar_one())
+        row = (at.key_id == key_id) & (at.kind == kind) & (at.minute == minute)
+
+        def add(connection: sa.Connection) -> int:
+            _insert_once(connection, key_id=key_id, kind=kind, minute=minute)
+            added = limit_windows.update().where(row).values(used=at.used + amount).returning(at.used)
+            return int(connection.execute(added).scalar_one())
+
+        return await self._database.run(add)
 
     async def slots(self, key_id: str, limit: int, wanted: int) -> int:
         """Set this process's concurrency slots to `wanted`, or to what the others leave; returns how many."""
         now, at = self._clock(), concurrency_leases.c
-        async with store_errors(), self._engine.begin() as connection:
+        others = sa.select(sa.func.coalesce(sa.func.sum(at.slots), 0)).where(
+            at.key_id == key_id, at.process != self._process, at.expires > now
+        )
+
+        def take(connection: sa.Connection) -> int:
             # The first write takes the row's lock, so that two processes cannot both see the same rest.
             lock: dict[str, object] = {"key_id": key_id, "kind": "slots", "minute": 0, "used": 0}
-            await _insert_or_update(connection, limit_windows, lock, {"used": limit_windows.c.used + 1})
-            others = sa.select(sa.func.coalesce(sa.func.sum(at.slots), 0)).where(
-                at.key_id == key_id, at.process != self._process, at.expires > now
-            )
-            granted = max(0, min(wanted, limit - int((await connection.execute(others)).scalar_one())))
+            _insert_or_update(connection, limit_windows, lock, {"used": limit_windows.c.used + 1})
+            granted = max(0, min(wanted, limit - int(connection.execute(others).scalar_one())))
             held: dict[str, object] = {"slots": granted, "expires": now + SLOTS_TTL_S}
             lease = {"key_id": key_id, "process": self._process} | held
-            await _insert_or_update(connection, concurrency_leases, lease, held)
+            _insert_or_update(connection, concurrency_leases, lease, held)
             return granted
+
+        return await self._database.run(take)
 
     async def give_back_slots(self) -> None:
         """This process stops."""
-        async with store_errors(), self._engine.begin() as connection:
-            await connection.execute(
-                concurrency_leases.delete().where(concurrency_leases.c.process == self._process)
-            )
+        ours = concurrency_leases.delete().where(concurrency_leases.c.process == self._process)
+        await self._database.run(lambda connection: connection.execute(ours).rowcount)
 
     async def forget_old_windows(self) -> None:
         """Minutes that are over, and slots of processes that are gone."""
-        at = limit_windows.c
-        async with store_errors(), self._engine.begin() as connection:
-            minute = int(self._clock() // 60)
-            await connection.execute(limit_windows.delete().where(at.kind != "slots", at.minute < minute - 1))
-            await connection.execute(
-                concurrency_leases.delete().where(concurrency_leases.c.expires <= self._clock())
-            )
+        now, at = self._clock(), limit_windows.c
+
+        def forget(connection: sa.Connection) -> None:
+            over = (at.kind != "slots") & (at.minute < int(now // 60) - 1)
+            connection.execute(limit_windows.delete().where(over))
+            connection.execute(concurrency_leases.delete().where(concurrency_leases.c.expires <= now))
+
+        await self._database.run(forget)
 
 
-async def _insert_once(connection: AsyncConnection, **row: object) -> None:
+def _insert_once(connection: sa.Connection, **row: object) -> None:
     insert = _INSERT[connection.dialect.name]
-    await connection.execute(insert(limit_windows).values(**row, used=0).on_conflict_do_nothing())
+    connection.execute(insert(limit_windows).values(**row, used=0).on_conflict_do_nothing())
 
 
-async def _insert_or_update(
-    connection: AsyncConnection, table: sa.Table, row: dict[str, object], otherwise: dict[str, object]
+def _insert_or_update(
+    connection: sa.Connection, table: sa.Table, row: dict[str, object], otherwise: dict[str, object]
 ) -> None:
     """Insert `row`, or set `otherwise` where its key is there already."""
     insert = _INSERT[connection.dialect.name](table).values(row)
     key = [column.name for column in table.primary_key]
-    await connection.execute(insert.on_conflict_do_update(index_elements=key, set_=otherwise))
+    connection.execute(insert.on_conflict_do_update(index_elements=key, set_=otherwise))
 
 
 _INSERT: dict[str, Callable[[sa.Table], sqlite.Insert | postgresql.Insert]] = {

@@ -146,7 +146,7 @@ class GatewaySettings(PartSettings):
 
     def store_url(self) -> str:
         """The SQLAlchemy URL of the store."""
-        return self.database_url or f"sqlite+aiosqlite:///{self.state_dir / 'kodolly.db'}"
+        return self.database_url or f"sqlite:///{self.state_dir / 'kodolly.db'}"
 
     def providers(self) -> tuple[ExternalProvider, ...]:
         """The external providers, with OPENAI_BASE_URL applied."""

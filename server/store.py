@@ -2,20 +2,17 @@
 
 import asyncio
 import fcntl
-import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from common.errors import InternalError, UserError
+from common.errors import UserError
 from common.feedback import Rating, Vote
+from server.database import Database, StoreFailed, driver_url, is_sqlite
 
 metadata = sa.MetaData()
 
@@ -51,36 +48,11 @@ MIGRATION_LOCK = 0x6B6F646F
 """Number of the advisory lock on PostgreSQL."""
 
 
-class StoreFailed(InternalError):
-    """The database did not take or give the rows: disk full, server gone."""
-
-    default_code = "store_failed"
-
-
-@asynccontextmanager
-async def store_errors() -> AsyncIterator[None]:
-    """Raises StoreFailed for what the database reports."""
-    with _translated():
-        yield
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, OSError) as error:  # a server that is gone is an OSError of the driver
-        reason = type(getattr(error, "orig", None) or error).__name__
-        raise StoreFailed(
-            f"The database failed: {reason}.",
-            hint="Check the disk of the gateway's state directory, or the database server.",
-        ) from error
-
-
 class Store:
     """Reads and writes feedback. All calls may raise StoreFailed."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.engine = engine
+    def __init__(self, database: Database) -> None:
+        self.database = database
 
     async def put_vote(self, vote_id: str, vote: Vote) -> None:
         """Store the vote under `vote_id`, replacing an earlier one."""
@@ -119,81 +91,57 @@ class Store:
 
     async def check(self) -> None:
         """One round trip, for health checks."""
-        with _translated():
-            async with self.engine.connect() as connection:
-                await connection.execute(sa.select(1))
+        await self.database.run(lambda connection: connection.execute(sa.select(1)).scalar_one())
 
     async def _put(self, table: sa.Table, row_id: str, **values: Any) -> None:
-        with _translated():
-            async with self.engine.begin() as connection:
-                await connection.execute(table.delete().where(table.c.id == row_id))
-                await connection.execute(
-                    table.insert().values(id=row_id, created=datetime.now(UTC), **values)
-                )
+        def put(connection: sa.Connection) -> None:
+            connection.execute(table.delete().where(table.c.id == row_id))
+            connection.execute(table.insert().values(id=row_id, created=datetime.now(UTC), **values))
+
+        await self.database.run(put)
 
     async def _newest(self, table: sa.Table, limit: int) -> list[dict[str, Any]]:
-        with _translated():
-            async with self.engine.connect() as connection:
-                newest = table.select().order_by(table.c.created.desc()).limit(limit)
-                rows = (await connection.execute(newest)).mappings()
-                return [dict(row) | {"created": row["created"].isoformat()} for row in rows]
+        newest = table.select().order_by(table.c.created.desc()).limit(limit)
 
+        def read(connection: sa.Connection) -> list[dict[str, Any]]:
+            rows = connection.execute(newest).mappings()
+            return [dict(row) | {"created": row["created"].isoformat()} for row in rows]
 
-def async_url(url: str) -> URL:
-    """`url` with the driver that the gateway uses."""
-    parsed = make_url(url)
-    if parsed.drivername in ("postgresql", "postgres"):
-        return parsed.set(drivername="postgresql+asyncpg")
-    return parsed
+        return await self.database.run(read)
 
 
 @asynccontextmanager
 async def open_store(url: str) -> AsyncIterator[Store]:
     """Create or upgrade the database at `url` and open it. Raises UserError when it can't be used."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database:
-        await asyncio.to_thread(Path(parsed.database).parent.mkdir, parents=True, exist_ok=True)
-    parsed = async_url(url)
+    parsed = driver_url(url)
+    file = parsed.database if is_sqlite(parsed) else None
+    if file:
+        await asyncio.to_thread(Path(file).parent.mkdir, parents=True, exist_ok=True)
     try:
-        engine = create_async_engine(
-            parsed,
-            json_serializer=lambda value: json.dumps(value, ensure_ascii=False),
-            pool_pre_ping=parsed.get_backend_name() != "sqlite",  # a file does not hang up
-        )
+        database = Database(parsed)
     except ModuleNotFoundError as error:
         raise UserError(
             f"The driver for {parsed.get_backend_name()} is not installed.",
             hint="pip install 'kodolly[postgres]'",
         ) from error
-    if parsed.get_backend_name() == "sqlite":
-        sa.event.listen(engine.sync_engine, "connect", _sqlite_defaults)
     try:
-        file = parsed.database if parsed.get_backend_name() == "sqlite" else None
-        async with _alone(file), engine.begin() as connection:
-            await connection.run_sync(_migrate_alone)
+        async with _alone(file):
+            await database.run(_migrate_alone)
     except UserError:
-        await engine.dispose()
+        await database.close()
         raise
-    except (DBAPIError, OSError) as error:
-        await engine.dispose()
-        reason = str(getattr(error, "orig", error))
+    except (StoreFailed, OSError) as error:
+        await database.close()
+        cause = error.__cause__ or error
         raise UserError(
-            f"The database {parsed.render_as_string(hide_password=True)} cannot be opened: {reason}.",
+            f"The database {parsed.render_as_string(hide_password=True)} cannot be opened:"
+            f" {getattr(cause, 'orig', None) or cause}.",
             hint="Check the state directory's permissions and the disk, or gateway.database_url.",
         ) from error
     try:
-        yield Store(engine)
+        yield Store(database)
     finally:
-        await engine.dispose()
-
-
-def _sqlite_defaults(connection: Any, _record: Any) -> None:
-    """WAL lets readers go on during a write; 5 s is the longest wait for another writer."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA busy_timeout=5000")
-    cursor.close()
+        await database.close()
 
 
 @asynccontextmanager

@@ -211,7 +211,7 @@ def test_volumes_are_declared_files_exist_and_state_lies_in_volumes() -> None:
     mounted = {mount.split(":")[1] for mount in SERVICES["gateway"]["volumes"]}
     assert mounted == {"/var/lib/kodolly", "/var/backups/kodolly"}
     url = interpolate(environment(SERVICES["gateway"])["KODOLLY_GATEWAY_DATABASE_URL"], {})
-    assert url == "sqlite+aiosqlite:////var/lib/kodolly/kodolly.db"
+    assert url == "sqlite:////var/lib/kodolly/kodolly.db"
     assert environment(SERVICES["gateway"]).keys() >= {"KODOLLY_JOIN_TOKEN", "OPENAI_API_KEY"}
 
 

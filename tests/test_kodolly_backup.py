@@ -39,7 +39,7 @@ TODAY = date(2026, 11, 21)
 
 
 def sqlite_url(path: Path) -> str:
-    return f"sqlite+aiosqlite:///{path}"
+    return f"sqlite:///{path}"
 
 
 def answer(model: str) -> Answer:
@@ -54,12 +54,12 @@ def answer(model: str) -> Answer:
 async def fill(url: str) -> str:
     """Two keys (one with limits), usage, a vote and a rating; returns a secret."""
     async with open_store(url) as store:
-        keys = KeyStore(store.engine)
+        keys = KeyStore(store.database)
         secret = await keys.create(Key(id="key_all", name="웹팀"))
         limited = Key(id="key_few", name="평가", models=frozenset({"돌리"}), requests_per_min=60, admin=True)
         await keys.create(limited)
         await keys.revoke("key_few")
-        ledger = Ledger(store.engine)
+        ledger = Ledger(store.database)
         ledger.add("key_all", "돌리", TODAY.toordinal(), "ok", Usage(prompt_tokens=11, completion_tokens=7))
         await ledger.flush()
         vote = Vote(choice="right", left=answer("전"), right=answer("돌리"), blind=True)
@@ -73,9 +73,9 @@ async def contents(url: str) -> dict[str, Any]:
     """All that a backup must keep, as the public doors tell it."""
     async with open_store(url) as store:
         return {
-            "keys": await KeyStore(store.engine).with_hashes(),  # their times have a zone
-            "usage": await UsageReport(store.engine).rows("model"),
-            "days": await UsageReport(store.engine).rows("day"),
+            "keys": await KeyStore(store.database).with_hashes(),  # their times have a zone
+            "usage": await UsageReport(store.database).rows("model"),
+            "days": await UsageReport(store.database).rows("day"),
             "votes": [in_utc(row) for row in await store.list_votes(100)],
             "ratings": [in_utc(row) for row in await store.list_ratings(100)],
         }
@@ -120,8 +120,8 @@ async def test_a_store_with_rows_is_replaced_only_when_told_so(
     url, backup = filled
     other = sqlite_url(tmp_path / "kodolly.db")
     async with open_store(other) as store:
-        await KeyStore(store.engine).create(Key(id=new_key_id(), name="다른 팀"))
-        version = await KeyStore(store.engine).version()
+        await KeyStore(store.database).create(Key(id=new_key_id(), name="다른 팀"))
+        version = await KeyStore(store.database).version()
     untouched = await contents(other)
     with pytest.raises(UserError, match="not empty.*1 api_keys.*--replace"):
         await restore(backup, other)
@@ -130,7 +130,7 @@ async def test_a_store_with_rows_is_replaced_only_when_told_so(
     assert await contents(other) == await contents(url)
     async with open_store(other) as store:
         # Gateways that run read the keys again when this number is new to them.
-        assert await KeyStore(store.engine).version() > version
+        assert await KeyStore(store.database).version() > version
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -278,8 +278,8 @@ async def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
 
 async def test_every_table_is_either_kept_or_known_to_be_short_lived(tmp_path: Path) -> None:
     """A new table must not be forgotten by backups."""
-    async with open_store(sqlite_url(tmp_path / "kodolly.db")) as store, store.engine.connect() as connection:
-        tables = await connection.run_sync(lambda sync: set(sa.inspect(sync).get_table_names()))
+    async with open_store(sqlite_url(tmp_path / "kodolly.db")) as store:
+        tables = await store.database.run(lambda connection: set(sa.inspect(connection).get_table_names()))
     short_lived = {limit_windows.name, concurrency_leases.name, key_changes.name, "alembic_version"}
     assert tables == {table.name for table in KEPT} | short_lived
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +21,11 @@ from pydantic import SecretStr
 
 from common.errors import InvalidApiKey, PermissionDenied, RateLimited
 from server.accounts import Accounts, Grant
+from server.database import Database, StoreFailed
 from server.keys import ANONYMOUS, Key, KeyStore, new_key_id
 from server.ledger import Ledger, UsageReport
 from server.record import Usage
-from server.store import Store, StoreFailed, open_store
+from server.store import Store, open_store
 from tests.load import new_client, stream
 from tests.postgres import binaries, postgres
 from tests.processes import free_port, kodolly, running, script, scripted_engine, wait_for
@@ -45,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'kodolly.db'}"
+        return f"sqlite:///{tmp_path / 'kodolly.db'}"
     base: str = request.getfixturevalue("server")
     name = f"test_{os.urandom(4).hex()}"
     psql = ["psql", base, "-qc", f"CREATE DATABASE {name}"]
@@ -74,7 +75,7 @@ class Gateways:
     @asynccontextmanager
     async def open(self, count: int, key: Key) -> AsyncIterator[tuple[list[Accounts], Key]]:
         async with open_store(self.url) as first:
-            secret = await KeyStore(first.engine).create(key)
+            secret = await KeyStore(first.database).create(key)
             stores: list[Store] = []
             contexts = [open_store(self.url) for _ in range(count)]
             for context in contexts:
@@ -172,7 +173,7 @@ async def test_a_spent_budget_says_so_and_is_not_worth_a_retry(url: str) -> None
 @on_both
 async def test_keys_open_close_and_restrict(url: str, tmp_path: Path) -> None:
     async with open_store(url) as store:
-        gateway, keys = Accounts(store), KeyStore(store.engine)
+        gateway, keys = Accounts(store), KeyStore(store.database)
         await gateway.start()
         assert gateway.authenticate("") is ANONYMOUS
         secret = await keys.create(key(models=frozenset({"dolly"})))
@@ -200,7 +201,7 @@ async def test_keys_open_close_and_restrict(url: str, tmp_path: Path) -> None:
 
 
 async def test_keys_of_the_settings_have_no_limits(tmp_path: Path) -> None:
-    async with open_store(f"sqlite+aiosqlite:///{tmp_path / 'k.db'}") as store:
+    async with open_store(f"sqlite:///{tmp_path / 'k.db'}") as store:
         gateway = Accounts(store, [SecretStr("plain-key")])
         await gateway.start()
         asking = gateway.authenticate("plain-key")
@@ -212,25 +213,24 @@ async def test_keys_of_the_settings_have_no_limits(tmp_path: Path) -> None:
 
 
 class LosingAcknowledgements:
-    """An engine whose commits succeed, but the word of it gets lost once."""
+    """A database whose commits succeed, but the word of it gets lost once."""
 
-    def __init__(self, engine: Any) -> None:
-        self.engine = engine
+    def __init__(self, database: Database) -> None:
+        self.database = database
         self.lose = True
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Any]:
-        async with self.engine.begin() as connection:
-            yield connection
+    async def run(self, work: Callable[[Any], Any]) -> Any:
+        done = await self.database.run(work)
         if self.lose:
             self.lose = False
             raise StoreFailed("the connection broke")
+        return done
 
 
 @on_both
 async def test_a_booking_whose_acknowledgement_was_lost_is_not_booked_twice(url: str) -> None:
     async with open_store(url) as store:
-        ledger = Ledger(LosingAcknowledgements(store.engine))  # type: ignore[arg-type]
+        ledger = Ledger(LosingAcknowledgements(store.database))  # type: ignore[arg-type]
         for outcome in ("ok", "cancelled", "failed"):
             ledger.add("key_1", "dolly", 740_000, outcome, Usage(5, 7, 1, estimated=outcome == "failed"))  # type: ignore[arg-type]
         with pytest.raises(StoreFailed):
@@ -238,10 +238,38 @@ async def test_a_booking_whose_acknowledgement_was_lost_is_not_booked_twice(url:
         ledger.add("key_1", "dolly", 740_000, "ok", Usage(1, 1))
         await ledger.flush()
         await ledger.flush()
-        (row,) = await UsageReport(store.engine).rows("model")
+        (row,) = await UsageReport(store.database).rows("model")
         assert (row["ok"], row["cancelled"], row["failed"]) == (2, 1, 1)
         assert (row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"]) == (16, 22, 3)
         assert row["estimated_tokens"] == 12
+
+
+async def test_a_flush_ends_although_requests_end_all_the_time(tmp_path: Path) -> None:
+    async with open_store(f"sqlite:///{tmp_path / 'k.db'}") as store:
+        ledger = Ledger(BusyDatabase(store.database, lambda: end_one(ledger)))  # type: ignore[arg-type]
+        end_one(ledger)
+        async with asyncio.timeout(60):
+            await ledger.flush()
+            await ledger.flush()
+        (row,) = await UsageReport(store.database).rows("model")
+        assert row["ok"] == 2
+        assert ledger.unbooked_tokens("key_1") == 2
+
+
+class BusyDatabase:
+    """While it works, something else happens."""
+
+    def __init__(self, database: Database, happens: Callable[[], None]) -> None:
+        self.database = database
+        self.happens = happens
+
+    async def run(self, work: Callable[[Any], Any]) -> Any:
+        self.happens()
+        return await self.database.run(work)
+
+
+def end_one(ledger: Ledger) -> None:
+    ledger.add("key_1", "dolly", 740_000, "ok", Usage(1, 1))
 
 
 @on_both

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidApiKey, Overloaded, RateLimited
 from server.accounts import Accounts, Grant
+from server.database import StoreFailed
 from server.keys import Key, KeyStore, new_key_id
 from server.record import Usage
-from server.store import StoreFailed, open_store
+from server.store import open_store
 
 
 class Clock:
@@ -29,9 +30,9 @@ class Clock:
 async def gateways(count: int, clock: Clock, **limits: Any) -> AsyncIterator[tuple[list[Accounts], Key]]:
     with TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
-            url = f"sqlite+aiosqlite:///{Path(folder) / 'kodolly.db'}"
+            url = f"sqlite:///{Path(folder) / 'kodolly.db'}"
             stores = [await stack.enter_async_context(open_store(url)) for _ in range(count)]
-            secret = await KeyStore(stores[0].engine).create(Key(new_key_id(), "시험", **limits))
+            secret = await KeyStore(stores[0].database).create(Key(new_key_id(), "시험", **limits))
             found = [Accounts(store, clock=clock) for store in stores]
             for accounts in found:
                 await accounts.start()

@@ -10,9 +10,10 @@ import pytest
 
 from common.errors import InvalidApiKey
 from server.accounts import Accounts
+from server.database import StoreFailed
 from server.keys import Key, KeyStore, new_key_id
 from server.record import Usage
-from server.store import StoreFailed, open_store
+from server.store import open_store
 from tests.postgres import binaries, postgres
 
 pytestmark = [
@@ -42,7 +43,7 @@ async def test_a_gateway_outlives_its_database(tmp_path: Path) -> None:
             )
 
         async with open_store(url) as store:
-            keys = KeyStore(store.engine)
+            keys = KeyStore(store.database)
             secret = await keys.create(Key(new_key_id(), "시험"))
             accounts = Accounts(store)
             await accounts.start()

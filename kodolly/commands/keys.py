@@ -45,7 +45,7 @@ def create(name: str, models: tuple[str, ...], config: Path | None, **limits: An
     from server.keys import Key, KeyStore, new_key_id
 
     key = Key(id=new_key_id(), name=name, models=frozenset(models) if models else None, **limits)
-    secret = with_store(config, lambda engine: KeyStore(engine).create(key))
+    secret = with_store(config, lambda database: KeyStore(database).create(key))
     click.echo(f"{key.id} {name}", err=True)
     click.echo(secret)
     click.echo("Keep it now: it is not shown again.", err=True)
@@ -62,7 +62,7 @@ def list_keys(as_json: bool, config: Path | None) -> None:
     from kodolly.table import table
     from server.keys import KeyStore
 
-    keys: list[Key] = with_store(config, lambda engine: KeyStore(engine).all())
+    keys: list[Key] = with_store(config, lambda database: KeyStore(database).all())
     if as_json:
         rows = [
             dataclasses.asdict(key) | {"models": None if key.models is None else sorted(key.models)}
@@ -88,12 +88,12 @@ def revoke(key_id: str, config: Path | None) -> None:
     """Take a key out of force, at every gateway within two seconds."""
     from server.keys import KeyStore
 
-    with_store(config, lambda engine: KeyStore(engine).revoke(key_id))
+    with_store(config, lambda database: KeyStore(database).revoke(key_id))
     click.echo(f"{key_id} is revoked.")
 
 
 def with_store(config: Path | None, work: Any) -> Any:
-    """Run `work(engine)` on the store that the gateway's settings name."""
+    """Run `work(database)` on the store that the gateway's settings name."""
     import asyncio
 
     from common.settings import load_settings
@@ -104,6 +104,6 @@ def with_store(config: Path | None, work: Any) -> Any:
 
     async def run() -> Any:
         async with open_store(settings.store_url()) as store:
-            return await work(store.engine)
+            return await work(store.database)
 
     return asyncio.run(run())

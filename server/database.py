@@ -1,0 +1,118 @@
+"""The database under the store, SQLite or PostgreSQL: whole transactions, beside the event loop.
+
+Work is a plain function of a connection, the same for both. On SQLite it runs in a thread from its first
+statement to its last: with a change of threads for each statement, a transaction waits for its turn on a busy
+loop a dozen times. On PostgreSQL it waits for the network without a thread.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from common.errors import InternalError
+
+T = TypeVar("T")
+
+SQLITE_THREADS = 4
+"""A long report does not hold up the leases of limits."""
+
+
+class StoreFailed(InternalError):
+    """The database did not take or give the rows: disk full, server gone."""
+
+    default_code = "store_failed"
+
+
+class Database:
+    """One gateway process's connections. To be closed."""
+
+    def __init__(self, url: URL) -> None:
+        """`url` as `driver_url` gives it. Raises ModuleNotFoundError when the driver is not installed."""
+        self._threads: ThreadPoolExecutor | None = None
+        if is_sqlite(url):
+            self._sync = sa.create_engine(url, json_serializer=_json, pool_size=SQLITE_THREADS)
+            self._threads = ThreadPoolExecutor(SQLITE_THREADS, "database")
+            sa.event.listen(self._sync, "connect", _sqlite_defaults)
+        else:
+            self._async = create_async_engine(url, json_serializer=_json, pool_pre_ping=True)
+
+    async def run(self, work: Callable[[sa.Connection], T]) -> T:
+        """What `work` returns, in one transaction, which an exception rolls back. It must not touch what
+        belongs to the event loop. Raises StoreFailed for what the database reports.
+
+        Cancelled, a transaction that has not been committed yet will not be.
+        """
+        with _store_errors():
+            if self._threads is None:
+                async with self._async.begin() as connection:
+                    return await connection.run_sync(work)
+            cancelled = False
+
+            def transaction() -> T:
+                with self._sync.begin() as connection:
+                    found = work(connection)
+                    if cancelled:
+                        raise asyncio.CancelledError
+                    return found
+
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._threads, transaction)
+            except asyncio.CancelledError:
+                cancelled = True
+                raise
+
+    async def close(self) -> None:
+        """End all connections; what runs is waited for."""
+        if self._threads is None:
+            await self._async.dispose()
+        else:
+            await asyncio.to_thread(self._threads.shutdown)
+            self._sync.dispose()
+
+
+def driver_url(url: str) -> URL:
+    """`url` with the driver that the gateway uses, whatever driver it names."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return parsed.set(drivername="sqlite")
+    if parsed.drivername in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+asyncpg")
+    return parsed
+
+
+def is_sqlite(url: URL) -> bool:
+    """Whether the database is a file of ours."""
+    return url.get_backend_name() == "sqlite"
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:  # a server that is gone is an OSError of the driver
+        reason = type(getattr(error, "orig", None) or error).__name__
+        raise StoreFailed(
+            f"The database failed: {reason}.",
+            hint="Check the disk of the gateway's state directory, or the database server.",
+        ) from error
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _sqlite_defaults(connection: Any, _record: Any) -> None:
+    """WAL lets readers go on during a write; 5 s is the longest wait for another writer."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.close()
