@@ -6,24 +6,27 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import openai
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from common.errors import InvalidApiKey, PermissionDenied, RateLimited
 from server.accounts import Accounts, Grant
 from server.database import Database, StoreFailed
 from server.keys import ANONYMOUS, Key, KeyStore, new_key_id
-from server.ledger import Ledger, UsageReport
+from server.ledger import Ledger, UsageReport, usage_batches
 from server.record import Usage
 from server.store import Store, open_store
 from tests.load import new_client, stream
@@ -270,6 +273,26 @@ class BusyDatabase:
 
 def end_one(ledger: Ledger) -> None:
     ledger.add("key_1", "dolly", 740_000, "ok", Usage(1, 1))
+
+
+async def test_a_transaction_whose_caller_is_gone_changes_nothing(tmp_path: Path) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def work(connection: sa.Connection) -> None:
+        connection.execute(usage_batches.insert().values(id="gone", booked=datetime.now(UTC)))
+        begun.set()
+        goes_on.wait(60)
+
+    async with open_store(f"sqlite+aiosqlite:///{tmp_path / 'k.db'}") as store:  # as it was named in 0.1.0
+        running = asyncio.create_task(store.database.run(work))
+        await asyncio.to_thread(begun.wait, 60)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        goes_on.set()
+    async with open_store(f"sqlite:///{tmp_path / 'k.db'}") as store:
+        rows = sa.select(sa.func.count()).select_from(usage_batches)
+        assert await store.database.run(lambda connection: connection.execute(rows).scalar_one()) == 0
 
 
 @on_both
