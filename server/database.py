@@ -38,8 +38,12 @@ class Database:
         """`url` as `driver_url` gives it. Raises ModuleNotFoundError when the driver is not installed."""
         self._threads: ThreadPoolExecutor | None = None
         if is_sqlite(url):
-            self._sync = sa.create_engine(url, json_serializer=_json, pool_size=SQLITE_THREADS)
-            self._threads = ThreadPoolExecutor(SQLITE_THREADS, "database")
+            # A database in memory is one connection's alone, and that one thread's.
+            threads = 1 if url.database in (None, "", ":memory:") else SQLITE_THREADS
+            self._sync = sa.create_engine(
+                url, json_serializer=_json, pool_size=threads, connect_args={"check_same_thread": False}
+            )
+            self._threads = ThreadPoolExecutor(threads, "database")
             sa.event.listen(self._sync, "connect", _sqlite_defaults)
         else:
             self._async = create_async_engine(url, json_serializer=_json, pool_pre_ping=True)
