@@ -148,8 +148,9 @@ def test_a_running_up_takes_the_new_worker_under_its_care(tmp_path: Path) -> Non
         wait_for(lambda: "kodolly is ready" in log.read_text(encoding="utf-8"), 60, up, log, "up")
         done = here.command("deploy", "dolly", str(new))
         assert done.returncode == 0, done.stderr
-        text = log.read_text(encoding="utf-8")
-        assert "worker-dolly has stopped, as it was asked to; it stays stopped" in text
+        # The command ends when the registry has seen the old worker leave, a moment before its process ends.
+        stopped = "worker-dolly has stopped, as it was asked to; it stays stopped"
+        wait_for(lambda: stopped in log.read_text(encoding="utf-8"), 60, up, log, "the old worker's end")
         listed = models_of(here)
         assert list(listed) == ["dolly"]
         pids = children(up.pid)
