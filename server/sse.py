@@ -167,6 +167,7 @@ class TokenEvent:
 
     start_size: int
     middle_size: int
+    """Bytes of the two, at hand for each token."""
 
     def without_usage(self, data: bytes) -> tuple[bytes, int]:
         """The events of `data` without their counts, and how many they are, if `data` is whole chunks (RFC
