@@ -13,10 +13,14 @@ for _line, _size in zip(SIZE_LINES[1:], range(1, SMALL), strict=True):
         WHOLE_CHUNKS[len(_line) + _size + 2] = _line
 
 
+def size_line(size: int) -> bytes:
+    """How a chunk of `size` bytes begins."""
+    return SIZE_LINES[size] if size < SMALL else b"%x\r\n" % size
+
+
 def framed(data: bytes) -> bytes:
     """`data`, which is not empty, as one chunk."""
-    size = len(data)
-    return (SIZE_LINES[size] if size < SMALL else b"%x\r\n" % size) + data + b"\r\n"
+    return size_line(len(data)) + data + b"\r\n"
 
 
 def sole_event(data: bytes) -> bytes:

@@ -11,7 +11,6 @@ import logging
 import re
 import time
 from dataclasses import dataclass, field
-from re import Pattern
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -87,8 +86,8 @@ class Job:
     """Monotonic seconds: the end of the total time."""
     body: bytes = b""
     """What the present upstream is sent."""
-    rename: tuple[Pattern[bytes], bytes] | None = None
-    """The engine's model name in an answer, and the name that the client asked for."""
+    rename: sse.Rename | None = None
+    """Gives answers the model name that the client asked for."""
     strip_usage: bool = False
     """The engine counts on every event for us alone."""
     drop_usage_event: bool = False
@@ -221,18 +220,18 @@ class Exchange:
         ):
             self._raise(Retry(upstream_errors.not_an_engine(self.upstream)))
 
-    def on_chunks(self, data: bytes) -> bool:
+    def on_chunks(self, data: bytes) -> int:
         event = self._token_event
         if event is None or self.done.done():
-            return False
-        block, count = event.without_usage(data)
-        if not count:
-            return False
-        self.last_data = time.monotonic()
-        self.events += count
-        self._counted = data
-        self._write(block)
-        return True
+            return 0
+        chunk, count = event.relayed(data)
+        if count:
+            self.last_data = time.monotonic()
+            self.events += count
+            self._counted = data
+            if not self.job.client.write_chunk(chunk):
+                self._pause()
+        return count
 
     def on_data(self, data: bytes) -> None:
         self.last_data = time.monotonic()
@@ -341,8 +340,8 @@ class Exchange:
         """See how the stream's events look, where nothing is done to them but taking our counts out."""
         job = self.job
         plain = job.route.dialect == "openai" and job.passed is None and job.resumption is None
-        if plain and job.strip_usage and job.choices == 1:
-            self._token_event = sse.token_event(sse.split_events(block)[-1])
+        if plain and job.strip_usage and job.choices == 1 and job.client.chunked:
+            self._token_event = sse.token_event(sse.split_events(block)[-1], job.rename)
             if self._token_event is not None:
                 self.connection.acknowledge_less()  # it is vLLM, whose server sends without waiting
 
@@ -401,9 +400,12 @@ class Exchange:
             job.client.start(200, STREAM_HEADERS + job.head(), block)
             self._arm(self._limit_s())
         if not job.client.writable:
-            # A slow reader slows the engine's connection down; nothing piles up here.
-            self.connection.pause()
-            job.client.on_writable = self._go_on
+            self._pause()
+
+    def _pause(self) -> None:
+        """A slow reader slows the engine's connection down; nothing piles up here."""
+        self.connection.pause()
+        self.job.client.on_writable = self._go_on
 
     def _go_on(self) -> None:
         self.job.client.on_writable = None

@@ -32,14 +32,15 @@ _UPGRADE = re.compile(rb"\r\nupgrade\s*:", re.IGNORECASE)
 class ClientConnection:
     """One relayed request's side of the client connection."""
 
-    __slots__ = ("_chunked", "_cycle", "_flow", "_protocol", "_transport", "gone", "on_gone", "on_writable")
+    __slots__ = ("_cycle", "_flow", "_protocol", "_transport", "chunked", "gone", "on_gone", "on_writable")
 
     def __init__(self, protocol: "GatewayProtocol", cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
         self._cycle = cycle
         self._transport = cycle.transport
         self._flow = protocol.flow
-        self._chunked = True
+        self.chunked = cycle.scope["http_version"] != "1.0"
+        """Whether an answer of unknown length comes in chunks (RFC 9112, 7.1)."""
         self.gone = False
         """Whether nobody is there to answer."""
         self.on_gone: Callable[[], None] | None = None
@@ -91,10 +92,9 @@ class ClientConnection:
     def start(self, status: int, headers: bytes, first: bytes) -> None:
         """Begin an answer of unknown length with its first bytes."""
         cycle = self._cycle
-        self._chunked = cycle.scope["http_version"] != "1.0"
-        if not self._chunked:
+        if not self.chunked:
             cycle.keep_alive = False
-        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        framing = b"transfer-encoding: chunked\r\n" if self.chunked else b""
         close = b"" if cycle.keep_alive else b"connection: close\r\n"
         cycle.response_started = True
         cycle.waiting_for_100_continue = False
@@ -105,19 +105,25 @@ class ClientConnection:
     def write(self, data: bytes) -> None:
         """More of the answer; `data` is not empty."""
         if not self.gone:
-            self._transport.write(framed(data) if self._chunked else data)
+            self._transport.write(framed(data) if self.chunked else data)
+
+    def write_chunk(self, chunk: bytes) -> bool:
+        """More of an answer in chunks, framed already. False if the client cannot take more for now."""
+        if not self.gone:
+            self._transport.write(chunk)
+        return not self._flow.write_paused
 
     def end(self, data: bytes = b"") -> None:
         """The last bytes of the answer."""
         last = self._framed(data) if data else b""
-        if self._chunked:
+        if self.chunked:
             last += b"0\r\n\r\n"
         if last and not self.gone:
             self._transport.write(last)
         self._complete()
 
     def _framed(self, data: bytes) -> bytes:
-        return framed(data) if self._chunked else data
+        return framed(data) if self.chunked else data
 
     def _date(self) -> bytes:
         return b"".join(b"%b: %b\r\n" % pair for pair in self._cycle.default_headers)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from common.errors import ApiError, error_bytes
-from server.chunks import SMALL, WHOLE_CHUNKS
+from server.chunks import SMALL, WHOLE_CHUNKS, size_line
 from server.routes import Dialect
 
 DONE = b"data: [DONE]\n\n"
@@ -27,6 +27,8 @@ _CARE: dict[Dialect, tuple[bytes, ...]] = {
     "responses": (*_LAST["responses"], *_FAILED),
     "anthropic": (*_LAST["anthropic"], *_FAILED, b'"message_delta"'),
 }
+Rename = tuple[re.Pattern[bytes], bytes]
+"""The engine's model name where an answer has it, and what the client gets in its place."""
 _EVENT = re.compile(rb".*?\n\r?\n|.+", re.DOTALL)
 _USAGE = re.compile(rb'(?<=\]),\s?"usage":\s?\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}')
 """A chunk's `usage`, which follows `choices`. In a string its quotes would be escaped: text never matches."""
@@ -162,65 +164,47 @@ class TokenEvent:
     """From `data:` to the text's opening quote."""
     middle: bytes
     """From the text's closing quote to the brace that opens the counts."""
-    close: bytes
-    """From the text's closing quote to the end of an event that has no counts."""
+    head: bytes
+    """What the client gets before the first text of a chunk,"""
+    between: bytes
+    """between two texts,"""
+    tail: bytes
+    """and after the last one, with the chunk's end."""
+    frame_size: int
+    """Bytes of a client's chunk, without its own framing, that are not in `between.join(texts)`."""
 
-    start_size: int
-    middle_size: int
-    """Bytes of the two, at hand for each token."""
-
-    def without_usage(self, data: bytes) -> tuple[bytes, int]:
-        """The events of `data` without their counts, and how many they are, if `data` is whole chunks (RFC
-        9112, 7.1) that hold one such event each and nothing else; else b"" and 0.
+    def relayed(self, data: bytes) -> tuple[bytes, int]:
+        """The events of `data` without their counts as one chunk (RFC 9112, 7.1), and how many they are, if
+        `data` is whole chunks that hold one such event each and nothing else; else b"" and 0.
 
         This is all that is done to most tokens. A braceless object ends at the first brace, and JSON text
-        has no line feeds, so two of them found where they belong say that nothing else is in the chunk.
+        has no line feeds, so what is found between the known parts can be nothing but text and counts.
+        Searching whole bytes objects is what Python is quickest with here.
         """
-        size = len(data)
-        line = WHOLE_CHUNKS[size] if size < SMALL else None
-        if line is not None and data.startswith(line):
-            skip, text_end = len(line), data.rfind(self.middle)
-            if (
-                data.startswith(self.start, skip)
-                and data.find(b"\n", skip) == size - 4
-                and data.find(b"}", text_end + self.middle_size) == size - 6
-                and data.endswith(_EVENT_END)
-                and text_end >= skip + self.start_size
-            ):
-                return data[skip:text_end] + self.close, 1
-        return self._without_usage_of_each(data)
-
-    def _without_usage_of_each(self, data: bytes) -> tuple[bytes, int]:
-        """Searching backward, slices, and numbers for bytes are what Python is quickest with here."""
         chunks = data.rsplit(_CHUNK_END)
         if chunks.pop():
             return b"", 0
-        events = []
+        texts = []
         for chunk in chunks:
+            event, _, counts = chunk.rpartition(self.middle)
+            line, _, text = event.partition(self.start)
             size = len(chunk) + len(_CHUNK_END)
-            size_line = WHOLE_CHUNKS[size] if size < SMALL else None
-            if size_line is None:
-                return b"", 0
-            head, _, tail = chunk.rpartition(self.middle)
-            event = head[len(size_line) :]
-            counts, _, end = tail.partition(b"}")
             if (
-                head[: len(size_line)] != size_line
-                or event[: self.start_size] != self.start
-                or end != b"}"
-                or _LF in event
+                size >= SMALL
+                or line != WHOLE_CHUNKS[size]
+                or _LF in text
                 or _LF in counts
                 or _BRACE in counts
             ):
                 return b"", 0
-            events.append(event)
-        events.append(b"")
-        return self.close.join(events), len(chunks)
+            texts.append(text)
+        joined = self.between.join(texts)
+        return size_line(len(joined) + self.frame_size) + self.head + joined + self.tail, len(chunks)
 
 
 _LF, _BRACE = b"\n{"
-_CHUNK_END = b"\n\n\r\n"
-_EVENT_END = b"}}\n\n\r\n"
+_CHUNK_END = b"}}\n\n\r\n"
+"""Of the counts, the event and the chunk."""
 _COUNTS = b',"usage":{'
 _TOKEN_EVENT = re.compile(
     rb'(data: \{"id":[^{}]*"choices":\[\{"index":\d+,(?:"delta":\{"content"|"text"):")(?:[^"\\]|\\.)*'
@@ -229,14 +213,18 @@ _TOKEN_EVENT = re.compile(
 )
 
 
-def token_event(event: bytes) -> TokenEvent | None:
-    """What events like this one look like, when it is a text event of vLLM with counts; else None."""
+def token_event(event: bytes, rename: Rename | None = None) -> TokenEvent | None:
+    """What events like this one look like, when it is a text event of vLLM with counts; else None.
+
+    The client gets them with the model's name as `rename` has it, which stands before the text.
+    """
     found = _TOKEN_EVENT.fullmatch(event)
     if found is None or first_to_care_for(found[1] + found[2]) >= 0:
         return None
     start, middle = found[1], found[2]
+    head = rename[0].sub(rename[1], start) if rename else start
     close = middle.removesuffix(_COUNTS) + b"}\n\n"
-    return TokenEvent(start, middle, close, len(start), len(middle))
+    return TokenEvent(start, middle, head, close + head, close + b"\r\n", len(head) + len(close))
 
 
 def error_frames(error: ApiError, dialect: Dialect = "openai") -> bytes:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from server.chunks import ends_with_event, sole_event
+from server.coalescing import Coalescing
 
 POOL_IDLE_S = 30.0
 """Below the worker's keep-alive of 75 s, so that we close an idle connection before the engine does."""
@@ -42,9 +43,9 @@ class Receiver(Protocol):
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Status line and headers (names in lower case)."""
 
-    def on_chunks(self, data: bytes) -> bool:
-        """One read that begins between two chunks. True if the receiver found it to be whole chunks, each of
-        which ends with an event, and has taken them; else their bodies come by `on_data`."""
+    def on_chunks(self, data: bytes) -> int:
+        """One read that begins between two chunks. If the receiver found it to be whole chunks of an event
+        each, and has taken them, how many they were; else 0, and their bodies come by `on_data`."""
 
     def on_data(self, data: bytes) -> None:
         """The body's bytes of one read."""
@@ -153,7 +154,10 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
             return
         if self._between_chunks:
-            if receiver.on_chunks(data):  # llhttp need not see what leaves it where it was
+            events = receiver.on_chunks(data)
+            if events:  # llhttp need not see what leaves it where it was
+                if events > 1:
+                    self.pool.coalescing.burst()
                 return
             body = sole_event(data)
             if body:
@@ -172,6 +176,8 @@ class Connection(asyncio.Protocol):
             return
         if self._body:
             parts = self._body
+            if len(parts) > 1:
+                self.pool.coalescing.burst()
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._between_chunks = ends_with_event(data, parts[-1])
             parts.clear()
@@ -242,7 +248,8 @@ class Connection(asyncio.Protocol):
 class ConnectionPool:
     """Idle connections by origin, the most recently used first. One per gateway process."""
 
-    def __init__(self, connect_timeout_s: float) -> None:
+    def __init__(self, connect_timeout_s: float, coalescing: Coalescing | None = None) -> None:
+        self.coalescing = coalescing or Coalescing()
         self._connect_timeout_s = connect_timeout_s
         self._idle: dict[Origin, deque[Connection]] = defaultdict(deque)
         self._open: set[Connection] = set()

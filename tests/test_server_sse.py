@@ -1,6 +1,7 @@
 """Cutting event streams: whatever TCP does, whole events come out, in order and untouched."""
 
 import json
+import re
 
 import httptools
 from hypothesis import example, given
@@ -102,11 +103,23 @@ def test_events_that_look_like_one_seen_before_lose_their_counts_and_nothing_els
     seen = sse.token_event(event("가", *PLAIN))
     assert seen is not None
     events = [event(said, *rest) for said, rest in rows]
-    block, count = seen.without_usage(b"".join(map(framed, events)))
+    chunk, count = seen.relayed(b"".join(map(framed, events)))
     if all(rest == PLAIN for _, rest in rows):
-        assert (block, count) == (b"".join(map(sse.without_usage, events)), len(rows))
+        assert (chunk, count) == (framed(b"".join(map(sse.without_usage, events))), len(rows))
     else:
-        assert (block, count) == (b"", 0)
+        assert (chunk, count) == (b"", 0)
+
+
+def test_the_model_gets_the_name_it_was_asked_by_and_the_text_keeps_it() -> None:
+    form = (
+        b'data: {"id":"1","model":"%b","choices":[{"index":0,"delta":{"content":"%b"},'
+        b'"finish_reason":null}]%b}\n\n'
+    )
+    counts, says = b',"usage":{"prompt_tokens":3,"completion_tokens":2}', r"\"model\":\"v2\" 가".encode()
+    seen = sse.token_event(form % (b"v2", b"a", counts), (re.compile(rb'("model":)"v2"'), rb'\g<1>"chat"'))
+    assert seen is not None
+    chunk, count = seen.relayed(framed(form % (b"v2", says, counts)) * 2)
+    assert (chunk, count) == (framed(form % (b"chat", says, b"") * 2), 2)
 
 
 class Body:
@@ -139,8 +152,10 @@ def test_only_chunks_that_are_framed_as_they_should_be_are_taken(
     assert seen is not None
     data = b"".join(map(framed, events))
     changed = data[:at] + put_in + data[at + cut_out :]
-    block, count = seen.without_usage(changed)
+    chunk, count = seen.relayed(changed)
     if count:
+        block = Body(chunk).bytes
+        assert chunk == framed(block)
         assert block == sse.without_usage(Body(changed).bytes)
         assert block.count(b"\n\n") == count
     else:
@@ -157,8 +172,9 @@ def test_an_event_that_was_tampered_with_is_not_taken_for_one_seen_before(
     seen = sse.token_event(event)
     assert seen is not None
     changed = event[:at] + put_in + event[at + cut_out :]
-    kept, count = seen.without_usage(framed(changed or b" "))
+    chunk, count = seen.relayed(framed(changed or b" "))
     if count:
+        kept = Body(chunk).bytes
         payload = sse.event_json(kept)
         if payload is not None:  # what is no JSON is passed on in any case
             assert [c["finish_reason"] for c in payload["choices"]] == [None]

@@ -3,10 +3,12 @@
 import asyncio
 from typing import cast
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.chunks import framed, sole_event
+from server.coalescing import PAUSE_S, SHORT_TURN_S, Coalescing
 from server.upstream_http import Broken, Connection, ConnectionPool
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -25,10 +27,10 @@ class Received:
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         assert status == 200
 
-    def on_chunks(self, data: bytes) -> bool:
+    def on_chunks(self, data: bytes) -> int:
         body = sole_event(data) if self.takes_chunks else b""
         self.body += body
-        return bool(body)
+        return int(bool(body))
 
     def on_data(self, data: bytes) -> None:
         self.body += data
@@ -52,11 +54,20 @@ class Transport:
         pass
 
 
-def asked(takes_chunks: bool) -> tuple[Connection, Received]:
-    connection, received = Connection(ConnectionPool(1), ("engine", 80, False)), Received(takes_chunks)
+class Bursts(Coalescing):
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def burst(self) -> None:
+        self.count += 1
+
+
+def asked(receiver: Received, bursts: Bursts) -> Connection:
+    connection = Connection(ConnectionPool(1, bursts), ("engine", 80, False))
     connection.connection_made(cast(asyncio.BaseTransport, Transport()))
-    connection.request(b"GET / HTTP/1.1\r\n\r\n", b"", received)
-    return connection, received
+    connection.request(b"GET / HTTP/1.1\r\n\r\n", b"", receiver)
+    return connection
 
 
 bodies = st.lists(
@@ -81,7 +92,8 @@ def test_any_cut_of_a_chunked_answer_gives_the_same_body(
     if data is not None and data.draw(st.booleans()):  # else: a read for each chunk, as a slow engine writes
         cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))
         pieces = [raw[a:b] for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
-    connection, received = asked(takes_chunks)
+    received = Received(takes_chunks)
+    connection = asked(received, Bursts())
     for piece in filter(None, pieces):
         connection.data_received(piece)
     assert (received.body, received.ended, received.broken) == (b"".join(chunks), True, None)
@@ -91,9 +103,51 @@ def test_any_cut_of_a_chunked_answer_gives_the_same_body(
 def test_a_broken_frame_is_seen_also_after_frames_that_were_whole(
     chunks: list[bytes], junk: bytes, takes_chunks: bool
 ) -> None:
-    connection, received = asked(takes_chunks)
+    received = Received(takes_chunks)
+    connection = asked(received, Bursts())
     for piece in [HEAD, *map(framed, chunks)]:
         connection.data_received(piece)
     connection.data_received(b"-1\r\n" + junk + b"\n\n\r\n")
     assert received.broken is not None
     assert received.body == b"".join(chunks)
+
+
+class TakesAll(Received):
+    def on_chunks(self, data: bytes) -> int:
+        self.body += data
+        return data.count(b"\n\n\r\n")
+
+
+@pytest.mark.parametrize(("reads", "bursts"), [([1, 1, 1, 1], 0), ([1, 2, 1], 1), ([2, 2], 2), ([4], 1)])
+@pytest.mark.parametrize("receiver", [Received, TakesAll])
+def test_reads_of_several_chunks_are_bursts(reads: list[int], bursts: int, receiver: type[Received]) -> None:
+    seen = Bursts()
+    connection = asked(receiver(takes_chunks=False), seen)
+    connection.data_received(HEAD + framed(b"data: 1\n\n"))
+    for chunks in reads:
+        connection.data_received(framed(b"data: 2\n\n") * chunks)
+    assert seen.count == bursts
+
+
+async def turns(lengths_s: list[float], bursts_each: int) -> list[int]:
+    """After which of the turns of a loop, which take so long, there was a pause."""
+    clock, paused, turn = 100.0, [], 0
+
+    def pause(seconds: float) -> None:
+        assert seconds == PAUSE_S
+        paused.append(turn)
+
+    coalescing = Coalescing(pause, lambda: clock)
+    for turn, length in enumerate(lengths_s):  # noqa: B007
+        clock += length
+        for _ in range(bursts_each):
+            coalescing.burst()
+        await asyncio.sleep(0)
+    return paused
+
+
+def test_the_loop_pauses_once_a_turn_while_bursts_come_in_short_turns() -> None:
+    short, long = SHORT_TURN_S / 2, SHORT_TURN_S * 2
+    assert asyncio.run(turns([short, short, short], 3)) == [1, 2]
+    assert asyncio.run(turns([long, long, short, short, long, short], 1)) == [2, 3, 5]
+    assert asyncio.run(turns([short] * 5, 0)) == []
