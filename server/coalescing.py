@@ -1,42 +1,47 @@
-"""Lets what comes in bursts gather before it is read, as network cards do (interrupt coalescing).
+"""Lets a stream's events gather for a moment before they are read, as network cards do: interrupt coalescing.
 
-Where an engine writes the next event of a stream while the gateway still passes on the one before, each
-costs a wake-up, a read and a write, though one of each would do for several. A pause that is shorter than
-what it saves lets them gather: a quarter of the CPU of such streams. At an engine's usual pace of a token a
-step there are no bursts and no pauses.
+Where events come faster than the event loop turns, each costs a wake-up, a read and a write, though one of
+each would do for several; and on a machine that the engine shares, each wake-up takes a core away from it.
+Hence a pause between two turns, unless the turns are long, in which enough gathers by itself: a third less
+CPU for streams of an engine that outruns the gateway, some percent more tokens/s beside vLLM on two cores.
+An event after a silence of SHORT_TURN_S is passed on at once; those that follow it closely may wait.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
 
-PAUSE_S = 50e-6
-"""The kernel makes 0.1 ms of it (timer slack): about the time of five reads. The loop's own timers are too
-coarse, and a turn that handles a few requests takes longer than this."""
+PAUSE_S = 0.5e-3
+"""Many times what passing on an event costs, and nothing to whoever reads. The event loop's own timers are
+too coarse for it."""
 SHORT_TURN_S = 1e-3
-"""In a longer turn of the loop enough gathers without a pause."""
+FEW_READS = 2
+"""A turn of more reads has gathered: other streams' events, which a pause would not make one read of."""
 
 
 class Coalescing:
-    """Pauses the event loop between two turns while bursts come. One per connection pool."""
+    """Pauses the event loop between two turns while events come closely. One per connection pool."""
 
     def __init__(
         self, sleep: Callable[[float], None] = time.sleep, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._sleep = sleep
         self._now = now
-        self._is_due = False
-        self._last = float("-inf")
+        self._reads = 0
+        self._burst = False
+        self._turn_began = float("-inf")
 
-    def burst(self) -> None:
-        """A read brought more than one chunk: let a moment pass before the next reads, unless the turn of the
-        loop that ends now was long."""
-        if not self._is_due:
-            self._is_due = True
-            asyncio.get_running_loop().call_soon(self._pause)
+    def read(self, chunks: int) -> None:
+        """A read brought so many whole chunks. A pause may follow when this turn of the loop is over."""
+        if not self._reads:
+            asyncio.get_running_loop().call_soon(self._turn_ends)
+        self._reads += 1
+        if chunks > 1:
+            self._burst = True
 
-    def _pause(self) -> None:
-        self._is_due = False
-        if self._now() - self._last < SHORT_TURN_S:
+    def _turn_ends(self) -> None:
+        if (self._burst or self._reads <= FEW_READS) and self._now() - self._turn_began < SHORT_TURN_S:
             self._sleep(PAUSE_S)
-        self._last = self._now()
+        self._reads = 0
+        self._burst = False
+        self._turn_began = self._now()

@@ -154,13 +154,13 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
             return
         if self._between_chunks:
-            events = receiver.on_chunks(data)
-            if events:  # llhttp need not see what leaves it where it was
-                if events > 1:
-                    self.pool.coalescing.burst()
+            chunks = receiver.on_chunks(data)
+            if chunks:  # llhttp need not see what leaves it where it was
+                self.pool.coalescing.read(chunks)
                 return
             body = sole_event(data)
             if body:
+                self.pool.coalescing.read(1)
                 receiver.on_data(body)
                 return
             self._between_chunks = False
@@ -176,10 +176,10 @@ class Connection(asyncio.Protocol):
             return
         if self._body:
             parts = self._body
-            if len(parts) > 1:
-                self.pool.coalescing.burst()
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._between_chunks = ends_with_event(data, parts[-1])
+            if self._between_chunks and not self._complete:
+                self.pool.coalescing.read(len(parts))
             parts.clear()
             receiver.on_data(body)
         if self._complete and self._receiver is receiver:

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.chunks import framed, sole_event
-from server.coalescing import PAUSE_S, SHORT_TURN_S, Coalescing
+from server.coalescing import FEW_READS, PAUSE_S, SHORT_TURN_S, Coalescing
 from server.upstream_http import Broken, Connection, ConnectionPool
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -54,17 +54,17 @@ class Transport:
         pass
 
 
-class Bursts(Coalescing):
+class Reads(Coalescing):
     def __init__(self) -> None:
         super().__init__()
-        self.count = 0
+        self.chunks: list[int] = []
 
-    def burst(self) -> None:
-        self.count += 1
+    def read(self, chunks: int) -> None:
+        self.chunks.append(chunks)
 
 
-def asked(receiver: Received, bursts: Bursts) -> Connection:
-    connection = Connection(ConnectionPool(1, bursts), ("engine", 80, False))
+def asked(receiver: Received, reads: Reads) -> Connection:
+    connection = Connection(ConnectionPool(1, reads), ("engine", 80, False))
     connection.connection_made(cast(asyncio.BaseTransport, Transport()))
     connection.request(b"GET / HTTP/1.1\r\n\r\n", b"", receiver)
     return connection
@@ -93,7 +93,7 @@ def test_any_cut_of_a_chunked_answer_gives_the_same_body(
         cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))
         pieces = [raw[a:b] for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
     received = Received(takes_chunks)
-    connection = asked(received, Bursts())
+    connection = asked(received, Reads())
     for piece in filter(None, pieces):
         connection.data_received(piece)
     assert (received.body, received.ended, received.broken) == (b"".join(chunks), True, None)
@@ -104,7 +104,7 @@ def test_a_broken_frame_is_seen_also_after_frames_that_were_whole(
     chunks: list[bytes], junk: bytes, takes_chunks: bool
 ) -> None:
     received = Received(takes_chunks)
-    connection = asked(received, Bursts())
+    connection = asked(received, Reads())
     for piece in [HEAD, *map(framed, chunks)]:
         connection.data_received(piece)
     connection.data_received(b"-1\r\n" + junk + b"\n\n\r\n")
@@ -118,36 +118,48 @@ class TakesAll(Received):
         return data.count(b"\n\n\r\n")
 
 
-@pytest.mark.parametrize(("reads", "bursts"), [([1, 1, 1, 1], 0), ([1, 2, 1], 1), ([2, 2], 2), ([4], 1)])
 @pytest.mark.parametrize("receiver", [Received, TakesAll])
-def test_reads_of_several_chunks_are_bursts(reads: list[int], bursts: int, receiver: type[Received]) -> None:
-    seen = Bursts()
+def test_the_chunks_of_each_read_are_counted_while_a_stream_runs(receiver: type[Received]) -> None:
+    seen = Reads()
     connection = asked(receiver(takes_chunks=False), seen)
     connection.data_received(HEAD + framed(b"data: 1\n\n"))
-    for chunks in reads:
+    for chunks in (1, 3, 1, 2):
         connection.data_received(framed(b"data: 2\n\n") * chunks)
-    assert seen.count == bursts
+    connection.data_received(framed(b"data: [DONE]\n\n")[:-4])
+    assert seen.chunks == [1, 1, 3, 1, 2]
 
 
-async def turns(lengths_s: list[float], bursts_each: int) -> list[int]:
-    """After which of the turns of a loop, which take so long, there was a pause."""
-    clock, paused, turn = 100.0, [], 0
+def test_plain_answers_are_read_without_pauses() -> None:
+    seen, received = Reads(), Received(takes_chunks=False)
+    connection = asked(received, seen)
+    connection.data_received(HEAD + framed(b"{"))
+    connection.data_received(framed(b" ") + framed(b" "))
+    connection.data_received(framed(b"}\n\n") + b"0\r\n\r\n")
+    assert (received.ended, seen.chunks) == (True, [])
+
+
+async def turns(lengths_s: list[float], reads: list[int]) -> list[int]:
+    """After which of the turns of a loop, which take so long and have reads of so many chunks, it pauses."""
+    clock, paused = 100.0, []
 
     def pause(seconds: float) -> None:
         assert seconds == PAUSE_S
         paused.append(turn)
 
     coalescing = Coalescing(pause, lambda: clock)
-    for turn, length in enumerate(lengths_s):  # noqa: B007
+    for turn, length in enumerate(lengths_s):  # noqa: B007  (pause() looks at it)
         clock += length
-        for _ in range(bursts_each):
-            coalescing.burst()
+        for chunks in reads:
+            coalescing.read(chunks)
         await asyncio.sleep(0)
     return paused
 
 
-def test_the_loop_pauses_once_a_turn_while_bursts_come_in_short_turns() -> None:
+def test_the_loop_pauses_once_after_a_turn_that_came_soon_and_gathered_little() -> None:
     short, long = SHORT_TURN_S / 2, SHORT_TURN_S * 2
-    assert asyncio.run(turns([short, short, short], 3)) == [1, 2]
-    assert asyncio.run(turns([long, long, short, short, long, short], 1)) == [2, 3, 5]
-    assert asyncio.run(turns([short] * 5, 0)) == []
+    one_event, burst, many = [1], [1] * FEW_READS + [2], [1] * (FEW_READS + 1)
+    assert asyncio.run(turns([short, short, short], one_event)) == [1, 2]
+    assert asyncio.run(turns([short, short, short], burst)) == [1, 2]
+    assert asyncio.run(turns([short, short, short], many)) == []
+    assert asyncio.run(turns([long, long, short, short, long, short], one_event)) == [2, 3, 5]
+    assert asyncio.run(turns([short] * 5, [])) == []
