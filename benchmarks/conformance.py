@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from peers import CACHE, peer_venv  # noqa: E402
 
-from tests.conformance.stacks import KEY, limited_keys, started_gateway  # noqa: E402
+from tests.conformance.stacks import ALIAS, KEY, limited_keys, started_gateway  # noqa: E402
 from tests.gateway_stack import member  # noqa: E402
 from tests.processes import free_port, running, scripted_engine, wait_for  # noqa: E402
 
@@ -87,7 +87,7 @@ class Started:
 @contextmanager
 def kodolly(tmp: Path, engines: Engines, cache: Path) -> Iterator[Started]:
     """Our controller and gateway, with keys that have limits."""
-    with started_gateway(tmp, first_event_timeout_s=30) as (url, controller), ExitStack() as stack:
+    with started_gateway(tmp, CHAT, first_event_timeout_s=30) as (url, controller), ExitStack() as stack:
         for model, engine in ((CHAT, engines.chat), (EMBED, engines.embed)):
             stack.enter_context(member(controller, engine, model, model).kept())
         base_url = f"{url}/v1"
@@ -95,7 +95,7 @@ def kodolly(tmp: Path, engines: Engines, cache: Path) -> Iterator[Started]:
         wait_for(lambda: answers(f"{base_url}/chat/completions", asked, 200), 30, what="the models")
         keys = limited_keys(url, CHAT, EMBED)
         options = [[f"--{name.replace('_', '-')}", key] for name, key in keys.items()]
-        yield Started(base_url, tuple(word for option in options for word in option))
+        yield Started(base_url, ("--alias", ALIAS, *(word for option in options for word in option)))
 
 
 @contextmanager

@@ -78,10 +78,10 @@ def run_kodolly(method: str, base: Path, output: Path, rows: int) -> dict[str, f
 
 def run_trl(method: str, base: Path, output: Path, rows: int, *, by_length: bool) -> dict[str, float]:
     """The same run as one would write it by hand with TRL."""
-    from datasets import Dataset
+    from datasets import Dataset  # type: ignore[import-untyped]
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype="float32")
@@ -160,7 +160,7 @@ def child(arm: str, method: str, base: Path, output: Path, rows: int) -> None:
         took.update(seconds=time.monotonic() - wall, cpu_seconds=time.process_time() - cpu)
         return result
 
-    Trainer.train = timed
+    Trainer.train = timed  # type: ignore[method-assign]
     if arm == "kodolly":
         figures = run_kodolly(method, base, output, rows)
     else:
@@ -183,7 +183,8 @@ def measure(arm: str, method: str, base: Path, rows: int) -> dict[str, Any]:
     found = [line for line in done.stdout.splitlines() if line.startswith("figures ")]
     if not found:
         raise SystemExit(f"{arm} failed:\n{done.stderr[-3000:]}")
-    return json.loads(found[0].removeprefix("figures ")) | {"whole_seconds": took}
+    figures: dict[str, Any] = json.loads(found[0].removeprefix("figures "))
+    return figures | {"whole_seconds": took}
 
 
 def main() -> None:
@@ -217,7 +218,7 @@ def show(method: str, runs: dict[str, list[dict[str, Any]]], tokens: int) -> Non
     """A line for each arm, then kodolly's shares of the others' speed."""
 
     def middle(arm: str, name: str) -> float:
-        return median(run[name] for run in runs[arm])
+        return float(median(run[name] for run in runs[arm]))
 
     for arm, found in runs.items():
         each = " ".join(f"{tokens / run['seconds']:,.0f}" for run in found)

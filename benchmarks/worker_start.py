@@ -63,7 +63,11 @@ def start(model: Path, env: Mapping[str, str], log: Path) -> Engine:
     began = time.monotonic()
     with log.open("wb") as out:
         process = subprocess.Popen(
-            argv, env=os.environ | fixed | env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            argv,
+            env={**os.environ, **fixed, **env},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     url = f"http://127.0.0.1:{port}"
     while not is_ready(url):

@@ -27,6 +27,7 @@ class ByStack(LoadFileScheduling):
         return CONFORMANCE if file.startswith(CONFORMANCE) else file
 
 
+@pytest.hookimpl(optionalhook=True)  # also with -p no:xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStack:
     """Called once, where tests run side by side."""
     return ByStack(config, log)
