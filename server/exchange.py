@@ -296,8 +296,7 @@ class Exchange:
                 self._raise(Retry(upstream_errors.broken_off(self.upstream)))
                 return
         self._counted = body
-        if self.job.rename:
-            body = self.job.rename[0].sub(self.job.rename[1], body)
+        body = sse.renamed(body, self.job.rename)
         self._answering(self.status)
         head = b"content-type: %b\r\n%b" % (self.content_type or b"application/json", self.job.head())
         if self.encoding:
@@ -391,8 +390,7 @@ class Exchange:
 
     def _write(self, block: bytes) -> None:
         job = self.job
-        if job.rename:
-            block = job.rename[0].sub(job.rename[1], block)
+        block = sse.renamed(block, job.rename)
         if self.started:
             job.client.write(block)
         else:
@@ -418,9 +416,7 @@ class Exchange:
             self._write(block)
             self.job.client.end()
         else:
-            if self.job.rename:
-                block = self.job.rename[0].sub(self.job.rename[1], block)
-            self.job.client.end(block)
+            self.job.client.end(sse.renamed(block, self.job.rename))
         self.done.set_result(None)
 
     def _answering(self, status: int) -> None:

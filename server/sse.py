@@ -38,6 +38,11 @@ _NO_CHOICES = (b'"choices":[]', b'"choices": []')
 NO_STOP_REASON = re.compile(rb'"stop_reason":\s?null')
 
 
+def renamed(data: bytes, rename: Rename | None) -> bytes:
+    """`data` with the model's name as the client knows it."""
+    return rename[0].sub(rename[1], data) if rename else data
+
+
 class EventCutter:
     """Collects chunks and gives back whole events; an event split by TCP waits for its rest."""
 
@@ -222,7 +227,7 @@ def token_event(event: bytes, rename: Rename | None = None) -> TokenEvent | None
     if found is None or first_to_care_for(found[1] + found[2]) >= 0:
         return None
     start, middle = found[1], found[2]
-    head = rename[0].sub(rename[1], start) if rename else start
+    head = renamed(start, rename)
     close = middle.removesuffix(_COUNTS) + b"}\n\n"
     return TokenEvent(start, middle, head, close + head, close + b"\r\n", len(head) + len(close))
 
