@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,9 @@ class Member:
 
         def renew() -> None:
             while not stop.wait(2.0):
-                self.put()
+                # A controller may be away; a supervisor goes on renewing, too.
+                with suppress(httpx2.TransportError):
+                    self.put()
 
         self.put().raise_for_status()
         thread = threading.Thread(target=renew, daemon=True)

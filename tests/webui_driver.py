@@ -97,11 +97,23 @@ class WebUi:
         """The picker's field; its value is the chosen model."""
         return self.element(f"{where}-model").locator("input")
 
+    def _open_settings(self, side: str, box: Locator) -> None:
+        """Open a side's settings unless `box`, one of them, is to be seen, and wait until it can be written in.
+
+        Gradio draws what an accordion holds when it is first opened, and in the next frame sets all of it to
+        the values it had before: what was written in between is lost. Nobody writes that fast but a test.
+        """
+        if box.is_visible():
+            return
+        self.element(f"{side}-settings").locator("button").first.click()
+        box.wait_for()
+        # Idle first: by then Gradio has asked for its frame, and ours comes after it.
+        self.page.evaluate("new Promise(done => requestIdleCallback(() => requestAnimationFrame(done)))")
+
     def set_system(self, side: str, words: str) -> None:
         """Open a side's settings and set its system prompt."""
         box = self.element(f"{side}-system").locator("textarea")
-        if not box.is_visible():
-            self.element(f"{side}-settings").locator("button").first.click()
+        self._open_settings(side, box)
         box.fill(words)
         box.press("Tab")
         expect(box).to_have_value(words)
@@ -109,8 +121,7 @@ class WebUi:
     def set_number(self, side: str, setting: str, value: float) -> None:
         """Open a side's settings and type a number: `temperature`, `top-p` or `max-tokens`."""
         box = self.element(f"{side}-{setting}").locator("input[type=number]")
-        if not box.is_visible():
-            self.element(f"{side}-settings").locator("button").first.click()
+        self._open_settings(side, box)
         box.fill(str(value))
         box.press("Tab")
 
