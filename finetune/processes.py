@@ -30,6 +30,19 @@ def wait_for_all() -> None:
         PartialState(cpu=not torch.accelerator.is_available()).wait_for_everyone()
 
 
+def part() -> None:
+    """Close the connections between the processes, when all have come here; nothing when there is one.
+
+    A process that just exits closes them under the others, and a backend thread that is still reading from
+    one may take its whole process down; a launcher calls the finished run a failed one.
+    """
+    if world_size() > 1:
+        from accelerate import PartialState
+
+        wait_for_all()
+        PartialState().destroy_process_group()
+
+
 def sharded() -> bool:
     """Whether the launcher asks for a model in parts (FSDP, DeepSpeed): no process holds it whole."""
     return any(
