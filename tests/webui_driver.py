@@ -98,7 +98,7 @@ class WebUi:
         return self.element(f"{where}-model").locator("input")
 
     def _open_settings(self, side: str, box: Locator) -> None:
-        """Open a side's settings unless `box`, one of them, is to be seen, and wait until it can be written in.
+        """Open a side's settings unless `box`, one of them, shows, and wait until it can be written in.
 
         Gradio draws what an accordion holds when it is first opened, and in the next frame sets all of it to
         the values it had before: what was written in between is lost. Nobody writes that fast but a test.
