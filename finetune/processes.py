@@ -30,8 +30,8 @@ def wait_for_all() -> None:
         PartialState(cpu=not torch.accelerator.is_available()).wait_for_everyone()
 
 
-def part() -> None:
-    """Close the connections between the processes, when all have come here; nothing when there is one.
+def leave_process_group() -> None:
+    """Close the connections between the processes when all have come here; does nothing for one process.
 
     A process that just exits closes them under the others, and a backend thread that is still reading from
     one may take its whole process down; a launcher calls the finished run a failed one.

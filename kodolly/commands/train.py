@@ -31,7 +31,7 @@ def command(
     heart; what cannot work is refused. A run that was killed goes on when the same command is given again.
     """
     from finetune.catalogue import shipped_path
-    from finetune.processes import part, rank
+    from finetune.processes import leave_process_group, rank
     from finetune.progress import hide_library_notes, terminal_report
     from finetune.recipe import base_directory, load_recipe
     from finetune.threads import let_waiting_threads_sleep
@@ -58,4 +58,4 @@ def command(
     )
     if not dry_run and rank() == 0:
         click.echo(target)
-    part()
+    leave_process_group()
