@@ -242,6 +242,19 @@ def test_published_figures_stand_beside_every_number_of_shots_that_has_them(tmp_
     assert all(path.exists() for path in write_comparison(made, tmp_path))
 
 
+@pytest.mark.slow
+def test_plots_show_hangul_on_a_machine_without_korean_fonts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib import font_manager
+
+    own = [font for font in font_manager.fontManager.ttflist if "mpl-data" in str(font.fname)]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+    # A missing glyph is a warning, and a warning fails a test.
+    write_comparison(compare([report("기본", BEFORE), report("돌리", AFTER)]), tmp_path)
+    assert (tmp_path / "macro_f1-0-shot.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_commands_say_what_is_missing(tmp_path: Path) -> None:
     for argv, reason in [
         (["eval", "kobest", "m"], "Say where KoBEST's tables are"),

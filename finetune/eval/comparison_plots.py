@@ -1,14 +1,14 @@
 """Bars with intervals for each metric: the models, and the published ones where there are such."""
 
-import logging
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from common.errors import UserError
 
 if TYPE_CHECKING:
     from finetune.eval.compare import Comparison, Row
 
-KOREAN_FONTS = ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "NanumBarunGothic", "Malgun Gothic",
-                "Apple SD Gothic Neo", "UnDotum")  # fmt: skip
 COLOURS = ("#8c96a3", "#1f6feb", "#d9730d", "#2da44e", "#8250df")
 MOST_BARS = 0.8
 """Of the place of a task."""
@@ -23,9 +23,8 @@ def plot_comparison(comparison: "Comparison", directory: Path) -> list[Path]:
     for row in comparison.rows:
         groups.setdefault((row.metric, row.shots), []).append(row)
     paths = []
-    # A font without Hangul makes matplotlib warn for every syllable.
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    with rc_context({"font.family": [*_korean_fonts(), "DejaVu Sans"], "axes.unicode_minus": False}):
+    # The second font has what the first one lacks, such as arrows and the minus sign.
+    with rc_context({"font.family": [_korean_font(), "DejaVu Sans"]}):
         for (metric, shots), rows in groups.items():
             figure = Figure(figsize=(max(5.0, 1.8 * len(rows) + 2), 4.0), layout="constrained")
             _draw(figure.add_subplot(), rows, comparison.models, metric, shots)
@@ -70,8 +69,18 @@ def _draw_published(axes: Any, rows: "list[Row]") -> None:
         )
 
 
-def _korean_fonts() -> list[str]:
+def _korean_font() -> str:
+    """The family of the Korean font that koreanize-matplotlib ships, registered with matplotlib.
+
+    A server seldom has Korean fonts, and matplotlib's list of a machine's fonts is a cache that misses what
+    was installed later, so plots bring their own. The package is not imported: its code changes matplotlib's
+    settings for the whole process.
+    """
     from matplotlib import font_manager
 
-    present = {font.name for font in font_manager.fontManager.ttflist}
-    return [name for name in KOREAN_FONTS if name in present]
+    package = util.find_spec("koreanize_matplotlib")
+    if package is None or package.origin is None:
+        raise UserError("Plots need koreanize-matplotlib.", hint="Install the extra `finetune`.")
+    path = Path(package.origin).parent / "fonts" / "NanumGothic.ttf"
+    font_manager.fontManager.addfont(path)
+    return font_manager.FontProperties(fname=path).get_name()

@@ -24,7 +24,7 @@ def command(reports: tuple[Path, ...], output: Path, before: str | None) -> None
     """
     from kodolly.eval_target import require_libraries
 
-    require_libraries("numpy", "matplotlib")
+    require_libraries("numpy", "matplotlib", "koreanize_matplotlib")
     from finetune.eval.compare import compare, write_comparison
     from finetune.eval.report import read_report
 
