@@ -4,7 +4,8 @@ with a `url` and no input), the alpaca-style file of KoVicuna."""
 from collections.abc import Iterator
 from typing import Any
 
-from finetune.data.fields import Options, Record, context, is_text, meta, row, string
+from finetune.data.fields import Options, Record, is_text, meta, row, string
+from finetune.data.placeholders import without_placeholder
 
 
 def is_alpaca(record: Record) -> bool:
@@ -21,6 +22,6 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
         string(record, "instruction"),
         string(record, "output"),
         meta(options, record, ("id", "url")),
-        context=context(string(record, "input", required=False)),
+        context=without_placeholder(string(record, "input", required=False)),
         category=record.get("category"),
     )

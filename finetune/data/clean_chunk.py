@@ -23,12 +23,12 @@ import numpy as np
 
 from finetune.data.evaluation_sets import EvaluationIndex
 from finetune.data.fields import CATEGORIES
-from finetune.data.fields import context as without_placeholder
 from finetune.data.judging import findings, lost_characters
 from finetune.data.licences import allows_commercial_use
 from finetune.data.line_chunks import Chunk
 from finetune.data.mending import is_plain, mend_text
 from finetune.data.near_duplicates import band_keys, signatures, whole_text
+from finetune.data.placeholders import without_placeholder
 from finetune.data.row_json import JsonPair, JsonRow, UnusableLine, check_row, parse_row, write_row
 
 CATEGORY_NAMES = (*sorted(CATEGORIES), "")

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from finetune.data.fields import CATEGORIES, Options, Record, Unusable, context, meta, pair, row, string
+from finetune.data.fields import CATEGORIES, Options, Record, Unusable, meta, pair, row, string
+from finetune.data.placeholders import without_placeholder
 
 QUESTIONS = ("instruction", "question", "prompt", "Q", "q", "질문", "user", "input")
 ANSWERS = ("response", "answer", "output", "completion", "A", "a", "답변", "대답", "assistant")
@@ -32,7 +33,7 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
     for field, column in columns.items():
         if field.startswith("meta.") and record.get(column) is not None:
             facts[field.removeprefix("meta.")] = record[column]
-    given = context(_cell(record, columns, "context"))
+    given = without_placeholder(_cell(record, columns, "context"))
     question, category = string(record, columns["instruction"]), _cell(record, columns, "category")
     if options.pairs:
         chosen, rejected = string(record, columns["chosen"]), string(record, columns["rejected"])

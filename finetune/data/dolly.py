@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from finetune.data.fields import CATEGORIES, Options, Record, Unusable, context, is_text, row
+from finetune.data.fields import CATEGORIES, Options, Record, Unusable, is_text, row
+from finetune.data.placeholders import without_placeholder
 from finetune.rows import Row
 
 _PLAIN = frozenset({"instruction", "context", "response", "category"})
@@ -22,7 +23,7 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
             record["instruction"],
             record["response"],
             options.meta,
-            context=context(record["context"]),
+            context=without_placeholder(record["context"]),
             category=record["category"],
         )
         return
@@ -35,7 +36,7 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
         checked.instruction,
         checked.response,
         {**options.meta, **checked.meta},
-        context=context(checked.context),
+        context=without_placeholder(checked.context),
         category=checked.category,
         history=[turn.model_dump() for turn in checked.history],
     )

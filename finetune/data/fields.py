@@ -4,7 +4,6 @@ Rows are dicts here, not `finetune.rows.Row`: a million of them pass by, and wha
 blank, history in pairs) is checked where they are made.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
@@ -21,19 +20,6 @@ human-asks: the human, unchecked; as-published: gpt's text is the instruction, a
 KoVicuna had it."""
 
 CATEGORIES = frozenset(get_args(Category))
-
-PLACEHOLDERS = frozenset(
-    {
-        *("입력 없음", "입력없음", "입력 값 없음", "입력값 없음", "입력이 없습니다", "입력 데이터 없음"),
-        *("없음", "해당 없음", "해당없음", "해당 사항 없음", "해당사항 없음"),
-        *("noinput", "no input", "no_input", "no input needed", "not applicable"),
-        *("n/a", "none", "null", "nan"),
-    }
-)
-"""What stands in an input field that has nothing to say: small letters, no brackets or full stops."""
-
-_AROUND_PLACEHOLDER = " \t\r\n<>[](){}.。\"'`-*"
-_LONGEST_PLACEHOLDER = 40
 
 
 class Unusable(UserError):
@@ -87,13 +73,6 @@ def string(record: Record, key: str, *, required: bool = True) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Unusable(f"{key!r} is not text but {_json_type(value)}", broken=True)
     return str(value)
-
-
-def context(value: str) -> str:
-    """An input field as context: '' for a placeholder such as `입력 없음` or `<noinput>`."""
-    if len(value) <= _LONGEST_PLACEHOLDER and value.strip(_AROUND_PLACEHOLDER).lower() in PLACEHOLDERS | {""}:
-        return ""
-    return value
 
 
 def row(
@@ -222,6 +201,3 @@ def _json_type(value: Any) -> str:
 def is_text(record: Record, *keys: str) -> bool:
     """Whether all these fields hold text."""
     return all(isinstance(record.get(key), str) for key in keys)
-
-
-BLANK_LINES = re.compile(r"\n{3,}")

@@ -5,22 +5,6 @@ import unicodedata
 
 from finetune.data.personal_data import mask_personal_data, may_hold_personal_data
 
-NO_CONTEXT = {
-    "입력없음",
-    "입력값없음",
-    "입력내용없음",
-    "입력이없습니다",
-    "해당없음",
-    "없음",
-    "noinput",
-    "noinputrequired",
-    "n/a",
-    "na",
-    "none",
-    "null",
-}
-"""Contexts that say there is none, without blanks, brackets and case."""
-
 _ODD = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f"
     "\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff]"
@@ -33,7 +17,6 @@ _INVISIBLE = re.compile(
     "\ufeff\uffa0]|(?<![\u200d\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])\u200d"
 )
 _SPACES = re.compile("[\xa0\u2000-\u200a\u202f\u205f]")
-_AROUND = " \n\t.()<>[]{}\"'"
 
 
 def is_plain(text: str) -> bool:
@@ -54,11 +37,6 @@ def mend_text(text: str) -> tuple[str, set[str]]:
         if mended == text:
             return mended, names
         text = mended
-
-
-def is_placeholder(context: str) -> bool:
-    """Whether a context only says that there is none."""
-    return len(context) < 40 and "".join(context.strip(_AROUND).split()).lower() in NO_CONTEXT
 
 
 def _mend_once(text: str) -> tuple[str, list[str]]:

@@ -17,13 +17,13 @@ from finetune.data.fields import (
     Options,
     Record,
     Unusable,
-    context,
     conversation,
     meta,
     pair,
     row,
     string,
 )
+from finetune.data.placeholders import without_placeholder
 
 _QUESTIONS = ("instruction", "prompt", "question")
 _HH_MARK = re.compile(r"\n\n(Human|Assistant):")
@@ -41,7 +41,7 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
     said, other = conversation(better), conversation(worse)
     facts = {**options.meta, **record["meta"]} if isinstance(record.get("meta"), dict) else dict(options.meta)
     facts |= meta(Options(), record, ("id", "prompt_id"))
-    given = context(string(record, "context" if "context" in record else "input", required=False))
+    given = without_placeholder(string(record, "context" if "context" in record else "input", required=False))
     category = record.get("category")
     if options.pairs:
         yield pair(
