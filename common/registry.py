@@ -9,9 +9,23 @@ People, doctor         GET    /v1/workers               Snapshot without engine 
 All but GET /healthz carry `Authorization: Bearer <join token>`.
 """
 
-from typing import Literal
+import logging
+from functools import lru_cache
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_serializer,
+)
+
+from common.address import Address
+
+logger = logging.getLogger(__name__)
 
 WorkerState = Literal["loading", "ready", "draining", "down"]
 
@@ -66,7 +80,7 @@ class Registration(Wire):
     incarnation: str = Field(min_length=8, max_length=64)
     """New at every start of the supervisor and sorted by start time, so that a successor is never taken
     for its predecessor: of two living ones the greater is believed."""
-    url: str
+    url: Address
     """Where the engine answers, e.g. http://127.0.0.1:21002 (no path)."""
     engine_key: SecretStr = SecretStr("")
     """Bearer key that the engine asks for; made anew at every start."""
@@ -116,13 +130,37 @@ class WorkerRecord(Registration):
     """A registered worker as gateways see it: its registration, with the controller's view of state."""
 
 
+def _readable(records: Any) -> Any:
+    """Leave out what is no record, as an older version may send it: one must not cost the others."""
+    if not isinstance(records, list | tuple):
+        return records
+    kept = []
+    for record in records:
+        try:
+            kept.append(WorkerRecord.model_validate(record))
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_context=False)[0]
+            worker_id = str(record.get("worker_id", "?")) if isinstance(record, dict) else "?"
+            where = ".".join(str(part) for part in first["loc"])
+            _tell_once(worker_id[:100], f"{where}: {first['msg']}")
+    return kept
+
+
+@lru_cache(maxsize=1000)
+def _tell_once(worker_id: str, why: str) -> None:
+    logger.warning("worker %r is left out, its record cannot be used: %s", worker_id, why)
+
+
+Records = Annotated[tuple[WorkerRecord, ...], BeforeValidator(_readable)]
+
+
 class Snapshot(Wire):
     """Every worker the controller knows, at one version."""
 
     epoch: str
     """New at every controller start; versions compare only within one epoch."""
     version: int
-    workers: tuple[WorkerRecord, ...] = ()
+    workers: Records = ()
     aliases: dict[str, str] = Field(default_factory=dict)
     """Name a client may ask for -> name that workers serve."""
 
@@ -132,7 +170,7 @@ class Delta(Wire):
 
     epoch: str
     version: int
-    changed: tuple[WorkerRecord, ...] = ()
+    changed: Records = ()
     removed: tuple[str, ...] = ()
     """Worker ids."""
     aliases: dict[str, str] | None = None

@@ -5,19 +5,19 @@ that was checked, so that a registration can't make us call arbitrary hosts (ser
 """
 
 import asyncio
-import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 import httpx2
 
+from common.address import well_formed_address
+from common.engine_questions import KeyRefused, ListedModel, NotServing, list_models
 from common.registry import Registration
 from controller.settings import Network
 
 TIMEOUT_S = 3.0
-ANSWER_BYTES = 1024 * 1024
 
 
 class Refused(Exception):
@@ -27,20 +27,15 @@ class Refused(Exception):
 async def check_address(url: str, networks: Sequence[Network]) -> tuple[SplitResult, str]:
     """(parts of `url`, the IP address to call). Raises Refused."""
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        parts = urlsplit(well_formed_address(url))
     except ValueError as error:
-        raise Refused("its URL has no valid host and port") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Refused("its URL is not http(s)://host:port")
-    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
-        raise Refused("its URL must be http(s)://host:port and nothing more")
+        raise Refused("its URL is not http(s)://host:port and nothing more") from error
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
-            parts.hostname, port or 80, type=socket.SOCK_STREAM
+            parts.hostname, parts.port or 80, type=socket.SOCK_STREAM
         )
     except (OSError, UnicodeError) as error:
-        raise Refused(f"its host name {parts.hostname[:100]!r} does not resolve") from error
+        raise Refused(f"its host name {(parts.hostname or '')[:100]!r} does not resolve") from error
     addresses = [str(info[4][0]) for info in found]
     for address in addresses:
         # Every address must be allowed: the one that is called could be any of them.
@@ -62,23 +57,14 @@ async def call_back(said: Registration, networks: Sequence[Network]) -> None:
         raise Refused(f"the engine at its address does not serve {missing[0]!r}")
 
 
-async def _list_models(parts: SplitResult, address: str, key: str) -> set[str]:
+async def _list_models(parts: SplitResult, address: str, key: str) -> Mapping[str, ListedModel]:
     host = f"[{address}]" if ":" in address else address
-    url = f"{parts.scheme}://{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}/v1/models"
-    headers = {"host": parts.netloc} | ({"authorization": f"Bearer {key}"} if key else {})
+    url = f"{parts.scheme}://{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     extensions = {"sni_hostname": parts.hostname}
     try:
-        async with (
-            httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False) as client,
-            client.stream("GET", url, headers=headers, extensions=extensions) as answer,
-        ):
-            if answer.status_code in (401, 403):
-                raise Refused("the engine at its address refuses its key")
-            body = b""
-            async for chunk in answer.raise_for_status().aiter_bytes():
-                body += chunk
-                if len(body) > ANSWER_BYTES:
-                    raise Refused("the answer at its address is no list of models")
-            return {str(model["id"]) for model in json.loads(body)["data"]}
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError) as error:
-        raise Refused("it does not answer at its address as an engine does") from error
+        async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
+            return await list_models(client, url, key, headers={"host": parts.netloc}, extensions=extensions)
+    except KeyRefused as problem:
+        raise Refused(f"the engine at its address {str(problem).removeprefix('it ')}") from problem
+    except NotServing as problem:
+        raise Refused(f"it does not answer at its address as an engine does: {problem}") from problem

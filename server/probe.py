@@ -5,18 +5,17 @@ import logging
 
 import httpx2
 
+from common.engine_questions import NotServing, check_serving
 from server.directory import Directory, Upstream
 
 logger = logging.getLogger(__name__)
 
 EVERY_S = 3.0
-TIMEOUT_S = 5.0
-"""A busy engine answers slowly."""
 FAILURES = 3
 
 
 async def probe_workers(directory: Directory, http: httpx2.AsyncClient) -> None:
-    """Ask every worker's /health as long as no controller is followed; runs until cancelled."""
+    """Ask every worker if it serves its models as long as no controller is followed; runs until cancelled."""
     failures: dict[str, int] = {}
     while True:
         await asyncio.sleep(EVERY_S)
@@ -24,7 +23,7 @@ async def probe_workers(directory: Directory, http: httpx2.AsyncClient) -> None:
             failures.clear()
             continue
         workers = list(directory.workers.values())
-        answers = await asyncio.gather(*(_is_healthy(http, worker) for worker in workers))
+        answers = await asyncio.gather(*(_is_serving(http, worker) for worker in workers))
         for worker, healthy in zip(workers, answers, strict=True):
             failures[worker.id] = 0 if healthy else failures.get(worker.id, 0) + 1
             if failures[worker.id] == FAILURES and worker.state == "ready":
@@ -35,9 +34,9 @@ async def probe_workers(directory: Directory, http: httpx2.AsyncClient) -> None:
                 directory.presume_up(worker)
 
 
-async def _is_healthy(http: httpx2.AsyncClient, worker: Upstream) -> bool:
+async def _is_serving(http: httpx2.AsyncClient, worker: Upstream) -> bool:
     try:
-        answer = await http.get(f"{worker.url}/health", timeout=TIMEOUT_S)
-    except httpx2.HTTPError:
+        await check_serving(http, worker.url, worker.key.get_secret_value(), [*worker.models])
+    except NotServing:
         return False
-    return answer.status_code == 200
+    return True

@@ -4,12 +4,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from common.address import Address
 from common.settings import PartSettings
 
 
@@ -33,17 +33,10 @@ class StaticModel(BaseModel):
 
     name: str = Field(min_length=1, max_length=200)
     """As the server itself calls it."""
-    url: str = Field(pattern=r"^https?://[^/?#@\s]+$")
+    url: Address
     """http://host:port."""
     key_env: str | None = None
     """Environment variable that holds the server's key; None when it asks for none."""
-
-    @field_validator("url")
-    @classmethod
-    def _check_url(cls, url: str) -> str:
-        if urlsplit(url).port == 0 or not urlsplit(url).hostname:  # a port that is none raises ValueError
-            raise ValueError("it must look like http://10.0.0.7:8001")
-        return url
 
     @model_validator(mode="before")
     @classmethod

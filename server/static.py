@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import httpx2
 
+from common.engine_questions import NotServing, Silent, check_serving
 from common.registry import ModelCard
 from server.directory import Directory, Upstream
 from server.settings import StaticModel, static_key
@@ -13,11 +14,8 @@ from server.settings import StaticModel, static_key
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 2.0
-TIMEOUT_S = 5.0
-"""A busy engine answers slowly."""
 SILENT_LOOKS = 3
 """So many looks in a row without an answer make it `down`; one that refuses the connection is so at once."""
-NO_SUCH_PAGE = (404, 405, 501)
 
 
 def static_upstreams(models: Sequence[StaticModel]) -> list[Upstream]:
@@ -52,50 +50,33 @@ async def watch_static(directory: Directory, models: Sequence[StaticModel], http
     while upstreams:
         problems = await asyncio.gather(*(_problem(http, upstream) for upstream in upstreams))
         for upstream, problem in zip(upstreams, problems, strict=True):
-            silent[upstream.id] = silent[upstream.id] + 1 if problem == SILENT else 0
-            if problem != SILENT or silent[upstream.id] >= SILENT_LOOKS:
+            is_silent = isinstance(problem, Silent)
+            silent[upstream.id] = silent[upstream.id] + 1 if is_silent else 0
+            if not is_silent or silent[upstream.id] >= SILENT_LOOKS:
                 _note(directory, upstream, problem)
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-SILENT = "it does not answer in time"
-
-
-def _note(directory: Directory, upstream: Upstream, problem: str) -> None:
-    if not problem:
+def _note(directory: Directory, upstream: Upstream, problem: NotServing | None) -> None:
+    if problem is None:
         upstream.seen = directory.clock()
-    if not problem and upstream.state != "ready":
-        logger.info("%s is ready: %s", upstream.id, ", ".join(upstream.models))
-        directory.presume_up(upstream)
-    elif problem and (upstream.state != "down" or upstream.detail != problem):
+        if upstream.state != "ready":
+            logger.info("%s is ready: %s", upstream.id, ", ".join(upstream.models))
+            directory.presume_up(upstream)
+    elif upstream.state != "down" or upstream.detail != str(problem):
         logger.warning("%s cannot be used: %s", upstream.id, problem)
         if upstream.state != "down":
             directory.presume_down(upstream)
-        upstream.detail = problem
+        upstream.detail = str(problem)
 
 
-async def _problem(http: httpx2.AsyncClient, upstream: Upstream) -> str:
-    """Why it cannot be used, in words without its address; "" when it can."""
-    key = upstream.key.get_secret_value()
-    headers = {"authorization": f"Bearer {key}"} if key else {}
+async def _problem(http: httpx2.AsyncClient, upstream: Upstream) -> NotServing | None:
+    """Why it cannot be used; None when it can."""
     try:
-        health = await http.get(f"{upstream.url}/health", headers=headers, timeout=TIMEOUT_S)
-        if health.status_code not in (200, *NO_SUCH_PAGE):  # Ollama has no /health
-            return f"its /health answers {health.status_code}"
-        answer = await http.get(f"{upstream.url}/v1/models", headers=headers, timeout=TIMEOUT_S)
-        if answer.status_code != 200:
-            return f"its /v1/models answers {answer.status_code}"
-        entries = {str(entry["id"]): entry for entry in answer.json()["data"]}
-    except httpx2.TimeoutException:
-        return SILENT
-    except httpx2.HTTPError:
-        return "nothing answers at its address"
-    except (ValueError, KeyError, TypeError):
-        return "its /v1/models is not a list of models"
-    for name in upstream.models:
-        if name not in entries:
-            return f"it does not serve {name!r}"
-        length = entries[name].get("max_model_len")
-        if isinstance(length, int):
-            upstream.models[name] = ModelCard(name=name, context_length=length)
-    return ""
+        listed = await check_serving(http, upstream.url, upstream.key.get_secret_value(), [*upstream.models])
+    except NotServing as problem:
+        return problem
+    upstream.models = {
+        name: ModelCard(name=name, context_length=listed[name].context_length) for name in upstream.models
+    }
+    return None

@@ -176,7 +176,13 @@ class Connection:
             return await self.json(401, {"error": "Unauthorized"})
         if path == "/v1/models":
             cards = [
-                {"id": name, "object": "model", "parent": parent, "max_model_len": CONTEXT_LENGTH}
+                {
+                    "id": name,
+                    "object": "model",
+                    "owned_by": "vllm",
+                    "parent": parent,
+                    "max_model_len": CONTEXT_LENGTH,
+                }
                 for name, parent in [
                     (script.model, None),
                     *((name, script.model) for name in script.adapters),

@@ -3,18 +3,28 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx2
 
+from common.address import well_formed_address
+from common.engine_questions import (
+    ANSWER_LIMIT_S,
+    KeyRefused,
+    ListedModel,
+    ModelMissing,
+    NotServing,
+    Silent,
+    check_serving,
+)
 from common.errors import UserError
 from common.registry import WorkerLoad
-from worker.health import ANSWER_LIMIT_S, LOOK_EVERY_S, SILENCE_LIMIT_S, bearer, list_models
+from worker.health import LOOK_EVERY_S, SILENCE_LIMIT_S, read_load
 from worker.load import LoadMeter
-from worker.settings import is_address
 
-NO_SUCH_PAGE = (404, 405, 501)
+SHOWN = 10
+"""Models of a server that are named when it lacks the one asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +34,21 @@ class AttachedEngine:
     url: str
     key: str = field(default="", repr=False)
 
-    def client(self) -> httpx2.AsyncClient:
-        """For questions to it; to be closed by the caller."""
-        return httpx2.AsyncClient(
-            base_url=self.url, timeout=ANSWER_LIMIT_S, trust_env=False, headers=bearer(self.key)
-        )
+
+def _client() -> httpx2.AsyncClient:
+    """For questions to it; to be closed by the caller."""
+    return httpx2.AsyncClient(timeout=ANSWER_LIMIT_S, trust_env=False)
 
 
 def attached_engine(url: str, key_env: str | None) -> AttachedEngine:
     """The engine at `url` (with or without /v1), its key from the environment. Raises UserError."""
     bare = url.rstrip("/").removesuffix("/v1")
-    if not is_address(bare):
+    try:
+        bare = well_formed_address(bare)
+    except ValueError as error:
         raise UserError(
             f"--attach {url} is not an address.", hint="It must look like http://127.0.0.1:11434."
-        )
+        ) from error
     if key_env and not os.environ.get(key_env, "").strip():
         raise UserError(
             f"The environment variable {key_env} is not set.", hint="It must hold the server's key."
@@ -45,82 +56,62 @@ def attached_engine(url: str, key_env: str | None) -> AttachedEngine:
     return AttachedEngine(bare, os.environ.get(key_env, "").strip() if key_env else "")
 
 
-class NotServing(Exception):
-    """It is not there, not well, or does not have a model; the message says which."""
-
-
-async def check_serving(client: httpx2.AsyncClient, models: Sequence[str]) -> None:
-    """Raises NotServing, or httpx2.TimeoutException when it is too busy to answer.
-
-    Not every server has /health (Ollama has none): then /v1/models alone must do.
-    """
-    try:
-        health = await client.get("/health")
-        if health.status_code not in (200, *NO_SUCH_PAGE):
-            raise NotServing(f"its /health answers {health.status_code}")
-        listed = await list_models(client)
-    except httpx2.TimeoutException:
-        raise
-    except httpx2.HTTPStatusError as error:
-        status = error.response.status_code
-        refused = " (wrong key?)" if status in (401, 403) else ""
-        raise NotServing(f"its /v1/models answers {status}{refused}") from error
-    except httpx2.HTTPError as error:
-        raise NotServing("nothing answers at its address") from error
-    except ValueError as error:
-        raise NotServing(str(error)) from error
-    if missing := [name for name in models if name not in listed]:
-        has = ", ".join(sorted(listed)[:10]) or "none"
-        raise NotServing(f"it does not serve {missing[0]!r}; it has: {has}")
-
-
 async def watch_attached(
     engine: AttachedEngine,
     models: Sequence[str],
-    on_ready: Callable[[], None],
+    on_ready: Callable[[Mapping[str, ListedModel]], None],
     on_load: Callable[[WorkerLoad], None],
     on_down: Callable[[str], None],
 ) -> None:
     """Look again and again until cancelled; `on_ready` and `on_down` are called at each look."""
     meter, heard = LoadMeter(), time.monotonic()
-    async with engine.client() as client:
+    async with _client() as client:
         while True:
             try:
-                await check_serving(client, models)
-            except NotServing as problem:
-                on_down(str(problem))
-            except httpx2.TimeoutException:
+                listed = await check_serving(client, engine.url, engine.key, models)
+            except Silent:
                 if time.monotonic() - heard > SILENCE_LIMIT_S:
                     on_down(f"it has not answered for {SILENCE_LIMIT_S:.0f} s")
+            except NotServing as problem:
+                on_down(in_words(problem))
             else:
                 heard = time.monotonic()
-                on_ready()
-                on_load(await _load(client, meter))
+                on_ready(listed)
+                if any(model.by_engine for model in listed.values()):
+                    on_load(await _load(client, engine, meter))
             await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _load(client: httpx2.AsyncClient, meter: LoadMeter) -> WorkerLoad:
+async def _load(client: httpx2.AsyncClient, engine: AttachedEngine, meter: LoadMeter) -> WorkerLoad:
     try:
-        return meter.read((await client.get("/metrics")).raise_for_status().text)
+        return await read_load(client, engine.url, engine.key, meter)
     except httpx2.HTTPError:
         return WorkerLoad()
 
 
-async def refuse_wrong_names(engine: AttachedEngine, models: Sequence[str]) -> None:
+def in_words(problem: NotServing) -> str:
+    """What is wrong, for the one who runs this worker."""
+    if isinstance(problem, ModelMissing):
+        return f"{problem}; it has: {', '.join(problem.listed[:SHOWN]) or 'none'}"
+    return str(problem)
+
+
+async def refuse_what_cannot_work(engine: AttachedEngine, models: Sequence[str]) -> None:
     """Raises UserError when the engine answers now and cannot serve `models`; one that is down may come."""
-    async with engine.client() as client:
+    async with _client() as client:
         try:
-            await list_models(client)
-            await check_serving(client, models)
-        except NotServing as problem:
+            await check_serving(client, engine.url, engine.key, models)
+        except KeyRefused as refusal:
             raise UserError(
-                f"The engine at {engine.url} cannot be attached: {problem}.",
+                f"The engine at {engine.url} {'refuses the key' if engine.key else 'asks for a key'}.",
+                hint="Name the variable that holds its key with --key-env."
+                if not engine.key
+                else "The variable that --key-env names must hold the server's own key.",
+            ) from refusal
+        except ModelMissing as problem:
+            raise UserError(
+                f"The engine at {engine.url} cannot be attached: {in_words(problem)}.",
                 hint="Name models as it does; `kodolly alias` gives them other names.",
             ) from problem
-        except httpx2.HTTPStatusError as error:
-            if error.response.status_code in (401, 403):
-                raise UserError(
-                    f"The engine at {engine.url} refuses the key.", hint="Name its variable with --key-env."
-                ) from error
-        except (httpx2.HTTPError, ValueError):
+        except NotServing:
             return

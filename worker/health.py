@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import httpx2
 
+from common.engine_questions import ANSWER_LIMIT_S, Ill, NotServing, bearer, check_health, check_serving
 from common.registry import WorkerLoad
 from worker.load import LoadMeter
 
 START_POLL_S = 0.5
 LOOK_EVERY_S = 2.0
-ANSWER_LIMIT_S = 5.0
 SILENCE_LIMIT_S = 30.0
 """An engine that answers nothing for this long hangs. Its server shares a loop with its streams, so
 those stand still too."""
@@ -24,27 +24,15 @@ IDLE_LOOKS = 3
 class EngineFailed(Exception):
     """The engine's process is there, but it will not answer any more; the message says why."""
 
-
-def bearer(key: str) -> dict[str, str]:
-    """The header that carries an engine's key; none when it asks for none."""
-    return {"authorization": f"Bearer {key}"} if key else {}
-
-
-async def list_models(client: httpx2.AsyncClient) -> set[str]:
-    """The ids of GET /v1/models. Raises HTTPError, or ValueError when the answer is no such list."""
-    answer = (await client.get("/v1/models")).raise_for_status()
-    try:
-        return {str(entry["id"]) for entry in answer.json()["data"]}
-    except (KeyError, TypeError) as error:
-        raise ValueError("its /v1/models is not a list of models") from error
+    STATUS = 503
+    """What vLLM's /health answers then."""
 
 
 class HealthWatch:
     """Looks at one engine again and again. `look_now` wakes it before its time."""
 
     def __init__(self, url: str, key: str, models: Sequence[str]) -> None:
-        self._url, self._models = url, models
-        self._headers = bearer(key)
+        self._url, self._key, self._models = url, key, models
         self._wake = asyncio.Event()
 
     def look_now(self) -> None:
@@ -53,15 +41,13 @@ class HealthWatch:
 
     async def follow(self, on_ready: Callable[[], None], on_load: Callable[[WorkerLoad], None]) -> None:
         """Wait until the engine serves its model, then report its load. Raises EngineFailed."""
-        async with httpx2.AsyncClient(
-            base_url=self._url, timeout=ANSWER_LIMIT_S, trust_env=False, headers=self._headers
-        ) as client:
+        async with httpx2.AsyncClient(timeout=ANSWER_LIMIT_S, trust_env=False) as client:
             while not await self._is_serving(client):
                 await asyncio.sleep(START_POLL_S)
             on_ready()
             meter, heard = LoadMeter(), time.monotonic()
             while True:
-                load = await _look(client, meter)
+                load = await self._look(client, meter)
                 if load is not None:
                     heard = time.monotonic()
                     on_load(load)
@@ -71,11 +57,23 @@ class HealthWatch:
 
     async def _is_serving(self, client: httpx2.AsyncClient) -> bool:
         try:
-            if (await client.get("/health")).status_code != 200:
-                return False
-            return not set(self._models) - await list_models(client)
-        except (httpx2.HTTPError, ValueError):
+            await check_serving(client, self._url, self._key, self._models)
+        except NotServing:
             return False
+        return True
+
+    async def _look(self, client: httpx2.AsyncClient, meter: LoadMeter) -> WorkerLoad | None:
+        """The load, or None when nothing answers. Raises EngineFailed when the engine says it is dead."""
+        try:
+            await check_health(client, self._url)
+            return await read_load(client, self._url, self._key, meter)
+        except Ill as illness:
+            if illness.status != EngineFailed.STATUS:
+                return None
+            # vLLM's server outlives its EngineCore by seconds, in which every request fails.
+            raise EngineFailed("its EngineCore process is dead") from illness
+        except (NotServing, httpx2.HTTPError):
+            return None
 
     async def _pause(self) -> None:
         try:
@@ -86,15 +84,10 @@ class HealthWatch:
         self._wake.clear()
 
 
-async def _look(client: httpx2.AsyncClient, meter: LoadMeter) -> WorkerLoad | None:
-    """The load, or None when nothing answers. Raises EngineFailed when the engine says it is dead."""
-    try:
-        if (await client.get("/health")).status_code == 503:
-            # vLLM's server outlives its EngineCore by seconds, in which every request fails.
-            raise EngineFailed("its EngineCore process is dead")
-        return meter.read((await client.get("/metrics")).raise_for_status().text)
-    except httpx2.HTTPError:
-        return None
+async def read_load(client: httpx2.AsyncClient, url: str, key: str, meter: LoadMeter) -> WorkerLoad:
+    """What /metrics says of an engine known to have it. Raises HTTPError."""
+    answer = await client.get(f"{url}/metrics", headers=bearer(key))
+    return meter.read(answer.raise_for_status().text)
 
 
 async def wait_until_idle(url: str, key: str, poll_s: float = 0.2) -> None:

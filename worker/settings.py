@@ -1,33 +1,14 @@
 """Settings of a worker."""
 
-import re
-from typing import Annotated, ClassVar
-from urllib.parse import urlsplit
+from typing import ClassVar
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from common.address import Address
 from common.errors import UserError
 from common.settings import PartSettings
 
-
-def is_address(url: str) -> bool:
-    """Whether `url` is http(s)://host:port and nothing more."""
-    try:
-        parts = urlsplit(url)
-        return bool(re.fullmatch(r"https?://[^/?#@\s]+/?", url) and parts.hostname and parts.port != 0)
-    except ValueError:  # no port, or brackets that do not match
-        return False
-
-
-def _check_url(url: str) -> str:
-    if not is_address(url):
-        raise ValueError("it must look like http://10.0.0.7:21002")
-    return url
-
-
-Url = Annotated[str, AfterValidator(_check_url)]
-"""http(s)://host:port and nothing more."""
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Wildcard addresses, and the loopback address that reaches who listens on them."""
 
@@ -42,9 +23,9 @@ class WorkerSettings(PartSettings):
     """Address the engine listens on."""
     port: int = Field(default=21002, ge=1, le=65535)
     """Port the engine listens on."""
-    advertise_url: Url | None = None
+    advertise_url: Address | None = None
     """URL under which gateways reach the engine; None is http://host:port."""
-    controllers: tuple[Url, ...] = Field(default=("http://127.0.0.1:21001",), min_length=1)
+    controllers: tuple[Address, ...] = Field(default=("http://127.0.0.1:21001",), min_length=1)
     """Controllers to register with, all of them."""
     join_token: SecretStr = Field(
         min_length=1, validation_alias=AliasChoices("join_token", "KODOLLY_JOIN_TOKEN")
@@ -62,7 +43,7 @@ class WorkerSettings(PartSettings):
     def url(self) -> str:
         """The engine's URL as gateways see it. Raises UserError when nothing says which that is."""
         if self.advertise_url:
-            return self.advertise_url.rstrip("/")
+            return self.advertise_url
         if self.host in EVERY_ADDRESS:
             raise UserError(
                 f"A worker that listens on {self.host} must say under which URL gateways reach it.",

@@ -8,11 +8,12 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from common.engine_questions import ListedModel
 from common.registry import ModelCard, Registration, WorkerLoad, WorkerState
 from worker.attach import AttachedEngine, watch_attached
 from worker.engine import EngineCommand
@@ -135,7 +136,7 @@ class Supervisor:
 
     async def _keep(self, engine: EngineCommand | AttachedEngine) -> None:
         if isinstance(engine, AttachedEngine):
-            await watch_attached(engine, self._names, self._on_ready, self._on_load, self._on_absent)
+            await watch_attached(engine, self._names, self._on_listed, self._on_load, self._on_absent)
         else:
             await self._keep_running(engine)
 
@@ -202,6 +203,17 @@ class Supervisor:
         logger.info("the engine is ready: %s at %s", ", ".join(self._names), self._url)
         self._become("ready", 1.0)
 
+    def _on_listed(self, listed: Mapping[str, ListedModel]) -> None:
+        """An attached engine serves our models; it alone knows how long their context is."""
+        cards = tuple(
+            card.model_copy(update={"context_length": listed[card.name].context_length})
+            for card in self._cards
+        )
+        if cards != self._cards:
+            self._cards = cards
+            self._registrar.announce()
+        self._on_ready()
+
     def _on_absent(self, why: str) -> None:
         if self._detail != why and self._state != "draining":
             logger.warning("the engine at %s cannot be used: %s", self._engine.url, why)
@@ -221,6 +233,8 @@ class Supervisor:
         self._become("draining", 1.0, "stopping")
         await self._registrar.tell_now()
         await asyncio.sleep(SETTLE_S)
+        if isinstance(self._engine, AttachedEngine) and not self._load.known:
+            return  # nobody can tell what runs there
         idle = asyncio.create_task(wait_until_idle(self._engine.url, self._engine.key))
         hurried = asyncio.create_task(self._hurry.wait())
         try:

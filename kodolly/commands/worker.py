@@ -139,11 +139,11 @@ def _serve_checkpoint(
 async def _serve_attached(
     settings: "WorkerSettings", url: str, models: tuple[str, ...], key_env: str | None
 ) -> None:
-    from worker.attach import attached_engine, refuse_wrong_names
+    from worker.attach import attached_engine, refuse_what_cannot_work
     from worker.model_dir import named_cards
     from worker.supervisor import Supervisor
 
     engine = attached_engine(url, key_env)
     cards = named_cards(models)
-    await refuse_wrong_names(engine, models)
+    await refuse_what_cannot_work(engine, models)
     await Supervisor(settings, engine, cards).run()
