@@ -2,14 +2,19 @@
 
 PUT /v1/feedback/votes/{id}     Vote    -> {"id": ...}   (the same id again replaces it)
 PUT /v1/feedback/ratings/{id}   Rating  -> {"id": ...}
-GET /v1/feedback/votes|ratings  -> {"object": "list", "data": [...]}
-Ids are UUIDs made by the client, so that a retry after a lost answer never counts twice.
+GET /v1/feedback/votes|ratings?limit=&after=  -> {"object": "list", "data": [...], "has_more": , "next": }
+GET, DELETE /v1/feedback/votes|ratings/{id}
+Ids are UUIDs made by the client, so that a retry after a lost answer never counts twice. A key sees and
+replaces its own only; an administrator all. Pages are followed by sending `next` as `after`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+RaterId = Annotated[str, Field(min_length=1, max_length=100)]
+"""Who judged, in the words of the client that sends it: one key may stand for many people."""
+Kind = Literal["votes", "ratings"]
 Choice = Literal["left", "tie", "both_bad", "right"]
 Tag = Literal["factual_error", "tone", "verbose", "repetition", "incomplete", "mixed_language"]
 
@@ -59,6 +64,7 @@ class Vote(BaseModel):
     blind: bool
     """True when the names were hidden until the vote."""
     locale: str = Field(default="ko", max_length=20)
+    rater_id: RaterId | None = None
 
 
 class Rating(BaseModel):
@@ -70,3 +76,4 @@ class Rating(BaseModel):
     answer: Answer
     blind: bool = False
     locale: str = Field(default="ko", max_length=20)
+    rater_id: RaterId | None = None

@@ -1,15 +1,14 @@
-"""The gateway's own routes: models, status, prompt preview, feedback, health, docs. Inference is relay.py."""
+"""The gateway's own routes: models, status, prompt preview, health, docs. Inference is relay.py."""
 
 import importlib.metadata
 import time
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from common.errors import ModelNotFound
-from common.feedback import Message, Rating, Vote
+from common.feedback import Message
 from common.status import Status
 from server.gateway import Gateway
 from server.request import api_key
@@ -130,38 +129,3 @@ async def preview(body: PromptRequest, gateway: GatewayDep) -> PromptPreview:
     messages = [message.model_dump() for message in body.messages]
     prompt, count = await preview_prompt(gateway.directory, gateway.http, body.model, messages)
     return PromptPreview(prompt=prompt, token_count=count)
-
-
-class Stored(BaseModel):
-    """The id under which feedback was stored."""
-
-    id: UUID
-
-
-@router.put("/v1/feedback/votes/{vote_id}", tags=["feedback"])
-async def put_vote(vote_id: UUID, vote: Vote, gateway: GatewayDep) -> Stored:
-    """Store a vote; the same id again replaces it."""
-    await gateway.store.put_vote(str(vote_id), vote)
-    return Stored(id=vote_id)
-
-
-@router.put("/v1/feedback/ratings/{rating_id}", tags=["feedback"])
-async def put_rating(rating_id: UUID, rating: Rating, gateway: GatewayDep) -> Stored:
-    """Store a rating; the same id again replaces it."""
-    await gateway.store.put_rating(str(rating_id), rating)
-    return Stored(id=rating_id)
-
-
-Limit = Annotated[int, Query(ge=1, le=10_000)]
-
-
-@router.get("/v1/feedback/votes", tags=["feedback"])
-async def list_votes(gateway: GatewayDep, limit: Limit = 100) -> dict[str, Any]:
-    """The newest votes."""
-    return {"object": "list", "data": await gateway.store.list_votes(limit)}
-
-
-@router.get("/v1/feedback/ratings", tags=["feedback"])
-async def list_ratings(gateway: GatewayDep, limit: Limit = 100) -> dict[str, Any]:
-    """The newest ratings."""
-    return {"object": "list", "data": await gateway.store.list_ratings(limit)}

@@ -14,7 +14,7 @@ from fastapi_offline import FastAPIOffline
 
 from common.errors import BadRequest, error_bytes
 from common.http import install_error_handlers
-from server import admin, api
+from server import admin, api, feedback
 from server.directory import Directory
 from server.gateway import Gateway
 from server.model_queues import ModelQueues
@@ -58,6 +58,7 @@ def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
         )
     app.include_router(api.public)
     app.include_router(api.router)
+    app.include_router(feedback.router)
     app.include_router(admin.router)
     app.include_router(admin.own)
 
@@ -85,6 +86,7 @@ def _lifespan(
         import httpx2
 
         from server.accounts import Accounts
+        from server.feedback_store import FeedbackStore
         from server.follow import follow_controllers
         from server.metrics import LiveValues
         from server.observability import observing
@@ -108,7 +110,7 @@ def _lifespan(
             app.state.gateway = Gateway(
                 directory=directory,
                 http=http,
-                store=store,
+                feedback=FeedbackStore(store.database),
                 relay=Relay(
                     settings,
                     directory,

@@ -28,9 +28,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from common.errors import UserError
 from server.database import driver_url, is_sqlite
+from server.feedback_store import ratings, votes
 from server.keys import api_keys, key_changes
 from server.ledger import usage, usage_batches
-from server.store import migrate, newest_revision, open_store, ratings, schema_revision, votes
+from server.store import migrate, newest_revision, open_store, schema_revision
 
 KEPT: tuple[sa.Table, ...] = (api_keys, usage, usage_batches, votes, ratings)
 """Tables that a restore replaces."""

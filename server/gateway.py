@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import httpx2
 
     from server.accounts import Accounts
+    from server.feedback_store import FeedbackStore
     from server.observability import Observability
     from server.relay import Relay
-    from server.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Gateway:
     directory: Directory
     http: "httpx2.AsyncClient"
     """For the gateway's own questions to workers; inference goes through the relay."""
-    store: "Store"
+    feedback: "FeedbackStore"
     relay: "Relay"
     accounts: "Accounts"
     admin_token: SecretStr

@@ -4,110 +4,30 @@ import asyncio
 import fcntl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from common.errors import UserError
-from common.feedback import Rating, Vote
 from server.database import Database, StoreFailed, driver_url, is_sqlite
 
 metadata = sa.MetaData()
-
-votes = sa.Table(
-    "votes",
-    metadata,
-    sa.Column("id", sa.String(36), primary_key=True),
-    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("choice", sa.String(10), nullable=False),
-    sa.Column("blind", sa.Boolean, nullable=False),
-    sa.Column("left_model", sa.String(200), nullable=False, index=True),
-    sa.Column("right_model", sa.String(200), nullable=False, index=True),
-    sa.Column("locale", sa.String(20), nullable=False),
-    sa.Column("left", sa.JSON, nullable=False),
-    sa.Column("right", sa.JSON, nullable=False),
-)
-
-ratings = sa.Table(
-    "ratings",
-    metadata,
-    sa.Column("id", sa.String(36), primary_key=True),
-    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("model", sa.String(200), nullable=False, index=True),
-    sa.Column("score", sa.Integer, nullable=False),
-    sa.Column("tags", sa.JSON, nullable=False),
-    sa.Column("blind", sa.Boolean, nullable=False),
-    sa.Column("locale", sa.String(20), nullable=False),
-    sa.Column("answer", sa.JSON, nullable=False),
-)
-
+"""Of all tables; each stands beside the code that reads and writes it."""
 
 MIGRATION_LOCK = 0x6B6F646F
 """Number of the advisory lock on PostgreSQL."""
 
 
 class Store:
-    """Reads and writes feedback. All calls may raise StoreFailed."""
+    """An open database with this version's schema."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def put_vote(self, vote_id: str, vote: Vote) -> None:
-        """Store the vote under `vote_id`, replacing an earlier one."""
-        await self._put(
-            votes,
-            vote_id,
-            choice=vote.choice,
-            blind=vote.blind,
-            left_model=vote.left.model,
-            right_model=vote.right.model,
-            locale=vote.locale,
-            left=vote.left.model_dump(mode="json"),
-            right=vote.right.model_dump(mode="json"),
-        )
-
-    async def put_rating(self, rating_id: str, rating: Rating) -> None:
-        """Store the rating under `rating_id`, replacing an earlier one."""
-        await self._put(
-            ratings,
-            rating_id,
-            model=rating.answer.model,
-            score=rating.score,
-            tags=rating.tags,
-            blind=rating.blind,
-            locale=rating.locale,
-            answer=rating.answer.model_dump(mode="json"),
-        )
-
-    async def list_votes(self, limit: int) -> list[dict[str, Any]]:
-        """The newest `limit` votes, newest first."""
-        return await self._newest(votes, limit)
-
-    async def list_ratings(self, limit: int) -> list[dict[str, Any]]:
-        """The newest `limit` ratings, newest first."""
-        return await self._newest(ratings, limit)
-
     async def check(self) -> None:
-        """One round trip, for health checks."""
+        """One round trip, for health checks. Raises StoreFailed."""
         await self.database.run(lambda connection: connection.execute(sa.select(1)).scalar_one())
-
-    async def _put(self, table: sa.Table, row_id: str, **values: Any) -> None:
-        def put(connection: sa.Connection) -> None:
-            connection.execute(table.delete().where(table.c.id == row_id))
-            connection.execute(table.insert().values(id=row_id, created=datetime.now(UTC), **values))
-
-        await self.database.run(put)
-
-    async def _newest(self, table: sa.Table, limit: int) -> list[dict[str, Any]]:
-        newest = table.select().order_by(table.c.created.desc()).limit(limit)
-
-        def read(connection: sa.Connection) -> list[dict[str, Any]]:
-            rows = connection.execute(newest).mappings()
-            return [dict(row) | {"created": row["created"].isoformat()} for row in rows]
-
-        return await self.database.run(read)
 
 
 @asynccontextmanager

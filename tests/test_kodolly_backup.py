@@ -27,15 +27,20 @@ from common.errors import UserError
 from common.feedback import Answer, Message, Rating, Sampling, Vote
 from kodolly.cli import root
 from server.backup import KEPT, back_up, restore
+from server.feedback_store import FeedbackStore
 from server.keys import Key, KeyStore, key_changes, new_key_id
 from server.ledger import Ledger, UsageReport
 from server.limits import concurrency_leases, limit_windows
+from server.owner import Owner
 from server.record import Usage
 from server.store import open_store
 from tests.postgres import binaries, postgres
 from tests.processes import free_port, kodolly, running, wait_for
 
 TODAY = date(2026, 11, 21)
+
+
+OWNER, EVERYBODY = Owner("key_all"), Owner("admin", sees_all=True)
 
 
 def sqlite_url(path: Path) -> str:
@@ -63,9 +68,9 @@ async def fill(url: str) -> str:
         ledger.add("key_all", "돌리", TODAY.toordinal(), "ok", Usage(prompt_tokens=11, completion_tokens=7))
         await ledger.flush()
         vote = Vote(choice="right", left=answer("전"), right=answer("돌리"), blind=True)
-        await store.put_vote(str(uuid.UUID(int=1)), vote)
+        await FeedbackStore(store.database).put_vote(OWNER, str(uuid.UUID(int=1)), vote)
         rating = Rating(score=4, tags=["tone"], answer=answer("돌리"), blind=False)
-        await store.put_rating(str(uuid.UUID(int=2)), rating)
+        await FeedbackStore(store.database).put_rating(OWNER, str(uuid.UUID(int=2)), rating)
     return secret
 
 
@@ -76,14 +81,9 @@ async def contents(url: str) -> dict[str, Any]:
             "keys": await KeyStore(store.database).with_hashes(),  # their times have a zone
             "usage": await UsageReport(store.database).rows("model"),
             "days": await UsageReport(store.database).rows("day"),
-            "votes": [in_utc(row) for row in await store.list_votes(100)],
-            "ratings": [in_utc(row) for row in await store.list_ratings(100)],
+            "votes": (await FeedbackStore(store.database).page("votes", EVERYBODY, 100)).rows,
+            "ratings": (await FeedbackStore(store.database).page("ratings", EVERYBODY, 100)).rows,
         }
-
-
-def in_utc(row: dict[str, Any]) -> dict[str, Any]:
-    """SQLite has no time zones: all its times are UTC."""
-    return row | {"created": row["created"].removesuffix("+00:00")}
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +253,7 @@ async def test_an_older_backup_goes_into_a_newer_schema(tmp_path: Path) -> None:
     fresh = sqlite_url(tmp_path / "new.db")
     await restore(tmp_path / "backup", fresh)
     restored = await contents(fresh)
+    assert restored["votes"][0]["key_id"] == "anonymous"
     assert restored["votes"][0]["right"]["answer"] == "하늘이 맑고 바람이 선선합니다."
     assert restored["keys"] == []
 

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
+from kodolly.feedback_pages import fetch_feedback
 from tests.gateway_stack import TOKEN, member, model_ids
 from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
 
@@ -25,6 +26,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, state_dir: Path) -> Iterat
     tmp_path = tmp_path_factory.mktemp("gateway")
     port = free_port()
     env = {"KODOLLY_STATE_DIR": str(state_dir), "KODOLLY_API_KEYS": '["key-one", "key-two"]'}
+    env["KODOLLY_ADMIN_TOKEN"] = "admin-token"
     argv = kodolly("gateway", "--port", str(port), "--controller", "http://127.0.0.1:9")
     with running(argv, tmp_path / "log", f"http://127.0.0.1:{port}/healthz", env, tmp_path):
         yield f"http://127.0.0.1:{port}"
@@ -76,11 +78,23 @@ def test_a_vote_is_stored_once_and_the_same_id_replaces_it(gateway: str, state_d
 def test_a_rating_is_stored_and_listed(gateway: str) -> None:
     rating = {"score": 4, "tags": ["tone", "verbose"], "answer": answer("dolly")}
     put(gateway, f"ratings/{uuid.uuid4()}", rating).raise_for_status()
-    headers = {"authorization": "Bearer key-two"}
+    headers = {"authorization": "Bearer key-one"}
     listed = httpx2.get(f"{gateway}/v1/feedback/ratings", headers=headers, trust_env=False).json()["data"]
     assert [(row["score"], row["tags"], row["model"]) for row in listed] == [
         (4, ["tone", "verbose"], "dolly")
     ]
+
+
+def test_the_commands_follow_the_pages_to_their_end(gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rating = {"score": 5, "answer": answer("전")}
+    ids = [str(uuid.uuid4()) for _ in range(5)]
+    for one in ids:
+        put(gateway, f"ratings/{one}", rating, "key-two").raise_for_status()
+    monkeypatch.setattr("kodolly.feedback_pages.PAGE", 2)
+    monkeypatch.setenv("KODOLLY_API_KEY", "key-two")
+    assert [row["id"] for row in fetch_feedback(gateway, "ratings")] == ids[::-1]
+    monkeypatch.setenv("KODOLLY_ADMIN_TOKEN", "admin-token")
+    assert {row["key_id"] for row in fetch_feedback(gateway, "ratings")} == {"env-1", "env-2"}
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ class CompareEvents:
         setups = [side.last.setup if side.last else None for side in (kept.left, kept.right)]
         for name, setup in zip(wanted, setups, strict=True):
             if name and setup and name != setup.model:
-                kept, setups = Kept(Shared(blind=kept.shared.blind), Side(), Side(), {}, {}), [None, None]
+                kept, setups = _emptied(kept.shared), [None, None]
                 break
         updates: Updates = {page.shared: dump(kept.shared)}
         defaults = default_pair(self.cache.models, self.cache.providers)
@@ -90,7 +90,7 @@ class CompareEvents:
             return self._refused("ask_question", lang)
         updates: Updates = {page.question: ""}
         if not kept.left.turns and not kept.right.turns:
-            kept = kept._replace(shared=Shared(blind=blind, hidden=blind, begun=True))
+            kept = kept._replace(shared=kept.shared.fresh(blind=blind, hidden=blind, begun=True))
             updates[page.shared] = dump(kept.shared)
             # The hidden pickers and settings change places as well: a pane always holds its own model's.
             if kept.shared.hidden and random.random() < 0.5:
@@ -174,7 +174,7 @@ class CompareEvents:
     async def clear(self, request: gr.Request, shared: Any, left: str | None, right: str | None) -> Updates:
         """A new, empty comparison with the same models."""
         lang = lang_of(request)
-        kept = Kept(Shared(blind=load_shared(shared).blind), Side(), Side(), {}, {})
+        kept = _emptied(load_shared(shared))
         page, empty = self.page, dump(Side())
         updates: Updates = dict(zip(page.stores, [dump(kept.shared), empty, empty, {}, {}], strict=True))
         return updates | self.view.whole(kept, lang) | self.view.status(kept.shared, left, right, lang)
@@ -188,3 +188,8 @@ class CompareEvents:
         kept = kept._replace(shared=shared)
         updates: Updates = {self.page.shared: dump(shared)}
         return updates | self.view.whole(kept, lang) | self.view.status(shared, left, right, lang)
+
+
+def _emptied(shared: Shared) -> Kept:
+    """A new, empty comparison in the same browser."""
+    return Kept(shared.fresh(blind=shared.blind), Side(), Side(), {}, {})

@@ -50,6 +50,7 @@ class CompareFeedback:
                 right=kept.right.judged(),
                 blind=kept.shared.hidden,
                 locale=lang,
+                rater_id=kept.shared.rater_id,
             )
             try:
                 await self.client.send_vote(pair, vote)
@@ -82,6 +83,7 @@ class CompareFeedback:
                 answer=side.judged(),
                 blind=kept.shared.hidden,
                 locale=lang,
+                rater_id=kept.shared.rater_id,
             )
             try:
                 await self.client.send_rating(turn.id, rating)

@@ -1,5 +1,6 @@
 """How the state of a comparison looks on the page: plain data in, component updates out."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +29,12 @@ class Shared(Data):
     """Something was asked. Before that the switch alone hides the names in the states, so that a refresh on
     its way while the question goes out does not show them again."""
     votes: Mapping[str, Choice] = Field(default_factory=dict)
+    rater_id: str = Field(default_factory=lambda: uuid.uuid4().hex, min_length=1, max_length=100)
+    """Who judges: a random id that this browser keeps, sent along with votes and ratings."""
+
+    def fresh(self, *, blind: bool, hidden: bool = False, begun: bool = False) -> "Shared":
+        """Of the next comparison in the same browser."""
+        return Shared(blind=blind, hidden=hidden, begun=begun, rater_id=self.rater_id)
 
 
 def load_shared(stored: object) -> Shared:

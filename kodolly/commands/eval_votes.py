@@ -1,18 +1,13 @@
 """`kodolly eval votes`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
-import httpx2
 
-from common.errors import UserError
-from kodolly.gateway_access import DEFAULT_URL, auth_headers
+from kodolly.gateway_access import DEFAULT_URL
 from kodolly.table import table
 
-NEWEST = 10_000
-"""The most that the gateway lists at once."""
 EPILOG = """\b
 Examples:
   kodolly eval votes
@@ -48,6 +43,8 @@ def command(
 ) -> None:
     """Show who won people's votes, and turn votes and ratings into data for the next training.
 
+    A key sees its own votes and ratings: set KODOLLY_ADMIN_TOKEN, or use an admin key, to read everybody's.
+
     Win rates count ties half and carry 95% intervals. A provider may forbid training on its models' answers:
     leave those out with --without.
     """
@@ -56,8 +53,9 @@ def command(
     require_libraries("numpy")
     from finetune.eval.feedback import parse_feedback, summarise, training_data, write_training
     from finetune.eval.report import write_json
+    from kodolly.feedback_pages import fetch_feedback
 
-    votes, ratings = parse_feedback(_fetch(gateway, "votes"), _fetch(gateway, "ratings"))
+    votes, ratings = parse_feedback(fetch_feedback(gateway, "votes"), fetch_feedback(gateway, "ratings"))
     if blind:
         votes = [vote for vote in votes if vote.blind]
         ratings = [rating for rating in ratings if rating.blind]
@@ -74,28 +72,6 @@ def command(
                 click.echo(f"Left out: {count} ({reason})", err=True)
     if output is not None:
         write_json(output, _content(summary))
-
-
-def _fetch(gateway: str, kind: str) -> list[Any]:
-    url = f"{gateway}/v1/feedback/{kind}"
-    try:
-        answer = httpx2.get(
-            url, params={"limit": NEWEST}, headers=auth_headers(), timeout=60.0, trust_env=False
-        )
-    except httpx2.HTTPError as error:
-        raise UserError(
-            f"No gateway answers at {gateway}.",
-            hint="Start one with `kodolly up`, or name it with --gateway.",
-        ) from error
-    if answer.status_code in (401, 403):
-        raise UserError("The gateway asks for another API key.", hint="Put it into KODOLLY_API_KEY.")
-    try:
-        listed: list[Any] = json.loads(answer.raise_for_status().content)["data"]
-    except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{gateway} is not a kodolly gateway.") from error
-    if len(listed) == NEWEST:
-        click.echo(f"Only the newest {NEWEST} {kind} were read.", err=True)
-    return listed
 
 
 def _show(summary: Any) -> None:

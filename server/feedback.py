@@ -1,0 +1,83 @@
+"""The routes of votes and ratings. A key sees and replaces its own; administrators all."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel
+
+from common.feedback import Kind, Rating, Vote
+from server.api import GatewayDep
+from server.owner import Owner
+from server.request import api_key
+
+ADMIN_TOKEN_OWNER = "admin-token"
+"""Owns what is sent with the admin token, which is no key."""
+
+
+def get_owner(request: Request, gateway: GatewayDep) -> Owner:
+    """On whose behalf the request comes. Raises InvalidApiKey."""
+    from server.accounts import matches_admin_token
+
+    token = api_key(request.scope)
+    if matches_admin_token(token, gateway.admin_token):
+        return Owner(ADMIN_TOKEN_OWNER, sees_all=True)
+    key = gateway.accounts.authenticate(token)
+    return Owner(key.id, sees_all=key.admin)
+
+
+OwnerDep = Annotated[Owner, Depends(get_owner)]
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+After = Annotated[str | None, Query(max_length=500)]
+router = APIRouter(prefix="/v1/feedback", tags=["feedback"])
+
+
+class Stored(BaseModel):
+    """The id under which feedback was stored."""
+
+    id: UUID
+
+
+class FeedbackPage(BaseModel):
+    """A page of votes or ratings, the newest first; `next` is the `after` of the page behind it."""
+
+    object: str = "list"
+    data: list[dict[str, Any]]
+    has_more: bool
+    next: str | None
+
+
+@router.put("/votes/{vote_id}")
+async def put_vote(vote_id: UUID, vote: Vote, owner: OwnerDep, gateway: GatewayDep) -> Stored:
+    """Store a vote; the same id again replaces it."""
+    await gateway.feedback.put_vote(owner, str(vote_id), vote)
+    return Stored(id=vote_id)
+
+
+@router.put("/ratings/{rating_id}")
+async def put_rating(rating_id: UUID, rating: Rating, owner: OwnerDep, gateway: GatewayDep) -> Stored:
+    """Store a rating; the same id again replaces it."""
+    await gateway.feedback.put_rating(owner, str(rating_id), rating)
+    return Stored(id=rating_id)
+
+
+@router.get("/{kind}")
+async def list_feedback(
+    kind: Kind, owner: OwnerDep, gateway: GatewayDep, limit: Limit = 100, after: After = None
+) -> FeedbackPage:
+    """The votes or ratings of this key, all keys' for an administrator, page by page."""
+    page = await gateway.feedback.page(kind, owner, limit, after)
+    return FeedbackPage(data=page.rows, has_more=page.next is not None, next=page.next)
+
+
+@router.get("/{kind}/{row_id}")
+async def get_feedback(kind: Kind, row_id: UUID, owner: OwnerDep, gateway: GatewayDep) -> dict[str, Any]:
+    """One vote or rating."""
+    return await gateway.feedback.get(kind, owner, str(row_id))
+
+
+@router.delete("/{kind}/{row_id}", status_code=204)
+async def delete_feedback(kind: Kind, row_id: UUID, owner: OwnerDep, gateway: GatewayDep) -> Response:
+    """Take a vote or rating away."""
+    await gateway.feedback.delete(kind, owner, str(row_id))
+    return Response(status_code=204)
