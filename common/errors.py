@@ -5,7 +5,8 @@
         ApiError                has an HTTP status and the OpenAI error fields
             BadRequest 400, InvalidApiKey 401, PermissionDenied 403, NotFound 404, ModelNotFound 404,
             MethodNotAllowed 405, PayloadTooLarge 413, UnsupportedMediaType 415, RateLimited 429,
-            InternalError 500, UpstreamFailed 502, ModelNotReady 503, Overloaded 503, UpstreamTimeout 504
+            HeadersTooLarge 431, InternalError 500, UpstreamFailed 502, ModelNotReady 503, Overloaded 503,
+            UpstreamTimeout 504
 
 The wire shape is OpenAI's error object: {"error": {"message", "type", "param", "code"}}
 (https://platform.openai.com/docs/guides/error-codes).
@@ -87,6 +88,10 @@ class PayloadTooLarge(ApiError):
 
 class UnsupportedMediaType(ApiError):
     status, type, default_code = 415, "invalid_request_error", "unsupported_media_type"
+
+
+class HeadersTooLarge(ApiError):
+    status, type, default_code = 431, "invalid_request_error", "headers_too_large"
 
 
 class RateLimited(ApiError):

@@ -5,7 +5,7 @@ import logging
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from common.errors import KodollyError, UserError
 
@@ -41,7 +41,7 @@ def serve(
     *,
     setting: str,
     grace_s: int = 10,
-    protocol: "type[asyncio.Protocol] | Literal['httptools']" = "httptools",
+    protocol: "type[asyncio.Protocol] | None" = None,
     on_stop: Callable[[], None] = lambda: None,
     on_ready: Callable[[], None] = lambda: None,
     listening: socket.socket | None = None,
@@ -49,13 +49,15 @@ def serve(
 ) -> None:
     """Serve `app` until SIGINT or SIGTERM; open requests get `grace_s` seconds to end.
 
-    `protocol` speaks HTTP with clients. `on_stop` is called in the signal handler, for requests that
-    would not end by themselves; `on_ready` when connections are taken. `listening` is a socket that a
-    parent process has opened on this address. `behind_proxy` takes scheme and client from a local proxy's
-    X-Forwarded headers: for pages that write their own address into links.
+    `protocol` speaks HTTP with clients; None is `BoundedProtocol`. `on_stop` is called in the signal
+    handler, for requests that would not end by themselves; `on_ready` when connections are taken.
+    `listening` is a socket that a parent process has opened on this address. `behind_proxy` takes scheme and
+    client from a local proxy's X-Forwarded headers: for pages that write their own address into links.
     Raises UserError when the port is taken or the app's start-up failed with one.
     """
     import uvicorn
+
+    from common.http_protocol import BoundedProtocol
 
     if listening is None:
         check_port(host, port, setting)
@@ -65,7 +67,7 @@ def serve(
         host=host,
         port=port,
         loop="uvloop",
-        http=protocol,
+        http=protocol or BoundedProtocol,
         ws="none",
         lifespan="on",
         access_log=False,

@@ -1,32 +1,27 @@
-"""uvicorn's HTTP/1.1 protocol with what the relay needs below ASGI.
+"""HTTP/1.1 with what the relay needs below ASGI.
 
 A relayed request gets a `ClientConnection` in `scope["extensions"]["kodolly.client"]`: it writes to the
-socket without a coroutine per chunk, tells when the client has gone or cannot take more, and ends
-connections whose header does not arrive in time (slow loris). Everything else is uvicorn's.
+socket without a coroutine per chunk, and tells when the client has gone or cannot take more. Everything
+else is `common.http_protocol`'s and uvicorn's.
 """
 
 import asyncio
-import re
 import socket
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from common.errors import BadRequest, error_bytes
+from common.http_protocol import BoundedProtocol
 from server.chunks import framed
 from server.request import EXTENSION, Scope
 from server.routes import is_relayed
 
-HEADER_TIMEOUT_S = 15.0
-"""Longest time for a request's header to arrive, and for a new connection to say something."""
 LAST_REQUEST_S = 0.5
 """How long a stopping gateway listens on idle connections for requests that are on their way."""
 UNSENT_BYTES = 128 * 1024
 """What the kernel may hold for a client that does not read. Without a limit it takes up to 4 MB of every
 stream (tcp_wmem) before the engine is held back."""
-_MAY_UPGRADE = re.compile(rb"\nupgrade", re.IGNORECASE)
-_UPGRADE = re.compile(rb"\r\nupgrade\s*:", re.IGNORECASE)
 
 
 class ClientConnection:
@@ -149,53 +144,33 @@ def take_client(scope: Scope) -> ClientConnection:
     return client
 
 
-class GatewayProtocol(HttpToolsProtocol):
+class GatewayProtocol(BoundedProtocol):
     """One client connection of the gateway."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.clients: list[ClientConnection] = []
         """Relayed requests without a whole answer, the oldest first: more than one when pipelined."""
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._in_head = False
-        self._in_body = False
         self._stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if hasattr(socket, "TCP_NOTSENT_LOWAT") and (connection := transport.get_extra_info("socket")):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-        self._head_timer = self.loop.call_later(HEADER_TIMEOUT_S, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_arrived()
         super().connection_lost(exc)
+        self.forget_requests()
+
+    def forget_requests(self) -> None:
+        super().forget_requests()
         clients, self.clients = self.clients, []
         for client in clients:
             client.gone = True
             if client.on_gone is not None:
                 client.on_gone()
 
-    def data_received(self, data: bytes) -> None:
-        if not self._in_body and _MAY_UPGRADE.search(data):
-            # We speak nothing else, and an offer may be ignored (RFC 9110, 7.8); llhttp would drop the body.
-            head, end, rest = data.partition(b"\r\n\r\n")
-            data = _UPGRADE.sub(b"\r\nx-not-upgraded:", head) + end + rest
-        super().data_received(data)
-        if self._in_head and self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEADER_TIMEOUT_S, self._too_slow)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_head = True
-
-    def on_message_complete(self) -> None:
-        self._in_body = False
-        super().on_message_complete()
-
     def on_headers_complete(self) -> None:
-        self._in_head, self._in_body = False, True
-        self._head_arrived()
         super().on_headers_complete()
         if self._stopping:
             self.cycle.keep_alive = False
@@ -221,21 +196,4 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _close_if_idle(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()
-
-    def send_400_response(self, msg: str) -> None:
-        """What is not HTTP gets the error object too."""
-        body = error_bytes(BadRequest("The request is not valid HTTP.", code="invalid_http"))
-        head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(head % (STATUS_LINE[400], len(body)) + body)
-        self.transport.close()
-
-    def _head_arrived(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _too_slow(self) -> None:
-        self._head_timer = None
-        if not self.transport.is_closing():
             self.transport.close()

@@ -1,0 +1,201 @@
+"""uvicorn's HTTP/1.1 protocol with limits below ASGI, the same for gateway, controller and web UI.
+
+The parser has no limit of its own and joins the pieces of a line again with each read, so that one endless
+header line would hold the event loop: bytes are counted here as they come in. A head that does not come in
+time ends the connection (slow loris). An offer to upgrade is ignored (RFC 9110, 7.8). Trailers are dropped
+(RFC 9110, 6.5.1): who asks may be judged by its headers alone, before the body is read.
+"""
+
+import asyncio
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from common.errors import ApiError, BadRequest, HeadersTooLarge, error_bytes
+
+HEAD_TIMEOUT_S = 15.0
+"""Longest time for a request's head to arrive, and for a new connection to say something."""
+HEAD_BYTES = 64 * 1024
+"""Most bytes of a request line with its headers, of trailers, and of framing between two pieces of a body."""
+HEAD_LINES = 200
+"""Most header lines, and most trailers."""
+FEED_BYTES = 32 * 1024
+"""How much the parser gets at once; where a limit is passed, it is noticed after so many bytes more."""
+_FRAMING = (b"content-length", b"transfer-encoding")
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One client connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._in_head = self._in_body = self._body_came = False
+        self._unbounded = 0
+        """Bytes of this head, or since the last piece of this body, that earlier feeds have brought."""
+        self._deaf = False
+        """What the client sends is not looked at any more."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        super().connection_lost(exc)
+        if self.cycle is not None:
+            self.cycle.body = bytearray()  # the cycle and this object hold each other until a collection
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client."""
+        if len(data) <= FEED_BYTES:
+            self._feed(data)
+        else:
+            pieces = memoryview(data)
+            for at in range(0, len(data), FEED_BYTES):
+                self._feed(bytes(pieces[at : at + FEED_BYTES]))
+        if self._in_head and self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
+
+    def _feed(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._unset_keepalive_if_required()
+        self._body_came = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._ignore_upgrade(data[offer.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self.send_400_response("")
+            return
+        if self._in_head or self._in_body:
+            self._unbounded = 0 if self._body_came else self._unbounded + len(data)
+            if self._unbounded > HEAD_BYTES + FEED_BYTES or len(self.headers) > HEAD_LINES:
+                self.refuse(_too_large())
+        else:
+            self._unbounded = 0
+
+    # -- the parser's call-backs ----------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        self._head_arrived()
+        if (self._unbounded > FEED_BYTES and self._head_size() > HEAD_BYTES) or len(
+            self.headers
+        ) > HEAD_LINES:
+            self.refuse(_too_large())
+        if self._deaf:
+            raise _Deaf  # the parser must not go on
+        self._in_head, self._in_body, self._unbounded = False, True, 0
+        super().on_headers_complete()
+        self.headers = []  # what comes from now on is trailers, and must not join the request's headers
+
+    def on_body(self, body: bytes) -> None:
+        self._body_came = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade() and self.scope["method"] != "CONNECT":
+            return  # the parser thinks that another protocol begins here; see `_ignore_upgrade`
+        self._in_body = False
+        super().on_message_complete()
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Go on with the request's body, and `rest` as its first bytes: httptools can't be told to. A new
+        parser learns from a head of ours how the body is framed."""
+        if self.scope["method"] == "CONNECT":
+            self.cycle.keep_alive = False
+            return
+        self.parser = httptools.HttpRequestParser(_AfterOffer(self))
+        framing = [b"%b: %b\r\n" % pair for pair in self.scope["headers"] if pair[0] in _FRAMING]
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
+        if rest:
+            self._feed(rest)
+
+    # -- refusing ----------------------------------------------------------------------------------
+
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP gets the error object too; uvicorn's own `msg` is not shown."""
+        self.refuse(BadRequest("The request is not valid HTTP.", code="invalid_http"))
+
+    def refuse(self, error: ApiError) -> None:
+        """Answer what is no request that could be passed on, and close. An earlier request on the same
+        connection still gets its answer, and nothing else is written into that."""
+        if self._deaf or self.transport.is_closing():
+            return
+        self._deaf = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not self._in_body:
+                cycle.keep_alive = False  # the newest of those before: it closes the connection
+                return
+            if cycle.response_started or self.pipeline:
+                self.transport.close()
+                return
+            self.forget_requests()
+        body = error_bytes(error)
+        head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        self.transport.write(head % (STATUS_LINE[error.status], len(body)) + body)
+        self.transport.close()
+
+    def forget_requests(self) -> None:
+        """Whoever works on an answer for this connection is told that nobody takes it."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _too_slow(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+class _Deaf(Exception):
+    """Ends the parser's work within a call-back."""
+
+
+class _AfterOffer:
+    """Call-backs of a parser that first gets a head of ours, which is not told on."""
+
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self._protocol = protocol
+        self._own_head = True
+        self.on_body, self.on_message_complete = protocol.on_body, protocol.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if not self._own_head:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._own_head:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._own_head:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._own_head:
+            self._own_head = False
+        else:
+            self._protocol.on_headers_complete()
+
+
+def _too_large() -> HeadersTooLarge:
+    return HeadersTooLarge(
+        f"The request's headers are too large; at most {HEAD_LINES} lines and {HEAD_BYTES} bytes are taken."
+    )
