@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.conformance.endpoint import Endpoint, encoded, tls
 from tests.conformance.record_streams import Recording, recordings
 from tests.conformance.stacks import scripted_stack
+from tests.processes import PATIENCE_S
 
 RECORDED = {recording.name: recording for recording in recordings()}
 USAGE = re.compile(rb',"usage":\{[^{}]*\}')
@@ -48,8 +49,8 @@ def every_cut(endpoint: Endpoint, recording: Recording) -> list[int]:
 
     places = range(1, len(recording.stream))
     with (
-        httpx2.Client(verify=tls(), trust_env=False, timeout=20) as one,
-        httpx2.Client(verify=tls(), trust_env=False, timeout=20) as two,
+        httpx2.Client(verify=tls(), trust_env=False, timeout=PATIENCE_S) as one,
+        httpx2.Client(verify=tls(), trust_env=False, timeout=PATIENCE_S) as two,
     ):
         with ThreadPoolExecutor(2) as pool:
             halves = pool.map(
