@@ -331,7 +331,7 @@ def test_health_routes_exist() -> None:
         assert "/healthz" in {getattr(route, "path", "") for route in router.routes}
     assert '@app.get("/healthz")' in (ROOT / "webui" / "app.py").read_text(encoding="utf-8")
     # vLLM's own, which the supervisor asks too; tests/test_worker_supervisor.py runs against the real one.
-    assert 'client.get("/health")' in (ROOT / "worker" / "health.py").read_text(encoding="utf-8")
+    assert 'f"{url}/health"' in (ROOT / "common" / "engine_questions.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", STACKS)
