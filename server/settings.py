@@ -129,6 +129,11 @@ class GatewaySettings(PartSettings):
     """Longest silence between two parts of an answer, in seconds."""
     total_timeout_s: float = 1800.0
     """Longest time for one answer, in seconds."""
+    max_answer_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """Largest answer that is not a stream, in bytes: 2,048 embeddings of 1,536 numbers have up to 64 MiB."""
+    keep_alive_s: float = Field(default=0.0, ge=0)
+    """Let a stream that waits for its first event send a sign of life so often, in seconds; 0 sends none. The
+    status is then 200 before it is known whether the request succeeds: later failures are error events."""
     drain_timeout_s: float = Field(default=10.0, ge=0)
     """Longest wait for running answers when the gateway is stopped, in seconds."""
 

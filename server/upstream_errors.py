@@ -48,6 +48,13 @@ def broken_off(upstream: Upstream) -> UpstreamFailed:
     )
 
 
+def endless(upstream: Upstream, what: str, limit: int) -> UpstreamFailed:
+    """It sends on and on: `what` has more than `limit` bytes."""
+    return UpstreamFailed(
+        f"{_who(upstream)} sent {what} of more than {limit // 2**20} MiB.", code="upstream_broke_off"
+    )
+
+
 def from_response(upstream: Upstream, status: int, body: bytes, path: str) -> ApiError:
     """The client's error for an upstream's answer with `status` >= 400."""
     message, param, code = _fields(body)

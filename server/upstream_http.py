@@ -21,7 +21,9 @@ from server.coalescing import Coalescing
 POOL_IDLE_S = 30.0
 """Below the worker's keep-alive of 75 s, so that we close an idle connection before the engine does."""
 MAX_HEAD_BYTES = 64 * 1024
-"""Largest header of an answer, in bytes."""
+"""Largest header of an answer, in bytes; and the most framing that may come without a byte of body."""
+LARGE_READ_BYTES = 64 * 1024
+"""A read from here on is of an upstream that sends faster than we read."""
 
 
 class ConnectFailed(Exception):
@@ -73,12 +75,14 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_between_chunks",
+        "_bodiless_bytes",
         "_body",
         "_complete",
         "_head_bytes",
         "_headers",
         "_keep",
         "_parser",
+        "_paused",
         "_receiver",
         "_status",
         "_used",
@@ -100,6 +104,8 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._status = 0
         self._head_bytes = 0
+        self._bodiless_bytes = 0
+        self._paused = False
         self._between_chunks = False
         self._complete = False
         self._keep = False
@@ -110,7 +116,7 @@ class Connection(asyncio.Protocol):
         """Send one request; `head` ends with the empty line. The answer goes to `receiver`."""
         self._receiver = receiver
         self._headers = []
-        self._status = self._head_bytes = 0
+        self._status = self._head_bytes = self._bodiless_bytes = 0
         self._between_chunks = self._complete = self.until_close = False
         if len(body) <= 65536:
             self.transport.write(head + body)
@@ -125,12 +131,23 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Read no more until `resume`: the client is slower than the engine."""
+        self._paused = True
         if not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
+        self._paused = False
         if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _let_others_run(self) -> None:
+        """Read no more in this turn of the loop, which else reads on as long as there is something."""
+        self.transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._paused and not self.transport.is_closing():
             self.transport.resume_reading()
 
     def acknowledge_less(self) -> None:
@@ -164,6 +181,8 @@ class Connection(asyncio.Protocol):
                 receiver.on_data(body)
                 return
             self._between_chunks = False
+        if len(data) >= LARGE_READ_BYTES:
+            self._let_others_run()
         if not self._status:
             self._head_bytes += len(data)
         try:
@@ -174,7 +193,13 @@ class Connection(asyncio.Protocol):
         if not self._status and self._head_bytes > MAX_HEAD_BYTES:
             self._break("the answer's header is too large")
             return
-        if self._body:
+        if not self._body:
+            self._bodiless_bytes += len(data)
+            if self._bodiless_bytes > MAX_HEAD_BYTES and self._status and not self._complete:
+                self._break("the answer's framing or trailer is too large")
+                return
+        else:
+            self._bodiless_bytes = 0
             parts = self._body
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._between_chunks = ends_with_event(data, parts[-1])

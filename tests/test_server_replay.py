@@ -103,13 +103,16 @@ def test_any_cuts_change_nothing(endpoint: Endpoint, name: str, data: st.DataObj
 
 
 @pytest.mark.parametrize("name", ["chat-usage", "messages", "responses"])
-def test_lines_that_end_with_carriage_return_and_comments_are_passed_on(
-    endpoint: Endpoint, name: str
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"], ids=["CRLF", "CR"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["", "BOM"])
+def test_other_line_ends_and_byte_order_marks_come_out_as_line_feeds(
+    endpoint: Endpoint, name: str, end: bytes, mark: str
 ) -> None:
     recording = RECORDED[name]
-    stream = b": keep-alive\r\n\r\n" + recording.stream.replace(b"\n", b"\r\n")
-    replay(endpoint, stream)
-    for cuts in ([], list(range(1, len(stream)))):
+    stream = b": keep-alive\n\n" + recording.stream
+    sent = mark.encode() + stream.replace(b"\n", end)
+    replay(endpoint, sent)
+    for cuts in ([], list(range(1, len(sent)))):
         assert ask(endpoint, recording, cuts) == stream
 
 
