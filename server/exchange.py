@@ -114,6 +114,11 @@ class Job:
         pattern = re.compile(rb'("model":\s?)' + re.escape(msgspec.json.encode(target)))
         self.rename = pattern, rb"\g<1>" + msgspec.json.encode(asked).replace(b"\\", b"\\\\")
 
+    def name_every_model(self, asked: str) -> None:
+        """Answers of a provider, which add a date to the name or call it otherwise, name it as asked."""
+        pattern = re.compile(rb'("model":\s?)"(?:[^"\\]|\\.)*"')
+        self.rename = pattern, rb"\g<1>" + msgspec.json.encode(asked).replace(b"\\", b"\\\\")
+
     def head(self) -> bytes:
         """Header lines of an answer that begins now, with what the gateway itself has cost, in ms."""
         own_ms = (time.monotonic() - self.record.began - self.record.queued_s - self.record.upstream_s) * 1e3
@@ -133,7 +138,7 @@ class Exchange:
     status: int = 0
     content_type: bytes = b""
     encoding: bytes = b""
-    retry_after: str = ""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     is_stream: bool = False
     began: bool = False
     """Something of this upstream's answer has gone to the client: no other may be asked in its place."""
@@ -223,14 +228,12 @@ class Exchange:
     # -- the answer ---------------------------------------------------------------------------------
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self.status = status
+        self.status, self.headers = status, headers
         for name, value in headers:
             if name == b"content-type":
                 self.content_type = value
             elif name == b"content-encoding" and value.lower() != b"identity":
                 self.encoding = value  # not asked for
-            elif name == b"retry-after":
-                self.retry_after = value.decode("latin-1")
         self.is_stream = status < 300 and self.content_type.startswith(b"text/event-stream")
         if status < 300 and (
             self.content_type.startswith(b"text/html") or (self.is_stream and self.encoding)
@@ -302,9 +305,9 @@ class Exchange:
 
     def _refuse(self, body: bytes) -> None:
         """An HTTP error from upstream: Retry for what another worker may do better."""
-        error = upstream_errors.from_response(self.upstream, self.status, body, self.job.route.path)
-        if error.status in (429, 503):
-            error.headers["retry-after"] = self.retry_after or upstream_errors.RETRY_AFTER_S
+        error = upstream_errors.from_response(
+            self.upstream, self.status, body, self.job.route.path, self.headers
+        )
         self._raise(Retry(error) if self.status in upstream_errors.RETRYABLE else error)
 
     def _whole(self) -> None:

@@ -6,6 +6,7 @@ that a failure is an error frame and the stream's end, never a silent one (see `
 """
 
 import asyncio
+import dataclasses
 import logging
 import re
 import time
@@ -27,6 +28,7 @@ from common.errors import (
 from common.logs import with_fields
 from server import request, sse, upstream_errors
 from server.affinity import affinity_hash
+from server.connect import ConnectFailed
 from server.cors import answer_lines, preflight_lines
 from server.directory import COOLDOWN_S, Directory, Upstream
 from server.exchange import STREAM_HEADERS, Cut, Exchange, Job, Limits, Retry
@@ -41,7 +43,7 @@ from server.retry_budget import RetryBudget
 from server.routes import RESPONSES, ROUTES, Route
 from server.settings import GatewaySettings
 from server.tracing import child_traceparent
-from server.upstream_http import ConnectFailed, Connection, ConnectionPool
+from server.upstream_http import Connection, ConnectionPool
 from server.usage import estimated_prompt_tokens
 
 if TYPE_CHECKING:
@@ -89,6 +91,18 @@ class Relay:
     tracing: bool = False
     """Upstreams get a trace context of ours instead of the client's."""
     budget: RetryBudget = field(default_factory=RetryBudget)
+    limits: Limits = field(init=False)
+    """Time-outs at workers; providers have their own."""
+
+    def __post_init__(self) -> None:
+        """Time-outs are the same for every request."""
+        settings = self.settings
+        self.limits = Limits(
+            settings.first_event_timeout_s,
+            settings.idle_timeout_s,
+            settings.total_timeout_s,
+            settings.max_answer_bytes,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
         """Answer one request, whatever happens; returns when the client has its answer or is gone."""
@@ -231,12 +245,7 @@ class Relay:
             ),
             passed_on=request_id + b"".join(passed_on),
             original=body,
-            limits=Limits(
-                settings.first_event_timeout_s,
-                settings.idle_timeout_s,
-                settings.total_timeout_s,
-                settings.max_answer_bytes,
-            ),
+            limits=self.limits,
             deadline=record.began + settings.total_timeout_s,
         )
 
@@ -291,9 +300,10 @@ class Relay:
                 attempt = FailedAttempt(upstream.id, began, time.monotonic() - began, last.code or "failed")
                 record.failed_attempts += (attempt,)
                 logger.warning(
-                    "upstream %s: %s",
+                    "upstream %s: %s%s",
                     upstream.id,
                     last.message,
+                    f" ({retry.__cause__})" if retry.__cause__ is not None else "",
                     extra=with_fields(request_id=record.request_id),
                 )
         assert last is not None
@@ -361,6 +371,7 @@ class Relay:
         record = job.record
         record.attempts += 1
         record.upstream = upstream.id
+        job.limits = self._limits_at(upstream)
         head = upstream.request_head(method, path or job.route.engine_path.encode())
         head += b"%bcontent-length: %d\r\n\r\n" % (job.passed_on, len(job.body))
         breaker = upstream.breaker
@@ -383,6 +394,14 @@ class Relay:
             upstream.in_flight -= 1
             breaker.abandoned(ticket)
 
+    def _limits_at(self, upstream: Upstream) -> Limits:
+        provider = upstream.provider
+        if provider is None:
+            return self.limits
+        return dataclasses.replace(
+            self.limits, first_event_s=provider.first_event_timeout_s, idle_s=provider.idle_timeout_s
+        )
+
     async def _connect_and_exchange(self, job: Job, upstream: Upstream, head: bytes) -> None:
         connection = self.pool.idle(upstream.origin)
         if connection is not None:
@@ -397,7 +416,7 @@ class Relay:
             connection = await self.pool.connect(upstream.origin)
         except ConnectFailed as error:
             upstream.cooldown_until = time.monotonic() + COOLDOWN_S
-            raise Retry(upstream_errors.unreachable(upstream)) from error
+            raise Retry(upstream_errors.unreachable(upstream, error)) from error
         await self._exchange(job, upstream, connection, head)
 
     async def _exchange(self, job: Job, upstream: Upstream, connection: Connection, head: bytes) -> None:

@@ -11,12 +11,12 @@ import ssl
 import time
 from collections import defaultdict, deque
 from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
 
 import httptools
 
 from server.chunks import ends_with_event, sole_event
 from server.coalescing import Coalescing
+from server.connect import Origin, open_connection
 
 POOL_IDLE_S = 30.0
 """Below the worker's keep-alive of 75 s, so that we close an idle connection before the engine does."""
@@ -24,10 +24,6 @@ MAX_HEAD_BYTES = 64 * 1024
 """Largest header of an answer, in bytes; and the most framing that may come without a byte of body."""
 LARGE_READ_BYTES = 64 * 1024
 """A read from here on is of an upstream that sends faster than we read."""
-
-
-class ConnectFailed(Exception):
-    """No connection could be made: the request was certainly not sent."""
 
 
 class Broken(Exception):
@@ -57,17 +53,6 @@ class Receiver(Protocol):
 
     def on_broken(self, error: Broken) -> None:
         """The answer will not become whole."""
-
-
-Origin = tuple[str, int, bool]
-"""Host, port, TLS."""
-
-
-def origin_of(url: str) -> Origin:
-    """Where an http(s) URL connects to."""
-    parts = urlsplit(url)
-    tls = parts.scheme == "https"
-    return parts.hostname or "", parts.port or (443 if tls else 80), tls
 
 
 class Connection(asyncio.Protocol):
@@ -293,15 +278,10 @@ class ConnectionPool:
 
     async def connect(self, origin: Origin) -> Connection:
         """A new connection. Raises ConnectFailed."""
-        host, port, tls = origin
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self, origin), host, port, ssl=self._tls_context() if tls else None
-                )
-        except (OSError, TimeoutError) as error:
-            raise ConnectFailed(f"no connection to {host}:{port}") from error
+        limit_s = origin.connect_timeout_s or self._connect_timeout_s
+        connection = await open_connection(
+            origin, lambda: Connection(self, origin), self._tls_context, limit_s
+        )
         self._open.add(connection)
         return connection
 
