@@ -12,6 +12,7 @@ class ModelQueues:
         self._settings = settings
         self._directory = directory
         self._queues: dict[str, ModelQueue] = {}
+        directory.on_change = self._release_all
 
     def of(self, model: str) -> ModelQueue:
         """The line of a model that is served."""
@@ -28,7 +29,6 @@ class ModelQueues:
         """Model -> how many wait."""
         return {model: queue.depth for model, queue in self._queues.items()}
 
-    def release_all(self) -> None:
-        """Workers have changed: see who may go on."""
+    def _release_all(self) -> None:
         for queue in self._queues.values():
             queue.release()

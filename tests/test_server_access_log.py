@@ -11,7 +11,6 @@ from common.logs import JsonFormatter, TextFormatter
 from server import access_log
 from server.access_log import AccessLog, log_failed_request, log_request
 from server.record import Usage
-from tests.processes import PATIENCE_S
 from tests.records import request
 
 
@@ -130,6 +129,6 @@ def routes(caplog: pytest.LogCaptureFixture) -> list[object]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.01)

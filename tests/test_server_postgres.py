@@ -15,7 +15,6 @@ from server.keys import Key, KeyStore, new_key_id
 from server.record import Usage
 from server.store import open_store
 from tests.postgres import binaries, postgres
-from tests.processes import PATIENCE_S
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,7 +23,7 @@ pytestmark = [
 
 
 async def until(check: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(20):
         while not await check():
             await asyncio.sleep(0.05)
 

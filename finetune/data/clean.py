@@ -38,13 +38,14 @@ from finetune.data.clean_chunk import (
     reject_line,
     row_texts,
     source_of,
+    write_private,
 )
 from finetune.data.line_chunks import CHUNK, Chunk, line_chunks, whole_file
 from finetune.data.near_duplicates import BANDS, Pairs, may_be_similar, pairs_of_band, similar_pairs
 from finetune.data.row_json import JsonRow, parse_row
 from finetune.progress import Progress, Report, silent
 
-VERSION = 1
+VERSION = 2
 """Of the work directory's files and of the rules: what an older one left behind is not gone on from."""
 DEFAULT_SIMILARITY = 0.8
 SAME = 2.0
@@ -120,7 +121,7 @@ def clean(
     or written.
     """
     for path in inputs:
-        if output is not None and path.resolve() in (output.resolve(), rejects_path(output).resolve()):
+        if output is not None and path.resolve() in _written(output):
             raise UserError(f"{path} is read and cannot be written at the same time.")
         _check_readable(path)
     with ExitStack() as stack:
@@ -141,13 +142,24 @@ def clean(
         with whole_file(output) as rows, whole_file(rejects_path(output)) as rejects:
             made = _assemble(job, inputs, chunks, duplicates, rows, rejects)
             write_report(made)
+        _write_masked(masked_path(output), chunks)
         shutil.rmtree(work)
         return made
+
+
+def _written(output: Path) -> set[Path]:
+    return {path.resolve() for path in (output, rejects_path(output), masked_path(output))}
 
 
 def rejects_path(output: Path) -> Path:
     """Where the rows that were not kept go: `rows.jsonl` -> `rows.rejected.jsonl`."""
     return output.with_name(f"{output.name.removesuffix('.jsonl')}.rejected.jsonl")
+
+
+def masked_path(output: Path) -> Path:
+    """Where the originals of masked personal data go, when there are any: `rows.jsonl` ->
+    `rows.masked.jsonl`."""
+    return output.with_name(f"{output.name.removesuffix('.jsonl')}.masked.jsonl")
 
 
 # The first stage: every line by itself.
@@ -375,6 +387,15 @@ def _assemble(
     return made
 
 
+def _write_masked(path: Path, chunks: _Chunks) -> None:
+    """What masks took the place of, for the owner's eyes only; no file where nothing was masked."""
+    data = b"".join(Path(f"{stem}.masked").read_bytes() for stem in chunks.stems)
+    if data:
+        write_private(path, data)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _add_chunk_report(made: CleanReport, report: ChunkReport, kept: Any) -> None:
     made.inputs[report.file] += report.read
     made.read += report.read
@@ -468,10 +489,12 @@ def _identity(inputs: Sequence[Path], rules: Rules, similarity: float, chunk_siz
     evaluation = hashlib.sha256()
     if index is not None:
         evaluation.update("\n".join(index.names).encode() + index.windows.tobytes() + index.probes.tobytes())
+        evaluation.update(index.stubs.tobytes())
     facts = (
         VERSION,
         files,
         sorted(rules.allow),
+        sorted(rules.masks),
         rules.commercial,
         rules.near_duplicates,
         evaluation.hexdigest(),

@@ -4,6 +4,7 @@ Its results go to files, so that a killed run goes on where it was and the main 
 
     NNNNNN.rows      the rows that are good so far, as lines
     NNNNNN.rejected  the others, each with its reason, as lines
+    NNNNNN.masked    what masks took the place of, as lines, for the owner's eyes only
     NNNNNN.index.npy one entry for each good row (INDEX)
     NNNNNN.bands.npy, NNNNNN.signatures.npy
                      what near-duplicates are found by (finetune.data.near_duplicates)
@@ -21,15 +22,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from finetune.data.evaluation_sets import EvaluationIndex
+from finetune.data.broken_text import lost_characters
+from finetune.data.evaluation_sets import FIELD_END, EvaluationIndex
 from finetune.data.fields import CATEGORIES
-from finetune.data.judging import findings, lost_characters
+from finetune.data.judging import findings
 from finetune.data.licences import allows_commercial_use
 from finetune.data.line_chunks import Chunk
-from finetune.data.mending import is_plain, mend_text
 from finetune.data.near_duplicates import band_keys, signatures, whole_text
-from finetune.data.placeholders import without_placeholder
-from finetune.data.row_json import JsonPair, JsonRow, UnusableLine, check_row, parse_row, write_row
+from finetune.data.personal_data import KINDS, MASKS, Masked
+from finetune.data.row_json import JsonPair, JsonRow, UnusableLine, parse_row, write_row
+from finetune.data.row_mending import mend_row
 
 CATEGORY_NAMES = (*sorted(CATEGORIES), "")
 """A preference pair may have none."""
@@ -64,6 +66,8 @@ class Rules:
     evaluation: EvaluationIndex | None = None
     near_duplicates: bool = True
     """Whether signatures are made."""
+    masks: frozenset[str] = KINDS
+    """Kinds of personal data that are masked (keys of `personal_data.MASKS`)."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -108,6 +112,19 @@ class _Tally:
     mended: Counter[str] = field(default_factory=Counter)
     allowed: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[Sample]] = field(default_factory=dict)
+    masked: list[bytes] = field(default_factory=list)
+
+    def mask(self, line: int, name: str, masked: Masked) -> None:
+        made = {
+            "file": self.file,
+            "line": line,
+            "field": name,
+            "start": masked.start,
+            "kind": masked.kind,
+            "mask": MASKS[masked.kind],
+            "original": masked.original,
+        }
+        self.masked.append(msgspec.json.encode(made) + b"\n")
 
     def sample(self, name: str, line: int, detail: str, texts: Mapping[str, str]) -> None:
         shown = self.samples.setdefault(name, [])
@@ -151,58 +168,6 @@ def clean_chunk(work: Path, number: int, file: str, chunk: Chunk, rules: Rules) 
     _write(work, number, file, good, rejects, read, tally, rules)
 
 
-def mend_row(row: JsonRow) -> set[str]:
-    """Put right what can be put right, in place, and name it (keys of `reasons.MENDED`).
-
-    Raises UnusableLine when nothing is left of a text.
-    """
-    names: set[str] = set()
-    for turn in row.history:
-        if not _is_clean(turn.content):
-            turn.content, found = mend_text(turn.content)
-            names |= found
-    if not _is_clean(row.instruction):
-        row.instruction, found = mend_text(row.instruction)
-        names |= found
-    if not _is_clean(row.response):
-        row.response, found = mend_text(row.response)
-        names |= found
-    if isinstance(row, JsonPair) and not _is_clean(row.rejected):
-        row.rejected, found = mend_text(row.rejected)
-        names |= found
-    if row.context:
-        _mend_context(row, names)
-    if "answer_start" in row.meta and _put_answer_start_right(row):
-        names.add("answer_start")
-    if names:
-        check_row(row)
-    return names
-
-
-def _mend_context(row: JsonRow, names: set[str]) -> None:
-    # The blanks around a context stay where they are: `answer_start` counts them.
-    if not is_plain(row.context):
-        row.context, found = mend_text(row.context)
-        names |= found
-    if not without_placeholder(row.context):
-        row.context = ""
-        names.add("placeholder_context")
-
-
-def _put_answer_start_right(row: JsonRow) -> bool:
-    """Point `meta.answer_start` at the answer in the context again, where it stands elsewhere now."""
-    start, context, answer = row.meta["answer_start"], row.context, row.response
-    if isinstance(start, int) and start >= 0 and context.startswith(answer, start):
-        return False
-    near = start if isinstance(start, int) and start >= 0 else 0
-    places = [context.rfind(answer, 0, near + len(answer)), context.find(answer, near)]
-    found = [place for place in places if place >= 0]
-    if not found:
-        return False
-    row.meta["answer_start"] = min(found, key=lambda place: abs(place - near))
-    return True
-
-
 def source_of(row: JsonRow, file: str) -> str:
     """Where the row comes from: its meta's source, else the file."""
     source = row.meta.get("source")
@@ -235,6 +200,13 @@ def reject_line(file: str, line: int, reason: str, detail: str, what: Mapping[st
     return msgspec.json.encode(made) + b"\n"
 
 
+def write_private(path: Path, data: bytes) -> None:
+    """A new file that its owner alone can read."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+
+
 def row_hash(row: JsonRow) -> int:
     """64 bits of what makes a row another row: its texts, and who said what before."""
     roles = "".join(turn.role[0] for turn in row.history)
@@ -242,17 +214,15 @@ def row_hash(row: JsonRow) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-def _is_clean(text: str) -> bool:
-    return is_plain(text) and text == text.strip()
-
-
 def _judge(row: JsonRow, rules: Rules, tally: _Tally, line: int) -> tuple[str, str] | None:
     """Mend the row and say what it is rejected for, if anything."""
     lost = next((found for text in row.texts() if (found := lost_characters(text))), None)
     try:
-        mended = mend_row(row)
+        mended = mend_row(row, rules.masks)
     except UnusableLine as error:
         return error.reason, error.detail
+    for field_name, masked in mended.masked:
+        tally.mask(line, field_name, masked)
     if lost is not None:
         if "broken_encoding" not in rules.allow:
             return "broken_encoding", lost
@@ -263,7 +233,7 @@ def _judge(row: JsonRow, rules: Rules, tally: _Tally, line: int) -> tuple[str, s
         tally.allowed[reason] += 1
     if rules.commercial and not allows_commercial_use(row.meta.get("licence")):
         return "licence", str(row.meta.get("licence") or "the row names none")
-    for name in mended:
+    for name in sorted(mended.names):
         tally.mended[name] += 1
         tally.sample(name, line, "", row_texts(row))
     return None
@@ -273,7 +243,7 @@ def _without_evaluation_items(
     good: list[tuple[int, JsonRow]], rules: Rules, tally: _Tally, reject: Reject
 ) -> list[tuple[int, JsonRow]]:
     assert rules.evaluation is not None
-    held = rules.evaluation.find([whole_text(row) for _, row in good])
+    held = rules.evaluation.find([FIELD_END.join(row.texts()) for _, row in good])
     if "evaluation_overlap" in rules.allow:
         tally.allowed["evaluation_overlap"] += len(held)
         return good
@@ -315,6 +285,7 @@ def _write(
     Path(f"{stem}.rows").write_bytes(b"".join(lines))
     rejects.sort(key=lambda reject: reject[0])
     Path(f"{stem}.rejected").write_bytes(b"".join(line for _, line in rejects))
+    write_private(Path(f"{stem}.masked"), b"".join(tally.masked))
     np.save(f"{stem}.index.npy", index)
     if rules.near_duplicates:
         signed = signatures([whole_text(row) for _, row in good])

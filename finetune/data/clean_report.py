@@ -39,6 +39,8 @@ def summary(report: CleanReport) -> str:
         if counts:
             lines += ["", f"{title}:"]
             lines += [f"  {count:>9,}  {name:<22} {texts[name]}" for name, count in _by_count(counts)]
+    if report.evaluation_items:
+        lines += ["", _compared(report)]
     return "\n".join(lines)
 
 
@@ -66,11 +68,16 @@ def _overview(report: CleanReport) -> list[str]:
         f"{report.read - report.kept:,} rejected.",
     ]
     if report.evaluation_items:
-        lines.append(
-            f"Compared with {report.evaluation_items:,} evaluation items, "
-            f"{report.evaluation_items_too_short:,} of them too short to be looked for."
-        )
+        lines.append(_compared(report))
     return lines
+
+
+def _compared(report: CleanReport) -> str:
+    short = report.evaluation_items_too_short
+    said = f"Compared with {report.evaluation_items:,} evaluation items"
+    if not short:
+        return f"{said}."
+    return f"{said}; {short:,} of them are too short to be looked for: rows may hold those."
 
 
 def _counts(title: str, counts: Mapping[str, int], texts: Mapping[str, str]) -> list[str]:

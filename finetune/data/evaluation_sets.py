@@ -3,31 +3,39 @@
 Files: KoBEST's five tables (TSV), KorQuAD 1.0 and 2.x (JSON), Dolly rows (JSONL), plain text (one item on
 each line). Compared are letters and digits alone. An item of which one text has 32 or more counts as found
 when a stretch of 47 of them stands in a row (or the whole text, where it is shorter); an item of short texts
-when all of them do.
+when all of them do. The shorter an item, the more by itself it must stand, so that a phrase that everybody
+says
+is no alarm:
+
+    10 letters or more  anywhere
+    7 to 9              from the beginning of a word
+    4 to 6              alone between punctuation, quotes or line ends, in a field that says more than that
+    fewer               is not looked for, and counted
 """
 
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from common.errors import UserError
-from finetune.data.letters import Hashes, letter_codes, window_hashes, within_texts
+from finetune.data.letters import Codes, Hashes, Offsets, letter_codes, window_hashes, within_texts
 from finetune.data.row_json import UnusableLine, parse_row
 
 WINDOW = 32
 STRIDE = 16
 """Every 16th stretch of an item is kept: a row that shares 47 letters with it holds one of them."""
-PROBE = 8
-"""Short texts are looked for by their first 8 letters, then compared in full."""
-SHORTEST_ITEM = 14
-"""Letters an item of short texts has at least: shorter ones ("만족입니다") stand everywhere."""
+PROBE, STUB = 8, 4
+"""Short texts are looked for by their first 8 letters, shorter ones by 4, then compared in full."""
+ANYWHERE, AT_A_WORD = 10, 7
+"""Letters from which an item of short texts may stand anywhere, and at the beginning of any word."""
+FIELD_END = "\x1e"
+"""What separates the fields of a row in the texts that are searched."""
 _TABLE_BITS = 22
 
 KOBEST: Mapping[frozenset[str], tuple[str, ...]] = {
@@ -61,33 +69,109 @@ class EvaluationIndex:
     probes: Hashes
     """Sorted; the beginning of one text of each item of short ones."""
     probe_items: npt.NDArray[np.int32]
+    stubs: Hashes
+    """The same of items whose longest text has fewer letters than a probe."""
+    stub_items: npt.NDArray[np.int32]
     short: Mapping[int, tuple[str, ...]]
     """The letters of the texts of an item of short ones."""
     too_short: int
     """Items that were left out."""
 
     def find(self, texts: Sequence[str]) -> dict[int, str]:
-        """Place in `texts` -> name of an item it holds."""
+        """Place in `texts` -> name of an item it holds. The fields of a text are separated by FIELD_END."""
         codes, offsets = letter_codes(texts)
-        long, probe = window_hashes(codes, [WINDOW, PROBE])
+        long, probe, stub = window_hashes(codes, [WINDOW, PROBE, STUB])
         found: dict[int, str] = {}
         for place, item in _hits(long, offsets, WINDOW, self.windows, self.window_items):
             found.setdefault(place, self.names[item])
-        letters: dict[int, str] = {}
-        for place, item in _hits(probe, offsets, PROBE, self.probes, self.probe_items):
+        read: dict[int, _Letters] = {}
+        for place, item in (
+            *_hits(probe, offsets, PROBE, self.probes, self.probe_items),
+            *_hits(stub, offsets, STUB, self.stubs, self.stub_items),
+        ):
             if place in found:
                 continue
-            if place not in letters:
-                letters[place] = _as_text(codes[offsets[place] : offsets[place + 1]])
-            if all(part in letters[place] for part in self.short[item]):
+            if place not in read:
+                read[place] = _Letters.of(texts[place])
+            if read[place].hold(self.short[item]):
                 found[place] = self.names[item]
         return found
+
+
+@dataclass(frozen=True)
+class _Letters:
+    """A text's letters and digits, and where words, phrases and fields begin and end among them."""
+
+    text: str
+    words: frozenset[int]
+    phrases: frozenset[int]
+    fields: frozenset[int]
+
+    @staticmethod
+    def of(text: str) -> "_Letters":
+        codes, _ = letter_codes([text])
+        words, phrases, fields = {0}, {0}, {0}
+        count = 0
+        for sign in text:
+            if sign.isalnum() or ord(sign) > 0xFFFF:
+                count += 1
+                continue
+            words.add(count)
+            if not sign.isspace() or sign == "\n":
+                phrases.add(count)
+            if sign == FIELD_END:
+                fields.add(count)
+        ends = {count}
+        return _Letters(
+            _as_text(codes), frozenset(words | ends), frozenset(phrases | ends), frozenset(fields | ends)
+        )
+
+    def hold(self, parts: tuple[str, ...]) -> bool:
+        """Whether all texts of an item stand here, as much by themselves as their length asks for."""
+        length = sum(map(len, parts))
+        return all(
+            any(self._fits(start, len(part), length) for start in self._starts(part)) for part in parts
+        )
+
+    def _starts(self, part: str) -> Iterator[int]:
+        start = self.text.find(part)
+        while start >= 0:
+            yield start
+            start = self.text.find(part, start + 1)
+
+    def _fits(self, start: int, size: int, length: int) -> bool:
+        if length >= ANYWHERE:
+            return True
+        if length >= AT_A_WORD:
+            return start in self.words
+        end = start + size
+        alone = start in self.phrases and end in self.phrases
+        return alone and not (start in self.fields and end in self.fields)
+
+
+@dataclass
+class _Entries:
+    """Hashes that are being collected, each with the item it belongs to."""
+
+    hashes: list[Hashes] = field(default_factory=list)
+    items: list[npt.NDArray[np.int32]] = field(default_factory=list)
+
+    def add(self, hashes: Hashes, item: int) -> None:
+        self.hashes.append(hashes)
+        self.items.append(np.full(len(hashes), item, dtype=np.int32))
+
+    def sorted(self) -> tuple[Hashes, npt.NDArray[np.int32]]:
+        if not self.hashes:
+            return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int32)
+        joined, owners = np.concatenate(self.hashes), np.concatenate(self.items)
+        order = np.argsort(joined, kind="stable")
+        return joined[order], owners[order]
 
 
 def build_index(paths: Sequence[Path]) -> EvaluationIndex:
     """Read evaluation sets. Raises UserError that names the file and what is wrong with it."""
     names: list[str] = []
-    windows, window_items, probes, probe_items = [], [], [], []
+    windows, probes, stubs = _Entries(), _Entries(), _Entries()
     short: dict[int, tuple[str, ...]] = {}
     too_short = 0
     for path in paths:
@@ -96,27 +180,30 @@ def build_index(paths: Sequence[Path]) -> EvaluationIndex:
             number = len(names)
             names.append(item.name)
             codes, offsets = letter_codes(item.texts)
-            lengths = np.diff(offsets)
-            if lengths.max(initial=0) >= WINDOW:
-                (hashes,) = window_hashes(codes, [WINDOW])
-                for a, b in pairwise(offsets.tolist()):
-                    if b - a >= WINDOW:
-                        kept = [*range(a, b - WINDOW, STRIDE), b - WINDOW]
-                        windows.append(hashes[kept])
-                        window_items.append(np.full(len(kept), number, dtype=np.int32))
-            elif lengths.sum() >= SHORTEST_ITEM and lengths.max() >= PROBE:
-                longest = int(lengths.argmax())
-                (hashes,) = window_hashes(codes, [PROBE])
-                probes.append(hashes[offsets[longest] : offsets[longest] + 1])
-                probe_items.append(np.full(1, number, dtype=np.int32))
-                short[number] = tuple(_as_text(codes[a:b]) for a, b in pairwise(offsets.tolist()) if b > a)
-            else:
+            longest = int(np.diff(offsets).max(initial=0))
+            if longest >= WINDOW:
+                _add_windows(windows, number, codes, offsets)
+                continue
+            if longest < STUB:
                 too_short += 1
+                continue
+            size = PROBE if longest >= PROBE else STUB
+            start = int(offsets[int(np.diff(offsets).argmax())])
+            (hashes,) = window_hashes(codes, [size])
+            (probes if size == PROBE else stubs).add(hashes[start : start + 1], number)
+            short[number] = tuple(_as_text(codes[a:b]) for a, b in pairwise(offsets.tolist()) if b > a)
         if len(names) == before:
             raise UserError(f"The evaluation set {path} holds no items.")
     return EvaluationIndex(
-        tuple(names), *_sorted(windows, window_items), *_sorted(probes, probe_items), short, too_short
+        tuple(names), *windows.sorted(), *probes.sorted(), *stubs.sorted(), short, too_short
     )
+
+
+def _add_windows(windows: _Entries, item: int, codes: Codes, offsets: Offsets) -> None:
+    (hashes,) = window_hashes(codes, [WINDOW])
+    for a, b in pairwise(offsets.tolist()):
+        if b - a >= WINDOW:
+            windows.add(hashes[[*range(a, b - WINDOW, STRIDE), b - WINDOW]], item)
 
 
 def read_items(path: Path) -> Iterator[Item]:
@@ -223,13 +310,5 @@ def _hits(
             yield place, item
 
 
-def _sorted(hashes: list[Hashes], items: list[npt.NDArray[np.int32]]) -> tuple[Hashes, npt.NDArray[np.int32]]:
-    if not hashes:
-        return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int32)
-    joined, owners = np.concatenate(hashes), np.concatenate(items)
-    order = np.argsort(joined, kind="stable")
-    return joined[order], owners[order]
-
-
-def _as_text(codes: npt.NDArray[Any]) -> str:
+def _as_text(codes: Codes) -> str:
     return codes.astype("<u4").tobytes().decode("utf-32-le")

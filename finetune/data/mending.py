@@ -1,9 +1,7 @@
-"""What can be put right in a text without asking anybody."""
+"""Characters that can be put right in a text without asking anybody."""
 
 import re
 import unicodedata
-
-from finetune.data.personal_data import mask_personal_data, may_hold_personal_data
 
 _ODD = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f"
@@ -21,11 +19,7 @@ _SPACES = re.compile("[\xa0\u2000-\u200a\u202f\u205f]")
 
 def is_plain(text: str) -> bool:
     """Whether `mend_text` would leave the text as it is, but for blanks around it."""
-    return (
-        unicodedata.is_normalized("NFC", text)
-        and _ODD.search(text) is None
-        and not may_hold_personal_data(text)
-    )
+    return unicodedata.is_normalized("NFC", text) and _ODD.search(text) is None
 
 
 def mend_text(text: str) -> tuple[str, set[str]]:
@@ -59,7 +53,4 @@ def _mend_once(text: str) -> tuple[str, list[str]]:
     if stripped != text:
         found.append("outer_blanks")
         text = stripped
-    if may_hold_personal_data(text):
-        text, masked = mask_personal_data(text)
-        found += masked
     return text, found

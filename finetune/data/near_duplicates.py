@@ -3,7 +3,9 @@ each.
 
 Two rows are near-duplicates when the Jaccard similarity of their 5-letter shingles reaches a threshold, for
 the row as a whole (history, question, context, answer) and for question and answer by themselves: questions
-about one long paragraph share nearly all their text and are still different rows.
+about one long paragraph share nearly all their text and are still different rows. So are questions in
+which one
+word stands in place of another (남자친구, 여자친구): `asks_something_else`.
 
 A signature has 64 slots; 12 bands of 5 find a pair of similarity 0.8 with a probability of 0.99
 (1 - (1 - s^5)^12), one of 0.9 with 0.9999. What the bands bring together is then compared letter by letter:
@@ -11,6 +13,7 @@ no row is dropped on an estimate.
 """
 
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from itertools import pairwise
 
 import numpy as np
@@ -29,6 +32,53 @@ PARTNERS = 4
 enough to find a partner in any group, and a bound on the work where thousands of rows are alike."""
 ESTIMATE_MARGIN = 0.18
 """Three standard deviations of a 64-slot estimate at 0.8: pairs estimated lower are not compared."""
+_LONGEST_QUESTION = 400
+"""Characters beyond which questions are not compared word by word."""
+_SHORT_QUESTION = 8
+"""Words of a question in which each says something."""
+_OPPOSITES = (
+    *(
+        ("남자", "여자"),
+        ("남친", "여친"),
+        ("남사친", "여사친"),
+        ("썸남", "썸녀"),
+        ("짝남", "짝녀"),
+        ("그는", "그녀는"),
+    ),
+    *(
+        ("그가", "그녀가"),
+        ("그의", "그녀의"),
+        ("그를", "그녀를"),
+        ("남편", "아내"),
+        ("아들", "딸"),
+        ("아버지", "어머니"),
+    ),
+    *(
+        ("아빠", "엄마"),
+        ("형", "누나"),
+        ("오빠", "언니"),
+        ("남성", "여성"),
+        ("남동생", "여동생"),
+        ("할아버지", "할머니"),
+    ),
+    *(
+        ("증가", "감소"),
+        ("장점", "단점"),
+        ("찬성", "반대"),
+        ("긍정", "부정"),
+        ("최대", "최소"),
+        ("최고", "최저"),
+    ),
+    *(
+        ("수입", "수출"),
+        ("오전", "오후"),
+        ("입력", "출력"),
+        ("능동", "수동"),
+        ("동의어", "반의어"),
+        ("영어", "한국어"),
+    ),
+)
+"""Words of which one in place of the other makes another question, however long it is."""
 _BLOCK = 400
 """Rows hashed at once: their arrays stay in the processor's cache."""
 
@@ -103,9 +153,46 @@ def similar_pairs(
     found = []
     for left, right in pairs:
         similarity = min(_jaccard(whole[left], whole[right]), _jaccard(asked[left], asked[right]))
-        if similarity >= threshold:
+        if similarity >= threshold and not asks_something_else(rows[left], rows[right]):
             found.append((left, right, similarity))
     return found
+
+
+def asks_something_else(left: JsonRow, right: JsonRow) -> bool:
+    """Whether two questions (with their contexts) that look alike differ in a word that makes another
+    question of them:
+    the opposite word, or in a short question any other word. Words that one of them has more say the same
+    more
+    fully."""
+    for a, b in ((left.instruction, right.instruction), (left.context, right.context)):
+        if a == b or len(a) > _LONGEST_QUESTION:
+            continue
+        first, second = _words(a), _words(b)
+        short = max(len(first), len(second)) <= _SHORT_QUESTION
+        for kind, a0, a1, b0, b1 in SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
+            if kind != "replace":
+                continue
+            old, new = "".join(first[a0:a1]), "".join(second[b0:b1])
+            if _are_opposite(old, new) or (short and not _is_one_within(old, new)):
+                return True
+    return False
+
+
+def _words(text: str) -> list[str]:
+    return ["".join(filter(str.isalnum, word)) for word in text.split()]
+
+
+def _are_opposite(old: str, new: str) -> bool:
+    return any(
+        (one in old and other in new and one not in new) or (other in old and one in new and one not in old)
+        for one, other in _OPPOSITES
+    )
+
+
+def _is_one_within(old: str, new: str) -> bool:
+    """`치킨` in `간장치킨`, `한 거` and `한거`, `사귀면` and `사귀면은`; but not two words that only begin
+    alike."""
+    return old in new or new in old
 
 
 def _shingles(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:

@@ -26,6 +26,13 @@ Examples:
     help="Evaluation set whose items no row may contain (KoBEST .tsv, KorQuAD .json, .jsonl, .txt).",
 )
 @click.option("--commercial", is_flag=True, help="Every row's meta.licence must allow commercial use.")
+@click.option(
+    "--mask",
+    default="on",
+    show_default=True,
+    metavar="on|off|KIND,...",
+    help="Personal data to mask: rrn, card, phone, driver, passport, business, account, email.",
+)
 @click.option("--processes", type=click.IntRange(1), help="How many at once.  [default: all cores]")
 def command(
     inputs: tuple[Path, ...],
@@ -33,6 +40,7 @@ def command(
     allow: tuple[str, ...],
     against: tuple[Path, ...],
     commercial: bool,
+    mask: str,
     processes: int | None,
 ) -> None:
     """Show what `kodolly data clean` would mend and reject in the Dolly rows of INPUTS; write no rows.
@@ -47,7 +55,7 @@ def command(
     made = clean(
         inputs,
         None,
-        rules(allow=allow, against=against, commercial=commercial),
+        rules(allow=allow, against=against, commercial=commercial, mask=mask),
         processes=processes,
         report=terminal_report(),
     )

@@ -10,6 +10,7 @@ Examples:
   kodolly data clean koalpaca.jsonl korquad.jsonl clean.jsonl --commercial
   kodolly data clean rows.jsonl clean.jsonl --against KoBEST/BoolQ/dev.tsv --against KorQuAD_v1.0_dev.json
   kodolly data clean rows.jsonl clean.jsonl --allow refusal --allow html
+  kodolly data clean rows.jsonl clean.jsonl --mask rrn,card,phone
 """
 
 
@@ -32,6 +33,13 @@ Examples:
     show_default=True,
     help="From how alike on two rows are near-duplicates.",
 )
+@click.option(
+    "--mask",
+    default="on",
+    show_default=True,
+    metavar="on|off|KIND,...",
+    help="Personal data to mask: rrn, card, phone, driver, passport, business, account, email.",
+)
 @click.option("--processes", type=click.IntRange(1), help="How many at once.  [default: all cores]")
 def command(
     inputs: tuple[Path, ...],
@@ -40,6 +48,7 @@ def command(
     against: tuple[Path, ...],
     commercial: bool,
     similarity: float,
+    mask: str,
     processes: int | None,
 ) -> None:
     """Clean the Dolly rows of INPUTS (JSONL, also .gz and .zst) and write those that are good to OUTPUT.
@@ -47,7 +56,7 @@ def command(
     What can be mended is mended. Rows that can't go to NAME.rejected.jsonl with the reason, and counts,
     samples and plots to NAME.report/. A run that was killed goes on when the same command is given again.
     """
-    from finetune.data.clean import clean, rejects_path
+    from finetune.data.clean import clean, masked_path, rejects_path
     from finetune.data.clean_report import summary, write_clean_report
     from finetune.data.clean_rules import rules
     from finetune.progress import terminal_report
@@ -56,7 +65,7 @@ def command(
     made = clean(
         inputs,
         output,
-        rules(allow=allow, against=against, commercial=commercial),
+        rules(allow=allow, against=against, commercial=commercial, mask=mask),
         similarity=similarity,
         processes=processes,
         report=terminal_report(),
@@ -64,6 +73,8 @@ def command(
     )
     click.echo(summary(made))
     click.echo(f"\nRejected rows: {rejects_path(output)}\nReport: {directory / 'report.md'}")
+    if masked_path(output).exists():
+        click.echo(f"What was masked, in its old form (yours alone to read): {masked_path(output)}")
     if not made.kept:
         click.echo("No row is left. `kodolly data convert` makes Dolly rows of other formats.", err=True)
         raise SystemExit(1)
