@@ -109,6 +109,10 @@ def other_language(question: str, context: str, answer: str) -> str | None:
     """What shows that a row has no Korean text where it should have some; None where it has, or was asked
     for another language,
     code, names or titles."""
+    # Three bytes a character: Hangul, or another script that the next pattern knows.
+    wide = (len(answer.encode()) - len(answer)) // 2
+    if wide * 4 > len(answer) and not _MAY_BE_FOREIGN.search(answer):
+        return None
     letters = len(_LETTERS.findall(answer))
     if letters < _FEWEST_LETTERS or len(_HANGUL.findall(answer)) >= _FEWEST_HANGUL * letters:
         return None

@@ -19,9 +19,11 @@ _IS = (
 )
 _GAP = r"(?:(?:사람|인간)이\s(?:아니라|아닌|아니고|아니며),?\s)?(?:(?![^\s.!?\n]*(?:이|가)\s)[^.!?\n]){0,40}?"
 """Between "저는" and what it is. A word with a subject's particle starts a clause about something else."""
-_MAY_BE_SELF = re.compile(
-    r"GPT|AI|지피티|언어 ?모델|인공 ?지능|챗봇|artificial|language model", re.IGNORECASE
+_MAY_BE_SELF = (
+    *("GPT", "Gpt", "gpt", "지피티", "AI", "Ai", "챗봇", "언어 모델", "언어모델", "인공지능", "인공 지능"),
+    *("OpenAI", "오픈AI", "오픈 AI", "artificial", "Artificial", "language model", "as an ai"),
 )
+_SELF = re.compile(r"GPT|AI|지피티|언어 ?모델|인공 ?지능|챗봇|artificial|language model", re.IGNORECASE)
 _SELF = re.compile(
     rf"(?:^|[\s\"'(])(?:저는|전|나는|난|제가|저희는|저의\s이름은|제\s이름은)\s{_GAP}(?<![A-Za-z가-힣]){_MODEL}{_IS}"
     rf"|(?:^|[\s\"'(])(?:저는|나는|제가)\s[^.!?\n]{{0,20}}Open\s?AI(?:에서|가|의|에\s의해)\s?"
@@ -45,7 +47,7 @@ _ABOUT_MODELS = re.compile(r"GPT|AI|지피티|언어\s?모델|인공\s?지능|�
 
 def identity(question: str, answer: str) -> str | None:
     """The words with which an answer claims to be ChatGPT, OpenAI's or an AI; None when it doesn't."""
-    if not _MAY_BE_SELF.search(answer):
+    if not any(word in answer for word in _MAY_BE_SELF):
         return None
     if match := _SELF.search(answer):
         return match[0].strip()
@@ -57,10 +59,24 @@ def identity(question: str, answer: str) -> str | None:
 
 REFUSAL_WITHIN = 160
 """How many first characters of an answer can refuse; further on it speaks of something else."""
-_REFUSAL_WORDS = re.compile(
-    r"죄송|미안|유감|안타깝|없|불가|어렵|못|않|필요|부족|주세요|주시|주십|바랍|하십시오"
-    r"|sorry|unable|cannot|can't|can not|apolog",
-    re.IGNORECASE,
+_REFUSAL_WORDS = (
+    *(
+        "없",
+        "죄송",
+        "미안",
+        "유감",
+        "안타깝",
+        "불가",
+        "어렵",
+        "못",
+        "않",
+        "필요",
+        "부족",
+        "주세요",
+        "주시",
+        "주십",
+    ),
+    *("바랍", "하십시오", "orry", "nable", "annot", "an't", "an not", "polog"),
 )
 """One of these stands in every refusal: most answers need no search for the patterns."""
 _CANNOT = (
@@ -172,7 +188,7 @@ def refusal(question: str, context: str, answer: str) -> str | None:
     """
     # A whole answer in quotes is the answer; quotes within one are somebody else's words.
     start = answer[:REFUSAL_WITHIN].lstrip(" \"'“[(")
-    if not _REFUSAL_WORDS.search(start):
+    if not any(word in start for word in _REFUSAL_WORDS):
         return None
     if (match := _SELF_CANNOT.search(start)) and not _is_answer(question, context, start, match):
         return match[0].strip()
@@ -227,9 +243,7 @@ def _is_asked(verb: str, question: str) -> bool:
     )
 
 
-_MAY_BE_LEAK = re.compile(
-    r"입력|출력|지시|명령|응답|noinput|Instruction|Input|Output|Response", re.IGNORECASE
-)
+_MAY_BE_LEAK = ("입력", "출력", "지시", "명령", "응답", "nput", "utput", "nstruction", "esponse")
 _LABEL = r"(?:입력|출력|지시|지시\s?사항|명령|명령어)"
 _NUMBERED = re.compile(rf"^[ \t]*{_LABEL}\s?\(?\d{{1,2}}\)?\s?[:：]", re.MULTILINE)
 _IN_AND_OUT = re.compile(
@@ -253,7 +267,7 @@ _ABOUT_PROGRAMS = re.compile(
 
 def leaked_prompt(question: str, answer: str) -> str | None:
     """A piece of the prompt that made the data, left in an answer; None when there is none."""
-    if not _MAY_BE_LEAK.search(answer):
+    if not any(word in answer for word in _MAY_BE_LEAK):
         return None
     # "입력3:" numbers a batch of tasks; no program's example is numbered from 0 without its output.
     if (match := _NUMBERED.search(answer)) and not _numbers_an_example(question, answer):
