@@ -13,6 +13,7 @@ The wire shape is OpenAI's error object: {"error": {"message", "type", "param", 
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -47,15 +48,20 @@ class ApiError(KodollyError):
         code: str | None = None,
         hint: str = "",
         headers: dict[str, str] | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
+        """`details` are more fields of the error object, or other values for its own."""
         super().__init__(message, hint=hint)
+        self.details = dict(details or {})
         self.param = param
         self.code = code or self.default_code
         self.headers = headers or {}
 
     def body(self) -> dict[str, Any]:
         """The OpenAI error object."""
-        return error_object(str(self), type=self.type, param=self.param, code=self.code)
+        error = error_object(str(self), type=self.type, param=self.param, code=self.code)
+        error["error"] |= self.details
+        return error
 
 
 class BadRequest(ApiError):

@@ -49,6 +49,8 @@ class StatusProvider(BaseModel):
     key_env: str
     """The environment variable to put the key into."""
     models: list[str]
+    hidden: list[str] = []
+    """Names among them that are the house's own: requests for these go to workers, never here."""
 
 
 class Status(BaseModel):

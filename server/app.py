@@ -22,7 +22,7 @@ from server.openapi import with_relayed_routes
 from server.relay import Relay
 from server.request import Message, Receive, Scope, Send, header, request_id
 from server.routes import is_relayed
-from server.settings import GatewaySettings, provider_keys
+from server.settings import GatewaySettings, provider_keys, provider_proxies
 from server.upstream_http import ConnectionPool
 
 logger = logging.getLogger(__name__)
@@ -94,9 +94,15 @@ def _lifespan(
         from server.static import watch_static
         from server.store import open_store
 
-        directory = Directory(settings.providers(), provider_keys(settings))
+        directory = Directory(
+            settings.providers(),
+            provider_keys(settings),
+            proxies=provider_proxies(settings),
+            configured=(*settings.aliases, *(model.name for model in settings.static)),
+        )
         pool = ConnectionPool(settings.connect_timeout_s)
         queues = ModelQueues(settings, directory)
+        directory.listeners.append(queues.release_all)
         live = LiveValues(directory, queue_depths=queues.depths, breaker_states=directory.breaker_states)
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         async with (

@@ -1,9 +1,10 @@
 """What the gateway knows of its upstreams, in memory: which models there are and which upstream to ask."""
 
+import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
@@ -17,11 +18,16 @@ from common.status import StatusModel, StatusProvider
 from server.affinity import affinity_hash, choose
 from server.breaker import Breaker, usable
 from server.breaker import State as BreakerState
-from server.settings import ExternalProvider
-from server.upstream_http import Origin, origin_of
+from server.connect import Origin, origin_of
+from server.own_names import OwnNames
+from server.provider_request import provider_head
+from server.proxy import Proxy
+from server.settings import OPENAI, ExternalProvider
 
 if TYPE_CHECKING:
     from server.exchange import Exchange
+
+logger = logging.getLogger(__name__)
 
 COOLDOWN_S = 2.0
 """How long an upstream that refused a connection is asked last."""
@@ -57,6 +63,9 @@ class Upstream:
     cooldown_until: float = 0.0
     breaker: Breaker = field(default_factory=Breaker)
     seed: int = 0
+    provider: ExternalProvider | None = None
+    """Of an external one: what its settings say."""
+    proxy: Proxy | None = None
     exchanges: "set[Exchange]" = field(default_factory=set)
     """Requests that it is answering."""
     _heads: dict[bytes, bytes] = field(default_factory=dict)
@@ -66,7 +75,8 @@ class Upstream:
     def origin(self) -> Origin:
         """Where to connect to."""
         if self._origin is None:
-            self._origin = origin_of(self.url)
+            limit_s = self.provider.connect_timeout_s if self.provider is not None else None
+            self._origin = origin_of(self.url, self.proxy, limit_s)
         return self._origin
 
     def request_head(self, method: bytes, path: bytes) -> bytes:
@@ -76,17 +86,13 @@ class Upstream:
         """
         head = self._heads.get(path)
         if head is None or method != b"POST":
-            base = urlsplit(self.url)
-            at = path
-            if self.kind == "external":
-                at = base.path.rstrip("/").encode() + path.removeprefix(b"/v1")
-            head = b"%b %b HTTP/1.1\r\nhost: %b\r\naccept-encoding: identity\r\n" % (
-                method,
-                at,
-                base.netloc.encode(),
-            )
-            if key := self.key.get_secret_value():
-                head += b"authorization: Bearer %b\r\n" % key.encode()
+            if self.provider is not None:
+                head = provider_head(method, path, self.provider, self.key, self.proxy)
+            else:
+                netloc = urlsplit(self.url).netloc.encode()
+                head = b"%b %b HTTP/1.1\r\nhost: %b\r\naccept-encoding: identity\r\n" % (method, path, netloc)
+                if key := self.key.get_secret_value():
+                    head += b"authorization: Bearer %b\r\n" % key.encode()
             if method == b"POST" and len(self._heads) < 64:
                 self._heads[path] = head
         return head
@@ -103,6 +109,11 @@ class Upstream:
         """It is gone: who still waits for its first word need not wait for a time-out."""
         for exchange in list(self.exchanges):
             exchange.upstream_lost()
+
+    def name_of(self, model: str) -> str:
+        """What it calls the model that is known here as `model`."""
+        card = self.models.get(model)
+        return card.name if card is not None else model
 
     def load(self) -> int:
         """Requests ahead of the next one, as far as this gateway knows."""
@@ -126,8 +137,15 @@ class Directory:
     controller_connected: bool = False
     aliases: dict[str, str] = field(default_factory=dict)
     """Name a client may ask for -> name that workers or providers serve."""
-    on_change: Callable[[], None] = lambda: None
+    proxies: dict[str, Proxy | None] = field(default_factory=dict)
+    """Provider name -> the proxy on the way to it."""
+    configured: tuple[str, ...] = ()
+    """Names that the settings give to models of the house: static ones and aliases."""
+    listeners: list[Callable[[], None]] = field(default_factory=list)
     """Called after every change of the workers or aliases."""
+    own: OwnNames = field(default_factory=OwnNames)
+    hidden: dict[str, list[str]] = field(default_factory=dict)
+    """Name that is the house's own -> providers that list it, too, and are not asked for it."""
     _serving: dict[str, list[Upstream]] = field(default_factory=dict)
     """Model name -> all upstreams that serve it, whatever their state."""
 
@@ -135,13 +153,21 @@ class Directory:
         for provider in self.providers:
             if key := self.keys.get(provider.name):
                 cards = {name: ModelCard(name=name) for name in provider.models}
+                # By its full name a model can be asked for even where a worker has the short one.
+                cards |= {f"{provider.name}/{name}": cards[name] for name in provider.models}
                 self.externals[provider.name] = Upstream(
                     id=provider.name,
                     kind="external",
                     url=provider.base_url.rstrip("/"),
                     key=key,
                     models=cards,
+                    provider=provider,
+                    proxy=self.proxies.get(provider.name),
                 )
+            else:
+                level = logging.INFO if provider == OPENAI else logging.WARNING
+                logger.log(level, "provider %s is not offered: %s is empty", provider.name, provider.key_env)
+        self.own.claim(self.configured)
         self._changed()
 
     # -- following the controller ---------------------------------------------------------------
@@ -234,16 +260,37 @@ class Directory:
         if name in self._serving:
             return name
         target = self.aliases.get(name)
-        if target is None:
-            raise self._unknown(name)
-        return target
+        if target is not None:
+            return target
+        if name in self.own:
+            return name  # `candidates` says what has become of it
+        raise self._unknown(name)
 
     def _changed(self) -> None:
-        self._serving = {}
-        for up in self.upstreams():
+        serving: dict[str, list[Upstream]] = {}
+        for up in (*self.workers.values(), *self.static.values()):
             for name in up.models:
-                self._serving.setdefault(name, []).append(up)
-        self.on_change()
+                serving.setdefault(name, []).append(up)
+        self.own.now_served(serving)
+        self.own.claim(self.aliases)
+        self._serving = serving | self._offered_outside()
+        for listener in self.listeners:
+            listener()
+
+    def _offered_outside(self) -> dict[str, list[Upstream]]:
+        """Model name -> providers, but for names that are the house's own: those never leave it."""
+        offered: dict[str, list[Upstream]] = {}
+        hidden: dict[str, list[str]] = {}
+        for provider in self.externals.values():
+            for name in provider.models:
+                if name in self.own:
+                    hidden.setdefault(name, []).append(provider.id)
+                else:
+                    offered.setdefault(name, []).append(provider)
+        for name in hidden.keys() - self.hidden.keys():
+            logger.warning(hidden_in_words(name, hidden[name]))
+        self.hidden = hidden
+        return offered
 
     # -- choosing -------------------------------------------------------------------------------
 
@@ -256,7 +303,7 @@ class Directory:
         """
         serving = self._serving.get(model)
         if not serving:
-            raise self._unknown(model)
+            raise self._gone(model) if self.own.lost_lately(model) else self._unknown(model)
         if len(serving) == 1 and serving[0].state == "ready":
             return list(serving)
         ready = [up for up in serving if up.state == "ready"]
@@ -295,7 +342,17 @@ class Directory:
     def _unknown(self, model: str) -> ModelNotFound:
         near = get_close_matches(model, self.model_names(), n=1)
         hint = f"Did you mean {near[0]!r}?" if near else "GET /v1/models lists what there is."
+        if outside := self.hidden.get(model):
+            hint = f"No worker serves it; the provider's model is called '{outside[0]}/{model}'."
         return ModelNotFound(f"The model {model!r} does not exist.", param="model", hint=hint)
+
+    def _gone(self, model: str) -> ModelNotReady:
+        return ModelNotReady(
+            f"The model {model!r} was served until a moment ago and has no worker now.",
+            param="model",
+            hint="Try again in a few seconds.",
+            headers={"retry-after": "5"},
+        )
 
     def _not_ready(self, model: str, serving: list[Upstream]) -> ModelNotReady:
         best = min(serving, key=lambda up: ("loading", "draining", "down", "ready").index(up.state))
@@ -316,18 +373,28 @@ class Directory:
 
     def model_names(self) -> list[str]:
         """Every name a client may ask for, ready or not, each once."""
-        return [*self._serving, *(name for name in self.aliases if name not in self._serving)]
+        served = [name for name in self._serving if self._is_listed(name)]
+        return [*served, *(name for name in self.aliases if name not in self._serving)]
+
+    def _is_listed(self, name: str) -> bool:
+        """A provider's model has two names; the long one is shown where the short one is not its own."""
+        provider = self._serving[name][0]
+        short = provider.name_of(name)
+        return provider.kind == "worker" or short == name or short in self.own
 
     def cards(self) -> dict[str, tuple[ModelCard, Upstream]]:
         """Name, aliases included -> card of the model and the upstream in the best state that serves it."""
-        best: dict[str, tuple[ModelCard, Upstream]] = {}
         order = ("ready", "loading", "draining", "down")
-        for up in self.upstreams():
-            for name, card in up.models.items():
-                if name not in best or order.index(up.state) < order.index(best[name][1].state):
-                    best[name] = (card, up)
-        aliases = {name: best[target] for name, target in self.aliases.items() if target in best}
-        return aliases | best
+        best = {
+            name: min(serving, key=lambda up: order.index(up.state))
+            for name, serving in self._serving.items()
+        }
+        names = dict(self.aliases) | {name: name for name in best if self._is_listed(name)}
+        return {
+            name: (best[target].models[target], best[target])
+            for name, target in names.items()
+            if target in best
+        }
 
     def status_models(self) -> list[StatusModel]:
         """One entry a model name, from memory."""
@@ -361,7 +428,18 @@ class Directory:
         """Every configured provider, with or without a key."""
         return [
             StatusProvider(
-                name=p.name, configured=p.name in self.externals, key_env=p.key_env, models=list(p.models)
+                name=p.name,
+                configured=p.name in self.externals,
+                key_env=p.key_env,
+                models=list(p.models),
+                hidden=[name for name, providers in self.hidden.items() if p.name in providers],
             )
             for p in self.providers
         ]
+
+
+def hidden_in_words(name: str, providers: Sequence[str]) -> str:
+    """That requests for `name` stay in the house, and how to reach the provider's model."""
+    whose = ", ".join(repr(provider) for provider in providers)
+    full = " or ".join(f"{provider}/{name}" for provider in providers)
+    return f"{name!r} is a name of our own: {whose} lists it, too, and is asked only for {full}"

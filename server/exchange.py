@@ -18,11 +18,13 @@ import msgspec
 from common.errors import ApiError, Overloaded
 from server import sse, upstream_errors
 from server.directory import Upstream
+from server.failed_response import ResponseSeen
+from server.http_protocol import Phase
 from server.record import RequestRecord, Usage
 from server.resume import KEPT_BYTES, Resumption
 from server.routes import Route
 from server.upstream_http import Broken, Connection
-from server.usage import estimated_prompt_tokens, usage_in
+from server.usage import estimated_prompt_tokens, usage_at_the_ends, usage_in
 
 if TYPE_CHECKING:
     from server.http_protocol import ClientConnection
@@ -32,6 +34,13 @@ logger = logging.getLogger(__name__)
 REFUSAL_BYTES = 1024 * 1024
 """How much of an upstream's error body is read."""
 HELD_BYTES = 4096
+"""How much of the comments before the first event is kept for the client."""
+LARGE_BYTES = 1024 * 1024
+"""What is larger is not looked through: that would hold up everybody else's tokens."""
+LARGE_READ_BYTES = 1 << 18
+"""What the event loop reads at most at once."""
+END_BYTES = 64 * 1024
+"""How much of a large answer's two ends is looked at."""
 LEARN_EVENTS = 32
 """Among the first so many events of a stream is one that brings text and nothing else."""
 LOST_IDLE_S = 5.0
@@ -61,11 +70,13 @@ class Cut(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Time-outs in seconds."""
+    """Time-outs in seconds, and what is too much."""
 
     first_event_s: float
     idle_s: float
     total_s: float
+    answer_bytes: int
+    """The largest answer that does not come as a stream."""
 
 
 @dataclass(slots=True)
@@ -103,6 +114,11 @@ class Job:
         pattern = re.compile(rb'("model":\s?)' + re.escape(msgspec.json.encode(target)))
         self.rename = pattern, rb"\g<1>" + msgspec.json.encode(asked).replace(b"\\", b"\\\\")
 
+    def name_every_model(self, asked: str) -> None:
+        """Answers of a provider, which add a date to the name or call it otherwise, name it as asked."""
+        pattern = re.compile(rb'("model":\s?)"(?:[^"\\]|\\.)*"')
+        self.rename = pattern, rb"\g<1>" + msgspec.json.encode(asked).replace(b"\\", b"\\\\")
+
     def head(self) -> bytes:
         """Header lines of an answer that begins now, with what the gateway itself has cost, in ms."""
         own_ms = (time.monotonic() - self.record.began - self.record.queued_s - self.record.upstream_s) * 1e3
@@ -122,12 +138,14 @@ class Exchange:
     status: int = 0
     content_type: bytes = b""
     encoding: bytes = b""
-    retry_after: str = ""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     is_stream: bool = False
-    started: bool = False
+    began: bool = False
+    """Something of this upstream's answer has gone to the client: no other may be asked in its place."""
     failure: ApiError | None = None
     """Why a stream ended in an error frame."""
     events: int = 0
+    """How many events with data have come: at most a token each."""
     last_data: float = 0.0
     _cutter: sse.EventCutter = field(default_factory=sse.EventCutter)
     _parts: list[bytes] = field(default_factory=list)
@@ -144,10 +162,13 @@ class Exchange:
     """The worker is believed dead, though its stream has not broken."""
     _ended: bool = False
     """The connection is not ours any more."""
+    _response: ResponseSeen | None = None
+    """What the client of a Responses stream has been sent."""
 
     def send(self, head: bytes) -> None:
         """Send the request and start the clock."""
-        self.started = self.job.resumption is not None
+        if self.job.route.dialect == "responses":
+            self._response = ResponseSeen()
         self._sent = self.last_data = time.monotonic()
         self.connection.request(head, self.job.body, self)
         self.upstream.exchanges.add(self)
@@ -157,7 +178,7 @@ class Exchange:
         """The worker is believed dead: move if nothing has come yet, else be patient for a moment only."""
         if self.done.done():
             return
-        if self.events:
+        if self.began:
             self._lost = True
             self._arm(LOST_IDLE_S)
         else:
@@ -170,9 +191,10 @@ class Exchange:
             self._timer = None
         self.job.client.on_writable = None
         self.upstream.exchanges.discard(self)
-        if self.done.cancelled() and self.started and not self.job.client.gone:
+        client = self.job.client
+        if self.done.cancelled() and client.phase is Phase.ANSWERING and not client.gone:
             self.failure = Overloaded("The gateway is being stopped.", code="gateway_stopping")
-            self.job.client.end(sse.error_frames(self.failure, self.job.route.dialect))
+            client.end(self._error_frames(self.failure))
         if self._ended:
             return
         answered = self.done.done() and not self.done.cancelled() and self.done.exception() is None
@@ -188,7 +210,7 @@ class Exchange:
         counted = usage_in(self._counted) if not self.is_stream else self._usage_of_stream()
         if counted is not None:
             return counted
-        if self.is_stream and self.started:
+        if self.is_stream and (self.began or self.job.resumption is not None):
             return Usage(estimated_prompt_tokens(len(self.job.body)), self.events, estimated=True)
         return None
 
@@ -206,14 +228,12 @@ class Exchange:
     # -- the answer ---------------------------------------------------------------------------------
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self.status = status
+        self.status, self.headers = status, headers
         for name, value in headers:
             if name == b"content-type":
                 self.content_type = value
             elif name == b"content-encoding" and value.lower() != b"identity":
                 self.encoding = value  # not asked for
-            elif name == b"retry-after":
-                self.retry_after = value.decode("latin-1")
         self.is_stream = status < 300 and self.content_type.startswith(b"text/event-stream")
         if status < 300 and (
             self.content_type.startswith(b"text/html") or (self.is_stream and self.encoding)
@@ -241,10 +261,17 @@ class Exchange:
             block = self._cutter.feed(data)
             if block:
                 self._pass(block)
+            elif self._cutter.size > sse.MAX_EVENT_BYTES:
+                self._fail(
+                    upstream_errors.endless(self.upstream, "an event", sse.MAX_EVENT_BYTES), retry=True
+                )
             return
         self._size += len(data)
-        if self.status < 300 or self._size <= REFUSAL_BYTES:
+        if self._size <= (REFUSAL_BYTES if self.status >= 300 else self.job.limits.answer_bytes):
             self._parts.append(data)
+        elif self.status < 300:
+            error = upstream_errors.endless(self.upstream, "an answer", self.job.limits.answer_bytes)
+            self._fail(error, retry=True)
 
     def on_end(self) -> None:
         self._ended = True
@@ -252,13 +279,16 @@ class Exchange:
             return
         if self.status >= 300:
             self._refuse(b"".join(self._parts))
-        elif self.is_stream or self.started:
-            if sse.is_last(self._cutter.pending, self.job.route.dialect):
-                self._pass(self._cutter.pending + b"\n\n")  # an engine that saves the last empty line
+        elif self.is_stream:
+            rest = self._cutter.pending.rstrip(b"\n")
+            if sse.is_last(rest, self.job.route.dialect):
+                self._pass(rest + b"\n\n")  # an engine that saves the last empty line
             else:
                 self._break_off()
+        elif self._has_answer():
+            self._break_off()
         else:
-            self._whole(b"".join(self._parts))
+            self._whole()
 
     def on_broken(self, error: Broken) -> None:
         self._ended = True
@@ -266,7 +296,7 @@ class Exchange:
             return
         if self.status >= 300:
             self._refuse(b"".join(self._parts))
-        elif self.started and not error.stale:
+        elif self._has_answer() and not error.stale:
             self._break_off()
         else:
             self._raise(Retry(upstream_errors.unreachable(self.upstream), stale=error.stale))
@@ -275,12 +305,16 @@ class Exchange:
 
     def _refuse(self, body: bytes) -> None:
         """An HTTP error from upstream: Retry for what another worker may do better."""
-        error = upstream_errors.from_response(self.upstream, self.status, body, self.job.route.path)
-        if error.status in (429, 503):
-            error.headers["retry-after"] = self.retry_after or upstream_errors.RETRY_AFTER_S
+        error = upstream_errors.from_response(
+            self.upstream, self.status, body, self.job.route.path, self.headers
+        )
         self._raise(Retry(error) if self.status in upstream_errors.RETRYABLE else error)
 
-    def _whole(self, body: bytes) -> None:
+    def _whole(self) -> None:
+        if self._size > LARGE_BYTES:
+            self._whole_large()
+            return
+        body = b"".join(self._parts)
         is_json = self.content_type.startswith(b"application/json")
         if self.connection.until_close and is_json and not _is_json(body):
             # Nothing but the closed connection said that this was all.
@@ -296,30 +330,48 @@ class Exchange:
                 self._raise(Retry(upstream_errors.broken_off(self.upstream)))
                 return
         self._counted = body
-        body = sse.renamed(body, self.job.rename)
+        self._answer([sse.renamed(body, self.job.rename)])
+
+    def _whole_large(self) -> None:
+        """An answer with very many embeddings or a picture. Its two ends tell what must be known: the bytes
+        between them are neither searched nor copied."""
+        parts, self._parts = gathered_ends(self._parts, END_BYTES), []
+        cut = self.connection.until_close and not parts[-1].rstrip().endswith(b"}")
+        if cut or any(sse.ABORTED.search(end) for end in (parts[0], parts[-1])):
+            self._raise(Retry(upstream_errors.broken_off(self.upstream)))
+            return
+        self._counted = usage_at_the_ends(parts[0], parts[-1])
+        for at in (0, -1):
+            parts[at] = sse.renamed(parts[at], self.job.rename)
+        self._answer(parts)
+
+    def _answer(self, parts: list[bytes]) -> None:
         self._answering(self.status)
         head = b"content-type: %b\r\n%b" % (self.content_type or b"application/json", self.job.head())
         if self.encoding:
             head += b"content-encoding: %b\r\n" % self.encoding
-        self.job.client.answer(self.status, head, body)
+        self.job.client.answer(self.status, head, *parts)
         self.done.set_result(None)
 
     # -- a stream -----------------------------------------------------------------------------------
 
     def _pass(self, block: bytes) -> None:
         """Hand on whole events."""
+        if len(block) > LARGE_BYTES:
+            block = self._pass_large(block)
+            if not block or self.done.done():
+                return
         dialect = self.job.route.dialect
         if self.job.resumption is not None:
             block = self.job.resumption.rewrite(block)
-        if not self.started:
+        block, events = sse.counted(block)
+        if not self.began:
             block = self._held + block
-            self._held = b""
-            if b"data:" not in block:
-                self._held = block[
-                    -HELD_BYTES:
-                ]  # a comment while the request waits: the status is still open
+            if not events:
+                self._hold(block)
                 return
-        self.events += block.count(b"\n\n")
+            self._held = b""
+        self.events += events
         if self._token_event is None and self.events <= LEARN_EVENTS:
             self._learn(block)
         if self.job.passed is not None:
@@ -331,9 +383,40 @@ class Exchange:
                 block = self._without_our_counts(block)
         at = sse.first_to_care_for(block, dialect)
         if at >= 0:
-            self._pass_carefully(*sse.split_at(block, at))
+            self._pass_carefully(block, at)
         elif block:
             self._write(block)
+
+    def _pass_large(self, block: bytes) -> bytes:
+        """Hand on the event that `block` begins with, looking at its two ends alone; the rest comes back.
+
+        Only the first event of a block can be larger than a read: it has come in several.
+        """
+        end = block.find(b"\n\n", max(0, len(block) - LARGE_READ_BYTES)) + 2
+        event, rest = block[:end], block[end:]
+        payload = sse.large_event_json(event, self.job.route.dialect)
+        if payload is None or self.job.resumption is not None:
+            self._fail(
+                upstream_errors.endless(self.upstream, "an event with over 200,000 values and", LARGE_BYTES),
+                retry=True,
+            )
+        elif sse.is_error(payload):
+            error = upstream_errors.from_event(self.upstream, payload, self.job.route.path)
+            self._fail(error, retry=error.status >= 500)
+        else:
+            self.events += 1
+            self._counted = event
+            self.job.passed = None
+            if sse.is_last_kind(payload.get("type"), self.job.route.dialect):
+                self._end(event)
+            else:
+                self._write(event)
+        return rest
+
+    def _hold(self, block: bytes) -> None:
+        """Comments while the request waits: the status is still open. Only the newest are kept, whole."""
+        over = len(block) - HELD_BYTES
+        self._held = block if over <= 0 else block[block.find(b"\n\n", over) + 2 :]
 
     def _learn(self, block: bytes) -> None:
         """See how the stream's events look, where nothing is done to them but taking our counts out."""
@@ -360,42 +443,52 @@ class Exchange:
             before = sse.without_usage(before)
         else:
             before, rest = sse.split_at(block, block.index(b'"usage"'))
+        kept = [before]
         for event in sse.split_events(rest) if rest else ():
             payload = sse.event_json(event)
             if payload is None or payload.get("choices") != [] or not payload.get("usage"):
-                before += sse.without_usage(event) if self.job.strip_usage else event
+                kept.append(sse.without_usage(event) if self.job.strip_usage else event)
             else:
                 self.events -= 1
                 if not self.job.drop_usage_event:
-                    before += event
-        return before
+                    kept.append(event)
+        return b"".join(kept)
 
-    def _pass_carefully(self, passed: bytes, rest: bytes) -> None:
-        """`rest` may hold the end, an error or an abort; what has `passed` is fine."""
-        job = self.job
-        for event in sse.split_events(rest):
+    def _pass_carefully(self, block: bytes, at: int) -> None:
+        """Where `at` points and behind it may be the end, an error or an abort."""
+        dialect = self.job.route.dialect
+        start = 0
+        while at >= 0:
+            start = len(sse.split_at(block, at)[0])
+            end = block.find(b"\n\n", at) + 2
+            event = block[start:end]
             payload = sse.event_json(event)
             if payload is not None and sse.is_error(payload):
-                error = upstream_errors.from_event(self.upstream, payload, job.route.path)
-                self._fail(error, passed, retry=error.status >= 500)
+                error = upstream_errors.from_event(self.upstream, payload, self.job.route.path)
+                self._fail(error, block[:start], retry=error.status >= 500)
                 return
             if payload is not None and sse.is_aborted(payload):
-                self._fail(upstream_errors.broken_off(self.upstream), passed, retry=True)
+                self._fail(upstream_errors.broken_off(self.upstream), block[:start], retry=True)
                 return
-            passed += event
-            if sse.is_last(event, job.route.dialect):
-                self._end(passed)
+            if sse.is_last(event, dialect):
+                self._end(block[:end])
                 return
-        self._write(passed)
+            at = sse.next_to_care_for(block, end, dialect)
+        self._write(block)
 
     def _write(self, block: bytes) -> None:
         job = self.job
         block = sse.renamed(block, job.rename)
-        if self.started:
+        if self._response is not None:
+            self._response.note(block)
+        if self.began:
             job.client.write(block)
         else:
             self._answering(200)
-            job.client.start(200, STREAM_HEADERS + job.head(), block)
+            if job.resumption is not None:
+                job.client.write(block)
+            else:
+                job.client.start(200, STREAM_HEADERS + job.head(), block)
             self._arm(self._limit_s())
         if not job.client.writable:
             self._pause()
@@ -412,7 +505,7 @@ class Exchange:
             self.connection.resume()
 
     def _end(self, block: bytes) -> None:
-        if not self.started:
+        if not self.began:
             self._write(block)
             self.job.client.end()
         else:
@@ -420,25 +513,34 @@ class Exchange:
         self.done.set_result(None)
 
     def _answering(self, status: int) -> None:
+        self.began = True
+        if self.job.resumption is not None:
+            return
         now = time.monotonic()
         record = self.job.record
         record.upstream_s += now - self._sent
         record.first_event_s = now - record.began
         record.status = status
-        self.started = True
 
     # -- failures -----------------------------------------------------------------------------------
 
+    def _has_answer(self) -> bool:
+        """Whether the client has the beginning of an answer, of this upstream or of the one before."""
+        return self.began or self.job.resumption is not None
+
+    def _error_frames(self, error: ApiError) -> bytes:
+        return sse.error_frames(error, self.job.route.dialect, self._response)
+
     def _break_off(self) -> None:
         """The stream ended without its last event."""
-        if not self.started:
-            self._raise(Retry(upstream_errors.unreachable(self.upstream)))
-        else:
+        if self._has_answer():
             self._fail(upstream_errors.broken_off(self.upstream))
+        else:
+            self._raise(Retry(upstream_errors.unreachable(self.upstream)))
 
     def _fail(self, error: ApiError, passed: bytes = b"", *, retry: bool = False) -> None:
         """End with an error; before the first event it is the caller's to answer."""
-        if not self.started and b"data:" not in passed:
+        if not self._has_answer() and not sse.counted(passed)[1]:
             self._raise(Retry(error) if retry else error)
             return
         if passed:
@@ -447,11 +549,16 @@ class Exchange:
             self.done.set_exception(Cut(error))
             return
         self.failure = error
-        self.job.client.end(sse.error_frames(error, self.job.route.dialect))
+        self.job.client.end(self._error_frames(error))
         self.done.set_result(None)
 
-    def _raise(self, error: Exception) -> None:
-        if not self.started:
+    def _raise(self, error: Retry | ApiError) -> None:
+        """The caller may ask another upstream. Never once something of this one is with the client: whoever
+        comes here then ends the answer with the error."""
+        if self.began:
+            self._fail(error.error if isinstance(error, Retry) else error)
+            return
+        if self.job.resumption is None:
             self.job.record.upstream_s += time.monotonic() - self._sent
         self.done.set_exception(error)
 
@@ -464,7 +571,7 @@ class Exchange:
             return limits.total_s
         if self._lost:
             return min(LOST_IDLE_S, limits.idle_s)
-        return limits.idle_s if self.events else limits.first_event_s
+        return limits.idle_s if self.began else limits.first_event_s
 
     def _arm(self, seconds: float) -> None:
         if self._timer is not None:
@@ -479,7 +586,7 @@ class Exchange:
         now, limit = time.monotonic(), self._limit_s()
         if not self.job.client.writable:
             self.last_data = now  # the client is slow, not the engine
-        since = self.last_data if self.events else self._sent
+        since = self.last_data if self.began else self._sent
         due = min(since + limit, self.job.deadline)
         if now < due:
             self._arm(due - now)
@@ -494,9 +601,22 @@ class Exchange:
             self.connection.abandon()
 
 
+def gathered_ends(parts: list[bytes], size: int) -> list[bytes]:
+    """The same bytes, with at least `size` of them, if there are so many, in the first and the last part."""
+    left, right = 0, len(parts)
+    first = last = 0
+    while left < right and first < size:
+        first += len(parts[left])
+        left += 1
+    while right > left and last < size:
+        right -= 1
+        last += len(parts[right])
+    return [b"".join(parts[:left]), *parts[left:right], b"".join(parts[right:])]
+
+
 def _is_json(body: bytes) -> bool:
     try:
-        msgspec.json.decode(body)
+        msgspec.json.decode(body, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True

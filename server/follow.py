@@ -12,7 +12,7 @@ from itertools import cycle
 from pathlib import Path
 
 import httpx2
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from common.registry import Delta, Snapshot, WorkerRecord
 from server.directory import Directory
@@ -96,6 +96,13 @@ def _reason(error: Exception) -> str:
 # -- the copy on disk ---------------------------------------------------------------------------
 
 
+class SavedState(Snapshot):
+    """The copy on disk."""
+
+    gone: dict[str, float] = Field(default_factory=dict)
+    """Model name that workers served, and none does now -> Unix seconds since when."""
+
+
 class SavedSnapshot:
     """The copy on disk of what this gateway follows, and the aliases that came with it."""
 
@@ -104,7 +111,7 @@ class SavedSnapshot:
         self._configured = settings.aliases
         self._path = snapshot_path(settings)
         self._aliases: dict[str, str] = {}
-        self._written: Snapshot | None = None
+        self._written: SavedState | None = None
 
     def set_aliases(self, aliases: dict[str, str]) -> None:
         """Those that the controllers know; they are added to the configured ones."""
@@ -115,6 +122,7 @@ class SavedSnapshot:
         """Start from the copy on disk, if there is a readable one."""
         snapshot = load_snapshot(self._path)
         if snapshot is not None:
+            self._directory.own.recall(snapshot.gone)
             self._directory.apply_snapshot(snapshot)
             self.set_aliases(snapshot.aliases)
 
@@ -126,9 +134,9 @@ class SavedSnapshot:
             self._written = now
 
 
-def _lasting(snapshot: Snapshot) -> tuple[object, ...]:
+def _lasting(snapshot: SavedState) -> tuple[object, ...]:
     """What a restarted gateway needs; of versions it would get a new snapshot anyway."""
-    return snapshot.epoch, snapshot.workers, snapshot.aliases
+    return snapshot.epoch, snapshot.workers, snapshot.aliases, snapshot.gone
 
 
 def snapshot_path(settings: GatewaySettings) -> Path:
@@ -136,8 +144,8 @@ def snapshot_path(settings: GatewaySettings) -> Path:
     return settings.state_dir / f"workers-{settings.port}.json"
 
 
-def directory_snapshot(directory: Directory) -> Snapshot:
-    """What the directory knows of workers, as a snapshot."""
+def directory_snapshot(directory: Directory) -> SavedState:
+    """What the directory knows of workers and names, as a snapshot."""
     workers = tuple(
         WorkerRecord(
             worker_id=up.id,
@@ -152,7 +160,9 @@ def directory_snapshot(directory: Directory) -> Snapshot:
         )
         for up in directory.workers.values()
     )
-    return Snapshot(epoch=directory.epoch, version=directory.version, workers=workers)
+    return SavedState(
+        epoch=directory.epoch, version=directory.version, workers=workers, gone=directory.own.gone()
+    )
 
 
 def save_snapshot(snapshot: Snapshot, path: Path) -> None:
@@ -169,10 +179,10 @@ def save_snapshot(snapshot: Snapshot, path: Path) -> None:
         logger.warning("the snapshot of workers cannot be saved: %s", error)
 
 
-def load_snapshot(path: Path) -> Snapshot | None:
+def load_snapshot(path: Path) -> SavedState | None:
     """The copy on disk; None when there is no readable one."""
     try:
-        return Snapshot.model_validate_json(path.read_text(encoding="utf-8"))
+        return SavedState.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -8,12 +8,13 @@ else is `common.http_protocol`'s and uvicorn's.
 import asyncio
 import socket
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from common.http_protocol import BoundedProtocol
-from server.chunks import framed
+from server.chunks import framed, size_line
 from server.request import EXTENSION, Scope
 from server.routes import is_relayed
 
@@ -22,18 +23,53 @@ LAST_REQUEST_S = 0.5
 UNSENT_BYTES = 128 * 1024
 """What the kernel may hold for a client that does not read. Without a limit it takes up to 4 MB of every
 stream (tcp_wmem) before the engine is held back."""
+LARGE_BODY_BYTES = 64 * 1024
+"""A body from here on is not copied behind its header."""
+
+
+class Phase(Enum):
+    """How far one answer has come. It never goes back."""
+
+    WAITING = "nothing was sent: any status is possible"
+    HELD = "a status line and comments were sent, nothing of an answer"
+    ANSWERING = "the beginning of an answer was sent"
+    DONE = "the answer has ended"
+
+
+class AnswerBegun(RuntimeError):
+    """A second answer to one request, which no code may give; its connection has been cut instead."""
+
+
+class _Ended:
+    """Stands for the transport once the answer is over: what comes then would be in the next answer."""
+
+    def write(self, data: bytes) -> None:
+        raise AnswerBegun("the answer has ended")
+
+    writelines = write
 
 
 class ClientConnection:
-    """One relayed request's side of the client connection."""
+    """One relayed request's side of the client connection. It alone knows how far the answer has come."""
 
-    __slots__ = ("_cycle", "_flow", "_protocol", "_transport", "chunked", "gone", "on_gone", "on_writable")
+    __slots__ = (
+        "_cycle",
+        "_flow",
+        "_protocol",
+        "_transport",
+        "chunked",
+        "gone",
+        "on_gone",
+        "on_writable",
+        "phase",
+    )
 
     def __init__(self, protocol: "GatewayProtocol", cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
         self._cycle = cycle
-        self._transport = cycle.transport
+        self._transport: Any = cycle.transport
         self._flow = protocol.flow
+        self.phase = Phase.WAITING
         self.chunked = cycle.scope["http_version"] != "1.0"
         """Whether an answer of unknown length comes in chunks (RFC 9112, 7.1)."""
         self.gone = False
@@ -48,11 +84,6 @@ class ClientConnection:
         """False while the client reads slower than we write."""
         return not self._flow.write_paused
 
-    @property
-    def started(self) -> bool:
-        """Whether a status line was sent."""
-        return bool(self._cycle.response_started)
-
     def whole_body(self) -> bytes | None:
         """The request's body if it has arrived in one piece with the header, else None."""
         cycle = self._cycle
@@ -62,36 +93,59 @@ class ClientConnection:
         cycle.body = bytearray()
         return body
 
-    def answer(self, status: int, headers: bytes, body: bytes) -> None:
-        """A whole answer. `headers` are lines that end with CRLF, without the framing."""
+    def answer(self, status: int, headers: bytes, *body: bytes) -> None:
+        """A whole answer, its body in any number of parts. `headers` are lines that end with CRLF, without
+        the framing. Raises AnswerBegun."""
+        self._enter(Phase.ANSWERING, since=(Phase.WAITING,))
         cycle = self._cycle
         close = b"" if cycle.keep_alive else b"connection: close\r\n"
-        cycle.response_started = True
-        length = len(body)
-        if cycle.scope["method"] == "HEAD":
-            body = b""
+        length = sum(map(len, body))
         if not self.gone:
-            self._transport.write(
-                b"%b%b%b%b%b\r\n%b"
-                % (
-                    STATUS_LINE[status],
-                    b"" if status == 204 else b"content-length: %d\r\n" % length,
-                    headers,
-                    self._date(),
-                    close,
-                    body,
-                )
-            )
+            framing = b"" if status == 204 else b"content-length: %d\r\n" % length
+            head = b"%b%b%b%b%b\r\n" % (STATUS_LINE[status], framing, headers, self._date(), close)
+            if cycle.scope["method"] == "HEAD":
+                self._transport.write(head)
+            elif length < LARGE_BODY_BYTES:
+                self._transport.write(b"".join((head, *body)))
+            else:
+                self._transport.writelines((head, *body))  # without a copy
         self._complete()
 
     def start(self, status: int, headers: bytes, first: bytes) -> None:
-        """Begin an answer of unknown length with its first bytes."""
+        """Begin an answer of unknown length with its first bytes. Raises AnswerBegun.
+
+        Where the answer was held back by `hold`, its status and headers are with the client already.
+        """
+        if self.phase is Phase.HELD:
+            self.phase = Phase.ANSWERING
+            self.write(first)
+            return
+        self._enter(Phase.ANSWERING, since=(Phase.WAITING,))
+        self._begin(status, headers, first)
+
+    def hold(self, headers: bytes, sign: bytes) -> None:
+        """Show that the request lives: status 200 if nothing was sent yet, and `sign`, a comment that is no
+        part of an answer. Raises AnswerBegun when the answer has begun."""
+        if self.phase is Phase.HELD:
+            self.write(sign)
+            return
+        self._enter(Phase.HELD, since=(Phase.WAITING,))
+        self._begin(200, headers, sign)
+
+    def _enter(self, phase: Phase, since: tuple[Phase, ...]) -> None:
+        """The one place where an answer may begin: no byte of a second one ever follows the first."""
+        if self.phase not in since or self._cycle.response_started:
+            self._protocol.transport.abort()
+            raise AnswerBegun(f"{phase.name} after {self.phase.name}")
+        self.phase = phase
+        self._cycle.response_started = True
+
+    def _begin(self, status: int, headers: bytes, first: bytes) -> None:
         cycle = self._cycle
         if not self.chunked:
             cycle.keep_alive = False
         framing = b"transfer-encoding: chunked\r\n" if self.chunked else b""
         close = b"" if cycle.keep_alive else b"connection: close\r\n"
-        cycle.response_started = True
         cycle.waiting_for_100_continue = False
         if not self.gone:
             head = b"%b%b%b%b%b\r\n" % (STATUS_LINE[status], framing, headers, self._date(), close)
@@ -99,7 +153,11 @@ class ClientConnection:
 
     def write(self, data: bytes) -> None:
         """More of the answer; `data` is not empty."""
-        if not self.gone:
+        if self.gone:
+            return
+        if len(data) >= LARGE_BODY_BYTES and self.chunked:
+            self._transport.writelines((size_line(len(data)), data, b"\r\n"))
+        else:
             self._transport.write(framed(data) if self.chunked else data)
 
     def write_chunk(self, chunk: bytes) -> bool:
@@ -125,6 +183,8 @@ class ClientConnection:
 
     def _complete(self) -> None:
         cycle = self._cycle
+        self.phase = Phase.DONE
+        self._transport = _Ended()
         self.on_gone = self.on_writable = None
         self._protocol.clients.remove(self)
         cycle.response_complete = True

@@ -12,7 +12,6 @@ class ModelQueues:
         self._settings = settings
         self._directory = directory
         self._queues: dict[str, ModelQueue] = {}
-        directory.on_change = self._release_all
 
     def of(self, model: str) -> ModelQueue:
         """The line of a model that is served."""
@@ -29,6 +28,7 @@ class ModelQueues:
         """Model -> how many wait."""
         return {model: queue.depth for model, queue in self._queues.items()}
 
-    def _release_all(self) -> None:
+    def release_all(self) -> None:
+        """Workers have changed: see who may go on."""
         for queue in self._queues.values():
             queue.release()

@@ -7,9 +7,10 @@ from typing import Any
 
 from server.directory import Upstream
 from server.exchange import Job
+from server.provider_request import adapted
 from server.request import RequestHead
 from server.routes import RESPONSES
-from server.splice import rename_field, set_field
+from server.splice import remove_field, set_field
 
 RESPONSE_ID = re.compile(r"resp_([0-9a-f]{8})_([0-9a-f]{24})([0-9a-f]{8})")
 """Ids that the gateway gives to responses: the worker's tag is in them, so that any gateway finds it, and
@@ -20,18 +21,23 @@ _COUNT_AT_ENGINE = {"include_usage": True, "continuous_usage_stats": True}
 def outbound_body(job: Job, head: RequestHead, target: str, upstream: Upstream) -> bytes:
     """The body for `upstream`. Sets on `job` what must be taken out of the answer again."""
     body = job.original
+    target = upstream.name_of(target)
+    provider = upstream.provider
+    if provider is not None and target != head.model:
+        job.name_every_model(head.model)
     if job.route.multipart:
         return _set_form_model(body, head.model, target) if target != head.model else body
     if target != head.model:
         body = set_field(body, "model", target)
-    if job.route.counts_usage and head.stream is True:
+    if provider is not None and not provider.stream_options:
+        job.strip_usage = job.drop_usage_event = False
+        body = remove_field(body, "stream_options")
+    elif job.route.counts_usage and head.stream is True:
         options = _stream_options(job, head.stream_options, upstream)
         if options != head.stream_options:
             body = set_field(body, "stream_options", options)
-    if upstream.kind == "external":
-        # OpenAI's newer models refuse the old name; engines know both.
-        if upstream.id == "openai" and head.max_tokens is not None and head.max_completion_tokens is None:
-            body = rename_field(body, "max_tokens", "max_completion_tokens")
+    if provider is not None:
+        body = adapted(body, provider, target, job.route)
     elif job.route is RESPONSES:
         body = set_field(body, "request_id", response_id(upstream.id, job.record.key_id))
     return body
@@ -57,7 +63,7 @@ def _stream_options(job: Job, asked: Any, upstream: Upstream) -> Any:
     options: dict[str, Any] = dict(asked or {})
     wanted = options.get("include_usage") is True
     job.drop_usage_event = not wanted
-    if upstream.kind == "external":
+    if upstream.provider is not None:
         return options | {"include_usage": True}
     job.strip_usage = not (wanted and options.get("continuous_usage_stats"))
     return options | _COUNT_AT_ENGINE

@@ -6,10 +6,12 @@ that a failure is an error frame and the stream's end, never a silent one (see `
 """
 
 import asyncio
+import dataclasses
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,10 +28,12 @@ from common.errors import (
 from common.logs import with_fields
 from server import request, sse, upstream_errors
 from server.affinity import affinity_hash
+from server.connect import ConnectFailed
 from server.cors import answer_lines, preflight_lines
 from server.directory import COOLDOWN_S, Directory, Upstream
-from server.exchange import Cut, Exchange, Job, Limits, Retry
-from server.http_protocol import take_client
+from server.exchange import STREAM_HEADERS, Cut, Exchange, Job, Limits, Retry
+from server.http_protocol import Phase, take_client
+from server.keep_alive import KeepAlive
 from server.model_queues import ModelQueues
 from server.outbound import RESPONSE_ID, made_for, outbound_body
 from server.record import FailedAttempt, RequestRecord
@@ -39,7 +43,7 @@ from server.retry_budget import RetryBudget
 from server.routes import RESPONSES, ROUTES, Route
 from server.settings import GatewaySettings
 from server.tracing import child_traceparent
-from server.upstream_http import ConnectFailed, Connection, ConnectionPool
+from server.upstream_http import Connection, ConnectionPool
 from server.usage import estimated_prompt_tokens
 
 if TYPE_CHECKING:
@@ -87,6 +91,18 @@ class Relay:
     tracing: bool = False
     """Upstreams get a trace context of ours instead of the client's."""
     budget: RetryBudget = field(default_factory=RetryBudget)
+    limits: Limits = field(init=False)
+    """Time-outs at workers; providers have their own."""
+
+    def __post_init__(self) -> None:
+        """Time-outs are the same for every request."""
+        settings = self.settings
+        self.limits = Limits(
+            settings.first_event_timeout_s,
+            settings.idle_timeout_s,
+            settings.total_timeout_s,
+            settings.max_answer_bytes,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
         """Answer one request, whatever happens; returns when the client has its answer or is gone."""
@@ -125,13 +141,16 @@ class Relay:
     def _refuse(
         self, scope: Scope, client: "ClientConnection", error: ApiError, record: RequestRecord, route: Route
     ) -> None:
-        """Answer with the dialect's error object, unless an answer has begun or nobody is there."""
+        """Answer with the dialect's error object, or end a stream with it when its status is out."""
         record.error_code = record.error_code or error.code
-        if client.started or client.gone:
+        if client.phase is Phase.DONE or client.gone:
             return
-        record.status = error.status
         if record.attempts and error.status >= 500:
             record.outcome = "failed"
+        if client.phase is not Phase.WAITING:
+            client.end(sse.error_frames(error, route.dialect))
+            return
+        record.status = error.status
         headers = b"content-type: application/json\r\nx-request-id: %b\r\n" % record.request_id.encode()
         for name, value in error.headers.items():
             headers += b"%b: %b\r\n" % (name.encode(), value.encode("latin-1"))
@@ -181,7 +200,8 @@ class Relay:
                 job.rename_model(target, head.model)
             if self.settings.resume_streams and may_resume(route, head):
                 job.passed = bytearray()
-            await self._in_turn(incoming, job, head, target)
+            with self._kept_alive(job):
+                await self._in_turn(incoming, job, head, target)
         except asyncio.CancelledError:
             record.outcome = "cancelled" if incoming.client.gone else "failed"
             raise
@@ -225,11 +245,26 @@ class Relay:
             ),
             passed_on=request_id + b"".join(passed_on),
             original=body,
-            limits=Limits(settings.first_event_timeout_s, settings.idle_timeout_s, settings.total_timeout_s),
+            limits=self.limits,
             deadline=record.began + settings.total_timeout_s,
         )
 
     # -- upstreams ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _kept_alive(self, job: Job) -> Iterator[None]:
+        """Signs of life for a stream while it waits, where the settings want them."""
+        every_s = self.settings.keep_alive_s
+        if not every_s or not job.record.stream:
+            yield
+            return
+        sign = sse.KEEP_ALIVE[job.route.dialect]
+        keep_alive = KeepAlive(job.client, job.record, STREAM_HEADERS + job.headers, sign, every_s)
+        keep_alive.start()
+        try:
+            yield
+        finally:
+            keep_alive.stop()
 
     async def _in_turn(self, incoming: Incoming, job: Job, head: RequestHead, target: str) -> None:
         """Wait for a free worker where all are busy, then run."""
@@ -250,7 +285,7 @@ class Relay:
         self.budget.deposit()
         last: ApiError | None = None
         for upstream in self._candidates(incoming, job, head, target)[:MAX_ATTEMPTS]:
-            if last is not None and not self.budget.try_withdraw():
+            if last is not None and not self._may_move(incoming.client):
                 break
             job.body = outbound_body(job, head, target, upstream)
             began = time.monotonic()
@@ -265,14 +300,19 @@ class Relay:
                 attempt = FailedAttempt(upstream.id, began, time.monotonic() - began, last.code or "failed")
                 record.failed_attempts += (attempt,)
                 logger.warning(
-                    "upstream %s: %s",
+                    "upstream %s: %s%s",
                     upstream.id,
                     last.message,
+                    f" ({retry.__cause__})" if retry.__cause__ is not None else "",
                     extra=with_fields(request_id=record.request_id),
                 )
         assert last is not None
         record.failed_attempts = record.failed_attempts[:-1]  # nobody was asked after the last one
         raise last
+
+    def _may_move(self, client: "ClientConnection") -> bool:
+        """Whether another upstream may be asked: nothing of an answer is out, and retries are left."""
+        return client.phase in (Phase.WAITING, Phase.HELD) and self.budget.try_withdraw()
 
     async def _resume(self, job: Job, target: str, cut_off: Upstream, error: ApiError) -> None:
         """Let other workers go on with a cut stream; when none can, tell the client that it is cut."""
@@ -331,6 +371,7 @@ class Relay:
         record = job.record
         record.attempts += 1
         record.upstream = upstream.id
+        job.limits = self._limits_at(upstream)
         head = upstream.request_head(method, path or job.route.engine_path.encode())
         head += b"%bcontent-length: %d\r\n\r\n" % (job.passed_on, len(job.body))
         breaker = upstream.breaker
@@ -353,6 +394,14 @@ class Relay:
             upstream.in_flight -= 1
             breaker.abandoned(ticket)
 
+    def _limits_at(self, upstream: Upstream) -> Limits:
+        provider = upstream.provider
+        if provider is None:
+            return self.limits
+        return dataclasses.replace(
+            self.limits, first_event_s=provider.first_event_timeout_s, idle_s=provider.idle_timeout_s
+        )
+
     async def _connect_and_exchange(self, job: Job, upstream: Upstream, head: bytes) -> None:
         connection = self.pool.idle(upstream.origin)
         if connection is not None:
@@ -367,7 +416,7 @@ class Relay:
             connection = await self.pool.connect(upstream.origin)
         except ConnectFailed as error:
             upstream.cooldown_until = time.monotonic() + COOLDOWN_S
-            raise Retry(upstream_errors.unreachable(upstream)) from error
+            raise Retry(upstream_errors.unreachable(upstream, error)) from error
         await self._exchange(job, upstream, connection, head)
 
     async def _exchange(self, job: Job, upstream: Upstream, connection: Connection, head: bytes) -> None:

@@ -48,6 +48,7 @@ ROUTES = {
         Route("/v1/detokenize", "/detokenize"),
     )
 }
+CHAT = ROUTES["/v1/chat/completions"]
 RESPONSES = ROUTES["/v1/responses"]
 STORED_RESPONSE = "/v1/responses/"
 """GET /v1/responses/{id} and POST /v1/responses/{id}/cancel go to the worker that made the response."""

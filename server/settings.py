@@ -1,29 +1,86 @@
 """Settings of the gateway."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from common.address import Address
+from common.address import Address, well_formed_address
 from common.settings import PartSettings
+from server.proxy import NO_PROXY, Proxy, parse_proxy, proxy_for
 
 
 class ExternalProvider(BaseModel):
     """An OpenAI-compatible service outside, such as ChatGPT. Its models are offered when its key is there."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,40}$")
+    """What it is called here: `NAME/MODEL` asks it even where a worker has the model's name."""
     base_url: str = Field(pattern=r"^https?://")
-    """With the version path, e.g. https://api.openai.com/v1."""
+    """With the version path, e.g. https://api.openai.com/v1; a query goes with every request."""
     key_env: str
     """Environment variable that holds the key."""
     models: tuple[str, ...] = Field(min_length=1)
+    """As the provider calls them."""
+    key_header: Literal["authorization", "api-key"] = "authorization"
+    """How the key is sent: `Authorization: Bearer`, or Azure's `api-key`."""
+    api_version: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$")
+    """Azure's `api-version`, sent in the query."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """More headers for every request. Keys do not belong here."""
+    proxy: str | None = None
+    """http(s)://host:port, or `none`; None goes by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."""
+    connect_timeout_s: float = Field(default=10.0, gt=0)
+    """Longest time to reach it, in seconds."""
+    first_event_timeout_s: float = Field(default=600.0, gt=0)
+    """Longest wait for the first event: models that reason may think for minutes. In seconds."""
+    idle_timeout_s: float = Field(default=600.0, gt=0)
+    """Longest silence between two parts of an answer, in seconds."""
+    stream_options: bool = True
+    """Whether it takes `stream_options`; without, streams are counted by estimate."""
+    drop_params: tuple[str, ...] = ()
+    """Parameters that it refuses: chat and Responses requests are sent without them."""
+    rename_params: dict[str, str] = Field(default_factory=dict)
+    """Parameters of chat requests that it calls otherwise, e.g. `{max_tokens: max_completion_tokens}`."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        well_formed_address(f"{parts.scheme}://{parts.netloc}")  # raises ValueError
+        if not url.isascii() or not url.isprintable() or " " in url or parts.fragment:
+            raise ValueError("it must look like https://api.openai.com/v1")
+        return url
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not _HEADER.fullmatch(name) or name.lower() in _OWN_HEADERS:
+                raise ValueError(f"{name!r} is no header that can be added")
+            if not value.isascii() or not value.isprintable():
+                raise ValueError(f"the value of {name!r} must be printable ASCII")
+        return headers
+
+    @field_validator("proxy")
+    @classmethod
+    def _check_proxy(cls, proxy: str | None) -> str | None:
+        if proxy not in (None, NO_PROXY):
+            parse_proxy(proxy or "")  # raises ValueError
+        return proxy
+
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OWN_HEADERS = frozenset(
+    ("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "content-type")
+)
 
 
 class StaticModel(BaseModel):
@@ -112,7 +169,7 @@ class GatewaySettings(PartSettings):
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API from a browser, e.g. https://chat.example.kr; `*` is all."""
     connect_timeout_s: float = 3.0
-    """Longest time to reach a worker or provider, in seconds."""
+    """Longest time to reach a worker, in seconds. Providers have time-outs of their own (`external`)."""
     worker_capacity: int = Field(default=0, ge=0)
     """Requests a worker runs at once, if it does not say; more wait here. 0 lets the engine queue them."""
     queue_limit: int = Field(default=1000, ge=0)
@@ -129,8 +186,21 @@ class GatewaySettings(PartSettings):
     """Longest silence between two parts of an answer, in seconds."""
     total_timeout_s: float = 1800.0
     """Longest time for one answer, in seconds."""
+    max_answer_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """Largest answer that is not a stream, in bytes: 2,048 embeddings of 1,536 numbers have up to 64 MiB."""
+    keep_alive_s: float = Field(default=0.0, ge=0)
+    """Let a stream that waits for its first event send a sign of life so often, in seconds; 0 sends none. The
+    status is then 200 before it is known whether the request succeeds: later failures are error events."""
     drain_timeout_s: float = Field(default=10.0, ge=0)
     """Longest wait for running answers when the gateway is stopped, in seconds."""
+
+    @field_validator("aliases")
+    @classmethod
+    def _aliases_lead_to_models(cls, aliases: dict[str, str]) -> dict[str, str]:
+        for name, target in aliases.items():
+            if target in aliases:
+                raise ValueError(f"{name!r} leads to {target!r}, which is an alias; name the model itself")
+        return aliases
 
     @model_validator(mode="before")
     @classmethod
@@ -160,6 +230,14 @@ def provider_keys(
     found = _environment(environ)
     keys = {provider.name: found.get(provider.key_env) for provider in settings.providers()}
     return {name: SecretStr(key.strip()) for name, key in keys.items() if key and key.strip()}
+
+
+def provider_proxies(
+    settings: GatewaySettings, environ: Mapping[str, str] | None = None
+) -> dict[str, Proxy | None]:
+    """Provider name -> the proxy to it, from the settings, else the environment or ./.env."""
+    found = _environment(environ)
+    return {p.name: proxy_for(p.base_url, p.proxy, found) for p in settings.providers()}
 
 
 def static_key(model: StaticModel, environ: Mapping[str, str] | None = None) -> SecretStr:

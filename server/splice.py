@@ -9,6 +9,9 @@ import msgspec
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]')
 
+MOST_REPEATS = 4
+"""A field that is there more often stays, so that no body can keep us busy for long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -41,6 +44,21 @@ def rename_field(body: bytes, old: str, new: str) -> bytes:
     if field is None:
         return body
     return body[: field.key[0]] + msgspec.json.encode(new) + body[field.key[1] :]
+
+
+def remove_field(body: bytes, name: str) -> bytes:
+    """`body` without the top-level field `name`, also if it is repeated."""
+    for _ in range(MOST_REPEATS):
+        field = find_field(body, name)
+        if field is None:
+            break
+        before, after = body[: field.key[0]], body[field.value[1] :]
+        rest = after.lstrip()
+        if rest.startswith(b","):
+            body = before + rest[1:].lstrip()
+        else:  # the last one: the comma before it goes
+            body = before.rstrip().removesuffix(b",") + after
+    return body
 
 
 def find_field(body: bytes, name: str) -> Field | None:

@@ -1,8 +1,11 @@
-"""Server-sent events as bytes: cut at event borders, recognise the few events the relay must know.
+"""Server-sent events: cutting whole events out of a byte stream, and what the relay looks for in them.
 
-Events end with an empty line (https://html.spec.whatwg.org/multipage/server-sent-events.html). An OpenAI
+The grammar is the SSE chapter of the HTML standard
+(https://html.spec.whatwg.org/multipage/server-sent-events.html): a line ends with LF, CRLF or CR. vLLM writes
+LF, and its events are passed on as they came, but for the model's name and counts that only the gateway asked
+for. Streams that use CR get LF in its place at this border, so that all else knows one dialect. An OpenAI
 stream ends with `data: [DONE]`, a Responses stream with response.completed, .incomplete or .failed, an
-Anthropic one with message_stop. Whole events are passed on untouched and never re-encoded.
+Anthropic one with message_stop.
 """
 
 import re
@@ -13,8 +16,11 @@ import msgspec
 
 from common.errors import ApiError, error_bytes
 from server.chunks import SMALL, WHOLE_CHUNKS, size_line
+from server.failed_response import ResponseSeen, failed_response
 from server.routes import Dialect
 
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+"""Longest event that is waited for: pictures come as base64 in one."""
 DONE = b"data: [DONE]\n\n"
 _LAST: dict[Dialect, tuple[bytes, ...]] = {
     "openai": (b"[DONE]",),
@@ -27,14 +33,25 @@ _CARE: dict[Dialect, tuple[bytes, ...]] = {
     "responses": (*_LAST["responses"], *_FAILED),
     "anthropic": (*_LAST["anthropic"], *_FAILED, b'"message_delta"'),
 }
+_CARE_PATTERNS: dict[Dialect, re.Pattern[bytes]] = {
+    dialect: re.compile(b"|".join(map(re.escape, marks))) for dialect, marks in _CARE.items()
+}
 Rename = tuple[re.Pattern[bytes], bytes]
 """The engine's model name where an answer has it, and what the client gets in its place."""
-_EVENT = re.compile(rb".*?\n\r?\n|.+", re.DOTALL)
 _USAGE = re.compile(rb'(?<=\]),\s?"usage":\s?\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}')
 """A chunk's `usage`, which follows `choices`. In a string its quotes would be escaped: text never matches."""
 
 
+_MARK = "\ufeff".encode()
+"""A byte order mark, which may stand before a stream (WHATWG, 9.2.5)."""
+_NO_DATA = b"data:\n"
+"""JSON text has no line feeds: this is a data line with nothing on it."""
 _NO_CHOICES = (b'"choices":[]', b'"choices": []')
+ABORTED = re.compile(rb'"finish_reason":\s?"abort"')
+_SHOWN_BYTES = 64 * 1024
+"""How much of the two ends of a large event is looked at."""
+_MOST_VALUES = 200_000
+"""Commas in a large event that is decoded."""
 NO_STOP_REASON = re.compile(rb'"stop_reason":\s?null')
 
 
@@ -44,43 +61,129 @@ def renamed(data: bytes, rename: Rename | None) -> bytes:
 
 
 class EventCutter:
-    """Collects chunks and gives back whole events; an event split by TCP waits for its rest."""
+    """Collects chunks and gives back whole events, their lines ended by LF; one split by TCP waits.
 
-    __slots__ = ("pending",)
+    Each byte is searched once, however slowly an event grows.
+    """
+
+    __slots__ = ("_after_cr", "_begun", "_parts", "_plain", "size")
 
     def __init__(self) -> None:
-        self.pending = b""
+        self.size = 0
+        """Bytes of the event whose end has not come."""
+        self._parts: list[bytes] = []
+        self._begun = False
+        """The byte order mark is behind us, or there was none."""
+        self._after_cr = False
+        """The last byte was a CR: a LF that follows belongs to it."""
+        self._plain = False
+        """Nothing waits, and the stream has been LF alone."""
+
+    @property
+    def pending(self) -> bytes:
         """The beginning of an event whose end has not come."""
+        return b"".join(self._parts)
 
     def feed(self, chunk: bytes) -> bytes:
         """All bytes up to the end of the last whole event; b"" when none is whole yet."""
-        if not self.pending and chunk.endswith(b"\n\n"):
+        if self._plain and chunk.endswith(b"\n\n") and b"\r" not in chunk:
             return chunk
-        data = self.pending + chunk if self.pending else chunk
-        lf, crlf = data.rfind(b"\n\n"), data.rfind(b"\n\r\n")
-        end = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
-        self.pending = data[end:] if end else data
-        return data[:end]
+        if not self._begun:
+            chunk = self._without_mark(chunk)
+        if self._after_cr or b"\r" in chunk:
+            chunk = self._with_line_feeds(chunk)
+        end = chunk.rfind(b"\n\n") + 2
+        if end < 2:
+            joint = self._parts and self._parts[-1].endswith(b"\n") and chunk.startswith(b"\n")
+            end = 1 if joint else 0
+        whole = b""
+        if end:
+            whole = b"".join((*self._parts, chunk[:end]))
+            self._parts.clear()
+            self.size = 0
+            chunk = chunk[end:]
+        if chunk:
+            self._parts.append(chunk)
+            self.size += len(chunk)
+        self._plain = self._begun and not self._parts and not self._after_cr
+        return whole
+
+    def _without_mark(self, chunk: bytes) -> bytes:
+        """The stream's first bytes without the byte order mark; b"" while it may still be coming."""
+        chunk = self.pending + chunk
+        self._parts.clear()
+        self._begun = len(chunk) >= len(_MARK) or not _MARK.startswith(chunk)
+        if self._begun:
+            self.size = 0
+            return chunk.removeprefix(_MARK)
+        return chunk
+
+    def _with_line_feeds(self, chunk: bytes) -> bytes:
+        """`chunk` with LF for CRLF and CR. A CR at its end counts at once: its LF may never come."""
+        if self._after_cr and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            self._after_cr = False
+        if chunk:
+            self._after_cr = chunk.endswith(b"\r")
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def split_events(block: bytes) -> list[bytes]:
     """Whole events of `block`, each with its empty line."""
-    if b"\r" not in block:
-        events = [event + b"\n\n" for event in block.split(b"\n\n")]
-        events[-1] = events[-1][:-2]
-        return events if events[-1] else events[:-1]
-    return _EVENT.findall(block)
+    events = [event + b"\n\n" for event in block.split(b"\n\n")]
+    events[-1] = events[-1][:-2]
+    return events if events[-1] else events[:-1]
 
 
 def split_at(block: bytes, at: int) -> tuple[bytes, bytes]:
     """The events before the one that holds the byte `at`, and the rest."""
-    lf, crlf = block.rfind(b"\n\n", 0, at), block.rfind(b"\n\r\n", 0, at)
-    start = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
-    return block[:start], block[start:]
+    start = block.rfind(b"\n\n", 0, at) + 2
+    return (block[:start], block[start:]) if start > 1 else (b"", block)
+
+
+def counted(block: bytes) -> tuple[bytes, int]:
+    """`block` with the data of each event on one line, and how many of its events carry data: comments,
+    bare `event:`, `id:` and `retry:` fields and empty lines are none."""
+    first = block.find(b"\n")
+    starts = block.startswith(b"data:")
+    if starts and first == len(block) - 2 and first > 5:
+        return block, 1
+    ends = block.count(b"\n\n")
+    plain = block.count(b"\n\ndata:") + starts == ends == block.count(b"\ndata:") + starts
+    if plain and _NO_DATA not in block:
+        return block, ends
+    return _counted_one_by_one(block)
+
+
+def _counted_one_by_one(block: bytes) -> tuple[bytes, int]:
+    events = split_events(block)
+    count = 0
+    changed = False
+    for index, event in enumerate(events):
+        lines = event.count(b"\ndata:") + event.startswith(b"data:")
+        if lines > 1:
+            events[index] = event = _on_one_line(event)
+            changed = True
+        if lines and _NO_DATA not in event:
+            count += 1
+    return b"".join(events) if changed else block, count
+
+
+def _on_one_line(event: bytes) -> bytes:
+    """An event whose JSON is spread over several `data:` lines with it on one; other text is left alone."""
+    data = event_data(event).replace(b"\n", b" ")
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return event
+    others = [line for line in event.splitlines() if line and not line.startswith(b"data:")]
+    return b"\n".join([*others, b"data: " + data.strip(), b"", b""])
 
 
 def event_data(event: bytes) -> bytes:
     """The payload of the event's data lines; b"" for a comment."""
+    if event.startswith(b"data:") and event.find(b"\n") == len(event) - 2:
+        return event[5:].strip()
     lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines)
 
@@ -94,6 +197,28 @@ def first_to_care_for(block: bytes, dialect: Dialect = "openai") -> int:
     return -1
 
 
+def next_to_care_for(block: bytes, start: int, dialect: Dialect = "openai") -> int:
+    """The same from `start` on, in one pass: for blocks that hold one of the marks at least."""
+    found = _CARE_PATTERNS[dialect].search(block, start)
+    return found.start() if found else -1
+
+
+def large_event_json(event: bytes, dialect: Dialect) -> dict[str, Any] | None:
+    """The small top-level fields of an event too large to be decoded: enough to know an error or an end by.
+    None for one with so many values that finding them would take long."""
+    ends = event[:_SHOWN_BYTES], event[-_SHOWN_BYTES:]
+    if not any(mark in end for mark in _CARE[dialect] for end in ends):
+        return {}
+    if event.count(b",") > _MOST_VALUES:
+        return None
+    try:
+        fields = msgspec.json.decode(event_data(event), type=dict[str, msgspec.Raw])
+        small = {name: value for name, value in fields.items() if len(bytes(value)) <= _SHOWN_BYTES}
+        return {name: msgspec.json.decode(value) for name, value in small.items()}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
 def is_last(event: bytes, dialect: Dialect = "openai") -> bool:
     """Whether this event says that the stream has ended as it should."""
     data = event_data(event)
@@ -102,7 +227,11 @@ def is_last(event: bytes, dialect: Dialect = "openai") -> bool:
     if dialect == "openai":
         return False
     payload = event_json(event)
-    kind = payload.get("type") if payload else None
+    return payload is not None and is_last_kind(payload.get("type"), dialect)
+
+
+def is_last_kind(kind: object, dialect: Dialect) -> bool:
+    """Whether an event whose `type` is `kind` ends the stream."""
     return isinstance(kind, str) and b'"%b"' % kind.encode() in _LAST[dialect]
 
 
@@ -146,15 +275,17 @@ def without_usage(block: bytes) -> bytes:
 
     It is called for every token: the way vLLM writes them is found without a regular expression.
     """
-    kept, at = b"", 0
+    kept: list[bytes] = []
+    at = 0
     while (start := block.find(b'],"usage":{', at)) >= 0:
         end = block.find(b"}", start)
         if end < 0 or block.find(b"{", start + 11, end) >= 0:  # objects in the counts
             return _USAGE.sub(b"", block)
-        kept += block[at : start + 1]
+        kept.append(block[at : start + 1])
         at = end + 1
-    kept += block[at:]
-    return _USAGE.sub(b"", kept) if b'"usage"' in kept else kept
+    kept.append(block[at:])
+    joined = b"".join(kept)
+    return _USAGE.sub(b"", joined) if b'"usage"' in joined else joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,14 +363,23 @@ def token_event(event: bytes, rename: Rename | None = None) -> TokenEvent | None
     return TokenEvent(start, middle, head, close + head, close + b"\r\n", len(head) + len(close))
 
 
-def error_frames(error: ApiError, dialect: Dialect = "openai") -> bytes:
-    """What ends a stream that failed after it began: the error, then [DONE] where the dialect has it."""
+def error_frames(error: ApiError, dialect: Dialect = "openai", seen: ResponseSeen | None = None) -> bytes:
+    """What ends a stream that failed after it began: the error, then [DONE] where the dialect has it. `seen`
+    is what the client of a Responses stream has been sent so far."""
     if dialect == "anthropic":
         return b"event: error\ndata: " + anthropic_error_bytes(error) + b"\n\n"
     if dialect == "responses":
-        body = {"type": "error", "code": error.code, "message": str(error), "param": error.param}
-        return b"event: error\ndata: " + msgspec.json.encode(body) + b"\n\n"
+        return failed_response(error, seen or ResponseSeen())
     return b"data: " + error_bytes(error) + b"\n\n" + DONE
+
+
+KEEP_ALIVE: dict[Dialect, bytes] = {
+    "openai": b": keep-alive\n\n",
+    "responses": b": keep-alive\n\n",
+    "anthropic": b'event: ping\ndata: {"type": "ping"}\n\n',
+}
+"""What a stream may be sent before its first event, to show proxies and clients that it lives: a comment, or
+Anthropic's own event for it (https://docs.anthropic.com/en/api/messages-streaming)."""
 
 
 ANTHROPIC_TYPES = {

@@ -1,6 +1,7 @@
 """What an upstream's failure means to the client: one place, worker and provider told apart."""
 
 import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from common.errors import (
@@ -14,19 +15,30 @@ from common.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
+from server.connect import ConnectFailed
 from server.directory import Upstream
 
 RETRYABLE = (502, 503, 504)
 """Statuses after which another worker may be asked: this one did not start the request."""
 
 
+NO_MONEY = "insufficient_quota"
+"""OpenAI's code for an account without money, which comes with 429."""
+GUARDS = ("content_filter", "unsupported_country_region_territory")
+"""Codes of refusals with 403 that are not about the key."""
+TOLD_BY_WORKERS = (b"retry-after",)
+TOLD_BY_PROVIDERS = (*TOLD_BY_WORKERS, b"x-should-retry", b"x-ratelimit-")
+"""Beginnings of header names, in lower case."""
 RETRY_AFTER_S = "2"
 """What a client is told to wait when the upstream does not say."""
 
 
-def unreachable(upstream: Upstream) -> UpstreamFailed:
-    """No connection, or it broke before an answer came."""
-    return UpstreamFailed(f"{_who(upstream)} cannot be reached.", hint="Try again in a few seconds.")
+def unreachable(upstream: Upstream, failure: ConnectFailed | None = None) -> UpstreamFailed:
+    """No connection, or it broke before an answer came. Why a provider's did is told without addresses."""
+    hint = "Try again in a few seconds."
+    if failure is None or upstream.kind == "worker":
+        return UpstreamFailed(f"{_who(upstream)} cannot be reached.", hint=hint)
+    return UpstreamFailed(f"{_who(upstream)} cannot be reached: {failure.cause}.", hint=failure.hint or hint)
 
 
 def not_an_engine(upstream: Upstream) -> UpstreamFailed:
@@ -48,10 +60,43 @@ def broken_off(upstream: Upstream) -> UpstreamFailed:
     )
 
 
-def from_response(upstream: Upstream, status: int, body: bytes, path: str) -> ApiError:
-    """The client's error for an upstream's answer with `status` >= 400."""
+def endless(upstream: Upstream, what: str, limit: int) -> UpstreamFailed:
+    """It sends on and on: `what` has more than `limit` bytes."""
+    return UpstreamFailed(
+        f"{_who(upstream)} sent {what} of more than {limit // 2**20} MiB.", code="upstream_broke_off"
+    )
+
+
+def from_response(
+    upstream: Upstream,
+    status: int,
+    body: bytes,
+    path: str,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> ApiError:
+    """The client's error for an upstream's answer with `status` >= 400. `headers` are in lower case."""
+    error = _from_status(upstream, status, body, path)
+    error.headers |= told_headers(upstream, headers)
+    if upstream.kind == "external" and not isinstance(error, UpstreamFailed):
+        error.details |= _details(body)
+    if error.code == NO_MONEY:  # waiting does not help
+        error.headers.setdefault("x-should-retry", "false")
+    elif error.status in (429, 503):
+        error.headers.setdefault("retry-after", RETRY_AFTER_S)
+    return error
+
+
+def told_headers(upstream: Upstream, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """What an upstream's headers tell the client: when to ask again and, of a provider, how much is left."""
+    names = TOLD_BY_PROVIDERS if upstream.kind == "external" else TOLD_BY_WORKERS
+    return {
+        name.decode("ascii"): value.decode("latin-1") for name, value in headers if name.startswith(names)
+    }
+
+
+def _from_status(upstream: Upstream, status: int, body: bytes, path: str) -> ApiError:
     message, param, code = _fields(body)
-    if upstream.kind == "external" and status in (401, 403):
+    if upstream.kind == "external" and status in (401, 403) and code not in GUARDS:
         return UpstreamFailed(
             f"The provider {upstream.id!r} refused its API key.",
             code="upstream_auth_failed",
@@ -69,11 +114,23 @@ def from_response(upstream: Upstream, status: int, body: bytes, path: str) -> Ap
         if "maximum context length" in message or "max_model_len" in message:
             code = "context_length_exceeded"
         return BadRequest(message or f"{_who(upstream)} refused the request.", param=param, code=code)
+    said = f": {message}" if message and upstream.kind == "external" else "."
     if status == 503:
-        return Overloaded(
-            f"{_who(upstream)} takes no more requests now.", headers={"retry-after": RETRY_AFTER_S}
-        )
-    return UpstreamFailed(f"{_who(upstream)} failed with status {status}.")
+        return Overloaded(f"{_who(upstream)} takes no more requests now{said}")
+    return UpstreamFailed(f"{_who(upstream)} failed with status {status}{said}")
+
+
+def _details(body: bytes) -> dict[str, Any]:
+    """What a provider's refusal says besides message, param and code: its type, Azure's `innererror`."""
+    try:
+        error = json.loads(body)["error"]
+        return {
+            name: value
+            for name, value in error.items()
+            if name not in ("message", "param", "code", "status") and value is not None
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
 
 
 def from_event(upstream: Upstream, payload: dict[str, Any], path: str) -> ApiError:

@@ -11,21 +11,19 @@ import ssl
 import time
 from collections import defaultdict, deque
 from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
 
 import httptools
 
 from server.chunks import ends_with_event, sole_event
 from server.coalescing import Coalescing
+from server.connect import Origin, open_connection
 
 POOL_IDLE_S = 30.0
 """Below the worker's keep-alive of 75 s, so that we close an idle connection before the engine does."""
 MAX_HEAD_BYTES = 64 * 1024
-"""Largest header of an answer, in bytes."""
-
-
-class ConnectFailed(Exception):
-    """No connection could be made: the request was certainly not sent."""
+"""Largest header of an answer, in bytes; and the most framing that may come without a byte of body."""
+LARGE_READ_BYTES = 64 * 1024
+"""A read from here on is of an upstream that sends faster than we read."""
 
 
 class Broken(Exception):
@@ -57,28 +55,19 @@ class Receiver(Protocol):
         """The answer will not become whole."""
 
 
-Origin = tuple[str, int, bool]
-"""Host, port, TLS."""
-
-
-def origin_of(url: str) -> Origin:
-    """Where an http(s) URL connects to."""
-    parts = urlsplit(url)
-    tls = parts.scheme == "https"
-    return parts.hostname or "", parts.port or (443 if tls else 80), tls
-
-
 class Connection(asyncio.Protocol):
     """One connection to an upstream."""
 
     __slots__ = (
         "_between_chunks",
+        "_bodiless_bytes",
         "_body",
         "_complete",
         "_head_bytes",
         "_headers",
         "_keep",
         "_parser",
+        "_paused",
         "_receiver",
         "_status",
         "_used",
@@ -100,6 +89,8 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._status = 0
         self._head_bytes = 0
+        self._bodiless_bytes = 0
+        self._paused = False
         self._between_chunks = False
         self._complete = False
         self._keep = False
@@ -110,7 +101,7 @@ class Connection(asyncio.Protocol):
         """Send one request; `head` ends with the empty line. The answer goes to `receiver`."""
         self._receiver = receiver
         self._headers = []
-        self._status = self._head_bytes = 0
+        self._status = self._head_bytes = self._bodiless_bytes = 0
         self._between_chunks = self._complete = self.until_close = False
         if len(body) <= 65536:
             self.transport.write(head + body)
@@ -125,12 +116,23 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Read no more until `resume`: the client is slower than the engine."""
+        self._paused = True
         if not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
+        self._paused = False
         if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _let_others_run(self) -> None:
+        """Read no more in this turn of the loop, which else reads on as long as there is something."""
+        self.transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._paused and not self.transport.is_closing():
             self.transport.resume_reading()
 
     def acknowledge_less(self) -> None:
@@ -164,6 +166,8 @@ class Connection(asyncio.Protocol):
                 receiver.on_data(body)
                 return
             self._between_chunks = False
+        if len(data) >= LARGE_READ_BYTES:
+            self._let_others_run()
         if not self._status:
             self._head_bytes += len(data)
         try:
@@ -174,7 +178,13 @@ class Connection(asyncio.Protocol):
         if not self._status and self._head_bytes > MAX_HEAD_BYTES:
             self._break("the answer's header is too large")
             return
-        if self._body:
+        if not self._body:
+            self._bodiless_bytes += len(data)
+            if self._bodiless_bytes > MAX_HEAD_BYTES and self._status and not self._complete:
+                self._break("the answer's framing or trailer is too large")
+                return
+        else:
+            self._bodiless_bytes = 0
             parts = self._body
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._between_chunks = ends_with_event(data, parts[-1])
@@ -268,15 +278,10 @@ class ConnectionPool:
 
     async def connect(self, origin: Origin) -> Connection:
         """A new connection. Raises ConnectFailed."""
-        host, port, tls = origin
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self, origin), host, port, ssl=self._tls_context() if tls else None
-                )
-        except (OSError, TimeoutError) as error:
-            raise ConnectFailed(f"no connection to {host}:{port}") from error
+        limit_s = origin.connect_timeout_s or self._connect_timeout_s
+        connection = await open_connection(
+            origin, lambda: Connection(self, origin), self._tls_context, limit_s
+        )
         self._open.add(connection)
         return connection
 

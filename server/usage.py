@@ -1,5 +1,7 @@
 """Token counts out of an answer, whatever its dialect."""
 
+import re
+
 import msgspec
 
 from server.record import Usage
@@ -56,6 +58,16 @@ def usage_in(answer: bytes) -> Usage | None:
     details = counts.prompt_tokens_details or counts.input_tokens_details
     cached = (details.cached_tokens if details else counts.cache_read_input_tokens) or 0
     return Usage(max(0, prompt), max(0, completion or 0), max(0, cached))
+
+
+_USAGE_OBJECT = re.compile(rb'"usage":\s*(\{[^{}]{0,2000}(?:\{[^{}]{0,2000}\}[^{}]{0,2000}){0,8}\})')
+
+
+def usage_at_the_ends(first: bytes, last: bytes) -> bytes:
+    """An answer with nothing but the `usage` of one of which only the first and the last part are looked at;
+    b"" when it stands in neither. Inside a string its quotes would be escaped."""
+    found = [*_USAGE_OBJECT.finditer(last)] or [*_USAGE_OBJECT.finditer(first)]
+    return b'{"usage":%b}' % found[-1][1] if found else b""
 
 
 def estimated_prompt_tokens(body_bytes: int) -> int:

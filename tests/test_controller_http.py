@@ -17,7 +17,7 @@ from common.registry import Delta
 from controller.registry import Registry
 from controller.watchers import QUEUE_LENGTH, Watchers, WatchResponse
 from tests.gateway_stack import TOKEN, Member, member
-from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
+from tests.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
 
 AUTH = {"authorization": f"Bearer {TOKEN}"}
 
@@ -59,10 +59,10 @@ def test_nobody_without_the_token_gets_a_body_read(controller: str) -> None:
         while True:
             yield bytes(65536)
 
-    answer = httpx2.put(f"{controller}/v1/workers/x", content=endless(), trust_env=False, timeout=20)
+    answer = httpx2.put(f"{controller}/v1/workers/x", content=endless(), trust_env=False, timeout=PATIENCE_S)
     assert answer.status_code == 401
     host, port = controller.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as stranger:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as stranger:
         stranger.sendall(b"PUT /v1/workers/x HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n")
         assert stranger.recv(100).startswith(b"HTTP/1.1 401 ")
     too_long = httpx2.put(
@@ -156,7 +156,9 @@ def test_registrations_that_make_no_sense_are_refused(controller: str, engine: s
 
 def test_a_watch_starts_with_a_snapshot_and_goes_on_with_deltas(controller: str, engine: str) -> None:
     seen: list[tuple[str, dict[str, Any]]] = []
-    with httpx2.stream("GET", f"{controller}/v1/watch", headers=AUTH, trust_env=False, timeout=20) as stream:
+    with httpx2.stream(
+        "GET", f"{controller}/v1/watch", headers=AUTH, trust_env=False, timeout=PATIENCE_S
+    ) as stream:
         kind = ""
         for line in stream.iter_lines():
             if line.startswith("event:"):
@@ -178,13 +180,13 @@ def test_a_stop_ends_open_watches_at_once_and_without_a_complaint(tmp_path: Path
     argv = kodolly("controller", "--port", str(port))
     with (
         running(argv, log, f"{url}/healthz", env, tmp_path) as process,
-        httpx2.stream("GET", f"{url}/v1/watch", headers=AUTH, trust_env=False, timeout=20) as watch,
+        httpx2.stream("GET", f"{url}/v1/watch", headers=AUTH, trust_env=False, timeout=PATIENCE_S) as watch,
     ):
         lines = watch.iter_lines()
         assert next(lines) == "event: snapshot"
         process.terminate()
         list(lines)  # ends whole, not by a broken connection
-        process.wait(20)
+        process.wait(PATIENCE_S)
     assert "ERROR" not in log.read_text(encoding="utf-8")
 
 

@@ -32,6 +32,7 @@ from kodolly.commands.gateway import command as gateway_command
 from kodolly.commands.webui import command as webui_command
 from kodolly.commands.worker import command as worker_command
 from server.settings import GatewaySettings
+from tests.processes import PATIENCE_S
 from tests.programs import first_installed
 from webui.settings import WebuiSettings
 from worker.flags import check_flags
@@ -330,7 +331,7 @@ def test_health_routes_exist() -> None:
         assert "/healthz" in {getattr(route, "path", "") for route in router.routes}
     assert '@app.get("/healthz")' in (ROOT / "webui" / "app.py").read_text(encoding="utf-8")
     # vLLM's own, which the supervisor asks too; tests/test_worker_supervisor.py runs against the real one.
-    assert 'client.get("/health")' in (ROOT / "worker" / "health.py").read_text(encoding="utf-8")
+    assert 'f"{url}/health"' in (ROOT / "common" / "engine_questions.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", STACKS)
@@ -499,12 +500,12 @@ def test_the_nodes_of_one_engine_stay_while_the_leader_drains() -> None:
     hook = subprocess.Popen(
         [sys.executable, *wait[1:2], code], env=os.environ | {"LWS_LEADER_ADDRESS": "127.0.0.1"}
     )
-    assert [asked.get(timeout=20), asked.get(timeout=20)] == ["/health"] * 2
+    assert [asked.get(timeout=PATIENCE_S), asked.get(timeout=PATIENCE_S)] == ["/health"] * 2
     assert hook.poll() is None
     engine.shutdown()
     engine.server_close()
     serving.join()
-    assert hook.wait(20) == 0
+    assert hook.wait(PATIENCE_S) == 0
 
 
 def test_queue_scaling_asks_for_metrics_that_exist() -> None:

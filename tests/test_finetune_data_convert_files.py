@@ -24,7 +24,7 @@ from finetune.data.convert import Request, convert
 from finetune.data.json_spans import json_spans
 from finetune.data.sources import batches, open_source, records
 from tests.convert_samples import ALPACA, CHAT, KORQUAD_1, SHAREGPT, converted, read_lines, write_lines
-from tests.processes import kodolly
+from tests.processes import PATIENCE_S, kodolly
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -317,6 +317,15 @@ def many(path: Path, count: int) -> Path:
     return path
 
 
+def endless(path: Path) -> Path:
+    """More rows than any machine converts before a test has looked at it once."""
+    thousand = many(path, 1_000).read_bytes()
+    with path.open("wb") as file:
+        for _ in range(1_500):
+            file.write(thousand)
+    return path
+
+
 @pytest.mark.slow
 def test_all_cores_give_what_one_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = many(tmp_path / "in.jsonl", 12_000)
@@ -405,7 +414,7 @@ def test_sigkill_leaves_no_half_output_and_no_process_and_the_same_command_ends_
 
 @pytest.mark.slow
 def test_ctrl_c_is_one_line_and_tells_how_to_go_on(tmp_path: Path) -> None:
-    path = many(tmp_path / "in.jsonl", 70_000)
+    path = endless(tmp_path / "in.jsonl")
     command = kodolly("data", "convert", str(path), str(tmp_path / "rows.jsonl"))
     part = tmp_path / ".rows.jsonl.converting.rows"
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -413,7 +422,7 @@ def test_ctrl_c_is_one_line_and_tells_how_to_go_on(tmp_path: Path) -> None:
         assert running.poll() is None
         time.sleep(0.01)
     os.killpg(running.pid, signal.SIGINT)
-    _, said = running.communicate(timeout=30)
+    _, said = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 2
     assert said.strip().endswith("kodolly: Interrupted. The same command goes on from here.")
     assert "Traceback" not in said
@@ -421,7 +430,7 @@ def test_ctrl_c_is_one_line_and_tells_how_to_go_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_ends_the_command_in_one_line(tmp_path: Path) -> None:
-    path = many(tmp_path / "in.jsonl", 70_000)
+    path = endless(tmp_path / "in.jsonl")
     command = kodolly("data", "convert", str(path), str(tmp_path / "rows.jsonl"))
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     workers: list[int] = []
@@ -430,7 +439,7 @@ def test_a_worker_that_is_killed_ends_the_command_in_one_line(tmp_path: Path) ->
         workers = workers_of(running.pid)
         time.sleep(0.01)
     os.kill(workers[0], signal.SIGKILL)
-    _, said = running.communicate(timeout=60)
+    _, said = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 2
     assert "kodolly: A process that converts was killed" in said
     assert "Traceback" not in said

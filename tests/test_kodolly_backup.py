@@ -35,7 +35,7 @@ from server.owner import Owner
 from server.record import Usage
 from server.store import open_store
 from tests.postgres import binaries, postgres
-from tests.processes import free_port, kodolly, running, wait_for
+from tests.processes import PATIENCE_S, free_port, kodolly, running, wait_for
 
 TODAY = date(2026, 11, 21)
 
@@ -210,7 +210,7 @@ def test_a_backup_is_of_one_moment_while_others_write(tmp_path: Path) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        assert begun.wait(20)
+        assert begun.wait(PATIENCE_S)
         for number in range(3):
             asyncio.run(back_up(sqlite_url(database), tmp_path / f"backup-{number}"))
     finally:

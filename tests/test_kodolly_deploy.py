@@ -16,7 +16,7 @@ from finetune.demo_models import build_demo, demo_directories
 from finetune.progress import silent
 from tests.load import Outcome, new_client, stream, summary
 from tests.operator_stack import Cluster, cluster, fake_vllm
-from tests.processes import free_port, kodolly, running, wait_for
+from tests.processes import PATIENCE_S, free_port, kodolly, running, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ async def test_no_request_fails_while_the_checkpoint_changes(stack: Cluster) -> 
         elsewhere = replace(stack, env=stack.env | env)
         deployed, outcomes = await deploy_under_load(elsewhere, "dolly", str(new), *stack.controller_flags())
         assert deployed.returncode == 0, deployed.stderr
-        assert (first.wait(20), second.wait(20)) == (0, 0)
+        assert (first.wait(PATIENCE_S), second.wait(PATIENCE_S)) == (0, 0)
     print(f"\nhot swap under {CLIENTS} streaming clients: {len(outcomes)} requests, {summary(outcomes)}")
     assert Counter(outcome.end for outcome in outcomes) == {"complete": len(outcomes)}
     assert len(outcomes) >= CLIENTS
@@ -159,7 +159,7 @@ def test_a_running_up_takes_the_new_worker_under_its_care(tmp_path: Path) -> Non
         )
         assert (second.returncode, "Traceback" in second.stderr) == (2, False)
         up.send_signal(signal.SIGINT)
-        assert up.wait(60) == 0
+        assert up.wait(PATIENCE_S) == 0
     assert pids
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
 
@@ -191,7 +191,7 @@ async def test_no_request_fails_while_real_vllm_changes_its_checkpoint(tmp_path:
                 stack, "dolly", str(merged), *stack.controller_flags()
             )
             assert deployed.returncode == 0, deployed.stderr
-            assert old.wait(30) == 0
+            assert old.wait(PATIENCE_S) == 0
         print(f"\nhot swap of real vLLM under {CLIENTS} streaming clients: {summary(outcomes)}")
         assert Counter(outcome.end for outcome in outcomes) == {"complete": len(outcomes)}
         # The merged checkpoint says what base and adapter together said.

@@ -16,7 +16,7 @@ from controller.aliases import read_aliases
 from kodolly.overview import age_s, duration
 from kodolly.table import fit, table, width
 from tests.operator_stack import Cluster, cluster
-from tests.processes import free_port, kodolly, running, wait_for
+from tests.processes import PATIENCE_S, free_port, kodolly, running, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -101,7 +101,7 @@ def test_with_one_of_two_controllers_dead_everything_goes_on(tmp_path: Path) -> 
             listed = stack.command("alias", *stack.controller_flags())
             assert "The controllers differ: set chat again." in listed.stderr
             assert stack.command("drain", "dolly", *stack.controller_flags()).returncode == 0
-            assert worker.wait(20) == 0
+            assert worker.wait(PATIENCE_S) == 0
             wait_for(lambda: ask(stack, "dolly") == 404, 10, what="the gateway to know")
 
 
@@ -151,7 +151,7 @@ def test_top_redraws_in_place_until_q_and_leaves_the_terminal_as_it_was(stack: C
             os.write(ours, b"q")
             while b"\x1b[?1049l" not in seen:
                 seen += os.read(ours, 65536)
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE_S) == 0
         finally:
             process.kill()
     assert termios.tcgetattr(theirs) == before

@@ -11,6 +11,7 @@ from common.errors import UserError
 from kodolly.control import SOCKET, ask_up, open_control
 from kodolly.stack import Ports, UpSettings, WorkerSpec, build_parts
 from kodolly.supervise import Child, Part
+from tests.processes import PATIENCE_S
 
 
 def part(code: int, *, may_end: bool) -> Part:
@@ -28,7 +29,7 @@ async def lines_of(child_part: Part, tmp_path: Path) -> str:
 
     child = Child(child_part, say, tmp_path)
     running = asyncio.create_task(child.run())
-    await asyncio.wait_for(decided.wait(), 20)
+    await asyncio.wait_for(decided.wait(), PATIENCE_S)
     await child.stop()
     await running
     return said[0]

@@ -11,6 +11,7 @@ from common.logs import JsonFormatter, TextFormatter
 from server import access_log
 from server.access_log import AccessLog, log_failed_request, log_request
 from server.record import Usage
+from tests.processes import PATIENCE_S
 from tests.records import request
 
 
@@ -129,6 +130,6 @@ def routes(caplog: pytest.LogCaptureFixture) -> list[object]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.01)

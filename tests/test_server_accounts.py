@@ -31,7 +31,7 @@ from server.record import Usage
 from server.store import Store, open_store
 from tests.load import new_client, stream
 from tests.postgres import binaries, postgres
-from tests.processes import free_port, kodolly, running, script, scripted_engine, wait_for
+from tests.processes import PATIENCE_S, free_port, kodolly, running, script, scripted_engine, wait_for
 
 NO_POSTGRES = pytest.mark.skipif(
     binaries() is None, reason="PostgreSQL is not installed: apt install postgresql"
@@ -163,7 +163,7 @@ async def test_a_spent_budget_says_so_and_is_not_worth_a_retry(url: str) -> None
             while await ask(gateway, asking) is not None:
                 await asyncio.sleep(0.05)
 
-        await asyncio.wait_for(spent(), 10)
+        await asyncio.wait_for(spent(), PATIENCE_S)
         running_task.cancel()
         with pytest.raises(RateLimited) as refused:
             await gateway.admit(asking, "dolly", 10)
@@ -190,13 +190,13 @@ async def test_keys_open_close_and_restrict(url: str, tmp_path: Path) -> None:
                     return
                 await asyncio.sleep(0.02)
 
-        await asyncio.wait_for(until(False), 5)
+        await asyncio.wait_for(until(False), PATIENCE_S)
         made = gateway.authenticate(secret)
         with pytest.raises(PermissionDenied, match="demo-base"):
             gateway.try_admit(made, "demo-base", 1)
         await keys.revoke(made.id)
         await keys.create(key())
-        await asyncio.wait_for(until(True), 5)
+        await asyncio.wait_for(until(True), PATIENCE_S)
         following.cancel()
         assert secret not in str(await keys.all())
     for file in tmp_path.glob("kodolly.db*"):  # noqa: ASYNC240 a test may block
@@ -251,7 +251,7 @@ async def test_a_flush_ends_although_requests_end_all_the_time(tmp_path: Path) -
     async with open_store(f"sqlite:///{tmp_path / 'k.db'}") as store:
         ledger = Ledger(BusyDatabase(store.database, lambda: end_one(ledger)))  # type: ignore[arg-type]
         end_one(ledger)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             await ledger.flush()
             await ledger.flush()
         (row,) = await UsageReport(store.database).rows("model")
@@ -281,7 +281,7 @@ async def test_a_transaction_whose_caller_is_gone_changes_nothing(tmp_path: Path
     def work(connection: sa.Connection) -> None:
         connection.execute(usage_batches.insert().values(id="gone", booked=datetime.now(UTC)))
         begun.set()
-        goes_on.wait(60)
+        goes_on.wait(PATIENCE_S)
 
     async with open_store(f"sqlite+aiosqlite:///{tmp_path / 'k.db'}") as store:  # as it was named in 0.1.0
         running = asyncio.create_task(store.database.run(work))

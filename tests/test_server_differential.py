@@ -17,6 +17,7 @@ from tests.conformance.differential import unnamed
 from tests.conformance.endpoint import Endpoint, encoded, tls
 from tests.conformance.stacks import scripted_stack
 from tests.conformance.wire import parse_events
+from tests.processes import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +81,7 @@ REQUESTS = st.one_of(
 def answer(url: str, key: str, path: str, body: bytes) -> tuple[int, Any]:
     """Status and what a client reads: the events in their order, or the body."""
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-    with httpx2.Client(verify=tls(), trust_env=False, timeout=20) as client:
+    with httpx2.Client(verify=tls(), trust_env=False, timeout=PATIENCE_S) as client:
         got = client.post(url + path, content=body, headers=headers)
     if got.status_code >= 400:
         error = got.json()["error"]

@@ -15,6 +15,7 @@ from server.keys import Key, KeyStore, new_key_id
 from server.record import Usage
 from server.store import open_store
 from tests.postgres import binaries, postgres
+from tests.processes import PATIENCE_S
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,7 +24,7 @@ pytestmark = [
 
 
 async def until(check: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not await check():
             await asyncio.sleep(0.05)
 

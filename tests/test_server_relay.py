@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from tests.gateway_stack import Stack, gateway_stack, model_ids
-from tests.processes import script, wait_for
+from tests.processes import PATIENCE_S, script, wait_for
 from tests.scripted_engine import answer_text
 
 
@@ -32,7 +32,9 @@ def behave(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{stack.gateway}/v1", api_key="any", max_retries=0, timeout=20) as made:
+    with openai.OpenAI(
+        base_url=f"{stack.gateway}/v1", api_key="any", max_retries=0, timeout=PATIENCE_S
+    ) as made:
         yield made
 
 
@@ -48,7 +50,7 @@ def raw(stack: Stack, body: bytes | dict[str, Any], path: str = "/v1/chat/comple
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"content-type": "application/json"}
     return httpx2.post(
-        f"{stack.gateway}{path}", content=content, headers=headers, timeout=20, trust_env=False
+        f"{stack.gateway}{path}", content=content, headers=headers, timeout=PATIENCE_S, trust_env=False
     )
 
 
@@ -241,7 +243,9 @@ def test_a_body_that_is_too_large_is_refused(stack: Stack, method: str, path: st
         connection.sendall(f"{head}content-length: 99999999\r\n\r\n".encode())
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")  # although the body never came
     pieces = (b" " * 1_000_000 for _ in range(17))  # no length announced: sent in chunks
-    answer = httpx2.request(method, f"{stack.gateway}{path}", content=pieces, trust_env=False, timeout=20)
+    answer = httpx2.request(
+        method, f"{stack.gateway}{path}", content=pieces, trust_env=False, timeout=PATIENCE_S
+    )
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "payload_too_large")
 
 

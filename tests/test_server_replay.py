@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.conformance.endpoint import Endpoint, encoded, tls
 from tests.conformance.record_streams import Recording, recordings
 from tests.conformance.stacks import scripted_stack
+from tests.processes import PATIENCE_S
 
 RECORDED = {recording.name: recording for recording in recordings()}
 USAGE = re.compile(rb',"usage":\{[^{}]*\}')
@@ -48,8 +49,8 @@ def every_cut(endpoint: Endpoint, recording: Recording) -> list[int]:
 
     places = range(1, len(recording.stream))
     with (
-        httpx2.Client(verify=tls(), trust_env=False, timeout=20) as one,
-        httpx2.Client(verify=tls(), trust_env=False, timeout=20) as two,
+        httpx2.Client(verify=tls(), trust_env=False, timeout=PATIENCE_S) as one,
+        httpx2.Client(verify=tls(), trust_env=False, timeout=PATIENCE_S) as two,
     ):
         with ThreadPoolExecutor(2) as pool:
             halves = pool.map(
@@ -102,13 +103,16 @@ def test_any_cuts_change_nothing(endpoint: Endpoint, name: str, data: st.DataObj
 
 
 @pytest.mark.parametrize("name", ["chat-usage", "messages", "responses"])
-def test_lines_that_end_with_carriage_return_and_comments_are_passed_on(
-    endpoint: Endpoint, name: str
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"], ids=["CRLF", "CR"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["", "BOM"])
+def test_other_line_ends_and_byte_order_marks_come_out_as_line_feeds(
+    endpoint: Endpoint, name: str, end: bytes, mark: str
 ) -> None:
     recording = RECORDED[name]
-    stream = b": keep-alive\r\n\r\n" + recording.stream.replace(b"\n", b"\r\n")
-    replay(endpoint, stream)
-    for cuts in ([], list(range(1, len(stream)))):
+    stream = b": keep-alive\n\n" + recording.stream
+    sent = mark.encode() + stream.replace(b"\n", end)
+    replay(endpoint, sent)
+    for cuts in ([], list(range(1, len(sent)))):
         assert ask(endpoint, recording, cuts) == stream
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import cycle
 
 import httptools
 from hypothesis import example, given
@@ -12,28 +13,61 @@ from server import sse
 from server.chunks import framed
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1)
-events = st.lists(
-    st.tuples(
-        st.sampled_from(["data: {}", ": {}", "event: x\ndata: {}"]), text, st.sampled_from(["\n\n", "\n\r\n"])
-    ),
-    min_size=1,
-    max_size=8,
-).map(lambda rows: [(form.format(body) + end).encode() for form, body, end in rows])
+FIELDS = ["data: {}", "data:{}", ": {}", "event: x\ndata: {}", "id: 7\nretry: 9\n:{}", "event: {}"]
+lf_events = st.lists(st.tuples(st.sampled_from(FIELDS), text), min_size=1, max_size=8).map(
+    lambda rows: [form.format(body) + "\n\n" for form, body in rows]
+)
 
 
-@given(events, st.data())
-def test_any_cut_of_the_stream_gives_back_the_same_whole_events(
-    stream: list[bytes], data: st.DataObject
-) -> None:
-    raw = b"".join(stream)
+def cut(raw: bytes, data: st.DataObject) -> list[bytes]:
+    """What the relay makes of `raw` when it comes in pieces, as TCP may make them."""
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))
     cutter = sse.EventCutter()
     out = [cutter.feed(raw[a:b]) for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
-    assert b"".join(out) == raw
-    assert cutter.pending == b""
-    for block in filter(None, out):
-        assert block.endswith((b"\n\n", b"\n\r\n"))
-    assert [event for block in out for event in sse.split_events(block)] == stream
+    assert not cutter.pending.strip(b"\n"), "an empty line may wait, nothing else"
+    return [block for block in out if block]
+
+
+# A CR and a LF that ended two lines would together end one.
+dialects = st.just(["\r"]) | st.lists(st.sampled_from(["\n", "\r\n"]), min_size=1, max_size=5)
+
+
+@given(lf_events, dialects, st.sampled_from(["", "\ufeff"]), st.data())
+def test_any_dialect_cut_anywhere_gives_the_events_of_the_same_stream_with_line_feeds(
+    stream: list[str], ends: list[str], mark: str, data: st.DataObject
+) -> None:
+    whole = "".join(stream)
+    end = cycle(ends)
+    out = cut((mark + re.sub("\n", lambda _: next(end), whole)).encode(), data)
+    assert b"".join(out).decode() == whole
+    assert all(block.endswith(b"\n\n") for block in out)
+    assert [event.decode() for block in out for event in sse.split_events(block)] == stream
+
+
+@given(lf_events, st.data())
+def test_events_are_counted_alike_however_they_are_cut(stream: list[str], data: st.DataObject) -> None:
+    carrying = [event for event in stream if event.startswith(("data:", "event: x\ndata:"))]
+    empty = data.draw(st.sampled_from(["", "\n", "\n\n", "data:\n\n", "data\n\n", ": data: x\n\n"]))
+    out = cut("".join(event + empty for event in stream).encode(), data)
+    assert sum(sse.counted(block)[1] for block in out) == len(carrying)
+
+
+def test_json_on_several_data_lines_comes_out_on_one() -> None:
+    event = b'id: 3\ndata: {"choices":\ndata: [],\ndata:"usage":{}}\n\n'
+    block, count = sse.counted(event + b"data: {}\n\n")
+    assert count == 2
+    assert block == b'id: 3\ndata: {"choices": [], "usage":{}}\n\ndata: {}\n\n'
+    text_event = b"data: two\ndata: lines\n\n"
+    assert sse.counted(text_event) == (text_event, 1)
+
+
+def test_an_event_that_never_ends_is_searched_once() -> None:
+    cutter = sse.EventCutter()
+    assert not any(cutter.feed(b"x" * 1000) for _ in range(50))
+    assert cutter.size == 50_000
+    assert cutter.feed(b"\n") == b""
+    assert cutter.feed(b"\ny") == b"x" * 50_000 + b"\n\n"
+    assert (cutter.pending, cutter.size) == (b"y", 1)
 
 
 number = st.integers(0, 9) | st.none()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from server import tracing
 from server.record import FailedAttempt, RequestRecord
 from server.tracing import TRACEPARENT, Tracer, child_traceparent, open_tracer
-from tests.processes import free_port, wait_for
+from tests.processes import PATIENCE_S, free_port, wait_for
 from tests.records import request
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
@@ -286,7 +286,7 @@ def test_a_hanging_collector_costs_neither_requests_nor_memory(monkeypatch: pyte
     exporter: Any = Blocked()
     tracer = Tracer(exporter, "nowhere")
     tracer.observe(request(traceparent=OURS))
-    assert exporter.hanging.wait(30)
+    assert exporter.hanging.wait(PATIENCE_S)
     for _ in range(200):
         tracer.observe(request(traceparent=OURS))
     assert tracer.dropped == 150

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.gateway_stack import TOKEN
-from tests.processes import free_port, kodolly, running, script, scripted_engine, wait_for
+from tests.processes import PATIENCE_S, free_port, kodolly, running, script, scripted_engine, wait_for
 from tests.test_worker_supervisor import AUTH, MESSAGES, listed, scripted, state
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,7 @@ def test_a_drained_attachment_leaves_and_the_server_stays(tmp_path: Path, contro
         httpx2.post(
             f"{controller}/v1/workers/{worker_id}/drain", headers=AUTH, trust_env=False
         ).raise_for_status()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert listed(controller) == []
         assert httpx2.get(f"{url}/health", trust_env=False).status_code == 200
 

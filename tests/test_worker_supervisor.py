@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from tests.gateway_stack import TOKEN
-from tests.processes import free_port, kodolly, running, script, wait_for
+from tests.processes import PATIENCE_S, free_port, kodolly, running, script, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -162,7 +162,7 @@ def test_a_controllers_wish_lets_the_worker_end_its_streams_and_leave(
     body = {"model": "dolly", "messages": MESSAGES, "max_tokens": 3, "stream": True}
     headers = {"authorization": "Bearer k"}
     with httpx2.stream(
-        "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=20
+        "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=PATIENCE_S
     ) as answer:
         lines = answer.iter_lines()
         next(lines)
@@ -176,7 +176,7 @@ def test_a_controllers_wish_lets_the_worker_end_its_streams_and_leave(
         wait_for(lambda: state(controllers[1]) == "draining", 10, what="the other controller to hear of it")
         httpx2.post(f"{url}/_script/release", trust_env=False)
         assert "data: [DONE]" in list(lines)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert [listed(url) for url in controllers] == [[], []]
     assert "Traceback" not in log.read_text(encoding="utf-8")
 
@@ -194,7 +194,7 @@ def test_kodolly_drain_waits_until_the_workers_of_a_model_are_gone(
     )
     assert done.returncode == 0, done.stderr
     assert f"127.0.0.1-{port}: stopped after" in done.stderr
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
 
 
 def test_a_second_signal_stops_at_once(worker: Worker, controllers: list[str]) -> None:
@@ -204,14 +204,14 @@ def test_a_second_signal_stops_at_once(worker: Worker, controllers: list[str]) -
     body = {"model": "dolly", "messages": MESSAGES, "stream": True}
     headers = {"authorization": "Bearer k"}
     with httpx2.stream(
-        "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=20
+        "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=PATIENCE_S
     ) as answer:
         lines = answer.iter_lines()  # kept: httpx closes the stream with its iterator
         next(lines)
         process.send_signal(signal.SIGINT)
         wait_for(lambda: state(controllers[0]) == "draining", 5)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert "although requests are running" in log.read_text(encoding="utf-8")
     assert listed(controllers[0]) == []
 
@@ -238,7 +238,9 @@ async def test_a_stop_waits_for_the_running_stream(worker: Worker, controllers: 
     script(f"http://127.0.0.1:{port}", "stall_at_token:1")
     body = {"model": "dolly", "messages": MESSAGES, "max_tokens": 3, "stream": True}
     async with (
-        httpx2.AsyncClient(trust_env=False, timeout=20, headers={"authorization": "Bearer k"}) as client,
+        httpx2.AsyncClient(
+            trust_env=False, timeout=PATIENCE_S, headers={"authorization": "Bearer k"}
+        ) as client,
         client.stream("POST", f"http://127.0.0.1:{port}/v1/chat/completions", json=body) as answer,
     ):
         lines = answer.aiter_lines()

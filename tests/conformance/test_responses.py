@@ -126,23 +126,45 @@ def test_w27_a_refused_response_has_a_status(
     error_of(answer)
 
 
-@pytest.mark.parametrize("mode", ["cut_at_token:3", "reset_at_token:3", "error_at_token:3", "no_done"])
-def test_w27_a_response_that_breaks_does_not_look_completed(
-    endpoint: Endpoint, client: openai.OpenAI, mode: str
+BREAKS = ["cut_at_token:3", "reset_at_token:3", "error_at_token:3", "no_done"]
+
+
+@pytest.mark.parametrize("mode", BREAKS)
+def test_w27_a_response_that_breaks_ends_in_an_error_and_a_failed_response(
+    endpoint: Endpoint, mode: str
 ) -> None:
-    """W27, W15: the last event is an `error` or `response.failed`, never `response.completed`."""
+    """W27, W15: an `error` event with flat fields and an `error` object, then `response.failed` with the
+    response as it was and a code of OpenAI's enumeration; both are numbered on."""
     endpoint.script(mode)
     answer = endpoint.stream(RESPONSES, body(endpoint, stream=True))
     assert answer.status == 200
-    events = [event for event in answer.events() if event.data != "[DONE]"]
-    assert events[-1].name in ("error", "response.failed")
-    assert not LAST & {event.name for event in events}
-    kinds = []
-    try:
-        kinds = [event.type for event in client.responses.create(**body(endpoint), stream=True)]
-    except openai.APIError:
-        return
-    assert kinds[-1] in ("error", "response.failed")
+    *before, error, failed = [event.json() for event in answer.events() if event.data != "[DONE]"]
+    assert not LAST & {event["type"] for event in before}
+    assert [event["sequence_number"] for event in (*before, error, failed)] == list(range(len(before) + 2))
+    assert error["type"] == "error"
+    assert error["message"] == error["error"]["message"] != ""
+    assert error["code"] == error["error"]["code"]
+    assert failed["type"] == "response.failed"
+    begun = before[0]["response"]
+    assert failed["response"] | {"status": "in_progress", "error": None} == begun | {"error": None}
+    assert failed["response"]["status"] == "failed"
+    assert failed["response"]["error"] == {"code": "server_error", "message": error["message"]}
+
+
+@pytest.mark.parametrize("mode", BREAKS)
+def test_w27_the_client_raises_on_a_response_that_breaks(
+    endpoint: Endpoint, client: openai.OpenAI, mode: str
+) -> None:
+    """W27, W15: the official client raises with our words, in each of its two ways to read a stream."""
+    endpoint.script(mode)
+    said = ""
+    with pytest.raises(openai.APIError) as raised:
+        for event in client.responses.create(**body(endpoint), stream=True):
+            said += event.delta if event.type == "response.output_text.delta" else ""
+    assert said.count(f"{endpoint.model}-") == (6 if mode == "no_done" else 3)
+    assert raised.value.message
+    with pytest.raises(openai.APIError), client.responses.stream(**body(endpoint)) as stream:
+        stream.get_final_response()
 
 
 @pytest.mark.parametrize("mode", ["status:500", "status:503", "cut_at_token:0"])
