@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from pydantic import BaseModel, Field
 
+from common.background import Background
 from common.errors import BadRequest, InternalError, NotFound
 from common.http import install_error_handlers
 from common.registry import Alias, DrainRequest, Lease, Registration, WorkerState
@@ -70,13 +71,9 @@ def _lifespan(
         controller.registry.aliases = read_aliases(settings.aliases_path())
         controller.registry.collect_changes()
         app.state.controller = controller
-        expiring = asyncio.create_task(controller.expire())
-        try:
+        async with Background() as background:
+            background.start("looking for leases that ran out", controller.expire)
             yield
-        finally:
-            expiring.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await expiring
 
     return lifespan
 

@@ -7,16 +7,19 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI, HTTPException, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
+from common.background import Background
 from common.errors import BadRequest, error_bytes
 from common.http import install_error_handlers
 from server import admin, api, feedback
 from server.directory import Directory
 from server.gateway import Gateway
+from server.http_protocol import open_connections
 from server.model_queues import ModelQueues
 from server.openapi import with_relayed_routes
 from server.relay import Relay
@@ -100,18 +103,28 @@ def _lifespan(
             proxies=provider_proxies(settings),
             configured=(*settings.aliases, *(model.name for model in settings.static)),
         )
-        pool = ConnectionPool(settings.connect_timeout_s)
         queues = ModelQueues(settings, directory)
         directory.listeners.append(queues.release_all)
-        live = LiveValues(directory, queue_depths=queues.depths, breaker_states=directory.breaker_states)
+        live = LiveValues(
+            directory,
+            queue_depths=queues.depths,
+            breaker_states=directory.breaker_states,
+            client_connections=open_connections,
+            traces_dropped=lambda: 0,  # `observing` knows the tracer, if there is one
+        )
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         async with (
             open_store(settings.store_url()) as store,
             # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
             httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S) as http,
             observing(settings, live, process, settings.processes) as observability,
+            contextlib.AsyncExitStack() as closing,
+            Background() as background,
         ):
             accounts = Accounts(store, settings.api_keys)
+            closing.push_async_callback(accounts.close)
+            pool = ConnectionPool(settings.connect_timeout_s)
+            closing.callback(pool.close)
             await accounts.start()
             app.state.gateway = Gateway(
                 directory=directory,
@@ -131,25 +144,19 @@ def _lifespan(
                 observability=observability,
                 started=time.monotonic(),
             )
-            sweeping = asyncio.create_task(_sweep(pool, directory))
-            probing = asyncio.create_task(probe_workers(directory, http))
-            watching = asyncio.create_task(watch_static(directory, settings.static, http))
-            following = asyncio.create_task(follow_controllers(directory, settings))
-            accounting = asyncio.create_task(accounts.run())
-            tasks = (following, accounting, watching, sweeping, probing)
+            background.start("following the controllers", partial(follow_controllers, directory, settings))
+            background.start("keeping accounts", accounts.run)
+            background.start(
+                "watching static workers", partial(watch_static, directory, settings.static, http)
+            )
+            background.start("probing workers", partial(probe_workers, directory, http))
+            background.start("closing idle connections", partial(_sweep, pool, directory))
             await _first_word(directory, settings)
             # What exists now lives as long as the process; collections need not look at it again.
             gc.collect()
             gc.freeze()
             gc.set_threshold(GC_THRESHOLD)
-            try:
-                yield
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                pool.close()
-                await accounts.close()
+            yield
 
     return lifespan
 

@@ -204,6 +204,14 @@ def take_client(scope: Scope) -> ClientConnection:
     return client
 
 
+_open: "set[GatewayProtocol]" = set()
+
+
+def open_connections() -> int:
+    """How many connections of clients this process holds."""
+    return len(_open)
+
+
 class GatewayProtocol(BoundedProtocol):
     """One client connection of the gateway."""
 
@@ -215,10 +223,12 @@ class GatewayProtocol(BoundedProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        _open.add(self)
         if hasattr(socket, "TCP_NOTSENT_LOWAT") and (connection := transport.get_extra_info("socket")):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        _open.discard(self)
         super().connection_lost(exc)
         self.forget_requests()
 

@@ -130,16 +130,19 @@ class Limited:
 
 @dataclass(frozen=True, slots=True)
 class LiveValues:
-    """What is asked for at each scrape; all of it answers from memory."""
+    """What is asked for at each scrape; all of it answers from memory.
+
+    Nothing has a default: a forgotten wire would show as a figure that is always 0.
+    """
 
     directory: "Directory"
-    queue_depths: Callable[[], Mapping[str, int]] = dict
+    queue_depths: Callable[[], Mapping[str, int]]
     """Model -> requests that wait for a free place."""
-    breaker_states: Callable[[], Mapping[str, BreakerState]] = dict
+    breaker_states: Callable[[], Mapping[str, BreakerState]]
     """Upstream id -> state of its circuit breaker."""
-    client_connections: Callable[[], int] = lambda: 0
+    client_connections: Callable[[], int]
     """Open connections of clients."""
-    traces_dropped: Callable[[], int] = lambda: 0
+    traces_dropped: Callable[[], int]
     """Requests whose trace was not delivered, since the start."""
 
 

@@ -32,8 +32,20 @@ DOCS = Path(__file__).parents[1] / "docs" / "observability.md"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
+def live_values(**live: Any) -> LiveValues:
+    """Of a gateway where nothing happens, but for what is given."""
+    nothing: dict[str, Any] = {
+        "directory": Directory(),
+        "queue_depths": dict,
+        "breaker_states": dict,
+        "client_connections": lambda: 0,
+        "traces_dropped": lambda: 0,
+    }
+    return LiveValues(**(nothing | live))
+
+
 def metrics(process: int = 0, **live: Any) -> Metrics:
-    return Metrics(LiveValues(live.pop("directory", None) or Directory(), **live), process)
+    return Metrics(live_values(**live), process)
 
 
 def exposition(of: Metrics, accept: str = "") -> str:

@@ -10,12 +10,11 @@ import uvloop
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from common.settings import load_settings
-from server.directory import Directory
-from server.metrics import LiveValues
 from server.observability import Observability, observing
 from server.settings import GatewaySettings
 from server.tracing import child_traceparent
 from tests.records import request
+from tests.test_server_metrics import live_values
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def tell(observability: Observability, times: int = 1) -> None:
 
 def test_every_process_is_counted_in_one_scrape_on_uvloop(settings: dict[str, Any]) -> None:
     async def scenario() -> tuple[bytes, str]:
-        live = LiveValues(Directory())
+        live = live_values()
         async with (
             observing(GatewaySettings(**settings), live, 0, 2) as first,
             observing(GatewaySettings(**settings), live, 1, 2) as second,
@@ -59,7 +58,7 @@ def test_every_process_is_counted_in_one_scrape_on_uvloop(settings: dict[str, An
 
 async def test_nothing_of_it_runs_on_when_the_process_stops(settings: dict[str, Any]) -> None:
     before = asyncio.all_tasks()
-    async with observing(GatewaySettings(**settings), LiveValues(Directory())):
+    async with observing(GatewaySettings(**settings), live_values()):
         assert asyncio.all_tasks() > before
     assert asyncio.all_tasks() == before
 
@@ -70,7 +69,7 @@ async def test_failed_requests_are_logged_in_any_case(
 ) -> None:
     caplog.set_level(logging.INFO)
     given = GatewaySettings(**settings, access_log=access_log)
-    async with observing(given, LiveValues(Directory())) as observability:
+    async with observing(given, live_values()) as observability:
         for sink in observability.sinks:
             sink(request())
             sink(request(outcome="failed"))
@@ -83,11 +82,11 @@ async def test_traces_are_off_without_a_collector_and_lost_ones_are_counted_with
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
     monkeypatch.setattr("server.tracing.TIMEOUT_S", 0.2)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with observing(GatewaySettings(**settings), LiveValues(Directory())) as off:
+    async with observing(GatewaySettings(**settings), live_values()) as off:
         assert off.tracer is None
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     given = load_settings(GatewaySettings, {"state_dir": settings["state_dir"]})
-    async with observing(given, LiveValues(Directory())) as on:
+    async with observing(given, live_values()) as on:
         tell(on)
         assert on.tracer is not None
     assert on.tracer.dropped == 1

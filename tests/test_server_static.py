@@ -159,3 +159,22 @@ def wait_for_answer(url: str, body: dict[str, object]) -> str:
 
     wait_for(asked, 10, what="an answer")
     return texts[0]
+
+
+def test_the_gateway_counts_the_connections_of_its_clients(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    argv = kodolly("gateway", "--port", str(port), "--static", "돌리=http://127.0.0.1:9")
+
+    def shown() -> float:
+        lines = httpx2.get(f"{url}/metrics", trust_env=False).text.splitlines()
+        (line,) = [one for one in lines if one.startswith("kodolly_gateway_client_connections{")]
+        return float(line.rpartition(" ")[2])
+
+    env = {"KODOLLY_STATE_DIR": str(tmp_path / "state")}
+    with running(argv, tmp_path / "gateway.log", f"{url}/healthz", env, tmp_path):
+        with httpx2.Client(trust_env=False) as kept, httpx2.Client(trust_env=False) as also_kept:
+            for client in (kept, also_kept):
+                client.get(f"{url}/healthz")
+            wait_for(lambda: shown() == 3, 20, what="two that are kept, and the one that asks")
+        wait_for(lambda: shown() == 1, 20, what="the one that asks")

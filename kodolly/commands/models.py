@@ -1,10 +1,9 @@
 """`kodolly models`."""
 
 import json
+from pathlib import Path
 
 import click
-
-from kodolly.gateway_access import DEFAULT_URL
 
 EPILOG = """\b
 Examples:
@@ -14,14 +13,17 @@ Examples:
 
 
 @click.command("models", epilog=EPILOG)
-@click.option("--gateway", default=DEFAULT_URL, show_default=True, metavar="URL", help="The gateway to ask.")
+@click.option("--gateway", metavar="URL", help="The gateway to ask.  [default: that of the settings]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(gateway: str, as_json: bool) -> None:
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
+def command(gateway: str | None, as_json: bool, config: Path | None) -> None:
     """List the models the gateway offers and the state of each."""
+    from kodolly.controller_access import find_gateway
     from kodolly.gateway_access import fetch_status
     from kodolly.table import table
 
-    models = fetch_status(gateway).models
+    status = fetch_status(find_gateway(gateway, config))
+    models = status.models
     if as_json:
         click.echo(json.dumps([m.model_dump() for m in models], ensure_ascii=False, indent=2))
         return
@@ -34,3 +36,7 @@ def command(gateway: str, as_json: bool) -> None:
         rows.append((m.id, state, about))
     for line in table(rows):
         click.echo(line)
+    for provider in status.providers:
+        for name in provider.hidden:
+            outside = f"{provider.name}/{name}"
+            click.echo(f"{name} stays in the house; {provider.name}'s model is called {outside}.", err=True)

@@ -1,0 +1,63 @@
+"""`kodolly models`: which gateway it asks, and what it says of names that a provider has, too."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from click.testing import CliRunner
+
+from common.status import Status, StatusModel, StatusProvider
+from kodolly.commands.models import command
+
+STATUS = Status(
+    version="0",
+    uptime_s=1,
+    models=[StatusModel(id="gpt-4o", kind="worker", state="ready")],
+    providers=[
+        StatusProvider(name="openai", configured=True, key_env="K", models=["gpt-4o"], hidden=["gpt-4o"])
+    ],
+    controller_connected=True,
+)
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = json.dumps(STATUS.model_dump()).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def gateway() -> Iterator[int]:
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_it_asks_the_gateway_of_the_settings_and_says_who_is_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with gateway() as port:
+        Path("kodolly.yaml").write_text(f"gateway: {{port: {port}}}\n")
+        by_settings = CliRunner().invoke(command, [])
+        Path("kodolly.yaml").write_text("gateway: {port: 9}\n")
+        by_flag = CliRunner().invoke(command, ["--gateway", f"http://127.0.0.1:{port}"])
+    assert by_settings.exit_code == by_flag.exit_code == 0
+    for said in (by_settings.output, by_flag.output):
+        assert "gpt-4o stays in the house; openai's model is called openai/gpt-4o." in said
