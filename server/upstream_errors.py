@@ -149,7 +149,7 @@ def _fields(body: bytes) -> tuple[str, str | None, str | None]:
     """(message, param, code) of an error body: OpenAI's, vLLM's older flat one, or FastAPI's; else empty."""
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", None, None
     if not isinstance(answer, dict):
         return "", None, None
