@@ -20,6 +20,7 @@ from server import sse, upstream_errors
 from server.directory import Upstream
 from server.failed_response import ResponseSeen
 from server.http_protocol import Phase
+from server.large_body import ThinBody
 from server.record import RequestRecord, Usage
 from server.resume import KEPT_BYTES, Resumption
 from server.routes import Route
@@ -91,7 +92,8 @@ class Job:
     passed_on: bytes
     """Header lines of the client that the upstream gets, and the request id."""
     original: bytes
-    """The client's body."""
+    """The client's body, thinned out when it is large (see `large_body`)."""
+    thin: ThinBody | None
     limits: Limits
     deadline: float
     """Monotonic seconds: the end of the total time."""
@@ -108,6 +110,10 @@ class Job:
     """The events so far as the engine sent them, kept for going on elsewhere; None when it may not."""
     resumption: Resumption | None = None
     """Set while another worker goes on with a cut stream."""
+
+    def make_body(self, small: bytes) -> None:
+        """Send this, made of `original`, with all that was left out of it."""
+        self.body = self.thin.whole(small) if self.thin is not None else small
 
     def rename_model(self, target: str, asked: str) -> None:
         """Answers name the model as the client did, although the engine knows it as `target`."""

@@ -34,6 +34,7 @@ from server.directory import COOLDOWN_S, Directory, Upstream
 from server.exchange import STREAM_HEADERS, Cut, Exchange, Job, Limits, Retry
 from server.http_protocol import Phase, take_client
 from server.keep_alive import KeepAlive
+from server.large_body import ThinBody, thinned
 from server.model_queues import ModelQueues
 from server.outbound import RESPONSE_ID, made_for, outbound_body
 from server.record import FailedAttempt, RequestRecord
@@ -185,8 +186,10 @@ class Relay:
         body = await self._body(incoming)
         if route.multipart:
             head = request.parse_form_head(request.header(scope, b"content-type") or "", body)
+            thin = ThinBody(body, head)
         else:
-            head = request.parse_head(body)
+            thin = await thinned(body)
+            head = thin.head
         target = self.directory.resolve(head.model)
         record.model, record.stream = head.model, bool(head.stream)
         tokens = estimated_prompt_tokens(len(body)) + _answer_tokens(head)
@@ -194,7 +197,7 @@ class Relay:
         if grant is None:
             grant = await self.accounts.admit(key, head.model, tokens)
         try:
-            job = self._job(incoming, body, grant.headers)
+            job = self._job(incoming, thin, grant.headers)
             job.choices = head.n if isinstance(head.n, int) else 1
             if target != head.model:
                 job.rename_model(target, head.model)
@@ -229,7 +232,7 @@ class Relay:
         incoming.record.began = time.monotonic()
         return body
 
-    def _job(self, incoming: Incoming, body: bytes, headers: list[tuple[bytes, bytes]]) -> Job:
+    def _job(self, incoming: Incoming, body: ThinBody | None, headers: list[tuple[bytes, bytes]]) -> Job:
         settings, record = self.settings, incoming.record
         request_id = b"x-request-id: %b\r\n" % record.request_id.encode()
         headers_in = incoming.scope["headers"]
@@ -244,7 +247,8 @@ class Relay:
                 [request_id, self._cors_lines(incoming.scope), *[b"%b: %b\r\n" % pair for pair in headers]]
             ),
             passed_on=request_id + b"".join(passed_on),
-            original=body,
+            original=body.body if body else b"",
+            thin=body,
             limits=self.limits,
             deadline=record.began + settings.total_timeout_s,
         )
@@ -287,7 +291,7 @@ class Relay:
         for upstream in self._candidates(incoming, job, head, target)[:MAX_ATTEMPTS]:
             if last is not None and not self._may_move(incoming.client):
                 break
-            job.body = outbound_body(job, head, target, upstream)
+            job.make_body(outbound_body(job, head, target, upstream))
             began = time.monotonic()
             try:
                 await self._ask(job, upstream)
@@ -449,7 +453,7 @@ class Relay:
         await self._body(incoming)
         query = scope["query_string"]
         path = scope["path"].encode() + (b"?" + query if query else b"")
-        job = self._job(incoming, b"", [])
+        job = self._job(incoming, None, [])
         incoming.record.stream = b"stream=true" in query.lower()
         try:
             await self._ask(job, owner, method.encode(), path)

@@ -5,23 +5,43 @@ makes sure that the reader sees what the model wrote instead of a broken picture
 """
 
 import re
+from bisect import bisect_left
+from collections import defaultdict
 
-_CODE = re.compile(
-    r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)"  # a block, maybe still open
-    r"|(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)",  # code within a line
-    re.DOTALL | re.MULTILINE,
+_FENCE = re.compile(
+    r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
 )
+"""A block of code, maybe still open."""
+_OPENING = re.compile(r"^ {0,3}(?:`{3,}|~{3,})|`+", re.MULTILINE)
+_TICKS = re.compile(r"`+")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def safe_markdown(text: str) -> str:
-    """`text` with everything outside of code freed from tags and images."""
+    """`text` with everything outside of code freed from tags and images. Takes time linear in its length."""
+    runs: dict[int, list[int]] = defaultdict(list)
+    for run in _TICKS.finditer(text):
+        runs[run.end() - run.start()].append(run.start())
     parts: list[str] = []
-    end = 0
-    for code in _CODE.finditer(text):
-        parts += [_plain(text[end : code.start()]), code.group()]
-        end = code.end()
+    end = at = 0
+    while (opening := _OPENING.search(text, at)) is not None:
+        start, at = opening.span()
+        block = _FENCE.match(text, start)
+        if block is not None:
+            at = block.end()
+        elif (close := _next(runs[at - start], at)) is not None:
+            at = close + at - start  # code within a line ends with as many ticks as it begins with
+        else:
+            continue
+        parts += [_plain(text[end:start]), text[start:at]]
+        end = at
     return "".join([*parts, _plain(text[end:])])
+
+
+def _next(places: list[int], at: int) -> int | None:
+    """The first of the sorted `places` that is not before `at`."""
+    index = bisect_left(places, at)
+    return places[index] if index < len(places) else None
 
 
 def _plain(text: str) -> str:
