@@ -31,8 +31,8 @@ STEP = 4096
 """Brackets and strings that are looked at in one step: some milliseconds."""
 _SECRET = secrets.token_hex(16).encode()
 """No client can write a stand-in of ours."""
-_NEXT = re.compile(rb'[^"{}\[\]:,]*+(["{}\[\]:,])')
-_NEXT_NESTED = re.compile(rb'[^"{}\[\]]*+(["{}\[\]])')
+_NEXT = re.compile(rb'[^"{}\[\]:,]{0,1000000}+(["{}\[\]:,]?)')
+_NEXT_NESTED = re.compile(rb'[^"{}\[\]]{0,1000000}+(["{}\[\]]?)')
 """Within a nested value commas and colons say nothing."""
 _REST_OF_STRING = re.compile(rb'(?:[^"\\]{0,1000000}+(?:\\.)?+){0,20000}+', re.DOTALL)
 """As much of a string, from behind its opening quote, as one step takes."""
@@ -125,16 +125,15 @@ def _beginning(value: bytes, name: str) -> bytes:
         return value if name == "messages" else value[:PREFIX_BYTES]
     depth, at, ends = 0, 0, 0
     while at < LARGE_BYTES and ends < FIRST_MESSAGES:
-        match = _NEXT_NESTED.match(value, at)
-        if match is None:
+        mark, _, at = _next_mark(value, at, nested=True)
+        if not mark:
             break
-        at = match.end()
-        if match[1] == b'"':
+        if mark == b'"':
             found = _REST_OF_STRING.match(value, at)
             at = (found.end() if found else at) + 1
         else:
-            depth += 1 if match[1] in b"{[" else -1
-            ends += depth == 1 and match[1] in b"}]"
+            depth += 1 if mark in b"{[" else -1
+            ends += depth == 1 and mark in b"}]"
     return value[:at] + b"]" if ends == FIRST_MESSAGES else value[:0]
 
 
@@ -151,11 +150,13 @@ def _walk(body: bytes) -> Generator[None, None, dict[str, Field]]:
         steps += 1
         if not steps % STEP:
             yield
-        match = (_NEXT if depth == 1 else _NEXT_NESTED).match(body, at)
-        if match is None:
-            raise _Unsound
-        mark = match[1]
-        begin, at = match.span(1)
+        before = at
+        mark, begin, at = _next_mark(body, at, nested=depth > 1)
+        if not mark:
+            if at == before:
+                raise _Unsound
+            yield
+            continue
         if mark == b'"':
             at = yield from _string_end(body, at)
             if depth == 1 and start < 0:
@@ -177,6 +178,16 @@ def _walk(body: bytes) -> Generator[None, None, dict[str, Field]]:
     if body[at:].strip(_BLANK):
         raise _Unsound
     return found
+
+
+def _next_mark(body: bytes, at: int, *, nested: bool) -> tuple[bytes, int, int]:
+    """The next mark of the grammar from `at` on, where it begins and ends; b"" if there is none as far as one
+    step goes."""
+    match = (_NEXT_NESTED if nested else _NEXT).match(body, at)
+    if match is None:
+        return b"", at, at
+    begin, end = match.span(1)
+    return match[1], begin, end
 
 
 def _string_end(body: bytes, at: int) -> Generator[None, None, int]:
