@@ -58,7 +58,7 @@ def client_bodies() -> dict[str, bytes]:
         "empty strings": filled(b'"",', b',"x":[', b'""]'),
         "white space": filled(b" ", b',"x":', b"1"),
         "depth": start + b',"x":' + b"[" * half + b"]" * half + b"}",
-        "many messages": b'{"model":"m","stream":true,"messages":[' + b"{}," * (BODY_BYTES // 3 - 30) + b"{}]}",
+        "many messages": b'{"model":"m","messages":[' + b"{}," * (BODY_BYTES // 3 - 30) + b"{}]}",
     }
 
 
@@ -226,7 +226,8 @@ def main() -> int:
     port, engine = free_port(), free_port()
     over = []
     with tempfile.TemporaryDirectory() as root, upstream(engine) as worst:
-        env = {"KODOLLY_STATE_DIR": root, "KODOLLY_GATEWAY_ACCESS_LOG": "false", "PYTHONPATH": os.fspath(ROOT)}
+        env = {"KODOLLY_STATE_DIR": root, "KODOLLY_GATEWAY_ACCESS_LOG": "false"}
+        env["PYTHONPATH"] = os.fspath(ROOT)
         argv = kodolly("gateway", "--port", str(port), "--static", f"m=http://127.0.0.1:{engine}")
         health = f"http://127.0.0.1:{port}/healthz"
         with running(argv, Path(root) / "gateway.log", health, env, Path(root)) as gateway:
