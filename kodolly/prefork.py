@@ -9,20 +9,24 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from kodolly.supervise import BACKOFF_S, die_with_parent
+from common.child_process import Backoff, ending_with_parent, how_it_ended
+from kodolly.heartbeat import HUNG_AFTER_S, READY_FD, Pulse
 
 logger = logging.getLogger(__name__)
 
 BACKLOG = 4096
 START_LIMIT_S = 60.0
+"""Longest time from its start until a process serves."""
+LAST_WORDS_S = 1.0
+"""Between a process's last sign and its end."""
 STOP_MARGIN_S = 10.0
 """Beyond the time that answers have to end, before a process is killed."""
 SOCKET_FD = "KODOLLY_SOCKET_FD"
-READY_FD = "KODOLLY_READY_FD"
 PROCESS = "KODOLLY_GATEWAY_PROCESS"
 """Environment variables that a child finds its place by."""
 
@@ -41,13 +45,27 @@ def listen(host: str, port: int, count: int) -> list[socket.socket]:
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One process, from its start to its end."""
+
+    process: asyncio.subprocess.Process
+    pulse: Pulse
+    ready_at: float | None
+    """Monotonic seconds; None when it never said that it serves."""
+
+    def worked_s(self) -> float:
+        """How long it has served."""
+        return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
+
+
 @dataclass(slots=True)
 class Slot:
     """One process's place."""
 
     number: int
     socket: socket.socket
-    process: asyncio.subprocess.Process | None = None
+    serving: Serving | None = None
 
 
 @dataclass(slots=True)
@@ -59,6 +77,8 @@ class Prefork:
     slots: list[Slot]
     stop_grace_s: float
     """Between SIGTERM and SIGKILL for one process."""
+    hung_after_s: float = HUNG_AFTER_S
+    """Silence after which a process is killed and replaced."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _exchange: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -80,49 +100,68 @@ class Prefork:
             for task in (*tasks, stopping):
                 task.cancel()
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
-            await asyncio.gather(*(end(slot.process, self.stop_grace_s) for slot in self.slots))
+            left = [slot.serving for slot in self.slots if slot.serving is not None]
+            await asyncio.gather(*(end(one, self.stop_grace_s) for one in left))
 
     async def _keep(self, slot: Slot) -> None:
-        failures = 0
+        backoff = Backoff()
         while True:
-            if slot.process is None:
-                slot.process, ready = await self._start(slot)
-                failures = 0 if ready else failures + 1
-            process = slot.process
-            code = await process.wait()
-            if slot.process is not process:
+            if slot.serving is None:
+                slot.serving = await self._start(slot)
+            serving = slot.serving
+            how = await self._how_it_ends(serving)
+            if slot.serving is not serving:
                 continue  # it was exchanged
-            slot.process = None
-            pause = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+            slot.serving = None
+            pause = backoff.pause_s(serving.worked_s())
             logger.error(
-                "gateway process %d ended (exit code %d); starting it again in %.0f s",
-                slot.number,
-                code,
-                pause,
+                "gateway process %d ended (%s); starting it again in %.0f s", slot.number, how, pause
             )
             await asyncio.sleep(pause)
+
+    async def _how_it_ends(self, serving: Serving) -> str:
+        """Waits for the end of the process, which is killed when it never serves or serves no more."""
+        if serving.ready_at is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):
+                    return f"{how_it_ended(await serving.process.wait())}, before it served"
+            await end(serving, 0.0)
+            return f"killed: it did not serve within {START_LIMIT_S:.0f} s"
+        exiting = asyncio.create_task(serving.process.wait())
+        hanging = asyncio.create_task(serving.pulse.stops(serving.process.pid, self.hung_after_s))
+        try:
+            await asyncio.wait([exiting, hanging], return_when=asyncio.FIRST_COMPLETED)
+            if exiting.done():
+                return how_it_ended(exiting.result())
+            await end(serving, 0.0)
+            return f"killed: it hung, without a sign of life for {self.hung_after_s:.0f} s"
+        finally:
+            for task in (exiting, hanging):
+                task.cancel()
+            await asyncio.gather(exiting, hanging, return_exceptions=True)
 
     async def _exchange_on_demand(self) -> None:
         while True:
             await self._exchange.wait()
             self._exchange.clear()
             for slot in self.slots:
-                successor, ready = await self._start(slot)
-                if not ready:
+                successor = await self._start(slot)
+                if successor.ready_at is None:
                     logger.error("the new gateway process %d does not start; the old ones stay", slot.number)
                     await end(successor, self.stop_grace_s)
                     break
-                predecessor, slot.process = slot.process, successor
-                await end(predecessor, self.stop_grace_s)
+                predecessor, slot.serving = slot.serving, successor
+                if predecessor is not None:
+                    await end(predecessor, self.stop_grace_s)
             else:
                 logger.info("all %d gateway processes have been exchanged", len(self.slots))
 
-    async def _start(self, slot: Slot) -> tuple[asyncio.subprocess.Process, bool]:
-        """A new process in this slot, and whether it serves."""
+    async def _start(self, slot: Slot) -> Serving:
+        """A new process in this slot: it serves, has ended, or takes too long."""
         read, write = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *self.argv,
+                *ending_with_parent(self.argv),
                 env={
                     **self.env,
                     SOCKET_FD: str(slot.socket.fileno()),
@@ -131,51 +170,39 @@ class Prefork:
                 },
                 pass_fds=(slot.socket.fileno(), write),
                 start_new_session=True,
-                preexec_fn=die_with_parent,
             )
+        except BaseException:
+            os.close(read)
+            raise
         finally:
             os.close(write)
-        return process, await _ready(read)
+        pulse = await Pulse.of(read)
+        try:
+            ready = await pulse.ready(START_LIMIT_S)
+        except BaseException:  # cancelled: nobody else knows of this process
+            await end(Serving(process, pulse, None), 0.0)
+            raise
+        return Serving(process, pulse, time.monotonic() if ready else None)
 
 
-async def _ready(read: int) -> bool:
-    """Whether a byte came before the other end was closed."""
-    reader = asyncio.StreamReader()
-    pipe = os.fdopen(read, "rb", buffering=0)
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    try:
-        async with asyncio.timeout(START_LIMIT_S):
-            return bool(await reader.read(1))
-    except TimeoutError:
-        return False
-    finally:
-        transport.close()
-
-
-async def end(process: asyncio.subprocess.Process | None, grace_s: float) -> None:
+async def end(serving: Serving, grace_s: float) -> None:
     """SIGTERM, then SIGKILL after the grace."""
-    if process is None or process.returncode is not None:
-        return
-    process.terminate()
+    process = serving.process
     try:
-        async with asyncio.timeout(grace_s):
+        if process.returncode is None and grace_s > 0:
+            process.terminate()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await process.wait()
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    finally:
+        serving.pulse.close()
 
 
 def inherited_socket() -> socket.socket | None:
     """The listening socket that a parent has handed to this process."""
     number = os.environ.get(SOCKET_FD)
     return socket.socket(fileno=int(number)) if number else None
-
-
-def say_ready() -> None:
-    """Tell the parent, if there is one, that this process serves."""
-    number = os.environ.pop(READY_FD, None)
-    if number is not None:
-        os.write(int(number), b"1")
-        os.close(int(number))

@@ -1,7 +1,6 @@
 """Running the parts of a stack as child processes: prefixed logs, restarts with back-off, ordered stop."""
 
 import asyncio
-import ctypes
 import logging
 import logging.handlers
 import os
@@ -11,11 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-STABLE_S = 60.0
-"""A part that lived this long starts again with the shortest back-off."""
+from common.child_process import Backoff, ending_with_parent, how_it_ended
+
 LOG_BYTES = 10 * 1024 * 1024
-PR_SET_PDEATHSIG = 1
 
 Say = Callable[[str, str], None]
 """(part name, line) -> shown to the person at the terminal."""
@@ -48,7 +45,7 @@ class Child:
     async def run(self) -> None:
         """Start the part again whenever it ends, until `stop` was called or it ended as it was asked to."""
         log = _log_file(self.log_dir / f"{self.part.name}.log")
-        failures = 0
+        backoff = Backoff()
         try:
             while not self._stopping.is_set():
                 began = time.monotonic()
@@ -58,25 +55,23 @@ class Child:
                 if code == 0 and self.part.may_end:
                     self.say("up", f"{self.part.name} has stopped, as it was asked to; it stays stopped")
                     return
-                failures = 0 if time.monotonic() - began > STABLE_S else failures
-                pause = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
-                failures += 1
+                pause = backoff.pause_s(time.monotonic() - began)
                 self.restarts += 1
-                self.say("up", f"{self.part.name} ended ({_how(code)}); starting it again in {pause:.0f} s")
+                how = how_it_ended(code)
+                self.say("up", f"{self.part.name} ended ({how}); starting it again in {pause:.0f} s")
                 await self._pause(pause)
         finally:
             log.close()
 
     async def _run_once(self, log: logging.Handler) -> int:
         self.process = await asyncio.create_subprocess_exec(
-            *self.part.argv,
+            *ending_with_parent(self.part.argv),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=dict(self.part.env),
             # Its own session: Ctrl-C reaches only us, and we stop the parts in order.
             start_new_session=True,
-            preexec_fn=die_with_parent,
             limit=1024 * 1024,
         )
         assert self.process.stdout is not None
@@ -132,12 +127,3 @@ def _log_file(path: Path) -> logging.Handler:
     handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=3, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     return handler
-
-
-def die_with_parent() -> None:
-    """Linux: a SIGKILLed `kodolly up` takes its parts along (prctl(2))."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _how(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

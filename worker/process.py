@@ -2,15 +2,13 @@
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 from collections.abc import Callable
-from functools import partial
 
+from common.child_process import ending_with_parent
 from worker.engine import EngineCommand
 
-PR_SET_PDEATHSIG = 1
 TERMINATE_GRACE_S = 10.0
 LAST_LINES_S = 0.5
 """How long to read on after the engine has ended."""
@@ -43,13 +41,12 @@ class EngineProcess:
         output, their_end = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *command.argv,
+                *ending_with_parent(command.argv),
                 env=dict(command.env),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=their_end,
                 stderr=their_end,
                 start_new_session=True,
-                preexec_fn=partial(_end_with_parent, ctypes.CDLL(None)),
             )
         except BaseException:
             os.close(output)
@@ -118,14 +115,6 @@ async def _guard(pid: int) -> asyncio.subprocess.Process:
         stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )
-
-
-def _end_with_parent(libc: ctypes.CDLL) -> None:
-    """Linux: the kernel sends SIGTERM when the supervisor is gone, however that happened (prctl(2)).
-
-    Not SIGKILL: vLLM's server takes its EngineCore process along only when it may end by itself.
-    """
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def error_in(line: str) -> str:

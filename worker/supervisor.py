@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from common.child_process import Backoff, how_it_ended
 from common.engine_questions import ListedModel
 from common.registry import ModelCard, Registration, WorkerLoad, WorkerState
 from worker.attach import AttachedEngine, watch_attached
@@ -25,9 +26,6 @@ from worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
-BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-STABLE_S = 60.0
-"""An engine that was ready this long starts again with the shortest back-off."""
 SETTLE_S = 0.5
 """Between `draining` and the first look at what still runs: gateways learn of it in this time."""
 ENGINE_DEATH = "EngineDeadError"
@@ -141,15 +139,13 @@ class Supervisor:
             await self._keep_running(engine)
 
     async def _keep_running(self, command: EngineCommand) -> None:
-        failures = 0
+        backoff = Backoff()
         while True:
             why = await self._run_engine(command)
             if self._stop.is_set():  # it died while draining: `run` goes on by itself
                 await asyncio.Event().wait()
             ready_for = time.monotonic() - self._ready_at if self._ready_at is not None else 0.0
-            failures = 0 if ready_for > STABLE_S else failures
-            pause = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
-            failures += 1
+            pause = backoff.pause_s(ready_for)
             said = f"; its last error: {self._last_error}" if self._last_error else ""
             logger.error("the engine ended (%s)%s; starting it again in %.0f s", why, said, pause)
             await asyncio.sleep(pause)
@@ -168,7 +164,7 @@ class Supervisor:
         try:
             await asyncio.wait([exiting, watching], return_when=asyncio.FIRST_COMPLETED)
             if exiting.done():
-                return self._lost(_how(exiting.result()))
+                return self._lost(how_it_ended(exiting.result()))
             grace_s = 0.0  # one that fails like this does not end well by itself
             failure = watching.exception()
             if not isinstance(failure, EngineFailed):
@@ -250,7 +246,3 @@ class Supervisor:
 def worker_id(url: str) -> str:
     """One address is one engine is one worker: its id is made from host and port."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", urlsplit(url).netloc).strip("-")[-100:]
-
-
-def _how(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -48,7 +48,8 @@ def command(
     from common.logs import configure_logging
     from common.serve import serve
     from common.settings import load_settings
-    from kodolly.prefork import PROCESS, inherited_socket, say_ready
+    from kodolly.heartbeat import start_beating
+    from kodolly.prefork import PROCESS, inherited_socket
     from server.settings import GatewaySettings
 
     flags = {
@@ -75,7 +76,7 @@ def command(
         setting=SETTING,
         grace_s=math.ceil(settings.drain_timeout_s),
         protocol=GatewayProtocol,
-        on_ready=say_ready,
+        on_ready=start_beating,
         listening=listening,
     )
 
