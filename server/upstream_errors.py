@@ -1,6 +1,7 @@
 """What an upstream's failure means to the client: one place, worker and provider told apart."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -29,6 +30,12 @@ GUARDS = ("content_filter", "unsupported_country_region_territory")
 TOLD_BY_WORKERS = (b"retry-after",)
 TOLD_BY_PROVIDERS = (*TOLD_BY_WORKERS, b"x-should-retry", b"x-ratelimit-")
 """Beginnings of header names, in lower case."""
+ANSWER_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_ANSWER_TOO_LONG = re.compile(
+    r"['\"]?max_(?:completion_|output_)?tokens\b.*(?:cannot be greater|too large)", re.DOTALL
+)
+_NO_ROUTE = re.compile(r"(?:404 )?(?:page |file |route )?not found\.?", re.IGNORECASE)
+"""What FastAPI, Starlette, Go and others say of a path that they do not know."""
 RETRY_AFTER_S = "2"
 """What a client is told to wait when the upstream does not say."""
 
@@ -102,17 +109,14 @@ def _from_status(upstream: Upstream, status: int, body: bytes, path: str) -> Api
             code="upstream_auth_failed",
             hint="Put a valid key into the environment or .env and start the gateway again.",
         )
-    if status == 404 and code != "model_not_found" and "model" not in message.lower():
-        return NotFound(f"The model does not offer {path}.", code="unsupported_endpoint")
     if status == 404:
-        return ModelNotFound(message or "The model does not exist.", param="model")
+        return _not_found(message, param, code, path)
     if status == 429:
         return RateLimited(message or f"{_who(upstream)} takes no more requests now.", code=code)
     if status == 413:
         return PayloadTooLarge(message or "The request is too large.")
     if 400 <= status < 500:
-        if "maximum context length" in message or "max_model_len" in message:
-            code = "context_length_exceeded"
+        code = _limit_code(message, param) or code
         return BadRequest(message or f"{_who(upstream)} refused the request.", param=param, code=code)
     said = f": {message}" if message and upstream.kind == "external" else "."
     if status == 503:
@@ -131,6 +135,32 @@ def _details(body: bytes) -> dict[str, Any]:
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
+
+
+def _not_found(message: str, param: str | None, code: str | None, path: str) -> NotFound:
+    """What is missing: the route, when nothing but the web server has answered; else what the engine says."""
+    if not message or _NO_ROUTE.fullmatch(message):
+        return NotFound(f"The model does not offer {path}.", code="unsupported_endpoint")
+    if path == "/v1/responses" and "esponse" in message:
+        return NotFound(
+            message,
+            param=param,
+            hint="An engine keeps responses until it ends, unless `store` was false; vLLM keeps them only"
+            " when it was started with VLLM_ENABLE_RESPONSES_API_STORE=1, as `kodolly worker` starts it.",
+        )
+    if code == "model_not_found" or param == "model" or "model" in message.lower():
+        return ModelNotFound(message, param="model")
+    return NotFound(message, param=param, code=code)
+
+
+def _limit_code(message: str, param: str | None) -> str | None:
+    """OpenAI's code where a limit on tokens was broken. Agents cut the history down when they are told
+    `context_length_exceeded`, so an answer that is asked to be too long must not be called that."""
+    if param in ANSWER_LIMITS or _ANSWER_TOO_LONG.match(message):
+        return "invalid_value"
+    if "maximum context length" in message or "max_model_len" in message:
+        return "context_length_exceeded"
+    return None
 
 
 def from_event(upstream: Upstream, payload: dict[str, Any], path: str) -> ApiError:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,42 @@ def test_the_engine_key_is_new_each_time_and_not_in_argv_nor_is_the_join_token(
     assert first.key not in [*first.argv, repr(first)]
     assert "join-secret" not in first.env.values()
     assert first.argv[-2:] == ["--max-model-len", "64"]
+
+
+COMPACT = '{"backend": "xgrammar", "disable_any_whitespace": true}'
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ([], [COMPACT]),
+        (["--max-model-len", "64"], [COMPACT]),
+        (["--structured-outputs-config", "{}"], ["{}"]),
+        (["--structured_outputs_config={}"], []),
+        (["--structured-outputs-config.backend", "guidance"], []),
+        (["--structured-out", "{}"], []),
+        (["--config", "vllm.yaml"], []),
+    ],
+)
+def test_json_is_kept_compact_unless_the_flags_say_otherwise(
+    checkpoint: Path, args: list[str], expected: list[str]
+) -> None:
+    pytest.importorskip("vllm", reason="the engine is not installed")
+    argv = list(vllm_command(settings(), checkpoint, ["dolly"], args).argv)
+    values = [value for flag, value in pairwise(argv) if flag == "--structured-outputs-config"]
+    assert values == expected
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("0", "0"), ("", "1")])
+def test_the_engine_keeps_responses_unless_told_not_to(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
+) -> None:
+    pytest.importorskip("vllm", reason="the engine is not installed")
+    name = "VLLM_ENABLE_RESPONSES_API_STORE"
+    monkeypatch.delenv(name, raising=False)
+    if given is not None:
+        monkeypatch.setenv(name, given)
+    assert vllm_command(settings(), checkpoint, ["dolly"], []).env[name] == expected
 
 
 def test_a_worker_on_all_addresses_must_say_how_it_is_reached() -> None:

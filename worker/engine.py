@@ -1,6 +1,7 @@
 """The command line and environment of one stock vLLM OpenAI server."""
 
 import importlib.metadata
+import json
 import os
 import secrets
 import sys
@@ -11,11 +12,17 @@ from pathlib import Path
 from common.errors import UserError
 from worker.adapters import Adapter, adapter_flags
 from worker.chat_template import template_flags
-from worker.flags import check_flags, processes
+from worker.flags import check_flags, has_flag, processes
 from worker.settings import WorkerSettings
 
 KEEP_ALIVE_S = 75
 """Above the gateway's pool idle time; with vLLM's own 5 s the engine closes connections in use."""
+COMPACT_JSON = {"backend": "xgrammar", "disable_any_whitespace": True}
+"""vLLM's own default lets a model put any white space between the fields of constrained JSON, and models
+spend their whole token limit on it. vLLM 0.32 takes the flag with a named backend alone; xgrammar is the
+one that its `auto` tries first."""
+STORE_RESPONSES = "VLLM_ENABLE_RESPONSES_API_STORE"
+"""Whether vLLM keeps responses. It never drops one before its end: see docs/keys.md for the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ def vllm_command(
         *(["--enforce-eager"] if on_cpu else []),
         *adapter_flags(adapters),
         *template_flags(model_dir, extra_args),
+        *_structured_output_flags(extra_args),
         *extra_args,
     ]
     env = dict(os.environ) | {
@@ -68,6 +76,8 @@ def vllm_command(
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_DO_NOT_TRACK": "1",
         "DO_NOT_TRACK": "1",
+        # Follow-ups by previous_response_id, GET and cancel need it; "0" in the environment turns it off.
+        STORE_RESPONSES: os.environ.get(STORE_RESPONSES) or "1",
         "HF_HUB_OFFLINE": "1",  # model_dir is on this disk; nothing is to be fetched
         "PYTHONUNBUFFERED": "1",
     }
@@ -75,6 +85,13 @@ def vllm_command(
         env |= _cpu_env(settings, processes(extra_args))
     env.pop("KODOLLY_JOIN_TOKEN", None)
     return EngineCommand(argv, env, settings.local_url(), key)
+
+
+def _structured_output_flags(args: Sequence[str]) -> list[str]:
+    """How JSON schemas are kept, unless `args` say it themselves or name a file that may."""
+    if has_flag(args, "--structured-outputs-config") or has_flag(args, "--config"):
+        return []
+    return ["--structured-outputs-config", json.dumps(COMPACT_JSON)]
 
 
 def _cpu_env(settings: WorkerSettings, processes: int) -> dict[str, str]:

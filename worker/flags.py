@@ -68,6 +68,13 @@ def processes(args: Sequence[str]) -> int:
     return size
 
 
+def has_flag(args: Sequence[str], flag: str) -> bool:
+    """Whether `args` hold `flag`, a field of it (`--flag.field`), or the beginning of its name, which vLLM
+    takes too."""
+    names = (_name(word).partition(".")[0] for word in args)
+    return any(len(name) > 4 and flag.startswith(name) for name in names)
+
+
 def value_of(args: Sequence[str], names: Sequence[str]) -> str | None:
     """The last value given to any of `names` (`--flag value` or `--flag=value`); None when there is none."""
     found = None

@@ -88,11 +88,7 @@ def scripted_stack(tmp_path: Path) -> Iterator[Endpoint]:
         )
 
 
-VLLM_FLAGS = (
-    *("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
-    # The small model would go on with white space for ever.
-    *("--structured-outputs-config", json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})),
-)
+VLLM_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
 
 
 @contextmanager
@@ -166,11 +162,7 @@ def engines_of(controller: str) -> dict[str, Service]:
 def _worker(tmp_path: Path, controller: str, model: Path, name: str, flags: Sequence[str]) -> Any:
     argv = kodolly("worker", str(model), "--name", name, "--port", str(free_port()))
     argv += ["--controller", controller, "--cpu-threads", "1", "--", *flags]
-    env = {
-        "KODOLLY_JOIN_TOKEN": TOKEN,
-        "KODOLLY_STATE_DIR": str(tmp_path),
-        "VLLM_ENABLE_RESPONSES_API_STORE": "1",
-    }
+    env = {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_STATE_DIR": str(tmp_path)}
     return running(argv, tmp_path / f"worker-{name}.log", None, env, tmp_path)
 
 

@@ -232,6 +232,25 @@ def test_w10_a_json_schema_is_kept(endpoint: Endpoint, stream: bool) -> None:
     assert json.loads(text)["city"] in CITY["enum"]
 
 
+def test_w10_json_spends_no_tokens_on_white_space(endpoint: Endpoint) -> None:
+    """W10: a model that is free to put white space between fields fills its token limit with it; whatever
+    is drawn, the answer is whole JSON and has at most one space between two values."""
+    endpoint.need("structured")
+    fields = {f"field_{number}": CITY for number in range(4)}
+    schema = {"type": "object", "properties": fields, "required": [*fields], "additionalProperties": False}
+    shape = {"type": "json_schema", "json_schema": {"name": "places", "schema": schema}}
+    for seed in range(6):
+        body = endpoint.chat(response_format=shape, max_tokens=120, temperature=1, seed=seed)
+        choice = endpoint.send("/v1/chat/completions", body).json()["choices"][0]
+        assert choice["finish_reason"] == "stop"
+        text = choice["message"]["content"]
+        value = json.loads(text)
+        assert text in (
+            json.dumps(value, ensure_ascii=False),
+            json.dumps(value, ensure_ascii=False, separators=(",", ":")),
+        )
+
+
 def test_w10_vllms_structured_outputs_are_passed_on(endpoint: Endpoint, client: openai.OpenAI) -> None:
     """W10: vLLM's `structured_outputs`, sent as the official client sends extra fields."""
     endpoint.need("structured")
