@@ -1,78 +1,78 @@
 """Conversations: ShareGPT and KoVicuna (`conversations: [{from, value}]`), OpenAI's `messages: [{role,
-content}]`, and OpenAssistant-guanaco's single text (`### Human: ...### Assistant: ...`)."""
+content}]`, dialogues in other spellings, and OpenAssistant-guanaco's single text."""
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from finetune.data.fields import Message, Options, Record, Unusable, conversation, is_text, meta, row, string
+from finetune.data.fields import Message, Options, Record, Unusable, is_text, meta, peek, string
+from finetune.data.prompts import before, conversation_row, refuse_bad_answer, without_greeting
+from finetune.data.turns import SPEAKERS, are_turns, read_messages
 
-SPEAKERS: dict[str, Literal["system", "user", "assistant"]] = {
-    **dict.fromkeys(("human", "user", "prompter"), "user"),
-    **dict.fromkeys(("gpt", "assistant", "chatgpt", "bing", "bard", "model", "bot"), "assistant"),
-    "system": "system",
-}
-
+CONVERSATIONS = (
+    *(
+        "messages",
+        "conversations",
+        "conversation",
+        "dialog",
+        "dialogue",
+        "dialogs",
+        "dialogues",
+        "chat",
+        "turns",
+    ),
+    *("data", "items", "대화", "대화내용", "대화 내용"),
+)
+"""Fields that may hold a conversation; the first that does is taken."""
 ASSISTANT_FIRST = "the assistant speaks first: the start is missing, or human and gpt are swapped"
 
 _MARK = re.compile(r"###\s*(Human|Assistant|System)\s*:[ \t]*")
 
 
 def is_sharegpt(record: Record) -> bool:
-    turns = record.get("conversations")
-    return _are_turns(turns, "from", "value") and not {"chosen", "rejected"} & record.keys()
+    return _spelling(record) == "from"
 
 
 def is_messages(record: Record) -> bool:
-    turns = record.get("messages")
-    return _are_turns(turns, "role", "content") and not {"chosen", "rejected"} & record.keys()
+    return _spelling(record) == "role"
+
+
+def is_dialogue(record: Record) -> bool:
+    return _spelling(record) == "other"
 
 
 def is_guanaco(record: Record) -> bool:
     return is_text(record, "text") and bool(re.search(r"###\s*Human\s*:", record["text"]))
 
 
-def sharegpt_rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
+def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
     """One row for a conversation: the last question and answer, and the turns before them as history."""
-    messages = read_messages(record.get("conversations"))
-    if not messages:
+    refuse_bad_answer(record)
+    said = messages_of(record)
+    if not said:
         raise Unusable("the conversation is empty")
     if options.roles == "as-published":
-        messages = as_published(messages)
-    elif first_speaker(messages) == "assistant":
-        raise Unusable(ASSISTANT_FIRST)
-    yield _row(messages, options, record)
-
-
-def message_rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
-    """The same for `messages`."""
-    yield _row(read_messages(record.get("messages")), options, record)
+        said = as_published(said)
+    elif first_speaker(said) == "assistant":
+        if said[-1].role == "user" and options.roles == "checked":
+            raise Unusable(ASSISTANT_FIRST)
+        said = without_greeting(said, record)
+    yield conversation_row(before(record, said), record, meta(options, record))
 
 
 def guanaco_rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
     """The same for a text cut up at its marks."""
-    yield _row(split_marks(string(record, "text")), options, record)
+    said = before(record, split_marks(string(record, "text")))
+    yield conversation_row(said, record, meta(options, record))
 
 
-def read_messages(turns: Any) -> list[Message]:
-    """Turns of either spelling (`from, value` or `role, content`). Raises Unusable."""
-    if not isinstance(turns, list):
-        raise Unusable("the conversation is not an array of turns", broken=True)
-    messages = []
-    for place, turn in enumerate(turns, start=1):
-        if not isinstance(turn, dict):
-            raise Unusable(f"turn {place} is not an object", broken=True)
-        speaker = turn.get("from", turn.get("role"))
-        role = SPEAKERS.get(speaker.lower()) if isinstance(speaker, str) else None
-        if role is None:
-            raise Unusable(f"turn {place} is by {speaker!r}: no human, assistant or system", broken=True)
-        said = turn.get("value", turn.get("content"))
-        if isinstance(said, list):
-            said = _text_parts(said)
-        if not isinstance(said, str):
-            raise Unusable(f"turn {place} has no text", broken=True)
-        messages.append(Message(role, said.strip()))
-    return messages
+def messages_of(record: Record) -> list[Message]:
+    """The turns of the record's conversation. Raises Unusable."""
+    found = next((name for name in CONVERSATIONS if are_turns(peek(record, name))), None)
+    name = found or next((name for name in CONVERSATIONS if name in record), None)
+    if name is None:
+        raise Unusable("there is no conversation: none of " + ", ".join(CONVERSATIONS[:8]), broken=True)
+    return read_messages(record[name], record, name)
 
 
 def split_marks(text: str) -> list[Message]:
@@ -97,22 +97,10 @@ def first_speaker(messages: Sequence[Message]) -> str:
     return next((message.role for message in messages if message.role != "system"), "")
 
 
-def _row(messages: Sequence[Message], options: Options, record: Record) -> dict[str, Any]:
-    said = conversation(messages)
-    return row(
-        said.instruction,
-        said.response,
-        meta(options, record),
-        category=record.get("category"),
-        history=said.history,
-    )
-
-
-def _are_turns(turns: Any, who: str, what: str) -> bool:
-    return isinstance(turns, list) and all(isinstance(t, dict) and who in t and what in t for t in turns)
-
-
-def _text_parts(parts: list[Any]) -> str:
-    if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
-        raise Unusable("a message holds more than text")
-    return "\n".join(part["text"] for part in parts)
+def _spelling(record: Record) -> str:
+    if "chosen" in record or "rejected" in record:
+        return ""
+    for name in CONVERSATIONS:
+        if name in record and (spelling := are_turns(peek(record, name))):
+            return spelling
+    return ""

@@ -31,7 +31,7 @@ from finetune.data.formats import BY_NAME, check_format, origin, recognise, swap
 from finetune.data.sources import Batch, Source
 from finetune.progress import Progress, Report, silent
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same input would give other rows: a journal of another version is not gone on with."""
 _SAMPLE = 1000
 _ONE_PROCESS_BYTES = 16_000_000
@@ -66,6 +66,8 @@ class FileCounts(msgspec.Struct):
     format: str
     licence: str
     counts: Counts
+    warning: str = ""
+    """What may be wrong with the whole file, or ''."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ def convert(request: Request, report: Report = silent) -> Conversion:
             source, task = tasks[place]
             if len(parts.journal.files) == place:
                 licence = str(task.options.meta.get("licence", ""))
-                parts.journal.files.append(FileCounts(task.file, task.format, licence, Counts()))
+                parts.journal.files.append(
+                    FileCounts(task.file, task.format, licence, Counts(), task.warning)
+                )
             counts = parts.journal.files[place].counts
             skipped = parts.journal.batch
             for converted, done in run(islice(_batches(source, task), skipped, None), task):
@@ -182,11 +186,14 @@ def _task(path: Path, request: Request) -> tuple[Source, Task]:
     source = sources.open_source(path)
     first = islice(sources.batches(source), 1)
     found = [
-        record for batch in first for _, record in islice(sources.records(batch, source.encoding), _SAMPLE)
+        numbered for batch in first for numbered in islice(sources.records(batch, source.encoding), _SAMPLE)
     ]
-    sample: list[Record] = [record for record in found if isinstance(record, dict)]
+    sample: list[Record] = [record for _, record in found if isinstance(record, dict)]
     if not found:
         raise UserError(f"{path} holds no records.")
+    if not sample:
+        number, reason = found[0]
+        raise UserError(f"{path}, line {number}: {reason}.", hint="Each line must be one JSON object.")
     meta = {}
     published = origin(path)
     for key, value in (
@@ -202,12 +209,13 @@ def _task(path: Path, request: Request) -> tuple[Source, Task]:
     check_format(known, sample, options, path)
     if known.name == "table":
         options = replace(options, columns=table_columns(sample, options, path))
-    if reason := swapped_roles(known, sample, options):
+    swapped = swapped_roles(known, sample, options)
+    if swapped.reason:
         raise UserError(
-            f"{path}: questions and answers look swapped: {reason}.",
+            f"{path}: questions and answers look swapped: {swapped.reason}.",
             hint="If they are right, say --roles human-asks; docs/data.md tells more.",
         )
-    return source, Task(str(path), known.name, source.encoding, options, request.strict)
+    return source, Task(str(path), known.name, source.encoding, options, request.strict, swapped.warning)
 
 
 def _check_shape(source: Source, task: Task, counts: Counts) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from finetune.data.fields import Options, Record, Unusable, strict_rows
+from finetune.data.fields import Fields, Options, Record, Unusable, peek, says_something, strict_rows
 from finetune.data.formats import BY_NAME
 from finetune.data.sources import Batch, records
 
@@ -15,6 +15,14 @@ _CUT_TEXT = 2000
 """Characters shown of a record that could not be decoded, or that is too long to be shown whole."""
 _LONGEST_SHOWN = 50_000
 """Bytes of a refused record shown whole; a page of KorQuAD 2 is longer, and may be refused many times."""
+_MOST_NAMES = 100
+_OTHER_FIELDS = "other fields"
+"""Stands for the names after the first hundred: records may be keyed by anything."""
+_MEDIA = {
+    **dict.fromkeys(("image", "images", "image_path", "img", "이미지"), "an image"),
+    **dict.fromkeys(("audio", "audios"), "audio"),
+    **dict.fromkeys(("video", "videos"), "a video"),
+}
 _VARIABLE = re.compile(r"'[^']*'|\d+|: .*\Z", re.DOTALL)
 
 
@@ -28,6 +36,8 @@ class Task:
     encoding: str
     options: Options
     strict: bool = False
+    warning: str = ""
+    """What may be wrong with the whole file, or ''."""
 
 
 class Refusal(msgspec.Struct, omit_defaults=True):
@@ -56,6 +66,10 @@ class Counts(msgspec.Struct):
     broken: int = 0
     """Records that are not even shaped like their format."""
     reasons: dict[str, FirstOfKind] = {}
+    unused: dict[str, int] = {}
+    """Field -> records that became rows without it."""
+    left_out: dict[str, int] = {}
+    """What was left out of rows -> how often."""
 
     def add(self, other: "Counts") -> None:
         self.records += other.records
@@ -67,6 +81,10 @@ class Counts(msgspec.Struct):
                 self.reasons[kind].count += more.count
             else:
                 self.reasons[kind] = more
+        for mine, others in ((self.unused, other.unused), (self.left_out, other.left_out)):
+            for name, count in others.items():
+                name = name if name in mine or len(mine) < _MOST_NAMES else _OTHER_FIELDS
+                mine[name] = mine.get(name, 0) + count
 
 
 @dataclass
@@ -103,8 +121,11 @@ def convert_batch(batch: Batch, task: Task) -> Converted:
         if isinstance(record, Unusable):
             refuse(number, record, record)
             continue
+        rows_before = counts.rows
+        noting = Fields(record)
         try:
-            for made in convert(record, task.options):
+            _refuse_media(record, task.options)
+            for made in convert(noting, task.options):
                 if isinstance(made, Unusable):
                     refuse(number, made, record)
                     continue
@@ -112,6 +133,8 @@ def convert_batch(batch: Batch, task: Task) -> Converted:
                     rows += _encoder.encode(row)
                     rows += b"\n"
                     counts.rows += 1
+            if counts.rows > rows_before:
+                _count_notes(counts, noting)
         except Unusable as reason:
             refuse(number, reason, record)
         except UnicodeEncodeError:
@@ -119,6 +142,21 @@ def convert_batch(batch: Batch, task: Task) -> Converted:
     for kind, count in kinds.items():
         counts.reasons[kind].count = count
     return Converted(bytes(rows), bytes(refused), counts)
+
+
+def _refuse_media(record: Record, options: Options) -> None:
+    for name in _MEDIA.keys() & record.keys():
+        if says_something(peek(record, name)) and name not in options.columns.values():
+            raise Unusable(f"it needs {_MEDIA[name]} ({name!r}); a row holds text alone")
+
+
+def _count_notes(counts: Counts, record: Fields) -> None:
+    for name in record.unused():
+        name = str(name)
+        name = name if name in counts.unused or len(counts.unused) < _MOST_NAMES else _OTHER_FIELDS
+        counts.unused[name] = counts.unused.get(name, 0) + 1
+    for what in record.left_out:
+        counts.left_out[what] = counts.left_out.get(what, 0) + 1
 
 
 def _shown(record: Record | Unusable) -> Any:

@@ -3,22 +3,21 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import ValidationError
-
-from finetune.data.fields import CATEGORIES, Options, Record, Unusable, is_text, row
+from finetune.data.fields import Options, Record, is_category, is_text, meta, peek, row
 from finetune.data.placeholders import without_placeholder
-from finetune.rows import Row
+from finetune.data.prompts import answered
 
 _PLAIN = frozenset({"instruction", "context", "response", "category"})
 
 
 def is_dolly(record: Record) -> bool:
-    return is_text(record, "instruction", "response", "category") and not {"output", "chosen"} & record.keys()
+    has_fields = "instruction" in record and "response" in record and "category" in record
+    return has_fields and not {"output", "chosen"} & record.keys()
 
 
 def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
     """The row itself; its own meta wins over the options'."""
-    if record.keys() == _PLAIN and is_text(record, *_PLAIN) and record["category"] in CATEGORIES:
+    if record.keys() == _PLAIN and is_text(record, *_PLAIN) and is_category(record["category"]):
         yield row(
             record["instruction"],
             record["response"],
@@ -27,16 +26,11 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
             category=record["category"],
         )
         return
-    try:
-        checked = Row.model_validate(record)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Unusable(f"{'.'.join(map(str, first['loc'])) or 'row'}: {first['msg']}", broken=True) from error
-    yield row(
-        checked.instruction,
-        checked.response,
-        {**options.meta, **checked.meta},
-        context=without_placeholder(checked.context),
-        category=checked.category,
-        history=[turn.model_dump() for turn in checked.history],
-    )
+    facts = meta(options, record)
+    own = peek(record, "meta")
+    if isinstance(own, dict):
+        facts |= record["meta"]
+    # The blanks around a row's context stay: `meta.answer_start` counts them.
+    context = without_placeholder(record["context"]) if is_text(record, "context") else ""
+    for made in answered(record, options, "instruction", "response", None, facts):
+        yield made | {"context": context} if context else made

@@ -14,6 +14,64 @@ from finetune.rows import Category
 Record = Mapping[str, Any]
 """One object of a source file."""
 
+
+class Fields(dict[str, Any]):
+    """A record that notes which of its fields are read; what nobody reads is lost, and can be told.
+
+    `in` and `peek` look without reading.
+    """
+
+    __slots__ = ("left_out", "lost", "read")
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(record)
+        self.read: set[str] = set()
+        self.lost: list[str] = []
+        """Fields inside of fields that are not used, such as `messages[].name`."""
+        self.left_out: list[str] = []
+        """Parts that stand in no row, in words."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.read.add(key)
+        return super().get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def unused(self) -> list[str]:
+        """Fields that say something and were not read."""
+        if len(self.read) >= len(self) and self.read >= self.keys():
+            return self.lost
+        return [key for key in self.keys() - self.read if says_something(peek(self, key))] + self.lost
+
+
+def peek(record: Record, key: str) -> Any:
+    """The field's value, or None, without reading it."""
+    return dict.get(record, key) if isinstance(record, dict) else record.get(key)
+
+
+def says_something(value: Any) -> bool:
+    """Whether a field's value would be missed: not null, blank, empty or not a number."""
+    if isinstance(value, str):
+        return bool(value) and not value.isspace()
+    if isinstance(value, float):
+        return value == value
+    return value is not None and value != [] and value != {}
+
+
+def note_unused(record: Record, name: str) -> None:
+    """Say that a part of the record is in no row."""
+    if isinstance(record, Fields) and name not in record.lost:
+        record.lost.append(name)
+
+
+def note_left_out(record: Record, what: str) -> None:
+    """Say that something was left out of a row on purpose."""
+    if isinstance(record, Fields):
+        record.left_out.append(what)
+
+
 Roles = Literal["checked", "human-asks", "as-published"]
 """Who asks in `from: human|gpt` data. checked: the human, and data in which that looks inverted is refused;
 human-asks: the human, unchecked; as-published: gpt's text is the instruction, as an early recipe for
@@ -51,6 +109,8 @@ class Options:
 class Message(NamedTuple):
     role: Literal["system", "user", "assistant"]
     content: str
+    learnt: bool = True
+    """Whether the source lets an answer be learnt (OpenAI's `weight`)."""
 
 
 class Conversation(NamedTuple):
@@ -66,7 +126,7 @@ def string(record: Record, key: str, *, required: bool = True) -> str:
     value = record.get(key)
     if isinstance(value, str):
         return value.strip()
-    if value is None:
+    if value is None or value != value:  # not a number: how pandas writes an empty cell
         if required:
             raise Unusable(f"{key!r} is missing", broken=True)
         return ""
@@ -92,11 +152,12 @@ def row(
         raise Unusable("the instruction is empty")
     if not response or response.isspace():
         raise Unusable("the response is empty")
+    _refuse_media(instruction)
     made: dict[str, Any] = {
         "instruction": instruction,
         "context": context,
         "response": response,
-        "category": category if _known(category) else "closed_qa" if context else "open_qa",
+        "category": category if is_category(category) else "closed_qa" if context else "open_qa",
     }
     if history:
         made["history"] = history
@@ -121,9 +182,10 @@ def pair(
             raise Unusable(f"the {name} {'' if name == 'instruction' else 'answer '}is empty")
     if chosen.strip() == rejected.strip():
         raise Unusable("chosen and rejected are the same answer")
+    _refuse_media(instruction)
     made: dict[str, Any] = {"instruction": instruction, "context": context}
     made |= {"chosen": chosen, "rejected": rejected}
-    if _known(category):
+    if is_category(category):
         made["category"] = category
     if history:
         made["history"] = history
@@ -132,7 +194,17 @@ def pair(
     return made
 
 
-def _known(category: object) -> bool:
+_MEDIA_MARKS = ("<image>", "<audio>", "<video>")
+
+
+def _refuse_media(instruction: str) -> None:
+    if instruction.startswith(_MEDIA_MARKS) or instruction.endswith(_MEDIA_MARKS):
+        mark = next(mark for mark in _MEDIA_MARKS if mark in instruction)
+        raise Unusable(f"it needs an {mark[1:-1]} ({mark} in the question); a row holds text alone")
+
+
+def is_category(category: object) -> bool:
+    """Whether it is one of databricks-dolly-15k's eight."""
     return isinstance(category, str) and category in CATEGORIES
 
 
@@ -153,6 +225,10 @@ def conversation(messages: Sequence[Message]) -> Conversation:
             raise Unusable(f"message {place + 1} is by {message.role}, where {wanted} speaks")
         if not message.content or message.content.isspace():
             raise Unusable(f"message {place + 1} is empty")
+        if not message.learnt:
+            raise Unusable(
+                f"message {place + 1} is not to be learnt (weight 0), and every answer of a row is learnt"
+            )
     history = [{"role": message.role, "content": message.content} for message in messages[:-2]]
     return Conversation(history, messages[-2].content, messages[-1].content)
 

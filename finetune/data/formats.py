@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from finetune.data import alpaca, columns, conversations, dolly, korquad, oasst, pairs
+from finetune.data import alpaca, columns, conversations, dolly, korquad, marked_text, oasst, pairs
 from finetune.data.fields import Options, Record, Unusable
 
 Made = dict[str, Any] | Unusable
@@ -29,23 +29,18 @@ class Format:
 FORMATS = (
     Format("pairs", "preference pairs (chosen, rejected)", pairs.is_pair, pairs.rows, pairs=True),
     Format("dolly", "Dolly rows (databricks-dolly-15k)", dolly.is_dolly, dolly.rows),
+    Format("sharegpt", "ShareGPT, KoVicuna (from, value)", conversations.is_sharegpt, conversations.rows),
+    Format("messages", "chat messages (role, content)", conversations.is_messages, conversations.rows),
     Format("koalpaca-1.1", "KoAlpaca v1.1 (instruction, output, url)", alpaca.is_koalpaca_1_1, alpaca.rows),
     Format("alpaca", "Alpaca, KoAlpaca v1.0 (instruction, input, output)", alpaca.is_alpaca, alpaca.rows),
-    Format(
-        "sharegpt",
-        "ShareGPT, KoVicuna (conversations: from, value)",
-        conversations.is_sharegpt,
-        conversations.sharegpt_rows,
-    ),
-    Format(
-        "messages", "chat messages (role, content)", conversations.is_messages, conversations.message_rows
-    ),
+    Format("dialogue", "texts or exchanges by turns", conversations.is_dialogue, conversations.rows),
     Format(
         "guanaco",
         "OpenAssistant-guanaco (### Human: ### Assistant:)",
         conversations.is_guanaco,
         conversations.guanaco_rows,
     ),
+    Format("text", "conversations as a prompt template wrote them", marked_text.is_marked, marked_text.rows),
     Format("korquad-1", "KorQuAD 1.0, SQuAD (paragraphs, qas)", korquad.is_article_1, korquad.rows_1),
     Format("korquad-2", "KorQuAD 2.0 and 2.1 (HTML pages)", korquad.is_article_2, korquad.rows_2),
     Format("oasst", "OASST message trees", oasst.is_tree, oasst.tree_rows, pairs=True),
@@ -59,18 +54,32 @@ FORMATS = (
 BY_NAME: Mapping[str, Format] = {known.name: known for known in FORMATS}
 
 
+_ODD = 0.1
+"""Share of odd records up to which a file is still what the others are, and no mere table."""
+
+
 def recognise(sample: Sequence[Record], options: Options, path: Path) -> Format:
-    """The format that most of the sample's records have. Raises UserError where none has half of them."""
+    """The format that explains most of the sample's records; a few odd ones don't change it.
+
+    Raises UserError where none explains half of them.
+    """
     if options.columns:
         return BY_NAME["table"]
-    known = max(FORMATS, key=lambda one: sum(map(one.matches, sample)))  # max takes the first of equals
-    if not sample or sum(map(known.matches, sample)) * 2 < len(sample):
-        found = ", ".join(str(key) for key in list(sample[0])[:12]) if sample else "none"
+    explained = {known.name: sum(map(known.matches, sample)) for known in FORMATS}
+    table = explained.pop("table")
+    best = max(explained, key=lambda name: explained[name])  # max takes the first of equals
+    if explained[best] < len(sample) * (1 - _ODD) and table > explained[best]:
+        best = "table"
+    if not sample or max(table, *explained.values()) * 2 < len(sample):
         raise UserError(
-            f"{path}: none of the known formats. Its records hold the fields {found}.",
+            f"{path}: none of the known formats. Its records hold the fields {_field_names(sample)}.",
             hint="Name the columns: --column instruction=QUESTION --column response=ANSWER.",
         )
-    return known
+    return BY_NAME[best]
+
+
+def _field_names(sample: Sequence[Record]) -> str:
+    return ", ".join(str(key) for key in list(sample[0])[:12]) if sample else "none"
 
 
 def check_format(known: Format, sample: Sequence[Record], options: Options, path: Path) -> None:
@@ -81,9 +90,9 @@ def check_format(known: Format, sample: Sequence[Record], options: Options, path
             hint="--pairs takes data with a chosen and a rejected answer, and OASST.",
         )
     if known.name != "table" and sample and not any(map(known.matches, sample)):
-        found = ", ".join(str(key) for key in list(sample[0])[:12])
         raise UserError(
-            f"{path} is not {known.name} ({known.title}): its records hold the fields {found}.",
+            f"{path} is not {known.name} ({known.title}): "
+            f"its records hold the fields {_field_names(sample)}.",
             hint="Leave --format out to have it recognised.",
         )
 
@@ -105,7 +114,7 @@ def table_columns(sample: Sequence[Record], options: Options, path: Path) -> dic
         if column not in first:
             raise UserError(f"{path} has no column {column!r}; it has {', '.join(map(str, first))}.")
     taken = set(options.columns.values())
-    usual = {name: column for name, column in columns.usual_columns(first).items() if column not in taken}
+    usual = {name: column for name, column in columns.usual_columns(sample).items() if column not in taken}
     if options.pairs:
         usual |= {name: name for name in ("chosen", "rejected") if name in first}
     found = {**usual, **options.columns}
@@ -127,16 +136,34 @@ _ASKS = re.compile(
 _ENOUGH = 20
 
 
-def swapped_roles(known: Format, sample: Sequence[Record], options: Options) -> str:
-    """Why questions and answers of the sample look swapped, or ''.
+_STATED = re.compile(r"니다[.!~ ]*\Z")
+_LONGEST_QUESTION = 80
 
-    Three signs: conversations that gpt begins; a human who writes twice as much as gpt; answers that ask and
-    questions that don't.
+
+@dataclass(frozen=True)
+class Swapped:
+    """Signs that questions and answers are swapped."""
+
+    reason: str = ""
+    """Why they surely look so, or ''."""
+    warning: str = ""
+    """What may be one sign of it and may be right, too; or ''."""
+
+
+def swapped_roles(known: Format, sample: Sequence[Record], options: Options) -> Swapped:
+    """Whether questions and answers of the sample look swapped.
+
+    Surely: conversations that gpt begins and the human ends; answers that are nothing but a question, to
+    statements that no longer look like one; a human who writes twice as much as a gpt that asks. Answers
+    that ask back (counselling), or are shorter than the question (summaries), are only worth a warning.
     """
     if options.roles != "checked" or options.pairs or len(sample) < _ENOUGH:
-        return ""
-    if known.name == "sharegpt" and (reason := _swapped_turns(sample)):
-        return reason
+        return Swapped()
+    begun = much = ""
+    if known.name in ("sharegpt", "messages", "dialogue"):
+        begun, much = _swapped_turns(sample)
+    if begun:
+        return Swapped(begun)
     made = []
     for record in sample:
         try:
@@ -144,32 +171,39 @@ def swapped_roles(known: Format, sample: Sequence[Record], options: Options) -> 
         except Unusable:
             continue
     made = [row for row in made if not row["context"]]
-    answers_ask = sum(bool(_ASKS.search(row["response"][-40:])) for row in made)
+    answers = [row["response"] for row in made if _ASKS.search(row["response"][-40:])]
     questions_ask = sum(bool(_ASKS.search(row["instruction"][-40:])) for row in made)
-    if len(made) >= _ENOUGH and answers_ask * 2 > len(made) and questions_ask * 4 < len(made):
-        return (
-            f"{answers_ask / len(made):.0%} of the answers ask something, "
-            f"and {questions_ask / len(made):.0%} of the questions do"
-        )
-    return ""
+    if len(made) < _ENOUGH or len(answers) * 2 <= len(made) or questions_ask * 4 >= len(made):
+        return Swapped(warning=much)
+    reason = (
+        f"{len(answers) / len(made):.0%} of the answers ask something, "
+        f"and {questions_ask / len(made):.0%} of the questions do"
+    )
+    bare = sum(len(answer) < _LONGEST_QUESTION and not re.search(r"[.!?]\s", answer) for answer in answers)
+    stated = sum(bool(_STATED.search(row["instruction"])) for row in made)
+    sure = much or (bare * 10 > len(answers) * 9 and stated * 2 > len(made))
+    return Swapped(reason) if sure else Swapped(warning=reason)
 
 
-def _swapped_turns(sample: Sequence[Record]) -> str:
+def _swapped_turns(sample: Sequence[Record]) -> tuple[str, str]:
+    """(conversations that gpt begins and the human ends, a human who writes much more than gpt), in words."""
     written = {"user": 0, "assistant": 0, "system": 0}
-    begun = {"user": 0, "assistant": 0, "": 0}
+    begun = {"swapped": 0, "right": 0}
     for record in sample:
         try:
-            messages = conversations.read_messages(record.get("conversations"))
+            messages = conversations.messages_of(record)
         except Unusable:
             continue
-        begun[conversations.first_speaker(messages)] += 1
+        first = conversations.first_speaker(messages)
+        begun["swapped" if first == "assistant" and messages[-1].role == "user" else "right"] += 1
         for message in messages:
             written[message.role] += len(message.content)
-    if begun["assistant"] > begun["user"]:
-        return f"gpt speaks first in {begun['assistant']} of {sum(begun.values())} conversations"
+    if begun["swapped"] > begun["right"]:
+        return f"gpt speaks first in {begun['swapped']} of {sum(begun.values())} conversations", ""
     if written["user"] > 2 * written["assistant"]:
-        return f"the human writes {written['user'] / max(1, written['assistant']):.1f} times as much as gpt"
-    return ""
+        times = written["user"] / max(1, written["assistant"])
+        return "", f"the human writes {times:.1f} times as much as gpt"
+    return "", ""
 
 
 @dataclass(frozen=True)

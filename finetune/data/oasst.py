@@ -7,8 +7,8 @@ pair for each prompt with at least two ranked replies: the best and the worst.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from finetune.data.conversations import SPEAKERS
 from finetune.data.fields import Message, Options, Record, Unusable, conversation, is_text, pair, row
+from finetune.data.turns import SPEAKERS
 
 Node = Mapping[str, Any]
 

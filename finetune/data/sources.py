@@ -25,6 +25,7 @@ from common.errors import UserError
 from finetune.data.fields import Record, Unusable
 from finetune.data.json_spans import Span, json_spans
 from finetune.data.line_chunks import BOM, UTF16, decompressed, line_chunks
+from finetune.data.turns import are_turns
 
 Kind = Literal["jsonl", "json", "csv", "tsv", "parquet"]
 DATA_NAMES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
@@ -86,6 +87,8 @@ def open_source(path: Path) -> Source:
     if encoding == "utf-16":
         raise UserError(f"{path} is UTF-16 text.", hint="Save it as UTF-8.")
     text = head.removeprefix(BOM).lstrip()
+    if text.startswith(b"[") and _is_lines_of_turns(text, suffix):
+        return Source(path, "jsonl", encoding)
     if text.startswith(b"[") or (text.startswith(b"{") and not _is_lines(text, suffix)):
         return Source(path, "json", encoding)
     if text.startswith(b"{") or suffix in (".jsonl", ".ndjson"):
@@ -124,11 +127,28 @@ def _decode(data: bytes, encoding: str) -> Record | Unusable:
     try:
         record = _decoder.decode(data if encoding == "utf-8" else data.decode(encoding))
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
-        reason = _why_not_text(data, encoding) or f"not valid JSON ({error})"
+        reason = _why_not_text(data, encoding) or _why_not_json(data) or f"not valid JSON ({error})"
         return Unusable(reason, broken=True, undecoded=data.decode(encoding, errors="replace"))
+    if isinstance(record, list) and are_turns(record):
+        return {"messages": record}
     if not isinstance(record, dict):
         return Unusable("not a JSON object", broken=True, undecoded=data.decode(encoding, errors="replace"))
     return record
+
+
+_HALF = re.compile(
+    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_PYTHON = re.compile(rb"\s*\{\s*'|.*[:,\[]\s*(?:True|False|None)\s*[,}\]]", re.DOTALL)
+
+
+def _why_not_json(data: bytes) -> str:
+    if _HALF.search(data):
+        return "not valid JSON (it holds half of a surrogate pair)"
+    if data.lstrip().startswith(b"{'"):
+        return "not JSON (single quotes: a Python dict); json.dumps writes JSON"
+    return "not JSON (True, False or None: a Python dict)" if _PYTHON.match(data[:100_000]) else ""
 
 
 def _why_not_text(data: bytes, encoding: str) -> str:
@@ -166,6 +186,18 @@ def _encoding(head: bytes, path: Path) -> str:
     korean = sum(_decodes(line, "cp949") for line in wrong)
     # A few such lines in a file of UTF-8 are broken lines; they are refused one by one.
     return "cp949" if len(wrong) * 2 > len(wide) and korean * 2 > len(wrong) else "utf-8"
+
+
+def _is_lines_of_turns(text: bytes, suffix: str) -> bool:
+    """Whether text that begins with a bracket has a conversation, an array of turns, on each line."""
+    lines = [line for line in text.split(b"\n", 3)[:3] if line.strip()]
+    if len(lines) < 2 and suffix not in (".jsonl", ".ndjson") and b"\n" in text.strip():
+        return False
+    first = _decode(lines[0], "utf-8" if _decodes(lines[0], "utf-8") else "cp949")
+    if isinstance(first, Unusable):
+        return False
+    turns = first["messages"]
+    return not (isinstance(turns[0], list) and len(lines) == 1)
 
 
 def _is_lines(text: bytes, suffix: str) -> bool:

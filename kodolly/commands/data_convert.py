@@ -19,10 +19,11 @@ Examples:
 """
 ROLES = ("checked", "human-asks", "as-published")
 FORMATS = (
-    "alpaca, koalpaca-1.1, sharegpt, messages, guanaco, korquad-1, korquad-2, dolly, oasst, oasst-messages, "
-    "pairs or table"
+    "alpaca, koalpaca-1.1, sharegpt, messages, dialogue, guanaco, text, korquad-1, korquad-2, dolly, oasst, "
+    "oasst-messages, pairs or table"
 )
 MOST_REASONS = 8
+MOST_FIELDS = 20
 
 
 @click.command("convert", epilog=EPILOG)
@@ -118,8 +119,20 @@ def _show(done: "Conversion") -> None:
             click.echo(f"  {one.count:,} refused, the first in line {one.line:,}: {one.reason}")
         if len(reasons) > MOST_REASONS:
             click.echo(f"  and {len(reasons) - MOST_REASONS} more reasons")
+        for what, count in counts.left_out.items():
+            click.echo(f"  left out {count:,} times: {what}")
+        if counts.unused:
+            click.echo(f"  fields in no row: {_fields(counts.unused)}")
+        if file.warning:
+            click.echo(f"  Look at some rows: questions and answers may be swapped. {file.warning}.")
         if not may_be_passed_on(file.licence):
             click.echo(f"  Licence {file.licence}: train on these rows, but don't publish them.")
     click.echo(f"{done.output}: {done.total.rows:,} rows")
     if done.rejects:
         click.echo(f"{done.rejects}: {done.total.refused:,} refused, with reasons")
+
+
+def _fields(unused: dict[str, int]) -> str:
+    names = sorted(unused, key=lambda name: -unused[name])
+    more = f" and {len(names) - MOST_FIELDS} more" if len(names) > MOST_FIELDS else ""
+    return ", ".join(f"{name} ({unused[name]:,} records)" for name in names[:MOST_FIELDS]) + more

@@ -1,0 +1,151 @@
+"""Other trainers' spellings become rows, and no field goes without a word."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from common.errors import UserError
+from finetune.data.convert import Request, convert
+from kodolly.cli import root
+from tests.convert_samples import converted, rows_of, write_lines
+
+ASK, TELL = "귤은 언제 따나요?", "십일월에 땁니다."
+USER, BOT = {"role": "user", "content": ASK}, {"role": "assistant", "content": TELL}
+HUMAN, GPT = {"from": "human", "value": ASK}, {"from": "gpt", "value": TELL}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"conversations": [USER, BOT]},
+        {"dialogue": [HUMAN, GPT]},
+        {"prompt": [USER], "completion": [BOT]},
+        {"prompt": ASK, "completion": TELL, "label": True},
+        {"conversations": [ASK, TELL], "source": "lima"},
+        {"data": [ASK, TELL]},
+        {"conversation": [{"human": ASK, "assistant": TELL}]},
+        {"messages": json.dumps([USER, BOT])},
+        {"messages": str([USER, BOT])},
+        {"질문": ASK, "답변": TELL},
+        {"text": f"<|im_start|>user\n{ASK}<|im_end|>\n<|im_start|>assistant\n{TELL}<|im_end|>"},
+        {"text": f"<s>[INST] {ASK} [/INST] {TELL} </s>"},
+        {"text": f"### 질문: {ASK}\n\n### 답변: {TELL}"},
+        {
+            "input": {"messages": [USER]},
+            "preferred_output": [BOT],
+            "non_preferred_output": [BOT | {"content": "몰라"}],
+        },
+    ],
+)
+def test_a_question_and_its_answer_are_found_in_every_spelling(
+    record: dict[str, Any], tmp_path: Path
+) -> None:
+    (row,) = rows_of(tmp_path, record)
+    assert (row["instruction"], row["response"]) == (ASK, TELL)
+    assert not row.get("history")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"instruction": ASK, "input": "", "output": TELL, "system": "짧게."},
+        {"system": "짧게.", "conversations": [HUMAN, GPT]},
+        {"system_prompt": "짧게.", "question": ASK, "response": TELL},
+        {"messages": [{"role": "developer", "content": "짧게."}, USER, BOT]},
+    ],
+)
+def test_a_system_prompt_stands_in_the_history(record: dict[str, Any], tmp_path: Path) -> None:
+    (row,) = rows_of(tmp_path, record)
+    assert row["history"] == [{"role": "system", "content": "짧게."}]
+
+
+def test_alpaca_history_and_hh_prompts_become_turns(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "안녕?"}, {"role": "assistant", "content": "안녕하세요."}]
+    record = {"instruction": ASK, "output": TELL, "history": [["안녕?", "안녕하세요."]]}
+    assert rows_of(tmp_path, record)[0]["history"] == said
+    prompt = f"\n\nHuman: 안녕?\n\nAssistant: 안녕하세요.\n\nHuman: {ASK}\n\nAssistant:"
+    (pair,) = rows_of(tmp_path, {"prompt": prompt, "chosen": TELL, "rejected": "몰라"}, pairs=True)
+    assert (pair["instruction"], pair["history"]) == (ASK, said)
+
+
+def test_one_odd_record_changes_nothing_for_the_others(tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = [
+        {"instruction": f"{n}번 글을 요약하라.", "input": f"{n}번 글이다.", "output": "짧다."}
+        for n in range(9)
+    ]
+    records[3]["output"] = 7
+    records[5]["input"] = ["둘", "셋"]
+    rows, refusals, done = converted(write_lines(tmp_path / "in.jsonl", *records))
+    assert done.files[0].format == "alpaca"
+    assert all(row["context"] for row in rows)
+    assert rows[3]["response"] == "7"
+    assert [(one["line"], one["reason"]) for one in refusals] == [(6, "'input' is not text but an array")]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"prompt": ASK, "completion": "몰라", "label": False}, "bad one"),
+        ({"messages": [USER, BOT | {"weight": 0}]}, "weight 0"),
+        (
+            {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
+            "tool call",
+        ),
+        ({"instruction": ASK, "output": TELL, "image": "귤.png"}, "needs an image"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}, BOT]}, "needs audio"),
+    ],
+)
+def test_what_is_bad_or_needs_more_than_text_is_refused(
+    record: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    good = {key: value for key, value in record.items() if key not in ("image", "label")}
+    good |= {"completion": TELL} if "completion" in good else {}
+    good |= {"messages": [USER, BOT]} if "messages" in good else {}
+    rows, refusals, _ = converted(write_lines(tmp_path / "in.jsonl", good, record, good))
+    assert len(rows) == 2
+    assert [one["line"] for one in refusals] == [2]
+    assert reason in refusals[0]["reason"]
+
+
+def test_a_greeting_is_left_out_and_unused_fields_are_named(tmp_path: Path) -> None:
+    greeted = {"conversations": [{"from": "gpt", "value": "어서 오세요."}, HUMAN, GPT], "별점": 3, "빈칸": ""}
+    path = write_lines(tmp_path / "in.jsonl", greeted, {"conversations": [HUMAN, GPT | {"emotion": "기쁨"}]})
+    done = CliRunner().invoke(root, ["data", "convert", str(path), str(tmp_path / "rows.jsonl")])
+    assert done.exit_code == 0, done.output
+    assert "left out 1 times: greeting before the first question" in done.output
+    assert "별점 (1 records)" in done.output
+    assert "conversations[].emotion (1 records)" in done.output
+    assert "빈칸" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{'instruction':'가?','output':'나'}", "Python dict"),
+        ('{"output":"\\ud83d"}', "half of a surrogate pair"),
+    ],
+)
+def test_a_file_that_is_no_json_says_why(line: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(line + "\n")
+    with pytest.raises(UserError, match=f"line 1: .*{words}"):
+        convert(Request((tmp_path / "in.jsonl",), tmp_path / "rows.jsonl"))
+
+
+def test_conversations_that_are_bare_arrays_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "in.json"
+    for text in (f"[{[USER, BOT]}]", f"{[USER, BOT]}\n{[USER, BOT]}\n"):
+        path.write_text(text.replace("'", '"'))
+        assert converted(path)[0][0]["response"] == TELL
+
+
+def test_answers_that_ask_back_are_a_warning(tmp_path: Path) -> None:
+    records = [
+        {"instruction": f"{n}일째 입맛이 없다", "output": f"{n}일이나요, 힘드셨겠어요. 무슨 일이 있으셨나요?"}
+        for n in range(30)
+    ]
+    rows, _, done = converted(write_lines(tmp_path / "in.jsonl", *records))
+    assert len(rows) == 30
+    assert "of the answers ask" in done.files[0].warning
