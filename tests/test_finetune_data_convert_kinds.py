@@ -149,3 +149,12 @@ def test_answers_that_ask_back_are_a_warning(tmp_path: Path) -> None:
     rows, _, done = converted(write_lines(tmp_path / "in.jsonl", *records))
     assert len(rows) == 30
     assert "of the answers ask" in done.files[0].warning
+
+
+def test_an_array_of_records_on_one_line_is_no_conversation(tmp_path: Path) -> None:
+    records = [{"instruction": ASK, "output": TELL}, {"instruction": "감은?", "output": "시월에 땁니다."}]
+    for name in ("in.json", "in.jsonl"):
+        (tmp_path / name).write_text(json.dumps(records))
+        rows, _, done = converted(tmp_path / name)
+        assert done.files[0].format == "alpaca"
+        assert len(rows) == 2

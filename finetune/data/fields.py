@@ -224,7 +224,8 @@ def conversation(messages: Sequence[Message]) -> Conversation:
         if message.role != wanted:
             raise Unusable(f"message {place + 1} is by {message.role}, where {wanted} speaks")
         if not message.content or message.content.isspace():
-            raise Unusable(f"message {place + 1} is empty")
+            ends = {len(messages) - 2: "the instruction", len(messages) - 1: "the response"}
+            raise Unusable(f"{ends.get(place, f'message {place + 1}')} is empty")
         if not message.learnt:
             raise Unusable(
                 f"message {place + 1} is not to be learnt (weight 0), and every answer of a row is learnt"

@@ -129,7 +129,7 @@ def _decode(data: bytes, encoding: str) -> Record | Unusable:
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         reason = _why_not_text(data, encoding) or _why_not_json(data) or f"not valid JSON ({error})"
         return Unusable(reason, broken=True, undecoded=data.decode(encoding, errors="replace"))
-    if isinstance(record, list) and are_turns(record):
+    if isinstance(record, list) and _is_conversation(record):
         return {"messages": record}
     if not isinstance(record, dict):
         return Unusable("not a JSON object", broken=True, undecoded=data.decode(encoding, errors="replace"))
@@ -149,6 +149,12 @@ def _why_not_json(data: bytes) -> str:
     if data.lstrip().startswith(b"{'"):
         return "not JSON (single quotes: a Python dict); json.dumps writes JSON"
     return "not JSON (True, False or None: a Python dict)" if _PYTHON.match(data[:100_000]) else ""
+
+
+def _is_conversation(record: list[Any]) -> bool:
+    """Whether a bare array is one conversation; one of objects without speakers is an array of records."""
+    spelling = are_turns(record)
+    return spelling in ("from", "role") or (spelling == "other" and not isinstance(record[0], dict))
 
 
 def _why_not_text(data: bytes, encoding: str) -> str:
