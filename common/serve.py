@@ -20,18 +20,53 @@ KEEP_ALIVE_S = 75
 
 def check_port(host: str, port: int, setting: str) -> None:
     """Raises UserError when `host`:`port` cannot be listened on; `setting` names what to change."""
+    try:
+        bound_socket(host, port).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(
+                f"Port {port} on {host} is taken by another process.",
+                hint=f"Stop that process or choose another port with {setting}.",
+            ) from error
+        reason = error.strerror or str(error)
+        raise UserError(f"Cannot listen on {show_address(host, port)}: {reason}.") from error
+
+
+def bound_socket(host: str, port: int, *, shared: bool = False, only_ipv6: bool = False) -> socket.socket:
+    """A socket bound to `host`:`port`; `::` takes IPv4 connections, too, unless `only_ipv6` (RFC 3493, 5.3).
+
+    `shared` is SO_REUSEPORT. Raises OSError.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise UserError(
-                    f"Port {port} on {host} is taken by another process.",
-                    hint=f"Stop that process or choose another port with {setting}.",
-                ) from error
-            raise UserError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_ipv6)
+        made.bind((host, port))
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _sockets(host: str, port: int, listening: socket.socket | None) -> list[socket.socket] | None:
+    """What to listen on; None leaves it to uvicorn, which would open `::` for IPv6 alone.
+
+    With a socket for each family a client's IPv4 address stays one, as FORWARDED_ALLOW_IPS names it.
+    """
+    if listening is not None:
+        return [listening]
+    if host != "::":
+        return None
+    return [bound_socket("0.0.0.0", port), bound_socket("::", port, only_ipv6=True)]
+
+
+def show_address(host: str, port: int) -> str:
+    """`host`:`port` as it stands in a URL: an IPv6 address has brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def serve(
@@ -89,9 +124,9 @@ def serve(
                 on_ready()
 
     server = Server(config)
-    logger.info("listening on http://%s:%d", host, port)
+    logger.info("listening on http://%s", show_address(host, port))
     try:
-        server.run([listening] if listening is not None else None)
+        server.run(_sockets(host, port, listening))
     except KeyboardInterrupt:
         return
     except SystemExit:  # uvicorn's way out of a failed start-up

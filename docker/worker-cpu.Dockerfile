@@ -5,6 +5,9 @@ ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS dependencies
 # PyTorch's CPU build is not on PyPI: it comes from the base image's find-links where that has it, else from here.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# A package index of your own, for both: docs/deployment.md, "In a company's network".
+ARG PIP_INDEX_URL
+ARG UV_DEFAULT_INDEX=${PIP_INDEX_URL}
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MODE=copy
 RUN python3 -m venv /build/uv && /build/uv/bin/pip install --quiet "uv>=0.9,<1"
 RUN /build/uv/bin/uv venv --quiet --python "$(command -v python3)" /srv/kodolly
@@ -14,10 +17,13 @@ RUN sed -i '/^triton==/d' /build/worker-cpu.txt \
   && torch=$(grep -E '^torch==' /build/worker-cpu.txt) \
   && { /build/uv/bin/uv pip install --quiet --python /srv/kodolly --no-deps "$torch" \
     || /build/uv/bin/uv pip install --quiet --python /srv/kodolly --no-deps --index-url "$TORCH_INDEX" "$torch"; } \
-  && /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode --no-deps -r /build/worker-cpu.txt
+  && /build/uv/bin/uv pip install --quiet --python /srv/kodolly --compile-bytecode --no-deps -r /build/worker-cpu.txt \
+  && rm -f /srv/kodolly/.lock
 
 # A layer of its own: a new version of kodolly is a few megabytes to pull, not all that it stands on.
 FROM dependencies AS own
+ARG PIP_INDEX_URL
+ARG UV_DEFAULT_INDEX=${PIP_INDEX_URL}
 WORKDIR /build/source
 COPY . .
 RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --prefix /build/own --compile-bytecode --no-deps .
@@ -28,16 +34,16 @@ RUN apt-get update -qq \
   && apt-get install -y -qq --no-install-recommends libnuma1 \
   && rm -rf /var/lib/apt/lists/* \
   && useradd --uid 10001 --user-group --create-home kodolly \
-  && install -d -o kodolly -g kodolly /var/lib/kodolly /models
+  && chgrp 0 /home/kodolly && chmod 775 /home/kodolly \
+  && install -d -o kodolly -g 0 -m 775 /var/lib/kodolly /models
 COPY --from=dependencies /srv/kodolly /srv/kodolly
 COPY --from=own /build/own /srv/kodolly
 COPY docker/entrypoint /usr/local/bin/kodolly-entrypoint
-ENV PATH=/srv/kodolly/bin:$PATH PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 \
-  KODOLLY_WORKER_HOST=0.0.0.0
+ENV PATH=/srv/kodolly/bin:$PATH PYTHONUNBUFFERED=1 HOME=/home/kodolly USER=kodolly HF_HUB_OFFLINE=1
 USER kodolly
 WORKDIR /var/lib/kodolly
 EXPOSE 21002
 HEALTHCHECK --interval=5s --timeout=4s --start-period=600s --retries=3 \
-  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:21002/health', timeout=3)"]
+  CMD ["kodolly", "health"]
 ENTRYPOINT ["kodolly-entrypoint"]
 CMD ["worker", "/models/current"]

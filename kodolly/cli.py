@@ -31,6 +31,7 @@ COMMANDS = {
     "alias": "Give a model another name, or list such names.",
     "ask": "Ask one or several models a question in the terminal.",
     "doctor": "Check this machine and every running part, and say how to fix what is wrong.",
+    "health": "Ask a part whether it is well, past any proxy; for health checks.",
     "config": "Show every setting and where its value comes from.",
 }
 

