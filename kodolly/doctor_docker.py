@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 from common.errors import UserError
 from common.serve import check_port
 from kodolly.doctor import GIB, Finding
+from kodolly.doctor_env import BIND, PORT, examine_values
 
 DISK_BYTES = {"gpu": 40 * GIB, "": 12 * GIB}
 """Images and models by profile."""
@@ -24,6 +25,7 @@ NVIDIA_FIX = (
 REQUIRED = re.compile(r"\$\{(\w+):\?")
 COMPOSE = (["docker", "compose", "version", "--short"], ["docker-compose", "version", "--short"])
 OLDEST_COMPOSE = (1, 29)
+OF_COMPOSE = {"COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"}
 
 
 def examine_docker(directory: Path) -> Iterator[Finding]:
@@ -34,13 +36,12 @@ def examine_docker(directory: Path) -> Iterator[Finding]:
         services = yaml.safe_load(text)["services"]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise UserError(f"{file} cannot be read.", hint="Name the directory of compose.yaml.") from error
-    values: dict[str, str | None] = dict(dotenv_values(directory / ".env")) | dict(os.environ)
-    profiles = set((values.get("COMPOSE_PROFILES") or "").split(",")) - {""}
+    values = _environment(directory / ".env")
+    known = set(re.findall(r"(?<!\$)\$\{(\w+)", text)) | OF_COMPOSE
+    profiles = set((values.get("COMPOSE_PROFILES") or "").replace(" ", "").split(",")) - {""}
     yield from _values(directory, text, services, profiles, values)
-    models = values.get("KODOLLY_MODELS") or ""
-    if "/" in models and not (directory / models).is_dir():
-        fix = "make it and put a checkpoint in, or take KODOLLY_MODELS out of .env for a volume"
-        yield Finding("fail", "KODOLLY_MODELS", f"there is no directory {models}", fix)
+    own = {name: value for name, value in values.items() if name not in os.environ or name in known}
+    yield from examine_values(directory, known, profiles, own)
     yield from _ports(services, profiles, values)
     yield _compose()
     engine = _engine()
@@ -50,6 +51,16 @@ def examine_docker(directory: Path) -> Iterator[Finding]:
         return
     yield Finding("ok", "engine", f"Docker {engine.get('ServerVersion', '?')}")
     yield from _resources(engine, profiles)
+
+
+def _environment(file: Path) -> dict[str, str | None]:
+    """`file` below this process's environment, as Compose takes them. Raises UserError."""
+    try:
+        return dict(dotenv_values(file)) | dict(os.environ)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{file} cannot be read: {error}.", hint="It must be a text file in UTF-8."
+        ) from error
 
 
 def _values(
@@ -88,7 +99,8 @@ def _list(value: object) -> list[object]:
 def _ports(
     services: Mapping[str, dict[str, object]], profiles: set[str], values: Mapping[str, str | None]
 ) -> Iterator[Finding]:
-    """Published ports are free, or held by the stack itself."""
+    """Published ports are free, or held by the stack itself, and no two services want the same."""
+    taken: dict[tuple[str, int], str] = {}
     for service, definition in services.items():
         wanted = {str(name) for name in _list(definition.get("profiles"))}
         if wanted and not wanted & profiles:
@@ -96,7 +108,22 @@ def _ports(
         for published in _list(definition.get("ports")):
             host, _, port = interpolate(str(published), values).rpartition(":")[0].rpartition(":")
             names = re.findall(r"\$\{(\w+)", str(published))
-            yield _published(service, host or "0.0.0.0", int(port), names[-1] if names else "")
+            setting = names[-1] if names else ""
+            host = host.strip("[]") or "0.0.0.0"
+            if not PORT[0](port) or not BIND[0](host):
+                continue  # said already, as a value that cannot be used
+            other = next((taken[at] for at in taken if at[1] == int(port) and _meet(at[0], host)), None)
+            taken[host, int(port)] = service
+            if other:
+                fix = f"set {setting} to another port in .env"
+                yield Finding("fail", f"port {port}", f"both {other} and {service} want it", fix)
+            else:
+                yield _published(service, host, int(port), setting)
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether two addresses to listen on exclude each other."""
+    return one == other or bool({one, other} & {"0.0.0.0", "::"})
 
 
 def interpolate(text: str, values: Mapping[str, str | None]) -> str:

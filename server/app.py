@@ -105,22 +105,25 @@ def _lifespan(
         )
         queues = ModelQueues(settings, directory)
         directory.listeners.append(queues.release_all)
-        live = LiveValues(
-            directory,
-            queue_depths=queues.depths,
-            breaker_states=directory.breaker_states,
-            client_connections=open_connections,
-            traces_dropped=lambda: 0,  # `observing` knows the tracer, if there is one
-        )
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         async with (
             open_store(settings.store_url()) as store,
             # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
             httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S) as http,
-            observing(settings, live, process, settings.processes) as observability,
             contextlib.AsyncExitStack() as closing,
             Background() as background,
         ):
+            live = LiveValues(
+                directory,
+                queue_depths=queues.depths,
+                breaker_states=directory.breaker_states,
+                client_connections=open_connections,
+                traces_dropped=lambda: 0,  # `observing` knows the tracer, if there is one
+                store=store.database.health,
+            )
+            observability = await closing.enter_async_context(
+                observing(settings, live, process, settings.processes)
+            )
             accounts = Accounts(store, settings.api_keys)
             closing.push_async_callback(accounts.close)
             pool = ConnectionPool(settings.connect_timeout_s)

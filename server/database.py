@@ -7,9 +7,11 @@ loop a dozen times. On PostgreSQL it waits for the network without a thread.
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -31,11 +33,25 @@ class StoreFailed(InternalError):
     default_code = "store_failed"
 
 
+@dataclass(slots=True)
+class StoreHealth:
+    """How the store has answered so far; a gateway asks it every second."""
+
+    failures: int = 0
+    answered: float = field(default_factory=time.monotonic)
+    """Monotonic seconds of the last transaction that went well."""
+
+    def silence_s(self) -> float:
+        """Seconds since then."""
+        return time.monotonic() - self.answered
+
+
 class Database:
     """One gateway process's connections. To be closed."""
 
     def __init__(self, url: URL) -> None:
         """`url` as `driver_url` gives it. Raises ModuleNotFoundError when the driver is not installed."""
+        self.health = StoreHealth()
         self._threads: ThreadPoolExecutor | None = None
         if is_sqlite(url):
             # A database in memory is one connection's alone, and that one thread's.
@@ -54,7 +70,7 @@ class Database:
 
         Cancelled, a transaction that has not been committed yet will not be.
         """
-        with _store_errors():
+        with _store_errors(self.health):
             if self._threads is None:
                 async with self._async.begin() as connection:
                     return await connection.run_sync(work)
@@ -98,10 +114,12 @@ def is_sqlite(url: URL) -> bool:
 
 
 @contextmanager
-def _store_errors() -> Iterator[None]:
+def _store_errors(health: StoreHealth) -> Iterator[None]:
     try:
         yield
+        health.answered = time.monotonic()
     except (SQLAlchemyError, OSError) as error:  # a server that is gone is an OSError of the driver
+        health.failures += 1
         reason = type(getattr(error, "orig", None) or error).__name__
         raise StoreFailed(
             f"The database failed: {reason}.",

@@ -21,6 +21,7 @@ from server.record import RequestRecord
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
+    from server.database import StoreHealth
     from server.directory import Directory
 
 PREFIX = "kodolly_gateway_"
@@ -144,6 +145,7 @@ class LiveValues:
     """Open connections of clients."""
     traces_dropped: Callable[[], int]
     """Requests whose trace was not delivered, since the start."""
+    store: "StoreHealth"
 
 
 class Metrics:
@@ -351,6 +353,15 @@ class Metrics:
                 for state in UPSTREAM_STATES
             ],
         )
+        workers: dict[tuple[str, str], int] = {}
+        for up in upstreams:
+            for name in up.models if up.kind == "worker" else ():
+                model = self._model_labels.label(name)
+                for state in UPSTREAM_STATES:
+                    workers[model, state] = workers.get((model, state), 0) + (up.state == state)
+        yield from _gauge(
+            "model_workers", "Workers of a model, by their state.", ("model", "state"), workers.items()
+        )
         yield from _gauge(
             "breaker_state",
             "1 for the state that an upstream's circuit breaker is in.",
@@ -380,6 +391,18 @@ class Metrics:
             "Requests whose trace the collector did not get.",
             (),
             [((), self._live.traces_dropped())],
+        )
+        yield from _counter(
+            "store_failures",
+            "Transactions that the store (keys, limits, ledger) failed.",
+            (),
+            [((), self._live.store.failures)],
+        )
+        yield from _gauge(
+            "store_silence_seconds",
+            "Time since the store last took a transaction; it is asked every second.",
+            (),
+            [((), self._live.store.silence_s())],
         )
         yield from _histogram(
             "event_loop_lag_seconds",

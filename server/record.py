@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["ok", "cancelled", "failed", "refused"]
-"""`refused` never reached an upstream; `cancelled` is the client's doing, `failed` ours or the upstream's."""
+"""`refused` and `cancelled` are the client's doing, `failed` is ours or the upstream's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ class Relay:
         record.error_code = record.error_code or error.code
         if client.phase is Phase.DONE or client.gone:
             return
-        if record.attempts and error.status >= 500:
+        if error.status >= 500:
             record.outcome = "failed"
         if client.phase is not Phase.WAITING:
             client.end(sse.error_frames(error, route.dialect))

@@ -20,6 +20,7 @@ IMAGES = ("gateway", "webui", "worker-cpu", "worker-gpu")
 PROFILES = (
     "",
     "demo",
+    "cpu",
     "gpu",
     "openai",
     "postgres",
@@ -36,7 +37,13 @@ PARTS: dict[str, type[BaseSettings]] = {
 OWN = {name: service for name, service in SERVICES.items() if "build" in service}
 COMPOSE_OWN = {"COMPOSE_PROFILES"}
 """Variables of Compose itself, and of libraries whose names we do not choose."""
-LIBRARIES = {"FORWARDED_ALLOW_IPS", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
+LIBRARIES = {
+    "FORWARDED_ALLOW_IPS",
+    "POSTGRES_USER",
+    "POSTGRES_DB",
+    "POSTGRES_PASSWORD",
+    "NVIDIA_VISIBLE_DEVICES",
+}
 
 
 def environment(service: dict[str, Any]) -> dict[str, str]:

@@ -70,7 +70,7 @@ PARTS = {
 OTHER_IMAGES = {"postgres:17-bookworm"}
 OTHER_VARIABLES = {
     *("POD_IP", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "PGDATA", "OPENAI_API_KEY"),
-    *("VLLM_HOST_IP", "VLLM_NO_USAGE_STATS"),
+    *("VLLM_HOST_IP", "VLLM_NO_USAGE_STATS", "HTTPS_PROXY"),
 }
 TEMPLATE_PATHS = {
     "Deployment": ["template"],

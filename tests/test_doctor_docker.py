@@ -87,7 +87,7 @@ def test_a_filled_in_stack_on_a_large_machine_is_well(directory: Path) -> None:
         ("monitoring", {}, {"GRAFANA_PASSWORD"}),
         ("postgres", {"POSTGRES_PASSWORD": "p"}, {"KODOLLY_GATEWAY_DATABASE_URL"}),
         ("demo,postgres", {}, {"POSTGRES_PASSWORD", "KODOLLY_GATEWAY_DATABASE_URL"}),
-        ("demo", {"KODOLLY_MODELS": "./models-that-are-not-there"}, {"KODOLLY_MODELS"}),
+        ("cpu", {"KODOLLY_MODELS": "./models-that-are-not-there"}, {"KODOLLY_MODELS"}),
         ("dmeo", {}, {"COMPOSE_PROFILES"}),
     ],
 )
@@ -97,6 +97,47 @@ def test_each_profile_names_the_values_it_needs(
     fill_in(directory, KODOLLY_JOIN_TOKEN="t" * 64, COMPOSE_PROFILES=profile, **values)
     docker_says(directory)
     assert failures(directory).keys() - {"disk"} == missing
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ({"KODOLLY_PORT": "abc"}, "KODOLLY_PORT"),
+        ({"KODOLLY_UI_PORT": "70000"}, "KODOLLY_UI_PORT"),
+        ({"KODOLLY_BIND": "everywhere"}, "KODOLLY_BIND"),
+        ({"KODOLLY_JOIN_TOKEN": "changeme"}, "KODOLLY_JOIN_TOKEN"),
+        ({"KODOLLY_JOIN_TOKEN": "a1b2c3"}, "KODOLLY_JOIN_TOKEN"),
+        ({"COMPOSE_PROFILES": "cpu", "KODOLLY_MODELS": "mymodels"}, "KODOLLY_MODELS"),
+        ({"COMPOSE_PROFILES": "cpu", "KODOLLY_MODELS": ".", "KODOLLY_MODEL": "/models/no"}, "KODOLLY_MODEL"),
+        ({"KODOLLY_MODEL": "my-dolly"}, "KODOLLY_MODEL"),
+        ({"KODOLLY_GPU_IDS": "0,0"}, "KODOLLY_GPU_IDS"),
+        ({"KODOLLY_WORKER_FLAGS": '--x "y'}, "KODOLLY_WORKER_FLAGS"),
+        ({"KODOLLY_WORKER_MEMORY": "much"}, "KODOLLY_WORKER_MEMORY"),
+        (
+            {
+                "COMPOSE_PROFILES": "postgres",
+                "POSTGRES_PASSWORD": "p" * 32,
+                "KODOLLY_GATEWAY_DATABASE_URL": "postgresql://kodolly:other@postgres/kodolly",
+            },
+            "KODOLLY_GATEWAY_DATABASE_URL",
+        ),
+    ],
+)
+def test_each_wrong_value_is_a_finding_without_a_traceback(
+    directory: Path, values: dict[str, str], what: str
+) -> None:
+    fill_in(directory, **({"KODOLLY_JOIN_TOKEN": "7" * 64, "COMPOSE_PROFILES": "demo"} | values))
+    docker_says(directory)
+    assert failures(directory).keys() - {"disk"} == {what}
+
+
+def test_two_services_on_one_port_are_both_named(directory: Path) -> None:
+    port = free_port()
+    fill_in(directory, KODOLLY_JOIN_TOKEN="7" * 64, KODOLLY_PORT=port, KODOLLY_UI_PORT=port)
+    docker_says(directory)
+    found = failures(directory)[f"port {port}"].found
+    assert "gateway" in found
+    assert "webui" in found
 
 
 def test_a_taken_port_is_named_with_the_variable_that_changes_it(directory: Path) -> None:

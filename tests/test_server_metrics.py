@@ -20,6 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from pydantic import SecretStr
 
 from common.errors import UserError
+from common.registry import ModelCard
+from server.database import StoreHealth
 from server.directory import Directory, Upstream
 from server.metrics import MOST_MODELS, MOST_UPSTREAMS, LiveValues, Metrics, merge
 from server.metrics_peers import Processes, answer_siblings, scrape
@@ -40,6 +42,7 @@ def live_values(**live: Any) -> LiveValues:
         "breaker_states": dict,
         "client_connections": lambda: 0,
         "traces_dropped": lambda: 0,
+        "store": StoreHealth(),
     }
     return LiveValues(**(nothing | live))
 
@@ -418,9 +421,14 @@ async def test_a_state_directory_with_too_long_a_path_says_so(tmp_path: Path) ->
 def everything() -> str:
     """A scrape in which every family has a sample."""
     directory = Directory()
-    directory.workers["worker-1"] = Upstream("worker-1", "worker", "", SecretStr(""), {})
+    directory.workers["worker-1"] = Upstream(
+        "worker-1", "worker", "", SecretStr(""), {"m": ModelCard(name="m")}
+    )
     m = metrics(
-        directory=directory, queue_depths=lambda: {"m": 1}, breaker_states=lambda: {"worker-1": "open"}
+        directory=directory,
+        queue_depths=lambda: {"m": 1},
+        breaker_states=lambda: {"worker-1": "open"},
+        store=StoreHealth(),
     )
     failed = (FailedAttempt("worker-1", 1000.0, 0.1, "upstream_failed"),)
     m.observe(request(attempts=2, failed_attempts=failed, error_code="upstream_failed"))
@@ -454,3 +462,16 @@ def test_queries_and_alerts_name_what_exists() -> None:
         assert used <= names, used - names
         grouped = {label.strip() for by in re.findall(r"by \(([^)]*)\)", query) for label in by.split(",")}
         assert grouped | set(re.findall(r"(\w+)=~?\"", query)) <= labels
+
+
+def test_a_model_without_ready_workers_and_a_failing_store_are_shown() -> None:
+    directory = Directory()
+    for number, (model, state) in enumerate([("돌리", "down"), ("kobest", "ready"), ("돌리", "loading")]):
+        up = Upstream(f"w{number}", "worker", "", SecretStr(""), {model: ModelCard(name=model)}, state=state)
+        directory.workers[up.id] = up
+    health = StoreHealth(failures=3)
+    found = samples(exposition(metrics(directory=directory, store=health)))
+    assert value(found, "model_workers", model="돌리", state="ready") == 0
+    assert value(found, "model_workers", model="돌리", state="loading") == 1
+    assert value(found, "model_workers", model="kobest", state="ready") == 1
+    assert value(found, "store_failures_total") == 3

@@ -1,11 +1,12 @@
 """Settings of a worker."""
 
 import re
+import shlex
 from ipaddress import IPv6Address
 from typing import Annotated, ClassVar
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from common.address import Address
 from common.errors import UserError
@@ -24,6 +25,11 @@ def _with_brackets(url: object) -> object:
         return f"{found[1]}[{IPv6Address(found[2])}]:{found[3]}{found[4]}"
     except ValueError:
         return url
+
+
+def _split_flags(given: object) -> object:
+    """A string is split as a shell would: that is how an environment variable holds several flags."""
+    return tuple(shlex.split(given)) if isinstance(given, str) else given
 
 
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -48,6 +54,8 @@ class WorkerSettings(PartSettings):
         min_length=1, validation_alias=AliasChoices("join_token", "KODOLLY_JOIN_TOKEN")
     )
     """Token that the controllers ask for (KODOLLY_JOIN_TOKEN)."""
+    engine_flags: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_flags)] = ()
+    """Flags of vLLM, as a list or as one string; those after `--` on the command line win."""
     cpu_cores: str | None = Field(default=None, pattern=r"^\d+([-,|]\d+)*$")
     """CPU engine: cores that vLLM binds its threads to, e.g. 0-3; 0-3|4-7 for two processes."""
     cpu_threads: int | None = Field(default=None, ge=1)

@@ -98,7 +98,8 @@ def command(
         if models or key_env:
             raise click.UsageError("--model and --key-env belong to --attach.")
         settings = load_settings(WorkerSettings, flags, config)
-        serve = _serve_checkpoint(settings, model_dir, names, adapters, vllm_args)
+        engine_flags = (*settings.engine_flags, *vllm_args)
+        serve = _serve_checkpoint(settings, model_dir, names, adapters, engine_flags)
     else:
         if model_dir is not None or names or adapters or host or port or cpu_cores or cpu_threads:
             raise click.UsageError(
