@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -49,6 +50,12 @@ class ExternalProvider(BaseModel):
     """Parameters that it refuses: chat and Responses requests are sent without them."""
     rename_params: dict[str, str] = Field(default_factory=dict)
     """Parameters of chat requests that it calls otherwise, e.g. `{max_tokens: max_completion_tokens}`."""
+
+    @field_validator("api_version", mode="before")
+    @classmethod
+    def _as_written(cls, value: object) -> object:
+        """YAML reads 2024-10-21 as a date."""
+        return value.isoformat() if isinstance(value, date) else value
 
     @field_validator("base_url")
     @classmethod

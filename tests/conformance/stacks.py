@@ -52,7 +52,12 @@ def scripted_stack(tmp_path: Path) -> Iterator[Endpoint]:
             )
             for name, model in names.items()
         }
-        outside = {"name": "openai", "base_url": f"{urls['outside']}/v1", "models": ["outside"]}
+        outside: dict[str, object] = {
+            "name": "openai",
+            "base_url": f"{urls['outside']}/v1",
+            "models": ["outside"],
+        }
+        outside["rename_params"] = {"max_tokens": "max_completion_tokens"}
         outside["key_env"] = "PROVIDER_KEY"
         gateway, controller = stack.enter_context(
             started_gateway(tmp_path, "twin", first_event_timeout_s=2, external=[outside])

@@ -319,10 +319,10 @@ def test_w22_the_newer_name_counts_more(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_w22_the_old_name_is_translated_for_openai_and_for_nobody_else(
+def test_w22_the_old_name_is_translated_where_a_provider_wants_the_new_one(
     endpoint: Endpoint, stream: bool
 ) -> None:
-    """W22: OpenAI's newer models refuse `max_tokens`; engines get what the client wrote."""
+    """W22: some providers' models refuse `max_tokens`; engines get what the client wrote."""
     if endpoint.outside is None:
         pytest.skip("not applicable: no provider is known here")
     answer = endpoint.stream(
