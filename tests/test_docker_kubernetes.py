@@ -496,9 +496,10 @@ def test_the_nodes_of_one_engine_stay_while_the_leader_drains() -> None:
     engine = ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
     serving = threading.Thread(target=engine.serve_forever, kwargs={"poll_interval": 0.05})
     serving.start()
-    code = wait[2].replace(":21002", f":{engine.server_port}")
+    script = wait[2].replace(":21002", f":{engine.server_port}")
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     hook = subprocess.Popen(
-        [sys.executable, *wait[1:2], code], env=os.environ | {"LWS_LEADER_ADDRESS": "127.0.0.1"}
+        [*wait[:2], script], env=os.environ | {"LWS_LEADER_ADDRESS": "127.0.0.1", "PATH": programs}
     )
     assert [asked.get(timeout=PATIENCE_S), asked.get(timeout=PATIENCE_S)] == ["/health"] * 2
     assert hook.poll() is None
