@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Literal, TextIO
 
+from common.escape import escape_controls
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
@@ -112,11 +114,12 @@ class TextFormatter(logging.Formatter):
         fields = record.__dict__.get("fields")
         if fields:
             texts = list(map(str, fields.values()))
-            if "" in texts or NEEDS_QUOTES.search("".join(texts)):
+            joined = "".join(texts)
+            if "" in texts or not joined.isprintable() or NEEDS_QUOTES.search(joined):
                 texts = list(map(_quoted, texts))
             line += "".join([f" {name}={text}" for name, text in zip(fields, texts, strict=True)])
         if record.exc_info and record.exc_info[0] is not None:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "\n" + escape_controls(self.formatException(record.exc_info), keep="\n\t")
         if record.stack_info:
             line += "\n" + self.formatStack(record.stack_info)
         return line
@@ -157,19 +160,11 @@ class JsonFormatter(logging.Formatter):
             return self._encode({name: _without_surrogates(value) for name, value in event.items()}).decode()
 
 
-CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-NEEDS_QUOTES = re.compile('[\x00-\x20\x7f-\x9f\u2028\u2029"=]')
-
-
-def escape_controls(text: str) -> str:
-    """Line breaks and terminal codes as `\\n`, `\\x1b` ...: nobody can forge a line or colour a terminal."""
-    if CONTROLS.search(text) is None:
-        return text
-    return CONTROLS.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
+NEEDS_QUOTES = re.compile('[ "=]')
 
 
 def _quoted(text: str) -> str:
-    if text and NEEDS_QUOTES.search(text) is None:
+    if text and text.isprintable() and NEEDS_QUOTES.search(text) is None:
         return text
     return '"' + escape_controls(text).replace('"', '\\"') + '"'
 

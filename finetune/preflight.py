@@ -16,6 +16,7 @@ import torch
 from common.chat_template import load_template, template_hash
 from common.checkpoint import CheckpointCard, read_card
 from common.errors import UserError
+from common.escape import escape_controls
 from finetune.batches import Packed, Rows
 from finetune.encoding import IGNORED
 from finetune.memory import MemoryPlan
@@ -57,7 +58,7 @@ def show_rows(tokenizer: Any, rows: Rows, colour: bool) -> str:
         borders = np.flatnonzero(np.diff((labels != IGNORED).astype(int))) + 1
         parts = []
         for span in np.split(np.arange(len(ids)), borders):
-            text = tokenizer.decode(ids[span])
+            text = escape_controls(tokenizer.decode(ids[span]), keep="\n\t")
             if labels[span[0]] != IGNORED:
                 parts.append(f"{opening}{text}{closing}")
             else:

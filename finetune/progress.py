@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
+from common.escape import escape_controls
+
 LINE_EVERY_S = 10.0
 """Between two lines where a line cannot be drawn over."""
 
@@ -33,7 +35,7 @@ def format_progress(progress: Progress) -> str:
         parts.append(progress.detail)
     if progress.seconds_left is not None and progress.done < 1:
         parts.append(f"about {_duration(progress.seconds_left)} left")
-    return " · ".join(parts)
+    return escape_controls(" · ".join(parts))
 
 
 def _duration(seconds: float) -> str:

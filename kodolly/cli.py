@@ -6,6 +6,7 @@ import sys
 import click
 
 from common.errors import KodollyError
+from kodolly.echo import echo_line
 from kodolly.lazy_group import LazyGroup
 
 COMMANDS = {
@@ -65,5 +66,5 @@ def main() -> None:
     try:
         root()
     except KodollyError as error:
-        click.echo(f"kodolly: {error}", err=True)
+        echo_line(f"kodolly: {error}", err=True)
         sys.exit(2)

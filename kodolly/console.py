@@ -4,6 +4,8 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+from common.escape import escape_controls
+
 COLOURS = {"up": "1", "controller": "34", "gateway": "36", "webui": "35"}
 WORKER_COLOURS = ("32", "33")
 ENGINE_LINE = "engine |"
@@ -29,6 +31,7 @@ class Console:
         if not self.verbose and line.startswith(ENGINE_LINE):
             return
         self._clear()
+        line = escape_controls(line, keep="\t")
         code = COLOURS.get(part) or WORKER_COLOURS[hash(part) % 2]
         prefix = f"\x1b[{code}m{part:<18}\x1b[0m" if self.colour else f"{part:<18}"
         print(f"{prefix} {line}", file=sys.stderr, flush=True)
@@ -37,7 +40,7 @@ class Console:
     def progress(self, text: str) -> None:
         """Replace the progress line; without a terminal, print it every 10 s."""
         self._clear()
-        self._progress = text
+        self._progress = text = escape_controls(text)
         if self.colour:
             self._draw()
         elif text and time.monotonic() - self._last_plain >= 10:

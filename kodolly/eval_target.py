@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from common.errors import UserError
+from kodolly.echo import echo_line
 from kodolly.gateway_access import gateway_key
 from kodolly.table import table
 
@@ -92,7 +93,7 @@ def show(report: "EvalReport", output: Path | None) -> None:
     for line in table(score_rows(report.scores), right=(2, 4)):
         click.echo(line)
     for note in report.notes:
-        click.echo(f"Note: {note}", err=True)
+        echo_line(f"Note: {note}", err=True)
     if output is not None:
         write_json(output, report)
         click.echo(f"Report: {output}", err=True)

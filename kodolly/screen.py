@@ -10,6 +10,7 @@ import tty
 from collections.abc import Callable, Sequence
 
 from common.errors import UserError
+from common.escape import escape_controls
 from kodolly.table import fit
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
@@ -43,6 +44,6 @@ def redraw_until_quit(draw: Callable[[], Sequence[str]], every_s: float) -> None
 
 def _show(lines: Sequence[str]) -> None:
     columns, rows = shutil.get_terminal_size()
-    shown = [fit(line, columns) + END_LINE for line in lines[: rows - 1]]
+    shown = [fit(escape_controls(line), columns) + END_LINE for line in lines[: rows - 1]]
     sys.stdout.write(HOME + "\n".join(shown) + END_SCREEN)
     sys.stdout.flush()

@@ -3,6 +3,8 @@
 import unicodedata
 from collections.abc import Sequence
 
+from common.escape import escape_controls
+
 
 def width(text: str) -> int:
     """Cells that `text` takes in a terminal."""
@@ -29,7 +31,11 @@ def fit(text: str, cells: int) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
-    """Lines with two spaces between columns; the columns in `right` are aligned at their right end."""
+    """Lines with two spaces between columns; the columns in `right` are aligned at their right end.
+
+    A cell stays one line, and nothing in it reaches the terminal as a command.
+    """
+    rows = [[escape_controls(cell) for cell in row] for row in rows]
     columns = range(max((len(row) for row in rows), default=0))
     widths = [max(width(row[column]) for row in rows) for column in columns]
     return ["  ".join(_pad(row[c], widths[c], c in right) for c in columns).rstrip() for row in rows]

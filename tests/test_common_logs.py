@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from common.escape import escape_controls
 from common.logs import (
     JsonFormatter,
     LineHandler,
     TextFormatter,
     configure_logging,
-    escape_controls,
     with_fields,
 )
 

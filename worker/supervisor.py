@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from common.child_process import Backoff, how_it_ended
 from common.engine_questions import ListedModel
+from common.escape import escape_controls
 from common.registry import ModelCard, Registration, WorkerLoad, WorkerState
 from worker.attach import AttachedEngine, watch_attached
 from worker.engine import EngineCommand
@@ -182,9 +183,10 @@ class Supervisor:
         return why
 
     def _on_line(self, line: str) -> None:
+        shown = escape_controls(line, keep="\t")
         # A full disk or a closed terminal must not stop the reading: the engine would block on its pipe.
         with contextlib.suppress(OSError):
-            sys.stderr.write(f"engine | {line}\n")
+            sys.stderr.write(f"engine | {shown}\n")
         self._last_error = error_in(line) or self._last_error
         if ENGINE_DEATH in line:
             self._health.look_now()

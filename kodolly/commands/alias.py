@@ -33,6 +33,7 @@ def command(
 
     from common.settings import load_settings
     from kodolly.controller_access import find_controllers
+    from kodolly.echo import echo_line
     from kodolly.table import table
     from server.settings import GatewaySettings
 
@@ -45,18 +46,18 @@ def command(
         missed = found.tell_all("PUT", f"/v1/aliases/{quote(name, safe='')}", {"target": target})
     elif remove is not None:
         if remove in configured:
-            click.echo(f"{remove} also stands under gateway.aliases in the settings.", err=True)
+            echo_line(f"{remove} also stands under gateway.aliases in the settings.", err=True)
         missed = found.tell_all("DELETE", f"/v1/aliases/{quote(remove, safe='')}")
     for url in missed:
-        click.echo(f"The controller at {url} could not be told; repeat this when it is back.", err=True)
+        echo_line(f"The controller at {url} could not be told; repeat this when it is back.", err=True)
     snapshots = found.snapshots()
     snapshot = snapshots[0]
     for other in snapshots[1:]:
         if names := sorted(a for a, _ in set(snapshot.aliases.items()) ^ set(other.aliases.items())):
-            click.echo(f"The controllers differ: set {', '.join(dict.fromkeys(names))} again.", err=True)
+            echo_line(f"The controllers differ: set {', '.join(dict.fromkeys(names))} again.", err=True)
     served = {card.name for worker in snapshot.workers for card in worker.models}
     if target is not None and target not in served:
-        click.echo(f"No worker serves {target} now.", err=True)
+        echo_line(f"No worker serves {target} now.", err=True)
     if name is None and remove is None:
         rows = [(alias, "->", to, "") for alias, to in snapshot.aliases.items()]
         rows += [(a, "->", to, "(settings)") for a, to in configured.items() if a not in snapshot.aliases]

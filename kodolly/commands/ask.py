@@ -32,6 +32,7 @@ def command(
     gateway: str,
 ) -> None:
     """Ask QUESTION ("-" reads it from stdin) and print each model's answer as it comes."""
+    from common.escape import escape_controls, escape_pieces
     from kodolly.ask import default_model, stream_answer
     from kodolly.gateway_access import fetch_status
 
@@ -41,8 +42,9 @@ def command(
     messages.append({"role": "user", "content": text})
     for model in chosen:
         if len(chosen) > 1:
-            click.secho(f"── {model}", bold=True, err=True)
+            click.secho(f"── {escape_controls(model)}", bold=True, err=True)
         body = {"model": model, "messages": messages, "temperature": temperature}
-        for piece in stream_answer(gateway, body | {"max_completion_tokens": max_tokens}):
-            click.echo(piece, nl=False)
+        pieces = stream_answer(gateway, body | {"max_completion_tokens": max_tokens})
+        for shown in escape_pieces(pieces):
+            click.echo(shown, nl=False)
         click.echo()

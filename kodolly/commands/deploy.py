@@ -60,6 +60,7 @@ def command(
     """
     from kodolly.controller_access import find_controllers
     from kodolly.deploy import Deployment, deploy
+    from kodolly.echo import echo_line
 
     wanted = Deployment(name, checkpoint, port, vllm_args, ready_timeout_s, drain_timeout_s)
-    deploy(wanted, find_controllers(controllers, config), config, lambda line: click.echo(line, err=True))
+    deploy(wanted, find_controllers(controllers, config), config, lambda line: echo_line(line, err=True))

@@ -1,12 +1,14 @@
 """`kodolly doctor`."""
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from common.escape import escape_controls
+from kodolly.echo import echo_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,9 +58,10 @@ def command(
         if not as_json and not (quiet and finding.level == "ok"):
             mark, colour = MARKS[finding.level]
             fix = f"  -> {finding.fix}" if finding.fix else ""
-            click.echo(f"{click.style(mark, fg=colour)}  {finding.what}: {finding.found}{fix}")
+            said = escape_controls(f"{finding.what}: {finding.found}{fix}")
+            click.echo(f"{click.style(mark, fg=colour)}  {said}")
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(f) for f in findings], ensure_ascii=False, indent=2))
+        echo_json([dataclasses.asdict(f) for f in findings])
     sys.exit(1 if any(f.level == "fail" for f in findings) else 0)
 
 

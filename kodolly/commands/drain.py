@@ -33,7 +33,8 @@ def command(target: str, timeout_s: float, controllers: tuple[str, ...], config:
     """Stop workers without failing a request: no new ones, running ones end, then the engine stops."""
     from kodolly.controller_access import find_controllers
     from kodolly.drain import choose_workers, drain_workers
+    from kodolly.echo import echo_line
 
     found = find_controllers(controllers, config)
     chosen = choose_workers(found.snapshot().workers, target)
-    drain_workers(found, chosen, timeout_s, lambda line: click.echo(line, err=True))
+    drain_workers(found, chosen, timeout_s, lambda line: echo_line(line, err=True))

@@ -15,9 +15,10 @@ Examples:
 @click.argument("url", required=False)
 def command(url: str | None) -> None:
     """Ask URL whether it is well, past any proxy: exit code 0 when it answers 200, else 1 and one line."""
+    from kodolly.echo import echo_line
     from kodolly.health import container_url, problem
 
     found = problem(url or container_url()[1])
     if found:
-        click.echo(found, err=True)
+        echo_line(found, err=True)
     sys.exit(1 if found else 0)

@@ -42,11 +42,12 @@ def command() -> None:
 @CONFIG
 def create(name: str, models: tuple[str, ...], config: Path | None, **limits: Any) -> None:
     """Make a key and print its secret, this once."""
+    from kodolly.echo import echo_line
     from server.keys import Key, KeyStore, new_key_id
 
     key = Key(id=new_key_id(), name=name, models=frozenset(models) if models else None, **limits)
     secret = with_store(config, lambda database: KeyStore(database).create(key))
-    click.echo(f"{key.id} {name}", err=True)
+    echo_line(f"{key.id} {name}", err=True)
     click.echo(secret)
     click.echo("Keep it now: it is not shown again.", err=True)
 
@@ -57,8 +58,8 @@ def create(name: str, models: tuple[str, ...], config: Path | None, **limits: An
 def list_keys(as_json: bool, config: Path | None) -> None:
     """List the keys, revoked ones too. Secrets are not kept anywhere."""
     import dataclasses
-    import json
 
+    from kodolly.echo import echo_json
     from kodolly.table import table
     from server.keys import KeyStore
 
@@ -68,7 +69,7 @@ def list_keys(as_json: bool, config: Path | None) -> None:
             dataclasses.asdict(key) | {"models": None if key.models is None else sorted(key.models)}
             for key in keys
         ]
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2, default=str))
+        echo_json(rows)
         return
     head = ["ID", "NAME", "MODELS", "REQ/MIN", "TOKENS/MIN", "AT ONCE", "TOKENS/MONTH", "STATE"]
     click.echo("\n".join(table([head, *map(_row, keys)], right=(3, 4, 5, 6))))
@@ -86,10 +87,11 @@ def _row(key: "Key") -> list[str]:
 @CONFIG
 def revoke(key_id: str, config: Path | None) -> None:
     """Take a key out of force, at every gateway within two seconds."""
+    from kodolly.echo import echo_line
     from server.keys import KeyStore
 
     with_store(config, lambda database: KeyStore(database).revoke(key_id))
-    click.echo(f"{key_id} is revoked.")
+    echo_line(f"{key_id} is revoked.")
 
 
 def with_store(config: Path | None, work: Any) -> Any:

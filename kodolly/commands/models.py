@@ -1,6 +1,5 @@
 """`kodolly models`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -19,13 +18,14 @@ Examples:
 def command(gateway: str | None, as_json: bool, config: Path | None) -> None:
     """List the models the gateway offers and the state of each."""
     from kodolly.controller_access import find_gateway
+    from kodolly.echo import echo_json, echo_line
     from kodolly.gateway_access import fetch_status
     from kodolly.table import table
 
     status = fetch_status(find_gateway(gateway, config))
     models = status.models
     if as_json:
-        click.echo(json.dumps([m.model_dump() for m in models], ensure_ascii=False, indent=2))
+        echo_json([m.model_dump() for m in models])
         return
     if not models:
         click.echo("No models yet: start a worker with `kodolly worker` or `kodolly up`.", err=True)
@@ -39,4 +39,4 @@ def command(gateway: str | None, as_json: bool, config: Path | None) -> None:
     for provider in status.providers:
         for name in provider.hidden:
             outside = f"{provider.name}/{name}"
-            click.echo(f"{name} stays in the house; {provider.name}'s model is called {outside}.", err=True)
+            echo_line(f"{name} stays in the house; {provider.name}'s model is called {outside}.", err=True)

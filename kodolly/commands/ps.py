@@ -20,16 +20,16 @@ Examples:
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def command(as_json: bool, controllers: tuple[str, ...], config: Path | None) -> None:
     """List the workers and what they are doing."""
-    import json
-
     from kodolly.controller_access import find_controllers
+    from kodolly.echo import echo_json, echo_line
     from kodolly.overview import age_s, overview
 
     snapshot = find_controllers(controllers, config).snapshot()
     if not as_json:
-        click.echo("\n".join(overview(snapshot)))
+        for line in overview(snapshot):
+            echo_line(line)
         return
     fields = snapshot.model_dump(mode="json", exclude={"workers": {"__all__": {"engine_key"}}})
     for worker in fields["workers"]:
         worker["age_s"] = age_s(worker["incarnation"])
-    click.echo(json.dumps(fields, ensure_ascii=False, indent=2))
+    echo_json(fields)

@@ -31,10 +31,10 @@ def command(
     by: str, since: datetime | None, until: datetime | None, as_json: bool, config: Path | None
 ) -> None:
     """Show requests and tokens by key, model or day, as the gateways have booked them."""
-    import json
     from datetime import UTC
 
     from kodolly.commands.keys import with_store
+    from kodolly.echo import echo_json
     from kodolly.table import table
     from server.keys import KeyStore
     from server.ledger import COUNTS, UsageReport
@@ -48,7 +48,7 @@ def command(
 
     rows, names = with_store(config, read)
     if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        echo_json(rows)
         return
     lines = []
     for row in rows:
