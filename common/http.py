@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def install_error_handlers(app: "FastAPI") -> None:
-    """Make every failure of `app`, also unknown routes and bad bodies, an OpenAI error object."""
+def _no_route(path: str) -> ApiError:
+    return NotFound(f"There is no route {path}.")
+
+
+def install_error_handlers(app: "FastAPI", no_route: Callable[[str], ApiError] = _no_route) -> None:
+    """Make every failure of `app`, also unknown routes and bad bodies, an OpenAI error object.
+
+    `no_route` makes the error for a path that no route has.
+    """
     from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
 
@@ -48,6 +55,8 @@ def install_error_handlers(app: "FastAPI") -> None:
 
     async def on_http_exception(request: "Request", error: Exception) -> "Response":
         assert isinstance(error, HTTPException)
+        if error.status_code == 404:
+            return render(no_route(request.url.path))
         return render(_from_status(error.status_code, request.method, request.url.path, str(error.detail)))
 
     async def on_bug(request: "Request", error: Exception) -> "Response":
@@ -74,8 +83,6 @@ def _from_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
 
 
 def _from_status(status: int, method: str, path: str, detail: str) -> ApiError:
-    if status == 404:
-        return NotFound(f"There is no route {path}.")
     if status == 405:
         return MethodNotAllowed(f"{path} does not take {method}.")
     if status == 413:

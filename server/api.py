@@ -32,6 +32,12 @@ public = APIRouter()
 router = APIRouter(dependencies=[Depends(check_key)])
 
 
+@public.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+async def root() -> dict[str, str]:
+    """Some clients look here before their first request."""
+    return {"service": "kodolly gateway", "api": "/v1", "docs": "/docs"}
+
+
 @public.get("/healthz", tags=["operations"])
 async def healthz() -> dict[str, str]:
     """Whether this process answers; says nothing about workers and waits for none."""

@@ -24,7 +24,7 @@ from server.model_queues import ModelQueues
 from server.openapi import with_relayed_routes
 from server.relay import Relay
 from server.request import Message, Receive, Scope, Send, header, request_id
-from server.routes import is_relayed
+from server.routes import NoRoute, is_relayed
 from server.settings import GatewaySettings, provider_keys, provider_proxies
 from server.upstream_http import ConnectionPool
 
@@ -48,7 +48,7 @@ def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
         description="OpenAI-compatible API in front of vLLM workers and external providers.",
         lifespan=_lifespan(settings, process),
     )
-    install_error_handlers(app)
+    install_error_handlers(app, no_route=NoRoute)
     described = app.openapi
     app.openapi = lambda: app.openapi_schema or with_relayed_routes(described())  # type: ignore[method-assign]
     if settings.cors_origins:

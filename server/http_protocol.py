@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from common.http_protocol import BoundedProtocol
 from server.chunks import framed, size_line
 from server.request import EXTENSION, Scope
-from server.routes import is_relayed
+from server.routes import canonical_path, is_relayed
 
 LAST_REQUEST_S = 0.5
 """How long a stopping gateway listens on idle connections for requests that are on their way."""
@@ -244,6 +244,7 @@ class GatewayProtocol(BoundedProtocol):
         super().on_headers_complete()
         if self._stopping:
             self.cycle.keep_alive = False
+        self.scope["path"] = canonical_path(self.scope["path"])
         if is_relayed(self.scope["path"]):
             client = ClientConnection(self, self.cycle)
             self.clients.append(client)

@@ -1,7 +1,10 @@
 """The inference routes: what the gateway relays, where it goes at the engine, and how its streams end."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
+
+from common.errors import NotFound
 
 Dialect = Literal["openai", "responses", "anthropic"]
 """How a stream ends and how errors look: `data: [DONE]`, `response.completed`, or `message_stop`."""
@@ -52,6 +55,47 @@ CHAT = ROUTES["/v1/chat/completions"]
 RESPONSES = ROUTES["/v1/responses"]
 STORED_RESPONSE = "/v1/responses/"
 """GET /v1/responses/{id} and POST /v1/responses/{id}/cancel go to the worker that made the response."""
+
+
+MODELS = "/v1/models"
+_SLASHES = re.compile("//+")
+_VERSIONS = re.compile("(?:/v1)+(?=/)")
+BASE_URL_HINT = (
+    "The base URL of OpenAI's clients ends in /v1, once (http://HOST:8000/v1); "
+    "that of Anthropic's clients ends before it."
+)
+
+
+def canonical_path(path: str) -> str:
+    """The inference or models route that `path` means, else `path` itself.
+
+    Base URLs come with /v1 once, twice or not at all, and with or without a slash at the end, so clients ask
+    for /v1//models, /v1/v1/messages, /chat/completions or /v1/embeddings/. What is asked for is clear.
+    """
+    if path in ROUTES:
+        return path
+    clean = _SLASHES.sub("/", path).rstrip("/")
+    for meant in (_VERSIONS.sub("/v1", clean, count=1), f"/v1{clean}"):
+        if is_relayed(meant) or meant == MODELS:
+            return meant
+        if meant.startswith(f"{MODELS}/"):
+            # Names of models are taken as they are written.
+            return path if path.startswith(f"{MODELS}/") else meant
+    return path
+
+
+class NoRoute(NotFound):
+    """No route of the gateway; in the shape of the client that asks."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"There is no route {path}.", hint=BASE_URL_HINT)
+        self.anthropic = "/messages" in path
+
+    def body(self) -> dict[str, object]:
+        """Anthropic's error object for its clients, else OpenAI's."""
+        if self.anthropic:
+            return {"type": "error", "error": {"type": "not_found_error", "message": str(self)}}
+        return super().body()
 
 
 def is_relayed(path: str) -> bool:
