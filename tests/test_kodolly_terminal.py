@@ -206,3 +206,11 @@ def test_visible_text_stays_as_it_is(text: str, size: int) -> None:
     text += WHOLE
     pieces = [text[i : i + size] for i in range(0, len(text), size)]
     assert "".join(escape_pieces(pieces)) == text == escape_controls(text, keep="\t")
+
+
+def test_names_in_data_files_are_escaped(tmp_path: Path) -> None:
+    row = {"instruction": "돌리는 누구인가요?", "input": "", "output": "복제 양입니다.", EVIL: "x"}
+    (tmp_path / "rows.json").write_text(json.dumps([row], ensure_ascii=False))
+    done = kodolly("data", "convert", str(tmp_path / "rows.json"), str(tmp_path / "made.jsonl"))
+    assert f"fields in no row: {SHOWN}" in done.output
+    assert_harmless(done.output)

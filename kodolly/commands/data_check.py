@@ -51,6 +51,7 @@ def command(
     from finetune.data.clean_report import summary, write_clean_report
     from finetune.data.clean_rules import rules
     from finetune.progress import terminal_report
+    from kodolly.echo import echo_text
 
     made = clean(
         inputs,
@@ -59,7 +60,7 @@ def command(
         processes=processes,
         report=terminal_report(),
     )
-    click.echo(summary(made))
+    echo_text(summary(made))
     if directory is not None:
         write_clean_report(made, directory)
         click.echo(f"\nReport: {directory / 'report.md'}")

@@ -60,6 +60,7 @@ def command(
     from finetune.data.clean_report import summary, write_clean_report
     from finetune.data.clean_rules import rules
     from finetune.progress import terminal_report
+    from kodolly.echo import echo_text
 
     directory = output.with_name(f"{output.name.removesuffix('.jsonl')}.report")
     made = clean(
@@ -71,7 +72,7 @@ def command(
         report=terminal_report(),
         write_report=lambda report: write_clean_report(report, directory),
     )
-    click.echo(summary(made))
+    echo_text(summary(made))
     click.echo(f"\nRejected rows: {rejects_path(output)}\nReport: {directory / 'report.md'}")
     if masked_path(output).exists():
         click.echo(f"What was masked, in its old form (yours alone to read): {masked_path(output)}")

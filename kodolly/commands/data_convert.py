@@ -108,28 +108,29 @@ def _column(text: str) -> tuple[str, str]:
 
 def _show(done: "Conversion") -> None:
     from finetune.data.licences import may_be_passed_on
+    from kodolly.echo import echo_line
 
     if done.resumed:
-        click.echo("Went on where the interrupted conversion had stopped.")
+        echo_line("Went on where the interrupted conversion had stopped.")
     for file in done.files:
         counts = file.counts
-        click.echo(f"{file.file} ({file.format}): {counts.records:,} records, {counts.rows:,} rows")
+        echo_line(f"{file.file} ({file.format}): {counts.records:,} records, {counts.rows:,} rows")
         reasons = sorted(counts.reasons.values(), key=lambda one: -one.count)
         for one in reasons[:MOST_REASONS]:
-            click.echo(f"  {one.count:,} refused, the first in line {one.line:,}: {one.reason}")
+            echo_line(f"  {one.count:,} refused, the first in line {one.line:,}: {one.reason}")
         if len(reasons) > MOST_REASONS:
-            click.echo(f"  and {len(reasons) - MOST_REASONS} more reasons")
+            echo_line(f"  and {len(reasons) - MOST_REASONS} more reasons")
         for what, count in counts.left_out.items():
-            click.echo(f"  left out {count:,} times: {what}")
+            echo_line(f"  left out {count:,} times: {what}")
         if counts.unused:
-            click.echo(f"  fields in no row: {_fields(counts.unused)}")
+            echo_line(f"  fields in no row: {_fields(counts.unused)}")
         if file.warning:
-            click.echo(f"  Look at some rows: questions and answers may be swapped. {file.warning}.")
+            echo_line(f"  Look at some rows: questions and answers may be swapped. {file.warning}.")
         if not may_be_passed_on(file.licence):
-            click.echo(f"  Licence {file.licence}: train on these rows, but don't publish them.")
-    click.echo(f"{done.output}: {done.total.rows:,} rows")
+            echo_line(f"  Licence {file.licence}: train on these rows, but don't publish them.")
+    echo_line(f"{done.output}: {done.total.rows:,} rows")
     if done.rejects:
-        click.echo(f"{done.rejects}: {done.total.refused:,} refused, with reasons")
+        echo_line(f"{done.rejects}: {done.total.refused:,} refused, with reasons")
 
 
 def _fields(unused: dict[str, int]) -> str:

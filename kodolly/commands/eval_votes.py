@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from kodolly.echo import echo_line
 from kodolly.gateway_access import DEFAULT_URL
 from kodolly.table import table
 
@@ -69,7 +70,7 @@ def command(
                 click.echo(f"{len(items)} {what}: {path}")
         for reason, count in made.left_out.most_common():
             if count:
-                click.echo(f"Left out: {count} ({reason})", err=True)
+                echo_line(f"Left out: {count} ({reason})", err=True)
     if output is not None:
         write_json(output, _content(summary))
 
