@@ -25,7 +25,15 @@ from server.record import RequestRecord, Usage
 from server.resume import KEPT_BYTES, Resumption
 from server.routes import Route
 from server.upstream_http import Broken, Connection
-from server.usage import estimated_prompt_tokens, usage_at_the_ends, usage_in
+from server.usage import (
+    NO_COUNTS,
+    UNTIL_COUNTED,
+    Counts,
+    counts_in,
+    estimated_answer_tokens,
+    estimated_prompt_tokens,
+    usage_at_the_ends,
+)
 
 if TYPE_CHECKING:
     from server.http_protocol import ClientConnection
@@ -160,6 +168,8 @@ class Exchange:
     """Comments before the first event."""
     _counted: bytes = b""
     """The newest block that held token counts."""
+    _begun: bytes = b""
+    """The block with the first event of a Messages stream, which counts the prompt."""
     _token_event: sse.TokenEvent | None = None
     """How further events look that need no look at what they say."""
     _sent: float = 0.0
@@ -212,24 +222,55 @@ class Exchange:
             self.connection.abandon()
 
     def usage(self) -> Usage | None:
-        """Tokens as the engine counted them, or an estimate when it had no time to; None if none arose."""
-        counted = usage_in(self._counted) if not self.is_stream else self._usage_of_stream()
-        if counted is not None:
-            return counted
-        if self.is_stream and (self.began or self.job.resumption is not None):
-            return Usage(estimated_prompt_tokens(len(self.job.body)), self.events, estimated=True)
-        return None
+        """Tokens as the engine counted them; an estimate of what it did not count; None if none arose."""
+        route = self.job.route
+        if self.is_stream:
+            counts = self._counts_of_stream()
+            if counts.prompt is not None and counts.completion is not None:
+                return counts.usage(0, 0)
+            if self.began or self.job.resumption is not None:
+                return counts.usage(self._prompt_estimate(), self.events)
+            return None
+        if not self.began:
+            # Whoever left while the answer was made has had the prompt read.
+            left = self.job.client.gone and self.status < 300 and route.spends != "nothing"
+            return Usage(self._prompt_estimate(), 0, estimated=True) if left else None
+        if route.spends == "nothing":
+            return None
+        counts = counts_in(self._counted)
+        answer = 0
+        if route.spends == "answer" and not counts.completion:
+            answer = self._answer_estimate()
+            if answer:
+                counts = Counts(counts.prompt, None, counts.cached)
+        return counts.usage(self._prompt_estimate(), answer)
 
-    def _usage_of_stream(self) -> Usage | None:
+    def _prompt_estimate(self) -> int:
+        return estimated_prompt_tokens(len(self.job.body))
+
+    def _answer_estimate(self) -> int:
+        """What a plain answer may hold; of a large one only the size is known."""
+        if self._size > LARGE_BYTES:
+            return int(self._size * UNTIL_COUNTED)
+        return estimated_answer_tokens(self._counted)
+
+    def _counts_of_stream(self) -> Counts:
         at = self._counted.rfind(b'"usage"')
         if at < 0:
-            return None
+            return NO_COUNTS
         last = sse.split_events(sse.split_at(self._counted, at)[1])[0]
-        counted = usage_in(sse.event_data(last))
+        counts = counts_in(sse.event_data(last))
+        if b'"message_start"' in last:
+            return Counts(counts.prompt, None, counts.cached)  # nothing was written yet
+        if self._begun:
+            at = self._begun.find(b'"usage"')
+            first = sse.split_events(sse.split_at(self._begun, at)[1])[0]
+            begun = counts_in(sse.event_data(first))
+            return Counts(counts.prompt or begun.prompt, counts.completion, counts.cached or begun.cached)
         # While they run, several choices are counted each for itself.
-        if counted is None or self.job.choices == 1 or sse.find_total(last) >= 0:
-            return counted
-        return Usage(counted.prompt_tokens, self.events, counted.cached_tokens, estimated=True)
+        if self.job.choices == 1 or sse.find_total(last) >= 0:
+            return counts
+        return Counts(counts.prompt, None, counts.cached)
 
     # -- the answer ---------------------------------------------------------------------------------
 
@@ -385,6 +426,8 @@ class Exchange:
         if b'"usage"' in block:
             if b'"usage":null' not in block:
                 self._counted = block
+                if dialect == "anthropic" and not self._begun and b'"message_start"' in block:
+                    self._begun = block
             if self.job.drop_usage_event or self.job.strip_usage:
                 block = self._without_our_counts(block)
         at = sse.first_to_care_for(block, dialect)

@@ -9,6 +9,9 @@ from common.errors import NotFound
 Dialect = Literal["openai", "responses", "anthropic"]
 """How a stream ends and how errors look: `data: [DONE]`, `response.completed`, or `message_stop`."""
 
+Spends = Literal["nothing", "prompt", "answer"]
+"""Nothing: only the tokenizer is asked. Answer: prompt and answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -22,6 +25,8 @@ class Route:
     """Streams take `stream_options`, so that the engine can be asked to count tokens."""
     multipart: bool = False
     """The body is a form with a file (audio)."""
+    spends: Spends = "prompt"
+    """Which tokens of a request the model works on."""
     external: bool = False
     """OpenAI-compatible providers have it too; the others exist at engines alone."""
 
@@ -29,14 +34,26 @@ class Route:
 ROUTES = {
     route.path: route
     for route in (
-        Route("/v1/chat/completions", "/v1/chat/completions", counts_usage=True, external=True),
-        Route("/v1/completions", "/v1/completions", counts_usage=True, external=True),
-        Route("/v1/responses", "/v1/responses", dialect="responses", external=True),
-        Route("/v1/messages", "/v1/messages", dialect="anthropic"),
-        Route("/v1/messages/count_tokens", "/v1/messages/count_tokens", dialect="anthropic"),
+        Route(
+            "/v1/chat/completions", "/v1/chat/completions", counts_usage=True, spends="answer", external=True
+        ),
+        Route("/v1/completions", "/v1/completions", counts_usage=True, spends="answer", external=True),
+        Route("/v1/responses", "/v1/responses", dialect="responses", spends="answer", external=True),
+        Route("/v1/messages", "/v1/messages", dialect="anthropic", spends="answer"),
+        Route(
+            "/v1/messages/count_tokens", "/v1/messages/count_tokens", dialect="anthropic", spends="nothing"
+        ),
         Route("/v1/embeddings", "/v1/embeddings", external=True),
-        Route("/v1/audio/transcriptions", "/v1/audio/transcriptions", multipart=True, external=True),
-        Route("/v1/audio/translations", "/v1/audio/translations", multipart=True, external=True),
+        Route(
+            "/v1/audio/transcriptions",
+            "/v1/audio/transcriptions",
+            multipart=True,
+            spends="answer",
+            external=True,
+        ),
+        Route(
+            "/v1/audio/translations", "/v1/audio/translations", multipart=True, spends="answer", external=True
+        ),
         Route("/v1/score", "/v1/score"),
         Route("/score", "/score"),
         Route("/v1/rerank", "/v1/rerank"),
@@ -45,10 +62,10 @@ ROUTES = {
         Route("/v2/embed", "/v2/embed"),
         Route("/pooling", "/pooling"),
         Route("/classify", "/classify"),
-        Route("/tokenize", "/tokenize"),
-        Route("/detokenize", "/detokenize"),
-        Route("/v1/tokenize", "/tokenize"),
-        Route("/v1/detokenize", "/detokenize"),
+        Route("/tokenize", "/tokenize", spends="nothing"),
+        Route("/detokenize", "/detokenize", spends="nothing"),
+        Route("/v1/tokenize", "/tokenize", spends="nothing"),
+        Route("/v1/detokenize", "/detokenize", spends="nothing"),
     )
 }
 CHAT = ROUTES["/v1/chat/completions"]

@@ -1,63 +1,98 @@
-"""Token counts out of an answer, whatever its dialect."""
+"""Token counts out of an answer, whatever its dialect, and estimates where none are given."""
 
 import re
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from server.record import Usage
 
 
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = 0
-
-
-class _Counts(msgspec.Struct):
-    """OpenAI's names, and those of the Responses API and Anthropic."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
-    input_tokens_details: _Details | None = None
-    cache_read_input_tokens: int | None = None
-
-
-class _Response(msgspec.Struct):
-    usage: _Counts | None = None
-
-
 class _Answer(msgspec.Struct):
-    usage: _Counts | None = None
-    response: _Response | None = None
+    usage: Any = None
+    response: msgspec.Raw = msgspec.Raw(b"")
     """In the last event of a Responses stream."""
+    message: msgspec.Raw = msgspec.Raw(b"")
+    """In the first event of a Messages stream."""
+
+
+class _Nested(msgspec.Struct):
+    usage: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Answer)
+_nested_decoder = msgspec.json.Decoder(_Nested)
 
+MOST_TOKENS = 2**32
+"""No request has more. Sums of what is above would overflow the ledger."""
 UNTIL_COUNTED = 0.3
 """Tokens a byte of JSON: Korean takes about 3 bytes a syllable and most tokenizers a token for it."""
+_TEXTS = frozenset(
+    ("content", "text", "reasoning", "reasoning_content", "refusal", "thinking", "arguments", "input", "name")
+)
+"""Fields of an answer that hold what the model wrote."""
 
 
-def usage_in(answer: bytes) -> Usage | None:
-    """The counts in a JSON answer or in one event's payload; None when there are none."""
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What an answer says of its tokens; None where it says nothing that can be believed."""
+
+    prompt: int | None = None
+    completion: int | None = None
+    cached: int = 0
+
+    def usage(self, prompt: int, completion: int) -> Usage:
+        """With these estimates in place of what is missing."""
+        estimated = self.prompt is None or self.completion is None
+        return Usage(
+            prompt if self.prompt is None else self.prompt,
+            completion if self.completion is None else self.completion,
+            self.cached,
+            estimated,
+        )
+
+
+NO_COUNTS = Counts()
+
+
+def counts_in(answer: bytes) -> Counts:
+    """The counts in a JSON answer or in one event's payload. Never raises."""
     try:
         decoded = _decoder.decode(answer)
+        given = decoded.usage
+        for nested in (decoded.response, decoded.message):
+            if given is None and bytes(memoryview(nested)[:1]) == b"{":
+                given = _nested_decoder.decode(nested).usage
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    counts = decoded.usage or (decoded.response.usage if decoded.response else None)
-    if counts is None:
-        return None
-    prompt = counts.prompt_tokens if counts.prompt_tokens is not None else counts.input_tokens
-    completion = counts.completion_tokens if counts.completion_tokens is not None else counts.output_tokens
-    if prompt is None:
-        if counts.total_tokens is None:
-            return None
-        prompt = counts.total_tokens - (completion or 0)
-    details = counts.prompt_tokens_details or counts.input_tokens_details
-    cached = (details.cached_tokens if details else counts.cache_read_input_tokens) or 0
-    return Usage(max(0, prompt), max(0, completion or 0), max(0, cached))
+        return NO_COUNTS
+    return _counts(given) if isinstance(given, dict) else NO_COUNTS
+
+
+def _counts(given: dict[str, Any]) -> Counts:
+    """OpenAI's names, and those of the Responses API and Anthropic."""
+    prompt = _first_count(given, "prompt_tokens", "input_tokens")
+    completion = _first_count(given, "completion_tokens", "output_tokens")
+    total = _count(given.get("total_tokens"))
+    if prompt is None and total is not None:
+        prompt = max(0, total - (completion or 0))
+    if completion is None and prompt is not None and total is not None:
+        completion = max(0, total - prompt)
+    if not prompt and not completion:
+        return NO_COUNTS  # no prompt is empty: some servers fill in zeros
+    details = given.get("prompt_tokens_details") or given.get("input_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return Counts(prompt, completion, _count(cached) or _count(given.get("cache_read_input_tokens")) or 0)
+
+
+def _first_count(given: dict[str, Any], *names: str) -> int | None:
+    return next((count for name in names if (count := _count(given.get(name))) is not None), None)
+
+
+def _count(value: Any) -> int | None:
+    """A count as some servers write it (`11.0`); None for what is none."""
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return int(value) if whole and value is not True and 0 <= value <= MOST_TOKENS else None
 
 
 _USAGE_OBJECT = re.compile(rb'"usage":\s*(\{[^{}]{0,2000}(?:\{[^{}]{0,2000}\}[^{}]{0,2000}){0,8}\})')
@@ -73,3 +108,26 @@ def usage_at_the_ends(first: bytes, last: bytes) -> bytes:
 def estimated_prompt_tokens(body_bytes: int) -> int:
     """A guess for a request body that no engine has counted, in tokens."""
     return int(body_bytes * UNTIL_COUNTED)
+
+
+def estimated_answer_tokens(answer: bytes) -> int:
+    """A guess for a whole answer that no engine has counted, from the text in it, in tokens."""
+    try:
+        return _tokens(_text_bytes(msgspec.json.decode(answer), is_text=False))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _tokens(len(answer))  # a transcript as plain text, or compressed
+
+
+def _text_bytes(value: Any, *, is_text: bool) -> int:
+    """Bytes of the strings in fields that hold text."""
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "surrogatepass")) if is_text else 0
+    if isinstance(value, list):
+        return sum(_text_bytes(part, is_text=is_text) for part in value)
+    if isinstance(value, dict):
+        return sum(_text_bytes(part, is_text=is_text or name in _TEXTS) for name, part in value.items())
+    return 0
+
+
+def _tokens(text_bytes: int) -> int:
+    return -int(-text_bytes * UNTIL_COUNTED // 1)
