@@ -31,7 +31,6 @@ from server.usage import (
     Counts,
     counts_in,
     estimated_answer_tokens,
-    estimated_prompt_tokens,
     usage_at_the_ends,
 )
 
@@ -113,6 +112,8 @@ class Job:
     """The engine counts on every event for us alone."""
     drop_usage_event: bool = False
     """The client has not asked for the last event with the counts."""
+    prompt_estimate: int = 0
+    """Tokens, for what no engine counts."""
     choices: int = 1
     passed: bytearray | None = None
     """The events so far as the engine sent them, kept for going on elsewhere; None when it may not."""
@@ -229,12 +230,12 @@ class Exchange:
             if counts.prompt is not None and counts.completion is not None:
                 return counts.usage(0, 0)
             if self.began or self.job.resumption is not None:
-                return counts.usage(self._prompt_estimate(), self.events)
+                return counts.usage(self.job.prompt_estimate, self.events)
             return None
         if not self.began:
             # Whoever left while the answer was made has had the prompt read.
             left = self.job.client.gone and self.status < 300 and route.spends != "nothing"
-            return Usage(self._prompt_estimate(), 0, estimated=True) if left else None
+            return Usage(self.job.prompt_estimate, 0, estimated=True) if left else None
         if route.spends == "nothing":
             return None
         counts = counts_in(self._counted)
@@ -243,10 +244,7 @@ class Exchange:
             answer = self._answer_estimate()
             if answer:
                 counts = Counts(counts.prompt, None, counts.cached)
-        return counts.usage(self._prompt_estimate(), answer)
-
-    def _prompt_estimate(self) -> int:
-        return estimated_prompt_tokens(len(self.job.body))
+        return counts.usage(self.job.prompt_estimate, answer)
 
     def _answer_estimate(self) -> int:
         """What a plain answer may hold; of a large one only the size is known."""

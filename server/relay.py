@@ -43,9 +43,9 @@ from server.resume import NotResumable, closing_events, may_resume, plan_resumpt
 from server.retry_budget import RetryBudget
 from server.routes import RESPONSES, ROUTES, Route
 from server.settings import GatewaySettings
+from server.token_estimate import estimated_request_tokens
 from server.tracing import child_traceparent
 from server.upstream_http import Connection, ConnectionPool
-from server.usage import estimated_prompt_tokens
 
 if TYPE_CHECKING:
     from server.accounts import Accounts
@@ -192,12 +192,14 @@ class Relay:
             head = thin.head
         target = self.directory.resolve(head.model)
         record.model, record.stream = head.model, bool(head.stream)
-        tokens = estimated_prompt_tokens(len(body)) + _answer_tokens(head)
+        prompt_tokens = estimated_request_tokens(body, is_form=route.multipart)
+        tokens = prompt_tokens + _answer_tokens(head)
         grant = self.accounts.try_admit(key, head.model, tokens)
         if grant is None:
             grant = await self.accounts.admit(key, head.model, tokens)
         try:
             job = self._job(incoming, thin, grant.headers)
+            job.prompt_estimate = prompt_tokens
             job.choices = head.n if isinstance(head.n, int) else 1
             if target != head.model:
                 job.rename_model(target, head.model)

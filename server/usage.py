@@ -105,11 +105,6 @@ def usage_at_the_ends(first: bytes, last: bytes) -> bytes:
     return b'{"usage":%b}' % found[-1][1] if found else b""
 
 
-def estimated_prompt_tokens(body_bytes: int) -> int:
-    """A guess for a request body that no engine has counted, in tokens."""
-    return int(body_bytes * UNTIL_COUNTED)
-
-
 def estimated_answer_tokens(answer: bytes) -> int:
     """A guess for a whole answer that no engine has counted, from the text in it, in tokens."""
     try:
