@@ -262,7 +262,8 @@ class Accounts:
             raise PermissionDenied(
                 f"The API key {key.name!r} may not use the model {model!r}.",
                 param="model",
-                hint="`kodolly keys` shows what it may use.",
+                hint="`kodolly keys list` shows what it may use,"
+                f" `kodolly keys update {key.id} --model NAME` changes it.",
             )
         meter = self._meters.get(key.id)
         if meter is None:
@@ -360,7 +361,7 @@ class Accounts:
             return RateLimited(
                 f"The key {key.name!r} has used up its {key.budget_tokens} tokens of this month.",
                 code="insufficient_quota",
-                hint="Raise its budget, or wait for the next month.",
+                hint=f"`kodolly keys update {key.id} --budget-tokens N` raises it; or wait for next month.",
                 headers=headers | {"x-should-retry": "false"},
             )
         wait_s = 60 - now % 60
@@ -368,7 +369,8 @@ class Accounts:
             return RateLimited(
                 f"The request may need {tokens} tokens; the key {key.name!r} has only"
                 f" {key.tokens_per_min} a minute.",
-                hint="Ask for a shorter answer with max_tokens.",
+                hint="Ask for a shorter answer with max_tokens, or raise the limit with"
+                f" `kodolly keys update {key.id} --tokens-per-min N`.",
                 headers=headers | {"x-should-retry": "false"},
             )
         if key.concurrency is not None and meter.running >= meter.slots:

@@ -14,6 +14,7 @@ Examples:
   kodolly keys create 평가 --model demo-dolly --budget-tokens 5000000
   kodolly keys create 관리자 --admin
   kodolly keys list
+  kodolly keys update key_1f2e3d4c5b6a7988 --budget-tokens 9000000 --concurrency none
   kodolly keys revoke key_1f2e3d4c5b6a7988
 """
 CONFIG = click.option(
@@ -22,9 +23,20 @@ CONFIG = click.option(
 POSITIVE = click.IntRange(min=1, max=2**53)
 
 
+class Limit(click.ParamType[int | None]):
+    """A limit, or `none` to lift it, which comes as 0: None means that the option was not given."""
+
+    name = "integer|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if str(value).lower() == "none":
+            return 0
+        return int(POSITIVE.convert(value, param, ctx))
+
+
 @click.group("keys", epilog=EPILOG)
 def command() -> None:
-    """Make, list and revoke API keys.
+    """Make, list, change and revoke API keys.
 
     With the first key the gateway begins to ask for one; the web UI and the other commands then send
     KODOLLY_API_KEY.
@@ -80,6 +92,39 @@ def _row(key: "Key") -> list[str]:
     state = "revoked" if key.revoked else "admin" if key.admin else "in force"
     models = "all" if key.models is None else ", ".join(sorted(key.models))
     return [key.id, key.name, models, *("-" if limit is None else f"{limit:,}" for limit in limits), state]
+
+
+@command.command("update")
+@click.argument("key_id")
+@click.option("--name", help="Its new name.")
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME", help="Models it may use from now on; `all` for all."
+)
+@click.option("--requests-per-min", type=Limit(), help="Requests a minute.")
+@click.option("--tokens-per-min", type=Limit(), help="Tokens a minute, prompt and answer together.")
+@click.option("--concurrency", type=Limit(), help="Requests at once.")
+@click.option("--budget-tokens", type=Limit(), help="Tokens a calendar month (UTC).")
+@CONFIG
+def update(
+    key_id: str, name: str | None, models: tuple[str, ...], config: Path | None, **limits: int | None
+) -> None:
+    """Change a key that is in force; what is not named stays. `none` lifts a limit.
+
+    Every gateway follows within two seconds. The secret stays.
+    """
+    from server.keys import KeyStore
+
+    values: dict[str, Any] = {field: limit or None for field, limit in limits.items() if limit is not None}
+    if name is not None:
+        if not 1 <= len(name) <= 200:
+            raise click.UsageError("A name has 1 to 200 characters.")
+        values["name"] = name
+    if models:
+        values["models"] = None if models == ("all",) else sorted(set(models))
+    if not values:
+        raise click.UsageError("Say what to change: `kodolly keys update --help` lists it.")
+    with_store(config, lambda database: KeyStore(database).change(key_id, values))
+    click.echo(f"{key_id} is changed.")
 
 
 @command.command("revoke")
