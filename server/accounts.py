@@ -254,6 +254,12 @@ class Accounts:
                 hint="Send it as `Authorization: Bearer <key>`.",
                 headers={"www-authenticate": "Bearer"},
             )
+        if key.expires is not None and self._clock() >= key.expires.timestamp():
+            raise InvalidApiKey(
+                f"The API key {key.name!r} expired at {key.expires:%Y-%m-%d %H:%M} UTC.",
+                hint=f"Prolong it with `kodolly keys update {key.id} --expires 30d`.",
+                headers={"www-authenticate": "Bearer"},
+            )
         return key
 
     def try_admit(self, key: Key, model: str, tokens: int) -> Grant | None:

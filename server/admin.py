@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from common.errors import BadRequest, NotFound, PermissionDenied
 from server.api import GatewayDep
@@ -33,6 +33,7 @@ router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(check_
 own = APIRouter(tags=["usage"])
 
 Limit = Annotated[int | None, Field(default=None, ge=1, le=2**53)]
+Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
 
 class KeyLimits(BaseModel):
@@ -47,6 +48,7 @@ class KeyLimits(BaseModel):
     budget_tokens: Limit
     """Tokens per calendar month, UTC."""
     admin: bool = False
+    expires: Moment | None = None
 
 
 class KeyChange(BaseModel):
@@ -59,6 +61,7 @@ class KeyChange(BaseModel):
     tokens_per_min: Limit
     concurrency: Limit
     budget_tokens: Limit
+    expires: Moment | None = None
 
 
 class KeyInfo(KeyLimits):

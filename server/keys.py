@@ -29,6 +29,7 @@ api_keys = sa.Table(
     sa.Column("admin", sa.Boolean, nullable=False),
     sa.Column("created", sa.DateTime(timezone=True), nullable=False),
     sa.Column("revoked", sa.DateTime(timezone=True)),
+    sa.Column("expires", sa.DateTime(timezone=True)),
 )
 key_changes = sa.Table(
     "key_changes",
@@ -55,6 +56,8 @@ class Key:
     admin: bool = False
     created: datetime | None = None
     revoked: datetime | None = None
+    expires: datetime | None = None
+    """From then on (UTC) it is refused."""
 
     @property
     def limited(self) -> bool:
@@ -103,6 +106,7 @@ class KeyStore:
             budget_tokens=key.budget_tokens,
             admin=key.admin,
             created=datetime.now(UTC),
+            expires=key.expires,
         )
 
         def insert(connection: sa.Connection) -> None:
@@ -163,6 +167,7 @@ def _key(row: Any) -> Key:
         admin=row.admin,
         created=_utc(row.created),
         revoked=_utc(row.revoked),
+        expires=_utc(row.expires),
     )
 
 

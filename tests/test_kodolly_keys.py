@@ -1,13 +1,18 @@
 """`kodolly keys` on a store of its own, without any gateway."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from common.errors import InvalidApiKey
 from kodolly.commands.keys import command
+from server.accounts import Accounts
+from server.keys import Key, KeyStore
+from server.store import open_store
 
 
 class Keys:
@@ -59,3 +64,28 @@ def test_only_a_key_in_force_is_changed(keys: Keys) -> None:
     assert keys.run("revoke", key_id).exit_code == 0
     for gone in (key_id, "key_unknown"):
         assert keys.run("update", gone, "--concurrency", "1").exit_code != 0
+
+
+def test_a_key_ends_when_it_was_said_and_is_prolonged(keys: Keys) -> None:
+    key_id = keys.create("--expires", "2026-01-31")
+    assert keys.one(key_id)["expires"] == "2026-02-01 00:00:00+00:00"
+    assert "expired" in keys.run("list").stdout
+    assert keys.run("update", key_id, "--expires", "30d").exit_code == 0
+    assert "expired" not in keys.run("list").stdout
+    assert keys.run("update", key_id, "--expires", "none").exit_code == 0
+    assert keys.one(key_id)["expires"] is None
+    for nonsense in ("0d", "soon", "2026-13-01", "99999999999d", "d"):
+        assert keys.run("update", key_id, "--expires", nonsense).exit_code == 2
+
+
+async def test_an_expired_key_is_refused_and_says_so(tmp_path: Path) -> None:
+    now = [1_800_000_000.0]
+    async with open_store(f"sqlite:///{tmp_path / 'kodolly.db'}") as store:
+        key = Key("key_1", "웹팀", expires=datetime.fromtimestamp(now[0] + 60, UTC))
+        secret = await KeyStore(store.database).create(key)
+        accounts = Accounts(store, clock=lambda: now[0])
+        await accounts.start()
+        assert accounts.authenticate(secret).id == "key_1"
+        now[0] += 60
+        with pytest.raises(InvalidApiKey, match="expired at 2027"):
+            accounts.authenticate(secret)

@@ -1,5 +1,6 @@
 """`kodolly keys`: directly on the gateway's store; a running gateway follows within two seconds."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,30 @@ class Limit(click.ParamType[int | None]):
         return int(POSITIVE.convert(value, param, ctx))
 
 
+class Expiry(click.ParamType[datetime | None]):
+    """The moment at which a key ends; `none` comes as the earliest one."""
+
+    name = "DAYSd|YYYY-MM-DD|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        text = str(value).lower()
+        try:
+            if text == "none":
+                return NEVER
+            if text.endswith("d") and text[:-1].isdecimal() and int(text[:-1]) > 0:
+                return datetime.now(UTC) + timedelta(days=int(text[:-1]))
+            day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+            return day + timedelta(days=1)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is neither days, as 30d, nor a date, as 2026-12-31.", param, ctx)
+
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+EXPIRES = click.option(
+    "--expires", type=Expiry(), help="When it ends: after so many days, or with that day (UTC)."
+)
+
+
 @click.group("keys", epilog=EPILOG)
 def command() -> None:
     """Make, list, change and revoke API keys.
@@ -50,14 +75,19 @@ def command() -> None:
 @click.option("--tokens-per-min", type=POSITIVE, help="Tokens a minute, prompt and answer together.")
 @click.option("--concurrency", type=POSITIVE, help="Requests at once.")
 @click.option("--budget-tokens", type=POSITIVE, help="Tokens a calendar month (UTC).")
+@EXPIRES
 @click.option("--admin", is_flag=True, help="It may manage keys and see all usage over HTTP.")
 @CONFIG
-def create(name: str, models: tuple[str, ...], config: Path | None, **limits: Any) -> None:
+def create(
+    name: str, models: tuple[str, ...], expires: datetime | None, config: Path | None, **limits: Any
+) -> None:
     """Make a key and print its secret, this once."""
     from kodolly.echo import echo_line
     from server.keys import Key, KeyStore, new_key_id
 
-    key = Key(id=new_key_id(), name=name, models=frozenset(models) if models else None, **limits)
+    allowed = frozenset(models) if models else None
+    ends = None if expires == NEVER else expires
+    key = Key(id=new_key_id(), name=name, models=allowed, expires=ends, **limits)
     secret = with_store(config, lambda database: KeyStore(database).create(key))
     echo_line(f"{key.id} {name}", err=True)
     click.echo(secret)
@@ -83,15 +113,24 @@ def list_keys(as_json: bool, config: Path | None) -> None:
         ]
         echo_json(rows)
         return
-    head = ["ID", "NAME", "MODELS", "REQ/MIN", "TOKENS/MIN", "AT ONCE", "TOKENS/MONTH", "STATE"]
+    head = ["ID", "NAME", "MODELS", "REQ/MIN", "TOKENS/MIN", "AT ONCE", "TOKENS/MONTH", "EXPIRES", "STATE"]
     click.echo("\n".join(table([head, *map(_row, keys)], right=(3, 4, 5, 6))))
 
 
 def _row(key: "Key") -> list[str]:
     limits = (key.requests_per_min, key.tokens_per_min, key.concurrency, key.budget_tokens)
-    state = "revoked" if key.revoked else "admin" if key.admin else "in force"
+    ended = key.expires is not None and key.expires <= datetime.now(UTC)
+    state = "revoked" if key.revoked else "expired" if ended else "admin" if key.admin else "in force"
+    expires = "-" if key.expires is None else f"{key.expires:%Y-%m-%d %H:%M}"
     models = "all" if key.models is None else ", ".join(sorted(key.models))
-    return [key.id, key.name, models, *("-" if limit is None else f"{limit:,}" for limit in limits), state]
+    return [
+        key.id,
+        key.name,
+        models,
+        *("-" if limit is None else f"{limit:,}" for limit in limits),
+        expires,
+        state,
+    ]
 
 
 @command.command("update")
@@ -104,9 +143,15 @@ def _row(key: "Key") -> list[str]:
 @click.option("--tokens-per-min", type=Limit(), help="Tokens a minute, prompt and answer together.")
 @click.option("--concurrency", type=Limit(), help="Requests at once.")
 @click.option("--budget-tokens", type=Limit(), help="Tokens a calendar month (UTC).")
+@EXPIRES
 @CONFIG
 def update(
-    key_id: str, name: str | None, models: tuple[str, ...], config: Path | None, **limits: int | None
+    key_id: str,
+    name: str | None,
+    models: tuple[str, ...],
+    expires: datetime | None,
+    config: Path | None,
+    **limits: int | None,
 ) -> None:
     """Change a key that is in force; what is not named stays. `none` lifts a limit.
 
@@ -121,6 +166,8 @@ def update(
         values["name"] = name
     if models:
         values["models"] = None if models == ("all",) else sorted(set(models))
+    if expires is not None:
+        values["expires"] = None if expires == NEVER else expires
     if not values:
         raise click.UsageError("Say what to change: `kodolly keys update --help` lists it.")
     with_store(config, lambda database: KeyStore(database).change(key_id, values))
