@@ -60,11 +60,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         old.unlink()
     stand_in = f"http://127.0.0.1:{ports['stand_in']}/v1"
     (cwd / "kodolly.yaml").write_text(
-        "gateway:\n  first_event_timeout_s: 20\n  external:\n"
+        "gateway:\n  external:\n"
         f"    - {{name: openai, base_url: '{stand_in}', key_env: OPENAI_API_KEY, models: [{STAND_IN}]}}\n"
         f"    - {{name: denied, base_url: '{stand_in}', key_env: DENIED_KEY, models: [denied]}}\n"
         f"    - {{name: mute, base_url: 'http://127.0.0.1:{ports['mute']}/v1', key_env: MUTE_KEY,"
-        " models: [mute]}\n",
+        " models: [mute], first_event_timeout_s: 20}\n",
         encoding="utf-8",
     )
     env = {
@@ -330,7 +330,7 @@ def test_a_failing_provider_says_why_and_the_other_pane_goes_on(ui: WebUi, model
     compare(ui, model, "demo-dolly")
     ui.ask("토큰이 무엇인가요?")
     expect(ui.answer("right")).to_contain_text("토큰은")
-    expect(ui.element("left-notice")).to_contain_text(words, timeout=40_000)
+    expect(ui.element("left-notice")).to_contain_text(words, timeout=120_000)
     expect(ui.element("vote-left")).to_be_disabled()
 
 
