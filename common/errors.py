@@ -16,6 +16,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+RETRYABLE = (408, 409, 429)
+"""Statuses below 500 after which the same request may succeed."""
+
 
 class KodollyError(Exception):
     """Something that a person or a client can act on. `hint` says how."""
@@ -55,7 +58,9 @@ class ApiError(KodollyError):
         self.details = dict(details or {})
         self.param = param
         self.code = code or self.default_code
-        self.headers = headers or {}
+        retryable = self.status >= 500 or self.status in RETRYABLE
+        # OpenAI's and Anthropic's clients: what is wrong stays wrong, and asking again only takes time.
+        self.headers = ({} if retryable else {"x-should-retry": "false"}) | (headers or {})
 
     def body(self) -> dict[str, Any]:
         """The OpenAI error object."""
