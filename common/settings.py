@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-import yaml
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -22,6 +21,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from common.errors import UserError
 from common.logs import LogFormat, LogLevel
+from common.yaml_text import BrokenYaml, parse_yaml
 
 CONFIG_FILE = Path("kodolly.yaml")
 Layer = Literal["flag", "environment", ".env", "kodolly.yaml", "default"]
@@ -119,12 +119,12 @@ def read_config(path: Path | None) -> dict[str, Any]:
     """kodolly.yaml as a dict; {} when `path` is None and there is no ./kodolly.yaml. Raises UserError."""
     file = path or CONFIG_FILE
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        data = parse_yaml(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         if path is None:
             return {}
         raise UserError(f"The settings file {path} does not exist.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, BrokenYaml) as error:
         raise UserError(f"The settings file {file} cannot be read: {error}.") from error
     if data is None:
         return {}

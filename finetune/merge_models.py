@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 import transformers
-import yaml
 from transformers import AutoTokenizer, GenerationConfig
 
 from common.chat_template import load_template, template_hash, template_names
 from common.checkpoint import CheckpointCard, MergeSource, read_card
 from common.errors import UserError
+from common.yaml_text import BrokenYaml, parse_yaml
 from finetune.checkpoint import (
     require_room,
     set_stop_tokens,
@@ -133,10 +133,10 @@ def read_merge_config(path: Path) -> tuple[dict[str, Any], list[Path]]:
     local Hugging Face cache. Raises UserError.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The configuration {path} cannot be read: {error}.") from error
-    except yaml.YAMLError as error:
+    except BrokenYaml as error:
         raise UserError(f"The configuration {path} is not valid YAML: {error}.") from error
     if not isinstance(values, dict) or not ("experts" in values or "merge_method" in values):
         raise UserError(

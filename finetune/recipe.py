@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from common.chat_template import load_template
 from common.errors import UserError
+from common.yaml_text import BrokenYaml, parse_yaml
 
 
 class Part(BaseModel):
@@ -301,16 +301,14 @@ def file_hash(path: Path) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"The recipe {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UserError(f"The recipe {path} is not UTF-8 text.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or "it cannot be parsed"
-        raise UserError(f"The recipe {path}{where} is not valid YAML: {reason}.") from error
+    except BrokenYaml as error:
+        where = f", line {error.line}" if error.line else ""
+        raise UserError(f"The recipe {path}{where} is not valid YAML: {error.reason}.") from error
     if not isinstance(values, dict):
         raise UserError(f"The recipe {path} must hold `key: value` lines such as `method: lora`.")
     return values
@@ -348,8 +346,8 @@ def _split_override(override: str) -> tuple[str, Any]:
             f"The override {override!r} is not of the form key=value.", hint="For example: lora.rank=8"
         )
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = parse_yaml(text)
+    except BrokenYaml as error:
         raise UserError(f"The value in {override!r} cannot be read as YAML.") from error
     parts = key.split(".")
     if isinstance(value, str) and key in ("data", "replay", "validation"):

@@ -8,11 +8,11 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import yaml
 from dotenv import dotenv_values
 
 from common.errors import UserError
 from common.serve import check_port
+from common.yaml_text import BrokenYaml, parse_yaml
 from kodolly.doctor import GIB, Finding
 from kodolly.doctor_env import BIND, PORT, examine_values
 
@@ -33,8 +33,8 @@ def examine_docker(directory: Path) -> Iterator[Finding]:
     file = directory / "compose.yaml"
     try:
         text = file.read_text(encoding="utf-8")
-        services = yaml.safe_load(text)["services"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        services = parse_yaml(text)["services"]
+    except (OSError, BrokenYaml, KeyError, TypeError) as error:
         raise UserError(f"{file} cannot be read.", hint="Name the directory of compose.yaml.") from error
     values = _environment(directory / ".env")
     known = set(re.findall(r"(?<!\$)\$\{(\w+)", text)) | OF_COMPOSE
