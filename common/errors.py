@@ -16,14 +16,16 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from common.redact import redacted_text
+
 
 class KodollyError(Exception):
-    """Something that a person or a client can act on. `hint` says how."""
+    """Something that a person or a client can act on. `hint` says how. URLs in both lose their secrets."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = redacted_text(message)
+        self.hint = redacted_text(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Literal, TextIO
 
 from common.escape import escape_controls
+from common.redact import redacted_text
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -122,7 +123,7 @@ class TextFormatter(logging.Formatter):
             line += "\n" + escape_controls(self.formatException(record.exc_info), keep="\n\t")
         if record.stack_info:
             line += "\n" + self.formatStack(record.stack_info)
-        return line
+        return redacted_text(line)
 
 
 class JsonFormatter(logging.Formatter):
@@ -155,12 +156,17 @@ class JsonFormatter(logging.Formatter):
         if record.stack_info:
             event["stack"] = self.formatStack(record.stack_info)
         try:
-            return self._encode(event).decode()
+            line = self._encode(event).decode()
         except UnicodeEncodeError:  # half a surrogate pair, from a file name or a broken client
-            return self._encode({name: _without_surrogates(value) for name, value in event.items()}).decode()
+            line = self._encode({name: _without_surrogates(value) for name, value in event.items()}).decode()
+        if "://" in line:
+            line = JSON_STRING.sub(lambda found: f'"{redacted_text(found[1])}"', line)
+        return line
 
 
 NEEDS_QUOTES = re.compile('[ "=]')
+JSON_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+"""What is hidden in one ends at characters that JSON never escapes: the rest stays whole."""
 
 
 def _quoted(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Literal
 import httpx2
 
 from common.errors import KodollyError
+from common.redact import redacted_text
 from common.settings import load_settings
 
 GIB = 1024**3
@@ -30,7 +31,11 @@ class Finding:
     level: Literal["ok", "warn", "fail"]
     what: str
     found: str
+    """Without the secrets of URLs in it."""
     fix: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "found", redacted_text(self.found))
 
 
 def examine() -> Iterator[Finding]:

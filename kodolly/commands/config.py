@@ -19,8 +19,9 @@ def command() -> None:
 @command.command("show", epilog=EPILOG)
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def show(config: Path | None) -> None:
-    """Print `section.setting = value  (source)`; secrets stay hidden."""
+    """Print `section.setting = value  (source)`; secrets stay hidden, also those in URLs."""
     from common.settings import load_with_sources
+    from common.settings_display import displayed
     from controller.settings import ControllerSettings
     from kodolly.stack import UpSettings
     from server.settings import GatewaySettings
@@ -33,5 +34,5 @@ def show(config: Path | None) -> None:
         settings, sources = load_with_sources(cls, {}, config, fill_in=dict.fromkeys(required, "missing"))
         for name in sorted(cls.model_fields):
             missing = name in required and sources[name] == "default"
-            value = "(required, not set)" if missing else getattr(settings, name)
+            value = "(required, not set)" if missing else displayed(getattr(settings, name))
             click.echo(f"{cls.section}.{name} = {value}  ({sources[name]})")
