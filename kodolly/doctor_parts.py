@@ -10,13 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 from common.errors import UserError
 from common.serve import check_port
 from kodolly.doctor import GIB, Finding
 from kodolly.part_settings import settings_of
+from server.database import driver_url
 
 MIB = 1024**2
 MEMORY_BYTES = {"controller": 128 * MIB, "gateway": 256 * MIB, "webui": 512 * MIB, "worker": 3 * GIB}
@@ -156,9 +154,9 @@ def _database(text: str, server_wanted: bool) -> Finding:
     """Waits for a database server that is starting beside this container."""
     fix = "set KODOLLY_GATEWAY_DATABASE_URL in docker/.env as .env.example shows"
     try:
-        url = make_url(text)
-    except ArgumentError:
-        return Finding("fail", "database", "KODOLLY_GATEWAY_DATABASE_URL is no database URL", fix)
+        url = driver_url(text)
+    except UserError as error:
+        return Finding("fail", "database", error.message, fix)
     if url.get_backend_name() == "sqlite":
         if server_wanted:
             return Finding("fail", "database", "the profile postgres is on, but the store is SQLite", fix)

@@ -16,13 +16,18 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from common.errors import InternalError
+from common.errors import InternalError, UserError
 
 T = TypeVar("T")
 
+DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+"""Database -> SQLAlchemy's dialect with the driver."""
+URL_HINT = (
+    "Example: postgresql://HOST:5432/NAME, with user:password@ before HOST and / @ : # in it %-encoded."
+)
 SQLITE_THREADS = 4
 """A long report does not hold up the leases of limits."""
 
@@ -99,13 +104,22 @@ class Database:
 
 
 def driver_url(url: str) -> URL:
-    """`url` with the driver that the gateway uses, whatever driver it names."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return parsed.set(drivername="sqlite")
-    if parsed.drivername in ("postgresql", "postgres"):
-        return parsed.set(drivername="postgresql+asyncpg")
-    return parsed
+    """`url` with the driver that the gateway uses, whatever driver it names.
+
+    Raises UserError for what is no URL, or one of another database than SQLite and PostgreSQL.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # its text may quote a password
+        raise UserError("gateway.database_url is no database URL.", hint=URL_HINT) from None
+    if parsed.port is not None and not 0 < parsed.port < 65536:
+        raise UserError("gateway.database_url has a port that is not from 1 to 65535.", hint=URL_HINT)
+    backend = parsed.get_backend_name()
+    if backend not in DRIVERS:
+        raise UserError(
+            f"gateway.database_url names {backend}; the store is SQLite or PostgreSQL.", hint=URL_HINT
+        )
+    return parsed.set(drivername=DRIVERS[backend])
 
 
 def is_sqlite(url: URL) -> bool:

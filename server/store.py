@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from common.errors import UserError
+from common.redact import redacted_url
 from server.database import Database, StoreFailed, driver_url, is_sqlite
 
 metadata = sa.MetaData()
@@ -54,8 +55,7 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         await database.close()
         cause = error.__cause__ or error
         raise UserError(
-            f"The database {parsed.render_as_string(hide_password=True)} cannot be opened:"
-            f" {getattr(cause, 'orig', None) or cause}.",
+            f"The database {redacted_url(url)} cannot be opened: {getattr(cause, 'orig', None) or cause}.",
             hint="Check the state directory's permissions and the disk, or gateway.database_url.",
         ) from error
     try:

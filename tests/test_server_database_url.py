@@ -1,0 +1,69 @@
+"""gateway.database_url: what cannot be used is one true line without the password."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import UserError
+from kodolly.doctor_parts import examine_part
+from server.database import driver_url
+from server.store import open_store
+
+SECRET = "pw-secret"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (f"postgresql://u:{SECRET}@h:broken/d", "no database URL"),
+        (f"postgresql://u:{SECRET}@h:99999/d", "port that is not from 1 to 65535"),
+        (f"postgresql://u:{SECRET}@h:0/d", "port that is not from 1 to 65535"),
+        (f"postgresql://u:{SECRET}@/x@h:5/d", "no database URL|cannot be opened|not installed"),
+        (f"mysql://u:{SECRET}@h/d", "names mysql; the store is SQLite or PostgreSQL"),
+        (f"mysql+aiomysql://u:{SECRET}@h/d", "names mysql"),
+        (f"nonsense://u:{SECRET}@h/d", "names nonsense"),
+        (f"u:{SECRET}@h/d", "no database URL"),
+        ("", "no database URL"),
+    ],
+)
+async def test_a_store_that_cannot_be_opened_is_told_in_one_line(
+    url: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)  # nothing is to be connected to
+    with pytest.raises(UserError, match=words) as caught:
+        async with open_store(url):
+            pass
+    assert SECRET not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("driver", ["postgresql", "postgres", "postgresql+psycopg2", "postgresql+asyncpg"])
+def test_postgresql_has_one_driver(driver: str) -> None:
+    url = driver_url(f"{driver}://u:p%40w@h:5432/d")
+    assert (url.drivername, url.password, url.port) == ("postgresql+asyncpg", "p@w", 5432)
+
+
+def test_sqlite_stays_sqlite() -> None:
+    assert driver_url("sqlite+aiosqlite:///a.db").drivername == "sqlite"
+
+
+@given(st.text() | st.text("postgresql:/@?#[]%0159", max_size=40).map("postgresql://".__add__))
+def test_any_text_is_a_url_or_a_user_error(text: str) -> None:
+    try:
+        url = driver_url(text)
+    except UserError:
+        return
+    assert url.drivername in ("sqlite", "postgresql+asyncpg")
+
+
+def test_doctor_tells_a_broken_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KODOLLY_JOIN_TOKEN", "t" * 32)
+    monkeypatch.setenv("KODOLLY_GATEWAY_DATABASE_URL", f"postgresql://u:{SECRET}@h:broken/d")
+    found = [finding for finding in examine_part("gateway") if finding.what == "database"]
+    assert [finding.level for finding in found] == ["fail"]
+    assert "no database URL" in found[0].found
+    assert SECRET not in repr(found)
