@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from common.private_files import make_private_directory
+
 logger = logging.getLogger(__name__)
 
 ALIASES = TypeAdapter(dict[str, str])
@@ -26,7 +28,7 @@ def read_aliases(path: Path) -> dict[str, str]:
 
 def write_aliases(path: Path, aliases: Mapping[str, str]) -> None:
     """Replace the file (mode 0600) in one step. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_directory(path.parent)
     temporary = path.with_suffix(".tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

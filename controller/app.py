@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from common.background import Background
 from common.errors import BadRequest, InternalError, NotFound
 from common.http import install_error_handlers
+from common.private_files import close_directory
 from common.registry import Alias, DrainRequest, Lease, Registration, WorkerState
 from controller.aliases import read_aliases, write_aliases
 from controller.callback import Refused, call_back
@@ -68,6 +69,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         controller = Controller(settings)
+        await asyncio.to_thread(close_directory, settings.state_dir)
         controller.registry.aliases = read_aliases(settings.aliases_path())
         controller.registry.collect_changes()
         app.state.controller = controller

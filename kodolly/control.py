@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import KodollyError, UserError
+from common.private_files import make_private_directory
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def _listen(state_dir: Path) -> socket.socket:
             f"Another `kodolly up` runs in the state directory {state_dir}.",
             hint="Stop it, or choose another directory with KODOLLY_STATE_DIR.",
         )
-    state_dir.mkdir(parents=True, exist_ok=True)
+    make_private_directory(state_dir)
     (state_dir / SOCKET).unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from common.errors import UserError
+from common.private_files import make_private_directory
 from common.registry import WorkerRecord
 from common.serve import check_port
 from common.settings import load_settings
@@ -179,7 +180,7 @@ def _start(
     advertise_url = advertise_url_at(port, config)
     part = worker_part(spec, port, controllers.urls, threads_each(1), env, config, advertise_url)
     log = settings.state_dir / "logs" / f"worker-{file_name(wanted.name)}-{port}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_private_directory(log.parent)
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
         process = subprocess.Popen(
             part.argv,

@@ -14,6 +14,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
 from common.errors import UserError
+from common.private_files import make_private_directory
 from common.settings import PartSettings, load_settings
 from kodolly.supervise import Part
 
@@ -75,7 +76,7 @@ def join_token(state_dir: Path) -> str:
         return given
     path = state_dir / "join-token"
     try:
-        state_dir.mkdir(parents=True, exist_ok=True)
+        make_private_directory(state_dir)
         if path.exists():
             return path.read_text(encoding="ascii").strip()
         token = secrets.token_urlsafe(32)

@@ -8,9 +8,11 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from pathlib import Path
 
 from common.child_process import Backoff, ending_with_parent, how_it_ended
+from common.private_files import close_to_others, make_private_directory, make_private_file
 
 LOG_BYTES = 10 * 1024 * 1024
 
@@ -122,8 +124,18 @@ async def _read_line(stream: asyncio.StreamReader) -> bytes:
         return b"(a line of more than 1 MiB was left out)\n"
 
 
+class _PrivateLog(logging.handlers.RotatingFileHandler):
+    """Every file, also each that a rotation begins, is its owner's alone."""
+
+    def _open(self) -> TextIOWrapper:
+        make_private_file(Path(self.baseFilename))
+        return super()._open()
+
+
 def _log_file(path: Path) -> logging.Handler:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=3, encoding="utf-8")
+    make_private_directory(path.parent)
+    for before in path.parent.glob(f"{path.name}*"):
+        close_to_others(before)
+    handler = _PrivateLog(path, maxBytes=LOG_BYTES, backupCount=3, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     return handler

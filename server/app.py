@@ -16,6 +16,7 @@ from fastapi_offline import FastAPIOffline
 from common.background import Background
 from common.errors import BadRequest, error_bytes
 from common.http import install_error_handlers
+from common.private_files import make_state_directory
 from server import admin, api, feedback
 from server.directory import Directory
 from server.gateway import Gateway
@@ -105,7 +106,7 @@ def _lifespan(
         )
         queues = ModelQueues(settings, directory)
         directory.listeners.append(queues.release_all)
-        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(make_state_directory, settings.state_dir)
         async with (
             open_store(settings.store_url()) as store,
             # trust_env=False: a proxy variable must not send cluster traffic elsewhere.

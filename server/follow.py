@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 from pydantic import Field, ValidationError
 
+from common.private_files import make_private_directory
 from common.registry import Delta, Snapshot, WorkerRecord
 from server.directory import Directory
 from server.settings import GatewaySettings
@@ -170,7 +171,7 @@ def save_snapshot(snapshot: Snapshot, path: Path) -> None:
     text = snapshot.model_dump_json()
     temporary = path.with_suffix(f".{os.getpid()}.tmp")  # the gateway may have several processes
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_directory(path.parent)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)

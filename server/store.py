@@ -5,11 +5,12 @@ import fcntl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import sqlalchemy as sa
 
 from common.errors import UserError
+from common.private_files import close_to_others, make_private_directory, make_private_file
 from common.redact import redacted_url
 from server.database import Database, StoreFailed, driver_url, is_sqlite
 
@@ -36,8 +37,8 @@ async def open_store(url: str) -> AsyncIterator[Store]:
     """Create or upgrade the database at `url` and open it. Raises UserError when it can't be used."""
     parsed = driver_url(url)
     file = parsed.database if is_sqlite(parsed) else None
-    if file:
-        await asyncio.to_thread(Path(file).parent.mkdir, parents=True, exist_ok=True)
+    if file and file != ":memory:" and not file.startswith("file:"):
+        await asyncio.to_thread(_make_private, Path(file), redacted_url(url))
     try:
         database = Database(parsed)
     except ModuleNotFoundError as error:
@@ -64,13 +65,32 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         await database.close()
 
 
+def _make_private(file: Path, shown: str) -> None:
+    """SQLite gives -wal and -shm the mode of the database itself (https://sqlite.org/wal.html)."""
+    try:
+        make_private_directory(file.parent)
+        make_private_file(file)
+        for suffix in ("-wal", "-shm"):
+            close_to_others(Path(f"{file}{suffix}"))
+    except OSError as error:
+        raise UserError(
+            f"The database {shown} cannot be opened: {error.strerror or error}.",
+            hint="Check the state directory's permissions and the disk, or gateway.database_url.",
+        ) from error
+
+
+def _private_lock(path: Path) -> TextIO:
+    make_private_file(path)
+    return path.open("w")
+
+
 @asynccontextmanager
 async def _alone(database: str | None) -> AsyncIterator[None]:
     """Other processes that open this SQLite file wait until the block is over."""
     if not database or database == ":memory:":
         yield
         return
-    lock = await asyncio.to_thread(Path(f"{database}.lock").open, "w")
+    lock = await asyncio.to_thread(_private_lock, Path(f"{database}.lock"))
     with lock:
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         yield
