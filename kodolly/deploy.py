@@ -176,7 +176,7 @@ def _start(
     answer = ask_up(settings.state_dir, asked)
     if answer is not None:
         return UpWorker(settings.state_dir, str(answer["part"]), Path(answer["log"]))
-    env = part_env(settings.state_dir) | {"KODOLLY_JOIN_TOKEN": controllers.token}
+    env = part_env("worker", settings.state_dir) | {"KODOLLY_JOIN_TOKEN": controllers.token}
     advertise_url = advertise_url_at(port, config)
     part = worker_part(spec, port, controllers.urls, threads_each(1), env, config, advertise_url)
     log = settings.state_dir / "logs" / f"worker-{file_name(wanted.name)}-{port}.log"

@@ -13,12 +13,18 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
+from common.child_environment import ENGINE, SYSTEM, child_environment
 from common.errors import UserError
 from common.private_files import make_private_directory
 from common.settings import PartSettings, load_settings
 from kodolly.supervise import Part
 
-SECRETS_OF_THE_GATEWAY = ("OPENAI_API_KEY", "KODOLLY_API_KEYS")
+READS: dict[str, tuple[str, ...]] = {
+    "controller": (*SYSTEM, "KODOLLY_CONTROLLER_*", "KODOLLY_JOIN_TOKEN"),
+    "webui": (*SYSTEM, "KODOLLY_WEBUI_*", "KODOLLY_API_KEY", "GRADIO_*", "FORWARDED_ALLOW_IPS"),
+    "worker": (*SYSTEM, *ENGINE, "KODOLLY_WORKER_*", "KODOLLY_JOIN_TOKEN"),
+}
+"""Part -> the variables that it reads. The gateway has all: a provider's key may have any name."""
 
 DEVICES = ("CUDA_VISIBLE_DEVICES",)
 
@@ -96,15 +102,11 @@ def threads_each(workers: int) -> int:
     return max(1, len(os.sched_getaffinity(0)) // max(1, workers))
 
 
-def part_env(state_dir: Path) -> dict[str, str]:
-    """The environment of every part but the gateway: no provider's key in it."""
-    env = dict(os.environ)
-    for name in SECRETS_OF_THE_GATEWAY:
-        env.pop(name, None)
-    env["KODOLLY_JOIN_TOKEN"] = join_token(state_dir)
-    env["KODOLLY_STATE_DIR"] = str(state_dir)
-    env["PYTHONUNBUFFERED"] = "1"
-    return env
+def part_env(part: str, state_dir: Path) -> dict[str, str]:
+    """The environment of a part: but for the gateway, no key and no password of another part in it."""
+    here = dict(os.environ) | {"KODOLLY_JOIN_TOKEN": join_token(state_dir)}
+    env = here if part == "gateway" else child_environment(here, READS[part])
+    return env | {"KODOLLY_STATE_DIR": str(state_dir), "PYTHONUNBUFFERED": "1"}
 
 
 def devices_of(env: Mapping[str, str]) -> dict[str, str]:
@@ -114,30 +116,33 @@ def devices_of(env: Mapping[str, str]) -> dict[str, str]:
 
 def build_parts(settings: UpSettings, ports: Ports, config: Path | None) -> list[Part]:
     """Every part, in start order; stop in reverse."""
-    env = part_env(settings.state_dir)
-    gateway_env = env | {k: os.environ[k] for k in SECRETS_OF_THE_GATEWAY if k in os.environ}
+    env = {part: part_env(part, settings.state_dir) for part in (*READS, "gateway")}
     # The same settings file for every part.
     common = ["--config", str(config)] if config else []
     parts = [
-        Part("controller", _command("controller", "--port", str(ports.controller), *common), env),
+        Part(
+            "controller", _command("controller", "--port", str(ports.controller), *common), env["controller"]
+        ),
         Part(
             "gateway",
             _command(
                 "gateway", "--port", str(ports.gateway), "--controller", ports.controller_url(), *common
             ),
-            gateway_env,
+            env["gateway"],
         ),
         Part(
             "webui",
             _command("webui", "--port", str(ports.webui), "--gateway", ports.gateway_url(), *common),
-            env,
+            env["webui"],
         ),
     ]
     threads = threads_each(len(settings.workers))
     for index, spec in enumerate(settings.workers):
         port = ports.first_worker + index
         advertise_url = advertise_url_at(port, config) if index else None
-        part = worker_part(spec, port, (ports.controller_url(),), threads, env, config, advertise_url)
+        part = worker_part(
+            spec, port, (ports.controller_url(),), threads, env["worker"], config, advertise_url
+        )
         taken = part.name in [other.name for other in parts]
         parts.append(replace(part, name=f"{part.name}-{index + 1}") if taken else part)
     return parts

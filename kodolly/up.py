@@ -92,7 +92,7 @@ class RunningStack:
             raise UserError("It is stopping.")
         check_models([spec.model])
         check_port("127.0.0.1", port, "--port")
-        env = part_env(self._settings.state_dir) | devices
+        env = part_env("worker", self._settings.state_dir) | devices
         threads = threads_each(len(self._settings.workers))
         controllers = (self._ports.controller_url(),)
         advertise_url = advertise_url_at(port, self._config)

@@ -236,18 +236,25 @@ def test_a_name_may_stand_once(checkpoint: Path) -> None:
         refuse_double_names(describe_model(checkpoint, ["a", "b", "a"]))
 
 
-def test_the_engine_key_is_new_each_time_and_not_in_argv_nor_is_the_join_token(
+def test_the_engine_key_is_new_each_time_and_not_in_argv_and_no_other_secret_goes_with_it(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("vllm", reason="the engine is not installed")
-    monkeypatch.setenv("KODOLLY_JOIN_TOKEN", "join-secret")
+    for name in (
+        "KODOLLY_JOIN_TOKEN",
+        "KODOLLY_ADMIN_TOKEN",
+        "KODOLLY_API_KEY",
+        "UPSTAGE_API_KEY",
+        "HF_TOKEN",
+    ):
+        monkeypatch.setenv(name, "a-secret")
     first, second = (
         vllm_command(settings(), checkpoint, ["dolly"], ["--max-model-len", "64"]) for _ in range(2)
     )
     assert first.key != second.key
     assert first.env["VLLM_API_KEY"] == first.key
     assert first.key not in [*first.argv, repr(first)]
-    assert "join-secret" not in first.env.values()
+    assert "a-secret" not in first.env.values()
     assert first.argv[-2:] == ["--max-model-len", "64"]
 
 

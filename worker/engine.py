@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.child_environment import ENGINE, SYSTEM, child_environment
 from common.errors import UserError
 from worker.adapters import Adapter, adapter_flags
 from worker.chat_template import template_flags
@@ -70,7 +71,7 @@ def vllm_command(
         *_structured_output_flags(extra_args),
         *extra_args,
     ]
-    env = dict(os.environ) | {
+    env = child_environment(os.environ, (*SYSTEM, *ENGINE)) | {
         "VLLM_API_KEY": key,  # by environment: argv is visible to every user of the machine
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(KEEP_ALIVE_S),
         "VLLM_NO_USAGE_STATS": "1",
@@ -83,7 +84,6 @@ def vllm_command(
     }
     if on_cpu:
         env |= _cpu_env(settings, processes(extra_args))
-    env.pop("KODOLLY_JOIN_TOKEN", None)
     return EngineCommand(argv, env, settings.local_url(), key)
 
 
