@@ -16,17 +16,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from common.errors import UserError
 from finetune.checkpoint import whole_directory
 from finetune.encoding import WINDOW_ATTEMPTS, Example, encode_pair, encode_row, encode_rows, encode_text, fit
 from finetune.progress import Progress, Report
 from finetune.recipe import Recipe, Source, file_hash
-from finetune.rows import Pair, Row, load_paragraphs
+from finetune.rows import AnyRow, Pair, Row, load_paragraphs, rows_of_file
 from finetune.token_store import Block, TokenStore, TokenWriter, open_store, pack_block
 
-FORMAT = 1
+FORMAT = 2
 """Of the stores and the rules in this file and encoding.py; raise it when either changes."""
 CHUNK = 2_000_000
 """Bytes of rows for one process at a time."""
@@ -111,10 +109,9 @@ def encode_texts(recipe: Recipe, tokenizer: Any, scratch: Path) -> TokenStore | 
 
 def row_at(path: Path, place: int, pairs: bool) -> Row:
     """The row that starts at byte `place`; of a pair, the better answer's."""
-    with path.open("rb") as file:
-        file.seek(place)
-        line = file.readline().lstrip(b"\xef\xbb\xbf")
-    return _answers(Pair.model_validate_json(line))[0] if pairs else Row.model_validate_json(line)
+    if pairs:
+        return _answers(next(rows_of_file(path, Pair, place))[0])[0]
+    return next(rows_of_file(path, Row, place))[0]
 
 
 def _key(data: str, rules: Rules, tokenizer: Any) -> str:
@@ -181,12 +178,12 @@ def _encode_chunk(tokenizer: Any, path: Path, rules: Rules, chunk: tuple[int, in
     examples: list[tuple[Example, int]] = []
     try:
         if rules.pairs:
-            for pair, place in _parsed(path, chunk, rules.split, Pair):
+            for pair, place in _in_split(path, Pair, chunk, rules.split):
                 counts["rows"] += 1
                 examples += [(example, place) for example in _fit_pair(tokenizer, pair, rules, counts)]
         else:
             batch: list[tuple[Row, int]] = []
-            for item in _parsed(path, chunk, rules.split, Row):
+            for item in _in_split(path, Row, chunk, rules.split):
                 batch.append(item)
                 if len(batch) == BATCH:
                     examples += _fit_rows(tokenizer, batch, rules, counts)
@@ -197,33 +194,13 @@ def _encode_chunk(tokenizer: Any, path: Path, rules: Rules, chunk: tuple[int, in
     return pack_block(examples, counts)
 
 
-def _parsed(path: Path, chunk: tuple[int, int], split: str | None, kind: Any) -> Iterator[tuple[Any, int]]:
+def _in_split(
+    path: Path, kind: type[AnyRow], chunk: tuple[int, int], split: str | None
+) -> Iterator[tuple[AnyRow, int]]:
     """(row, byte offset) of the chunk's rows in `split`. Raises UserError with the line's number."""
-    try:
-        with path.open("rb") as file:
-            file.seek(chunk[0])
-            place = chunk[0]
-            while place < chunk[1]:
-                line = file.readline()
-                here, place = place, place + len(line)
-                if not line.strip():
-                    continue
-                try:
-                    row = kind.model_validate_json(line.removeprefix(b"\xef\xbb\xbf"))
-                except ValidationError as error:
-                    raise _explained(error, path, here) from error
-                if split is None or row.meta.get("split") == split:
-                    yield row, here
-    except OSError as error:
-        raise UserError(f"The row file {path} cannot be read: {error.strerror}.") from error
-
-
-def _explained(error: ValidationError, path: Path, place: int) -> UserError:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    with path.open("rb") as file:
-        number = 1 + sum(1 for _ in iter(lambda: file.tell() < place and file.readline(), False))
-    return UserError(f"{path}, line {number}: {f'{where}: ' if where else ''}{first['msg']}.")
+    for row, place in rows_of_file(path, kind, *chunk):
+        if split is None or row.meta.get("split") == split:
+            yield row, place
 
 
 def _fit_rows(

@@ -1,25 +1,15 @@
 """Dolly rows: what the files look like, and the conversation a row stands for."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from common.errors import UserError
-
-Category = Literal[
-    "brainstorming",
-    "classification",
-    "closed_qa",
-    "creative_writing",
-    "general_qa",
-    "information_extraction",
-    "open_qa",
-    "summarization",
-]
-"""The eight of databricks-dolly-15k."""
+from finetune.data.categories import Category
+from finetune.data.line_chunks import BOM
+from finetune.data.row_json import JsonPair, JsonRow, JsonTurn, UnusableLine, check_row, parse_row
 
 
 class Turn(BaseModel):
@@ -31,62 +21,67 @@ class Turn(BaseModel):
 
 
 class Row(BaseModel):
-    """One instruction and its answer, in databricks-dolly-15k's four fields plus two optional ones."""
+    """One instruction and its answer, in databricks-dolly-15k's four fields plus two optional ones.
+
+    `finetune.data.row_json` says what a row is, here and in files.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    instruction: str = Field(min_length=1)
+    instruction: str
     context: str = ""
-    response: str = Field(min_length=1)
+    response: str
     category: Category
     history: tuple[Turn, ...] = ()
     """What was said before `instruction`: a system prompt at most once and first, then pairs."""
     meta: dict[str, Any] = Field(default_factory=dict)
     """Facts about the row: `id`, `split`, source, licence. Never shown to the model."""
 
-    @field_validator("instruction", "response")
-    @classmethod
-    def _not_blank(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("must not be blank")
-        return value
-
-    @field_validator("history")
-    @classmethod
-    def _alternating(cls, value: tuple[Turn, ...]) -> tuple[Turn, ...]:
-        turns = value[1:] if value and value[0].role == "system" else value
-        expected = ["user", "assistant"] * (len(turns) // 2)
-        if [turn.role for turn in turns] != expected:
-            raise ValueError("must be pairs of user and assistant, after at most one system message")
-        return value
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        _check(JsonRow(self.instruction, self.response, self.category, history=_json_turns(self.history)))
+        return self
 
 
 class Pair(BaseModel):
     """One prompt with a better and a worse answer, for preference training (DPO)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    instruction: str = Field(min_length=1)
+    instruction: str
     context: str = ""
-    chosen: str = Field(min_length=1)
-    rejected: str = Field(min_length=1)
+    chosen: str
+    rejected: str
     category: Category | None = None
     history: tuple[Turn, ...] = ()
     meta: dict[str, Any] = Field(default_factory=dict)
 
-    @field_validator("instruction", "chosen", "rejected")
+    @field_validator("category", mode="before")
     @classmethod
-    def _not_blank(cls, value: str) -> str:
-        return Row._not_blank(value)
-
-    @field_validator("history")
-    @classmethod
-    def _alternating(cls, value: tuple[Turn, ...]) -> tuple[Turn, ...]:
-        return Row._alternating(value)
+    def _none_said(cls, value: Any) -> Any:
+        return None if value == "" else value
 
     @model_validator(mode="after")
-    def _answers_differ(self) -> Self:
-        if self.chosen.strip() == self.rejected.strip():
-            raise ValueError("chosen and rejected are the same answer")
+    def _checked(self) -> Self:
+        turns = _json_turns(self.history)
+        _check(
+            JsonPair(
+                self.instruction, self.chosen, self.category or "", history=turns, rejected=self.rejected
+            )
+        )
         return self
+
+
+AnyRow = TypeVar("AnyRow", Row, Pair)
+
+
+def _json_turns(history: tuple[Turn, ...]) -> list[JsonTurn]:
+    return [JsonTurn(turn.role, turn.content) for turn in history]
+
+
+def _check(row: JsonRow) -> None:
+    try:
+        check_row(row)
+    except UnusableLine as error:
+        raise ValueError(error.detail) from error
 
 
 def to_messages(row: Row) -> list[dict[str, str]]:
@@ -108,35 +103,65 @@ def load_rows(path: Path, split: str | None = None) -> list[Row]:
 
     Raises UserError that names the file, the line and what is wrong with it.
     """
-    rows = [row for row in _read(path) if split is None or row.meta.get("split") == split]
+    rows = [row for row, _ in rows_of_file(path, Row) if split is None or row.meta.get("split") == split]
     if not rows:
         wanted = f" with meta.split {split!r}" if split else ""
         raise UserError(f"{path} holds no rows{wanted}.")
     return rows
 
 
-def _read(path: Path) -> Iterator[Row]:
+def rows_of_file(
+    path: Path, kind: type[AnyRow], start: int = 0, end: int | None = None
+) -> Iterator[tuple[AnyRow, int]]:
+    """(row, byte offset) of the lines that begin at `start` (the beginning of one) and before `end`.
+
+    Raises UserError that names the file, the line and what is wrong with it.
+    """
     try:
-        with path.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _parse(line, path, number)
+        with path.open("rb") as file:
+            file.seek(start)
+            place = start
+            while (end is None or place < end) and (line := file.readline()):
+                here, place = place, place + len(line)
+                line = line.removeprefix(BOM) if here == 0 else line
+                if not line or line.isspace():
+                    continue
+                try:
+                    row = _as(kind, parse_row(line))
+                except UnusableLine as error:
+                    raise _refusal(path, here, error) from error
+                yield row, here
     except OSError as error:
         raise UserError(f"The row file {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"The row file {path} is not UTF-8 text.", hint="Save it as UTF-8.") from error
 
 
-def _parse(line: str, path: Path, number: int) -> Row:
-    try:
-        return Row.model_validate(json.loads(line))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = f"{where}: {first['msg']}" if where else first["msg"]
-        raise UserError(f"{path}, line {number}: {reason}.") from error
-    except ValueError as error:
-        raise UserError(f"{path}, line {number}: not valid JSON ({error}).") from error
+def _as(kind: type[AnyRow], row: JsonRow) -> AnyRow:
+    """The row as training has it. It has been checked: `model_construct` does not check again."""
+    fields: dict[str, Any] = {
+        "instruction": row.instruction,
+        "context": row.context,
+        "category": row.category or None,
+        "history": tuple(Turn.model_construct(role=turn.role, content=turn.content) for turn in row.history),
+        "meta": row.meta,
+    }
+    if isinstance(row, JsonPair):
+        if kind is not Pair:
+            raise UnusableLine("schema", "a preference pair (method dpo learns from those), not a row")
+        fields |= {"chosen": row.response, "rejected": row.rejected}
+    else:
+        if kind is not Row:
+            raise UnusableLine("schema", "a row with one answer, not a preference pair (chosen, rejected)")
+        fields["response"] = row.response
+    return kind.model_construct(**fields)
+
+
+def _refusal(path: Path, place: int, error: UnusableLine) -> UserError:
+    with path.open("rb") as file:
+        number = 1 + sum(1 for _ in iter(lambda: file.tell() < place and file.readline(), False))
+    return UserError(
+        f"{path}, line {number}: {error.detail}.",
+        hint="`kodolly data check` names all lines that are no rows, `kodolly data clean` leaves them out.",
+    )
 
 
 def load_paragraphs(path: Path) -> list[str]:

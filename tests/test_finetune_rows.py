@@ -45,12 +45,12 @@ def test_a_row_becomes_the_messages_a_client_would_send() -> None:
     ("line", "reason"),
     [
         ("{", "not valid JSON"),
-        ("[1]", "valid dictionary"),
+        ("[1]", "Expected `object`"),
         (ROW | {"category": "chat"}, "category"),
-        (ROW | {"response": "  "}, "must not be blank"),
-        (ROW | {"answer": "x"}, "answer: Extra inputs"),
-        ({"instruction": "x"}, "response: Field required"),
-        (ROW | {"history": [{"role": "assistant", "content": "나"}]}, "must be pairs"),
+        (ROW | {"response": "  "}, "the response is blank"),
+        (ROW | {"answer": "x"}, "unknown field `answer`"),
+        ({"instruction": "x"}, "missing required field `response`"),
+        (ROW | {"history": [{"role": "assistant", "content": "나"}]}, "the history is not pairs"),
     ],
 )
 def test_a_broken_row_is_named_by_file_line_and_reason(tmp_path: Path, line: Any, reason: str) -> None:

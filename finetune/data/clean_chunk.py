@@ -23,8 +23,8 @@ import msgspec
 import numpy as np
 
 from finetune.data.broken_text import lost_characters
+from finetune.data.categories import CATEGORIES
 from finetune.data.evaluation_sets import FIELD_END, EvaluationIndex
-from finetune.data.fields import CATEGORIES
 from finetune.data.judging import findings
 from finetune.data.licences import allows_commercial_use
 from finetune.data.line_chunks import Chunk

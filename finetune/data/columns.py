@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from finetune.data.categories import CATEGORIES
 from finetune.data.fields import (
-    CATEGORIES,
     Options,
     Record,
     Unusable,

@@ -6,10 +6,10 @@ blank, history in pairs) is checked where they are made.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from common.errors import UserError
-from finetune.rows import Category
+from finetune.data.categories import CATEGORIES
 
 Record = Mapping[str, Any]
 """One object of a source file."""
@@ -76,8 +76,6 @@ Roles = Literal["checked", "human-asks", "as-published"]
 """Who asks in `from: human|gpt` data. checked: the human, and data in which that looks inverted is refused;
 human-asks: the human, unchecked; as-published: gpt's text is the instruction, as an early recipe for
 KoVicuna had it."""
-
-CATEGORIES = frozenset(get_args(Category))
 
 
 class Unusable(UserError):

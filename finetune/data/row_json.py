@@ -1,21 +1,22 @@
-"""Dolly rows as lines of JSON, fast: the rows of `finetune.rows.Row` without pydantic's price for each."""
+"""Dolly rows as lines of JSON: the one place that says what a row is, for checking, cleaning and training."""
 
 from typing import Any, Literal
 
 import msgspec
 
-from finetune.data.fields import CATEGORIES
+from finetune.data.categories import CATEGORIES
+from finetune.data.mending import mend_text
 
 
 class JsonTurn(msgspec.Struct, forbid_unknown_fields=True):
-    """`finetune.rows.Turn`."""
+    """One earlier message of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
 class JsonRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """`finetune.rows.Row`; what Row checks beyond the types is checked by `parse_row`."""
+    """One instruction and its answer; `check_row` checks what the types don't say."""
 
     instruction: str
     response: str
@@ -31,7 +32,7 @@ class JsonRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class JsonPair(JsonRow):
-    """`finetune.rows.Pair`: a row whose `response` is the chosen answer. A pair without a category has ''."""
+    """A preference pair: a row whose `response` is the chosen answer. A pair without a category has ''."""
 
     rejected: str = ""
 
@@ -80,24 +81,25 @@ def parse_row(line: bytes) -> JsonRow:
     """The row or preference pair of one line. Raises UnusableLine: not_utf8, not_json, schema, category,
     empty."""
     try:
-        row = _decoder.decode(line)
+        try:
+            row = _decoder.decode(line)
+        except msgspec.ValidationError:
+            if b'"chosen"' not in line:
+                raise
+            row = _as_row(_pair_decoder.decode(line))
     except msgspec.ValidationError as error:
-        if b'"chosen"' not in line:
-            raise UnusableLine("schema", str(error)) from error
-        row = _parse_pair(line)
+        raise UnusableLine("schema", str(error)) from error
     except UnicodeDecodeError as error:
-        raise UnusableLine("not_utf8", f"byte {error.start + 1} of the line") from error
+        raise UnusableLine("not_utf8", f"not UTF-8 text (byte {error.start + 1} of the line)") from error
     except msgspec.DecodeError as error:
         raise _no_json(line, str(error)) from error
+    except RecursionError as error:
+        raise UnusableLine("not_json", "arrays or objects are nested too deeply") from error
     check_row(row)
     return row
 
 
-def _parse_pair(line: bytes) -> JsonPair:
-    try:
-        pair = _pair_decoder.decode(line)
-    except msgspec.ValidationError as error:
-        raise UnusableLine("schema", str(error)) from error
+def _as_row(pair: _PairLine) -> JsonPair:
     return JsonPair(
         pair.instruction,
         pair.chosen,
@@ -112,14 +114,16 @@ def _parse_pair(line: bytes) -> JsonPair:
 def check_row(row: JsonRow) -> None:
     """Raises UnusableLine for what the types don't say: category, blank texts, the order of the history."""
     if isinstance(row, JsonPair):
-        if not row.rejected or row.rejected.isspace():
+        if is_blank(row.rejected):
             raise UnusableLine("empty", "the rejected answer is blank")
         if row.response.strip() == row.rejected.strip():
             raise UnusableLine("schema", "chosen and rejected are the same answer")
     if row.category not in CATEGORIES and not (isinstance(row, JsonPair) and not row.category):
-        raise UnusableLine("category", f"{row.category!r} is none of {', '.join(sorted(CATEGORIES))}")
+        raise UnusableLine(
+            "category", f"the category {row.category!r} is none of {', '.join(sorted(CATEGORIES))}"
+        )
     for name, text in (("instruction", row.instruction), ("response", row.response)):
-        if not text or text.isspace():
+        if is_blank(text):
             raise UnusableLine("empty", f"the {name} is blank")
     if row.history:
         turns = row.history[1:] if row.history[0].role == "system" else row.history
@@ -128,6 +132,14 @@ def check_row(row: JsonRow) -> None:
             raise UnusableLine(
                 "schema", "the history is not pairs of user and assistant after at most one system message"
             )
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of the text is to be seen: only white space and characters that mending takes away."""
+    first = text[:1]
+    if "!" <= first <= "~" or "가" <= first <= "힣":  # how nearly every text begins
+        return False
+    return not mend_text(text)[0]
 
 
 def write_row(row: JsonRow) -> bytes:
@@ -152,5 +164,5 @@ def _no_json(line: bytes, message: str) -> UnusableLine:
     try:
         line.decode()
     except UnicodeDecodeError as error:
-        return UnusableLine("not_utf8", f"byte {error.start + 1} of the line")
-    return UnusableLine("not_json", message)
+        return UnusableLine("not_utf8", f"not UTF-8 text (byte {error.start + 1} of the line)")
+    return UnusableLine("not_json", f"not valid JSON ({message})")
