@@ -233,6 +233,7 @@ SECTIONS: dict[str, type[Part]] = {
     "replay": Source,
     "validation": Source,
 }
+_FILE_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz", ".zst", ".txt", ".md")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -296,7 +297,28 @@ def file_hash(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+        raise _unreadable(path, error) from error
+
+
+def check_files(recipe: Recipe) -> None:
+    """Raises UserError where a file of the recipe is not there; cheap enough to ask before torch loads."""
+    for path in (*(source.path for source in recipe.sources), *recipe.text):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    dataset = "/".join(path.parts[-2:])
+    missing = isinstance(error, FileNotFoundError)
+    if missing and path.suffix not in _FILE_ENDINGS and HUB_ID.fullmatch(dataset):
+        return UserError(
+            f"There is no file {path}, and data sets of the Hugging Face hub are not read by their names.",
+            hint=f"`hf download {dataset} --repo-type dataset` brings one here, and "
+            "`kodolly data convert FILE rows.jsonl` makes rows of its files.",
+        )
+    return UserError(f"{path} cannot be read: {error.strerror}.")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

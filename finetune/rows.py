@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from common.errors import UserError
 from finetune.data.categories import Category
 from finetune.data.line_chunks import BOM
+from finetune.data.other_format import other_format
 from finetune.data.row_json import JsonPair, JsonRow, JsonTurn, UnusableLine, check_row, parse_row
 
 
@@ -70,6 +71,8 @@ class Pair(BaseModel):
         return self
 
 
+_CLEAN = "`kodolly data check` names all lines that are no rows, `kodolly data clean` leaves them out."
+
 AnyRow = TypeVar("AnyRow", Row, Pair)
 
 
@@ -129,7 +132,7 @@ def rows_of_file(
                 try:
                     row = _as(kind, parse_row(line))
                 except UnusableLine as error:
-                    raise _refusal(path, here, error) from error
+                    raise _refusal(path, kind, here, error) from error
                 yield row, here
     except OSError as error:
         raise UserError(f"The row file {path} cannot be read: {error.strerror}.") from error
@@ -146,21 +149,30 @@ def _as(kind: type[AnyRow], row: JsonRow) -> AnyRow:
     }
     if isinstance(row, JsonPair):
         if kind is not Pair:
-            raise UnusableLine("schema", "a preference pair (method dpo learns from those), not a row")
+            raise _OtherKind("a preference pair (method dpo learns from those), not a row")
         fields |= {"chosen": row.response, "rejected": row.rejected}
     else:
         if kind is not Row:
-            raise UnusableLine("schema", "a row with one answer, not a preference pair (chosen, rejected)")
+            raise _OtherKind("a row with one answer, not a preference pair (chosen, rejected)")
         fields["response"] = row.response
     return kind.model_construct(**fields)
 
 
-def _refusal(path: Path, place: int, error: UnusableLine) -> UserError:
+class _OtherKind(UnusableLine):
+    """A row where pairs are wanted, or the other way round."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("schema", detail)
+
+
+def _refusal(path: Path, kind: type[Row] | type[Pair], place: int, error: UnusableLine) -> UserError:
+    if other := other_format(path, pairs=kind is Pair):
+        return other
     with path.open("rb") as file:
         number = 1 + sum(1 for _ in iter(lambda: file.tell() < place and file.readline(), False))
     return UserError(
         f"{path}, line {number}: {error.detail}.",
-        hint="`kodolly data check` names all lines that are no rows, `kodolly data clean` leaves them out.",
+        hint="" if isinstance(error, _OtherKind) else _CLEAN,
     )
 
 

@@ -33,7 +33,7 @@ def command(
     from finetune.catalogue import shipped_path
     from finetune.processes import leave_process_group, rank
     from finetune.progress import hide_library_notes, terminal_report
-    from finetune.recipe import base_directory, load_recipe
+    from finetune.recipe import base_directory, check_files, load_recipe
     from finetune.threads import let_waiting_threads_sleep
 
     if not recipe.exists() and recipe.suffix not in (".yaml", ".yml"):
@@ -42,6 +42,7 @@ def command(
         loaded = load_recipe(recipe, overrides)
     if loaded.base:
         base_directory(loaded)
+    check_files(loaded)
     target = output or Path("runs") / loaded.name
     let_waiting_threads_sleep()
     hide_library_notes()
