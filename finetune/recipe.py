@@ -315,7 +315,7 @@ def _unreadable(path: Path, error: OSError) -> UserError:
     if missing and path.suffix not in _FILE_ENDINGS and HUB_ID.fullmatch(dataset):
         return UserError(
             f"There is no file {path}, and data sets of the Hugging Face hub are not read by their names.",
-            hint=f"`hf download {dataset} --repo-type dataset` brings one here, and "
+            hint=f"`hf download {dataset} --repo-type dataset` fetches one and prints where it lies; "
             "`kodolly data convert FILE rows.jsonl` makes rows of its files.",
         )
     return UserError(f"{path} cannot be read: {error.strerror}.")

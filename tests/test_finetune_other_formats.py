@@ -75,6 +75,7 @@ def table(records: list[dict[str, Any]]) -> bytes:
         ("qa.csv", table(ODD), "is a CSV table: a table"),
         ("dolly.jsonl.gz", gzip.compress(lines(DOLLY)), "is JSON Lines, compressed: Dolly rows"),
         ("windows.jsonl", lines(DOLLY).decode().encode("cp949"), "is JSON Lines in CP949: Dolly rows"),
+        ("rows.jsonl", lines(ALPACA), "is JSON Lines: Alpaca"),
         ("trl.jsonl", lines(TRL), "is JSON Lines: preference pairs"),
         ("no category.jsonl", lines([{"instruction": "하나?", "response": "둘"}] * 3), "is JSON Lines: "),
     ],
@@ -88,11 +89,12 @@ def test_another_format_is_named_and_the_command_of_the_hint_makes_rows(
         load_rows(Path(name))
     assert f"{name} {said}" in caught.value.message
     assert "\n" not in str(caught.value)
-    command = re.search(r"`kodolly (data convert .* rows\.jsonl)`", caught.value.hint)
+    command = re.search(r"`kodolly (data convert .* (\S+\.jsonl))`", caught.value.hint)
     assert command
     done = CliRunner().invoke(root, shlex.split(command.group(1)))
     assert done.exit_code == 0, done.output
-    assert load_rows(Path("rows.jsonl"))
+    assert command.group(2) != name
+    assert load_rows(Path(command.group(2)))
 
 
 def test_preference_data_of_others_is_converted_to_pairs(

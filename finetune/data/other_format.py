@@ -60,7 +60,8 @@ def _refusal(path: Path, what: str, pairs: bool, *, named: bool) -> UserError:
     made, wanted = ("pairs", _PAIRS_WANTED) if pairs else ("rows", _ROWS_WANTED)
     columns = ("instruction", "chosen", "rejected") if pairs else ("instruction", "response")
     flags = ["--pairs"] * pairs + [f"--column {name}=COLUMN" for name in columns if named]
-    command = " ".join(["kodolly data convert", shlex.quote(str(path)), f"{made}.jsonl", *flags])
+    target = f"{made}.jsonl" if path.name != f"{made}.jsonl" else f"converted-{made}.jsonl"
+    command = " ".join(["kodolly data convert", shlex.quote(str(path)), target, *flags])
     return UserError(f"{what}. {wanted}", hint=f"`{command}` makes {made} of it.")
 
 
