@@ -19,6 +19,7 @@ from common.errors import UserError
 from common.escape import escape_controls
 from finetune.batches import Packed, Rows
 from finetune.encoding import IGNORED
+from finetune.lora_targets import check_targets
 from finetune.memory import MemoryPlan
 from finetune.model import require_bitsandbytes
 from finetune.precision import Precision
@@ -76,6 +77,8 @@ def refuse_recipe(recipe: Recipe, base: Path | None) -> list[Fact]:
     """What the recipe and the base alone tell. Raises UserError; returns the facts to show."""
     if recipe.quantize:
         require_bitsandbytes()
+    if base and recipe.has_adapter:
+        check_targets(base, recipe.lora)
     if "wandb" in recipe.report_to:
         _require_module("wandb")
     if "tensorboard" in recipe.report_to:
