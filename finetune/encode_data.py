@@ -22,9 +22,18 @@ from finetune.encoding import WINDOW_ATTEMPTS, Example, encode_pair, encode_row,
 from finetune.progress import Progress, Report
 from finetune.recipe import Recipe, Source, file_hash
 from finetune.rows import AnyRow, Pair, Row, load_paragraphs, rows_of_file
-from finetune.token_store import Block, TokenStore, TokenWriter, open_store, pack_block
+from finetune.token_store import (
+    TOO_LONG,
+    WHOLE,
+    WINDOWED,
+    Block,
+    TokenStore,
+    TokenWriter,
+    open_store,
+    pack_block,
+)
 
-FORMAT = 2
+FORMAT = 3
 """Of the stores and the rules in this file and encoding.py; raise it when either changes."""
 CHUNK = 2_000_000
 """Bytes of rows for one process at a time."""
@@ -83,10 +92,10 @@ def encode_source(
             for block, read in _blocks(source.path, tokenizer, rules, large, stack):
                 writer.add(block)
                 done += read
-                report(Progress(stage, min(0.99, done / size), f"{writer.counts['rows']:,} rows"))
+                report(Progress(stage, min(0.99, done / size), f"{writer.rows:,} rows"))
         report(Progress(stage, 1.0))
     store = open_store(directory)
-    if not store.counts["rows"]:
+    if not len(store.fates):
         wanted = f" with meta.split {source.split!r}" if source.split else ""
         raise UserError(f"{source.path} holds no rows{wanted}.")
     return store
@@ -101,9 +110,9 @@ def encode_texts(recipe: Recipe, tokenizer: Any, scratch: Path) -> TokenStore | 
     if not directory.exists():
         examples = [encode_text(tokenizer, block) for path in recipe.text for block in load_paragraphs(path)]
         fitting = [(example, -1) for example in examples if len(example.input_ids) <= recipe.max_length]
-        counts = {"rows": len(examples), "too_long": len(examples) - len(fitting)}
+        fates = [WHOLE if len(example.input_ids) <= recipe.max_length else TOO_LONG for example in examples]
         with whole_directory(directory) as part, TokenWriter(part) as writer:
-            writer.add(pack_block(fitting, counts))
+            writer.add(pack_block(fitting, fates))
     return open_store(directory)
 
 
@@ -174,24 +183,23 @@ def _encode_chunk_there(path: Path, rules: Rules, chunk: tuple[int, int]) -> Blo
 
 def _encode_chunk(tokenizer: Any, path: Path, rules: Rules, chunk: tuple[int, int]) -> Block | UserError:
     """A chunk's block, or what is wrong with one of its rows: an exception would lose its hint on the way."""
-    counts = {"rows": 0, "too_long": 0, "windowed": 0}
+    fates: list[int] = []
     examples: list[tuple[Example, int]] = []
     try:
         if rules.pairs:
             for pair, place in _in_split(path, Pair, chunk, rules.split):
-                counts["rows"] += 1
-                examples += [(example, place) for example in _fit_pair(tokenizer, pair, rules, counts)]
+                examples += [(example, place) for example in _fit_pair(tokenizer, pair, rules, fates)]
         else:
             batch: list[tuple[Row, int]] = []
             for item in _in_split(path, Row, chunk, rules.split):
                 batch.append(item)
                 if len(batch) == BATCH:
-                    examples += _fit_rows(tokenizer, batch, rules, counts)
+                    examples += _fit_rows(tokenizer, batch, rules, fates)
                     batch = []
-            examples += _fit_rows(tokenizer, batch, rules, counts)
+            examples += _fit_rows(tokenizer, batch, rules, fates)
     except UserError as error:
         return error
-    return pack_block(examples, counts)
+    return pack_block(examples, fates)
 
 
 def _in_split(
@@ -204,17 +212,19 @@ def _in_split(
 
 
 def _fit_rows(
-    tokenizer: Any, batch: Sequence[tuple[Row, int]], rules: Rules, counts: dict[str, int]
+    tokenizer: Any, batch: Sequence[tuple[Row, int]], rules: Rules, fates: list[int]
 ) -> list[tuple[Example, int]]:
+    """The sequences of the rows that fit; `fates` gets what became of each row."""
     if not batch:
         return []
-    counts["rows"] += len(batch)
     result = []
     for (row, place), encoded in zip(batch, encode_rows(tokenizer, [row for row, _ in batch]), strict=True):
         example: Example | None = encoded
+        fate = WHOLE
         if len(encoded.input_ids) > rules.max_length:
             example = _windowed(tokenizer, row, encoded, rules)
-            counts["windowed" if example else "too_long"] += 1
+            fate = WINDOWED if example else TOO_LONG
+        fates.append(fate)
         if example:
             result.append((example, place))
     return result
@@ -248,8 +258,8 @@ def _answers(pair: Pair) -> tuple[Row, Row]:
     return with_answer(pair.chosen), with_answer(pair.rejected)
 
 
-def _fit_pair(tokenizer: Any, pair: Pair, rules: Rules, counts: dict[str, int]) -> list[Example]:
-    """The two sequences of a pair, from one prompt; none when it is too long."""
+def _fit_pair(tokenizer: Any, pair: Pair, rules: Rules, fates: list[int]) -> list[Example]:
+    """The two sequences of a pair, from one prompt; none when it is too long. `fates` gets which."""
     chosen, rejected = _answers(pair)
     limit = rules.max_prompt or rules.max_length
     for attempt in range(WINDOW_ATTEMPTS):
@@ -257,12 +267,12 @@ def _fit_pair(tokenizer: Any, pair: Pair, rules: Rules, counts: dict[str, int]) 
         longest = max(len(example.input_ids) for example in both)
         excess = max(longest - rules.max_length, both[0].prompt_tokens - limit)
         if excess <= 0:
-            counts["windowed"] += attempt > 0
+            fates.append(WINDOWED if attempt else WHOLE)
             return list(both)
         shorter = fit(tokenizer, chosen, excess + attempt) if rules.over_length == "window" else None
         if shorter is None:
             break
         chosen = shorter
         rejected = shorter.model_copy(update={"response": rejected.response})
-    counts["too_long"] += 1
+    fates.append(TOO_LONG)
     return []

@@ -1,6 +1,5 @@
 """Token ids of a whole data set on disk, read through memory maps: a million rows cost no memory."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 from finetune.encoding import IGNORED, Example
 
 Array = np.ndarray[Any, np.dtype[Any]]
-IDS, LEARNT, ENDS, PLACES, COUNTS = "ids.i32", "learnt.u8", "ends.i64", "places.i64", "counts.json"
+IDS, LEARNT, ENDS, PLACES, FATES = "ids.i32", "learnt.u8", "ends.i64", "places.i64", "fates.u8"
+WHOLE, WINDOWED, TOO_LONG = range(3)
+"""What became of a row: all of it is in the store, a window of it, nothing."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class TokenStore:
     """Where each sequence ends in `ids`."""
     places: Array
     """Byte offset of each sequence's row in its file."""
-    counts: dict[str, int]
-    """What became of the rows: `rows`, `too_long`, `windowed`."""
+    fates: Array
+    """What became of each row that was read, in the order of the file and so of the sequences."""
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -62,9 +63,12 @@ def open_store(directory: Path) -> TokenStore:
         path = directory / name
         return np.memmap(path, dtype=kind, mode="r") if path.stat().st_size else np.empty(0, kind)
 
-    counts = json.loads((directory / COUNTS).read_text(encoding="utf-8"))
     return TokenStore(
-        mapped(IDS, "<i4"), mapped(LEARNT, "u1"), mapped(ENDS, "<i8"), mapped(PLACES, "<i8"), counts
+        mapped(IDS, "<i4"),
+        mapped(LEARNT, "u1"),
+        mapped(ENDS, "<i8"),
+        mapped(PLACES, "<i8"),
+        mapped(FATES, "u1"),
     )
 
 
@@ -73,12 +77,13 @@ class TokenWriter:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.counts = {"rows": 0, "too_long": 0, "windowed": 0}
+        self.rows = 0
+        """Rows read so far."""
         self._end = 0
         self._files: list[BinaryIO] = []
 
     def __enter__(self) -> Self:
-        self._files = [(self.directory / name).open("wb") for name in (IDS, LEARNT, ENDS, PLACES)]
+        self._files = [(self.directory / name).open("wb") for name in (IDS, LEARNT, ENDS, PLACES, FATES)]
         return self
 
     def __exit__(
@@ -86,25 +91,24 @@ class TokenWriter:
     ) -> None:
         for file in self._files:
             file.close()
-        (self.directory / COUNTS).write_text(json.dumps(self.counts), encoding="utf-8")
 
     def add(self, block: "Block") -> None:
         """Append what `pack_block` made."""
-        ids, learnt, lengths, places, counts = block
+        ids, learnt, lengths, places, fates = block
         ends = np.frombuffer(lengths, "<i8").cumsum() + self._end
         self._end = int(ends[-1]) if len(ends) else self._end
-        for file, data in zip(self._files, (ids, learnt, ends.astype("<i8").tobytes(), places), strict=True):
+        columns = (ids, learnt, ends.astype("<i8").tobytes(), places, fates)
+        for file, data in zip(self._files, columns, strict=True):
             file.write(data)
-        for name, number in counts.items():
-            self.counts[name] += number
+        self.rows += len(fates)
 
 
-Block = tuple[bytes, bytes, bytes, bytes, dict[str, int]]
-"""Some sequences on their way from a process that tokenises: ids, learnt, lengths, places, counts."""
+Block = tuple[bytes, bytes, bytes, bytes, bytes]
+"""Some sequences on their way from a process that tokenises: ids, learnt, lengths, places, fates."""
 
 
-def pack_block(examples: Iterable[tuple[Example, int]], counts: dict[str, int]) -> Block:
-    """Sequences with the byte offsets of their rows, as bytes."""
+def pack_block(examples: Iterable[tuple[Example, int]], fates: Iterable[int]) -> Block:
+    """Sequences with the byte offsets of their rows, and what became of each row read, as bytes."""
     ids: list[int] = []
     learnt = bytearray()
     lengths, places = [], []
@@ -117,4 +121,4 @@ def pack_block(examples: Iterable[tuple[Example, int]], counts: dict[str, int]) 
     def packed(values: list[int], kind: str) -> bytes:
         return np.array(values, kind).tobytes()
 
-    return packed(ids, "<i4"), bytes(learnt), packed(lengths, "<i8"), packed(places, "<i8"), counts
+    return packed(ids, "<i4"), bytes(learnt), packed(lengths, "<i8"), packed(places, "<i8"), bytes(fates)

@@ -15,7 +15,7 @@ from finetune.encoding import Example, encode_row
 from finetune.progress import Progress, Report
 from finetune.recipe import Recipe, Source, file_hash
 from finetune.rows import load_paragraphs
-from finetune.token_store import Array, TokenStore
+from finetune.token_store import TOO_LONG, WINDOWED, Array, TokenStore
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,11 @@ class TrainingRows:
     """Of each store in `train.stores`; None is plain text."""
     card: tuple[DataSource, ...]
     rows: int
-    """Rows read; a pair is one."""
+    """Rows drawn of the files (all of them where `share` is 1); a pair is one."""
     too_long: int
+    """Of the rows drawn: left out."""
     windowed: int
+    """Of the rows drawn: cut."""
 
     def conversations(self, tokenizer: Any, number: int, pairs: bool) -> list[Example]:
         """Up to `number` training sequences with their messages, evenly spread."""
@@ -56,15 +58,13 @@ def gather(recipe: Recipe, tokenizer: Any, scratch: Path, report: Report) -> Tra
     learnt = [*recipe.data, *recipe.replay]
     stores = [encode_source(source, tokenizer, recipe, scratch, report) for source in learnt]
     drawn = [_draw(store, source, recipe) for store, source in zip(stores, learnt, strict=True)]
-    card = [
-        _describe(s, store, places, recipe) for s, store, places in zip(learnt, stores, drawn, strict=True)
-    ]
+    card = [_describe(source, one) for source, one in zip(learnt, drawn, strict=True)]
     sources: list[Source | None] = list(learnt)
     text = encode_texts(recipe, tokenizer, scratch)
     if text is not None:
         stores.append(text)
         sources.append(None)
-        drawn.append(np.arange(len(text)))
+        drawn.append(_Drawn(np.arange(len(text)), text.fates))
         card += [
             DataSource(path=p.name, sha256=file_hash(p), rows=len(load_paragraphs(p))) for p in recipe.text
         ]
@@ -80,9 +80,9 @@ def gather(recipe: Recipe, tokenizer: Any, scratch: Path, report: Report) -> Tra
         validation=validation,
         sources=tuple(sources),
         card=tuple(card),
-        rows=sum(store.counts["rows"] for store in stores),
-        too_long=sum(store.counts["too_long"] for store in stores),
-        windowed=sum(store.counts["windowed"] for store in stores),
+        rows=sum(len(one.fates) for one in drawn),
+        too_long=sum(one.number(TOO_LONG) for one in drawn),
+        windowed=sum(one.number(WINDOWED) for one in drawn),
     )
     _refuse(result, recipe)
     report(Progress(f"{recipe.name}: data", 1.0, describe(result, recipe)))
@@ -109,16 +109,28 @@ def _refuse(rows: TrainingRows, recipe: Recipe) -> None:
         raise UserError("No row is left for validation.", hint="Hold out more, or raise max_length.")
 
 
-def _draw(store: TokenStore, source: Source, recipe: Recipe) -> Array:
-    """Sequences of a store that `share` chooses, pairs kept together."""
-    step = 2 if recipe.method == "dpo" else 1
-    units = np.arange(len(store) // step)
+@dataclass(frozen=True)
+class _Drawn:
+    """What is taken out of a store."""
+
+    sequences: Array
+    fates: Array
+    """Of each row that was drawn, the ones that are too long included."""
+
+    def number(self, fate: int) -> int:
+        return int((self.fates == fate).sum())
+
+
+def _draw(store: TokenStore, source: Source, recipe: Recipe) -> _Drawn:
+    """The part of a store that `share` chooses out of all rows that were read; pairs are kept together."""
+    fits = store.fates != TOO_LONG
+    rows = np.arange(len(fits))
     if source.share < 1:
-        number = max(1, round(len(units) * source.share))
-        units = np.sort(
-            np.random.default_rng(recipe.seed).choice(units, min(number, len(units)), replace=False)
-        )
-    return _sequences_of(units, step)
+        number = max(1, round(len(rows) * source.share))
+        rows = np.sort(np.random.default_rng(recipe.seed).choice(rows, number, replace=False))
+    places_in_store = np.cumsum(fits) - 1
+    units = places_in_store[rows[fits[rows]]]
+    return _Drawn(_sequences_of(units, 2 if recipe.method == "dpo" else 1), store.fates[rows])
 
 
 def _sequences_of(units: Array, step: int) -> Array:
@@ -126,8 +138,9 @@ def _sequences_of(units: Array, step: int) -> Array:
     return sequences.ravel()
 
 
-def _places(drawn: Sequence[Array]) -> Array:
-    return np.concatenate([np.stack([np.full(len(p), n), p], axis=1) for n, p in enumerate(drawn)])
+def _places(drawn: Sequence[_Drawn]) -> Array:
+    taken = [one.sequences for one in drawn]
+    return np.concatenate([np.stack([np.full(len(p), n), p], axis=1) for n, p in enumerate(taken)])
 
 
 def _hold_out(rows: Rows, recipe: Recipe) -> tuple[Rows, Rows]:
@@ -141,10 +154,9 @@ def _hold_out(rows: Rows, recipe: Recipe) -> tuple[Rows, Rows]:
     return rows.select(_sequences_of(kept, step)), rows.select(_sequences_of(held_out, step))
 
 
-def _describe(source: Source, store: TokenStore, places: Array, recipe: Recipe) -> DataSource:
-    step = 2 if recipe.method == "dpo" else 1
+def _describe(source: Source, drawn: _Drawn) -> DataSource:
     return DataSource(
         path=source.path.name + (f"#{source.split}" if source.split else ""),
         sha256=file_hash(source.path),
-        rows=store.counts["rows"] if source.share == 1 else len(places) // step,
+        rows=len(drawn.fates),
     )

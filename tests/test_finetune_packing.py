@@ -17,7 +17,7 @@ from finetune.encoding import IGNORED, Example
 from finetune.preflight import check_packing
 from finetune.progress import silent
 from finetune.recipe import load_recipe
-from finetune.token_store import TokenWriter, open_store, pack_block
+from finetune.token_store import WHOLE, TokenWriter, open_store, pack_block
 from finetune.train import train
 from tests.tiny_training import make_base
 
@@ -37,7 +37,7 @@ def random_rows(folder: Path, lengths: list[int], seed: int = 3) -> Rows:
         examples.append((Example(ids, [IGNORED] * half + ids[half:]), number))
     folder.mkdir(exist_ok=True)
     with TokenWriter(folder) as writer:
-        writer.add(pack_block(examples, {"rows": len(examples)}))
+        writer.add(pack_block(examples, [WHOLE] * len(examples)))
     places = np.stack([np.zeros(len(lengths), np.int64), np.arange(len(lengths))], axis=1)
     return Rows((open_store(folder),), places)
 
