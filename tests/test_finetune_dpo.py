@@ -118,5 +118,5 @@ def test_what_preference_training_cannot_do_is_refused(tmp_path: Path, setting: 
 
 def test_rows_without_two_answers_are_refused_with_their_line(folder: Path) -> None:
     setting = f"data.0.path={folder / 'rows.jsonl'}"
-    with pytest.raises(UserError, match=r"rows\.jsonl, line 1: chosen"):
+    with pytest.raises(UserError, match=r"rows\.jsonl, line 1: a row with one answer"):
         train(load_recipe(folder / "dpo.yaml", [setting]), folder / "no", silent, dry_run=True)
