@@ -1,0 +1,75 @@
+"""What a cluster may have besides: scaling by the queue, alerts, training jobs."""
+
+import copy
+import re
+
+import yaml
+
+from tests.docker_files import ROOT
+from tests.kubernetes_files import KUBERNETES, of_kind, pods, render
+
+
+def test_queue_scaling_asks_for_metrics_that_exist() -> None:
+    page = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
+    scaled = of_kind("full", "ScaledObject")
+    assert scaled
+    for manifest in scaled:
+        worker = next(
+            group
+            for group in pods("full")
+            if str(group).endswith("/" + manifest["spec"]["scaleTargetRef"]["name"])
+        )
+        args = worker.spec["containers"][0]["args"]
+        served, places = args[args.index("--name") + 1], int(args[args.index("--max-num-seqs") + 1])
+        for trigger in manifest["spec"]["triggers"]:
+            query = trigger["metadata"]["query"]
+            metric = re.search(r"kodolly_gateway_\w+?(?=_sum\{|\{)", query)
+            assert metric
+            assert f"| `{metric.group()}` |" in page
+            assert f'model="{served}"' in query
+            assert 0 < float(trigger["metadata"]["threshold"]) < places
+
+
+def test_alerts_are_those_of_the_documentation() -> None:
+    page = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
+    documented = re.search(r"### Alerts\n\n```yaml\n(.*?)```", page, re.DOTALL)
+    assert documented
+    (rules,) = of_kind("full", "PrometheusRule")
+    spec = copy.deepcopy(rules["spec"])
+    for rule in spec["groups"][0]["rules"]:
+        assert rule.pop("labels")["severity"] in ("page", "ticket")
+        assert set(rule.pop("annotations")) == {"summary", "action"}
+    assert spec == yaml.safe_load(documented.group(1))
+
+
+def test_alerts_say_what_to_do_in_words_of_the_cluster() -> None:
+    (rules,) = of_kind("full", "PrometheusRule")
+    text = yaml.safe_dump(rules, width=1000)
+    assert "docker" not in text.lower()
+    ours = {(m["kind"].lower(), m["metadata"]["name"]) for m in render("full")}
+    named = re.findall(r"(deployment|statefulset)[/ ]([\w-]+)", text)
+    assert named
+    assert set(named) <= ours
+    labels = {
+        f"{key}={value}"
+        for group in pods("full")
+        for key, value in group.template["metadata"]["labels"].items()
+    }
+    assert set(re.findall(r" -l ([\w./=-]+)", text)) <= labels
+
+
+def test_training_job_meets_at_its_first_pod() -> None:
+    from finetune.recipe import load_recipe
+
+    (job,), (service,) = of_kind("training", "Job"), of_kind("training", "Service")
+    (group,) = pods("training")
+    args = group.spec["containers"][0]["args"]
+    assert f"--master-addr={job['metadata']['name']}-0.{service['metadata']['name']}" in args
+    assert f"--master-port={service['spec']['ports'][0]['port']}" in args
+    assert f"--nnodes={job['spec']['completions']}" in args
+    assert job["spec"]["completions"] == job["spec"]["parallelism"]
+    assert group.spec["subdomain"] == service["metadata"]["name"]
+    assert f"--nproc-per-node={group.spec['containers'][0]['resources']['limits']['nvidia.com/gpu']}" in args
+    (settings,) = of_kind("training", "ConfigMap")
+    assert group.spec["volumes"][1]["configMap"]["name"] == settings["metadata"]["name"]
+    assert load_recipe(KUBERNETES / "training" / "recipe.yaml").method == "lora"
