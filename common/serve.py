@@ -1,16 +1,14 @@
 """Running one ASGI app in this process, the same way for controller, gateway and web UI."""
 
+import asyncio
 import errno
 import logging
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from common.errors import KodollyError, UserError
-
-if TYPE_CHECKING:
-    import asyncio
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +74,7 @@ def serve(
     *,
     setting: str,
     grace_s: int = 10,
-    protocol: "type[asyncio.Protocol] | None" = None,
+    protocol: type[asyncio.Protocol] | None = None,
     on_stop: Callable[[], None] = lambda: None,
     on_ready: Callable[[], None] = lambda: None,
     listening: socket.socket | None = None,
@@ -122,6 +120,14 @@ def serve(
             await super().startup(sockets)
             if self.started:
                 on_ready()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for listener in self.servers:
+                listener.close()
+            # The loop tells protocols of accepted connections one turn late: with none under way, every
+            # connection gets to know that the server stops.
+            await asyncio.sleep(0)
+            await super().shutdown(sockets)
 
     server = Server(config)
     logger.info("listening on http://%s", show_address(host, port))

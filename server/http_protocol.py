@@ -20,6 +20,8 @@ from server.routes import canonical_path, is_relayed
 
 LAST_REQUEST_S = 0.5
 """How long a stopping gateway listens on idle connections for requests that are on their way."""
+FIRST_REQUEST_S = 3.0
+"""The same for a connection that has not brought any request yet: whoever opens one is about to send."""
 UNSENT_BYTES = 128 * 1024
 """What the kernel may hold for a client that does not read. Without a limit it takes up to 4 MB of every
 stream (tcp_wmem) before the engine is held back."""
@@ -258,13 +260,15 @@ class GatewayProtocol(BoundedProtocol):
 
     def shutdown(self) -> None:
         """The gateway stops. A request may be on its way on a connection that looks idle: it is still
-        answered, and its answer closes the connection."""
+        answered, and its answer closes the connection (RFC 9112, 9.6)."""
         self._stopping = True
         if self.cycle is None or self.cycle.response_complete:
-            self.loop.call_later(LAST_REQUEST_S, self._close_if_idle)
+            patience_s = FIRST_REQUEST_S if self.cycle is None else LAST_REQUEST_S
+            self.loop.call_later(patience_s, self._close_if_idle)
         else:
             self.cycle.keep_alive = False
 
     def _close_if_idle(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+        # A head that has begun is waited for: its own time-out ends it, or its answer does.
+        if not self._in_head and (self.cycle is None or self.cycle.response_complete):
             self.transport.close()
