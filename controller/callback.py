@@ -15,6 +15,7 @@ import httpx2
 from common.address import well_formed_address
 from common.engine_questions import KeyRefused, ListedModel, NotServing, list_models
 from common.registry import Registration
+from common.tls import trusted_certificates
 from controller.settings import Network
 
 TIMEOUT_S = 3.0
@@ -62,7 +63,9 @@ async def _list_models(parts: SplitResult, address: str, key: str) -> Mapping[st
     url = f"{parts.scheme}://{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     extensions = {"sni_hostname": parts.hostname}
     try:
-        async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
+        async with httpx2.AsyncClient(
+            timeout=TIMEOUT_S, trust_env=False, verify=trusted_certificates()
+        ) as client:
             return await list_models(client, url, key, headers={"host": parts.netloc}, extensions=extensions)
     except KeyRefused as problem:
         raise Refused(f"the engine at its address {str(problem).removeprefix('it ')}") from problem

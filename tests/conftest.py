@@ -1,5 +1,7 @@
 """What all tests share in being collected."""
 
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,17 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 CONFORMANCE = "tests/conformance/"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_tls_context() -> Iterator[None]:
+    """Each client and each `httpx2.get` would read all certificates of the system for a question over plain
+    HTTP: 50 ms of CPU, as much as a wait that polls every 50 ms can burn."""
+    import httpcore2
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", functools.cache(httpcore2.default_ssl_context))
+        yield
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpcore2
 import httpx2
 import pytest
 from pydantic import SecretStr
@@ -20,6 +21,7 @@ from common.engine_questions import (
     list_models,
 )
 from common.registry import ModelCard, Registration, Snapshot, WorkerRecord
+from common.tls import trusted_certificates
 from controller.callback import call_back
 from controller.settings import PRIVATE_NETWORKS
 from server.directory import Directory
@@ -124,6 +126,15 @@ def record(url: str, state: Any = "ready", name: str = "attached") -> WorkerReco
         models=(ModelCard(name="dolly"),),
         state=state,
     )
+
+
+async def test_a_call_back_does_not_read_the_certificates_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That holds the loop for 50 ms, and after a restart of the controller all workers come at once."""
+    trusted_certificates()
+    monkeypatch.setattr(httpcore2, "default_ssl_context", lambda **_: pytest.fail("read again"))
+    async with foreign_server(LITELLM, key="k") as foreign:
+        await call_back(Registration.model_validate(record(foreign.url).model_dump()), PRIVATE_NETWORKS)
+        assert foreign.calls["/v1/models"] == 1
 
 
 async def test_nobody_who_looks_after_a_server_buys_a_text_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

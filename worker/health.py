@@ -8,6 +8,7 @@ import httpx2
 
 from common.engine_questions import ANSWER_LIMIT_S, Ill, NotServing, bearer, check_health, check_serving
 from common.registry import WorkerLoad
+from common.tls import trusted_certificates
 from worker.load import LoadMeter
 
 START_POLL_S = 0.5
@@ -41,7 +42,9 @@ class HealthWatch:
 
     async def follow(self, on_ready: Callable[[], None], on_load: Callable[[WorkerLoad], None]) -> None:
         """Wait until the engine serves its model, then report its load. Raises EngineFailed."""
-        async with httpx2.AsyncClient(timeout=ANSWER_LIMIT_S, trust_env=False) as client:
+        async with httpx2.AsyncClient(
+            timeout=ANSWER_LIMIT_S, trust_env=False, verify=trusted_certificates()
+        ) as client:
             while not await self._is_serving(client):
                 await asyncio.sleep(START_POLL_S)
             on_ready()
@@ -94,7 +97,11 @@ async def wait_until_idle(url: str, key: str, poll_s: float = 0.2) -> None:
     """Return when the engine at `url` has no request left, is gone, or does not say what it is doing."""
     looks = 0
     async with httpx2.AsyncClient(
-        base_url=url, timeout=ANSWER_LIMIT_S, trust_env=False, headers=bearer(key)
+        base_url=url,
+        timeout=ANSWER_LIMIT_S,
+        trust_env=False,
+        verify=trusted_certificates(),
+        headers=bearer(key),
     ) as client:
         while looks < IDLE_LOOKS:
             try:

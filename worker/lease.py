@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 
 from common.registry import RENEW_EVERY_S, Lease, Registration
+from common.tls import trusted_certificates
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,9 @@ class Registrar:
             await _all_within_limit([client.delete(url.rstrip("/") + path) for url in self._controllers])
 
     def _client(self) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False, headers=self._headers)
+        return httpx2.AsyncClient(
+            timeout=TIMEOUT_S, trust_env=False, verify=trusted_certificates(), headers=self._headers
+        )
 
 
 async def _all_within_limit(calls: Sequence[Coroutine[Any, Any, Any]]) -> None:
