@@ -18,6 +18,9 @@ from typing import Any, ClassVar
 
 from common.redact import redacted_text
 
+RETRYABLE = (408, 409, 429)
+"""Statuses below 500 after which the same request may succeed."""
+
 
 class KodollyError(Exception):
     """Something that a person or a client can act on. `hint` says how. URLs in both lose their secrets."""
@@ -57,7 +60,9 @@ class ApiError(KodollyError):
         self.details = dict(details or {})
         self.param = param
         self.code = code or self.default_code
-        self.headers = headers or {}
+        retryable = self.status >= 500 or self.status in RETRYABLE
+        # OpenAI's and Anthropic's clients: what is wrong stays wrong, and asking again only takes time.
+        self.headers = ({} if retryable else {"x-should-retry": "false"}) | (headers or {})
 
     def body(self) -> dict[str, Any]:
         """The OpenAI error object."""

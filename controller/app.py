@@ -12,13 +12,16 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from pydantic import BaseModel, Field
 
 from common.background import Background
+from common.cors import CrossOrigin
+from common.doors import BODY_S, PUBLIC, Door, Doors, door
 from common.errors import BadRequest, InternalError, NotFound
-from common.http import install_error_handlers
+from common.guard import Guard, GuardedApp
+from common.http import install_error_handlers, require_token
+from common.own_names import OwnNames
 from common.private_files import close_directory
 from common.registry import Alias, DrainRequest, Lease, Registration, WorkerState
 from controller.aliases import read_aliases, write_aliases
 from controller.callback import Refused, call_back
-from controller.guard import Guard
 from controller.registry import Registry
 from controller.settings import ControllerSettings
 from controller.watchers import Watchers, WatchResponse
@@ -26,6 +29,8 @@ from controller.watchers import Watchers, WatchResponse
 logger = logging.getLogger(__name__)
 
 EXPIRY_CHECK_S = 1.0
+BODY_BYTES = 1024 * 1024
+"""Far more than any registration needs."""
 
 
 @dataclass(slots=True)
@@ -57,10 +62,25 @@ def create_app(settings: ControllerSettings) -> FastAPI:
     """The controller. Nothing runs before the lifespan starts."""
     app = FastAPI(title="kodolly controller", docs_url=None, redoc_url=None, lifespan=_lifespan(settings))
     install_error_handlers(app)
-    app.add_middleware(Guard, join_token=settings.join_token)
     app.include_router(public)
     app.include_router(router)
+    doors = Doors(app.routes, {"/openapi.json": PUBLIC})
+    app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=_admit)
     return app
+
+
+def _guard(settings: ControllerSettings) -> Guard[None]:
+    token = settings.join_token.get_secret_value()
+
+    def authenticate(given: str, door: Door) -> None:
+        if door.access != "public":
+            require_token(given, [token])
+
+    return Guard(OwnNames(settings.host), CrossOrigin(), authenticate, lambda: True, BODY_BYTES, BODY_S)
+
+
+def _admit(_key: None, _door: Door, _body: bytes) -> contextlib.AbstractAsyncContextManager[None]:
+    return contextlib.nullcontext()
 
 
 def _lifespan(
@@ -101,12 +121,14 @@ router = APIRouter(prefix="/v1")
 
 
 @public.get("/healthz")
+@door("public", any_host=True)
 async def healthz() -> dict[str, str]:
     """Whether this process answers."""
     return {"status": "ok"}
 
 
 @router.put("/workers/{worker_id}")
+@door("key", body_bytes=BODY_BYTES)
 async def renew(worker_id: str, said: Registration, controller: ControllerDep) -> Lease:
     """Register a worker or renew its lease; `ready` is believed after a call-back only."""
     if worker_id != said.worker_id:
@@ -137,6 +159,7 @@ class Draining(BaseModel):
 
 
 @router.post("/workers/{worker_id}/drain")
+@door("key", body_bytes=BODY_BYTES)
 async def drain(worker_id: str, controller: ControllerDep, asked: DrainRequest | None = None) -> Draining:
     """Ask a worker to finish what runs, stop, and leave; gateways send it nothing from now on."""
     record = controller.registry.drain(worker_id, asked or DrainRequest())
@@ -146,6 +169,7 @@ async def drain(worker_id: str, controller: ControllerDep, asked: DrainRequest |
 
 
 @router.delete("/workers/{worker_id}")
+@door("key", body_bytes=BODY_BYTES)
 async def leave(
     worker_id: str, controller: ControllerDep, incarnation: Annotated[str, Query()]
 ) -> dict[str, str]:
@@ -158,6 +182,7 @@ async def leave(
 
 
 @router.put("/aliases/{name:path}")
+@door("key", body_bytes=BODY_BYTES)
 async def put_alias(
     name: Annotated[str, Field(min_length=1, max_length=200)], alias: Alias, controller: ControllerDep
 ) -> dict[str, str]:
@@ -169,6 +194,7 @@ async def put_alias(
 
 
 @router.delete("/aliases/{name:path}")
+@door("key", body_bytes=BODY_BYTES)
 async def delete_alias(name: str, controller: ControllerDep) -> dict[str, str]:
     """Take an alias back."""
     before = dict(controller.registry.aliases)
@@ -188,6 +214,7 @@ def _keep_aliases(controller: Controller, before: dict[str, str]) -> None:
 
 
 @router.get("/workers")
+@door("key", body_bytes=BODY_BYTES)
 async def list_workers(controller: ControllerDep) -> dict[str, Any]:
     """Everything known, without the engines' keys."""
     controller.publish()
@@ -197,6 +224,7 @@ async def list_workers(controller: ControllerDep) -> dict[str, Any]:
 
 
 @router.get("/watch")
+@door("key", body_bytes=BODY_BYTES)
 async def watch(controller: ControllerDep) -> WatchResponse:
     """Server-sent events: one `snapshot`, then `delta`s."""
     controller.publish()

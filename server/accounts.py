@@ -37,7 +37,8 @@ class Grant:
     """One admitted request."""
 
     key: Key
-    model: str
+    model: str | None
+    """None for a request that no model answers."""
     tokens: int = 0
     """Taken from the minute's allowance, until `settle` knows better."""
     minute: int = 0
@@ -120,9 +121,15 @@ class Accounts:
     """Of one gateway process. `settle` is called exactly once for every Grant."""
 
     def __init__(
-        self, store: Store, plain_keys: Sequence[SecretStr] = (), clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        plain_keys: Sequence[SecretStr] = (),
+        clock: Callable[[], float] = time.time,
+        *,
+        required: bool = False,
     ) -> None:
-        """`plain_keys` come from the settings and have no limits."""
+        """`plain_keys` come from the settings and have no limits. With `required`, nobody comes without a
+        key, also when none is known: a store that was lost lets nobody in."""
         process = secrets.token_hex(8)
         self.keys = KeyStore(store.database)
         self.report = UsageReport(store.database)
@@ -132,10 +139,12 @@ class Accounts:
         self._plain = {
             hash_secret(secret.get_secret_value()): Key(f"env-{number}", f"env-{number}")
             for number, secret in enumerate(plain_keys, 1)
+            if secret.get_secret_value()
         }
         self._by_hash: dict[str, Key] = dict(self._plain)
         self._meters: dict[str, Meter] = {}
-        self._closed = bool(self._plain)
+        self._always = required
+        self._closed = required or bool(self._plain)
         """Once there was a key, also a revoked one, none may come without."""
         self._version = -1
 
@@ -183,7 +192,7 @@ class Accounts:
         if version == self._version:
             return
         found = await self.keys.with_hashes()
-        self._closed = bool(self._plain or found)
+        self._closed = self._always or bool(self._plain or found)
         self._by_hash = self._plain | {digest: key for digest, key in found if key.revoked is None}
         meters = {}
         for key in self._by_hash.values():
@@ -248,6 +257,12 @@ class Accounts:
             return ANONYMOUS
         digest = hash_secret(token)
         key = self._by_hash.get(digest)
+        if key is None and not self._by_hash:
+            raise InvalidApiKey(
+                "This gateway asks for a key, and knows none that is in force (setting require_keys).",
+                hint="Make one with `kodolly keys create NAME`; if there were some, the database is lost.",
+                headers={"www-authenticate": "Bearer"},
+            )
         if key is None:
             raise InvalidApiKey(
                 "The API key is not valid." if token else "The API key is missing.",
@@ -262,15 +277,25 @@ class Accounts:
             )
         return key
 
-    def try_admit(self, key: Key, model: str, tokens: int) -> Grant | None:
-        """Admit from memory; None when the store must be asked. Raises PermissionDenied."""
-        if key.models is not None and model not in key.models:
+    def check_model(self, key: Key, model: str) -> None:
+        """Raises PermissionDenied when the key may not use the model; whether there is one is not told."""
+        if not key.may_use(model):
             raise PermissionDenied(
                 f"The API key {key.name!r} may not use the model {model!r}.",
                 param="model",
                 hint="`kodolly keys list` shows what it may use,"
                 f" `kodolly keys update {key.id} --model NAME` changes it.",
             )
+
+    async def admit_call(self, key: Key) -> Grant:
+        """Admit a request that no model answers: it counts towards the limits, and is not in the ledger.
+        Raises as `admit` does."""
+        return self.try_admit(key, None, 0) or await self.admit(key, None, 0)
+
+    def try_admit(self, key: Key, model: str | None, tokens: int) -> Grant | None:
+        """Admit from memory; None when the store must be asked. Raises PermissionDenied."""
+        if model is not None:
+            self.check_model(key, model)
         meter = self._meters.get(key.id)
         if meter is None:
             return Grant(key, model)
@@ -280,7 +305,7 @@ class Accounts:
             return None
         return Grant(key, model, tokens, minute, meter.headers(now), meter)
 
-    async def admit(self, key: Key, model: str, tokens: int) -> Grant:
+    async def admit(self, key: Key, model: str | None, tokens: int) -> Grant:
         """Admit with fresh leases. Raises RateLimited, and Overloaded when the limits cannot be checked: a
         store that is gone must not open what it was to guard."""
         meter = self._meters[key.id]
@@ -315,7 +340,8 @@ class Accounts:
             # What a minute that is over did not need is void; what it did not have is owed by the next one.
             if meter.key.tokens_per_min is not None and (unspent < 0 or meter.tokens.minute == grant.minute):
                 meter.tokens.left += unspent
-        self._ledger.add(grant.key.id, grant.model, UNIX_EPOCH + int(now) // 86400, outcome, usage)
+        if grant.model is not None:
+            self._ledger.add(grant.key.id, grant.model, UNIX_EPOCH + int(now) // 86400, outcome, usage)
 
     # -- leases -------------------------------------------------------------------------------------
 

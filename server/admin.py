@@ -3,33 +3,20 @@
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from common.errors import BadRequest, NotFound, PermissionDenied
+from common.doors import door
+from common.errors import BadRequest, NotFound
 from server.api import GatewayDep
-from server.request import api_key
+from server.entrance import KeyDep
 
 if TYPE_CHECKING:
     from server.accounts import Accounts
     from server.keys import Key
 
 
-def check_admin(request: Request, gateway: GatewayDep) -> None:
-    """Raises PermissionDenied for whoever has neither the admin token nor an admin key."""
-    from server.accounts import matches_admin_token
-
-    token = api_key(request.scope)
-    if matches_admin_token(token, gateway.admin_token):
-        return
-    if not gateway.accounts.required or not gateway.accounts.authenticate(token).admin:
-        raise PermissionDenied(
-            "This needs an admin key.",
-            hint="Make one with `kodolly keys create NAME --admin`, or set KODOLLY_ADMIN_TOKEN.",
-        )
-
-
-router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(check_admin)])
+router = APIRouter(prefix="/admin", tags=["admin"])
 own = APIRouter(tags=["usage"])
 
 Limit = Annotated[int | None, Field(default=None, ge=1, le=2**53)]
@@ -84,6 +71,7 @@ def _info(key: "Key") -> KeyInfo:
 
 
 @router.post("/keys", status_code=201)
+@door("admin")
 async def create_key(limits: KeyLimits, gateway: GatewayDep) -> NewKey:
     """Make a key."""
     from server.keys import Key, new_key_id
@@ -96,12 +84,14 @@ async def create_key(limits: KeyLimits, gateway: GatewayDep) -> NewKey:
 
 
 @router.get("/keys")
+@door("admin")
 async def list_keys(gateway: GatewayDep) -> dict[str, Any]:
     """Every key, also revoked ones."""
     return {"object": "list", "data": [_info(key) for key in await gateway.accounts.keys.all()]}
 
 
 @router.patch("/keys/{key_id}")
+@door("admin")
 async def change_key(key_id: str, change: KeyChange, gateway: GatewayDep) -> KeyInfo:
     """Change a key that is in force."""
     values = change.model_dump(exclude_unset=True)
@@ -115,6 +105,7 @@ async def change_key(key_id: str, change: KeyChange, gateway: GatewayDep) -> Key
 
 
 @router.delete("/keys/{key_id}")
+@door("admin")
 async def revoke_key(key_id: str, gateway: GatewayDep) -> KeyInfo:
     """Take a key out of force, everywhere within two seconds."""
     await gateway.accounts.keys.revoke(key_id)
@@ -133,6 +124,7 @@ Day = Annotated[date | None, Query()]
 
 
 @router.get("/usage")
+@door("admin")
 async def all_usage(
     gateway: GatewayDep, by: By = "key", since: Day = None, until: Day = None
 ) -> dict[str, Any]:
@@ -141,14 +133,14 @@ async def all_usage(
 
 
 @own.get("/v1/usage")
+@door("key")
 async def own_usage(
-    request: Request,
+    key: KeyDep,
     gateway: GatewayDep,
     by: By = "model",
     since: Day = None,
     until: Day = None,
 ) -> dict[str, Any]:
     """Requests and tokens of the key that asks; this month unless told otherwise."""
-    key = gateway.accounts.authenticate(api_key(request.scope))
     since = since or datetime.now(UTC).date().replace(day=1)
     return {"object": "list", "data": await gateway.accounts.report.rows(by, since, until, key.id)}

@@ -2,16 +2,20 @@
 
 import importlib.metadata
 import time
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
+from common.doors import door
 from common.errors import ModelNotFound
 from common.feedback import Message
 from common.status import Status
+from server.entrance import KeyDep
 from server.gateway import Gateway
-from server.request import api_key
+
+if TYPE_CHECKING:
+    from server.keys import Key
 
 
 def get_gateway(request: Request) -> Gateway:
@@ -23,13 +27,8 @@ def get_gateway(request: Request) -> Gateway:
 GatewayDep = Annotated[Gateway, Depends(get_gateway)]
 
 
-def check_key(request: Request, gateway: GatewayDep) -> None:
-    """Raises InvalidApiKey when keys are asked for and the request brings none of them."""
-    gateway.accounts.authenticate(api_key(request.scope))
-
-
 public = APIRouter()
-router = APIRouter(dependencies=[Depends(check_key)])
+router = APIRouter()
 
 
 @public.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
@@ -39,14 +38,16 @@ async def root() -> dict[str, str]:
 
 
 @public.get("/healthz", tags=["operations"])
+@door("public", any_host=True)
 async def healthz() -> dict[str, str]:
     """Whether this process answers; says nothing about workers and waits for none."""
     return {"status": "ok"}
 
 
 @public.get("/metrics", tags=["operations"])
+@door("public")
 async def get_metrics(request: Request, gateway: GatewayDep) -> Response:
-    """Prometheus metrics of all processes of this gateway. They hold no key, prompt or worker's address."""
+    """Prometheus metrics of all processes of this gateway. They hold no key and no prompt."""
     body, content_type = await gateway.observability.scrape(request.headers.get("accept", ""))
     return Response(body, headers={"content-type": content_type})
 
@@ -71,22 +72,23 @@ class ModelList(BaseModel):
 
 
 @router.get("/v1/models", tags=["models"])
-async def list_models(request: Request, gateway: GatewayDep) -> ModelList:
+@door("key")
+async def list_models(key: KeyDep, gateway: GatewayDep) -> ModelList:
     """Every model that a ready worker or a configured provider serves and the key may use, from memory."""
-    return ModelList(data=_models(request, gateway))
+    return ModelList(data=_models(key, gateway))
 
 
 @router.get("/v1/models/{model_id:path}", tags=["models"])
-async def get_model(model_id: str, request: Request, gateway: GatewayDep) -> Model:
+@door("key")
+async def get_model(model_id: str, key: KeyDep, gateway: GatewayDep) -> Model:
     """One model."""
-    for model in _models(request, gateway):
+    for model in _models(key, gateway):
         if model.id == model_id:
             return model
     raise ModelNotFound(f"The model {model_id!r} does not exist.", param="model")
 
 
-def _models(request: Request, gateway: Gateway) -> list[Model]:
-    allowed = gateway.accounts.authenticate(api_key(request.scope)).models
+def _models(key: "Key", gateway: Gateway) -> list[Model]:
     return [
         Model(
             id=name,
@@ -97,18 +99,23 @@ def _models(request: Request, gateway: Gateway) -> list[Model]:
             max_model_len=card.context_length,
         )
         for name, (card, upstream) in gateway.directory.cards().items()
-        if upstream.state == "ready" and (allowed is None or name in allowed)
+        if upstream.state == "ready" and key.may_use(name)
     ]
 
 
 @router.get("/v1/status", tags=["operations"])
-async def get_status(gateway: GatewayDep) -> Status:
-    """What runs, in which state, from memory."""
+@door("key", limited=False)  # the web UI looks every other second, and it costs nothing
+async def get_status(key: KeyDep, gateway: GatewayDep) -> Status:
+    """What runs, in which state, of what the key may use; from memory."""
+    providers = gateway.directory.status_providers()
     return Status(
         version=importlib.metadata.version("kodolly"),
         uptime_s=time.monotonic() - gateway.started,
-        models=gateway.directory.status_models(),
-        providers=gateway.directory.status_providers(),
+        models=[model for model in gateway.directory.status_models() if key.may_use(model.id)],
+        providers=[
+            provider.model_copy(update={"models": [name for name in provider.models if key.may_use(name)]})
+            for provider in providers
+        ],
         controller_connected=gateway.directory.controller_connected,
     )
 
@@ -128,6 +135,7 @@ class PromptPreview(BaseModel):
 
 
 @router.post("/v1/prompt", tags=["models"])
+@door("key+model", body_bytes=None, body_s=None)
 async def preview(body: PromptRequest, gateway: GatewayDep) -> PromptPreview:
     """The exact final prompt of a conversation and its number of tokens."""
     from server.prompt import preview_prompt

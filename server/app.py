@@ -8,26 +8,33 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, HTTPException, Response
-from fastapi.middleware.cors import CORSMiddleware
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from common.background import Background
-from common.errors import BadRequest, error_bytes
+from common.doors import Doors
+from common.guard import Guard, GuardedApp
 from common.http import install_error_handlers
+from common.own_names import is_loopback
 from common.private_files import make_state_directory
 from server import admin, api, feedback
 from server.directory import Directory
+from server.entrance import FOREIGN_ROUTES, admission, gateway_guard
 from server.gateway import Gateway
 from server.http_protocol import open_connections
 from server.model_queues import ModelQueues
 from server.openapi import with_relayed_routes
 from server.relay import Relay
-from server.request import Message, Receive, Scope, Send, header, request_id
+from server.request import Message, Receive, Scope, Send, request_id
 from server.routes import NoRoute, is_relayed
 from server.settings import GatewaySettings, provider_keys, provider_proxies
 from server.upstream_http import ConnectionPool
+
+if TYPE_CHECKING:
+    from server.accounts import Accounts
+    from server.keys import Key
 
 logger = logging.getLogger(__name__)
 
@@ -44,38 +51,35 @@ SWEEP_S = 5.0
 
 def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
     """The gateway. Nothing runs before the lifespan starts. `process` is its number among the gateway's."""
+
+    def accounts() -> "Accounts":
+        found: Accounts = app.state.gateway.accounts
+        return found
+
+    guard = gateway_guard(settings, accounts)
     app = FastAPIOffline(
         title="kodolly gateway",
         description="OpenAI-compatible API in front of vLLM workers and external providers.",
-        lifespan=_lifespan(settings, process),
+        lifespan=_lifespan(settings, process, guard),
     )
     install_error_handlers(app, no_route=NoRoute)
     described = app.openapi
     app.openapi = lambda: app.openapi_schema or with_relayed_routes(described())  # type: ignore[method-assign]
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["*"],
-            expose_headers=["x-request-id"],
-        )
     app.include_router(api.public)
     app.include_router(api.router)
     app.include_router(feedback.router)
     app.include_router(admin.router)
     app.include_router(admin.own)
 
+    guarded = GuardedApp(app, Doors(app.routes, FOREIGN_ROUTES), guard, admission(accounts))
+
     async def gateway_app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
-        elif not _names_its_host_once(scope):
-            await _refuse_host(scope, receive, send)
         elif is_relayed(scope["path"]):
-            await app.state.gateway.relay(scope, receive, send)
+            await app.state.gateway.relay(scope, receive, send)  # asks the guard by itself
         else:
-            limited = _limited(scope, receive, settings.max_body_bytes)
-            await app(scope, limited, _with_request_id(scope, send))
+            await guarded(scope, receive, _with_request_id(scope, send))
 
     return gateway_app
 
@@ -83,6 +87,7 @@ def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
 def _lifespan(
     settings: GatewaySettings,
     process: int,
+    guard: "Guard[Key]",
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -125,11 +130,12 @@ def _lifespan(
             observability = await closing.enter_async_context(
                 observing(settings, live, process, settings.processes)
             )
-            accounts = Accounts(store, settings.api_keys)
+            accounts = Accounts(store, settings.api_keys, required=settings.require_keys)
             closing.push_async_callback(accounts.close)
             pool = ConnectionPool(settings.connect_timeout_s)
             closing.callback(pool.close)
             await accounts.start()
+            _tell_of_open_doors(settings, accounts)
             app.state.gateway = Gateway(
                 directory=directory,
                 http=http,
@@ -140,6 +146,7 @@ def _lifespan(
                     pool,
                     accounts,
                     queues,
+                    guard,
                     observability.sinks,
                     tracing=observability.tracer is not None,
                 ),
@@ -165,16 +172,16 @@ def _lifespan(
     return lifespan
 
 
-def _names_its_host_once(scope: Scope) -> bool:
-    """RFC 9112, 3.2: else two servers in a row may understand different requests."""
-    hosts = [name for name, _ in scope["headers"] if name == b"host"]
-    return len(hosts) == 1 or bool(scope["http_version"] == "1.0")
-
-
-async def _refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
-    body = error_bytes(BadRequest("A request needs exactly one Host header.", code="invalid_http"))
-    answer = Response(body, 400, {"connection": "close"}, "application/json")
-    await answer(scope, receive, _with_request_id(scope, send))
+def _tell_of_open_doors(settings: GatewaySettings, accounts: "Accounts") -> None:
+    """Nobody should learn from a bill that the gateway asked nobody for a key."""
+    if accounts.required or is_loopback(settings.host):
+        return
+    logger.warning(
+        "NO KEY IS ASKED FOR, and %s can be reached from other machines: whoever reaches it may use every"
+        " model, also a provider's that you pay for. Make a key with `kodolly keys create NAME`, set"
+        " require_keys, or listen on 127.0.0.1.",
+        settings.host,
+    )
 
 
 async def _first_word(directory: Directory, settings: GatewaySettings) -> None:
@@ -192,25 +199,6 @@ async def _sweep(pool: ConnectionPool, directory: Directory) -> None:
         await asyncio.sleep(SWEEP_S)
         pool.close_idle()
         directory.forget_unconfirmed()
-
-
-def _limited(scope: Scope, receive: Receive, limit: int) -> Receive:
-    """`receive` that refuses a body of more than `limit` bytes, announced or not."""
-    too_large = HTTPException(413, f"The body is too large; at most {limit} bytes are taken.")
-    announced = header(scope, b"content-length") or ""
-    size = 0
-
-    async def receive_limited() -> Message:
-        nonlocal size
-        if announced.isdigit() and int(announced) > limit:
-            raise too_large
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > limit:
-            raise too_large
-        return message
-
-    return receive_limited
 
 
 def _with_request_id(scope: Scope, send: Send) -> Send:

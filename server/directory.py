@@ -4,7 +4,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
@@ -255,8 +255,9 @@ class Directory:
         self.aliases = aliases
         self._changed()
 
-    def resolve(self, name: str) -> str:
-        """The served model behind a name. Raises ModelNotFound for a name nobody serves."""
+    def resolve(self, name: str, known: Collection[str] | None = None) -> str:
+        """The served model behind a name. Raises ModelNotFound for a name nobody serves; its hint tells of
+        no other names than `known`, unless that is None."""
         if name in self._serving:
             return name
         target = self.aliases.get(name)
@@ -264,7 +265,7 @@ class Directory:
             return target
         if name in self.own:
             return name  # `candidates` says what has become of it
-        raise self._unknown(name)
+        raise self._unknown(name, known)
 
     def _changed(self) -> None:
         serving: dict[str, list[Upstream]] = {}
@@ -303,7 +304,7 @@ class Directory:
         """
         serving = self._serving.get(model)
         if not serving:
-            raise self._gone(model) if self.own.lost_lately(model) else self._unknown(model)
+            raise self._gone(model) if self.own.lost_lately(model) else self._unknown(model, None)
         if len(serving) == 1 and serving[0].state == "ready":
             return list(serving)
         ready = [up for up in serving if up.state == "ready"]
@@ -339,8 +340,9 @@ class Directory:
         yield from self.static.values()
         yield from self.externals.values()
 
-    def _unknown(self, model: str) -> ModelNotFound:
-        near = get_close_matches(model, self.model_names(), n=1)
+    def _unknown(self, model: str, known: Collection[str] | None) -> ModelNotFound:
+        names = [name for name in self.model_names() if known is None or name in known]
+        near = get_close_matches(model, names, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else "GET /v1/models lists what there is."
         if outside := self.hidden.get(model):
             hint = f"No worker serves it; the provider's model is called '{outside[0]}/{model}'."

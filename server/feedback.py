@@ -3,26 +3,21 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel
 
+from common.doors import door
 from common.feedback import Kind, Rating, Vote
 from server.api import GatewayDep
+from server.entrance import KeyDep
 from server.owner import Owner
-from server.request import api_key
 
-ADMIN_TOKEN_OWNER = "admin-token"
-"""Owns what is sent with the admin token, which is no key."""
+FEEDBACK_BYTES = 4 * 1024 * 1024
+"""Two long conversations with their answers."""
 
 
-def get_owner(request: Request, gateway: GatewayDep) -> Owner:
-    """On whose behalf the request comes. Raises InvalidApiKey."""
-    from server.accounts import matches_admin_token
-
-    token = api_key(request.scope)
-    if matches_admin_token(token, gateway.admin_token):
-        return Owner(ADMIN_TOKEN_OWNER, sees_all=True)
-    key = gateway.accounts.authenticate(token)
+def get_owner(key: KeyDep) -> Owner:
+    """On whose behalf the request comes."""
     return Owner(key.id, sees_all=key.admin)
 
 
@@ -48,6 +43,7 @@ class FeedbackPage(BaseModel):
 
 
 @router.put("/votes/{vote_id}")
+@door("key", body_bytes=FEEDBACK_BYTES)
 async def put_vote(vote_id: UUID, vote: Vote, owner: OwnerDep, gateway: GatewayDep) -> Stored:
     """Store a vote; the same id again replaces it."""
     await gateway.feedback.put_vote(owner, str(vote_id), vote)
@@ -55,6 +51,7 @@ async def put_vote(vote_id: UUID, vote: Vote, owner: OwnerDep, gateway: GatewayD
 
 
 @router.put("/ratings/{rating_id}")
+@door("key", body_bytes=FEEDBACK_BYTES)
 async def put_rating(rating_id: UUID, rating: Rating, owner: OwnerDep, gateway: GatewayDep) -> Stored:
     """Store a rating; the same id again replaces it."""
     await gateway.feedback.put_rating(owner, str(rating_id), rating)
@@ -62,6 +59,7 @@ async def put_rating(rating_id: UUID, rating: Rating, owner: OwnerDep, gateway: 
 
 
 @router.get("/{kind}")
+@door("key")
 async def list_feedback(
     kind: Kind, owner: OwnerDep, gateway: GatewayDep, limit: Limit = 100, after: After = None
 ) -> FeedbackPage:
@@ -71,12 +69,14 @@ async def list_feedback(
 
 
 @router.get("/{kind}/{row_id}")
+@door("key")
 async def get_feedback(kind: Kind, row_id: UUID, owner: OwnerDep, gateway: GatewayDep) -> dict[str, Any]:
     """One vote or rating."""
     return await gateway.feedback.get(kind, owner, str(row_id))
 
 
 @router.delete("/{kind}/{row_id}", status_code=204)
+@door("key")
 async def delete_feedback(kind: Kind, row_id: UUID, owner: OwnerDep, gateway: GatewayDep) -> Response:
     """Take a vote or rating away."""
     await gateway.feedback.delete(kind, owner, str(row_id))

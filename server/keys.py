@@ -59,6 +59,10 @@ class Key:
     expires: datetime | None = None
     """From then on (UTC) it is refused."""
 
+    def may_use(self, model: str) -> bool:
+        """Whether it may ask for a model of this name."""
+        return self.models is None or model in self.models
+
     @property
     def limited(self) -> bool:
         """Whether anything has to be counted before a request may run."""

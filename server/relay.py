@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from common.cors import header_lines
 from common.errors import (
     ApiError,
     BadRequest,
@@ -25,11 +26,11 @@ from common.errors import (
     Overloaded,
     error_bytes,
 )
+from common.guard import Guard
 from common.logs import with_fields
 from server import request, sse, upstream_errors
 from server.affinity import affinity_hash
 from server.connect import ConnectFailed
-from server.cors import answer_lines, preflight_lines
 from server.directory import COOLDOWN_S, Directory, Upstream
 from server.exchange import STREAM_HEADERS, Cut, Exchange, Job, Limits, Retry
 from server.http_protocol import Phase, take_client
@@ -41,7 +42,7 @@ from server.record import FailedAttempt, RequestRecord
 from server.request import ClientGone, Receive, RequestHead, Scope, Send
 from server.resume import NotResumable, closing_events, may_resume, plan_resumption
 from server.retry_budget import RetryBudget
-from server.routes import RESPONSES, ROUTES, Route
+from server.routes import RESPONSES, ROUTES, STORED_DOOR, Route
 from server.settings import GatewaySettings
 from server.token_estimate import estimated_request_tokens
 from server.tracing import child_traceparent
@@ -50,6 +51,7 @@ from server.upstream_http import Connection, ConnectionPool
 if TYPE_CHECKING:
     from server.accounts import Accounts
     from server.http_protocol import ClientConnection
+    from server.keys import Key
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +89,7 @@ class Relay:
     pool: ConnectionPool
     accounts: "Accounts"
     queues: ModelQueues
+    guard: "Guard[Key]"
     sinks: tuple[Callable[[RequestRecord], None], ...] = ()
     """Metrics, traces, log lines: each is told of every finished request."""
     tracing: bool = False
@@ -110,8 +113,9 @@ class Relay:
         client = take_client(scope)
         route = ROUTES.get(scope["path"], RESPONSES)
         record = RequestRecord(request.request_id(scope), route.path, time.monotonic(), time.time_ns())
+        record.method = scope["method"]
         if scope["path"] not in ROUTES:
-            record.route, record.method = STORED_ROUTE, scope["method"]
+            record.route = STORED_ROUTE
         task = asyncio.current_task()
         assert task is not None
         client.on_gone = partial(_cancel, task)
@@ -159,8 +163,10 @@ class Relay:
         client.answer(error.status, headers + self._cors_lines(scope), body)
 
     def _cors_lines(self, scope: Scope) -> bytes:
-        origins = self.settings.cors_origins
-        return answer_lines((request.header(scope, b"origin") or "").encode(), origins) if origins else b""
+        if not self.settings.cors_origins:
+            return b""
+        origin = (request.header(scope, b"origin") or "").encode("latin-1")
+        return header_lines(self.guard.cross_origin.answer_headers(origin))
 
     def _preflight(self, scope: Scope, client: "ClientConnection", record: RequestRecord) -> None:
         """A browser asks what it may do. It sends no key with that."""
@@ -168,13 +174,14 @@ class Relay:
         asked = (request.header(scope, b"access-control-request-headers") or "").encode("latin-1")
         method = b"POST" if scope["path"] in ROUTES or scope["path"].endswith("/cancel") else b"GET"
         record.status, record.outcome = 204, "ok"
-        client.answer(204, preflight_lines(origin, asked, method, self.settings.cors_origins), b"")
+        lines = header_lines(self.guard.cross_origin.preflight_headers(origin, asked, method))
+        client.answer(204, lines, b"")
 
     # -- admission ----------------------------------------------------------------------------------
 
     async def _serve(self, incoming: Incoming) -> None:
         scope, route, record = incoming.scope, incoming.route, incoming.record
-        key = self.accounts.authenticate(request.api_key(scope))
+        key = self.guard.check(scope, route.door if scope["path"] in ROUTES else STORED_DOOR)
         record.key_id = key.id
         if scope["path"] not in ROUTES:
             await self._stored_response(incoming)
@@ -190,7 +197,8 @@ class Relay:
         else:
             thin = await thinned(body)
             head = thin.head
-        target = self.directory.resolve(head.model)
+        self.accounts.check_model(key, head.model)
+        target = self.directory.resolve(head.model, key.models)
         record.model, record.stream = head.model, bool(head.stream)
         prompt_tokens = estimated_request_tokens(body, is_form=route.multipart)
         tokens = prompt_tokens + _answer_tokens(head)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from common.doors import Door
 from common.errors import NotFound
 
 Dialect = Literal["openai", "responses", "anthropic"]
@@ -11,6 +12,11 @@ Dialect = Literal["openai", "responses", "anthropic"]
 
 Spends = Literal["nothing", "prompt", "answer"]
 """Nothing: only the tokenizer is asked. Answer: prompt and answer."""
+
+JSON_DOOR = Door("key+model", body_bytes=None, body_s=None)
+FORM_DOOR = Door("key+model", "form", body_bytes=None, body_s=None)
+STORED_DOOR = Door("key")
+"""Of stored responses: each belongs to the key that asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,11 @@ class Route:
     """Which tokens of a request the model works on."""
     external: bool = False
     """OpenAI-compatible providers have it too; the others exist at engines alone."""
+
+    @property
+    def door(self) -> Door:
+        """What it asks of whoever comes."""
+        return FORM_DOOR if self.multipart else JSON_DOOR
 
 
 ROUTES = {

@@ -13,6 +13,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, fiel
 from pydantic_settings import SettingsConfigDict
 
 from common.address import Address, well_formed_address
+from common.own_names import HostNames
 from common.settings import PartSettings
 from server.proxy import NO_PROXY, Proxy, parse_proxy, proxy_for
 
@@ -173,6 +174,10 @@ class GatewaySettings(PartSettings):
     """Base URL of an OpenTelemetry collector (OTLP over HTTP) for traces; None sends none."""
     max_body_bytes: int = 16 * 1024 * 1024
     """Largest request body, in bytes."""
+    require_keys: bool = False
+    """Let nobody in without a key, also while none is known: a lost store then refuses."""
+    allowed_hosts: HostNames = ()
+    """Names besides this machine's under which clients without a key may ask, e.g. chat.example.kr."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API from a browser, e.g. https://chat.example.kr; `*` is all."""
     connect_timeout_s: float = 3.0

@@ -3,12 +3,16 @@
 import os
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from common.cors import CrossOrigin
+from common.doors import BODY_S, Door, Doors, door
+from common.guard import Guard, GuardedApp
+from common.own_names import OwnNames
 from webui.answering import Runs
 from webui.gateway_client import GatewayClient
 from webui.settings import WebuiSettings
@@ -31,6 +35,11 @@ CONTENT_SECURITY_POLICY = "; ".join(
     ]
 )
 
+PAGE_BYTES = 4 * 1024 * 1024
+"""Largest event of a page: a long conversation."""
+PAGES = Door("public", body_bytes=PAGE_BYTES)
+"""Of everything that Gradio answers."""
+
 
 def create_app(settings: WebuiSettings) -> FastAPI:
     """The whole web UI. It starts and answers also while the gateway is away."""
@@ -52,9 +61,9 @@ def create_app(settings: WebuiSettings) -> FastAPI:
             await client.aclose()
 
     app = FastAPI(title="kodolly web UI", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(SecurityHeaders)
 
     @app.get("/healthz")
+    @door("public", any_host=True)
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
@@ -64,7 +73,21 @@ def create_app(settings: WebuiSettings) -> FastAPI:
         mount_pages(
             app, build_pages(settings.public_gateway_url or settings.gateway_url, client, cache, Runs())
         )
+    app.add_middleware(
+        GuardedApp[None], doors=Doors(app.routes, {"": PAGES}), guard=_guard(settings), admit=_admit
+    )
+    app.add_middleware(SecurityHeaders)
     return app
+
+
+def _guard(settings: WebuiSettings) -> Guard[None]:
+    """Nobody logs in here: what keeps other sites' pages out is the names of Host and Origin."""
+    names = OwnNames(settings.host, settings.allowed_hosts)
+    return Guard(names, CrossOrigin(), lambda _token, _door: None, lambda: False, PAGE_BYTES, BODY_S)
+
+
+def _admit(_key: None, _door: Door, _body: bytes) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
 
 
 class SecurityHeaders:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from common.own_names import HostNames
 from common.settings import PartSettings
 
 
@@ -19,6 +20,8 @@ class WebuiSettings(PartSettings):
     """Address to listen on."""
     port: int = Field(default=7860, ge=1, le=65535)
     """Port to listen on."""
+    allowed_hosts: HostNames = ()
+    """Names besides this machine's under which browsers may ask for the page, e.g. chat.example.kr."""
     gateway_url: str = "http://127.0.0.1:8000"
     """The gateway, without a path."""
     public_gateway_url: str | None = None
