@@ -9,7 +9,7 @@ from starlette.types import Scope
 
 Access = Literal["public", "key", "key+model", "admin"]
 """`key+model`: the body names a model, and the key must be allowed to use it."""
-Content = Literal["json", "form"]
+Content = Literal["json", "form", "either"]
 JSON_BYTES = 256 * 1024
 """Largest body of a route that only controls something."""
 BODY_S = 30.0
@@ -23,7 +23,7 @@ class Door:
 
     access: Access
     content: Content = "json"
-    """`form` is multipart/form-data."""
+    """`form` is multipart/form-data; `either` is JSON or a form."""
     body_bytes: int | None = JSON_BYTES
     """Largest body; None is as much as the server takes at all."""
     body_s: float | None = BODY_S

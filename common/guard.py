@@ -231,10 +231,12 @@ def _is_navigation(scope: Scope, headers: Headers) -> bool:
 
 def _check_content(content_type: bytes, door: Door) -> None:
     """A page on any site may send forms, text, and what has no type, without asking first."""
-    if door.content == "json":
-        if content_type in _JSON:
-            return
-        kind = content_type.partition(b";")[0].strip().lower()
+    if content_type in _JSON and door.content != "form":
+        return
+    kind = content_type.partition(b";")[0].strip().lower()
+    if door.content != "json" and kind == b"multipart/form-data":
+        return
+    if door.content != "form":
         if kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json")):
             return
         said = content_type.decode("latin-1")
@@ -242,8 +244,7 @@ def _check_content(content_type: bytes, door: Door) -> None:
             f"The body must be application/json, not {said}." if said else "The body's type is missing.",
             hint="Send the header `Content-Type: application/json`.",
         )
-    if content_type.partition(b";")[0].strip().lower() != b"multipart/form-data":
-        raise UnsupportedMediaType("The body must be multipart/form-data.")
+    raise UnsupportedMediaType("The body must be multipart/form-data.")
 
 
 def _token(headers: Headers) -> str:

@@ -239,12 +239,17 @@ def test_bad_requests_get_the_openai_error_object(
 def test_a_body_that_is_too_large_is_refused(stack: Stack, method: str, path: str) -> None:
     port = int(stack.gateway.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         connection.sendall(f"{head}content-length: 99999999\r\n\r\n".encode())
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")  # although the body never came
     pieces = (b" " * 1_000_000 for _ in range(17))  # no length announced: sent in chunks
     answer = httpx2.request(
-        method, f"{stack.gateway}{path}", content=pieces, trust_env=False, timeout=PATIENCE_S
+        method,
+        f"{stack.gateway}{path}",
+        content=pieces,
+        headers={"content-type": "application/json"},
+        trust_env=False,
+        timeout=PATIENCE_S,
     )
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "payload_too_large")
 

@@ -37,8 +37,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 PAGE_BYTES = 4 * 1024 * 1024
 """Largest event of a page: a long conversation."""
-PAGES = Door("public", body_bytes=PAGE_BYTES)
-"""Of everything that Gradio answers."""
+PAGES = Door("public", "either", body_bytes=PAGE_BYTES)
+"""Of everything that Gradio answers: events come as JSON, files as forms."""
 
 
 def create_app(settings: WebuiSettings) -> FastAPI:
