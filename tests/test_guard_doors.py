@@ -63,8 +63,14 @@ def test_the_web_ui_is_shown_under_its_own_names_alone() -> None:
     with TestClient(create_webui(WebuiSettings()), base_url="http://127.0.0.1:7860") as client:
         assert client.get("/").status_code == 200
         assert client.get("/", headers={"host": "rebind.test"}).status_code == 403
-        join = {"data": [], "fn_index": 0, "session_hash": "x"}
-        path = "/gradio_api/queue/join"
-        assert client.post(path, json=join, headers={"origin": "http://evil.test"}).status_code == 403
-        own = client.post(path, json=join, headers={"origin": "http://127.0.0.1:7860"})
-        assert own.status_code not in (403, 415)
+        assert client.get("/theme.css").status_code == 200
+        path, foreign, own = (
+            "/gradio_api/upload",
+            {"origin": "http://evil.test"},
+            {"origin": "http://127.0.0.1:7860"},
+        )
+        files = {"files": ("a.txt", "안녕".encode())}
+        assert client.post(path, files=files, headers=foreign).status_code == 403
+        assert client.post(path, files=files, headers=own).status_code == 200
+        plain = own | {"content-type": "text/plain"}
+        assert client.post("/gradio_api/reset", content=b"{}", headers=plain).status_code == 415

@@ -85,7 +85,7 @@ INSIDE = re.compile(rb'Traceback|File "|\.py\b|site-packages|/root/|/home/|sqlit
 def request_bytes(method: str, path: str, body: object, key: str) -> bytes:
     content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
     head = (
-        f"{method} {path} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {key}\r\nconnection: close\r\n"
+        f"{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\nconnection: close\r\n"
         f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content

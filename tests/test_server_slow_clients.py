@@ -37,7 +37,7 @@ def body(tokens: int) -> bytes:
 
 def head(length: int) -> bytes:
     return (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         b"content-length: %d\r\n\r\n" % length
     )
 

@@ -73,7 +73,7 @@ def ask(port: int) -> socket.socket:
         "stream_options": {"include_usage": True},
     }
     body = json.dumps(asked, ensure_ascii=False).encode()
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
     reader.sendall(head + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
     return reader
 
