@@ -156,8 +156,8 @@ def test_a_client_that_leaves_stops_the_engine(stack: Stack, mode: str) -> None:
     body = json.dumps(chat("solo", stream=True)).encode()
     port = int(stack.gateway.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        connection.sendall(head.encode() + body)
+        head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         wait_for(lambda: log(stack.engines["solo"])["running"] == 1, 5, what="the engine to be asked")
     wait_for(lambda: log(stack.engines["solo"])["cancelled"] == before + 1, 2, what="the cancel")
     assert log(stack.engines["solo"])["running"] == 0
