@@ -32,6 +32,7 @@ router = APIRouter()
 
 
 @public.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+@door("public", any_host=True)
 async def root() -> dict[str, str]:
     """Some clients look here before their first request."""
     return {"service": "kodolly gateway", "api": "/v1", "docs": "/docs"}
