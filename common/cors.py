@@ -14,11 +14,16 @@ class CrossOrigin:
     origins: tuple[str, ...] = ()
     """Such as https://chat.example.kr; `*` is all."""
 
+    @property
+    def allows_all(self) -> bool:
+        """Whether pages of every site may."""
+        return "*" in self.origins
+
     def allowed(self, origin: bytes) -> bytes | None:
         """What to allow a page of `origin`: its own name, `*`, or None for nothing."""
         if not origin or not self.origins:
             return None
-        if "*" in self.origins:
+        if self.allows_all:
             return b"*"
         return origin if origin.decode("latin-1") in self.origins else None
 

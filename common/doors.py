@@ -29,12 +29,15 @@ class Door:
     body_s: float | None = BODY_S
     """Longest time for a body to arrive, in seconds; None is as long as the server waits at all."""
     limited: bool = True
-    """Counts towards what its key may do in a minute."""
+    """Counts towards what its key may do; not where the answer comes from memory or tells of the key."""
     any_host: bool = False
     """Also for who comes under another name, and for pages of other sites: it tells nothing."""
 
 
-PUBLIC = Door("public")
+PUBLIC = Door("public", any_host=True)
+"""Of pages and documents that are the same for everybody."""
+UNKNOWN = Door("key", limited=False)
+"""Of paths that no route has: strangers are not told so."""
 
 
 def door(
@@ -82,7 +85,7 @@ class Doors:
             self._doors.append(found)
 
     def find(self, scope: Scope) -> Entry:
-        """The door of the route that answers, or would with another method."""
+        """The door of the route that answers, or would with another method; a key's where there is none."""
         methods: set[str] = set()
         found: Door | None = None
         whole = False
@@ -93,4 +96,4 @@ class Doors:
             if found is None or (match is Match.FULL and not whole):
                 found, whole = its_door, match is Match.FULL
             methods |= getattr(route, "methods", None) or set()
-        return Entry(found or PUBLIC, frozenset(methods))
+        return Entry(found or UNKNOWN, frozenset(methods))

@@ -1,41 +1,34 @@
-"""The guard in front of every route of gateway, controller and web UI.
+"""The guard in front of every route: it decides from a request's head, before a byte of the body is read.
 
-In this order, and before a byte of the body is read: Host, Origin and Sec-Fetch-Site, key and scope, size,
-content type. Then the body comes, within its size and time, and only a whole one is handed on.
+In this order: Host, Origin and Sec-Fetch-Site where no key is asked for, then the key and what it may do, the
+body's announced size and its type. `common.guarded_app` puts it in front of an app; the gateway's relay asks
+it by itself.
 """
 
-import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from common.cors import CrossOrigin
-from common.doors import Door, Doors
-from common.errors import (
-    ApiError,
-    BadRequest,
-    PayloadTooLarge,
-    PermissionDenied,
-    UnsupportedMediaType,
-    error_bytes,
-)
+from common.doors import Door
+from common.errors import BadRequest, PayloadTooLarge, PermissionDenied, UnsupportedMediaType
 from common.http import bearer_token
 from common.own_names import OwnNames
 
 K = TypeVar("K")
 Headers = dict[bytes, bytes]
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LONGEST_LENGTH = 18
+"""Digits of a Content-Length; more are no length of anything."""
 _JSON = frozenset(
     (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 )
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Guard(Generic[K]):
-    """Decides from a request's head. `K` is what a key becomes."""
+    """Who may come in. `K` is what a key becomes: whoever is let in."""
 
     def __init__(
         self,
@@ -50,38 +43,41 @@ class Guard(Generic[K]):
         needed at all; `body_bytes` and `body_s` are for doors that name none."""
         self.names, self.cross_origin = names, cross_origin
         self._authenticate, self._asks_key = authenticate, asks_key
-        self.body_bytes, self.body_s = body_bytes, body_s
+        self._body_bytes, self._body_s = body_bytes, body_s
 
     def check(self, scope: Scope, door: Door) -> K:
         """Who asks. Raises ApiError for whoever may not, or asks in a way that is not taken."""
         given = scope["headers"]
         headers: Headers = dict(given)
         if len(headers) != len(given):
-            headers = dict(reversed(given))  # the first of each counts
-        if b"host" not in headers or sum(name == b"host" for name, _ in given) > 1:
-            _require_one_host(scope, headers)
-        keyed = door.access == "admin" or (door.access != "public" and self._asks_key())
-        if not keyed and not door.any_host:
+            headers = _first_of_each(given)
+        if b"host" not in headers and scope["http_version"] != "1.0":
+            raise _not_one_host()
+        if not (door.any_host or self._is_keyed(door)):
             self._check_page(scope, headers)
-        length = headers.get(b"content-length", b"0")
         key = self._authenticate(_token(headers), door)
-        limit = self.limit(door)
-        if length != b"0" and (not length.isdigit() or len(length) > 18 or int(length) > limit):
-            raise too_large(limit)
+        length = headers.get(b"content-length", b"0")
         if length != b"0" or b"transfer-encoding" in headers:
-            _check_content(headers.get(b"content-type", b""), door)
+            limit = self.body_bytes(door)
+            if not length.isdigit() or len(length) > _LONGEST_LENGTH or int(length) > limit:
+                raise too_large(limit)
+            _check_content_type(headers.get(b"content-type", b""), door)
         return key
 
-    def limit(self, door: Door) -> int:
+    def body_bytes(self, door: Door) -> int:
         """Largest body, in bytes."""
-        return self.body_bytes if door.body_bytes is None else door.body_bytes
+        return self._body_bytes if door.body_bytes is None else door.body_bytes
 
-    def seconds(self, door: Door) -> float:
-        """Longest time for the body to arrive."""
-        return self.body_s if door.body_s is None else door.body_s
+    def body_s(self, door: Door) -> float:
+        """Longest time for a body to arrive, in seconds."""
+        return self._body_s if door.body_s is None else door.body_s
+
+    def _is_keyed(self, door: Door) -> bool:
+        return door.access == "admin" or (door.access != "public" and self._asks_key())
 
     def _check_page(self, scope: Scope, headers: Headers) -> None:
-        """Without a key everything that comes from this machine is let in: so no other site's page may."""
+        """Where no key is asked for, all that this machine's browsers send is let in: so pages of other sites
+        must not be. Raises PermissionDenied."""
         host = headers.get(b"host")
         if host is not None and not self.names.owns(host):
             raise PermissionDenied(
@@ -89,122 +85,34 @@ class Guard(Generic[K]):
                 code="host_not_allowed",
                 hint="If it is a name of yours, put it into the setting allowed_hosts.",
             )
+        if not self._is_welcome(scope, headers, host or b""):
+            raise PermissionDenied(
+                "Pages of other sites may not ask this server.",
+                code="origin_not_allowed",
+                hint="If the page is yours, put its origin into the setting cors_origins.",
+            )
+
+    def _is_welcome(self, scope: Scope, headers: Headers, host: bytes) -> bool:
+        """Whether no page of another site has sent this, as far as browsers tell (Fetch, 3.2 and 3.3; Fetch
+        Metadata, 2). What is no browser sends neither header."""
         origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
         if origin is None:
-            if site != b"cross-site" or _is_navigation(scope, headers) or "*" in self.cross_origin.origins:
-                return
-        elif (
-            (origin == b"null" and site == b"same-origin")
-            or self._is_own(origin, host or b"")
-            or self.cross_origin.allowed(origin) is not None
-        ):
-            return
-        raise PermissionDenied(
-            "Pages of other sites may not ask this server.",
-            code="origin_not_allowed",
-            hint="If the page is yours, put its origin into the setting cors_origins.",
-        )
+            return site != b"cross-site" or _is_navigation(scope, headers) or self.cross_origin.allows_all
+        if origin == b"null" and site == b"same-origin":
+            return True  # a page of ours without a referrer
+        return self._is_own(origin, host) or self.cross_origin.allowed(origin) is not None
 
     def _is_own(self, origin: bytes, host: bytes) -> bool:
+        """Whether the page is this server's: from where it was asked, or under a configured name."""
         try:
-            parts = urlsplit(origin.decode("latin-1"))
-            port = parts.port or _DEFAULT_PORTS[parts.scheme]
-            asked = urlsplit(f"{parts.scheme}://{host.decode('latin-1')}")
-            same = parts.hostname == asked.hostname and port == (asked.port or _DEFAULT_PORTS[parts.scheme])
-            return same or self.names.is_configured(parts.hostname or "")
+            page = urlsplit(origin.decode("latin-1"))
+            asked = urlsplit(f"{page.scheme}://{host.decode('latin-1')}")
+            default = _DEFAULT_PORTS[page.scheme]
+            if page.hostname == asked.hostname and (page.port or default) == (asked.port or default):
+                return True
         except (ValueError, KeyError):
             return False
-
-
-class GuardedApp(Generic[K]):
-    """An ASGI app behind the guard. The key is handed on as `request.state.key`."""
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        doors: Doors,
-        guard: Guard[K],
-        admit: Callable[[K, Door, bytes], AbstractAsyncContextManager[None]],
-    ) -> None:
-        """`admit` takes a key, the door and the body, and holds what the request may use while it runs."""
-        self._app, self._doors, self._guard, self._admit = app, doors, guard, admit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
-        if shared := self._guard.cross_origin.answer_headers(origin):
-            send = _with_headers(send, shared)
-        entry = self._doors.find(scope)
-        if scope["method"] == "OPTIONS":
-            await self._preflight(scope, receive, send, origin, entry.methods)
-            return
-        if scope["method"] == "HEAD" and "GET" in entry.methods and "HEAD" not in entry.methods:
-            scope = {**scope, "method": "GET"}  # the server leaves the body out
-            entry = self._doors.find(scope)
-        try:
-            key = self._guard.check(scope, entry.door)
-        except ApiError as error:
-            await _refuse(error, scope, receive, send)
-            return
-        await self._serve(scope, receive, send, entry.door, key)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, door: Door, key: K) -> None:
-        scope.setdefault("state", {})["key"] = key
-        running = False
-        try:
-            body = b""
-            if _has_body(scope):
-                whole = await self._body(receive, door)
-                if whole is None:
-                    return
-                body, receive = whole, _replayed(whole, receive)
-            async with self._admit(key, door, body):
-                running = True
-                await self._app(scope, receive, send)
-        except ApiError as error:
-            if running:
-                raise
-            await _refuse(error, scope, receive, send)
-
-    async def _body(self, receive: Receive, door: Door) -> bytes | None:
-        """The whole body; None when the client has gone. Raises PayloadTooLarge, and BadRequest when late."""
-        limit, seconds = self._guard.limit(door), self._guard.seconds(door)
-        body = bytearray()
-        try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    message = await receive()
-                    if message["type"] != "http.request":
-                        return None
-                    body += message.get("body", b"")
-                    if len(body) > limit:
-                        raise too_large(limit)
-                    if not message.get("more_body", False):
-                        return bytes(body)
-        except TimeoutError as error:
-            raise BadRequest(
-                f"The body did not arrive within {seconds:.0f} s.", code="body_timeout"
-            ) from error
-
-    async def _preflight(
-        self, scope: Scope, receive: Receive, send: Send, origin: bytes, methods: frozenset[str]
-    ) -> None:
-        headers = dict(scope["headers"])
-        taken = ", ".join(sorted(methods)).encode() or b"GET"
-        asked = headers.get(b"access-control-request-headers", b"")
-        answer = Response(status_code=204)
-        answer.raw_headers = [
-            pair
-            for pair in self._guard.cross_origin.preflight_headers(origin, asked, taken)
-            if pair[0] not in _ANSWER_NAMES
-        ]
-        await answer(scope, receive, send)
-
-
-_ANSWER_NAMES = frozenset((b"access-control-allow-origin", b"access-control-expose-headers", b"vary"))
-"""Added to every answer already."""
+        return self.names.is_configured(page.hostname or "")
 
 
 def too_large(limit: int) -> PayloadTooLarge:
@@ -212,12 +120,17 @@ def too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"The body is too large; at most {limit} bytes are taken.")
 
 
-def _require_one_host(scope: Scope, headers: Headers) -> None:
+def _first_of_each(given: list[tuple[bytes, bytes]]) -> Headers:
+    if sum(name == b"host" for name, _ in given) > 1:
+        raise _not_one_host()
+    return dict(reversed(given))
+
+
+def _not_one_host() -> BadRequest:
     """RFC 9112, 3.2: else two servers in a row may understand different requests."""
-    if b"host" in headers or scope["http_version"] != "1.0":
-        raise BadRequest(
-            "A request needs exactly one Host header.", code="invalid_http", headers={"connection": "close"}
-        )
+    return BadRequest(
+        "A request needs exactly one Host header.", code="invalid_http", headers={"connection": "close"}
+    )
 
 
 def _is_navigation(scope: Scope, headers: Headers) -> bool:
@@ -229,22 +142,22 @@ def _is_navigation(scope: Scope, headers: Headers) -> bool:
     )
 
 
-def _check_content(content_type: bytes, door: Door) -> None:
-    """A page on any site may send forms, text, and what has no type, without asking first."""
+def _check_content_type(content_type: bytes, door: Door) -> None:
+    """A page of any site may send forms, plain text, and what has no type, without asking first
+    (Fetch, 2.2.2: CORS-safelisted request headers). Raises UnsupportedMediaType."""
     if content_type in _JSON and door.content != "form":
         return
     kind = content_type.partition(b";")[0].strip().lower()
-    if door.content != "json" and kind == b"multipart/form-data":
+    is_json = kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json"))
+    is_form = kind == b"multipart/form-data"
+    if (is_json and door.content != "form") or (is_form and door.content != "json"):
         return
-    if door.content != "form":
-        if kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json")):
-            return
-        said = content_type.decode("latin-1")
-        raise UnsupportedMediaType(
-            f"The body must be application/json, not {said}." if said else "The body's type is missing.",
-            hint="Send the header `Content-Type: application/json`.",
-        )
-    raise UnsupportedMediaType("The body must be multipart/form-data.")
+    wanted = "multipart/form-data" if door.content == "form" else "application/json"
+    said = content_type.decode("latin-1")
+    raise UnsupportedMediaType(
+        f"The body must be {wanted}, not {said}." if said else f"The body's type is missing: {wanted}.",
+        hint=f"Send the header `Content-Type: {wanted}`.",
+    )
 
 
 def _token(headers: Headers) -> str:
@@ -253,38 +166,3 @@ def _token(headers: Headers) -> str:
     if authorization is not None:
         return bearer_token(authorization.decode("latin-1"))
     return headers.get(b"x-api-key", b"").decode("latin-1")
-
-
-def _has_body(scope: Scope) -> bool:
-    return any(
-        (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
-        for name, value in scope["headers"]
-    )
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    waiting = [body]
-
-    async def replay() -> Message:
-        if waiting:
-            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
-        return await receive()
-
-    return replay
-
-
-def _with_headers(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *headers]
-        await send(message)
-
-    return send_with_headers
-
-
-async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
-    headers = dict(error.headers)
-    if _has_body(scope):
-        headers["connection"] = "close"  # what it still sends is not read
-    answer = Response(error_bytes(error), error.status, headers, "application/json")
-    await answer(scope, receive, send)

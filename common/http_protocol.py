@@ -3,11 +3,13 @@
 The parser has no limit of its own and joins the pieces of a line again with each read, so that one endless
 header line would hold the event loop: bytes are counted here as they come in. A head that does not come in
 time ends the connection (slow loris). An offer to upgrade is ignored (RFC 9110, 7.8). Trailers are dropped
-(RFC 9110, 6.5.1): who asks may be judged by its headers alone, before the body is read.
+(RFC 9110, 6.5.1): who asks may be judged by its headers alone, before the body is read. A client that is
+refused while it still sends gets to read why.
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -22,7 +24,29 @@ HEAD_LINES = 200
 """Most header lines, and most trailers."""
 FEED_BYTES = 32 * 1024
 """How much the parser gets at once; where a limit is passed, it is noticed after so many bytes more."""
+LINGER_S = 5.0
+"""How long a client that was answered before it has sent everything is listened to, so that it can read the
+answer: a connection closed with bytes unread is reset, and an answer on its way is lost with it."""
+LINGER_BYTES = 64 * 1024 * 1024
+"""How much it may send meanwhile. Nothing of it is kept."""
 _FRAMING = (b"content-length", b"transfer-encoding")
+
+
+class _ClientTransport:
+    """The transport of a client, but for `close`, which is the protocol's."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self._transport = transport
+        self.write, self.writelines = transport.write, transport.writelines
+        self.close, self.close_now = close, transport.close
+        self.lingers = False
+
+    def is_closing(self) -> bool:
+        """Whether nothing more may be written."""
+        return self.lingers or self._transport.is_closing()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -36,20 +60,31 @@ class BoundedProtocol(HttpToolsProtocol):
         """Bytes of this head, or since the last piece of this body, that earlier feeds have brought."""
         self._deaf = False
         """What the client sends is not looked at any more."""
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._lingered = 0
+        """Bytes that came after the answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._client = _ClientTransport(transport, self._close)
+        super().connection_made(cast(asyncio.Transport, self._client))
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+        self._client.close = self._client.close_now  # else this object and its transport hold each other
         super().connection_lost(exc)
         if self.cycle is not None:
             self.cycle.body = bytearray()  # the cycle and this object hold each other until a collection
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
-        if len(data) <= FEED_BYTES:
+        if self._linger_timer is not None:
+            self._lingered += len(data)
+            if self._lingered > LINGER_BYTES:
+                self._client.abort()
+        elif len(data) <= FEED_BYTES:
             self._feed(data)
         else:
             pieces = memoryview(data)
@@ -147,6 +182,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write(head % (STATUS_LINE[error.status], len(body)) + body)
         self.transport.close()
 
+    def _close(self) -> None:
+        """End the connection in stages where the client still sends (RFC 9112, 9.6): it is told that nothing
+        more comes, and what it sends is thrown away until it has done the same, or for LINGER_S. A second
+        call does not wait any longer."""
+        if self._linger_timer is not None or not (self._deaf or self._in_body):
+            self._client.close_now()
+            return
+        self._deaf = self._client.lingers = True
+        self._linger_timer = self.loop.call_later(LINGER_S, self._client.close_now)
+        self.flow.resume_reading()
+        self._client.write_eof()
+
     def forget_requests(self) -> None:
         """Whoever works on an answer for this connection is told that nobody takes it."""
         if self.cycle is not None and not self.cycle.response_complete:
@@ -161,7 +208,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _too_slow(self) -> None:
         self._head_timer = None
         if not self.transport.is_closing():
-            self.transport.close()
+            self._client.close_now()
 
 
 class _Deaf(Exception):

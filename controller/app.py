@@ -15,7 +15,8 @@ from common.background import Background
 from common.cors import CrossOrigin
 from common.doors import BODY_S, PUBLIC, Door, Doors, door
 from common.errors import BadRequest, InternalError, NotFound
-from common.guard import Guard, GuardedApp
+from common.guard import Guard
+from common.guarded_app import GuardedApp
 from common.http import install_error_handlers, require_token
 from common.own_names import OwnNames
 from common.private_files import close_directory
@@ -72,8 +73,8 @@ def create_app(settings: ControllerSettings) -> FastAPI:
 def _guard(settings: ControllerSettings) -> Guard[None]:
     token = settings.join_token.get_secret_value()
 
-    def authenticate(given: str, door: Door) -> None:
-        if door.access != "public":
+    def authenticate(given: str, asked: Door) -> None:
+        if asked.access != "public":
             require_token(given, [token])
 
     return Guard(OwnNames(settings.host), CrossOrigin(), authenticate, lambda: True, BODY_BYTES, BODY_S)

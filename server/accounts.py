@@ -77,7 +77,7 @@ class Meter:
             return False
         if key.tokens_per_min is not None and (self.tokens.minute != minute or self.tokens.left < tokens):
             return False
-        if key.budget_tokens is not None and self.spent >= key.budget_tokens:
+        if tokens and key.budget_tokens is not None and self.spent >= key.budget_tokens:
             return False
         if key.requests_per_min is not None:
             self.requests.left -= 1
@@ -259,8 +259,8 @@ class Accounts:
         key = self._by_hash.get(digest)
         if key is None and not self._by_hash:
             raise InvalidApiKey(
-                "This gateway asks for a key, and knows none that is in force (setting require_keys).",
-                hint="Make one with `kodolly keys create NAME`; if there were some, the database is lost.",
+                "This gateway asks for a key, and no key is in force.",
+                hint="Make one with `kodolly keys create NAME`. If there were some, look for its database.",
                 headers={"www-authenticate": "Bearer"},
             )
         if key is None:
@@ -288,8 +288,8 @@ class Accounts:
             )
 
     async def admit_call(self, key: Key) -> Grant:
-        """Admit a request that no model answers: it counts towards the limits, and is not in the ledger.
-        Raises as `admit` does."""
+        """Admit a request that no model answers: it counts as one request without tokens, and is not in the
+        ledger. Raises as `admit` does."""
         return self.try_admit(key, None, 0) or await self.admit(key, None, 0)
 
     def try_admit(self, key: Key, model: str | None, tokens: int) -> Grant | None:
@@ -351,7 +351,7 @@ class Accounts:
         minute = int(now) // 60
         for _, _, window in meter.windows():
             window.turn_to(minute)
-        if key.budget_tokens is not None and meter.spent >= key.budget_tokens:
+        if tokens and key.budget_tokens is not None and meter.spent >= key.budget_tokens:
             return False
         if key.concurrency is not None and (meter.running >= meter.slots or now >= meter.slots_until):
             if meter.running >= key.concurrency or now < meter.slots_ask_again:
@@ -389,7 +389,7 @@ class Accounts:
     def _refusal(self, meter: Meter, tokens: int) -> ApiError:
         key, now = meter.key, self._clock()
         headers = {name.decode(): value.decode() for name, value in meter.headers(now)}
-        if key.budget_tokens is not None and meter.spent >= key.budget_tokens:
+        if tokens and key.budget_tokens is not None and meter.spent >= key.budget_tokens:
             return RateLimited(
                 f"The key {key.name!r} has used up its {key.budget_tokens} tokens of this month.",
                 code="insufficient_quota",

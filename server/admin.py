@@ -133,7 +133,7 @@ async def all_usage(
 
 
 @own.get("/v1/usage")
-@door("key")
+@door("key", limited=False)
 async def own_usage(
     key: KeyDep,
     gateway: GatewayDep,

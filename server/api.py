@@ -73,14 +73,14 @@ class ModelList(BaseModel):
 
 
 @router.get("/v1/models", tags=["models"])
-@door("key")
+@door("key", limited=False)
 async def list_models(key: KeyDep, gateway: GatewayDep) -> ModelList:
     """Every model that a ready worker or a configured provider serves and the key may use, from memory."""
     return ModelList(data=_models(key, gateway))
 
 
 @router.get("/v1/models/{model_id:path}", tags=["models"])
-@door("key")
+@door("key", limited=False)
 async def get_model(model_id: str, key: KeyDep, gateway: GatewayDep) -> Model:
     """One model."""
     for model in _models(key, gateway):
@@ -105,7 +105,7 @@ def _models(key: "Key", gateway: Gateway) -> list[Model]:
 
 
 @router.get("/v1/status", tags=["operations"])
-@door("key", limited=False)  # the web UI looks every other second, and it costs nothing
+@door("key", limited=False)
 async def get_status(key: KeyDep, gateway: GatewayDep) -> Status:
     """What runs, in which state, of what the key may use; from memory."""
     providers = gateway.directory.status_providers()
@@ -137,10 +137,11 @@ class PromptPreview(BaseModel):
 
 @router.post("/v1/prompt", tags=["models"])
 @door("key+model", body_bytes=None, body_s=None)
-async def preview(body: PromptRequest, gateway: GatewayDep) -> PromptPreview:
+async def preview(body: PromptRequest, key: KeyDep, gateway: GatewayDep) -> PromptPreview:
     """The exact final prompt of a conversation and its number of tokens."""
     from server.prompt import preview_prompt
 
     messages = [message.model_dump() for message in body.messages]
-    prompt, count = await preview_prompt(gateway.directory, gateway.http, body.model, messages)
+    gateway.accounts.check_model(key, body.model)
+    prompt, count = await preview_prompt(gateway.directory, gateway.http, body.model, key.models, messages)
     return PromptPreview(prompt=prompt, token_count=count)

@@ -15,7 +15,8 @@ from fastapi_offline import FastAPIOffline
 
 from common.background import Background
 from common.doors import Doors
-from common.guard import Guard, GuardedApp
+from common.guard import Guard
+from common.guarded_app import GuardedApp
 from common.http import install_error_handlers
 from common.own_names import is_loopback
 from common.private_files import make_state_directory

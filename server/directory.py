@@ -257,7 +257,7 @@ class Directory:
 
     def resolve(self, name: str, known: Collection[str] | None = None) -> str:
         """The served model behind a name. Raises ModelNotFound for a name nobody serves; its hint tells of
-        no other names than `known`, unless that is None."""
+        no other names than `known`, the names that whoever asks may use; None is all."""
         if name in self._serving:
             return name
         target = self.aliases.get(name)
@@ -304,7 +304,9 @@ class Directory:
         """
         serving = self._serving.get(model)
         if not serving:
-            raise self._gone(model) if self.own.lost_lately(model) else self._unknown(model, None)
+            # A name of the house's own was resolved for somebody who may not know all others.
+            known = () if model in self.own else None
+            raise self._gone(model) if self.own.lost_lately(model) else self._unknown(model, known)
         if len(serving) == 1 and serving[0].state == "ready":
             return list(serving)
         ready = [up for up in serving if up.state == "ready"]

@@ -66,12 +66,13 @@ def _authenticate(accounts: "Accounts", settings: GatewaySettings, token: str, d
         return ANONYMOUS
     if door.access in ("admin", "key") and matches_admin_token(token, settings.admin_token):
         return Key(ADMIN_TOKEN_ID, ADMIN_TOKEN_ID, admin=True)
-    if door.access == "admin" and not (accounts.required and accounts.authenticate(token).admin):
+    key = accounts.authenticate(token)
+    if door.access == "admin" and not key.admin:
         raise PermissionDenied(
             "This needs an admin key.",
             hint="Make one with `kodolly keys create NAME --admin`, or set KODOLLY_ADMIN_TOKEN.",
         )
-    return accounts.authenticate(token)
+    return key
 
 
 def admission(

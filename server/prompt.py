@@ -1,5 +1,6 @@
 """The exact prompt that a worker makes of a conversation: rendered and counted by the engine itself."""
 
+from collections.abc import Collection
 from typing import Any
 
 import httpx2
@@ -10,10 +11,15 @@ from server.directory import Directory, Upstream
 
 
 async def preview_prompt(
-    directory: Directory, http: httpx2.AsyncClient, model: str, messages: list[dict[str, Any]]
+    directory: Directory,
+    http: httpx2.AsyncClient,
+    model: str,
+    known: Collection[str] | None,
+    messages: list[dict[str, Any]],
 ) -> tuple[str, int]:
-    """(final prompt text, number of tokens). Raises ApiError; an external provider reveals neither."""
-    model = directory.resolve(model)
+    """(final prompt text, number of tokens); `known` are the names that whoever asks may use, None for all.
+    Raises ApiError; an external provider reveals neither."""
+    model = directory.resolve(model, known)
     upstream = directory.candidates(model)[0]
     if upstream.kind == "external":
         raise NotFound(

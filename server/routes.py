@@ -15,7 +15,7 @@ Spends = Literal["nothing", "prompt", "answer"]
 
 JSON_DOOR = Door("key+model", body_bytes=None, body_s=None)
 FORM_DOOR = Door("key+model", "form", body_bytes=None, body_s=None)
-STORED_DOOR = Door("key")
+STORED_DOOR = Door("key", limited=False)
 """Of stored responses: each belongs to the key that asked for it."""
 
 

@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.cors import CrossOrigin
 from common.doors import BODY_S, Door, Doors, door
-from common.guard import Guard, GuardedApp
+from common.guard import Guard
+from common.guarded_app import GuardedApp
 from common.own_names import OwnNames
 from webui.answering import Runs
 from webui.gateway_client import GatewayClient

@@ -351,7 +351,7 @@ def test_w23_http_1_0_clients_get_a_stream_without_chunks(endpoint: Endpoint) ->
 
 # W23: request smuggling. A gateway must never see one request where a server before it sees two.
 
-SMUGGLED = b"GET /v1/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+SMUGGLED = b"GET /v1/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def smuggling(endpoint: Endpoint) -> dict[str, list[str]]:
