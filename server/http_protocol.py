@@ -100,6 +100,8 @@ class ClientConnection:
         the framing. Raises AnswerBegun."""
         self._enter(Phase.ANSWERING, since=(Phase.WAITING,))
         cycle = self._cycle
+        if cycle.more_body:
+            cycle.keep_alive = False  # the rest of the request would be taken for the next one
         close = b"" if cycle.keep_alive else b"connection: close\r\n"
         length = sum(map(len, body))
         if not self.gone:

@@ -43,11 +43,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "KODOLLY_GATEWAY_REQUIRE_KEYS": "true",
     }
     with ExitStack() as stack:
-        engine = stack.enter_context(scripted_engine(cwd, "dolly"))
-        static = [f"{name}={engine}" for name in ("dolly", "secret-model")]
         argv = kodolly("gateway", "--port", gateway.rpartition(":")[2])
-        for model in static:
-            argv += ["--static", model]
+        for name in ("dolly", "secret-model"):
+            argv += ["--static", f"{name}={stack.enter_context(scripted_engine(cwd, name))}"]
         stack.enter_context(running(argv, cwd / "gateway.log", f"{gateway}/healthz", env, cwd))
         argv = kodolly("controller", "--port", controller.rpartition(":")[2])
         stack.enter_context(running(argv, cwd / "controller.log", f"{controller}/healthz", env, cwd))
