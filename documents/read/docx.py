@@ -1,0 +1,102 @@
+"""DOCX: paragraphs, headings, lists and tables of the body. Heads and feet of pages are other parts of the
+file and stay out."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docx
+from docx.opc.exceptions import PackageNotFoundError
+from docx.table import Table, _Cell
+from docx.text.paragraph import Paragraph
+from docx.text.run import Run
+
+from documents.document import BlockKind
+from documents.read.raw import RawBlock, RawDocument, RawPage, Unreadable, block
+from documents.read.tables import markdown_table
+from documents.read.zip_size import check_unpacked_size
+
+_HEADING = re.compile(r"(?:heading|제목) ?([1-9])$", re.IGNORECASE)
+SMALLEST_PT = 2.0
+
+
+def read_docx(path: Path) -> RawDocument:
+    """Raises Unreadable and OSError."""
+    check_unpacked_size(path)
+    try:
+        opened = docx.Document(str(path))
+    except (PackageNotFoundError, KeyError, ValueError) as error:
+        raise Unreadable("it is damaged or no DOCX file") from error
+    reading = _Reading()
+    blocks = tuple(reading.blocks(opened))
+    title = opened.core_properties.title or ""
+    return RawDocument("docx", (RawPage(None, blocks, reading.hidden),), title.strip())
+
+
+class _Reading:
+    """Goes over the body once and counts what nobody can see."""
+
+    def __init__(self) -> None:
+        self.hidden = 0
+
+    def blocks(self, container: Any) -> Iterator[RawBlock]:
+        """Those of the document, or of a cell."""
+        for item in container.iter_inner_content():
+            if isinstance(item, Table):
+                if made := markdown_table(list(self._rows(item))):
+                    yield block("table", made)
+            elif text := self._text(item).strip():
+                level = _level(item)
+                is_list = "List" in (item.style.name or "") if item.style is not None else False
+                kind: BlockKind = "heading" if level else "paragraph"
+                yield block(kind, f"- {text}" if is_list and not level else text, level)
+
+    def _text(self, paragraph: Paragraph) -> str:
+        parts = []
+        for item in paragraph.iter_inner_content():
+            for run in [item] if isinstance(item, Run) else item.runs:
+                if _is_hidden(run, _is_shaded(paragraph)):
+                    self.hidden += len("".join(run.text.split()))
+                else:
+                    parts.append(run.text)
+        return "".join(parts)
+
+    def _rows(self, table: Table) -> Iterator[list[str]]:
+        """The cells' texts; a cell over several rows stands in each, one over several columns once."""
+        for row in table.rows:
+            texts, before = [], None
+            for cell in row.cells:
+                texts.append("" if cell._tc is before else self._cell(cell))
+                before = cell._tc
+            yield texts
+
+    def _cell(self, cell: _Cell) -> str:
+        return " ".join(line.text for part in self.blocks(cell) for line in part.lines)
+
+
+def _level(paragraph: Paragraph) -> int:
+    """1 to 6 for a heading, by its style, else 0."""
+    name = paragraph.style.name if paragraph.style is not None else None
+    if name == "Title":
+        return 1
+    found = _HEADING.match(name or "")
+    return min(int(found[1]), 6) if found else 0
+
+
+def _is_hidden(run: Run, shaded: bool) -> bool:
+    font = run.font
+    if font.hidden or (font.size is not None and font.size.pt < SMALLEST_PT):
+        return True
+    color = font.color.rgb if font.color is not None else None
+    return color is not None and min(color) >= 0xFA and not shaded and font.highlight_color is None
+
+
+def _is_shaded(paragraph: Paragraph) -> bool:
+    """Whether white text may have a background: of the paragraph, of its cell, or of the table's style."""
+    return bool(
+        paragraph._p.xpath(
+            "./w:pPr/w:shd | .//w:rPr/w:shd | ancestor::w:tc/w:tcPr/w:shd"
+            " | ancestor::w:tbl/w:tblPr/w:tblStyle[@w:val != 'TableGrid']"
+        )
+    )

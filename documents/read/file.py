@@ -1,0 +1,96 @@
+"""Read a file of any known format: `read_file`. It is parsed in a process of its own, within limits."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from common.child_environment import SYSTEM, child_environment
+from common.child_process import ending_with_parent, how_it_ended
+from common.errors import UserError
+from documents.document import Document
+from documents.read.assemble import assemble
+from documents.read.formats import format_of
+from documents.read.raw import Answer, RawDocument, Unreadable
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one file may cost."""
+
+    file_bytes: int = 256 * 2**20
+    memory_bytes: int = 2 * 2**30
+    seconds: int = 180
+    text_bytes: int = 64 * 2**20
+    """Of the text with its places on the page."""
+
+
+def read_file(path: Path, limits: Limits = Limits()) -> Document:
+    """Raises UserError: one line that names the file, says why it can't be read and what to do."""
+    try:
+        format_of(path)
+        digest = file_hash(path, limits.file_bytes)
+        return assemble(_parsed(path, limits), path.name, digest)
+    except Unreadable as error:
+        raise UserError(f"{path} cannot be read: {error.reason}.", hint=error.hint) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def file_hash(path: Path, most_bytes: int = Limits.file_bytes) -> str:
+    """SHA-256 of the file's bytes. Raises Unreadable for a larger file or none, and OSError."""
+    if path.exists() and not path.is_file():
+        raise Unreadable("it is no file")
+    size = path.stat().st_size
+    if size > most_bytes:
+        raise Unreadable(
+            f"it has {size / 2**20:,.0f} MiB, more than {most_bytes / 2**20:,.0f} MiB", "Split it."
+        )
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parsed(path: Path, limits: Limits) -> RawDocument:
+    figures = [limits.memory_bytes, limits.seconds, limits.text_bytes]
+    command = [sys.executable, "-P", "-m", "documents.read.reading_process", str(path), *map(str, figures)]
+    process = subprocess.Popen(
+        ending_with_parent(command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=child_environment(os.environ, SYSTEM),
+    )
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(limits.seconds, stop)
+    timer.start()
+    try:
+        assert process.stdout is not None
+        with process.stdout:
+            written = process.stdout.read(limits.text_bytes + 1024)
+    finally:
+        timer.cancel()
+        process.kill()
+        code = process.wait()
+    return _answer(written, code, late.is_set(), limits)
+
+
+def _answer(written: bytes, code: int, late: bool, limits: Limits) -> RawDocument:
+    try:
+        answer = msgspec.json.decode(written, type=Answer)
+    except msgspec.DecodeError as error:
+        if late or code in (-24, -9):  # SIGXCPU, or SIGKILL right after it
+            raise Unreadable(f"reading it takes more than {limits.seconds} s") from error
+        raise Unreadable(f"its reader was stopped by it ({how_it_ended(code)})") from error
+    if answer.document is None:
+        raise Unreadable(answer.reason, answer.hint)
+    return answer.document

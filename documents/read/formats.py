@@ -1,0 +1,80 @@
+"""Which reader a file gets: by its suffix, which its first bytes must not contradict."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from documents.read.raw import RawDocument, Unreadable
+
+SUFFIXES = {
+    ".pdf": "pdf",
+    ".hwpx": "hwpx",
+    ".hwp": "hwp",
+    ".docx": "docx",
+    ".html": "html",
+    ".htm": "html",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".txt": "text",
+}
+_ZIP = b"PK\x03\x04"
+_COMPOUND = bytes.fromhex("d0cf11e0a1b11ae1")
+"""Microsoft's compound file: HWP 5, old Word files, and DOCX files with a password."""
+
+
+def format_of(path: Path) -> str:
+    """The format that the file's name says. Raises Unreadable for others."""
+    found = SUFFIXES.get(path.suffix.lower())
+    if found is None:
+        raise Unreadable(
+            f"files of the kind {path.suffix or '(no suffix)'!r} are not read",
+            f"These are: {', '.join(SUFFIXES)}.",
+        )
+    return found
+
+
+def parse(path: Path) -> RawDocument:
+    """Read the file in this process, which hostile files may end. Raises Unreadable, OSError and, for a
+    broken file, whatever its parser raises."""
+    name = format_of(path)
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if not head:
+        raise Unreadable("it is empty")
+    _check_head(name, head)
+    return _reader(name)(path)
+
+
+def _check_head(name: str, head: bytes) -> None:
+    if name == "pdf" and b"%PDF-" not in head:
+        raise Unreadable("it is no PDF file")
+    if name == "docx" and head.startswith(_COMPOUND):
+        raise Unreadable("it is protected with a password", "Save it without the password.")
+    if name in ("docx", "hwpx") and not head.startswith(_ZIP):
+        raise Unreadable(f"it is no {name.upper()} file")
+
+
+def _reader(name: str) -> Callable[[Path], RawDocument]:
+    """Only the parser that is needed is imported."""
+    if name == "pdf":
+        from documents.read.pdf import read_pdf
+
+        return read_pdf
+    if name in ("hwp", "hwpx"):
+        from documents.read.hwp import read_hwp
+
+        return read_hwp
+    if name == "docx":
+        from documents.read.docx import read_docx
+
+        return read_docx
+    if name == "html":
+        from documents.read.html import read_html
+
+        return read_html
+    if name == "markdown":
+        from documents.read.markdown import read_markdown
+
+        return read_markdown
+    from documents.read.plain_text import read_text
+
+    return read_text

@@ -1,0 +1,33 @@
+"""HWP 5, HWP 3 and HWPX, the formats of Hangul Word Processor, through unhwp, which gives Markdown.
+
+The format's description: https://www.hancom.com/support/downloadCenter/hwpOwpml (HWPX is KS X 6101).
+"""
+
+import re
+from pathlib import Path
+
+import unhwp
+
+from documents.read.markdown import markdown_blocks
+from documents.read.raw import RawDocument, RawPage, Unreadable
+from documents.read.zip_size import check_unpacked_size
+
+_PICTURE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
+
+
+def read_hwp(path: Path) -> RawDocument:
+    """Raises Unreadable and OSError."""
+    is_zip = path.suffix.lower() == ".hwpx"
+    if is_zip:
+        check_unpacked_size(path)
+    try:
+        with unhwp.parse(str(path)) as result:
+            text = result.markdown
+    except unhwp.UnhwpError as error:
+        if error.kind in (unhwp.ErrorKind.ENCRYPTED, unhwp.ErrorKind.DISTRIBUTION_RESTRICTED):
+            raise Unreadable(
+                "it is protected with a password or against copying", "Save it without protection."
+            ) from error
+        raise Unreadable("it is damaged or no HWP file") from error
+    blocks = markdown_blocks(_PICTURE.sub("", text))
+    return RawDocument("hwpx" if is_zip else "hwp", (RawPage(None, blocks),))

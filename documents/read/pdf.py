@@ -1,0 +1,84 @@
+"""PDF through pdfium; tables with pdfplumber's help."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_raw
+
+from documents.read.pdf_blocks import blocks_of, sizes_of
+from documents.read.pdf_layout import Item, reading_order
+from documents.read.pdf_page import SeenPage, see_page
+from documents.read.pdf_tables import TableFinder
+from documents.read.raw import RawDocument, RawPage, Unreadable
+from documents.read.running_heads import without_running_heads
+
+MOST_PAGES = 5000
+MOST_UNREADABLE = 0.3
+SCAN = "it is a picture without text"
+NO_LETTERS = "its fonts do not say which letters they print"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A page before running heads are known."""
+
+    items: list[Item]
+    height: float
+    hidden: int
+    problem: str
+
+
+def read_pdf(path: Path) -> RawDocument:
+    """Raises Unreadable and OSError."""
+    pdf = _opened(path)
+    if len(pdf) > MOST_PAGES:
+        raise Unreadable(f"it has {len(pdf)} pages, more than {MOST_PAGES}", "Split it.")
+    finder = TableFinder(path)
+    found = [_page(pdf, index, finder) for index in range(len(pdf))]
+    title = str(pdf.get_metadata_dict().get("Title") or "").strip()
+    return RawDocument("pdf", _pages(found), title)
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return pdfium.PdfDocument(path)
+    except pdfium.PdfiumError as error:
+        if getattr(error, "err_code", None) == pdfium_raw.FPDF_ERR_PASSWORD:
+            raise Unreadable("it is protected with a password", "Save it without the password.") from error
+        raise Unreadable("it is damaged") from error
+
+
+def _page(pdf: Any, index: int, finder: TableFinder) -> _Found:
+    try:
+        page = pdf[index]
+        cells = finder.cells(page, index)
+        seen = see_page(page, cells.at)
+    except pdfium.PdfiumError:
+        return _Found([], 1.0, 0, "it is damaged")
+    try:
+        problem = _problem(page, seen)
+        items = [Item(piece.text, piece.box, piece.size) for piece in seen.pieces if piece.cell < 0]
+        items += cells.items([piece for piece in seen.pieces if piece.cell >= 0])
+        return _Found([] if problem else items, page.get_height(), seen.hidden_characters, problem)
+    finally:
+        page.close()
+
+
+def _problem(page: Any, seen: SeenPage) -> str:
+    if seen.unreadable_share > MOST_UNREADABLE:
+        return NO_LETTERS
+    if not seen.pieces and any(page.get_objects(filter=(pdfium_raw.FPDF_PAGEOBJ_IMAGE,), max_depth=5)):
+        return SCAN
+    return ""
+
+
+def _pages(found: Sequence[_Found]) -> tuple[RawPage, ...]:
+    kept = without_running_heads([page.items for page in found], [page.height for page in found])
+    sizes = sizes_of(item for page in kept for item in page)
+    return tuple(
+        RawPage(number, blocks_of(reading_order(items), sizes), page.hidden, page.problem)
+        for number, (page, items) in enumerate(zip(found, kept, strict=True), 1)
+    )

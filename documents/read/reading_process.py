@@ -1,0 +1,50 @@
+"""The process that parses one file: `python -m documents.read.reading_process FILE MEMORY SECONDS TEXT`.
+
+It writes one `Answer` as JSON and ends. What a hostile file does to it stays in it.
+"""
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+import msgspec
+
+from documents.read.formats import parse
+from documents.read.raw import Answer, Unreadable
+
+
+def main() -> None:
+    """Read the file that the arguments name, within the memory (bytes), the processor time (seconds) and
+    the size of the answer (bytes) that they allow."""
+    path, memory, seconds, size = Path(sys.argv[1]), *map(int, sys.argv[2:5])
+    answers = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a parser prints is no answer
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    written = msgspec.json.encode(_answer(path))
+    if len(written) > size:
+        written = msgspec.json.encode(Answer(reason=f"it holds more than {size // 2**20} MiB of text"))
+    with os.fdopen(answers, "wb") as out:
+        out.write(written)
+
+
+def _answer(path: Path) -> Answer:
+    try:
+        return Answer(parse(path))
+    except Unreadable as error:
+        return Answer(reason=error.reason, hint=error.hint)
+    except OSError as error:
+        return Answer(reason=error.strerror or "it is damaged")
+    except MemoryError:
+        return Answer(reason="reading it takes more memory than is allowed")
+    except ImportError as error:
+        return Answer(reason=f"{error.name} is missing", hint="Install the extra `documents`.")
+    except Exception as error:  # whatever a parser raises for a broken file is that file's fault
+        return Answer(reason=f"it is damaged ({type(error).__name__})")
+
+
+if __name__ == "__main__":
+    main()

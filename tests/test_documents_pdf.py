@@ -1,0 +1,146 @@
+"""PDF: columns, tables, running heads, lines that end within words, and text that nobody sees."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pypdfium2 as pdfium
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import UserError
+from documents.document import Document
+from documents.read.file import read_file
+from documents.read.pdf import SCAN
+from documents.read.pdf_layout import Item, reading_order
+from tests.paper_files import BLACK, WHITE, Box, Paper, Print, lines, table, write_pdf
+
+LEFT = (
+    "제1조(휴가의 신청) 직원은 휴가를 사용하려는 날의 3일 전까지 소속 부서장에게 신청하여야 하며, 부서장은 "
+    "업무에 중대한 지장이 없는 한 이를 승인하여야 한다. 다만 질병 등 부득이한 사유가 있는 경우에는 사후에 "
+    "신청할 수 있다."
+)
+RIGHT = (
+    "제2조(경조금의 청구) 경조금은 사유가 발생한 날부터 한 달 안에 청구하여야 하고 회사는 청구를 받은 날부터 "
+    "열흘 안에 지급한다. 청구서에는 증빙을 붙인다. 증빙이 없으면 지급하지 아니한다."
+)
+
+
+def texts(document: Document) -> list[list[str]]:
+    """Those of the blocks of each page."""
+    return [[page.text[b.start : b.end] for b in page.blocks] for page in document.pages]
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Document:
+    """Three pages with heads and numbers; on the first two columns, drawn line by line, and a table."""
+    columns = lines(LEFT, 60, 180, 22), lines(RIGHT, 310, 180, 22)
+    drawn = [line for pair in zip(*columns, strict=False) for line in pair]
+    drawn += columns[0][len(columns[1]) :] + columns[1][len(columns[0]) :]
+    first = [
+        Print("연차휴가 규정", 60, 130, 16),
+        *drawn,
+        *table([["근속", "일수"], ["1년", "15 일"], ["10년", "19일"]], 60, 420),
+        Print("표 다음의 글이다.", 60, 520),
+    ]
+    pages = [first, [Print("직원은 휴가를 쓸 수", 60, 130)], [Print("있다.", 60, 130)]]
+    papers = [
+        Paper([Print("가나다 취업규칙", 200, 40, 9), *page, Print(f"- {number} -", 290, 815, 9)])
+        for number, page in enumerate(pages, 1)
+    ]
+    return read_file(write_pdf(tmp_path_factory.mktemp("pdf") / "rules.pdf", papers))
+
+
+def test_columns_are_read_one_after_another_and_words_are_whole(rules: Document) -> None:
+    blocks = texts(rules)[0]
+    assert blocks[0] == "연차휴가 규정"
+    assert blocks.index(LEFT) < blocks.index(RIGHT)
+
+
+def test_a_ruled_table_becomes_markdown_once(rules: Document) -> None:
+    made = "| 근속 | 일수 |\n| --- | --- |\n| 1년 | 15 일 |\n| 10년 | 19일 |"
+    page = rules.pages[0]
+    assert [b.kind for b in page.blocks if page.text[b.start : b.end] == made] == ["table"]
+    assert page.text.count("15 일") == 1
+    assert "표 다음의 글이다." in texts(rules)[0]
+
+
+def test_heads_and_page_numbers_are_dropped_and_headings_kept(rules: Document) -> None:
+    whole = "".join(page.text for page in rules.pages)
+    assert "취업규칙" not in whole
+    assert "- 1 -" not in whole
+    assert rules.title == "연차휴가 규정"
+    assert (rules.pages[0].blocks[0].kind, rules.pages[0].blocks[0].level) == ("heading", 1)
+
+
+def test_a_paragraph_goes_on_over_the_page(rules: Document) -> None:
+    assert [page.number for page in rules.pages] == [1, 2, 3]
+    assert rules.pages[2].blocks[0].goes_on == " "
+    assert rules.pages[1].blocks[0].goes_on is None
+
+
+def test_each_line_knows_its_place_on_the_page(rules: Document) -> None:
+    page = rules.pages[0]
+    (line,) = [line for line in page.lines if page.text[line.start : line.end] == "표 다음의 글이다."]
+    left, top, right, bottom = line.box
+    assert (round(left), top < 520 < bottom) == (60, True)
+    assert right > left + 60
+    assert all(before.end <= after.start for before, after in pairwise(page.lines))
+
+
+def test_only_text_that_can_be_seen_is_read(tmp_path: Path) -> None:
+    paper = Paper(
+        [
+            Print("보이는 글이다.", 60, 130),
+            Print("흰 바탕의 흰 글", 60, 200, 10, WHITE),
+            Print("작은 글", 60, 250, 1),
+            Print("가려진 글", 60, 300),
+            Box(50, 280, 300, 310, BLACK, filled=True),
+            Box(50, 380, 300, 410, (20, 20, 90), filled=True),
+            Print("어두운 바탕의 흰 글", 60, 400, 10, WHITE),
+            Print("쪽 밖의 글", 700, 400),
+        ]
+    )
+    document = read_file(write_pdf(tmp_path / "a.pdf", [paper]))
+    assert texts(document) == [["보이는 글이다.", "어두운 바탕의 흰 글"]]
+    assert document.hidden_characters == len("흰바탕의흰글") + len("작은글") + len("가려진글") + len(
+        "쪽밖의글"
+    )
+
+
+def test_a_page_that_is_a_picture_says_so(tmp_path: Path) -> None:
+    source = pdfium.PdfDocument(write_pdf(tmp_path / "a.pdf", [Paper([Print("글이다.", 60, 130)])]))
+    source[0].render().to_pil().convert("RGB").save(tmp_path / "scan.pdf")
+    (page,) = read_file(tmp_path / "scan.pdf").pages
+    assert (page.text, page.problem) == ("", SCAN)
+
+
+def test_an_encrypted_file_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "locked.pdf"
+    head = (
+        b"%PDF-1.6\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj "
+    )
+    locked = (
+        b"3 0 obj<</Filter/Standard/V 2/R 3/Length 128/P -44/O<"
+        + b"00" * 32
+        + b">/U<"
+        + b"11" * 32
+        + b">>>endobj\n"
+    )
+    trailer = b"trailer<</Root 1 0 R/Encrypt 3 0 R/ID[<00><00>]/Size 4>>\n%%EOF"
+    path.write_bytes(head + locked + trailer)
+    with pytest.raises(UserError, match=r"protected with a password\. Save it without the password"):
+        read_file(path)
+
+
+BOXES = st.tuples(st.floats(0, 500), st.floats(0, 700), st.floats(1, 500), st.floats(6, 20))
+
+
+@given(st.lists(BOXES, max_size=30))
+def test_no_text_is_lost_or_doubled_by_the_layout(boxes: list[tuple[float, float, float, float]]) -> None:
+    items = [
+        Item(f"<{number}>", (x, y, x + width, y + size), size)
+        for number, (x, y, width, size) in enumerate(boxes)
+    ]
+    read = "".join(item.text for flow in reading_order(items) for item in flow)
+    assert sorted(read.replace(" ", "")) == sorted("".join(item.text for item in items))
