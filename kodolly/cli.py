@@ -16,6 +16,7 @@ COMMANDS = {
     "worker": "Serve a checkpoint with vLLM and register it.",
     "webui": "Start the comparison page.",
     "data": "Turn instruction data into Dolly rows, check, clean, mix and split them.",
+    "documents": "Read papers (PDF, HWPX, DOCX ...) into stores, and search them in Korean.",
     "recipes": "List the recipes that come with kodolly.",
     "train": "Train a checkpoint or an adapter as a recipe says.",
     "merge": "Merge an adapter into its base, or several models into one.",

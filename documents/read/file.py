@@ -34,7 +34,7 @@ def read_file(path: Path, limits: Limits = Limits()) -> Document:
     """Raises UserError: one line that names the file, says why it can't be read and what to do."""
     try:
         format_of(path)
-        digest = file_hash(path, limits.file_bytes)
+        digest = _hash(path, limits.file_bytes)
         return assemble(_parsed(path, limits), path.name, digest)
     except Unreadable as error:
         raise UserError(f"{path} cannot be read: {error.reason}.", hint=error.hint) from error
@@ -42,8 +42,15 @@ def read_file(path: Path, limits: Limits = Limits()) -> Document:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def file_hash(path: Path, most_bytes: int = Limits.file_bytes) -> str:
-    """SHA-256 of the file's bytes. Raises Unreadable for a larger file or none, and OSError."""
+def hash_of(path: Path) -> str:
+    """SHA-256 of the file's bytes, as in `Document.sha256`; "" for a file that cannot be read."""
+    try:
+        return _hash(path, Limits.file_bytes)
+    except (Unreadable, OSError):
+        return ""
+
+
+def _hash(path: Path, most_bytes: int) -> str:
     if path.exists() and not path.is_file():
         raise Unreadable("it is no file")
     size = path.stat().st_size

@@ -1,0 +1,1 @@
+"""Korean full-text search over the chunks of a store of documents."""

@@ -1,0 +1,49 @@
+"""The terms by which Korean text is found: content morphemes, and pairs of neighbouring characters.
+
+Morphemes find a word in all its forms and compounds in both spellings (연차휴가, 연차 휴가); pairs of
+characters find what Kiwi does not know, such as names. Particles and endings are in every text and find
+nothing.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from documents.korean import kiwi, kiwi_version
+
+RULE = "morphemes and character pairs 1"
+"""Name of the rule by which this file makes terms: another one takes another name."""
+
+_CONTENT = ("N", "V", "MAG", "MM", "XR", "SL", "SN", "SH")
+"""Kiwi's tags of nouns, verbs, adverbs, determiners, roots, foreign letters, numbers and Hanja.
+
+https://bab2min.github.io/kiwipiepy/v0.24.0/kr/#_11
+"""
+_WORD = re.compile(r"\w+")
+
+
+def terms_version() -> str:
+    """An index whose terms were made by another one finds the wrong things."""
+    return f"{RULE}; kiwi {kiwi_version()}"
+
+
+def terms_of(texts: Sequence[str]) -> list[list[str]]:
+    """The terms of each text, in order and as often as they occur. No term holds white space."""
+    normal = [unicodedata.normalize("NFC", text) for text in texts]
+    return [
+        [*_morphemes(tokens), *_pairs(text.lower())]
+        for text, tokens in zip(normal, kiwi().tokenize(normal), strict=True)
+    ]
+
+
+def _morphemes(tokens: Sequence[Any]) -> list[str]:
+    return ["m" + "".join(token.form.lower().split()) for token in tokens if token.tag.startswith(_CONTENT)]
+
+
+def _pairs(text: str) -> list[str]:
+    """Of the letters and digits of each word; a word of one character is itself."""
+    made = []
+    for word in _WORD.findall(text):
+        made += ["p" + word[at : at + 2] for at in range(max(1, len(word) - 1))]
+    return made

@@ -1,0 +1,27 @@
+"""`kodolly documents`."""
+
+import click
+
+from kodolly.lazy_group import LazyGroup
+
+EPILOG = """\b
+Examples:
+  kodolly documents add 규정집 안내.pdf --store handbook
+  kodolly documents search '연차휴가는 며칠인가요?' --store handbook
+  kodolly documents list --store handbook
+  kodolly documents show 안내.pdf --store handbook --page 3
+  kodolly documents remove 안내.pdf --store handbook
+"""
+TABLE: dict[str, str] = {
+    "add": "Read files into a store; those that have not changed are left alone.",
+    "list": "List the documents of a store.",
+    "show": "Show what was read of a document.",
+    "remove": "Take documents out of a store.",
+    "search": "Find passages that fit a question.",
+    "rebuild": "Make the index of a store anew, after a change of kodolly or Kiwi.",
+}
+
+
+@click.group("documents", cls=LazyGroup, table=TABLE, epilog=EPILOG)
+def command() -> None:
+    """Read papers of a team (PDF, HWPX, HWP, DOCX, HTML, Markdown, TXT) and search them in Korean."""

@@ -1,0 +1,108 @@
+"""`kodolly documents add`."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from common.errors import UserError
+from kodolly.document_store import opened_store, require_documents, store_options
+from kodolly.echo import echo_line
+
+if TYPE_CHECKING:
+    from documents.document import Document
+    from documents.search.store import Store
+
+EPILOG = """\b
+Examples:
+  kodolly documents add 규정집 안내.pdf --store handbook
+  kodolly documents add 규정집 --store handbook --chunk-size 500
+"""
+
+
+@click.command("add", epilog=EPILOG)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--chunk-size",
+    type=click.IntRange(1),
+    default=800,
+    show_default=True,
+    help="Characters of a passage, at most.",
+)
+@store_options
+def command(paths: tuple[Path, ...], chunk_size: int, name: str, config: Path | None) -> None:
+    """Read the files PATHS, and all readable files in the folders among them, into a store.
+
+    A file that the store has from the same path is replaced when it has changed, else left alone: an
+    interrupted run goes on where it was. Text that nobody can see is left out and counted. Exit code 1 when
+    a file could not be read; the others are in the store.
+    """
+    require_documents()
+    failed = 0
+    with opened_store(name, config, create=True) as store:
+        known = {one.source: (one.sha256, one.chunk_size) for one in store.documents()}
+        for path in _files(paths):
+            try:
+                echo_line(_add(store, path, chunk_size, known.get(str(path.resolve()))))
+            except UserError as error:
+                failed += 1
+                echo_line(f"kodolly: {error}", err=True)
+    if failed:
+        raise SystemExit(1)
+
+
+def _add(store: "Store", path: Path, chunk_size: int, known: tuple[str, int] | None) -> str:
+    """Put one file into the store; returns what to say of it. Raises UserError."""
+    from documents.chunks import chunks_of
+    from documents.read.file import hash_of, read_file
+
+    if known is not None and known == (hash_of(path), chunk_size):
+        return f"unchanged  {path}"
+    document = read_file(path)
+    chunks = chunks_of(document, chunk_size)
+    store.add(str(path.resolve()), document, chunks, chunk_size)
+    return f"{'replaced' if known else 'added':<9}  {path}: {len(chunks)} passages{_notes(document)}"
+
+
+def _notes(document: "Document") -> str:
+    notes = []
+    paged = [page for page in document.pages if page.number is not None]
+    if paged:
+        notes.append(f"{len(paged)} pages")
+    if document.hidden_characters:
+        notes.append(f"{document.hidden_characters} hidden characters left out")
+    problems: dict[str, list[int | None]] = {}
+    for page in document.pages:
+        if page.problem:
+            problems.setdefault(page.problem, []).append(page.number)
+    for problem, numbers in problems.items():
+        notes.append(f"not read: page {_ranges(numbers)} ({problem})")
+    return "".join(f", {note}" for note in notes)
+
+
+def _ranges(numbers: Iterable[int | None]) -> str:
+    """As 1-3, 7."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if number is None:
+            continue
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Files as they are named; of folders what can be read, without hidden files and folders."""
+    from documents.read.formats import SUFFIXES
+
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        for found in sorted(path.rglob("*")):
+            hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
+            if found.suffix.lower() in SUFFIXES and not hidden and found.is_file():
+                yield found

@@ -1,0 +1,21 @@
+"""`kodolly documents rebuild`."""
+
+from pathlib import Path
+
+import click
+
+from kodolly.document_store import opened_store, store_options
+
+EPILOG = """\b
+Examples:
+  kodolly documents rebuild --store handbook
+"""
+
+
+@click.command("rebuild", epilog=EPILOG)
+@store_options
+def command(name: str, config: Path | None) -> None:
+    """Make the index of a store anew from the text in it: after a change of kodolly or Kiwi, which the other
+    commands name. The files are not read again."""
+    with opened_store(name, config) as store:
+        click.echo(f"{store.rebuild()} passages indexed.")
