@@ -4,6 +4,7 @@ would then be taken for one of ours by the browser; it cannot choose ours."""
 import json
 import re
 import socket
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -17,11 +18,18 @@ MOST_REMEMBERED = 64
 def read_names(value: object) -> object:
     """A list as it is, a JSON list, or names with commas between them; of an address, its host."""
     if isinstance(value, str):
-        text = value.strip()
-        value = json.loads(text) if text.startswith("[") else re.split(r"[,\s]+", text)
+        value = _listed(value.strip())
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
         raise ValueError("it must be names with commas between them, such as chat.example.kr, gateway")
-    return tuple(_bare(urlsplit(name).netloc if "//" in name else name) for name in value if name.strip())
+    bare = [_bare(urlsplit(name).netloc if "//" in name else name) for name in value]
+    return tuple(name for name in bare if name)
+
+
+def _listed(text: str) -> object:
+    if text.startswith("["):
+        with suppress(ValueError):  # also an IPv6 address begins like this
+            return json.loads(text)
+    return re.split(r"[,\s]+", text)
 
 
 HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_names)]

@@ -41,6 +41,7 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """All checks, cheap ones first. Raises UserError when the settings themselves are broken."""
     from controller.settings import ControllerSettings
+    from kodolly.doctor_doors import gateway_doors, webui_doors
     from kodolly.stack import UpSettings, join_token
     from server.settings import GatewaySettings, provider_keys
     from webui.settings import WebuiSettings
@@ -55,6 +56,8 @@ def examine() -> Iterator[Finding]:
     for provider in gateway.providers():
         yield _provider_key(provider.name, provider.key_env, provider.name in provider_keys(gateway))
     yield _proxies()
+    yield from gateway_doors(gateway)
+    yield from webui_doors(webui)
     urls = {
         "controller": f"http://127.0.0.1:{controller.port}",
         "gateway": f"http://127.0.0.1:{gateway.port}",

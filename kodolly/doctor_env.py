@@ -13,7 +13,13 @@ Values = Mapping[str, str | None]
 SHORT_SECRET = 16
 COMMON_SECRETS = {"changeme", "change-me", "password", "secret", "kodolly", "token", "admin", "test"}
 """Beginnings of what stands in examples."""
-SECRETS = ("KODOLLY_JOIN_TOKEN", "KODOLLY_ADMIN_TOKEN", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD")
+SECRETS = (
+    "KODOLLY_JOIN_TOKEN",
+    "KODOLLY_API_KEY",
+    "KODOLLY_ADMIN_TOKEN",
+    "POSTGRES_PASSWORD",
+    "GRAFANA_PASSWORD",
+)
 PORTS = (
     *("KODOLLY_PORT", "KODOLLY_UI_PORT", "KODOLLY_HTTP_PORT", "KODOLLY_HTTPS_PORT"),
     *("GRAFANA_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"),

@@ -13,6 +13,7 @@ from typing import Any
 from common.errors import UserError
 from common.serve import check_port
 from kodolly.doctor import GIB, Finding
+from kodolly.doctor_doors import gateway_doors
 from kodolly.part_settings import settings_of
 from server.database import driver_url
 
@@ -51,6 +52,7 @@ def _gateway(settings: Any) -> Iterator[Finding]:
         yield _join_token(settings.join_token.get_secret_value())
     yield memory(MEMORY_BYTES["gateway"])
     yield _directory(settings.state_dir)
+    yield from gateway_doors(settings)
     yield _port(settings.host, settings.port, "KODOLLY_GATEWAY_PORT")
     profiles = os.environ.get("COMPOSE_PROFILES", "").split(",")
     if "openai" in profiles and not provider_keys(settings):

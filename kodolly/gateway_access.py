@@ -29,9 +29,12 @@ def auth_headers() -> dict[str, str]:
 
 
 def fetch_status(url: str, timeout_s: float = 3.0) -> Status:
-    """GET /v1/status. Raises UserError that says what to do."""
+    """GET /v1/status, with a key or, as inside a gateway's container, the admin token. Raises UserError that
+    says what to do."""
+    key = gateway_key() or os.environ.get("KODOLLY_ADMIN_TOKEN", "")
+    headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = httpx2.get(f"{url}/v1/status", headers=auth_headers(), timeout=timeout_s, trust_env=False)
+        answer = httpx2.get(f"{url}/v1/status", headers=headers, timeout=timeout_s, trust_env=False)
     except httpx2.HTTPError as error:
         raise UserError(
             f"No gateway answers at {url}.", hint="Start one with `kodolly up`, or name it with --gateway."

@@ -1,6 +1,6 @@
 """One log line per finished request: what it was, where it went, how it ended, how long it took.
 
-Never the prompt, the answer, a key or a worker's address. Failed requests are warnings.
+Never the prompt, the answer or a key. Failed requests are warnings.
 """
 
 import asyncio

@@ -48,7 +48,8 @@ async def healthz() -> dict[str, str]:
 @public.get("/metrics", tags=["operations"])
 @door("public")
 async def get_metrics(request: Request, gateway: GatewayDep) -> Response:
-    """Prometheus metrics of all processes of this gateway. They hold no key and no prompt."""
+    """Prometheus metrics of all processes of this gateway. They hold no key and no prompt; workers are
+    called by their ids, which are host and port."""
     body, content_type = await gateway.observability.scrape(request.headers.get("accept", ""))
     return Response(body, headers={"content-type": content_type})
 

@@ -174,3 +174,11 @@ def test_a_lost_store_lets_nobody_in(site: Site, tmp_path: Path) -> None:
             answer = httpx2.get(f"{url}/v1/models", headers=headers, trust_env=False)
             assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
             assert "kodolly keys create" in answer.json()["error"]["message"]
+
+
+def test_a_gateway_that_others_reach_and_that_asks_for_no_key_says_so(tmp_path: Path) -> None:
+    log, port = tmp_path / "log", free_port()
+    argv = kodolly("gateway", "--host", "0.0.0.0", "--port", str(port))
+    env = {"KODOLLY_STATE_DIR": str(tmp_path / "state")}
+    with running(argv, log, f"http://127.0.0.1:{port}/healthz", env, tmp_path):
+        assert "NO KEY IS ASKED FOR" in log.read_text(encoding="utf-8")

@@ -191,7 +191,10 @@ def test_a_plain_request_that_its_client_leaves_is_booked_with_its_prompt(site: 
     body = {"model": "stalls", "messages": [{"role": "user", "content": QUESTION}]}
     address = site.gateway.partition("//")[2]
     content = json.dumps(body).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\ncontent-length: {len(content)}\r\n\r\n"
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(content)}\r\n\r\n"
+    )
     host, _, port = address.partition(":")
     with socket.create_connection((host, int(port))) as client:
         client.sendall(head.encode() + content)
