@@ -10,111 +10,28 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 
 from pydantic import SecretStr
 
 from common.errors import ApiError, InvalidApiKey, Overloaded, PermissionDenied, RateLimited
+from server.budgets import Ask, Budget, Budgets
 from server.database import StoreFailed
 from server.keys import ANONYMOUS, Key, KeyStore, hash_secret
 from server.ledger import Ledger, UsageReport
-from server.limits import ASK_AGAIN_S, PARTS, SLOTS_TTL_S, LimitStore, Window, lease_size
+from server.limits import ASK_AGAIN_S, PARTS, SLOTS_TTL_S, LimitStore, lease_size
+from server.meter import Grant, Meter
 from server.record import Outcome, Usage
 from server.store import Store
 
 logger = logging.getLogger(__name__)
 
 REFRESH_S = 1.0
+BUDGET_PATIENCE_S = 2.0
+"""How long a request waits for tokens of a budget that are not spent, but held for others. Whoever holds them
+idle gives them back within REFRESH_S."""
 TIDY_S = 600.0
 UNIX_EPOCH = date(1970, 1, 1).toordinal()
-
-Headers = list[tuple[bytes, bytes]]
-
-
-@dataclass(slots=True)
-class Grant:
-    """One admitted request."""
-
-    key: Key
-    model: str | None
-    """None for a request that no model answers."""
-    tokens: int = 0
-    """Taken from the minute's allowance, until `settle` knows better."""
-    minute: int = 0
-    headers: Headers = field(default_factory=list)
-    meter: "Meter | None" = None
-    """Where it was counted; the key's limits may change while the request runs."""
-
-
-@dataclass(slots=True)
-class Meter:
-    """What this process holds of one limited key's allowances."""
-
-    key: Key
-    requests: Window = field(default_factory=Window)
-    tokens: Window = field(default_factory=Window)
-    slots: int = 0
-    """Concurrency slots leased."""
-    running: int = 0
-    peak: int = 0
-    """Most requests that ran at once since slots were last looked through."""
-    slots_until: float = 0.0
-    slots_ask_again: float = 0.0
-    spent: int = 0
-    """Tokens of this month in the store."""
-    waiting: int = 0
-    """Requests that ask the store now. What they need is leased in one go: a store is slow."""
-    waiting_tokens: int = 0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def take(self, tokens: int, minute: int, now: float) -> bool:
-        """Take a request with so many tokens, if what is held here is enough."""
-        key = self.key
-        if key.concurrency is not None and (self.running >= self.slots or now >= self.slots_until):
-            return False
-        if key.requests_per_min is not None and (self.requests.minute != minute or self.requests.left < 1):
-            return False
-        if key.tokens_per_min is not None and (self.tokens.minute != minute or self.tokens.left < tokens):
-            return False
-        if tokens and key.budget_tokens is not None and self.spent >= key.budget_tokens:
-            return False
-        if key.requests_per_min is not None:
-            self.requests.left -= 1
-        if key.tokens_per_min is not None:
-            self.tokens.left -= tokens
-        self.running += 1
-        if self.running > self.peak:
-            self.peak = self.running
-        return True
-
-    def windows(self) -> list[tuple[str, int, Window]]:
-        """Kind, limit and window of what is limited by the minute."""
-        found = (
-            ("requests", self.key.requests_per_min, self.requests),
-            ("tokens", self.key.tokens_per_min, self.tokens),
-        )
-        return [(kind, limit, window) for kind, limit, window in found if limit is not None]
-
-    def headers(self, now: float) -> Headers:
-        """x-ratelimit-*: what is left of this minute, as far as this process knows."""
-        reset = b"%ds" % (60 - int(now) % 60)
-        lines: Headers = []
-        if (limit := self.key.requests_per_min) is not None:
-            left = max(0, min(limit, limit - self.requests.used + self.requests.left))
-            lines += [
-                (b"x-ratelimit-limit-requests", b"%d" % limit),
-                (b"x-ratelimit-remaining-requests", b"%d" % left),
-                (b"x-ratelimit-reset-requests", reset),
-            ]
-        if (limit := self.key.tokens_per_min) is not None:
-            left = max(0, min(limit, limit - self.tokens.used + self.tokens.left))
-            lines += [
-                (b"x-ratelimit-limit-tokens", b"%d" % limit),
-                (b"x-ratelimit-remaining-tokens", b"%d" % left),
-                (b"x-ratelimit-reset-tokens", reset),
-            ]
-        return lines
 
 
 class Accounts:
@@ -135,6 +52,7 @@ class Accounts:
         self.report = UsageReport(store.database)
         self._ledger = Ledger(store.database)
         self._limits = LimitStore(store.database, process, clock)
+        self._budgets = Budgets(store.database, self._ledger, process, clock)
         self._clock = clock
         self._plain = {
             hash_secret(secret.get_secret_value()): Key(f"env-{number}", f"env-{number}")
@@ -161,14 +79,15 @@ class Accounts:
             await asyncio.sleep(REFRESH_S)
             try:
                 await self._follow_keys()
-                await self._ledger.flush()
-                await self._follow_budgets()
+                await self._budgets.book(self._meters)
+                await self._budgets.keep(list(self._meters.values()))
                 await self._keep_slots()
                 await self._square_windows()
                 if time.monotonic() - tidied > TIDY_S:
                     tidied = time.monotonic()
                     await self._ledger.forget_old_batches()
                     await self._limits.forget_old_windows()
+                    await self._budgets.forget_expired()
                 failing = False
             except StoreFailed as error:
                 if not failing:
@@ -180,7 +99,8 @@ class Accounts:
     async def close(self) -> None:
         """Book what is left and give leases back."""
         try:
-            await self._ledger.flush()
+            await self._budgets.book(self._meters)
+            await self._budgets.give_back()
             await self._limits.give_back_slots()
             for meter in self._meters.values():
                 await self._square_window(meter, leases_kept=0)
@@ -197,20 +117,14 @@ class Accounts:
         meters = {}
         for key in self._by_hash.values():
             if key.limited:
-                meter = meters[key.id] = self._meters.get(key.id) or Meter(key)
+                meter = meters[key.id] = self._meters.get(key.id) or self._new_meter(key)
+                meter.budget.unsure |= meter.key.budget_tokens != key.budget_tokens
                 meter.key = key
         self._meters = meters
         self._version = version
-        await self._follow_budgets()
 
-    async def _follow_budgets(self) -> None:
-        budgeted = [meter for meter in self._meters.values() if meter.key.budget_tokens is not None]
-        if budgeted:
-            today = datetime.fromtimestamp(self._clock(), UTC).date()
-            ids = [meter.key.id for meter in budgeted]
-            spent = await self.report.tokens_since(today.replace(day=1), ids)
-            for meter in budgeted:
-                meter.spent = spent.get(meter.key.id, 0) + self._ledger.unbooked_tokens(meter.key.id)
+    def _new_meter(self, key: Key) -> Meter:
+        return Meter(key, budget=Budget(unbooked=self._ledger.unbooked_tokens(key.id)))
 
     async def _keep_slots(self) -> None:
         soon = self._clock() + SLOTS_TTL_S / 2
@@ -292,8 +206,12 @@ class Accounts:
         ledger. Raises as `admit` does."""
         return self.try_admit(key, None, 0) or await self.admit(key, None, 0)
 
-    def try_admit(self, key: Key, model: str | None, tokens: int) -> Grant | None:
-        """Admit from memory; None when the store must be asked. Raises PermissionDenied."""
+    def try_admit(self, key: Key, model: str | None, tokens: int, ask: Ask | None = None) -> Grant | None:
+        """Admit from memory; None when the store must be asked. Raises PermissionDenied.
+
+        `tokens` is what the request will probably take, `ask` what is to be set aside for it of a budget: the
+        same unless told otherwise.
+        """
         if model is not None:
             self.check_model(key, model)
         meter = self._meters.get(key.id)
@@ -301,22 +219,25 @@ class Accounts:
             return Grant(key, model)
         now = self._clock()
         minute = int(now) // 60
-        if not meter.take(tokens, minute, now):
+        reserved = meter.take(tokens, ask or Ask(tokens, tokens), minute, now)
+        if reserved is None:
             return None
-        return Grant(key, model, tokens, minute, meter.headers(now), meter)
+        return Grant(key, model, tokens, minute, reserved, meter.headers(now), meter)
 
-    async def admit(self, key: Key, model: str | None, tokens: int) -> Grant:
+    async def admit(self, key: Key, model: str | None, tokens: int, ask: Ask | None = None) -> Grant:
         """Admit with fresh leases. Raises RateLimited, and Overloaded when the limits cannot be checked: a
         store that is gone must not open what it was to guard."""
         meter = self._meters[key.id]
+        ask = ask or Ask(tokens, tokens)
         meter.waiting += 1
         meter.waiting_tokens += tokens
+        meter.waiting_most += ask.most
+        patience = time.monotonic() + BUDGET_PATIENCE_S
         try:
-            async with meter.lock:
-                # Again, when a request that did not have to wait has taken what was leased for this one.
-                while (grant := self.try_admit(key, model, tokens)) is None:
-                    if not await self._lease(meter, tokens):
-                        raise self._refusal(meter, tokens)
+            while (grant := await self._admit_now(meter, model, tokens, ask)) is None:
+                if not self._may_soon_fit(meter, ask) or time.monotonic() > patience:
+                    raise self._refusal(meter, tokens, ask)
+                await asyncio.sleep(ASK_AGAIN_S)
         except StoreFailed as error:
             raise Overloaded(
                 "The limits of this key cannot be checked now.",
@@ -326,32 +247,47 @@ class Accounts:
         finally:
             meter.waiting -= 1
             meter.waiting_tokens -= tokens
+            meter.waiting_most -= ask.most
         return grant
+
+    async def _admit_now(self, meter: Meter, model: str | None, tokens: int, ask: Ask) -> Grant | None:
+        async with meter.lock:
+            # Again, when a request that did not have to wait has taken what was leased for this one.
+            while (grant := self.try_admit(meter.key, model, tokens, ask)) is None:
+                if not await self._lease(meter, tokens, ask):
+                    return None
+        return grant
+
+    def _may_soon_fit(self, meter: Meter, ask: Ask) -> bool:
+        """Whether nothing is missing but tokens of a budget that other requests or processes hold for now."""
+        return meter.lacks_budget(ask, self._clock()) and meter.budget.is_enough_for(ask)
 
     def settle(self, grant: Grant, outcome: Outcome, usage: Usage | None) -> None:
         """The request is over: book it, and correct what it was thought to need."""
         now = self._clock()
         meter = grant.meter
+        spent = usage.prompt_tokens + usage.completion_tokens if usage else 0
         if meter is not None:
             meter.running -= 1
-            spent = usage.prompt_tokens + usage.completion_tokens if usage else 0
-            meter.spent += spent
+            meter.budget.release(grant.reserved)
             unspent = grant.tokens - spent
             # What a minute that is over did not need is void; what it did not have is owed by the next one.
             if meter.key.tokens_per_min is not None and (unspent < 0 or meter.tokens.minute == grant.minute):
                 meter.tokens.left += unspent
+        if (owing := self._meters.get(grant.key.id)) is not None:
+            owing.budget.unbooked += spent
         if grant.model is not None:
             self._ledger.add(grant.key.id, grant.model, UNIX_EPOCH + int(now) // 86400, outcome, usage)
 
     # -- leases -------------------------------------------------------------------------------------
 
-    async def _lease(self, meter: Meter, tokens: int) -> bool:
+    async def _lease(self, meter: Meter, tokens: int, ask: Ask) -> bool:
         """Fetch what the request needs; False when the key has not got it."""
         key, now = meter.key, self._clock()
         minute = int(now) // 60
         for _, _, window in meter.windows():
             window.turn_to(minute)
-        if tokens and key.budget_tokens is not None and meter.spent >= key.budget_tokens:
+        if meter.lacks_budget(ask, now) and not await self._budgets.lease(meter, ask):
             return False
         if key.concurrency is not None and (meter.running >= meter.slots or now >= meter.slots_until):
             if meter.running >= key.concurrency or now < meter.slots_ask_again:
@@ -386,16 +322,11 @@ class Accounts:
         meter.slots = await self._limits.slots(meter.key.id, limit, wanted)
         meter.slots_until = began + SLOTS_TTL_S
 
-    def _refusal(self, meter: Meter, tokens: int) -> ApiError:
+    def _refusal(self, meter: Meter, tokens: int, ask: Ask) -> ApiError:
         key, now = meter.key, self._clock()
         headers = {name.decode(): value.decode() for name, value in meter.headers(now)}
-        if tokens and key.budget_tokens is not None and meter.spent >= key.budget_tokens:
-            return RateLimited(
-                f"The key {key.name!r} has used up its {key.budget_tokens} tokens of this month.",
-                code="insufficient_quota",
-                hint=f"`kodolly keys update {key.id} --budget-tokens N` raises it; or wait for next month.",
-                headers=headers | {"x-should-retry": "false"},
-            )
+        if meter.lacks_budget(ask, now):
+            return _over_budget(meter, ask, headers)
         wait_s = 60 - now % 60
         if key.tokens_per_min is not None and tokens > key.tokens_per_min:
             return RateLimited(
@@ -417,6 +348,29 @@ class Accounts:
             headers=headers
             | {"retry-after": str(max(1, -int(-wait_s // 1))), "retry-after-ms": str(int(wait_s * 1000) + 1)},
         )
+
+
+def _over_budget(meter: Meter, ask: Ask, headers: dict[str, str]) -> RateLimited:
+    """What is left, and whether it is worth to ask again."""
+    key, left = meter.key, meter.budget.left
+    more = f"`kodolly keys update {key.id} --budget-tokens N` raises it; or wait for next month."
+    if left <= 0:
+        text = f"The key {key.name!r} has used up its {key.budget_tokens} tokens of this month."
+    else:
+        text = (
+            f"Of the {key.budget_tokens} tokens that the key {key.name!r} has this month, {left} are left;"
+            f" this request may need {ask.most}."
+        )
+        more = f"Ask for a shorter answer with max_tokens; {more}"
+    if not meter.budget.is_enough_for(ask):
+        return RateLimited(
+            text, code="insufficient_quota", hint=more, headers=headers | {"x-should-retry": "false"}
+        )
+    return RateLimited(
+        f"{text} Requests that run now may need the rest.",
+        hint="Try again when they have ended.",
+        headers=headers | {"retry-after": "1"},
+    )
 
 
 def matches_admin_token(token: str, expected: SecretStr) -> bool:

@@ -321,6 +321,11 @@ class Directory:
         """Whether more than one upstream serves it."""
         return len(self._serving.get(model, ())) > 1
 
+    def context_length(self, model: str) -> int | None:
+        """Most tokens of prompt and answer together, as far as one of its upstreams tells."""
+        lengths = [up.models[model].context_length for up in self._serving.get(model, ())]
+        return max((length for length in lengths if length), default=None)
+
     def free_places(self, model: str, default_capacity: int) -> float:
         """How many more requests the ready workers of `model` can run; infinite when one does not say."""
         free = 0.0

@@ -5,7 +5,7 @@ that one whose acknowledgement was lost is not booked a second time.
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -51,6 +51,8 @@ BATCHES_KEPT = timedelta(days=2)
 
 Entry = tuple[str, str, int]
 """Key id, model, day as its ordinal."""
+Also = Callable[[sa.Connection, dict[str, int]], None]
+Booked = Callable[[dict[str, int]], None]
 
 
 @dataclass(slots=True)
@@ -59,6 +61,14 @@ class Batch:
 
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     sums: dict[Entry, list[int]] = field(default_factory=dict)
+
+    def tokens(self) -> dict[str, int]:
+        """Key id -> prompt and answer tokens in it."""
+        found: dict[str, int] = {}
+        for (key_id, _, _), sums in self.sums.items():
+            if spent := sums[4] + sums[5]:
+                found[key_id] = found.get(key_id, 0) + spent
+        return found
 
 
 class Ledger:
@@ -86,27 +96,22 @@ class Ledger:
 
     def unbooked_tokens(self, key_id: str) -> int:
         """Tokens of a key that are not in the store yet."""
-        return sum(
-            sums[4] + sums[5]
-            for batch in (self._open, self._closed)
-            if batch is not None
-            for (owner, _, _), sums in batch.sums.items()
-            if owner == key_id
-        )
+        batches = (self._open, self._closed)
+        return sum(batch.tokens().get(key_id, 0) for batch in batches if batch is not None)
 
-    async def flush(self) -> None:
+    async def flush(self, also: Also | None = None, booked: Booked | None = None) -> None:
         """Book what has come until now. Raises StoreFailed; the next flush then tries again, same ids.
 
-        What comes meanwhile is left for the next one: under load there is always something.
+        What comes meanwhile is left for the next one: under load there is always something. `also` runs in
+        the transaction of each booking, `booked` after it; both are told the tokens of each key.
         """
         if self._closed is not None:
-            await self._book(self._closed)
+            await self._book(self._closed, also, booked)
         self._closed, self._open = self._open, Batch()
-        if self._closed.sums:
-            await self._book(self._closed)
-        self._closed = None
+        await self._book(self._closed, also, booked)
 
-    async def _book(self, batch: Batch) -> None:
+    async def _book(self, batch: Batch, also: Also | None, booked: Booked | None) -> None:
+        spent = batch.tokens()
         rows = [
             {"key_id": key_id, "model": model, "day": date.fromordinal(day)}
             | dict(zip(COUNTS, sums, strict=True))
@@ -116,13 +121,19 @@ class Ledger:
         def book(connection: sa.Connection) -> None:
             connection.execute(usage_batches.insert().values(id=batch.id, booked=datetime.now(UTC)))
             connection.execute(_add_up(connection.dialect.name), rows)
+            if also is not None:
+                also(connection, spent)
 
         try:
-            await self._database.run(book)
+            if rows:
+                await self._database.run(book)
         except StoreFailed as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
             # It was booked; only the word that it was has been lost.
+        self._closed = None
+        if booked is not None:
+            booked(spent)
 
     async def forget_old_batches(self) -> None:
         """Ids that nobody can send again."""

@@ -123,11 +123,11 @@ class LimitStore:
         def take(connection: sa.Connection) -> int:
             # The first write takes the row's lock, so that two processes cannot both see the same rest.
             lock: dict[str, object] = {"key_id": key_id, "kind": "slots", "minute": 0, "used": 0}
-            _insert_or_update(connection, limit_windows, lock, {"used": limit_windows.c.used + 1})
+            insert_or_update(connection, limit_windows, lock, {"used": limit_windows.c.used + 1})
             granted = max(0, min(wanted, limit - int(connection.execute(others).scalar_one())))
             held: dict[str, object] = {"slots": granted, "expires": now + SLOTS_TTL_S}
             lease = {"key_id": key_id, "process": self._process} | held
-            _insert_or_update(connection, concurrency_leases, lease, held)
+            insert_or_update(connection, concurrency_leases, lease, held)
             return granted
 
         return await self._database.run(take)
@@ -154,7 +154,7 @@ def _insert_once(connection: sa.Connection, **row: object) -> None:
     connection.execute(insert(limit_windows).values(**row, used=0).on_conflict_do_nothing())
 
 
-def _insert_or_update(
+def insert_or_update(
     connection: sa.Connection, table: sa.Table, row: dict[str, object], otherwise: dict[str, object]
 ) -> None:
     """Insert `row`, or set `otherwise` where its key is there already."""

@@ -45,6 +45,7 @@ from server.retry_budget import RetryBudget
 from server.routes import RESPONSES, ROUTES, STORED_DOOR, Route
 from server.settings import GatewaySettings
 from server.token_estimate import estimated_request_tokens
+from server.token_need import NO_NEED, needed_tokens
 from server.tracing import child_traceparent
 from server.upstream_http import Connection, ConnectionPool
 
@@ -61,8 +62,6 @@ PASSED_ON = frozenset(
     (b"content-type", b"accept", b"traceparent", b"tracestate", b"anthropic-version", b"anthropic-beta")
 )
 """Client headers that reach the engine. Authorization and cookies never do."""
-DEFAULT_ANSWER_TOKENS = 256
-"""What a request without a limit is thought to produce, when limits are checked before it runs."""
 SESSION_HEADER = b"x-session-id"
 """Requests with the same value go to the same worker as far as its load allows."""
 STORED_ROUTE = "/v1/responses/{response_id}"
@@ -201,10 +200,12 @@ class Relay:
         target = self.directory.resolve(head.model, key.models)
         record.model, record.stream = head.model, bool(head.stream)
         prompt_tokens = estimated_request_tokens(body, is_form=route.multipart)
-        tokens = prompt_tokens + _answer_tokens(head)
-        grant = self.accounts.try_admit(key, head.model, tokens)
+        need = NO_NEED
+        if key.limited:
+            need = needed_tokens(head, route, prompt_tokens, self.directory.context_length(target))
+        grant = self.accounts.try_admit(key, head.model, need.tokens, need.ask)
         if grant is None:
-            grant = await self.accounts.admit(key, head.model, tokens)
+            grant = await self.accounts.admit(key, head.model, need.tokens, need.ask)
         try:
             job = self._job(incoming, thin, grant.headers)
             job.prompt_estimate = prompt_tokens
@@ -497,14 +498,6 @@ def _traced(headers: Iterable[tuple[bytes, bytes]], record: RequestRecord) -> It
 
 def _cancel(task: "asyncio.Task[object]") -> None:
     task.cancel()
-
-
-def _answer_tokens(head: RequestHead) -> int:
-    """The most tokens the client lets the engine produce, or a guess."""
-    for limit in (head.max_completion_tokens, head.max_tokens, head.max_output_tokens):
-        if isinstance(limit, int) and limit >= 0:
-            return limit
-    return DEFAULT_ANSWER_TOKENS
 
 
 def _stopping() -> Overloaded:

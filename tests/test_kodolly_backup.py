@@ -27,6 +27,7 @@ from common.errors import UserError
 from common.feedback import Answer, Message, Rating, Sampling, Vote
 from kodolly.cli import root
 from server.backup import KEPT, back_up, restore
+from server.budgets import budget_leases
 from server.feedback_store import FeedbackStore
 from server.keys import Key, KeyStore, key_changes, new_key_id
 from server.ledger import Ledger, UsageReport
@@ -281,8 +282,8 @@ async def test_every_table_is_either_kept_or_known_to_be_short_lived(tmp_path: P
     """A new table must not be forgotten by backups."""
     async with open_store(sqlite_url(tmp_path / "kodolly.db")) as store:
         tables = await store.database.run(lambda connection: set(sa.inspect(connection).get_table_names()))
-    short_lived = {limit_windows.name, concurrency_leases.name, key_changes.name, "alembic_version"}
-    assert tables == {table.name for table in KEPT} | short_lived
+    short_lived = {table.name for table in (limit_windows, concurrency_leases, budget_leases, key_changes)}
+    assert tables == {table.name for table in KEPT} | short_lived | {"alembic_version"}
 
 
 def test_the_commands_say_what_they_did_and_what_is_wrong(
