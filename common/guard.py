@@ -161,8 +161,8 @@ def _check_content_type(content_type: bytes, door: Door) -> None:
 
 
 def _token(headers: Headers) -> str:
-    """`Authorization: Bearer`, or Anthropic's `x-api-key`; "" when there is none."""
+    """`Authorization: Bearer`, Anthropic's `x-api-key` or Azure's `api-key`; "" when there is none."""
     authorization = headers.get(b"authorization")
     if authorization is not None:
         return bearer_token(authorization.decode("latin-1"))
-    return headers.get(b"x-api-key", b"").decode("latin-1")
+    return (headers.get(b"x-api-key") or headers.get(b"api-key", b"")).decode("latin-1")

@@ -8,6 +8,7 @@ from typing import Generic
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from common.content_encoding import decoded
 from common.cors import HeaderPairs
 from common.doors import Door, Doors
 from common.errors import ApiError, BadRequest, error_bytes
@@ -56,6 +57,9 @@ class GuardedApp(Generic[K]):
                 body = await self._body(scope, receive, entry.door)
                 if body is None:
                     return
+                if codings := headers.get(b"content-encoding"):
+                    limit = self._guard.body_bytes(entry.door)
+                    body = await decoded(body, codings.decode("latin-1"), limit)
                 await admission.enter_async_context(self._admit(key, entry.door, body))
             except ApiError as error:
                 await _refuse(error, scope, receive, send)

@@ -231,7 +231,6 @@ class Exchange:
                 return counts.usage(0, 0)
             if self.began or self.job.resumption is not None:
                 return counts.usage(self.job.prompt_estimate, self.events)
-            return None
         if not self.began:
             # Whoever left while the answer was made has had the prompt read.
             left = self.job.client.gone and self.status < 300 and route.spends != "nothing"
@@ -393,10 +392,19 @@ class Exchange:
     def _answer(self, parts: list[bytes]) -> None:
         self._answering(self.status)
         head = b"content-type: %b\r\n%b" % (self.content_type or b"application/json", self.job.head())
+        head += self._rate_limits()
         if self.encoding:
             head += b"content-encoding: %b\r\n" % self.encoding
         self.job.client.answer(self.status, head, *parts)
         self.done.set_result(None)
+
+    def _rate_limits(self) -> bytes:
+        """A provider's own limits, as far as the key has none here."""
+        if self.upstream.kind == "worker":
+            return b""
+        ours = self.job.headers
+        told = [pair for pair in self.headers if pair[0].startswith(b"x-ratelimit-") and pair[0] not in ours]
+        return b"".join([b"%b: %b\r\n" % pair for pair in told])
 
     # -- a stream -----------------------------------------------------------------------------------
 
@@ -535,7 +543,7 @@ class Exchange:
             if job.resumption is not None:
                 job.client.write(block)
             else:
-                job.client.start(200, STREAM_HEADERS + job.head(), block)
+                job.client.start(200, STREAM_HEADERS + job.head() + self._rate_limits(), block)
             self._arm(self._limit_s())
         if not job.client.writable:
             self._pause()

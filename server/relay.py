@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from common.content_encoding import decoded
 from common.cors import header_lines
 from common.errors import (
     ApiError,
@@ -42,7 +43,7 @@ from server.record import FailedAttempt, RequestRecord
 from server.request import ClientGone, Receive, RequestHead, Scope, Send
 from server.resume import NotResumable, closing_events, may_resume, plan_resumption
 from server.retry_budget import RetryBudget
-from server.routes import RESPONSES, ROUTES, STORED_DOOR, Route
+from server.routes import AZURE, RESPONSES, ROUTES, STORED_DOOR, Route, deployment_in
 from server.settings import GatewaySettings
 from server.token_estimate import estimated_request_tokens
 from server.token_need import NO_NEED, needed_tokens
@@ -190,6 +191,10 @@ class Relay:
                 f"{route.path} takes POST, not {scope['method']}.", headers={"allow": "POST"}
             )
         body = await self._body(incoming)
+        if (codings := request.header(scope, b"content-encoding")) is not None:
+            body = await decoded(body, codings, self.settings.max_body_bytes)
+        if scope["raw_path"].startswith(AZURE) and not route.multipart:
+            body = request.with_deployment(body, deployment_in(scope["raw_path"]))
         if route.multipart:
             head = request.parse_form_head(request.header(scope, b"content-type") or "", body)
             thin = ThinBody(body, head)

@@ -111,11 +111,11 @@ def request_id(scope: Scope) -> str:
 
 
 def api_key(scope: Scope) -> str:
-    """The client's key: `Authorization: Bearer`, or Anthropic's `x-api-key`; "" when there is none."""
+    """The client's key: `Authorization: Bearer`, Anthropic's `x-api-key`, Azure's `api-key`; "" for none."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             return bearer_token(value.decode("latin-1"))
-    return header(scope, b"x-api-key") or ""
+    return header(scope, b"x-api-key") or header(scope, b"api-key") or ""
 
 
 def too_large(limit: int) -> PayloadTooLarge:
@@ -153,6 +153,19 @@ def parse_head(body: bytes) -> RequestHead:
         raise BadRequest("The body is not valid JSON.", code="invalid_json") from error
     except RecursionError as error:
         raise BadRequest("The body's JSON is nested too deeply.", code="invalid_json") from error
+
+
+def with_deployment(body: bytes, deployment: str) -> bytes:
+    """The body of a client of Azure, which may name the model in the path alone. Raises BadRequest."""
+    try:
+        parse_head(body)
+    except BadRequest as error:
+        if error.code != "missing_required_parameter" or not deployment:
+            raise
+        rest = body[body.index(b"{") + 1 :]
+        comma = b"" if rest.lstrip().startswith(b"}") else b","
+        return b'{"model":' + msgspec.json.encode(deployment) + comma + rest
+    return body
 
 
 def _invalid(reason: str) -> BadRequest:

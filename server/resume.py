@@ -12,6 +12,7 @@ import msgspec
 from server import sse
 from server.request import RequestHead
 from server.routes import ROUTES, Route
+from server.usage import counts_of
 
 KEPT_BYTES = 4 * 1024 * 1024
 """A stream with more events than this is not resumed: they are not kept."""
@@ -56,14 +57,15 @@ class Resumption:
         if payload is None or "error" in payload:
             return event
         payload |= self.first
-        for choice in payload.get("choices") or ():
+        for choice in _choices(payload):
             delta = choice.get("delta")
             if isinstance(delta, dict):
                 delta.pop("role", None)
         usage = payload.get("usage")
         if isinstance(usage, dict):
-            usage["prompt_tokens"] = self.prompt_tokens or usage.get("prompt_tokens", 0)
-            usage["completion_tokens"] = usage.get("completion_tokens", 0) + self.completion_tokens
+            counts = counts_of(usage)
+            usage["prompt_tokens"] = self.prompt_tokens or counts.prompt or 0
+            usage["completion_tokens"] = (counts.completion or 0) + self.completion_tokens
             usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
         return b"data: " + msgspec.json.encode(payload) + b"\n\n"
 
@@ -77,16 +79,19 @@ def plan_resumption(body: bytes, passed: bytes) -> Resumption:
         if payload is None:
             continue
         first = first or {name: payload[name] for name in ("id", "created", "model") if name in payload}
-        usage = payload.get("usage") or {}
-        prompt = usage.get("prompt_tokens", prompt)
-        completion = usage.get("completion_tokens", completion)
-        for choice in payload.get("choices") or ():
-            delta = choice.get("delta") or {}
+        counts = counts_of(payload.get("usage"))
+        prompt = counts.prompt or prompt
+        completion = counts.completion or completion
+        for choice in _choices(payload):
+            delta = choice.get("delta")
+            delta = delta if isinstance(delta, dict) else {}
             if any(delta.get(part) for part in ("tool_calls", "reasoning", "reasoning_content", "refusal")):
                 raise NotResumable
             piece = delta.get("content") or ""
+            if not isinstance(piece, str):
+                raise NotResumable
             text += piece
-            if not usage and piece:
+            if counts.completion is None and piece:
                 completion += 1
             finished = finished or choice.get("finish_reason") is not None
     asked = msgspec.json.decode(body)
@@ -107,6 +112,11 @@ def plan_resumption(body: bytes, passed: bytes) -> Resumption:
                 if asked[name] < 1:
                     raise NotResumable
     return Resumption(msgspec.json.encode(asked), first, prompt, completion)
+
+
+def _choices(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = payload.get("choices")
+    return [one for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
 
 
 def closing_events(resumption: Resumption, counts_wanted: bool) -> bytes:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import unquote
 
 from common.doors import Door
 from common.errors import NotFound
@@ -88,6 +89,12 @@ STORED_RESPONSE = "/v1/responses/"
 MODELS = "/v1/models"
 _SLASHES = re.compile("//+")
 _VERSIONS = re.compile("(?:/v1)+(?=/)")
+AZURE = b"/openai/"
+_AZURE = re.compile(
+    "/openai(?:/deployments/(.+?)(?=/(?:chat/completions|completions|embeddings|responses|audio/[a-z]+)$)"
+    "|(?=/v1/)|(?=/(?:responses|models)(?:/|$)))"
+)
+"""Paths of Azure's clients: /openai/deployments/NAME/chat/completions?api-version=..., /openai/v1/..."""
 BASE_URL_HINT = (
     "The base URL of OpenAI's clients ends in /v1, once (http://HOST:8000/v1); "
     "that of Anthropic's clients ends before it."
@@ -103,6 +110,8 @@ def canonical_path(path: str) -> str:
     if path in ROUTES:
         return path
     clean = _SLASHES.sub("/", path).rstrip("/")
+    if azure := _AZURE.match(clean):
+        clean = clean[azure.end() :]
     for meant in (_VERSIONS.sub("/v1", clean, count=1), f"/v1{clean}"):
         if is_relayed(meant) or meant == MODELS:
             return meant
@@ -110,6 +119,12 @@ def canonical_path(path: str) -> str:
             # Names of models are taken as they are written.
             return path if path.startswith(f"{MODELS}/") else meant
     return path
+
+
+def deployment_in(raw_path: bytes) -> str:
+    """The model that a path of Azure's clients names; "" when it names none."""
+    azure = _AZURE.match(unquote(raw_path.decode("latin-1")))
+    return (azure and azure[1]) or ""
 
 
 class NoRoute(NotFound):

@@ -66,11 +66,13 @@ def counts_in(answer: bytes) -> Counts:
                 given = _nested_decoder.decode(nested).usage
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return NO_COUNTS
-    return _counts(given) if isinstance(given, dict) else NO_COUNTS
+    return counts_of(given)
 
 
-def _counts(given: dict[str, Any]) -> Counts:
-    """OpenAI's names, and those of the Responses API and Anthropic."""
+def counts_of(given: Any) -> Counts:
+    """The counts in a `usage` of any type. OpenAI's names, and those of the Responses API and Anthropic."""
+    if not isinstance(given, dict):
+        return NO_COUNTS
     prompt = _first_count(given, "prompt_tokens", "input_tokens")
     completion = _first_count(given, "completion_tokens", "output_tokens")
     total = _count(given.get("total_tokens"))

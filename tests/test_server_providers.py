@@ -99,3 +99,19 @@ def test_why_a_provider_cannot_be_reached_is_in_the_answer_and_in_the_log(
     assert "(127.0.0.1:9 refuses the connection)" in said
     assert "provider keyless is not offered: ABSENT_KEY is empty" in said
     assert "right-key" not in said
+
+
+def test_a_providers_limits_are_told_with_good_answers(stage: Stage) -> None:
+    told = {"x-ratelimit-remaining-requests": "59", "x-ratelimit-reset-tokens": "6m0s", "x-secret": "no"}
+    httpx2.post(
+        f"{stage.engine}/_script", json={"mode": "ok", "headers": list(told.items())}, trust_env=False
+    )
+    try:
+        for stream in (False, True):
+            answer = stage.ask("outside", stream=stream)
+            assert answer.status_code == 200
+            assert answer.headers["x-ratelimit-remaining-requests"] == "59"
+            assert answer.headers["x-ratelimit-reset-tokens"] == "6m0s"
+            assert "x-secret" not in answer.headers
+    finally:
+        httpx2.post(f"{stage.engine}/_script", json={"mode": "ok", "headers": []}, trust_env=False)

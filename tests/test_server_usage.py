@@ -42,7 +42,7 @@ GOOD: list[Any] = [
 WORDS = {f"good-{n}": usage for n, usage in enumerate(GOOD)} | {
     f"nonsense-{n}": usage for n, usage in enumerate(NONSENSE)
 }
-MODELS = [*WORDS, "stalls", "messages"]
+MODELS = [*WORDS, "stalls", "messages", "begins"]
 
 NAMES = "prompt_tokens completion_tokens total_tokens prompt_tokens_details cached_tokens usage message"
 VALUES = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3)
@@ -78,11 +78,23 @@ class Upstream:
                     upstream.release.wait()
                 elif body["model"] == "messages":
                     self.begin_message()
+                elif body["model"] == "begins":
+                    self.begin_stream()
                 elif body.get("stream"):
                     self.answer(stream_of(WORDS[body["model"]]), "text/event-stream")
                 else:
                     whole = {"choices": [{"message": {"content": TEXT}}], "usage": WORDS[body["model"]]}
                     self.answer(json.dumps(whole).encode(), "application/json")
+
+            def begin_stream(self) -> None:
+                self.send_response(200)
+                self.send_header("content-type", "text/event-stream")
+                self.end_headers()
+                self.wfile.write(b": no event yet\n\n")
+                self.wfile.flush()
+                upstream.asked.append("begun")
+                upstream.release.wait()
+                self.close_connection = True
 
             def begin_message(self) -> None:
                 start = {"usage": {"input_tokens": 556, "output_tokens": 0}}
@@ -203,6 +215,25 @@ def test_a_plain_request_that_its_client_leaves_is_booked_with_its_prompt(site: 
     assert 100 < row["prompt_tokens"] < 1000
     assert row["completion_tokens"] == 0
     assert row["estimated_tokens"] == row["prompt_tokens"]
+
+
+def test_a_stream_that_is_left_before_its_first_event_is_booked_with_its_prompt(site: Site) -> None:
+    address = site.gateway.partition("//")[2]
+    host, _, port = address.partition(":")
+    for number, path in enumerate(("/v1/chat/completions", "/v1/messages", "/v1/responses"), 1):
+        messages = [{"role": "user", "content": QUESTION}]
+        body = {"model": "begins", "stream": True, "messages": messages, "input": "", "max_tokens": 9}
+        content = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n"
+        head += f"content-length: {len(content)}\r\n\r\n"
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(head.encode() + content)
+            asked = site.upstream.asked
+            wait_for(lambda: asked.count("begun") == number, 10, what="the answer's head")  # noqa: B023
+            site.client.get(f"{site.gateway}/v1/models")  # the gateway has read it before this is answered
+        row = site.booked("begins", "cancelled", number)
+        assert 100 * number < row["prompt_tokens"] < 1000 * number
+        assert row["estimated_tokens"] == row["prompt_tokens"]
 
 
 @given(USAGE)

@@ -1,0 +1,77 @@
+"""Compressed request bodies: what is taken, what is refused, and that none makes more than the limit."""
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import Callable
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.content_encoding import STEP_BYTES, decoded
+from common.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
+
+LIMIT = 1 << 20
+BODY = '{"model": "dolly", "prompt": "안녕"}'.encode()
+
+
+def raw_deflate(body: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return compressor.compress(body) + compressor.flush()
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(BODY)),
+        ("GZIP", gzip.compress(BODY)),
+        ("x-gzip", gzip.compress(BODY)),
+        ("gzip", gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])),
+        ("deflate", zlib.compress(BODY)),
+        ("deflate", raw_deflate(BODY)),
+        ("zstd", zstandard.compress(BODY)),
+        ("zstd", zstandard.compress(BODY[:9]) + zstandard.compress(BODY[9:])),
+        ("identity", BODY),
+        ("", BODY),
+        ("deflate, gzip", gzip.compress(zlib.compress(BODY))),
+    ],
+)
+async def test_what_clients_send_is_decoded(coding: str, body: bytes) -> None:
+    assert await decoded(body, coding, LIMIT) == BODY
+
+
+@pytest.mark.parametrize(
+    ("coding", "compress"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstandard.compress)],
+)
+async def test_a_bomb_ends_at_the_limit(coding: str, compress: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(PayloadTooLarge, match=str(LIMIT)):
+        await decoded(compress(b"\0" * (64 * LIMIT)), coding, LIMIT)
+    assert len(await decoded(compress(b"\0" * LIMIT), coding, LIMIT)) == LIMIT >= STEP_BYTES
+
+
+@pytest.mark.parametrize("coding", ["br", "compress", "gzip, gzip, gzip", "kodolly"])
+async def test_other_codings_are_told_what_works(coding: str) -> None:
+    with pytest.raises(UnsupportedMediaType, match="Send one of gzip, x-gzip, deflate, zstd") as refused:
+        await decoded(b"x", coding, LIMIT)
+    assert "gzip" in refused.value.headers["accept-encoding"]
+
+
+@given(st.sampled_from(["gzip", "deflate", "zstd"]), st.binary(max_size=60))
+def test_what_is_not_coded_so_is_refused_or_decoded_but_nothing_else(coding: str, body: bytes) -> None:
+    assert asyncio.run(outcome(body, coding)) in ("decoded", "invalid_encoding")
+
+
+async def outcome(body: bytes, coding: str) -> str | None:
+    try:
+        await decoded(body, coding, LIMIT)
+    except BadRequest as error:
+        return error.code
+    return "decoded"
+
+
+async def test_a_body_that_was_cut_is_refused() -> None:
+    with pytest.raises(BadRequest, match="not valid gzip"):
+        await decoded(gzip.compress(BODY)[:-9], "gzip", LIMIT)

@@ -1,0 +1,97 @@
+"""Clients with other manners: compressed bodies, and Azure's paths and key header."""
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import httpx2
+import openai
+import pytest
+import zstandard
+
+from tests.processes import free_port, kodolly, running, scripted_engine
+
+BODY = {"model": "dolly", "messages": [{"role": "user", "content": "안녕" * 200}], "max_tokens": 3}
+KEY = "right-key"
+
+
+@dataclass(frozen=True)
+class Site:
+    gateway: str
+    engine: str
+
+    def post(self, content: bytes, path: str = "/v1/chat/completions", **headers: str) -> httpx2.Response:
+        given = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx2.post(self.gateway + path, content=content, headers=given, trust_env=False)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    tmp = tmp_path_factory.mktemp("manners")
+    gateway = f"http://127.0.0.1:{free_port()}"
+    with ExitStack() as stack:
+        engine = stack.enter_context(scripted_engine(tmp, "dolly"))
+        argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--static", f"dolly={engine}")
+        env = {
+            "KODOLLY_STATE_DIR": str(tmp / "state"),
+            "KODOLLY_API_KEYS": json.dumps([KEY]),
+            "KODOLLY_ADMIN_TOKEN": "admin-token",
+        }
+        stack.enter_context(running(argv, tmp / "gateway.log", f"{gateway}/healthz", env, tmp))
+        yield Site(gateway, engine)
+
+
+@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("zstd", zstandard.compress)])
+def test_a_compressed_chat_is_answered(site: Site, coding: str, compress: Callable[[bytes], bytes]) -> None:
+    content = compress(json.dumps(BODY).encode())
+    answer = site.post(content, content_encoding=coding)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["usage"]["completion_tokens"] == 3
+
+
+def test_a_compressed_body_of_another_route_is_read(site: Site) -> None:
+    content = gzip.compress(json.dumps({"name": "압축"}).encode())
+    answer = site.post(content, "/admin/keys", content_encoding="gzip", authorization="Bearer admin-token")
+    assert (answer.status_code, answer.json()["name"]) == (201, "압축")
+
+
+def test_an_unknown_coding_is_415_with_what_works(site: Site) -> None:
+    answer = site.post(b"x", content_encoding="br")
+    assert answer.status_code == 415
+    assert "gzip" in answer.headers["accept-encoding"]
+    assert "Send one of gzip" in answer.json()["error"]["message"]
+
+
+def test_the_official_client_of_azure_works(site: Site) -> None:
+    client = openai.AzureOpenAI(
+        api_key=KEY,
+        api_version="2024-10-21",
+        azure_endpoint=site.gateway,
+        max_retries=0,
+        http_client=openai.DefaultHttpxClient(trust_env=False),
+    )
+    with client:
+        assert client.chat.completions.create(**BODY).choices[0].message.content  # type: ignore[call-overload]
+        chunks = list(client.chat.completions.create(**BODY, stream=True))  # type: ignore[call-overload]
+        assert chunks[0].model == "dolly"
+        assert [model.id for model in client.models.list()] == ["dolly"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/openai/deployments/dolly/chat/completions?api-version=2024-10-21", "/openai/v1/chat/completions"],
+)
+def test_azures_paths_and_key_header_are_taken(site: Site, path: str) -> None:
+    asked = BODY if "/v1/" in path else {name: BODY[name] for name in ("messages", "max_tokens")}
+    answer = httpx2.post(site.gateway + path, json=asked, headers={"api-key": KEY}, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["model"] == "dolly"
+
+
+def test_a_wrong_azure_key_is_refused(site: Site) -> None:
+    path = "/openai/deployments/dolly/chat/completions"
+    answer = httpx2.post(site.gateway + path, json=BODY, headers={"api-key": "wrong"}, trust_env=False)
+    assert answer.status_code == 401
