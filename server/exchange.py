@@ -24,6 +24,7 @@ from server.large_body import ThinBody
 from server.record import RequestRecord, Usage
 from server.resume import KEPT_BYTES, Resumption
 from server.routes import Route
+from server.unstreamed import events_of
 from server.upstream_http import Broken, Connection
 from server.usage import (
     NO_COUNTS,
@@ -175,6 +176,8 @@ class Exchange:
     """How further events look that need no look at what they say."""
     _sent: float = 0.0
     _timer: asyncio.TimerHandle | None = None
+    _told_total: bool = False
+    """The counts of the whole answer came in an event of their own, as OpenAI sends them."""
     _lost: bool = False
     """The worker is believed dead, though its stream has not broken."""
     _ended: bool = False
@@ -252,10 +255,9 @@ class Exchange:
         return estimated_answer_tokens(self._counted)
 
     def _counts_of_stream(self) -> Counts:
-        at = self._counted.rfind(b'"usage"')
-        if at < 0:
+        last = sse.counted_event(self._counted)
+        if not last:
             return NO_COUNTS
-        last = sse.split_events(sse.split_at(self._counted, at)[1])[0]
         counts = counts_in(sse.event_data(last))
         if b'"message_start"' in last:
             return Counts(counts.prompt, None, counts.cached)  # nothing was written yet
@@ -278,10 +280,16 @@ class Exchange:
                 self.content_type = value
             elif name == b"content-encoding" and value.lower() != b"identity":
                 self.encoding = value  # not asked for
-        self.is_stream = status < 300 and self.content_type.startswith(b"text/event-stream")
-        if status < 300 and (
-            self.content_type.startswith(b"text/html") or (self.is_stream and self.encoding)
-        ):
+        if status >= 300:
+            return
+        kind = self.content_type.lower()
+        asked = self.job.record.stream
+        self.is_stream = kind.startswith(b"text/event-stream") or (
+            # Some servers do not say that it is one, or say text/plain.
+            asked and b"json" not in kind and not self.job.route.multipart
+        )
+        unusable = self.is_stream and (self.encoding or not asked)
+        if kind.startswith(b"text/html") or unusable:
             self._raise(Retry(upstream_errors.not_an_engine(self.upstream)))
 
     def on_chunks(self, data: bytes) -> int:
@@ -327,6 +335,9 @@ class Exchange:
             rest = self._cutter.pending.rstrip(b"\n")
             if sse.is_last(rest, self.job.route.dialect):
                 self._pass(rest + b"\n\n")  # an engine that saves the last empty line
+            elif rest.startswith(b"{") and not self._has_answer():
+                self._parts = [rest]
+                self._whole()  # it did not say that it is JSON
             else:
                 self._break_off()
         elif self._has_answer():
@@ -359,7 +370,7 @@ class Exchange:
             self._whole_large()
             return
         body = b"".join(self._parts)
-        is_json = self.content_type.startswith(b"application/json")
+        is_json = b"json" in self.content_type.lower()
         if self.connection.until_close and is_json and not _is_json(body):
             # Nothing but the closed connection said that this was all.
             self._raise(Retry(upstream_errors.broken_off(self.upstream)))
@@ -373,13 +384,29 @@ class Exchange:
             if payload is not None and sse.is_aborted(payload):
                 self._raise(Retry(upstream_errors.broken_off(self.upstream)))
                 return
+        if self.job.record.stream and not self.job.route.multipart:
+            self._stream_whole(body)
+            return
         self._counted = body
         self._answer([sse.renamed(body, self.job.rename)])
+
+    def _stream_whole(self, body: bytes) -> None:
+        """The whole answer of an engine that was asked for a stream: clients that wait for events would take
+        it for an empty one."""
+        events = b"" if self.encoding else events_of(body, self.job.route.dialect)
+        if not events:
+            self._raise(Retry(upstream_errors.not_an_engine(self.upstream)))
+            return
+        self.is_stream = True
+        self._pass(events)
 
     def _whole_large(self) -> None:
         """An answer with very many embeddings or a picture. Its two ends tell what must be known: the bytes
         between them are neither searched nor copied."""
         parts, self._parts = gathered_ends(self._parts, END_BYTES), []
+        if self.job.record.stream:
+            self._raise(Retry(upstream_errors.not_an_engine(self.upstream)))
+            return
         cut = self.connection.until_close and not parts[-1].rstrip().endswith(b"}")
         if cut or any(sse.ABORTED.search(end) for end in (parts[0], parts[-1])):
             self._raise(Retry(upstream_errors.broken_off(self.upstream)))
@@ -430,7 +457,7 @@ class Exchange:
         if self.job.passed is not None:
             self._keep(block)
         if b'"usage"' in block:
-            if b'"usage":null' not in block:
+            if sse.has_counts(block):
                 self._counted = block
                 if dialect == "anthropic" and not self._begun and b'"message_start"' in block:
                     self._begun = block
@@ -505,9 +532,18 @@ class Exchange:
                 kept.append(sse.without_usage(event) if self.job.strip_usage else event)
             else:
                 self.events -= 1
+                self._told_total = True
                 if not self.job.drop_usage_event:
                     kept.append(event)
         return b"".join(kept)
+
+    def _owed_counts(self) -> bytes:
+        """The event with the counts that the client asked for, when the engine has put them elsewhere and
+        they were taken out there; else b""."""
+        job = self.job
+        if self._told_total or not job.strip_usage or job.drop_usage_event or not self._counted:
+            return b""
+        return sse.total_event(sse.counted_event(self._counted), self._counts_of_stream())
 
     def _pass_carefully(self, block: bytes, at: int) -> None:
         """Where `at` points and behind it may be the end, an error or an abort."""
@@ -526,7 +562,7 @@ class Exchange:
                 self._fail(upstream_errors.broken_off(self.upstream), block[:start], retry=True)
                 return
             if sse.is_last(event, dialect):
-                self._end(block[:end])
+                self._end(block[:start] + self._owed_counts() + event)
                 return
             at = sse.next_to_care_for(block, end, dialect)
         self._write(block)

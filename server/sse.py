@@ -18,6 +18,7 @@ from common.errors import ApiError, error_bytes
 from server.chunks import SMALL, WHOLE_CHUNKS, size_line
 from server.failed_response import ResponseSeen, failed_response
 from server.routes import Dialect
+from server.usage import Counts
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 """Longest event that is waited for: pictures come as base64 in one."""
@@ -143,7 +144,10 @@ def split_at(block: bytes, at: int) -> tuple[bytes, bytes]:
 
 def counted(block: bytes) -> tuple[bytes, int]:
     """`block` with the data of each event on one line, and how many of its events carry data: comments,
-    bare `event:`, `id:` and `retry:` fields and empty lines are none."""
+    bare `event:`, `id:` and `retry:` fields and empty lines are none.
+
+    Events without data are left out: they bring nothing (WHATWG, 9.2.6), and openai-python reads each as
+    JSON and raises."""
     first = block.find(b"\n")
     starts = block.startswith(b"data:")
     if starts and first == len(block) - 2 and first > 5:
@@ -156,17 +160,18 @@ def counted(block: bytes) -> tuple[bytes, int]:
 
 
 def _counted_one_by_one(block: bytes) -> tuple[bytes, int]:
-    events = split_events(block)
+    kept: list[bytes] = []
     count = 0
-    changed = False
-    for index, event in enumerate(events):
+    for event in split_events(block):
         lines = event.count(b"\ndata:") + event.startswith(b"data:")
         if lines > 1:
-            events[index] = event = _on_one_line(event)
-            changed = True
-        if lines and _NO_DATA not in event:
+            event = _on_one_line(event)
+        if lines and event_data(event):
             count += 1
-    return b"".join(events) if changed else block, count
+        elif any(line and not line.startswith(b":") for line in event.split(b"\n")):
+            continue
+        kept.append(event)
+    return b"".join(kept), count
 
 
 def _on_one_line(event: bytes) -> bytes:
@@ -263,11 +268,35 @@ def is_error(payload: dict[str, Any]) -> bool:
     )
 
 
+def has_counts(block: bytes) -> bool:
+    """Whether the last `usage` of the block is an object; it is null where nothing is counted yet."""
+    at = block.rfind(b'"usage"') + len(b'"usage"')
+    return block[at : at + 8].lstrip(b" \t:").startswith(b"{")
+
+
 def find_total(block: bytes) -> int:
     """Where the event without choices stands, which carries the token counts of the whole answer; -1 for
     nowhere."""
     at = block.find(_NO_CHOICES[0])
     return at if at >= 0 else block.find(_NO_CHOICES[1])
+
+
+def counted_event(block: bytes) -> bytes:
+    """The last event of the block that has a `usage`; b"" for none."""
+    at = block.rfind(b'"usage"')
+    return split_events(split_at(block, at)[1])[0] if at >= 0 else b""
+
+
+def total_event(counted: bytes, counts: Counts) -> bytes:
+    """The event that ends an OpenAI stream with the counts of its whole answer, made like the event
+    `counted`; b"" when they are not known."""
+    payload = event_json(counted)
+    if payload is None or counts.prompt is None or counts.completion is None:
+        return b""
+    usage = {"prompt_tokens": counts.prompt, "completion_tokens": counts.completion}
+    usage["total_tokens"] = counts.prompt + counts.completion
+    shared = {name: payload[name] for name in ("id", "object", "created", "model") if name in payload}
+    return b"data: " + msgspec.json.encode(shared | {"choices": [], "usage": usage}) + b"\n\n"
 
 
 def without_usage(block: bytes) -> bytes:

@@ -23,7 +23,9 @@ treated, and {"health": 503} what GET /health answers:
     replay                    send the `replay` text as the stream, cut where the request's `x_cuts` say
 
 More fields of /_script: `split` cuts every stream into HTTP chunks of so many bytes; `headers` are added to
-every answer; `error` replaces the body of `status:`; `spaces` writes JSON with spaces, which vLLM does not.
+every answer; `error` replaces the body of `status:`; `manner` is of tests/scripted_manners.py, several
+joined by `+`; `refuses` names parameters that are refused as Mistral does; `forgets` keeps no responses;
+`replay` is base64.
 GET /_script/log tells what came in and what was cancelled, GET /_script/last the last request to the byte;
 POST /_script/release lets stalled ones go on.
 """
@@ -38,7 +40,7 @@ import struct
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from tests.scripted_answers import (
     CONTEXT_LENGTH,
@@ -52,6 +54,8 @@ from tests.scripted_answers import (
     is_stream,
     token,
 )
+from tests.scripted_manners import MANNERS, Manner, combined
+from tests.scripted_writer import COMPACT, StreamWriter
 
 __all__ = ["answer_text", "token"]
 
@@ -77,8 +81,10 @@ class Script:
     split: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
     error: Any = None
-    spaces: bool = False
-    replay: str = ""
+    manner: Manner = MANNERS["vllm"]
+    refuses: list[str] = field(default_factory=list)
+    forgets: bool = False
+    replay: bytes = b""
     requests: list[dict[str, Any]] = field(default_factory=list)
     last: dict[str, Any] = field(default_factory=dict)
     responses: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -160,8 +166,10 @@ class Connection:
             script.split = settings.get("split", 0)
             script.headers = settings.get("headers", [])
             script.error = settings.get("error")
-            script.spaces = settings.get("spaces", False)
-            script.replay = settings.get("replay", "")
+            script.manner = combined(*settings.get("manner", "vllm").split("+"))
+            script.refuses = settings.get("refuses", [])
+            script.forgets = settings.get("forgets", False)
+            script.replay = base64.b64decode(settings.get("replay", ""))
             script.release.clear()
             return await self.json(200, {})
         if path == "/_script/release":
@@ -263,7 +271,7 @@ class Connection:
                 choice["finish_reason"] = "abort"
             if answer.get("type") == "message":
                 answer["stop_reason"] = None
-        if path == "/v1/responses":
+        if path == "/v1/responses" and not script.forgets:
             script.responses[answer["id"]] = answer
         if script.mode == "html":
             return await self.reply(200, "text/html", b"<!doctype html><title>nginx</title>")
@@ -286,7 +294,10 @@ class Connection:
         if path == "/v1/responses" and before and before not in script.responses:
             message = f"Response with id '{before}' not found."
             return await self.json(404, Refusal(404, message, "invalid_request_error").body())
-        if not is_stream(asked) and script.mode != "replay":
+        if refused := [name for name in script.refuses if name in asked]:
+            message = f"Extra inputs are not permitted: {', '.join(refused)}"
+            return await self.json(422, {"object": "error", "message": message, "type": "invalid_request"})
+        if (not is_stream(asked) or script.manner.plain) and script.mode != "replay":
             if script.at_token("cut_at_token") is not None:
                 self.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{")
                 return False
@@ -296,83 +307,66 @@ class Connection:
             steps = list(STREAMED[path](script.model, asked, base))
         except Refusal as refusal:
             return await self.json(refusal.status, refusal.body())
-        self.writer.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
-            + self.extra_headers()
-            + b"\r\n"
-        )
+        stream = StreamWriter(self.writer, script.manner, script.split)
+        await stream.begin(self.extra_headers())
         if script.mode == "replay":
-            return await self.replay(asked.get("x_cuts") or [])
+            return await self.replay(stream, asked.get("x_cuts") or [])
         ended = path in ENDS_WITH_DONE
         if script.mode == "no_done" and not ended:
             steps.pop()
-        for step in steps:
-            if step.token is not None and not await self.misbehave(step.token, path, base):
-                return False
-            await self.event(step.payload, step.name)
-            if step.payload.get("type") == "response.completed":
+        for step in script.manner.steps(steps):
+            if step.token is not None and (over := await self.misbehave(stream, step.token, path, base)):
+                return over == "whole"
+            await stream.event(step.payload, step.name)
+            if step.payload.get("type") == "response.completed" and not script.forgets:
                 script.responses[step.payload["response"]["id"]] = step.payload["response"]
             if step.token is not None:
                 script.tokens += 1
                 await asyncio.sleep(script.gap_s)
         if script.mode != "no_done" and ended:
-            await self.chunk(b"data: [DONE]\n\n")
-        await self.end()
-        return True
+            await stream.event("[DONE]")
+        return await stream.end()
 
-    async def replay(self, cuts: list[int]) -> bool:
-        """The recorded stream, each part between two cuts in a chunk and a packet of its own."""
-        stream = self.script.replay.encode()
-        for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-            if stream[start:end]:
-                await self.chunk(stream[start:end])
+    async def replay(self, stream: StreamWriter, cuts: list[int]) -> bool:
+        """The recorded bytes, each part between two cuts in a chunk and a packet of its own."""
+        recorded = self.script.replay
+        for start, end in zip([0, *cuts], [*cuts, len(recorded)], strict=True):
+            if recorded[start:end]:
+                await stream.chunk(recorded[start:end])
                 await asyncio.sleep(0)
-        await self.end()
-        return True
+        return await stream.end()
 
-    async def misbehave(self, index: int, path: str, base: dict[str, Any]) -> bool:
-        """Before token `index`: True to go on, False when the connection is over."""
+    async def misbehave(
+        self, stream: StreamWriter, index: int, path: str, base: dict[str, Any]
+    ) -> Literal["", "cut", "whole"]:
+        """Before token `index`: "" to go on, else what has become of the connection."""
         script = self.script
+        if script.mode.endswith(f"_at_token:{index}"):
+            await stream.flush()
         if script.at_token("stall_at_token") == index:
             await script.release.wait()
-            return True
+            return ""
         if script.at_token("cut_at_token") == index:
-            return False
+            return "cut"
         if script.at_token("reset_at_token") == index:
             linger = struct.pack("ii", 1, 0)  # close() then sends RST instead of FIN
             self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            return False
+            return "cut"
         if script.at_token("abort_at_token") == index:
             for step in aborted(path, base):
-                await self.event(step.payload, step.name)
+                await stream.event(step.payload, step.name)
         elif script.at_token("error_at_token") == index:
             step = failed(path)
-            await self.event(step.payload, step.name)
+            await stream.event(step.payload, step.name)
         else:
-            return True
+            return ""
         if path in ENDS_WITH_DONE:
-            await self.chunk(b"data: [DONE]\n\n")
-        await self.end()
-        return False
-
-    async def event(self, payload: dict[str, Any], name: str | None = None) -> None:
-        head = f"event: {name}\n" if name else ""
-        await self.chunk(f"{head}data: ".encode() + self.dumped(payload) + b"\n\n")
+            await stream.event("[DONE]")
+        return "whole" if await stream.end() else "cut"
 
     def dumped(self, payload: Any) -> bytes:
-        separators = (", ", ": ") if self.script.spaces else (",", ":")
-        return json.dumps(payload, ensure_ascii=False, separators=separators).encode()
-
-    async def chunk(self, data: bytes) -> None:
-        size = self.script.split or len(data)
-        for start in range(0, len(data), size):
-            part = data[start : start + size]
-            self.writer.write(b"%x\r\n%s\r\n" % (len(part), part))
-            await self.writer.drain()
-
-    async def end(self) -> None:
-        self.writer.write(b"0\r\n\r\n")
-        await self.writer.drain()
+        compact = {"ensure_ascii": False} if self.script.manner.spaces else COMPACT
+        return json.dumps(payload, **compact).encode()
 
     def extra_headers(self) -> bytes:
         return "".join(f"{name}: {value}\r\n" for name, value in self.script.headers).encode("latin-1")

@@ -28,10 +28,6 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         yield started
 
 
-def replay(endpoint: Endpoint, stream: bytes) -> None:
-    endpoint.script("replay", replay=stream.decode())
-
-
 def ask(endpoint: Endpoint, recording: Recording, cuts: list[int], **fields: Any) -> bytes:
     """What the client gets when the engine cuts its stream there."""
     body = recording.request | {"model": endpoint.model, "x_cuts": cuts} | fields
@@ -72,21 +68,21 @@ def test_every_kind_of_stream_was_recorded() -> None:
 
 @pytest.mark.parametrize("name", ["chat-token-ids"])
 def test_a_cut_at_any_one_byte_changes_nothing(endpoint: Endpoint, name: str) -> None:
-    replay(endpoint, RECORDED[name].stream)
+    endpoint.replay(RECORDED[name].stream)
     assert every_cut(endpoint, RECORDED[name]) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(RECORDED))
 def test_a_cut_at_any_one_byte_of_any_recording_changes_nothing(endpoint: Endpoint, name: str) -> None:
-    replay(endpoint, RECORDED[name].stream)
+    endpoint.replay(RECORDED[name].stream)
     assert every_cut(endpoint, RECORDED[name]) == []
 
 
 @pytest.mark.parametrize("name", sorted(RECORDED))
 def test_a_stream_that_comes_byte_by_byte_is_the_same(endpoint: Endpoint, name: str) -> None:
     recording = RECORDED[name]
-    replay(endpoint, recording.stream)
+    endpoint.replay(recording.stream)
     assert ask(endpoint, recording, list(range(1, len(recording.stream)))) == recording.stream
 
 
@@ -98,7 +94,7 @@ def test_any_cuts_change_nothing(endpoint: Endpoint, name: str, data: st.DataObj
     cuts = data.draw(
         st.lists(st.integers(1, len(recording.stream) - 1), unique=True, max_size=40).map(sorted)
     )
-    replay(endpoint, recording.stream)
+    endpoint.replay(recording.stream)
     assert ask(endpoint, recording, cuts) == recording.stream
 
 
@@ -111,7 +107,7 @@ def test_other_line_ends_and_byte_order_marks_come_out_as_line_feeds(
     recording = RECORDED[name]
     stream = b": keep-alive\n\n" + recording.stream
     sent = mark.encode() + stream.replace(b"\n", end)
-    replay(endpoint, sent)
+    endpoint.replay(sent)
     for cuts in ([], list(range(1, len(sent)))):
         assert ask(endpoint, recording, cuts) == stream
 
@@ -128,7 +124,7 @@ def test_usage_that_only_the_gateway_asked_for_is_taken_out_and_nothing_else(
     endpoint: Endpoint, each: bool
 ) -> None:
     recording, stream = RECORDED["chat-running-usage"], counted_on_every_event("chat-running-usage")
-    replay(endpoint, stream)
+    endpoint.replay(stream)
     cuts = list(range(1, len(stream))) if each else []
     events = [event + b"\n\n" for event in stream.removesuffix(b"\n\n").split(b"\n\n")]
     without = [USAGE.sub(b"", event) for event in events]

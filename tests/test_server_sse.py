@@ -61,6 +61,20 @@ def test_json_on_several_data_lines_comes_out_on_one() -> None:
     assert sse.counted(text_event) == (text_event, 1)
 
 
+def test_events_without_data_are_left_out_and_comments_stay() -> None:
+    block = b": keep-alive\n\nevent: ping\n\nid: 3\nretry: 5\n\ndata:\n\ndata: {}\n\n: end\n\n"
+    assert sse.counted(block) == (b": keep-alive\n\ndata: {}\n\n: end\n\n", 1)
+
+
+def test_counts_are_found_after_nulls() -> None:
+    null = b'data: {"choices":[{}],"usage":null}\n\n'
+    total = b'data: {"id":"a","choices":[],"usage": {"prompt_tokens":3,"completion_tokens":2}}\n\n'
+    assert sse.has_counts(null * 2 + total + sse.DONE)
+    assert not sse.has_counts(null + sse.DONE)
+    assert not sse.has_counts(sse.DONE)
+    assert sse.counted_event(null + total + sse.DONE) == total
+
+
 def test_an_event_that_never_ends_is_searched_once() -> None:
     cutter = sse.EventCutter()
     assert not any(cutter.feed(b"x" * 1000) for _ in range(50))

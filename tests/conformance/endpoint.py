@@ -201,6 +201,10 @@ class Endpoint:
         for engine in self.engines:
             engine.script(mode, **settings)
 
+    def replay(self, stream: bytes) -> None:
+        """Let every engine answer the next requests with this event stream."""
+        self.script("replay", replay=base64.b64encode(stream).decode("ascii"))
+
     def received(self) -> "Received":
         """The last request that reached any of the engines."""
         self.need_engine()

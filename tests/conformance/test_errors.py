@@ -56,7 +56,7 @@ def test_w12_a_comment_does_not_decide_the_status(endpoint: Endpoint) -> None:
     """W12: keep-alive comments, which vLLM sends while a request waits, come before the first event."""
     error = {"message": "scripted", "type": "InternalServerError", "param": None, "code": 500}
     stream = f": keep-alive\n\ndata: {json.dumps({'error': error})}\n\ndata: [DONE]\n\n"
-    endpoint.script("replay", replay=stream)
+    endpoint.replay(stream.encode())
     answer = endpoint.stream(CHAT, endpoint.chat(stream=True))
     assert answer.status >= 500
     error_of(answer)

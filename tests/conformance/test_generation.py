@@ -294,7 +294,7 @@ def test_w11_an_engines_own_usage_inside_a_delta_survives(endpoint: Endpoint) ->
     choice = {"index": 0, "delta": delta, "finish_reason": "stop"}
     chunk = {"id": "a", "object": "chat.completion.chunk", "created": 1, "model": endpoint.model}
     event = json.dumps(chunk | {"choices": [choice]}, ensure_ascii=False, separators=(",", ":"))
-    endpoint.script("replay", replay=f"data: {event}\n\ndata: [DONE]\n\n")
+    endpoint.replay(f"data: {event}\n\ndata: [DONE]\n\n".encode())
     (told,) = endpoint.stream("/v1/chat/completions", endpoint.chat(stream=True)).chunks()
     assert told["choices"][0]["delta"] == delta
 

@@ -21,7 +21,7 @@ def test_w29_a_recorded_stream_comes_out_as_it_was(
     endpoint: Endpoint, recording: Recording, how: str
 ) -> None:
     """W29: wherever the engine's packets end, the client gets the recorded bytes and no others."""
-    endpoint.script("replay", replay=recording.stream.decode())
+    endpoint.replay(recording.stream)
     need = {"/v1/messages": "messages", "/v1/responses": "responses", "/v1/completions": "completions"}
     endpoint.need(need.get(recording.path, "chat"))
     body = recording.request | {"model": endpoint.model, "x_cuts": cuts(len(recording.stream), how)}

@@ -190,7 +190,7 @@ def test_w05_usage_is_absent_when_it_is_not_asked_for(
 @pytest.mark.parametrize("asked", [False, True])
 def test_w05_white_space_in_the_engines_json_changes_nothing(endpoint: Endpoint, asked: bool) -> None:
     """W5: engines other than vLLM write `"choices": []` with a space; that must not matter."""
-    endpoint.script(spaces=True)
+    endpoint.script(manner="spaces")
     options = {"stream_options": {"include_usage": True}} if asked else {}
     chunks = endpoint.stream("/v1/chat/completions", endpoint.chat(stream=True, **options)).chunks()
     told = [chunk["usage"]["completion_tokens"] for chunk in chunks if chunk.get("usage")]
