@@ -220,6 +220,7 @@ class Exchange:
         answered = self.done.done() and not self.done.cancelled() and self.done.exception() is None
         if answered and self.failure is None:
             # The client has everything; only the closing bytes of the framing are missing.
+            self.connection.resume()
             asyncio.get_running_loop().call_later(LEFTOVER_S, self._give_up_leftover)
         else:
             self._ended = True
@@ -586,8 +587,9 @@ class Exchange:
 
     def _pause(self) -> None:
         """A slow reader slows the engine's connection down; nothing piles up here."""
-        self.connection.pause()
-        self.job.client.on_writable = self._go_on
+        if not self._ended:  # else it may serve another request by now
+            self.connection.pause()
+            self.job.client.on_writable = self._go_on
 
     def _go_on(self) -> None:
         self.job.client.on_writable = None

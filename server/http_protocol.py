@@ -39,16 +39,21 @@ class Phase(Enum):
 
 
 class AnswerBegun(RuntimeError):
-    """A second answer to one request, which no code may give; its connection has been cut instead."""
+    """A second answer to one request, or part of one that has not begun, which no code may give. Nothing of
+    it was sent; an answer that it would have come into has been cut with its connection."""
 
 
-class _Ended:
-    """Stands for the transport once the answer is over: what comes then would be in the next answer."""
+class _NoAnswer:
+    """Stands for the transport before an answer's status line and after its end, where bytes would be in
+    another answer."""
 
-    def write(self, data: bytes) -> None:
-        raise AnswerBegun("the answer has ended")
+    def write(self, data: object) -> None:
+        raise AnswerBegun("no answer is being sent")
 
     writelines = write
+
+
+_NO_ANSWER = _NoAnswer()
 
 
 class ClientConnection:
@@ -69,7 +74,7 @@ class ClientConnection:
     def __init__(self, protocol: "GatewayProtocol", cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
         self._cycle = cycle
-        self._transport: Any = cycle.transport
+        self._transport: Any = _NO_ANSWER
         self._flow = protocol.flow
         self.phase = Phase.WAITING
         self.chunked = cycle.scope["http_version"] != "1.0"
@@ -142,6 +147,7 @@ class ClientConnection:
             self._protocol.transport.abort()
             raise AnswerBegun(f"{phase.name} after {self.phase.name}")
         self.phase = phase
+        self._transport = self._cycle.transport
         self._cycle.response_started = True
 
     def _begin(self, status: int, headers: bytes, first: bytes) -> None:
@@ -171,7 +177,9 @@ class ClientConnection:
         return not self._flow.write_paused
 
     def end(self, data: bytes = b"") -> None:
-        """The last bytes of the answer."""
+        """The last bytes of the answer. Raises AnswerBegun when there is none."""
+        if self.phase in (Phase.WAITING, Phase.DONE):
+            raise AnswerBegun("no answer is being sent")
         last = self._framed(data) if data else b""
         if self.chunked:
             last += b"0\r\n\r\n"
@@ -188,7 +196,7 @@ class ClientConnection:
     def _complete(self) -> None:
         cycle = self._cycle
         self.phase = Phase.DONE
-        self._transport = _Ended()
+        self._transport = _NO_ANSWER
         self.on_gone = self.on_writable = None
         self._protocol.clients.remove(self)
         cycle.response_complete = True

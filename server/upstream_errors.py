@@ -36,6 +36,10 @@ _ANSWER_TOO_LONG = re.compile(
 )
 _NO_ROUTE = re.compile(r"(?:404 )?(?:page |file |route )?not found\.?", re.IGNORECASE)
 """What FastAPI, Starlette, Go and others say of a path that they do not know."""
+NO_COUNTS_HINT = (
+    "For a provider that refuses it, set `stream_options: false`: the gateway asks for counts with it."
+)
+"""For a provider such as Mistral, which refuses what it does not know."""
 RETRY_AFTER_S = "2"
 """What a client is told to wait when the upstream does not say."""
 
@@ -69,9 +73,8 @@ def broken_off(upstream: Upstream) -> UpstreamFailed:
 
 def endless(upstream: Upstream, what: str, limit: int) -> UpstreamFailed:
     """It sends on and on: `what` has more than `limit` bytes."""
-    return UpstreamFailed(
-        f"{_who(upstream)} sent {what} of more than {limit // 2**20} MiB.", code="upstream_broke_off"
-    )
+    size = f"{limit >> 20} MiB" if limit % (1 << 20) == 0 else f"{limit:,} bytes"
+    return UpstreamFailed(f"{_who(upstream)} sent {what} of more than {size}.", code="upstream_broke_off")
 
 
 def from_response(
@@ -117,7 +120,11 @@ def _from_status(upstream: Upstream, status: int, body: bytes, path: str) -> Api
         return PayloadTooLarge(message or "The request is too large.")
     if 400 <= status < 500:
         code = _limit_code(message, param) or code
-        return BadRequest(message or f"{_who(upstream)} refused the request.", param=param, code=code)
+        strict = upstream.provider is not None and upstream.provider.stream_options
+        hint = NO_COUNTS_HINT if strict and "stream_options" in message else ""
+        return BadRequest(
+            message or f"{_who(upstream)} refused the request.", param=param, code=code, hint=hint
+        )
     said = f": {message}" if message and upstream.kind == "external" else "."
     if status == 503:
         return Overloaded(f"{_who(upstream)} takes no more requests now{said}")

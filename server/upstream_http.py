@@ -242,6 +242,7 @@ class Connection(asyncio.Protocol):
         self._receiver = None
         self._used = True
         if self._keep and not self.until_close:
+            self.resume()  # the answer was whole before its client had taken it: the next one must be read
             self.pool.put_back(self)
         else:
             self.transport.close()

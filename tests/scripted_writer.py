@@ -23,7 +23,7 @@ class StreamWriter:
         head += b"connection: close\r\n" if self.until_close else b"transfer-encoding: chunked\r\n"
         self.writer.write(head + b"\r\n")
         if manner.mark:
-            await self.send(manner.mark.encode())
+            await self.chunk(manner.mark.encode())
 
     @property
     def until_close(self) -> bool:
@@ -66,7 +66,7 @@ class StreamWriter:
 
     async def end(self) -> bool:
         """The end of the answer; whether the connection may be used again."""
-        if self.manner.ends_early:
+        if self.manner.ends_early and self.held:
             self.held = self.held.rstrip(b"\r\n") + self.manner.line_ends[0].encode()
         await self.flush()
         if self.until_close:

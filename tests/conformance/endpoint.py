@@ -98,6 +98,14 @@ class Engine:
         """Let what stalls go on."""
         httpx2.post(f"{self.url}/_script/release", verify=tls(), trust_env=False)
 
+    def replay(self, stream: bytes, **settings: Any) -> None:
+        """Let it answer the next requests with this event stream."""
+        self.script("replay", replay=base64.b64encode(stream).decode("ascii"), **settings)
+
+    def running(self) -> int:
+        """How many requests it works on."""
+        return int(httpx2.get(f"{self.url}/_script/log", verify=tls(), trust_env=False).json()["running"])
+
     def last(self) -> "Received":
         """The last request that reached it."""
         seen = httpx2.get(f"{self.url}/_script/last", verify=tls(), trust_env=False).json()
