@@ -452,6 +452,8 @@ class Exchange:
                 self._hold(block)
                 return
             self._held = b""
+        elif not block:  # events without data
+            return
         self.events += events
         if self._token_event is None and self.events <= LEARN_EVENTS:
             self._learn(block)
