@@ -119,6 +119,7 @@ def serve(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
+                logger.info("listening on http://%s", show_address(host, port))
                 on_ready()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -130,7 +131,6 @@ def serve(
             await super().shutdown(sockets)
 
     server = Server(config)
-    logger.info("listening on http://%s", show_address(host, port))
     try:
         server.run(_sockets(host, port, listening))
     except KeyboardInterrupt:

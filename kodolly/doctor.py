@@ -141,7 +141,7 @@ def _proxies() -> Finding:
     bypass = _either_case("NO_PROXY")
     if "127.0.0.1" in bypass and "localhost" in bypass:
         return Finding("ok", "proxy", f"{', '.join(proxies)} with NO_PROXY for this machine")
-    fix = "export NO_PROXY=127.0.0.1,localhost for your own clients; kodolly's parts never use a proxy"
+    fix = "export NO_PROXY=127.0.0.1,localhost for your own clients; kodolly asks only providers by proxy"
     return Finding("warn", "proxy", f"{', '.join(proxies)} set", fix)
 
 

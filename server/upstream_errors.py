@@ -36,6 +36,9 @@ _ANSWER_TOO_LONG = re.compile(
 )
 _NO_ROUTE = re.compile(r"(?:404 )?(?:page |file |route )?not found\.?", re.IGNORECASE)
 """What FastAPI, Starlette, Go and others say of a path that they do not know."""
+_LATER_SYSTEM = re.compile(r"template knows the roles system\b.{0,80}, not system\.")
+"""What our chat templates say of a system message that is not the first: some clients send several."""
+ONE_SYSTEM_HINT = "Put all of them into one at the beginning."
 NO_COUNTS_HINT = (
     "For a provider that refuses it, set `stream_options: false`: the gateway asks for counts with it."
 )
@@ -120,6 +123,9 @@ def _from_status(upstream: Upstream, status: int, body: bytes, path: str) -> Api
         return PayloadTooLarge(message or "The request is too large.")
     if 400 <= status < 500:
         code = _limit_code(message, param) or code
+        if _LATER_SYSTEM.search(message):
+            said = "The model takes a system message only as the first one."
+            return BadRequest(said, param="messages", code="invalid_value", hint=ONE_SYSTEM_HINT)
         strict = upstream.provider is not None and upstream.provider.stream_options
         hint = NO_COUNTS_HINT if strict and "stream_options" in message else ""
         return BadRequest(

@@ -74,3 +74,22 @@ def test_a_prompt_that_is_too_long_is_told_with_openais_code() -> None:
         "This model's maximum context length is 4096 tokens. However, your prompt contains 5000 input tokens."
     )
     assert told(400, vllm(said, "input_tokens"))[:2] == (400, "context_length_exceeded")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The dolly template knows the roles system, user and assistant, not system.",
+        "The chatml template knows the roles system (first), user and assistant, not system.",
+    ],
+)
+def test_several_system_messages_are_refused_in_words_that_help(said: str) -> None:
+    status, code, text = told(400, vllm(said))
+    assert (status, code) == (400, "invalid_value")
+    assert "only as the first" in text
+    assert "into one" in text
+
+
+def test_other_roles_are_refused_in_the_templates_words() -> None:
+    said = "The dolly template knows the roles system, user and assistant, not tool."
+    assert told(400, vllm(said)) == (400, None, said)

@@ -139,7 +139,8 @@ def test_no_answer_however_it_is_written_or_damaged_is_taken_for_another(tmp_pat
             if harmed:
                 stream = damaged(rng, stream)
             engine.replay(stream, manner="+".join(manners))
-            cuts = sorted(rng.sample(range(1, len(stream)), min(len(stream) - 1, rng.choice((0, 1, 5, 40)))))
+            places = range(1, max(1, len(stream)))
+            cuts = sorted(rng.sample(places, min(len(places), rng.choice((0, 1, 5, 40)))))
             asked = encoded(recording.request | {"model": "dolly", "stream": True, "x_cuts": cuts})
             status, body = body_of(exchanged(url, recording.path, asked))
             statuses[status] += 1

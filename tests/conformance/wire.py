@@ -44,8 +44,7 @@ def talk(
     with socket.create_connection((target.hostname or "", port), timeout=TIMEOUT_S) as plain:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         secure = target.scheme == "https"
-        context = ssl.create_default_context()
-        with context.wrap_socket(plain, server_hostname=target.hostname) if secure else plain as connection:
+        with _secured(plain, target.hostname) if secure else plain as connection:
             try:
                 for part in parts:
                     connection.sendall(part)
@@ -61,6 +60,11 @@ def talk(
                     if answer.status >= 200:
                         found.append(answer)
             return found
+
+
+def _secured(plain: socket.socket, host: str | None) -> ssl.SSLSocket:
+    """Reading the system's certificates takes longer than most checks: only where they are needed."""
+    return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
 
 
 def _read_answer(stream: BufferedReader) -> Answer | None:
