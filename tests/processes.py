@@ -109,6 +109,7 @@ def scripted_engine(tmp_path: Path, model: str, key: str = "") -> Iterator[str]:
         yield url
 
 
-def script(engine: str, mode: str = "ok", gap_s: float = 0.0) -> None:
-    """Tell a scripted engine how to behave."""
-    httpx2.post(f"{engine}/_script", json={"mode": mode, "gap_s": gap_s}, trust_env=False).raise_for_status()
+def script(engine: str, mode: str = "ok", gap_s: float = 0.0, manner: str = "vllm") -> None:
+    """Tell a scripted engine how to behave, and how to write what it says (tests/scripted_manners.py)."""
+    asked = {"mode": mode, "gap_s": gap_s, "manner": manner}
+    httpx2.post(f"{engine}/_script", json=asked, trust_env=False).raise_for_status()

@@ -188,12 +188,19 @@ def test_a_worker_lost_in_prefill_hands_all_its_requests_on(tmp_path: Path, how:
         assert {o.end for o in outcomes} == {"complete"}
 
 
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGSTOP"])
-@pytest.mark.parametrize("token", [1, TOKENS // 2, TOKENS - 1])
-def test_a_worker_lost_in_the_middle_is_told_to_each_client(tmp_path: Path, how: str, token: int) -> None:
+@pytest.mark.parametrize(
+    ("how", "token", "manner"),
+    [
+        *((how, token, "vllm") for how in ("SIGKILL", "SIGSTOP") for token in (1, TOKENS // 2, TOKENS - 1)),
+        ("SIGSTOP", TOKENS // 2, "crlf"),
+    ],
+)
+def test_a_worker_lost_in_the_middle_is_told_to_each_client(
+    tmp_path: Path, how: str, token: int, manner: str
+) -> None:
     with cluster(tmp_path) as made:
         victim = made.engines[0]
-        script(victim.url, f"stall_at_token:{token}")
+        script(victim.url, f"stall_at_token:{token}", manner=manner)
 
         def lose() -> None:
             made.unregister(0)
