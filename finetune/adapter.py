@@ -9,6 +9,9 @@ from common.checkpoint import CheckpointCard
 from common.errors import UserError
 
 ADAPTER_FILE = "kodolly-adapter.json"
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+"""The two files of every adapter, as PEFT names them."""
 
 
 class Probe(BaseModel):
@@ -36,14 +39,41 @@ class AdapterCard(BaseModel):
     the tokenizer that training used, as it does with new tokens."""
 
 
+def is_ours(directory: Path) -> bool:
+    """Whether `kodolly train` wrote this adapter. Raises UserError when `directory` holds no adapter."""
+    if (directory / ADAPTER_FILE).is_file():
+        return True
+    if not (directory / CONFIG).is_file():
+        raise UserError(
+            f"{directory} is not an adapter: it has neither {ADAPTER_FILE} nor {CONFIG}.",
+            hint="`kodolly train` with method lora writes one; PEFT's save_pretrained does too.",
+        )
+    return False
+
+
+def require_safetensors(directory: Path) -> None:
+    """Raises UserError unless the adapter's weights are a safetensors file."""
+    if (directory / WEIGHTS).is_file():
+        return
+    pickles = sorted(path.name for path in directory.glob("adapter_model*") if path.suffix != ".safetensors")
+    if pickles:
+        raise UserError(
+            f"{directory} has its weights in {pickles[0]}, a pickle, which may run code when it is opened; "
+            "kodolly never opens one.",
+            hint="Where you trust it, load it with PEFT and save it again: save_pretrained writes "
+            f"{WEIGHTS}.",
+        )
+    raise UserError(f"{directory} is not a whole adapter: it has no {WEIGHTS}.")
+
+
 def read_adapter(directory: Path) -> AdapterCard:
-    """The adapter's card. Raises UserError when `directory` is not a whole adapter of ours."""
+    """The card of an adapter of ours. Raises UserError when `directory` is none."""
     path = directory / ADAPTER_FILE
     try:
         return AdapterCard.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise UserError(
-            f"{directory} is not an adapter: it has no {ADAPTER_FILE}.",
+            f"{directory} is not an adapter of `kodolly train`: it has no {ADAPTER_FILE}.",
             hint="`kodolly train` with method lora writes one.",
         ) from error
     except (OSError, ValueError, ValidationError) as error:

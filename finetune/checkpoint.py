@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,11 +148,11 @@ def write_checkpoint(
     write_card(directory, card)
 
 
-def set_stop_tokens(generation_config: Any, tokenizer: Any) -> None:
-    """Make an engine stop at the tokenizer's end token, and never take padding for it."""
+def set_stop_tokens(generation_config: Any, tokenizer: Any, stops: Sequence[int] = ()) -> None:
+    """Make an engine stop at `stops`, by default the tokenizer's end token, and never take padding for it."""
     generation_config.update(
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=[tokenizer.eos_token_id],
+        eos_token_id=list(stops) or [tokenizer.eos_token_id],
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id != tokenizer.eos_token_id else None,
     )
 

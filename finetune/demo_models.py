@@ -11,6 +11,7 @@ from finetune.threads import let_waiting_threads_sleep
 
 RECIPES = Path(__file__).parent / "demo"
 CODE = (
+    "adapter_files",
     "batches",
     "encode_data",
     "encoding",
@@ -19,6 +20,7 @@ CODE = (
     "merge_files",
     "merge_names",
     "merge_parity",
+    "merge_source",
     "model",
     "precision",
     "rows",

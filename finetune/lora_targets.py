@@ -59,10 +59,14 @@ def _takes_adapter(config: Any, lora: Lora, target: str) -> bool:
     return True
 
 
-def _has(model: Any) -> str:
+def linear_layers(model: Any) -> list[str]:
+    """Last parts of the names of all linear layers but the output embedding, in the model's order."""
     head = model.get_output_embeddings()
     layers = [
         name for name, module in model.named_modules() if isinstance(module, _LINEAR) and module is not head
     ]
-    names = dict.fromkeys(name.rsplit(".", 1)[-1] for name in layers)
-    return f"It has {', '.join(names)} (or all-linear)."
+    return list(dict.fromkeys(name.rsplit(".", 1)[-1] for name in layers))
+
+
+def _has(model: Any) -> str:
+    return f"It has {', '.join(linear_layers(model))} (or all-linear)."

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,12 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from common.chat_template import load_template, template_hash
 from common.errors import UserError
-from finetune.adapter import ADAPTER_FILE, AdapterCard, Probe, read_adapter
-from finetune.checkpoint import (
-    require_room,
-    set_stop_tokens,
-    weights_hash,
-    whole_directory,
-    write_card,
-    write_tokenizer,
-)
+from finetune.adapter import ADAPTER_FILE, CONFIG, WEIGHTS, Probe, is_ours
+from finetune.checkpoint import require_room, set_stop_tokens, whole_directory, write_card, write_tokenizer
 from finetune.encoding import encode_text
-from finetune.merge_adapter import CONFIG, WEIGHTS, Edit, open_adapter
+from finetune.foreign_adapter import foreign_source
+from finetune.merge_adapter import Edit, open_adapter
 from finetune.merge_files import (
     INDEX,
     Planned,
@@ -33,9 +26,9 @@ from finetune.merge_files import (
     stored_tensors,
     write_tensors,
 )
-from finetune.merge_names import Place, empty_model, read_config
+from finetune.merge_names import Place, empty_model
 from finetune.merge_parity import Parity, StreamedModel, Weights, compare, grow, open_weights
-from finetune.model import load_tokenizer
+from finetune.merge_source import MergeSource, own_source
 from finetune.parity import check_tokens
 from finetune.progress import Progress, Report, hide_library_bars
 from finetune.recipe import file_hash
@@ -59,74 +52,59 @@ def merge(
     base: Path | None = None,
     dtype: str | None = None,
     prompts: int | None = None,
+    template: str | None = None,
+    licence: str | None = None,
 ) -> Parity:
     """Write the complete checkpoint `output` and return how alike it is to base and adapter.
 
     base: where the base lies now, if it has moved. dtype: of the merged weights, in place of the base's own.
-    prompts: training conversations to compare, at most; all that the adapter has when left out.
+    prompts: conversations to compare, at most; all that there are when left out. template, licence: of an
+    adapter that another trainer wrote, where neither it nor its base says.
     A run that was killed goes on after its last whole shard. Memory holds a few tensors or one layer at a
     time, never the model. Raises UserError when the result would not be what training made.
     """
     hide_library_bars()
-    adapter = read_adapter(adapter_dir)
-    base = base or Path(adapter.base)
-    if not base.is_dir():
-        raise UserError(
-            f"The adapter's base {base} does not exist.",
-            hint="Put it back where it was, or say where it is now: --base DIRECTORY.",
-        )
-    config = read_config(base)
-    _refuse_quantised(config, base)
-    stage = f"{adapter.card.name}: merging"
-    report(Progress(stage, 0.0, "checking the base"))
-    if weights_hash(base) != adapter.base_sha256:
-        raise UserError(
-            f"{base} is not the base that this adapter was trained on: its weights differ.",
-            hint="Train the adapter again on this base.",
-        )
-    _check_template(adapter)
-    has_tokenizer = (adapter_dir / "tokenizer_config.json").is_file()
-    tokenizer = load_tokenizer(adapter_dir if has_tokenizer else base, adapter.card.template)
-    if adapter.vocabulary_rows:
-        config.get_text_config().vocab_size = adapter.vocabulary_rows
-    model = empty_model(config)
-    weights = open_weights(base, model, adapter.vocabulary_rows)
+    source = _open_source(adapter_dir, base, output.name, template, licence)
+    stage = f"{source.card.name}: merging"
+    report(Progress(stage, 0.0, f"into {source.base}"))
+    model = empty_model(source.config)
+    weights = open_weights(source.base, model, source.rows, source.files.whole)
     tuned = StreamedModel(model, weights)
-    edits = open_adapter(model, adapter_dir)
-    with whole_directory(output, _mark(adapter_dir, adapter, dtype)) as directory:
-        shards = _plan(base, weights, tuned.shapes(), dtype)
+    edits = open_adapter(model, source.files, source.base)
+    with whole_directory(output, _mark(adapter_dir, source, dtype)) as directory:
+        shards = _plan(source.base, weights, tuned.shapes(), dtype)
         there = sum(path.stat().st_size for path in directory.glob("*.safetensors"))
         require_room(directory, sum(each.size for plan in shards.values() for each in plan) - there)
         _write_shards(directory, shards, weights, edits, stage, report)
-        kept = _write_files(directory, base, config, tokenizer, shards)
-        check_tokens(directory, adapter.probes)
-        parity = _prove(directory, config, tuned, adapter, tokenizer, prompts, report)
-        metrics = adapter.card.metrics | parity.metrics()
-        write_card(directory, adapter.card.model_copy(update={"metrics": metrics, "dtype": kept}))
-    report(Progress(f"{adapter.card.name}: comparing", 1.0, str(parity)))
+        kept = _write_files(directory, source, shards)
+        check_tokens(directory, source.probes)
+        parity = _prove(directory, source, tuned, prompts, report)
+        metrics = source.card.metrics | parity.metrics()
+        write_card(directory, source.card.model_copy(update={"metrics": metrics, "dtype": kept}))
+    report(Progress(f"{source.card.name}: comparing", 1.0, str(parity)))
     return parity
 
 
-def _refuse_quantised(config: Any, base: Path) -> None:
-    if getattr(config, "quantization_config", None):
+def _open_source(
+    directory: Path, base: Path | None, name: str, template: str | None, licence: str | None
+) -> MergeSource:
+    if not is_ours(directory):
+        return foreign_source(directory, base, name, template, licence)
+    if template or licence:
         raise UserError(
-            f"The weights of {base} are quantised; an adapter merged into them gives garbage.",
-            hint="Train with method qlora on the full-precision base (it is quantised in memory only).",
+            f"{directory} says its chat template and licence itself.",
+            hint="--template and --licence are for adapters of other trainers.",
         )
+    return own_source(directory, base)
 
 
-def _check_template(adapter: AdapterCard) -> None:
-    if template_hash(load_template(adapter.card.template)) != adapter.card.template_hash:
-        raise UserError(
-            f"The chat template {adapter.card.template!r} has changed since this adapter was trained.",
-            hint="Train again, or check out the version it was trained with.",
-        )
-
-
-def _mark(adapter_dir: Path, adapter: AdapterCard, dtype: str | None) -> str:
+def _mark(adapter_dir: Path, source: MergeSource, dtype: str | None) -> str:
     """Changes with everything that decides the shards."""
-    files = [file_hash(adapter_dir / name) for name in (WEIGHTS, CONFIG, ADAPTER_FILE)]
-    return hashlib.sha256(" ".join([adapter.base_sha256, str(dtype), *files]).encode()).hexdigest()
+    names = [name for name in (WEIGHTS, CONFIG, ADAPTER_FILE) if (adapter_dir / name).is_file()]
+    files = [file_hash(adapter_dir / name) for name in names]
+    rows = source.config.get_text_config().vocab_size
+    told = [str(source.card.base_revision), str(dtype), str(rows), *files]
+    return hashlib.sha256(" ".join(told).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -152,13 +130,30 @@ def _plan(
         targets = {}
         for key, stored in stored_tensors(base / name).items():
             place, shape, kind = where.get(key), stored.shape, stored.dtype
-            if place is not None and weights.rows and shapes[place.parameter][0] == weights.rows:
+            if place is not None and place.parameter in weights.whole:
+                shape = tuple(weights.whole[place.parameter].shape)
+            elif place is not None and weights.rows and shapes[place.parameter][0] == weights.rows:
                 shape = (max(weights.rows, shape[0]), *shape[1:])
             if place is not None and dtype is not None and kind.is_floating_point:
                 kind = getattr(torch, dtype)
             targets[key] = Target(Planned(key, kind, shape), place)
-        shards[name] = [targets[each.key] for each in file_order([t.planned for t in targets.values()])]
+        shards[name] = _in_order(targets.values())
+    added = [name for name in weights.whole if name not in weights.places]
+    kind = next(target.planned.dtype for targets in shards.values() for target in targets if target.place)
+    last = list(shards)[-1]
+    shards[last] = _in_order([*shards[last], *(_added(name, weights.whole[name], kind) for name in added)])
     return shards
+
+
+def _in_order(targets: Iterable[Target]) -> list[Target]:
+    by_key = {target.planned.key: target for target in targets}
+    return [by_key[each.key] for each in file_order([target.planned for target in by_key.values()])]
+
+
+def _added(name: str, value: torch.Tensor, kind: torch.dtype) -> Target:
+    """A parameter that the base has no tensor for: its input embedding is its output's too, and the result's
+    is not."""
+    return Target(Planned(name, kind, tuple(value.shape)), Place(name))
 
 
 def _write_shards(
@@ -184,7 +179,10 @@ def _write_shards(
 
 def _merged(target: Target, weights: Weights, edits: Mapping[str, list[Edit]]) -> torch.Tensor:
     planned = target.planned
-    weight = read_tensor(weights.stored[planned.key])
+    if target.place is not None and target.place.parameter in weights.whole:
+        weight = weights.whole[target.place.parameter].clone()
+    else:
+        weight = read_tensor(weights.stored[planned.key])
     if target.place is not None:
         changes = edits.get(target.place.parameter, [])
         if planned.shape[:1] != weight.shape[:1]:
@@ -215,9 +213,7 @@ def _write_journal(directory: Path, finished: dict[str, str]) -> None:
     part.rename(directory / JOURNAL)
 
 
-def _write_files(
-    directory: Path, base: Path, config: Any, tokenizer: Any, shards: dict[str, list[Target]]
-) -> str:
+def _write_files(directory: Path, source: MergeSource, shards: dict[str, list[Target]]) -> str:
     """Everything but weights and card; returns the name of the type that most weights have."""
     sizes: Counter[str] = Counter()
     for targets in shards.values():
@@ -231,42 +227,34 @@ def _write_files(
             "weight_map": {t.planned.key: name for name, targets in shards.items() for t in targets},
         }
         (directory / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    config.use_cache = True
-    config.dtype = kept
-    config.save_pretrained(directory)
-    if (base / "generation_config.json").is_file():
-        generation = GenerationConfig.from_pretrained(base, local_files_only=True)
+    source.config.use_cache = True
+    source.config.dtype = kept
+    source.config.save_pretrained(directory)
+    if (source.base / "generation_config.json").is_file():
+        generation = GenerationConfig.from_pretrained(source.base, local_files_only=True)
     else:
-        generation = GenerationConfig.from_model_config(config)
-    set_stop_tokens(generation, tokenizer)
+        generation = GenerationConfig.from_model_config(source.config)
+    set_stop_tokens(generation, source.tokenizer, source.stops)
     generation.save_pretrained(directory)
-    write_tokenizer(directory, tokenizer)
+    write_tokenizer(directory, source.tokenizer)
     return kept
 
 
 def _prove(
-    directory: Path,
-    config: Any,
-    tuned: StreamedModel,
-    adapter: AdapterCard,
-    tokenizer: Any,
-    prompts: int | None,
-    report: Report,
+    directory: Path, source: MergeSource, tuned: StreamedModel, prompts: int | None, report: Report
 ) -> Parity:
-    probes = _probes(adapter, tokenizer)
+    probes = source.probes or _plain_probes(source.tokenizer)
     probes = probes[:: -(-len(probes) // (prompts or len(probes)))]
-    stage = f"{adapter.card.name}: comparing"
+    stage = f"{source.card.name}: comparing"
     expected = tuned.likeliest(probes, lambda done: report(Progress(stage, done / 2, "adapter")))
-    model = empty_model(config)
+    model = empty_model(source.config)
     merged = StreamedModel(model, open_weights(directory, model))
     found = merged.likeliest(
         probes, lambda done: report(Progress(stage, min(0.5 + done / 2, 0.999), "merged"))
     )
-    return compare(probes, expected, found, tokenizer.eos_token_id)
+    return compare(probes, expected, found, source.stops[0])
 
 
-def _probes(adapter: AdapterCard, tokenizer: Any) -> list[Probe]:
-    if adapter.probes:
-        return adapter.probes
+def _plain_probes(tokenizer: Any) -> list[Probe]:
     texts = [encode_text(tokenizer, text) for text in SENTENCES]
     return [Probe(messages=[], input_ids=text.input_ids, prompt_tokens=1) for text in texts]

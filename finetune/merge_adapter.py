@@ -1,6 +1,6 @@
 """What an adapter does to its base, parameter by parameter."""
 
-import json
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,22 +8,21 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import init_empty_weights  # type: ignore[import-untyped]
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
+from peft.tuners.lora.layer import Embedding as LoraEmbedding
 from peft.tuners.lora.layer import Linear as LoraLinear
 from peft.tuners.lora.layer import LoraLayer, ParamWrapper
+from peft.tuners.lora.variants import DoraLinearVariant
 from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
-from safetensors.torch import load_file
+from peft.utils.error import NoMatchingPeftModuleError
+from peft.utils.transformers_weight_conversion import convert_peft_adapter_state_dict_for_transformers
 
 from common.errors import UserError
+from finetune.adapter_files import ADAPTER, AdapterFiles
+from finetune.lora_targets import linear_layers
 from finetune.merge_names import Place
-from finetune.model import no_word_about_experts
 
-ADAPTER = "default"
-"""PEFT's name for the only adapter of a model."""
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
-UNKNOWN = ("use_dora", "lora_bias", "modules_to_save", "layer_replication", "megatron_config", "use_qalora")
-"""Settings of PEFT that change a model in ways that are not merged here."""
+MAGNITUDE = "lora_magnitude_vector"
 
 
 class Edit(Protocol):
@@ -46,6 +45,21 @@ class LowRank:
     def apply(self, weight: torch.Tensor, place: Place) -> torch.Tensor:
         delta = self.b @ self.a
         return weight.add_((delta.T if self.transposed else delta).mul_(self.scaling))
+
+
+@dataclass(frozen=True)
+class Decomposed:
+    """DoRA (Liu et al. 2024, arXiv:2402.09353): the low-rank sum in a direction, times a length that was
+    learnt for each output."""
+
+    direction: LowRank
+    lengths: torch.Tensor
+
+    def apply(self, weight: torch.Tensor, place: Place) -> torch.Tensor:
+        inputs = 0 if self.direction.transposed else 1
+        weight = self.direction.apply(weight, place)
+        factors = self.lengths / torch.linalg.vector_norm(weight, dim=inputs)
+        return weight.mul_(factors.unsqueeze(inputs))
 
 
 @dataclass(frozen=True)
@@ -83,17 +97,14 @@ class NewRows:
         return weight
 
 
-def open_adapter(model: Any, directory: Path) -> dict[str, list[Edit]]:
-    """Put the adapter in `directory` on `model` (merge_names.empty_model), as PEFT understands it, and
-    return what it does to each parameter of the model.
+def open_adapter(model: Any, files: AdapterFiles, base: Path) -> dict[str, list[Edit]]:
+    """Put the adapter on `model` (merge_names.empty_model), as PEFT understands it, and return what it does
+    to each parameter of the model.
 
-    Raises UserError for an adapter that does more than the merge knows how to do.
+    base: the directory that `model` is of, for messages. Raises UserError for an adapter of another base.
     """
-    config = _read_config(directory)
-    config.inference_mode = True
-    with init_empty_weights(), no_word_about_experts():
-        tuned = get_peft_model(model, config, low_cpu_mem_usage=True)
-    _fill(tuned, directory / WEIGHTS)
+    tuned = _on_the_model(model, files, base)
+    _fill(tuned, files, base)
     tuned.eval()
     edits: dict[str, list[Edit]] = defaultdict(list)
     for name, module in model.named_modules():
@@ -110,52 +121,82 @@ def open_adapter(model: Any, directory: Path) -> dict[str, list[Edit]]:
     return dict(edits)
 
 
-def _read_config(directory: Path) -> Any:
+def _on_the_model(model: Any, files: AdapterFiles, base: Path) -> Any:
+    """The model with PEFT's empty adapter. Raises UserError where the base has no layers for it."""
+    has = linear_layers(model)
     try:
-        kind = json.loads((directory / CONFIG).read_text(encoding="utf-8"))["peft_type"]
-        if kind != "LORA":
-            raise UserError(f"{directory} is an adapter of kind {kind}; only LoRA can be merged.")
-        config = LoraConfig.from_pretrained(str(directory), local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{directory / CONFIG} is not PEFT's description of an adapter: {error}") from error
-    used = [name for name in UNKNOWN if getattr(config, name, None)]
-    if config.bias != "none":
-        used.append("bias")
-    if used:
+        with warnings.catch_warnings(), init_empty_weights():
+            warnings.simplefilter("ignore")  # about names of bases and modules; what is left over is refused
+            return get_peft_model(model, files.config, low_cpu_mem_usage=True)
+    except Exception as error:  # PEFT has no class for what configurations of others may hold
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, NoMatchingPeftModuleError):
+            changed = dict.fromkeys(key.split(".lora_")[0].rpartition(".")[2] for key in files.changes)
+            reason = f"it changes the layers {', '.join(changed)}, and this base has {', '.join(has)}"
         raise UserError(
-            f"The adapter uses {', '.join(used)}, which `kodolly merge lora` cannot merge.",
-            hint="Adapters that `kodolly train` writes use none of it.",
-        )
-    return config
+            f"The adapter was not made for {base}: {reason}.",
+            hint="--base names the model that it was trained on.",
+        ) from error
 
 
-def _fill(tuned: Any, path: Path) -> None:
+def _fill(tuned: Any, files: AdapterFiles, base: Path) -> None:
     """Give the adapter's layers their weights. Raises UserError unless files and layers match one to one."""
-    try:
-        stored = load_file(path)
-    except Exception as error:  # the library has an error class of its own for broken files, in Rust
-        raise UserError(f"{path} cannot be read: {error}.", hint="Train the adapter again.") from error
+    stored = _as_named_today(tuned, files)
     filled: dict[str, torch.Tensor] = {}
+    missing: list[str] = []
+    other: list[str] = []
     for name, parameter in tuned.named_parameters():
         if f".{ADAPTER}" not in name:
             continue
-        key = name.replace(f".{ADAPTER}", "", 1)
-        if key not in stored:
-            raise UserError(f"{path} has no {key}, which the adapter's layers need.")
-        value = stored.pop(key)
-        if value.shape != parameter.shape:
-            raise UserError(f"{path}: {key} has shape {list(value.shape)}, not {list(parameter.shape)}.")
-        filled[name] = value.float()
+        key = name.replace(f".{ADAPTER}", "", 1).replace(MAGNITUDE + ".weight", MAGNITUDE)
+        value = stored.pop(key, None)
+        if value is None:
+            missing.append(key)
+        elif value.shape != parameter.shape:
+            other.append(f"{key} has the shape {list(value.shape)}, this base needs {list(parameter.shape)}")
+        else:
+            filled[name] = value
+    if other:
+        raise UserError(
+            f"The adapter was not made for {base}: {_first(other)}.",
+            hint="--base names the model that it was trained on.",
+        )
     if stored:
-        raise UserError(f"{path} holds {next(iter(stored))}, for which the base has no layer.")
+        raise UserError(f"{files.path} holds {_first(list(stored))}, for which the base has no layer.")
+    if missing:
+        raise UserError(f"{files.path} has no {_first(missing)}, which the adapter's layers need.")
     tuned.load_state_dict(filled, strict=False, assign=True)
 
 
+def _first(found: list[str]) -> str:
+    return found[0] if len(found) == 1 else f"{found[0]} (and {len(found) - 1} more)"
+
+
+def _as_named_today(tuned: Any, files: AdapterFiles) -> dict[str, torch.Tensor]:
+    """The changes by the names that the layers have now: transformers 5 fused the experts that adapters of
+    older versions have one by one, and PEFT knows how."""
+    try:
+        return dict(
+            convert_peft_adapter_state_dict_for_transformers(tuned, files.config, files.changes, ADAPTER)
+        )
+    except Exception as error:  # its errors have no class of their own
+        reason = " ".join(str(error).split())
+        raise UserError(f"{files.path} cannot be read as an adapter of this base: {reason}") from error
+
+
 def _linear_edit(layer: Any, name: str) -> Edit:
-    if not isinstance(layer, LoraLinear) or layer.lora_variant:
+    variant = layer.lora_variant.get(ADAPTER)
+    if isinstance(layer, LoraEmbedding) and variant is None:
+        a, b = layer.lora_embedding_A[ADAPTER].data, layer.lora_embedding_B[ADAPTER].data
+        return LowRank(a, b, layer.scaling[ADAPTER], transposed=True)
+    if not isinstance(layer, LoraLinear) or not isinstance(variant, DoraLinearVariant | None):
         raise UserError(f"The adapter's layer {name} is of a kind that cannot be merged: {type(layer)}.")
     a, b = _factors(layer)
-    return LowRank(a, b, layer.scaling[ADAPTER], layer.fan_in_fan_out)
+    change = LowRank(a, b, layer.scaling[ADAPTER], layer.fan_in_fan_out)
+    if variant is None:
+        return change
+    lengths: Any = layer.lora_magnitude_vector[ADAPTER]
+    return Decomposed(change, lengths.weight.data)
 
 
 def _parameter_edit(layer: Any) -> Edit:

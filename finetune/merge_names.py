@@ -45,7 +45,7 @@ class Place:
 def read_config(directory: Path) -> Any:
     """The checkpoint's configuration. Raises UserError."""
     try:
-        return AutoConfig.from_pretrained(directory, local_files_only=True)
+        return AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{directory} is not a model: {str(error).splitlines()[0]}") from error
 

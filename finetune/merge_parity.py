@@ -7,9 +7,9 @@ merged files only.
 
 import ctypes
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,18 @@ class Weights:
     """A parameter's name to the tensors in files that make it up."""
     rows: int | None = None
     """Embedding rows that the model has, where it has more than the files."""
+    whole: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """Parameters that an adapter brings along as a whole, in place of the files'."""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.whole or name in self.places
 
     def load(self, name: str, shape: torch.Size) -> torch.Tensor:
         """The parameter in float32. Raises UserError when the files do not give it."""
-        tensors = self.places[name]
-        if tensors[0][1].expert is None:
+        tensors = self.places.get(name, [])
+        if name in self.whole:
+            weight = self.whole[name].float()
+        elif tensors[0][1].expert is None:
             weight = read_tensor(self.stored[tensors[0][0]]).float()
             if self.rows and shape[0] == self.rows > weight.shape[0]:
                 weight = grow(weight, self.rows)
@@ -86,15 +93,17 @@ class Weights:
         return weight
 
 
-def open_weights(directory: Path, model: Any, rows: int | None = None) -> Weights:
-    """The files of `directory` as parameters of `model`. Raises UserError."""
+def open_weights(
+    directory: Path, model: Any, rows: int | None = None, whole: Mapping[str, torch.Tensor] | None = None
+) -> Weights:
+    """The files of `directory` as parameters of `model`; rows, whole: as in `Weights`. Raises UserError."""
     stored: dict[str, Stored] = {}
     for name in shard_names(directory):
         stored |= stored_tensors(directory / name)
     found: dict[str, list[tuple[str, Place]]] = defaultdict(list)
     for key, place in places(model, stored).items():
         found[place.parameter].append((key, place))
-    return Weights(stored, dict(found), rows)
+    return Weights(stored, dict(found), rows, whole or {})
 
 
 def grow(weight: torch.Tensor, rows: int) -> torch.Tensor:
@@ -190,7 +199,7 @@ class StreamedModel:
             yield [token for part in answer.split(ROWS_AT_ONCE) for token in head(part).argmax(-1).tolist()]
 
     def _fill(self, slot: Slot) -> None:
-        name = next((name for name in slot.names if name in self.weights.places), None)
+        name = next((name for name in slot.names if name in self.weights), None)
         if name is None:
             raise UserError(f"The checkpoint has no {slot.names[0]}.")
         value = self.weights.load(name, slot.shape).to(self.device)

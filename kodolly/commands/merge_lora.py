@@ -9,13 +9,18 @@ Examples:
   kodolly merge lora runs/my-adapter runs/my-dolly
   kodolly merge lora runs/my-adapter runs/my-dolly --base /models/polyglot-ko-1.3b
   kodolly merge lora runs/my-adapter runs/my-dolly --dtype float32 --prompts 8
+  kodolly merge lora saves/peft-adapter runs/my-dolly --base /models/Qwen2.5-7B --licence Apache-2.0
 """
 
 
 @click.command("lora", epilog=EPILOG)
 @click.argument("adapter", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--base", type=click.Path(path_type=Path), help="Where the base lies now, if it has moved.")
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path),
+    help="Where the base lies now, if it has moved or another trainer wrote the adapter.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(["bfloat16", "float16", "float32"]),
@@ -26,21 +31,50 @@ Examples:
     type=click.IntRange(min=1),
     help="Conversations on which adapter and merged model are compared.  [default: all the adapter has, 32]",
 )
-def command(adapter: Path, output: Path, base: Path | None, dtype: str | None, prompts: int | None) -> None:
+@click.option(
+    "--template",
+    metavar="NAME",
+    help="Chat template of another trainer's adapter.  [default: the adapter's own, or its base's]",
+)
+@click.option("--licence", metavar="NAME", help="Of the result, where the base of such an adapter says none.")
+def command(
+    adapter: Path,
+    output: Path,
+    base: Path | None,
+    dtype: str | None,
+    prompts: int | None,
+    template: str | None,
+    licence: str | None,
+) -> None:
     """Merge the LoRA or QLoRA ADAPTER into its base and write the complete checkpoint OUTPUT.
+
+    ADAPTER is one of `kodolly train`, or what PEFT writes for other trainers (LLaMA-Factory, axolotl, TRL,
+    Unsloth).
 
     The base is read and written tensor by tensor, so it need not fit in memory, and a run that was killed
     goes on where it was. Then base with adapter and the merged model are compared; they must prefer the same
     token at 99% of the answers' tokens and stop equally often, or nothing is written.
     """
-    from finetune.adapter import read_adapter
+    from finetune.adapter import is_ours, read_adapter, require_safetensors
     from finetune.progress import hide_library_notes, terminal_report
     from finetune.threads import let_waiting_threads_sleep
 
-    read_adapter(adapter)  # a wrong directory is told before torch loads
+    # A wrong directory is told before torch loads.
+    require_safetensors(adapter)
+    if is_ours(adapter):
+        read_adapter(adapter)
     let_waiting_threads_sleep()
     hide_library_notes()
     from finetune.merge import merge
 
-    merge(adapter, output, terminal_report(), base=base, dtype=dtype, prompts=prompts)
+    merge(
+        adapter,
+        output,
+        terminal_report(),
+        base=base,
+        dtype=dtype,
+        prompts=prompts,
+        template=template,
+        licence=licence,
+    )
     click.echo(output)
