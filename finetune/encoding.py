@@ -1,5 +1,6 @@
 """From rows to token ids, and which of them the loss covers: what the assistant says and its end token."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,10 +59,30 @@ def encode_rows(tokenizer: Any, rows: Sequence[Row]) -> list[Example]:
     ):
         if ids[: len(asked)] != asked:
             ids, mask = _split_at_answer(tokenizer, messages, text, asked, row)
+        elif any(turn.weight == 0 for turn in row.history):
+            mask = _without_context_turns(mask, row)
         labels = [token if learnt else IGNORED for token, learnt in zip(ids, mask, strict=True)]
         _check_answer(tokenizer, ids, labels, len(asked))
         examples.append(Example(list(ids), labels, messages, len(asked)))
     return examples
+
+
+def _without_context_turns(mask: Sequence[int], row: Row) -> list[int]:
+    """The mask without the answers of weight 0: its runs are the conversation's answers in their order."""
+    kept = [bool(turn.weight) for turn in row.history if turn.role == "assistant"] + [True]
+    runs = [(learnt, list(run)) for learnt, run in itertools.groupby(mask)]
+    if sum(bool(learnt) for learnt, _run in runs) != len(kept):
+        raise UserError(
+            f"The row {_name(row)}: the chat template's {{% generation %}} marks do not tell its answers "
+            "apart, so that the one of weight 0 cannot be left out."
+        )
+    answers = iter(kept)
+    return [
+        int(bool(learnt) and keep)
+        for learnt, run in runs
+        for keep in [not learnt or next(answers)]
+        for _ in run
+    ]
 
 
 def encode_pair(tokenizer: Any, chosen: Row, rejected: Row) -> tuple[Example, Example]:

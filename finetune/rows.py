@@ -19,6 +19,8 @@ class Turn(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     role: Literal["system", "user", "assistant"]
     content: str
+    weight: Literal[0, 1] = 1
+    """0: an answer that is context alone and is not learnt."""
 
 
 class Row(BaseModel):
@@ -77,7 +79,7 @@ AnyRow = TypeVar("AnyRow", Row, Pair)
 
 
 def _json_turns(history: tuple[Turn, ...]) -> list[JsonTurn]:
-    return [JsonTurn(turn.role, turn.content) for turn in history]
+    return [JsonTurn(turn.role, turn.content, turn.weight) for turn in history]
 
 
 def _check(row: JsonRow) -> None:
@@ -144,7 +146,10 @@ def _as(kind: type[AnyRow], row: JsonRow) -> AnyRow:
         "instruction": row.instruction,
         "context": row.context,
         "category": row.category or None,
-        "history": tuple(Turn.model_construct(role=turn.role, content=turn.content) for turn in row.history),
+        "history": tuple(
+            Turn.model_construct(role=turn.role, content=turn.content, weight=turn.weight)
+            for turn in row.history
+        ),
         "meta": row.meta,
     }
     if isinstance(row, JsonPair):

@@ -16,6 +16,7 @@ from common.chat_template import load_template
 from common.checkpoint import read_card
 from common.errors import UserError
 from finetune.adapter import ADAPTER_FILE
+from finetune.data.row_json import is_blank
 from finetune.encoding import IGNORED, encode_row
 from finetune.merge import merge
 from finetune.progress import silent
@@ -128,7 +129,7 @@ def test_rows_that_are_too_long_are_left_out_or_refused_and_never_cut(runs: Path
 TOKENIZER = train_tokenizer(["### Instruction:\n안녕하세요? ### Response:\n반갑습니다."] * 3, 400, 256)
 TOKENIZER.chat_template = load_template("dolly")
 hangul = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=30).filter(
-    lambda text: text.strip() and "<|" not in text
+    lambda text: not is_blank(text) and "<|" not in text
 )
 
 

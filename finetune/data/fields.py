@@ -114,7 +114,7 @@ class Message(NamedTuple):
 class Conversation(NamedTuple):
     """A conversation that ends with an answer, cut up as a row holds it."""
 
-    history: list[dict[str, str]]
+    history: list[dict[str, Any]]
     instruction: str
     response: str
 
@@ -140,7 +140,7 @@ def row(
     *,
     context: str = "",
     category: object = None,
-    history: Sequence[Mapping[str, str]] = (),
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """A Dolly row. With a context it is `closed_qa`, else `open_qa`, unless the source says more.
 
@@ -172,7 +172,7 @@ def pair(
     *,
     context: str = "",
     category: object = None,
-    history: Sequence[Mapping[str, str]] = (),
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """A preference pair (`finetune.rows.Pair`). Raises Unusable when a text is blank or the answers equal."""
     for name, text in (("instruction", instruction), ("chosen", chosen), ("rejected", rejected)):
@@ -207,10 +207,11 @@ def is_category(category: object) -> bool:
 
 
 def conversation(messages: Sequence[Message]) -> Conversation:
-    """The conversation's last question and answer, and what was said before.
+    """The conversation's last question and answer that are learnt, and what was said before.
 
-    A question at the end that nobody answered is left out. Raises Unusable for empty messages and for an
-    order other than an optional system message, then user and assistant by turns.
+    What stands after them (a question that nobody answered, an answer of weight 0) is left out. Raises
+    Unusable for empty messages, for an order other than an optional system message, then user and assistant
+    by turns, and where no answer is learnt.
     """
     if messages and messages[-1].role == "user":
         messages = messages[:-1]
@@ -224,11 +225,14 @@ def conversation(messages: Sequence[Message]) -> Conversation:
         if not message.content or message.content.isspace():
             ends = {len(messages) - 2: "the instruction", len(messages) - 1: "the response"}
             raise Unusable(f"{ends.get(place, f'message {place + 1}')} is empty")
-        if not message.learnt:
-            raise Unusable(
-                f"message {place + 1} is not to be learnt (weight 0), and every answer of a row is learnt"
-            )
-    history = [{"role": message.role, "content": message.content} for message in messages[:-2]]
+    while not messages[-1].learnt:
+        messages = messages[:-2]
+        if len(messages) < first + 2:
+            raise Unusable("no answer is to be learnt: all have weight 0")
+    history = [
+        {"role": message.role, "content": message.content} | ({} if message.learnt else {"weight": 0})
+        for message in messages[:-2]
+    ]
     return Conversation(history, messages[-2].content, messages[-1].content)
 
 
@@ -250,7 +254,8 @@ def strict_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
     question = ""
     for turn in made.get("history", ()):
         if turn["role"] == "assistant":
-            rows.append(_strict(question, "\n".join(said), turn["content"], made["category"]))
+            if turn.get("weight", 1):
+                rows.append(_strict(question, "\n".join(said), turn["content"], made["category"]))
             said += [f"이전 질문: {question}", f"이전 답변: {turn['content']}"]
         elif turn["role"] == "user":
             question = turn["content"]

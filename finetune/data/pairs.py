@@ -88,6 +88,8 @@ def _conversation(record: Record, key: str) -> list[Message]:
     messages = read_messages([answer] if isinstance(answer, dict) else answer, record, key)
     if not messages or messages[-1].role != "assistant":
         raise Unusable(f"{key!r} does not end with the assistant's answer")
+    if not messages[-1].learnt:
+        raise Unusable(f"{key!r} is not to be learnt (weight 0)")
     if len(messages) > 1:
         return before(record, messages)
     return [*_prompt(record), *messages]

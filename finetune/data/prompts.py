@@ -35,6 +35,7 @@ CONTEXTS = (
 )
 GREETING = "greeting before the first question"
 UNANSWERED = "last question without an answer"
+UNLEARNT = "last answer, of weight 0"
 _VERDICTS = ("label", "kto_tag")
 """Whether an unpaired answer is a good one (TRL, LLaMA-Factory)."""
 _FALSE = (False, 0, "false", "False", "FALSE", "0")
@@ -114,6 +115,8 @@ def conversation_row(
     """The row of a whole conversation. Raises Unusable."""
     if messages and messages[-1].role == "user":
         note_left_out(record, UNANSWERED)
+    elif messages and not messages[-1].learnt:
+        note_left_out(record, UNLEARNT)
     said = conversation(messages)
     category = record["category"] if is_category(peek(record, "category")) else None
     return row(

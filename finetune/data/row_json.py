@@ -8,11 +8,13 @@ from finetune.data.categories import CATEGORIES
 from finetune.data.mending import mend_text
 
 
-class JsonTurn(msgspec.Struct, forbid_unknown_fields=True):
+class JsonTurn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One earlier message of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: str
+    weight: Literal[0, 1] = 1
+    """0: an answer that is context alone, as in OpenAI's files; it is never learnt."""
 
 
 class JsonRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
