@@ -8,6 +8,7 @@ from typing import Any
 
 from common.errors import UserError
 from finetune.base_models import BASE_MODELS, BaseModel
+from finetune.data.unreadable import HUB_ID
 from finetune.memory import MemoryPlan, plan_memory
 from finetune.recipe import Recipe, load_recipe
 
@@ -60,10 +61,26 @@ def _in_order(name: str) -> list[tuple[float, str]]:
 def shipped_path(name: str) -> Path:
     """The file of a shipped recipe. Raises UserError for an unknown name."""
     if name not in recipe_names():
+        if HUB_ID.fullmatch(name):
+            raise _no_recipe(name)
         near = difflib.get_close_matches(name, recipe_names(), n=1)
         hint = f"Did you mean {near[0]!r}?" if near else "`kodolly recipes list` shows them."
         raise UserError(f"There is no shipped recipe {name!r}.", hint=hint)
     return RECIPES / f"{name}.yaml"
+
+
+def _no_recipe(hub_id: str) -> UserError:
+    """The refusal of a hub name in a recipe's place: recipes that begin with this model, or how to choose."""
+    entries = [shipped(name) for name in recipe_names()]
+    fitting = [entry.name for entry in entries if entry.recipe.base == hub_id]
+    return UserError(
+        f"{hub_id} is a name of the Hugging Face hub, no recipe.",
+        hint=f"Recipes that begin with it: {', '.join(fitting)}."
+        if fitting
+        else "`kodolly recipes list` shows recipes; for a model, "
+        f"`kodolly train RECIPE base={hub_id}`; for data, `hf download {hub_id} --repo-type dataset` and "
+        "`kodolly data convert`.",
+    )
 
 
 def shipped(name: str) -> Shipped:

@@ -31,13 +31,13 @@ from finetune.checkpoint import (
     write_card,
     write_tokenizer,
 )
+from finetune.data.unreadable import HUB_ID
 from finetune.encoding import prompt_ids
 from finetune.merge_experts import split_experts
 from finetune.merge_files import shard_names, stored_tensors
 from finetune.merge_names import empty_model, read_config
 from finetune.merge_parity import count_whole, open_weights
 from finetune.progress import Progress, Report, hide_library_bars
-from finetune.recipe import HUB_ID
 
 METHODS = ("slerp", "dare_ties", "dare_linear", "ties", "linear", "passthrough", "task_arithmetic", "moe")
 """Named in messages; mergekit knows more and they are passed on."""

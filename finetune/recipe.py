@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from common.chat_template import load_template
 from common.errors import UserError
 from common.yaml_text import BrokenYaml, parse_yaml
+from finetune.data.unreadable import FILE_ENDINGS, HUB_ID, unreadable
 
 
 class Part(BaseModel):
@@ -233,8 +234,7 @@ SECTIONS: dict[str, type[Part]] = {
     "replay": Source,
     "validation": Source,
 }
-_FILE_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz", ".zst", ".txt", ".md")
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_ADDRESS = re.compile(rf"(?:huggingface\.co|hf\.co)/+({HUB_ID.pattern})")
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Recipe:
@@ -272,12 +272,18 @@ def base_directory(recipe: Recipe) -> Path:
             )
         return Path(found).parent
     directory = Path(recipe.base)
-    if not (directory / "config.json").is_file():
+    if (directory / "config.json").is_file():
+        return directory
+    if address := _HUB_ADDRESS.search(recipe.base):
         raise UserError(
-            f"The base {directory} is not a checkpoint: it has no config.json.",
-            hint="Correct `base` in the recipe, or give base=DIRECTORY on the command line.",
+            f"The base is an address of the Hugging Face hub; its name there is {address[1]}.",
+            hint=f"Download it with `hf download {address[1]}`, and write base: {address[1]}.",
         )
-    return directory
+    raise UserError(
+        f"The base {directory} is not a checkpoint: it has no config.json.",
+        hint="Correct `base` in the recipe, or give base=DIRECTORY on the command line. A model of the "
+        "Hugging Face hub is named OWNER/NAME, after `hf download OWNER/NAME`.",
+    )
 
 
 def fingerprint(recipe: Recipe) -> str:
@@ -297,7 +303,7 @@ def file_hash(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def check_files(recipe: Recipe) -> None:
@@ -306,22 +312,20 @@ def check_files(recipe: Recipe) -> None:
         try:
             path.open("rb").close()
         except OSError as error:
-            raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> UserError:
-    dataset = "/".join(path.parts[-2:])
-    missing = isinstance(error, FileNotFoundError)
-    if missing and path.suffix not in _FILE_ENDINGS and HUB_ID.fullmatch(dataset):
-        return UserError(
-            f"There is no file {path}, and data sets of the Hugging Face hub are not read by their names.",
-            hint=f"`hf download {dataset} --repo-type dataset` fetches one and prints where it lies; "
-            "`kodolly data convert FILE rows.jsonl` makes rows of its files.",
-        )
-    return UserError(f"{path} cannot be read: {error.strerror}.")
+            raise unreadable(path, error) from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    if path.suffix in FILE_ENDINGS and path.suffix != ".json":
+        raise UserError(
+            f"{path} is a data file, no recipe.",
+            hint=f"`kodolly train RECIPE data={path}` trains on it; `kodolly recipes list` shows recipes.",
+        )
+    if (path / "config.json").is_file():
+        raise UserError(
+            f"{path} is a model, no recipe.",
+            hint=f"`kodolly train RECIPE base={path}` begins with it; `kodolly recipes list` shows recipes.",
+        )
     try:
         values = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:

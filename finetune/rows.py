@@ -11,6 +11,7 @@ from finetune.data.categories import Category
 from finetune.data.line_chunks import BOM
 from finetune.data.other_format import other_format
 from finetune.data.row_json import JsonPair, JsonRow, JsonTurn, UnusableLine, check_row, parse_row
+from finetune.data.unreadable import unreadable
 
 
 class Turn(BaseModel):
@@ -137,7 +138,7 @@ def rows_of_file(
                     raise _refusal(path, kind, here, error) from error
                 yield row, here
     except OSError as error:
-        raise UserError(f"The row file {path} cannot be read: {error.strerror}.") from error
+        raise unreadable(path, error, "The row file") from error
 
 
 def _as(kind: type[AnyRow], row: JsonRow) -> AnyRow:

@@ -166,3 +166,42 @@ def test_train_says_so_before_it_loads_anything(tmp_path: Path, monkeypatch: pyt
     done = CliRunner().invoke(root, ["train", "tune.yaml", "--dry-run"])
     assert done.exit_code != 0
     assert "data sets of the Hugging Face hub" in str(done.exception or done.output)
+
+
+HUB = "beomi/KoAlpaca-v1.1a"
+MODEL = "EleutherAI/polyglot-ko-1.3b"
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["data", "convert", HUB, "out.jsonl"], f"hf download {HUB} --repo-type dataset"),
+        (["data", "check", HUB], f"hf download {HUB} --repo-type dataset"),
+        (["data", "clean", HUB, "out.jsonl"], f"hf download {HUB} --repo-type dataset"),
+        (["data", "mix", HUB, "out.jsonl"], f"hf download {HUB} --repo-type dataset"),
+        (["data", "split", HUB, "out"], f"hf download {HUB} --repo-type dataset"),
+        (["train", MODEL], "Recipes that begin with it: polyglot-ko-1.3b-full"),
+        (["train", "someone/some-model"], "kodolly train RECIPE base=someone/some-model"),
+        (["train", "rows.jsonl"], "kodolly train RECIPE data=rows.jsonl"),
+        (["train", "rows.csv"], "a data file, no recipe"),
+        (["train", "model"], "kodolly train RECIPE base=model"),
+        (["train", "r.yaml", f"base=https://huggingface.co/{MODEL}"], f"write base: {MODEL}"),
+        (["train", "r.yaml", "base=gpt2"], "hf download OWNER/NAME"),
+        (["train", "r.yaml", f"data={HUB}"], f"hf download {HUB} --repo-type dataset"),
+    ],
+)
+def test_what_is_named_in_the_wrong_place_is_told_in_one_line(
+    argv: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"instruction": "가?", "output": "나"}) + "\n")
+    (tmp_path / "rows.csv").write_text("질문,답\n")
+    for folder in ("model", "tiny"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "config.json").write_text("{}")
+    (tmp_path / "r.yaml").write_text("name: a\nmethod: lora\nbase: tiny\ndata: [{path: rows.jsonl}]\n")
+    error = CliRunner().invoke(root, argv).exception
+    assert isinstance(error, UserError)
+    told = f"{error} {error.hint}"
+    assert words in told
+    assert "\n" not in told

@@ -43,6 +43,7 @@ from finetune.data.clean_chunk import (
 from finetune.data.line_chunks import CHUNK, Chunk, line_chunks, whole_file
 from finetune.data.near_duplicates import BANDS, Pairs, may_be_similar, pairs_of_band, similar_pairs
 from finetune.data.row_json import JsonRow, parse_row
+from finetune.data.unreadable import unreadable
 from finetune.progress import Progress, Report, silent
 
 VERSION = 2
@@ -479,7 +480,7 @@ def _check_readable(path: Path) -> None:
         with path.open("rb"):
             return
     except OSError as error:
-        raise UserError(f"The row file {path} cannot be read: {error.strerror}.") from error
+        raise unreadable(path, error, "The row file") from error
 
 
 def _identity(inputs: Sequence[Path], rules: Rules, similarity: float, chunk_size: int) -> str:

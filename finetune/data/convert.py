@@ -5,6 +5,7 @@ both parts are good, so that the same command goes on after a kill. Memory stays
 way.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -29,6 +30,7 @@ from finetune.data.convert_batch import Converted, Counts, Task, convert_batch
 from finetune.data.fields import Options, Record, Roles
 from finetune.data.formats import BY_NAME, check_format, origin, recognise, swapped_roles, table_columns
 from finetune.data.sources import Batch, Source
+from finetune.data.unreadable import unreadable
 from finetune.progress import Progress, Report, silent
 
 VERSION = 2
@@ -169,7 +171,7 @@ def _files(request: Request) -> list[Path]:
         elif path.exists():
             found.append(path)
         else:
-            raise UserError(f"{path} does not exist.")
+            raise unreadable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
     for path in found:
         if request.output.exists() and path.samefile(request.output):
             raise UserError(f"{path} is both input and output.", hint="Name another output.")

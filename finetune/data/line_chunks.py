@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from common.errors import UserError
+from finetune.data.unreadable import unreadable
 
 CHUNK = 4_000_000
 """Bytes of text for one process at a time."""
@@ -69,7 +70,7 @@ def line_chunks(path: Path, size: int = CHUNK) -> Iterator[Chunk]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path}, after line {number}: the compressed file is broken ({error}).") from error
     except OSError as error:
-        raise UserError(f"The row file {path} cannot be read: {error.strerror or error}.") from error
+        raise unreadable(path, error, "The row file") from error
 
 
 def decompressed(file: BinaryIO) -> BinaryIO:

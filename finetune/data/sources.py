@@ -26,6 +26,7 @@ from finetune.data.fields import Record, Unusable
 from finetune.data.json_spans import Span, json_spans
 from finetune.data.line_chunks import BOM, UTF16, decompressed, line_chunks
 from finetune.data.turns import are_turns
+from finetune.data.unreadable import unreadable
 
 Kind = Literal["jsonl", "json", "csv", "tsv", "parquet"]
 DATA_NAMES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
@@ -345,4 +346,4 @@ def _reading(path: Path) -> Iterator[None]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path}: the compressed file is broken ({error}).") from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise unreadable(path, error) from error

@@ -1,0 +1,27 @@
+"""The refusal of a file that cannot be opened, and of a name of the Hugging Face hub in its place."""
+
+import re
+from pathlib import Path
+
+from common.errors import UserError
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""OWNER/NAME, as the hub names models and data sets."""
+FILE_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz", ".zst", ".txt", ".md")
+"""What names of data files end in."""
+
+
+def unreadable(path: Path, error: OSError, what: str = "") -> UserError:
+    """The refusal of `path`; what: what it was taken for, such as `The row file`."""
+    dataset = "/".join(path.parts[-2:])
+    missing = isinstance(error, FileNotFoundError)
+    if missing and path.suffix not in FILE_ENDINGS and HUB_ID.fullmatch(dataset):
+        return UserError(
+            f"There is no file {path}, and data sets of the Hugging Face hub are not read by their names.",
+            hint=f"`hf download {dataset} --repo-type dataset` fetches one and prints where it lies; "
+            "`kodolly data convert FILE rows.jsonl` makes rows of its files.",
+        )
+    hint = ""
+    if isinstance(error, IsADirectoryError):
+        hint = f"`kodolly data convert {path} rows.jsonl` makes rows of all data files of a directory."
+    return UserError(f"{what} {path} cannot be read: {error.strerror or error}.".lstrip(), hint=hint)
