@@ -301,7 +301,7 @@ def test_an_input_is_never_its_own_output(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", ALPACA)
     with pytest.raises(UserError, match="is both input and output"):
         convert(Request((path,), path))
-    with pytest.raises(UserError, match=r"missing\.jsonl does not exist"):
+    with pytest.raises(UserError, match=r"missing\.jsonl cannot be read: No such file"):
         convert(Request((tmp_path / "missing.jsonl",), path))
 
 
