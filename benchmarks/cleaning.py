@@ -44,10 +44,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune.data.clean import clean, rejects_path
+from finetune.data.clean import clean
 from finetune.data.clean_rules import rules
 from finetune.data.evaluation_sets import FIELD_END, build_index, read_items
 from finetune.data.judging import findings
+from finetune.data.outputs import rejects_path
 from finetune.data.row_json import JsonRow, UnusableLine, check_row, write_row
 from finetune.data.row_mending import mend_row
 

@@ -8,16 +8,16 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
 from finetune.checkpoint import whole_directory
+from finetune.data.child_process import process_pool
 from finetune.encoding import WINDOW_ATTEMPTS, Example, encode_pair, encode_row, encode_rows, encode_text, fit
 from finetune.progress import Progress, Report
 from finetune.recipe import Recipe, Source, file_hash
@@ -139,16 +139,24 @@ def _blocks(
     else:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         tokenizer.save_pretrained(folder)
-        # Not forked: a child of a process whose torch has started threads can wait for them for ever.
-        pool = ProcessPoolExecutor(
-            cores, get_context("spawn"), initializer=_start_worker, initargs=(folder, tokenizer.chat_template)
-        )
+        pool = process_pool(cores, _start_worker, folder, tokenizer.chat_template)
         stack.callback(pool.shutdown, cancel_futures=True)
-        results = pool.map(partial(_encode_chunk_there, path, rules), chunks)
+        results = _of_all(pool.map(partial(_encode_chunk_there, path, rules), chunks), path)
     for result, (start, end) in zip(results, chunks, strict=True):
         if isinstance(result, UserError):
             raise result
         yield result, end - start
+
+
+def _of_all(results: Iterator[Block | UserError], path: Path) -> Iterator[Block | UserError]:
+    """The results, unless a process is ended from outside."""
+    try:
+        yield from results
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"A process that tokenises {path} was ended from outside, perhaps for want of memory.",
+            hint="Start the same command again.",
+        ) from error
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, int]]:

@@ -30,7 +30,7 @@ from finetune.merge_names import Place, empty_model
 from finetune.merge_parity import Parity, StreamedModel, Weights, compare, grow, open_weights
 from finetune.merge_source import MergeSource, own_source
 from finetune.parity import check_tokens
-from finetune.progress import Progress, Report, hide_library_bars
+from finetune.progress import Progress, Report, hide_library_bars, under_way
 from finetune.recipe import file_hash
 
 JOURNAL = ".finished.json"
@@ -250,7 +250,7 @@ def _prove(
     model = empty_model(source.config)
     merged = StreamedModel(model, open_weights(directory, model))
     found = merged.likeliest(
-        probes, lambda done: report(Progress(stage, min(0.5 + done / 2, 0.999), "merged"))
+        probes, lambda done: report(Progress(stage, under_way(0.5 + done / 2), "merged"))
     )
     return compare(probes, expected, found, source.stops[0])
 

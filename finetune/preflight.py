@@ -280,12 +280,5 @@ def format_facts(facts: Sequence[Fact]) -> str:
     return "\n".join(lines)
 
 
-def duration(seconds: float) -> str:
-    """`4 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def _bytes(number: int) -> str:
     return f"{number / 1e9:,.1f} GB" if number >= 1e8 else f"{number / 1e6:,.1f} MB"

@@ -20,7 +20,7 @@ class Progress:
     stage: str
     """What is being done, e.g. `demo-base: training`."""
     done: float
-    """0 to 1."""
+    """0 to 1; with 1 the stage is over (`under_way`)."""
     detail: str = ""
     seconds_left: float | None = None
 
@@ -28,17 +28,23 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+def under_way(done: float) -> float:
+    """`done` of a stage that is not over, however its work has been counted."""
+    return min(done, 0.999)
+
+
 def format_progress(progress: Progress) -> str:
     """One line: what, how far, the rest."""
-    parts = [f"{progress.stage} {progress.done:4.0%}"]
+    parts = [f"{progress.stage} {int(progress.done * 100):3}%"]
     if progress.detail:
         parts.append(progress.detail)
     if progress.seconds_left is not None and progress.done < 1:
-        parts.append(f"about {_duration(progress.seconds_left)} left")
+        parts.append(f"about {duration(progress.seconds_left)} left")
     return escape_controls(" · ".join(parts))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """`40 s`, `4 min`, `3.5 h`."""
     if seconds < 100:
         return f"{max(1, round(seconds))} s"
     if seconds < 5400:

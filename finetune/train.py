@@ -37,7 +37,6 @@ from finetune.preflight import (
     check_memory,
     check_packing,
     check_rows,
-    duration,
     format_facts,
     licence_of,
     precision_fact,
@@ -45,7 +44,7 @@ from finetune.preflight import (
     show_rows,
 )
 from finetune.processes import only_first, rank, sharded, wait_for_all, world_size
-from finetune.progress import Progress, Report, hide_library_bars
+from finetune.progress import Progress, Report, duration, hide_library_bars
 from finetune.recipe import Recipe, base_directory, fingerprint
 from finetune.rows import load_paragraphs, load_rows, to_messages
 from finetune.run_state import RunState, logs_directory, run_state

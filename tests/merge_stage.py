@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
@@ -93,6 +94,11 @@ def make_base(
 def load(directory: Path, **options: Any) -> Any:
     """The checkpoint's model in the types of its files."""
     return AutoModelForCausalLM.from_pretrained(directory, local_files_only=True, **options)
+
+
+def weights_of(directory: Path) -> dict[str, torch.Tensor]:
+    """Every tensor by its name in the files."""
+    return {name: t for path in directory.glob("*.safetensors") for name, t in load_file(path).items()}
 
 
 def make_adapter(folder: Path, base: Path, new_tokens: tuple[str, ...] = (), **lora: Any) -> Any:

@@ -20,7 +20,7 @@ from finetune.adapter import ADAPTER_FILE
 from finetune.merge import merge
 from finetune.progress import silent
 from kodolly.commands.merge_lora import command
-from tests.merge_stage import SPREAD, load, make_base
+from tests.merge_stage import SPREAD, load, make_base, weights_of
 from tests.tiny_families import byte_level_tokenizer
 
 pytestmark = pytest.mark.slow
@@ -303,3 +303,36 @@ def test_what_an_adapter_does_not_say_is_asked_for(pair: Path, adapter: Path, tm
     assert (tmp_path / "named" / "chat_template.jinja").read_text() == load_template("chatml")
     assert not (tmp_path / "adapter" / ADAPTER_FILE).exists()
     assert "is not an adapter" in refusal(tmp_path / "bare", bare)
+
+
+def test_experts_that_older_libraries_tuned_one_by_one(tmp_path: Path) -> None:
+    """Transformers 4 had a layer for each matrix of each expert; now they are one tensor."""
+    base = base_of(tmp_path / "base", "Mixtral")
+    before = weights_of(base)
+    torch.manual_seed(4)
+    changes: dict[str, torch.Tensor] = {}
+    for name, weight in before.items():
+        if ".experts." in name or "q_proj" in name:
+            module = f"base_model.model.{name.removesuffix('.weight')}"
+            changes[f"{module}.lora_A.weight"] = torch.randn(4, weight.shape[1]) * 0.1
+            changes[f"{module}.lora_B.weight"] = torch.randn(weight.shape[0], 4) * 0.1
+    (tmp_path / "adapter").mkdir()
+    save_file(changes, tmp_path / "adapter" / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "bias": "none"}
+    config["target_modules"] = ["q_proj", "w1", "w2", "w3"]
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(config))
+    found = weights_of(merged(tmp_path, base))
+    assert found.keys() == before.keys()
+    for name, weight in before.items():
+        module = f"base_model.model.{name.removesuffix('.weight')}"
+        if f"{module}.lora_A.weight" in changes:
+            delta = changes[f"{module}.lora_B.weight"] @ changes[f"{module}.lora_A.weight"] * 2
+            weight = weight + delta
+        torch.testing.assert_close(found[name], weight, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_targets_that_are_a_word_for_all_linear_layers(tmp_path: Path) -> None:
+    base = base_of(tmp_path / "base")
+    tuned = foreign(tmp_path / "adapter", base)
+    edit_config(tmp_path / "adapter", target_modules="all-linear", auto_mapping={"unsloth_fixed": True})
+    same_answers(merged(tmp_path, base), tuned)

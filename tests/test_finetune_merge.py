@@ -18,15 +18,10 @@ from common.errors import UserError
 from finetune import merge_parity
 from finetune.merge import merge
 from finetune.progress import silent
-from tests.merge_stage import change_card, load, make_adapter, make_base
+from tests.merge_stage import change_card, load, make_adapter, make_base, weights_of
 
 pytestmark = pytest.mark.slow
 ARCHITECTURES = ("GPTNeoX", "Llama", "Llama, tied", "Mistral", "Mixtral", "BLOOM", "GPT-J")
-
-
-def weights_of(directory: Path) -> dict[str, torch.Tensor]:
-    """Every tensor by its name in the files."""
-    return {name: t for path in directory.glob("*.safetensors") for name, t in load_file(path).items()}
 
 
 def assert_same_weights(directory: Path, expected: Any, dtype: torch.dtype, part: float) -> None:

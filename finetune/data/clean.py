@@ -42,9 +42,10 @@ from finetune.data.clean_chunk import (
 )
 from finetune.data.line_chunks import CHUNK, Chunk, line_chunks, whole_file
 from finetune.data.near_duplicates import BANDS, Pairs, may_be_similar, pairs_of_band, similar_pairs
+from finetune.data.outputs import masked_path, rejects_path
 from finetune.data.row_json import JsonRow, parse_row
 from finetune.data.unreadable import unreadable
-from finetune.progress import Progress, Report, silent
+from finetune.progress import Progress, Report, silent, under_way
 
 VERSION = 2
 """Of the work directory's files and of the rules: what an older one left behind is not gone on from."""
@@ -152,17 +153,6 @@ def _written(output: Path) -> set[Path]:
     return {path.resolve() for path in (output, rejects_path(output), masked_path(output))}
 
 
-def rejects_path(output: Path) -> Path:
-    """Where the rows that were not kept go: `rows.jsonl` -> `rows.rejected.jsonl`."""
-    return output.with_name(f"{output.name.removesuffix('.jsonl')}.rejected.jsonl")
-
-
-def masked_path(output: Path) -> Path:
-    """Where the originals of masked personal data go, when there are any: `rows.jsonl` ->
-    `rows.masked.jsonl`."""
-    return output.with_name(f"{output.name.removesuffix('.jsonl')}.masked.jsonl")
-
-
 # The first stage: every line by itself.
 
 
@@ -188,7 +178,7 @@ def _judge_all(job: _Job, inputs: Sequence[Path], chunk_size: int) -> None:
         spent = time.monotonic() - started
         way = done - (begun or 0)
         left = spent / way * (1 - done) if way > 0 else None
-        job.report(Progress("cleaning", min(done, 0.999), f"{rows:,} rows", left))
+        job.report(Progress("cleaning", under_way(done), f"{rows:,} rows", left))
     job.report(Progress("cleaning", 1.0, f"{rows:,} rows"))
 
 
@@ -311,7 +301,7 @@ def _similar(job: _Job, chunks: _Chunks, pairs: Pairs) -> Iterator[tuple[int, in
             yield done, (rows.tolist(), places, local.tolist(), job.similarity)
 
     for done, found in job.pool.map(_compare, tasks()):
-        job.report(Progress("finding near-duplicates", min(done, 0.999), f"{len(pairs):,} pairs compared"))
+        job.report(Progress("finding near-duplicates", under_way(done), f"{len(pairs):,} pairs compared"))
         yield from found or []
     job.report(Progress("finding near-duplicates", 1.0, f"{len(pairs):,} pairs compared"))
 

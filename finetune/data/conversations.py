@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from finetune.data.columns import is_table
 from finetune.data.fields import Message, Options, Record, Unusable, is_text, meta, peek, string
-from finetune.data.prompts import before, conversation_row, refuse_bad_answer, without_greeting
+from finetune.data.prompts import HISTORIES, before, conversation_row, refuse_bad_answer, without_greeting
 from finetune.data.turns import SPEAKERS, are_turns, read_messages
 
 CONVERSATIONS = (
@@ -24,6 +25,9 @@ CONVERSATIONS = (
     *("data", "items", "대화", "대화내용", "대화 내용"),
 )
 """Fields that may hold a conversation; the first that does is taken."""
+_OTHERS = frozenset({*CONVERSATIONS, *HISTORIES, "prompt", "completion"})
+"""Fields that are read in other ways, or that were found to hold no conversation."""
+_SPOKEN = ("from", "role")
 ASSISTANT_FIRST = "the assistant speaks first: the start is missing, or human and gpt are swapped"
 
 _MARK = re.compile(r"###\s*(Human|Assistant|System)\s*:[ \t]*")
@@ -68,8 +72,7 @@ def guanaco_rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
 
 def messages_of(record: Record) -> list[Message]:
     """The turns of the record's conversation. Raises Unusable."""
-    found = next((name for name in CONVERSATIONS if are_turns(peek(record, name))), None)
-    name = found or next((name for name in CONVERSATIONS if name in record), None)
+    name = _field(record) or next((name for name in CONVERSATIONS if name in record), None)
     if name is None:
         raise Unusable("there is no conversation: none of " + ", ".join(CONVERSATIONS[:8]), broken=True)
     return read_messages(record[name], record, name)
@@ -100,7 +103,17 @@ def first_speaker(messages: Sequence[Message]) -> str:
 def _spelling(record: Record) -> str:
     if "chosen" in record or "rejected" in record:
         return ""
-    for name in CONVERSATIONS:
-        if name in record and (spelling := are_turns(peek(record, name))):
-            return spelling
-    return ""
+    name = _field(record)
+    return are_turns(peek(record, name)) if name else ""
+
+
+def _field(record: Record) -> str | None:
+    """The field that holds the conversation: one of the usual names, else the only one whose turns say who
+    speaks, whatever it is called."""
+    usual = next((name for name in CONVERSATIONS if name in record and are_turns(peek(record, name))), None)
+    if usual is not None:
+        return usual
+    if is_table(record):
+        return None
+    others = [name for name in record if name not in _OTHERS and are_turns(peek(record, name)) in _SPOKEN]
+    return others[0] if len(others) == 1 else None

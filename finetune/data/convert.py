@@ -29,9 +29,10 @@ from finetune.data.child_process import process_pool
 from finetune.data.convert_batch import Converted, Counts, Task, convert_batch
 from finetune.data.fields import Options, Record, Roles
 from finetune.data.formats import BY_NAME, check_format, origin, recognise, swapped_roles, table_columns
+from finetune.data.outputs import rejects_path
 from finetune.data.sources import Batch, Source
 from finetune.data.unreadable import unreadable
-from finetune.progress import Progress, Report, silent
+from finetune.progress import Progress, Report, silent, under_way
 
 VERSION = 2
 """Raise it when the same input would give other rows: a journal of another version is not gone on with."""
@@ -150,11 +151,6 @@ def convert(request: Request, report: Report = silent) -> Conversion:
         parts.finish(rejects)
         report(Progress("convert", 1.0, _detail(parts.journal.files)))
     return Conversion(request.output, rejects if any_refused else None, tuple(parts.journal.files), resumed)
-
-
-def rejects_path(output: Path) -> Path:
-    """Where refused records go: rows.jsonl -> rows.rejected.jsonl."""
-    return output.with_name(f"{output.stem}.rejected.jsonl")
 
 
 def _files(request: Request) -> list[Path]:
@@ -382,7 +378,7 @@ def _progress(
 ) -> Progress:
     took = time.monotonic() - began
     left = took / here * (1 - done) if here > 0.01 and took > 1 else None
-    return Progress(f"convert {source.path.name}", min(done, 0.999), _detail(files), left)
+    return Progress(f"convert {source.path.name}", under_way(done), _detail(files), left)
 
 
 def _detail(files: Sequence[FileCounts]) -> str:

@@ -117,7 +117,7 @@ class _Letters:
                 count += 1
                 continue
             words.add(count)
-            if not sign.isspace() or sign == "\n":
+            if not sign.isspace() or sign in ("\n", FIELD_END):  # Python takes FIELD_END for white space
                 phrases.add(count)
             if sign == FIELD_END:
                 fields.add(count)

@@ -244,10 +244,11 @@ def _is_asked(verb: str, question: str) -> bool:
 
 
 _MAY_BE_LEAK = ("입력", "출력", "지시", "명령", "응답", "nput", "utput", "nstruction", "esponse")
-_LABEL = r"(?:입력|출력|지시|지시\s?사항|명령|명령어)"
+_LABEL = r"(?:입력|출력|지시|지시\s?사항|명령|명령어|Input|Output|Instruction)"
 _NUMBERED = re.compile(rf"^[ \t]*{_LABEL}\s?\(?\d{{1,2}}\)?\s?[:：]", re.MULTILINE)
+_EXAMPLE = r"^[ \t]*(?:(?:예시|샘플)\s?)?"
 _IN_AND_OUT = re.compile(
-    r"^[ \t]*(?:입력|Input)\s?[:：].*?^[ \t]*(?:출력|Output)\s?[:：]", re.MULTILINE | re.DOTALL
+    rf"{_EXAMPLE}(?:입력|Input)\s?[:：].*?{_EXAMPLE}(?:출력|Output)\s?[:：]", re.MULTILINE | re.DOTALL
 )
 _EMPTY_INPUT = re.compile(r"^[ \t]*(?:입력|Input)\s?[:：]\s?(?:없음|<?no\s?input>?|N/A)", re.MULTILINE)
 _OF_THE_PROMPT = re.compile(
@@ -283,4 +284,8 @@ def _numbers_an_example(question: str, answer: str) -> bool:
     """Whether an answer shows a program's inputs together with their outputs."""
     if not _ABOUT_PROGRAMS.search(question):
         return False
-    return len(re.findall(r"입력\s?\d", answer)) == len(re.findall(r"출력\s?\d", answer)) > 0
+    return (
+        len(re.findall(r"(?:입력|Input)\s?\d", answer))
+        == len(re.findall(r"(?:출력|Output)\s?\d", answer))
+        > 0
+    )

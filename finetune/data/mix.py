@@ -17,7 +17,7 @@ from common.errors import UserError
 from finetune.data.line_chunks import whole_file
 from finetune.data.row_json import JsonRow
 from finetune.data.row_lines import row_lines
-from finetune.progress import Progress, Report, silent
+from finetune.progress import Progress, Report, silent, under_way
 
 _REPORT_EVERY = 50_000
 
@@ -140,7 +140,7 @@ def _read(
             ends.append(end)
             if len(ends) % _REPORT_EVERY == 0:
                 report(
-                    Progress("reading", begin + part * min(done, 0.999), f"{path.name}: {len(ends):,} rows")
+                    Progress("reading", begin + part * under_way(done), f"{path.name}: {len(ends):,} rows")
                 )
         copy.flush()
     except OSError as error:
@@ -176,7 +176,7 @@ def _write(out: IO[bytes], lines: Sequence[_Lines], order: Iterator[tuple[int, i
             digest.update(line)
             out.write(line)
             if number % _REPORT_EVERY == 0:
-                report(Progress("writing", min(0.999, number / total), f"{number:,} rows"))
+                report(Progress("writing", under_way(number / total), f"{number:,} rows"))
     report(Progress("writing", 1.0))
     return digest.hexdigest()
 

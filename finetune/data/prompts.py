@@ -36,8 +36,8 @@ CONTEXTS = (
 GREETING = "greeting before the first question"
 UNANSWERED = "last question without an answer"
 UNLEARNT = "last answer, of weight 0"
-_VERDICTS = ("label", "kto_tag")
-"""Whether an unpaired answer is a good one (TRL, LLaMA-Factory)."""
+_VERDICTS = ("label", "kto_tag", "desirable", "is_desirable")
+"""Whether an unpaired answer is a good one (TRL, LLaMA-Factory, published KTO sets)."""
 _FALSE = (False, 0, "false", "False", "FALSE", "0")
 _MARK = re.compile(r"(?:\A\s*|\n\s*)(Human|Assistant)[ ]?:")
 

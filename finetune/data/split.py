@@ -9,7 +9,7 @@ from common.errors import UserError
 from finetune.data.line_chunks import whole_file
 from finetune.data.row_json import JsonRow
 from finetune.data.row_lines import row_lines
-from finetune.progress import Progress, Report, silent
+from finetune.progress import Progress, Report, silent, under_way
 
 LONG_CONTEXT = 50
 """Rows about the same context of so many characters stay together: their answers are in each other's
@@ -45,7 +45,7 @@ def split(
             files[name].write(line)
             counts[name] += 1
             if sum(counts.values()) % 10_000 == 0:
-                report(Progress("splitting", min(done, 0.999), f"{sum(counts.values()):,} rows"))
+                report(Progress("splitting", under_way(done), f"{sum(counts.values()):,} rows"))
         for name, count in counts.items():
             if not count:
                 raise UserError(
