@@ -28,7 +28,7 @@ class StatusModel(BaseModel):
     running: int = 0
     waiting: int = 0
     last_seen_s: float | None = None
-    """Seconds since the last sign of life of its freshest worker."""
+    """Seconds since the last sign of life of its freshest worker; None when the gateway has had none."""
     base: str | None = None
     method: str | None = None
     licence: str | None = None

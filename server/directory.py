@@ -51,8 +51,8 @@ class Upstream:
     incarnation: str = ""
     running: int = 0
     waiting: int = 0
-    seen: float = 0.0
-    """Monotonic seconds of the last sign of life."""
+    seen: float | None = None
+    """Monotonic seconds of the last sign of life; None when this gateway has had none."""
     presumed_down: bool = False
     """Found silent by this gateway itself while no controller was there."""
     unconfirmed_since: float | None = None
@@ -172,6 +172,13 @@ class Directory:
 
     # -- following the controller ---------------------------------------------------------------
 
+    def controller_spoke(self) -> None:
+        """A controller is there, whatever it says: all workers that it lists renew their leases."""
+        now = self.clock()
+        for worker in self.workers.values():
+            if worker.state != "down" and worker.unconfirmed_since is None:
+                worker.seen = now
+
     def apply_snapshot(self, snapshot: Snapshot) -> None:
         """Replace what is known of the workers; counters of workers that stay are kept.
 
@@ -245,9 +252,7 @@ class Directory:
         known.unconfirmed_since = None
         known.presumed_down = False
         known.running, known.waiting = record.load.running, record.load.waiting
-        if record.state != "down":
-            known.seen = self.clock()
-        else:
+        if record.state == "down":
             known.lost()
 
     def set_aliases(self, aliases: dict[str, str]) -> None:
@@ -370,7 +375,9 @@ class Directory:
         elif best.state == "draining":
             what = "is being stopped"
         else:
-            what = f"has no living worker (last signal {self.clock() - best.seen:.0f} s ago)"
+            silence_s = min(map(self.silence_s, serving))
+            ago = "none has answered yet" if silence_s == math.inf else f"last signal {silence_s:.0f} s ago"
+            what = f"has no living worker ({ago})"
         return ModelNotReady(
             f"The model {model!r} {what}.",
             param="model",
@@ -379,6 +386,10 @@ class Directory:
         )
 
     # -- showing --------------------------------------------------------------------------------
+
+    def silence_s(self, worker: Upstream) -> float:
+        """Seconds since the last sign of life of a worker; infinite when this gateway has had none."""
+        return math.inf if worker.seen is None else max(0.0, self.clock() - worker.seen)
 
     def model_names(self) -> list[str]:
         """Every name a client may ask for, ready or not, each once."""
@@ -412,6 +423,7 @@ class Directory:
     def _status_of(self, name: str, card: ModelCard, up: Upstream) -> StatusModel:
         workers = [w for w in self._serving.get(card.name, ()) if w.kind == "worker"]
         external = up.kind == "external"
+        silence_s = min(map(self.silence_s, workers), default=math.inf)
         return StatusModel(
             id=name,
             kind=up.kind,
@@ -422,7 +434,7 @@ class Directory:
             workers=sum(w.state == "ready" for w in workers),
             running=up.in_flight if external else sum(w.running for w in workers),
             waiting=sum(w.waiting for w in workers),
-            last_seen_s=None if external else max(0.0, self.clock() - max(w.seen for w in workers)),
+            last_seen_s=None if external or silence_s == math.inf else silence_s,
             **card.model_dump(
                 include={"base", "method", "licence", "template", "template_hash"}
                 | {"context_length", "dtype", "parameters"}

@@ -37,7 +37,9 @@ async def follow_controllers(directory: Directory, settings: GatewaySettings) ->
         return
     saved = SavedSnapshot(directory, settings)
     saved.load()
-    headers = {"authorization": f"Bearer {settings.join_token.get_secret_value()}"}
+    token = settings.join_token.get_secret_value()
+    # Without one the controller says that it misses it; an empty one would be no header at all.
+    headers = {"authorization": f"Bearer {token}"} if token else {}
     timeout = httpx2.Timeout(settings.connect_timeout_s, read=SILENCE_S)
     failures = 0
     # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
@@ -66,11 +68,14 @@ async def _watch(
                 kind = line[6:].strip()
             elif line.startswith("data:"):
                 _apply(directory, saved, kind, line[5:])
+                directory.controller_spoke()
                 if not directory.controller_connected:
                     logger.info("following controller %s", url)
                 directory.controller_connected = True
                 await saved.update()
                 yield
+            elif line.startswith(":"):  # keep-alive
+                directory.controller_spoke()
 
 
 def _apply(directory: Directory, saved: "SavedSnapshot", kind: str, data: str) -> None:

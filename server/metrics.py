@@ -353,6 +353,12 @@ class Metrics:
                 for state in UPSTREAM_STATES
             ],
         )
+        yield from _gauge(
+            "upstream_silence_seconds",
+            "Time since a worker's last sign of life; +Inf for one that this process has never heard of.",
+            ("upstream",),
+            [((up.id,), directory.silence_s(up)) for up in upstreams if up.kind == "worker"],
+        )
         workers: dict[tuple[str, str], int] = {}
         for up in upstreams:
             for name in up.models if up.kind == "worker" else ():

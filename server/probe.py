@@ -26,6 +26,8 @@ async def probe_workers(directory: Directory, http: httpx2.AsyncClient) -> None:
         answers = await asyncio.gather(*(_is_serving(http, worker) for worker in workers))
         for worker, healthy in zip(workers, answers, strict=True):
             failures[worker.id] = 0 if healthy else failures.get(worker.id, 0) + 1
+            if healthy:
+                worker.seen = directory.clock()
             if failures[worker.id] == FAILURES and worker.state == "ready":
                 logger.warning("worker %s does not answer, and no controller is there to say why", worker.id)
                 directory.presume_down(worker)

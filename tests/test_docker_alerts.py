@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.docker_files import DOCKER
@@ -12,13 +13,35 @@ from tests.programs import first_installed
 UP = {"series": 'up{job="kodolly-gateway", instance="g"}', "values": "1x30"}
 
 
+UP_LONG = UP | {"values": "1x160"}
+WHOLE = "1x160"
+"""Samples of 40 minutes, one each 15 s."""
+
+
+def series(name: str, values: str, **labels: str) -> dict[str, str]:
+    pairs = ", ".join(
+        f'{label}="{value}"' for label, value in ({"instance": "g", "process": "0"} | labels).items()
+    )
+    return {"series": f"{name}{{{pairs}}}", "values": values}
+
+
+def gateway(name: str, values: str, **labels: str) -> dict[str, str]:
+    return series(f"kodolly_gateway_{name}", values, **labels)
+
+
 def workers(model: str, values: str, state: str = "ready") -> dict[str, str]:
-    labels = f'model="{model}", state="{state}", instance="g", process="0"'
-    return {"series": f"kodolly_gateway_model_workers{{{labels}}}", "values": values}
+    return gateway("model_workers", values, model=model, state=state)
 
 
 def store(name: str, values: str) -> dict[str, str]:
-    return {"series": f'kodolly_gateway_store_{name}{{instance="g", process="0"}}', "values": values}
+    return gateway(f"store_{name}", values)
+
+
+def histogram(name: str, per_scrape: dict[str, int], **labels: str) -> list[dict[str, str]]:
+    """Buckets by upper bound, each with how many values more are counted at each scrape."""
+    return [
+        gateway(f"{name}_bucket", f"0+{more}x160", le=bound, **labels) for bound, more in per_scrape.items()
+    ]
 
 
 def firing(tmp_path: Path, alert: str, *series: dict[str, str], at: str = "10m") -> list[dict[str, str]]:
@@ -28,7 +51,8 @@ def firing(tmp_path: Path, alert: str, *series: dict[str, str], at: str = "10m")
     case["alert_rule_test"] = [
         {"eval_time": at, "alertname": alert, "exp_alerts": [{"exp_labels": {"no": "x"}}]}
     ]
-    text = {"rule_files": [str(DOCKER / "prometheus" / "alerts.yml")], "tests": [case]}
+    rules = str(DOCKER / "prometheus" / "alerts.yml")
+    text = {"rule_files": [rules], "evaluation_interval": "15s", "tests": [case]}
     file = tmp_path / "case.yml"
     file.write_text(yaml.safe_dump(text), encoding="utf-8")
     done = subprocess.run([program, "test", "rules", str(file)], capture_output=True, text=True)
@@ -60,3 +84,114 @@ def test_a_store_that_fails_or_is_silent_wakes_somebody_and_one_failure_does_not
     assert [one["severity"] for one in firing(tmp_path, "StoreFails", *silent)] == ["page"]
     once = store("failures_total", "0x20 1x60"), store("silence_seconds", "0x80")
     assert firing(tmp_path, "StoreFails", *once) == []
+
+
+Case = tuple[list[dict[str, str]], list[dict[str, str]]]
+"""Series under which an alert fires, and others under which it is silent, after 35 minutes."""
+CASES: dict[str, Case] = {
+    "GatewayDown": ([UP | {"values": "1x20 0x140"}], [UP_LONG]),
+    "GatewayProcessMissing": (
+        [gateway("process_up", "1x20 0x140", process="1"), gateway("process_up", WHOLE)],
+        [gateway("process_up", WHOLE, process="1"), gateway("process_up", WHOLE)],
+    ),
+    "NoReadyWorker": (
+        [gateway("upstream_state", "0x160", kind="worker", state="ready", upstream="w")],
+        [
+            gateway("upstream_state", "0x160", kind="worker", state="ready", upstream="w"),
+            gateway("upstream_state", WHOLE, kind="worker", state="ready", upstream="v"),
+        ],
+    ),
+    "ModelWithoutWorker": ([UP_LONG, workers("dolly", "1x20 0x140")], [UP_LONG, workers("dolly", WHOLE)]),
+    "ModelLoadsLong": (
+        [workers("dolly", "0x160"), workers("dolly", WHOLE, "loading")],
+        [workers("dolly", "0x110 1x50"), workers("dolly", "1x110 0x50", "loading")],
+    ),
+    "WorkerSilent": (
+        [gateway("upstream_silence_seconds", "0x20 15+15x140", upstream="w")],
+        # Down for a moment; and a second gateway that still hears it.
+        [
+            gateway("upstream_silence_seconds", "0x20 15+15x2 0x140", upstream="w"),
+            gateway("upstream_silence_seconds", "15+15x160", upstream="v"),
+            gateway("upstream_silence_seconds", "2x160", upstream="v", process="1"),
+        ],
+    ),
+    "WorkerNeverSeen": (
+        [gateway("upstream_silence_seconds", "Inf " * 160, upstream="w")],
+        # One whose engine takes two minutes to start.
+        [gateway("upstream_silence_seconds", "Inf " * 8 + "2x150", upstream="w")],
+    ),
+    "StoreFails": ([store("failures_total", "0+1x160")], [store("failures_total", "0x160")]),
+    "RequestsFail": (
+        [
+            gateway("requests_total", "0+3x160", model="dolly", outcome="failed"),
+            gateway("requests_total", "0+97x160", model="dolly", outcome="ok"),
+        ],
+        # Refused requests are the clients' own doing.
+        [
+            gateway("requests_total", "0+1x160", model="dolly", outcome="failed"),
+            gateway("requests_total", "0+97x160", model="dolly", outcome="ok"),
+            gateway("requests_total", "0+97x160", model="dolly", outcome="refused"),
+        ],
+    ),
+    "BreakerOpen": (
+        [gateway("breaker_state", WHOLE, upstream="w", state="open")],
+        [
+            gateway("breaker_state", WHOLE, upstream="w", state="half_open"),
+            gateway("breaker_state", "0x160", upstream="w", state="open"),
+        ],
+    ),
+    "LongQueue": (
+        histogram("queue_duration_seconds", {"5.0": 1, "10.0": 10, "+Inf": 10}, model="dolly"),
+        histogram("queue_duration_seconds", {"1.0": 10, "5.0": 10, "10.0": 10, "+Inf": 10}, model="dolly"),
+    ),
+    "SlowFirstEvent": (
+        histogram("time_to_first_event_seconds", {"10.0": 1, "20.0": 10, "+Inf": 10}, model="dolly"),
+        histogram("time_to_first_event_seconds", {"5.0": 10, "10.0": 10, "+Inf": 10}, model="dolly"),
+    ),
+    "EventLoopBlocked": (
+        histogram("event_loop_lag_seconds", {"0.05": 58, "0.1": 60, "+Inf": 60}),
+        histogram("event_loop_lag_seconds", {"0.025": 60, "0.05": 60, "0.1": 60, "+Inf": 60}),
+    ),
+    "FilesRunOut": (
+        [
+            series("process_open_fds", "900x160", job="kodolly-gateway"),
+            series("process_max_fds", "1024x160", job="kodolly-gateway"),
+        ],
+        [
+            series("process_open_fds", "100x160", job="kodolly-gateway"),
+            series("process_max_fds", "1024x160", job="kodolly-gateway"),
+        ],
+    ),
+    "ControllerLost": (
+        [gateway("controller_connected", "1x20 0x140")],
+        # Of two processes one still follows.
+        [gateway("controller_connected", "0x160"), gateway("controller_connected", WHOLE, process="1")],
+    ),
+}
+
+
+def test_each_alert_has_a_case() -> None:
+    rules = yaml.safe_load((DOCKER / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))
+    assert {rule["alert"] for group in rules["groups"] for rule in group["rules"]} == CASES.keys()
+
+
+@pytest.mark.parametrize("alert", CASES)
+def test_each_alert_fires_and_is_silent(tmp_path: Path, alert: str) -> None:
+    bad, good = CASES[alert]
+    assert len(firing(tmp_path, alert, *bad, at="35m")) == 1
+    assert firing(tmp_path, alert, *good, at="35m") == []
+
+
+def test_a_gateway_that_prometheus_does_not_even_find_is_down(tmp_path: Path) -> None:
+    elsewhere = series("up", WHOLE, job="node")
+    assert [one["severity"] for one in firing(tmp_path, "GatewayDown", elsewhere)] == ["page"]
+
+
+def test_a_worker_that_was_lost_is_told_before_the_controller_forgets_it(tmp_path: Path) -> None:
+    """Its lease of 10 s runs out, then it is listed as down for two minutes more."""
+    lost = gateway("upstream_silence_seconds", "0x20 15+15x8 _x140", upstream="w")
+    assert len(firing(tmp_path, "WorkerSilent", lost, at="6m45s")) == 1
+    never = gateway("upstream_silence_seconds", "Inf " * 160, upstream="w")
+    assert firing(tmp_path, "WorkerSilent", never, at="35m") == [], (
+        "a server that was never seen is told once"
+    )

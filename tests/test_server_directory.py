@@ -89,3 +89,27 @@ def test_status_shows_the_best_state_of_a_model_and_counts_its_workers() -> None
     known = directory(worker("w1", "dolly", "down"), worker("w2", "dolly", "ready", waiting=2))
     (status,) = known.status_models()
     assert (status.state, status.workers, status.waiting, status.base) == ("ready", 1, 2, "base-model")
+
+
+def test_the_last_signal_is_that_of_the_worker_not_of_its_last_change() -> None:
+    """An idle worker changes nothing for hours; the controller's keep-alives say that it is there."""
+    now = [4000.0]
+    known = Directory(clock=lambda: now[0])
+    known.apply_snapshot(Snapshot(epoch="e", version=1, workers=(worker("w1", "dolly"),)))
+    for now[0] in (4000.0, 7600.0):
+        known.controller_spoke()
+    now[0] = 7612.0
+    known.apply_delta(Delta(epoch="e", version=2, changed=(worker("w1", "dolly", "down"),)))
+    known.controller_spoke()
+    assert known.status_models()[0].last_seen_s == 12.0
+    with pytest.raises(ModelNotReady, match=r"last signal 12 s ago"):
+        known.candidates("dolly")
+
+
+def test_a_worker_that_this_gateway_has_never_seen_has_no_last_signal() -> None:
+    known = Directory(clock=lambda: 4739.0)
+    known.apply_snapshot(Snapshot(epoch="e", version=1, workers=(worker("w1", "dolly", "down"),)))
+    known.controller_spoke()
+    assert known.status_models()[0].last_seen_s is None
+    with pytest.raises(ModelNotReady, match=r"none has answered yet"):
+        known.candidates("dolly")

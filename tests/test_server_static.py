@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 import server.static
-from common.errors import UserError
+from common.errors import ModelNotReady, UserError
 from common.settings import load_settings
 from server.directory import Directory
 from server.settings import GatewaySettings, StaticModel
@@ -67,6 +67,9 @@ async def test_states_follow_the_server(tmp_path: Path, monkeypatch: pytest.Monk
         watching = asyncio.create_task(watch_static(directory, models, http))
         try:
             await until(lambda: directory.status_models()[:1] != [] and state(directory) == "down")
+            assert directory.status_models()[0].last_seen_s is None
+            with pytest.raises(ModelNotReady, match="none has answered yet"):
+                directory.candidates("dolly")
             with running(scripted(port), tmp_path / "log", f"{url}/health"):
                 await until(lambda: state(directory) == "ready")
                 assert [up.id for up in directory.candidates("dolly")] == [f"127.0.0.1:{port}"]
@@ -75,6 +78,7 @@ async def test_states_follow_the_server(tmp_path: Path, monkeypatch: pytest.Monk
                 await http.post(f"{url}/_script", json={"health": 404})  # as a server without that page
                 await until(lambda: state(directory) == "ready")
             await until(lambda: directory.status_models()[0].detail == "nothing answers at its address")
+            assert directory.status_models()[0].last_seen_s is not None
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
