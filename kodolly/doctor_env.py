@@ -7,7 +7,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from common.redact import redacted_url
 from kodolly.doctor import Finding
+from server.proxy import parse_proxy
 
 Values = Mapping[str, str | None]
 SHORT_SECRET = 16
@@ -67,11 +69,20 @@ def _are_gpus(value: str) -> bool:
     return len(set(ids)) == len(ids) and all(re.fullmatch(r"all|\d+|(GPU|MIG)-[\w/-]+", one) for one in ids)
 
 
+def _is_proxy(value: str) -> bool:
+    try:
+        parse_proxy(value)
+    except ValueError:
+        return False
+    return True
+
+
 Rule = tuple[Callable[[str], bool], str]
 PORT: Rule = (_is_port, "a port is a number from 1 to 65535")
 BIND: Rule = (_is_address, "it must be an address of this machine, e.g. 127.0.0.1, or 0.0.0.0 for all")
 COUNT: Rule = (_is_count, "it must be a whole number from 1")
 SIZE: Rule = (_is_size, "it must be a size such as 512m or 6g")
+PROXY: Rule = (_is_proxy, "it must look like http://proxy.example:3128; SOCKS is not supported")
 URL: Rule = (_is_url, "it must begin with http:// or https:// and name a host")
 RULES: dict[str, Rule] = {
     **dict.fromkeys(PORTS, PORT),
@@ -83,6 +94,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(
         ("KODOLLY_PUBLIC_URL", "OPENAI_BASE_URL", "TORCH_INDEX", "PIP_INDEX_URL", "ALERT_WEBHOOK_URL"), URL
     ),
+    **dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), PROXY),
     "KODOLLY_LOG_FORMAT": (lambda value: value in ("text", "json"), "it must be text or json"),
     "KODOLLY_WORKER_FLAGS": (_are_words, "quotes must be closed, as in a shell"),
     "KODOLLY_GPU_IDS": (_are_gpus, "name each GPU once, e.g. 0 or 0,1, or all"),
@@ -102,7 +114,7 @@ def examine_values(directory: Path, known: set[str], profiles: set[str], values:
     for name, (is_right, fix) in RULES.items():
         value = (values.get(name) or "").strip()
         if value and not is_right(value):
-            yield Finding("fail", name, f"{value!r} cannot be used", fix)
+            yield Finding("fail", name, f"{redacted_url(value)!r} cannot be used", fix)
     for name in SECRETS:
         yield from _secret(name, (values.get(name) or "").strip())
     yield from _models(directory, profiles, values)

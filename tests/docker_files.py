@@ -38,6 +38,9 @@ OWN = {name: service for name, service in SERVICES.items() if "build" in service
 COMPOSE_OWN = {"COMPOSE_PROFILES"}
 """Variables of Compose itself, and of libraries whose names we do not choose."""
 LIBRARIES = {
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
     "FORWARDED_ALLOW_IPS",
     "POSTGRES_USER",
     "POSTGRES_DB",

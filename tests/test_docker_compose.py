@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import pytest
@@ -116,6 +117,20 @@ def test_every_value_of_compose_stands_in_env_example_and_the_other_way_round() 
         in_compose = re.search(rf"\$\{{{name}:-([^}}]+)\}}", text)
         if in_compose and name not in ("KODOLLY_MODEL", "KODOLLY_MODEL_NAME", "KODOLLY_SITE"):
             assert in_compose[1] == default or name == "KODOLLY_GATEWAY_DATABASE_URL", name
+
+
+def test_a_companys_proxy_stands_between_the_gateway_and_providers_alone() -> None:
+    """Docker hands it to each container; what of others asks our parts or each other must go past it."""
+    told = {name for name, service in SERVICES.items() if "HTTPS_PROXY" in environment(service)}
+    assert told == {"gateway"}
+    caddy = (DOCKER / "caddy" / "Caddyfile").read_text(encoding="utf-8")
+    sources = DOCKER / "grafana" / "provisioning" / "datasources" / "prometheus.yaml"
+    asks = {
+        "proxy": re.findall(r"reverse_proxy (\w+):", caddy),
+        "grafana": [urlsplit(yaml.safe_load(sources.read_text())["datasources"][0]["url"]).hostname],
+    }
+    for name, others in asks.items():
+        assert environment(SERVICES[name])["NO_PROXY"].split(",") == others
 
 
 def test_profiles_are_those_that_env_example_tells_of() -> None:

@@ -17,7 +17,7 @@ from worker.settings import WorkerSettings
 OTHER_IMAGES = {"postgres:17-bookworm"}
 OTHER_VARIABLES = {
     *("POD_IP", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "PGDATA", "OPENAI_API_KEY"),
-    *("VLLM_HOST_IP", "VLLM_NO_USAGE_STATS", "HTTPS_PROXY"),
+    *("VLLM_HOST_IP", "VLLM_NO_USAGE_STATS", "HTTPS_PROXY", "NO_PROXY"),
 }
 
 

@@ -2,11 +2,14 @@
 
 import copy
 import re
+import subprocess
+from pathlib import Path
 
 import yaml
 
 from tests.docker_files import ROOT
 from tests.kubernetes_files import KUBERNETES, of_kind, pods, render
+from tests.programs import first_installed
 
 
 def test_queue_scaling_asks_for_metrics_that_exist() -> None:
@@ -21,13 +24,47 @@ def test_queue_scaling_asks_for_metrics_that_exist() -> None:
         )
         args = worker.spec["containers"][0]["args"]
         served, places = args[args.index("--name") + 1], int(args[args.index("--max-num-seqs") + 1])
+        assert manifest["spec"]["fallback"]["behavior"] == "currentReplicasIfHigher"
         for trigger in manifest["spec"]["triggers"]:
+            assert trigger["metadata"]["ignoreNullValues"] == "false"
             query = trigger["metadata"]["query"]
             metric = re.search(r"kodolly_gateway_\w+?(?=_sum\{|\{)", query)
             assert metric
             assert f"| `{metric.group()}` |" in page
             assert f'model="{served}"' in query
             assert 0 < float(trigger["metadata"]["threshold"]) < places
+
+
+def scaling_answers(tmp_path: Path, *series: dict[str, str]) -> list[float | None]:
+    """What Prometheus answers to the ScaledObject's queries after 10 minutes; None for an empty answer."""
+    (manifest,) = of_kind("full", "ScaledObject")
+    found: list[float | None] = []
+    for trigger in manifest["spec"]["triggers"]:
+        # Nothing is expected, so that promtool shows what it got instead.
+        test = {"expr": trigger["metadata"]["query"], "eval_time": "10m", "exp_samples": []}
+        case = {"interval": "15s", "input_series": list(series), "promql_expr_test": [test]}
+        file = tmp_path / "case.yml"
+        file.write_text(yaml.safe_dump({"rule_files": [], "tests": [case]}), encoding="utf-8")
+        done = subprocess.run(
+            [first_installed("promtool"), "test", "rules", str(file)], capture_output=True, text=True
+        )
+        value = re.search(r"\{\} (\S+)", done.stdout + done.stderr)
+        assert (done.returncode == 0) == (value is None), done.stdout + done.stderr
+        found.append(float(value[1]) if value else None)
+    return found
+
+
+def test_queue_scaling_tells_an_idle_model_from_a_prometheus_that_sees_nothing(tmp_path: Path) -> None:
+    up = {"series": 'kodolly_gateway_process_up{process="0"}', "values": "1x80"}
+    waits = {"series": 'kodolly_gateway_queue_depth{model="dolly", process="0"}', "values": "24x80"}
+    works = {
+        "series": 'kodolly_gateway_request_duration_seconds_sum{model="dolly", process="0"}',
+        "values": "0+600x80",
+    }
+    assert scaling_answers(tmp_path, up, waits, works) == [24, 40]
+    assert scaling_answers(tmp_path, up) == [0, 0]
+    elsewhere = {"series": 'up{job="node"}', "values": "1x80"}
+    assert scaling_answers(tmp_path, elsewhere) == [None, None], "KEDA must fall back, not scale down to 1"
 
 
 def test_alerts_are_those_of_the_documentation() -> None:

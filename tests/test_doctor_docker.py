@@ -25,7 +25,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("compose.yaml", ".env.example"):
         shutil.copy(DOCKER / name, tmp_path / name)
     for name in os.environ:
-        if name.startswith(("KODOLLY_", "OPENAI_", "POSTGRES_", "GRAFANA_", "COMPOSE_")):
+        if name.startswith(("KODOLLY_", "OPENAI_", "POSTGRES_", "GRAFANA_", "COMPOSE_")) or "_PROXY" in name:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     return tmp_path
@@ -112,6 +112,8 @@ def test_each_profile_names_the_values_it_needs(
         ({"KODOLLY_MODEL": "my-dolly"}, "KODOLLY_MODEL"),
         ({"KODOLLY_GPU_IDS": "0,0"}, "KODOLLY_GPU_IDS"),
         ({"KODOLLY_WORKER_FLAGS": '--x "y'}, "KODOLLY_WORKER_FLAGS"),
+        ({"HTTPS_PROXY": "socks5://proxy.corp.example:1080"}, "HTTPS_PROXY"),
+        ({"HTTP_PROXY": "http://proxy.corp.example:3128/path"}, "HTTP_PROXY"),
         ({"KODOLLY_WORKER_MEMORY": "much"}, "KODOLLY_WORKER_MEMORY"),
         (
             {
@@ -129,6 +131,14 @@ def test_each_wrong_value_is_a_finding_without_a_traceback(
     fill_in(directory, **({"KODOLLY_JOIN_TOKEN": "7" * 64, "COMPOSE_PROFILES": "demo"} | values))
     docker_says(directory)
     assert failures(directory).keys() - {"disk"} == {what}
+
+
+def test_a_proxys_password_is_not_shown(directory: Path) -> None:
+    fill_in(directory, KODOLLY_JOIN_TOKEN="7" * 64, HTTPS_PROXY="user:hunter2@proxy.corp.example:x")
+    docker_says(directory)
+    found = failures(directory)["HTTPS_PROXY"].found
+    assert "hunter2" not in found
+    assert "proxy.corp.example" in found
 
 
 def test_two_services_on_one_port_are_both_named(directory: Path) -> None:

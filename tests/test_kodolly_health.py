@@ -1,5 +1,6 @@
 """`kodolly health`: what a container's health check says, whatever proxy the container was given."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from common.errors import UserError
@@ -138,3 +140,16 @@ def test_a_worker_may_be_advertised_at_an_ipv6_address(given: str, url: str) -> 
 def test_an_ipv6_address_without_a_port_is_refused() -> None:
     with pytest.raises(UserError, match=r"\[fd00::7\]:21002"):
         load_settings(WorkerSettings, {"join_token": "t", "advertise_url": "http://fd00::zz:21002"})
+
+
+@pytest.mark.parametrize("part", ["controller", "gateway"])
+async def test_load_balancers_may_ask_with_head_and_options(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    factory = importlib.import_module(f"{PARTS[part].__module__.partition('.')[0]}.app").create_app
+    transport = httpx2.ASGITransport(factory(PARTS[part](join_token="t" * 32)))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for method in ("GET", "HEAD", "OPTIONS"):
+            assert (await client.request(method, "/healthz")).status_code == 200, method
+        assert (await client.head("/healthz")).content == b""

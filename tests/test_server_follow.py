@@ -13,6 +13,7 @@ from tests.processes import PATIENCE_S
 
 async def test_keep_alives_of_a_controller_are_signs_of_life_of_its_workers(tmp_path: Path) -> None:
     said: asyncio.Queue[bytes] = asyncio.Queue()
+    ended = asyncio.Event()
     record = WorkerRecord(
         worker_id="w1",
         incarnation="incarnation-1",
@@ -25,8 +26,11 @@ async def test_keep_alives_of_a_controller_are_signs_of_life_of_its_workers(tmp_
     async def controller(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
-        while True:
-            writer.write(await said.get())
+        while line := await said.get():
+            writer.write(line)
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
 
     times = iter(range(1000, 2000))
     known = Directory(clock=lambda: float(next(times)))
@@ -42,6 +46,8 @@ async def test_keep_alives_of_a_controller_are_signs_of_life_of_its_workers(tmp_
             assert await seen_after(known, first) > first
         finally:
             following.cancel()
+            said.put_nowait(b"")
+            await ended.wait()
             await asyncio.gather(following, return_exceptions=True)
 
 
