@@ -78,6 +78,18 @@ def test_each_service_has_limits_a_restart_policy_and_an_image_that_is_pinned(na
         assert re.search(r":v?\d+[\w.-]*$", image), image
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_container_is_confined_and_cannot_fill_the_disk(name: str) -> None:
+    service = SERVICES[name]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "proxy" else [])
+    assert service["logging"]["options"] == {"max-size": "20m", "max-file": "5"}
+    assert service["pids_limit"] > 0
+    assert service.get("read_only", False) == (name != "grafana")
+    assert "healthcheck" in service or "build" in service, "nobody sees when it hangs"
+
+
 @pytest.mark.parametrize("name", [name for name in OWN if name != "demo-models"])
 def test_variables_commands_flags_and_ports_of_our_parts_exist_in_the_code(name: str) -> None:
     service, part = OWN[name], part_of(OWN[name])

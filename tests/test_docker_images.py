@@ -31,6 +31,8 @@ def test_dockerfiles_keep_the_rules(image: str) -> None:
     found = list(instructions(image))
     last_stage = found[max(i for i, (word, _) in enumerate(found) if word == "FROM") :]
     assert ("ARG", "BASE=python:3.11-slim-bookworm") in found
+    assert found.count(("ARG", "PIP_INDEX_URL")) == 2, "both stages that install take a mirror's address"
+    assert found.count(("ARG", "UV_DEFAULT_INDEX=${PIP_INDEX_URL}")) == 2
     assert [rest for word, rest in last_stage if word == "USER"] == ["kodolly"]
     assert [word for word, _ in last_stage].count("HEALTHCHECK") == 1
     assert not any(word in ("ADD", "MAINTAINER", "VOLUME") for word, _ in found)

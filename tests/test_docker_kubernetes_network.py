@@ -104,6 +104,23 @@ def test_network_policies_let_through_what_is_needed_and_no_more(name: str) -> N
             assert not allowed(name, source, target, 22)
 
 
+@pytest.mark.parametrize("name", STACKS)
+def test_names_resolve_with_a_cache_on_the_node_and_on_openshift(name: str) -> None:
+    """NodeLocal DNSCache answers from the host's network, which no selector matches; OpenShift at 5353."""
+    (policy,) = (one for one in of_kind(name, "NetworkPolicy") if one["metadata"]["name"] == "names")
+    assert policy["spec"]["podSelector"] == {}
+    rules = policy["spec"]["egress"]
+    anywhere = {
+        (port["protocol"], port["port"]) for rule in rules if "to" not in rule for port in rule["ports"]
+    }
+    assert anywhere == {("UDP", 53), ("TCP", 53)}
+    pods_only = [rule["ports"] for rule in rules if rule.get("to") == [{"namespaceSelector": {}}]]
+    assert [(port["protocol"], port["port"]) for (*ports,) in pods_only for port in ports] == [
+        ("UDP", 5353),
+        ("TCP", 5353),
+    ]
+
+
 def test_the_nodes_of_one_engine_reach_each_other_on_any_port() -> None:
     leader, node = (group for group in pods("multi-node") if group.owner["kind"] == "LeaderWorkerSet")
     outside = next(group for group in pods("multi-node") if str(group) == "Deployment/gateway")
