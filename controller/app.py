@@ -122,7 +122,6 @@ router = APIRouter(prefix="/v1")
 
 
 @public.get("/healthz")
-@public.api_route("/healthz", methods=["HEAD", "OPTIONS"], include_in_schema=False)
 @door("public", any_host=True)
 async def healthz() -> dict[str, str]:
     """Whether this process answers."""

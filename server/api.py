@@ -39,7 +39,6 @@ async def root() -> dict[str, str]:
 
 
 @public.get("/healthz", tags=["operations"])
-@public.api_route("/healthz", methods=["HEAD", "OPTIONS"], include_in_schema=False)
 @door("public", any_host=True)
 async def healthz() -> dict[str, str]:
     """Whether this process answers; says nothing about workers and waits for none."""

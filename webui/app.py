@@ -64,7 +64,6 @@ def create_app(settings: WebuiSettings) -> FastAPI:
     app = FastAPI(title="kodolly web UI", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/healthz")
-    @app.api_route("/healthz", methods=["HEAD", "OPTIONS"])
     @door("public", any_host=True)
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
