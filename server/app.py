@@ -45,7 +45,9 @@ GC_THRESHOLD = 20_000
 """New objects between two collections; the default of 700 costs 4% of a busy gateway's time."""
 PREVIEW_TIMEOUT_S = 10.0
 FIRST_WORD_S = 2.0
-"""Longest wait of a starting gateway for a controller's or a static worker's first answer."""
+"""How long a start waits for controllers, which may be away for long."""
+FIRST_LOOK_S = 10.0
+"""The same for static workers: one that is away is known to be so at once, however slow this machine is."""
 SWEEP_S = 5.0
 """How often idle connections and workers without a word are looked through."""
 
@@ -187,12 +189,19 @@ def _tell_of_open_doors(settings: GatewaySettings, accounts: "Accounts") -> None
 
 async def _first_word(directory: Directory, settings: GatewaySettings) -> None:
     """Take no requests before the workers are known: a restart must answer nobody 404. But start anyway."""
-    end = time.monotonic() + FIRST_WORD_S
-    while time.monotonic() < end:
-        heard = not settings.controllers or directory.version >= 0
-        if heard and all(worker.state != "loading" for worker in directory.static.values()):
-            return
-        await asyncio.sleep(0.02)
+
+    def heard() -> bool:
+        return not settings.controllers or directory.version >= 0
+
+    def looked() -> bool:
+        urls = {worker.url for worker in directory.static.values() if worker.state != "loading"}
+        return urls == {model.url for model in settings.static}
+
+    for known, limit_s in ((heard, FIRST_WORD_S), (looked, FIRST_LOOK_S)):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while not known():
+                    await asyncio.sleep(0.02)
 
 
 async def _sweep(pool: ConnectionPool, directory: Directory) -> None:

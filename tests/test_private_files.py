@@ -1,10 +1,8 @@
 """What kodolly keeps on disk is for its own user, under any umask; what was open is closed at start."""
 
-import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from kodolly.supervise import Child, Part
 from server.app import create_app as create_gateway
 from server.settings import GatewaySettings
 from server.store import open_store
+from tests.asgi_server import started
 
 
 @pytest.fixture(autouse=True)
@@ -31,21 +30,6 @@ def umask_0() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-@asynccontextmanager
-async def started(app: Any) -> AsyncIterator[None]:
-    """The app after its start-up, by ASGI's lifespan protocol."""
-    asked: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-    told: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-    task = asyncio.create_task(app({"type": "lifespan", "state": {}}, asked.get, told.put))
-    asked.put_nowait({"type": "lifespan.startup"})
-    assert (await told.get())["type"] == "lifespan.startup.complete"
-    try:
-        yield
-    finally:
-        asked.put_nowait({"type": "lifespan.shutdown"})
-        await task
 
 
 def mode(path: Path) -> int:

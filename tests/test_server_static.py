@@ -10,9 +10,12 @@ import pytest
 import server.static
 from common.errors import ModelNotReady, UserError
 from common.settings import load_settings
+from server.app import create_app
 from server.directory import Directory
 from server.settings import GatewaySettings, StaticModel
 from server.static import static_upstreams, watch_static
+from tests.asgi_server import started
+from tests.foreign_server import foreign_server, listing
 from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
 from tests.test_worker_supervisor import scripted
 
@@ -82,6 +85,18 @@ async def test_states_follow_the_server(tmp_path: Path, monkeypatch: pytest.Monk
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_a_gateway_takes_no_request_before_its_static_servers_were_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a process that takes another's place refuses what that one would have answered."""
+    monkeypatch.setattr("server.app.FIRST_WORD_S", 0.0)  # that limit is for controllers
+    async with foreign_server({"/v1/models": (200, listing("돌리"))}) as foreign:
+        static = (f"돌리={foreign.url}",)
+        app = create_app(load_settings(GatewaySettings, {"static": static, "state_dir": str(tmp_path)}))
+        async with started(app):
+            assert foreign.calls["/v1/models"] > 0
 
 
 def state(directory: Directory) -> str:
