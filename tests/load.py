@@ -50,9 +50,10 @@ async def stream(
                         code = event["error"]["code"]
                         continue
                     for choice in event["choices"]:
-                        text += choice["delta"].get("content") or ""
                         reason = choice["finish_reason"] or reason
-                        on_token()
+                        if content := choice["delta"].get("content"):
+                            text += content
+                            on_token()
     except httpx2.HTTPError as error:
         return Outcome("silent" if status else "refused", status, text, type(error).__name__)
     if code is not None and done:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,12 +155,28 @@ def check(cluster: Cluster, outcomes: list[Outcome], title: str) -> None:
             wait_for(lambda engine=engine: engine.log()["running"] == 0, 10, what="idle engines")
 
 
-async def during(cluster: Cluster, act: Any, ready: Any) -> list[Outcome]:
-    """Start all streams, wait until `ready`, then `act`."""
-    asking = asyncio.create_task(streams(cluster.gateway, bodies()))
-    await asyncio.to_thread(wait_for, ready, 20, what="the moment to act")
-    act()
-    return await asking
+async def during(cluster: Cluster, act: Callable[[], None], victim: Engine, token: int = 0) -> list[Outcome]:
+    """Start all streams; `act` once all that have not ended are at the `victim`, each with `token` tokens."""
+    open_streams = dict.fromkeys(range(STREAMS), 0)
+    """Stream -> how many tokens it has brought."""
+
+    async def ask(client: httpx2.AsyncClient, number: int, body: dict[str, object]) -> Outcome:
+        def count() -> None:
+            open_streams[number] += 1
+
+        outcome = await stream(client, cluster.gateway, body, count)
+        del open_streams[number]
+        return outcome
+
+    def ready() -> bool:
+        seen = [*open_streams.values()]
+        return set(seen) == {token} and victim.log()["running"] == len(seen)
+
+    async with new_client(STREAMS) as client:
+        asking = asyncio.gather(*(ask(client, number, body) for number, body in enumerate(bodies())))
+        await asyncio.to_thread(wait_for, ready, 20, what="the moment to act")
+        act()
+        return list(await asking)
 
 
 def test_a_worker_killed_when_idle_costs_nobody_anything(tmp_path: Path) -> None:
@@ -183,7 +199,7 @@ def test_a_worker_lost_in_prefill_hands_all_its_requests_on(tmp_path: Path, how:
             made.unregister(0)
             victim.process.send_signal(signal.Signals[how])
 
-        outcomes = asyncio.run(during(made, lose, lambda: victim.log()["running"] >= STREAMS // 5))
+        outcomes = asyncio.run(during(made, lose, victim))
         check(made, outcomes, f"{how}, in prefill")
         assert {o.end for o in outcomes} == {"complete"}
 
@@ -206,7 +222,7 @@ def test_a_worker_lost_in_the_middle_is_told_to_each_client(
             made.unregister(0)
             victim.process.send_signal(signal.Signals[how])
 
-        outcomes = asyncio.run(during(made, lose, lambda: victim.log()["running"] >= STREAMS // 5))
+        outcomes = asyncio.run(during(made, lose, victim, token))
         check(made, outcomes, f"{how}, at token {token} of {TOKENS}")
         assert {o.end for o in outcomes} == {"complete", "told"}
 
@@ -230,7 +246,7 @@ def test_cut_streams_go_on_at_another_worker_where_that_is_wanted(tmp_path: Path
             made.unregister(0)
             victim.process.kill()
 
-        outcomes = asyncio.run(during(made, lose, lambda: victim.log()["running"] >= STREAMS // 5))
+        outcomes = asyncio.run(during(made, lose, victim, 5))
         check(made, outcomes, "SIGKILL at token 5, with resume")
         assert {o.end for o in outcomes} == {"complete"}
 
