@@ -91,13 +91,13 @@ def test_one_run_never_clears_away_what_another_is_writing(tmp_path: Path) -> No
 def test_weights_that_do_not_fit_are_one_clear_line_and_leave_nothing(tmp_path: Path) -> None:
     """A limit on file size stands in for a full disk: safetensors meets it in the same place."""
     code = (
-        "import resource, sys; from pathlib import Path; import torch\n"
-        "from safetensors.torch import save_file; from common.errors import UserError\n"
+        "import resource, sys; from pathlib import Path; import numpy\n"
+        "from safetensors.numpy import save_file; from common.errors import UserError\n"
         "from finetune.checkpoint import whole_directory\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
         "try:\n"
         "    with whole_directory(Path(sys.argv[1])) as part:\n"
-        "        save_file({'weight': torch.zeros(100_000)}, part / 'model.safetensors')\n"
+        "        save_file({'weight': numpy.zeros(100_000)}, part / 'model.safetensors')\n"
         "except UserError as error: print(error)"
     )
     argv = [sys.executable, "-c", code, str(tmp_path / "dolly")]

@@ -1,15 +1,14 @@
 """Inputs that only say there is none: one table, for converting and cleaning alike."""
 
-import json
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from finetune.data.placeholders import without_placeholder
 from kodolly.cli import root
-from tests.convert_samples import ALPACA, read_lines, rows_of
+from tests.convert_samples import ALPACA, read_lines, rows_of, write_lines
 
 PLACEHOLDERS = (
     *(
@@ -44,21 +43,36 @@ PLACEHOLDERS = (
 TEXTS = ("없음표는 음표인가요?", "NASA", "nano", "나", "none of them came", "입력 값: 3", "빈 칸을 채우세요")
 
 
-@pytest.mark.parametrize("text", PLACEHOLDERS)
-def test_convert_and_clean_know_the_same_placeholders(text: str, tmp_path: Path) -> None:
-    (row,) = rows_of(tmp_path, ALPACA | {"input": text})
-    assert (row["context"], row["category"]) == ("", "open_qa")
+def test_convert_and_clean_know_the_same_placeholders(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, *records(PLACEHOLDERS))
+    assert [(row["context"], row["category"]) for row in rows] == [("", "open_qa")] * len(PLACEHOLDERS)
     unclean = tmp_path / "rows.jsonl"
-    unclean.write_text(json.dumps(row | {"context": text}, ensure_ascii=False) + "\n", encoding="utf-8")
-    done = CliRunner().invoke(
-        root, ["data", "clean", str(unclean), str(tmp_path / "clean.jsonl"), "--processes", "1"]
-    )
+    write_lines(unclean, *(row | {"context": text} for row, text in zip(rows, PLACEHOLDERS, strict=True)))
+    argv = [
+        "data",
+        "clean",
+        str(unclean),
+        str(tmp_path / "clean.jsonl"),
+        "--processes",
+        "1",
+        "--similarity",
+        "1",
+    ]
+    done = CliRunner().invoke(root, argv)
     assert done.exit_code == 0, done.output
-    assert [row["context"] for row in read_lines(tmp_path / "clean.jsonl")] == [""]
+    left = {row["instruction"]: row["context"] for row in read_lines(tmp_path / "clean.jsonl")}
+    assert left == {row["instruction"]: "" for row in rows}
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_a_text_that_says_something_stays(text: str, tmp_path: Path) -> None:
-    assert without_placeholder(text) == text
-    (row,) = rows_of(tmp_path, ALPACA | {"input": text})
-    assert row["context"] == text
+def test_a_text_that_says_something_stays(tmp_path: Path) -> None:
+    assert [without_placeholder(text) for text in TEXTS] == [*TEXTS]
+    rows = rows_of(tmp_path, *records(TEXTS))
+    assert [row["context"] for row in rows] == [*TEXTS]
+
+
+def records(texts: Sequence[str]) -> list[dict[str, object]]:
+    """One with each input; no two are the same."""
+    return [
+        ALPACA | {"instruction": f"{number}. {ALPACA['instruction']}", "input": text}
+        for number, text in enumerate(texts)
+    ]

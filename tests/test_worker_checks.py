@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import struct
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def settings(**values: object) -> WorkerSettings:
 def safetensors(length: int = 4) -> bytes:
     header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
     return struct.pack("<Q", len(header)) + header + bytes(length)
+
+
+def needs_vllm() -> None:
+    """Skips the test without it. Nothing of it is imported, which takes longer than all of these tests."""
+    if find_spec("vllm") is None:
+        pytest.skip("the engine is not installed")
 
 
 @pytest.fixture
@@ -125,7 +132,7 @@ def test_ray_is_asked_for_before_an_engine_starts(checkpoint: Path, monkeypatch:
 
 
 def test_flags_of_the_parallel_engines_pass_untouched(checkpoint: Path) -> None:
-    pytest.importorskip("vllm", reason="the engine is not installed")
+    needs_vllm()
     args = ["--tensor-parallel-size", "4", "-pp", "2", "--nnodes=2", "--node-rank=0", "--master-addr", "h"]
     command = vllm_command(settings(), checkpoint, ["dolly", "돌리"], args)
     assert list(command.argv[-len(args) :]) == args
@@ -239,7 +246,7 @@ def test_a_name_may_stand_once(checkpoint: Path) -> None:
 def test_the_engine_key_is_new_each_time_and_not_in_argv_and_no_other_secret_goes_with_it(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("vllm", reason="the engine is not installed")
+    needs_vllm()
     for name in (
         "KODOLLY_JOIN_TOKEN",
         "KODOLLY_ADMIN_TOKEN",
@@ -276,7 +283,7 @@ COMPACT = '{"backend": "xgrammar", "disable_any_whitespace": true}'
 def test_json_is_kept_compact_unless_the_flags_say_otherwise(
     checkpoint: Path, args: list[str], expected: list[str]
 ) -> None:
-    pytest.importorskip("vllm", reason="the engine is not installed")
+    needs_vllm()
     argv = list(vllm_command(settings(), checkpoint, ["dolly"], args).argv)
     values = [value for flag, value in pairwise(argv) if flag == "--structured-outputs-config"]
     assert values == expected
@@ -286,7 +293,7 @@ def test_json_is_kept_compact_unless_the_flags_say_otherwise(
 def test_the_engine_keeps_responses_unless_told_not_to(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
 ) -> None:
-    pytest.importorskip("vllm", reason="the engine is not installed")
+    needs_vllm()
     name = "VLLM_ENABLE_RESPONSES_API_STORE"
     monkeypatch.delenv(name, raising=False)
     if given is not None:
