@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 CONFORMANCE = "tests/conformance/"
 
@@ -31,13 +32,33 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(report.capstdout.strip("\n"))
 
 
+LONGEST = (
+    "tests/test_finetune_families.py",
+    "tests/test_end_to_end.py",
+    CONFORMANCE,
+    "tests/test_kodolly_deploy.py",
+    "tests/test_finetune_eval_models.py",
+    "tests/test_server_reliability.py",
+    "tests/test_finetune_distributed.py",
+    "tests/test_finetune_resume.py",
+    "tests/test_finetune_token_parity.py",
+    "tests/test_finetune_merge_models.py",
+)
+"""What takes minutes, the longest first: a run that ends with one of these leaves the other cores idle."""
+
+
 class ByStack(LoadFileScheduling):
     """The tests of a file share a process, and all conformance tests one: they share two stacks, whose start
-    takes longer than a hundred of them."""
+    takes longer than a hundred of them. What takes longest is begun first."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
         return CONFORMANCE if file.startswith(CONFORMANCE) else file
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if longest := next((scope for scope in LONGEST if scope in self.workqueue), None):
+            self.workqueue.move_to_end(longest, last=False)
+        super()._assign_work_unit(node)
 
 
 @pytest.hookimpl(optionalhook=True)  # also with -p no:xdist
