@@ -11,8 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from common.content_encoding import decoded
 from common.cors import HeaderPairs
 from common.doors import Door, Doors
-from common.errors import ApiError, BadRequest, error_bytes
+from common.errors import ApiError, BadRequest, Overloaded, error_bytes
 from common.guard import Guard, K, too_large
+
+MOST_ARRIVING = 128 * 1024 * 1024
+"""Bytes of all bodies that are not whole yet. Clients that never end theirs take no more memory than this."""
 
 
 class GuardedApp(Generic[K]):
@@ -29,6 +32,7 @@ class GuardedApp(Generic[K]):
         """`admit` takes a key, the door and the body, and holds what the request may use while it runs; it
         raises ApiError for what the key may not do."""
         self._app, self._doors, self._guard, self._admit = app, doors, guard, admit
+        self._arriving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -68,7 +72,8 @@ class GuardedApp(Generic[K]):
             await self._app(scope, _replayed(body, receive) if body else receive, send)
 
     async def _body(self, scope: Scope, receive: Receive, door: Door) -> bytes | None:
-        """The whole body; None when the client has gone. Raises PayloadTooLarge, and BadRequest when late."""
+        """The whole body; None when the client has gone. Raises PayloadTooLarge, BadRequest when it is late,
+        and Overloaded while too much of others is on its way."""
         if not _has_body(scope):
             return b""
         limit, seconds = self._guard.body_bytes(door), self._guard.body_s(door)
@@ -79,15 +84,21 @@ class GuardedApp(Generic[K]):
                     message = await receive()
                     if message["type"] != "http.request":
                         return None
-                    body += message.get("body", b"")
+                    piece = message.get("body", b"")
+                    body += piece
+                    self._arriving += len(piece)
                     if len(body) > limit:
                         raise too_large(limit)
+                    if self._arriving > MOST_ARRIVING:
+                        raise Overloaded("Too many requests are being sent.", headers={"retry-after": "2"})
                     if not message.get("more_body", False):
                         return bytes(body)
         except TimeoutError as error:
             raise BadRequest(
                 f"The body did not arrive within {seconds:.0f} s.", code="body_timeout"
             ) from error
+        finally:
+            self._arriving -= len(body)
 
 
 def _has_body(scope: Scope) -> bool:

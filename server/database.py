@@ -7,6 +7,7 @@ loop a dozen times. On PostgreSQL it waits for the network without a thread.
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +59,8 @@ class Database:
         """`url` as `driver_url` gives it. Raises ModuleNotFoundError when the driver is not installed."""
         self.health = StoreHealth()
         self._threads: ThreadPoolExecutor | None = None
+        self._file: str | None = None
+        """SQLite's file, as soon as there is one. Once deleted, it would still take rows, and keep none."""
         if is_sqlite(url):
             # A database in memory is one connection's alone, and that one thread's.
             threads = 1 if url.database in (None, "", ":memory:") else SQLITE_THREADS
@@ -66,6 +69,7 @@ class Database:
             )
             self._threads = ThreadPoolExecutor(threads, "database")
             sa.event.listen(self._sync, "connect", _sqlite_defaults)
+            sa.event.listen(self._sync, "commit", self._note_file)
         else:
             self._async = create_async_engine(url, json_serializer=_json, pool_pre_ping=True)
 
@@ -82,6 +86,8 @@ class Database:
             cancelled = False
 
             def transaction() -> T:
+                if self._file is not None:
+                    os.stat(self._file)  # raises OSError
                 with self._sync.begin() as connection:
                     found = work(connection)
                     if cancelled:
@@ -93,6 +99,11 @@ class Database:
             except asyncio.CancelledError:
                 cancelled = True
                 raise
+
+    def _note_file(self, connection: sa.Connection) -> None:
+        file = connection.engine.url.database
+        if file and os.path.exists(file):
+            self._file = file
 
     async def close(self) -> None:
         """End all connections; what runs is waited for."""

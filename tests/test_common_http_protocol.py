@@ -139,3 +139,26 @@ def test_a_tunnel_is_not_dug(url: str) -> None:
         while data := connection.recv(4096):
             answered += data
     assert b"/inside" not in answered
+
+
+async def refuse(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 401, "headers": [(b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": b"no"})
+
+
+@pytest.mark.parametrize("protocol", [BoundedProtocol, GatewayProtocol])
+def test_a_client_that_sends_on_reads_its_answer_and_is_not_listened_to_for_ever(
+    protocol: type[BoundedProtocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.http_protocol.LINGER_S", 60.0)
+    monkeypatch.setattr("common.http_protocol.LINGER_BYTES", 8 * 2**20)
+    block = bytes(2**20)
+    with serving(refuse, protocol) as address:
+        target = urlsplit(address)
+        with socket.create_connection((target.hostname or "", target.port or 0), timeout=60) as client:
+            client.sendall(START + b"content-length: %d\r\n\r\n" % 2**40 + 4 * block)
+            told = b"".join(iter(lambda: client.recv(65536), b""))
+            assert told.startswith(b"HTTP/1.1 401 ")
+            with pytest.raises(ConnectionError):
+                while True:
+                    client.sendall(block)

@@ -136,6 +136,17 @@ def test_a_body_beyond_the_routes_limit_is_refused(open_app: TestClient, announc
     assert (answer.status_code, answer.headers["connection"]) == (413, "close")
 
 
+def test_bodies_on_their_way_take_so_much_together(
+    open_app: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {"content-type": "application/json"}
+    monkeypatch.setattr("common.guarded_app.MOST_ARRIVING", 500)
+    for _ in range(3):  # what was refused is not counted any more
+        answer = open_app.post("/do", content=b'{"a": "%b"}' % (b"a" * 600), headers=headers)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert open_app.post("/do", content=b'{"a": "%b"}' % (b"a" * 400), headers=headers).is_success
+
+
 @pytest.mark.parametrize(("origin", "allowed"), [(FRIEND, FRIEND), ("http://evil.test", None), (HERE, None)])
 def test_one_cors_policy_stands_on_every_answer_once(
     open_app: TestClient, origin: str, allowed: str | None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from kodolly.doctor_parts import examine_part
-from server.database import driver_url
+from server.database import StoreFailed, driver_url
 from server.store import open_store
 
 SECRET = "pw-secret"
@@ -67,3 +67,14 @@ def test_doctor_tells_a_broken_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert [finding.level for finding in found] == ["fail"]
     assert "no database URL" in found[0].found
     assert SECRET not in repr(found)
+
+
+async def test_a_database_that_was_deleted_takes_no_more_rows(tmp_path: Path) -> None:
+    """SQLite goes on writing into the deleted file: what it says is stored would be gone."""
+    file = tmp_path / "kodolly.db"
+    async with open_store(f"sqlite:///{file}") as store:
+        await store.database.run(lambda connection: None)
+        file.unlink()
+        with pytest.raises(StoreFailed):
+            await store.database.run(lambda connection: None)
+        assert not file.exists()

@@ -211,6 +211,11 @@ def test_a_chosen_model_stays_in_the_list_when_it_has_gone() -> None:
         ("`` ![x](y) ``", "`` ![x](y) ``"),
         ("` <b>", "` &lt;b>"),
         ("```\n</script>\n````x", "```\n</script>\n````x"),
+        (r"\![x](http://e/a.png)", r"\![x](http://e/a.png)"),
+        (r"\\![x](http://e/a.png)", r"\\\![x](http://e/a.png)"),
+        ("`a\n\n![x](http://e/a.png)`", "`a\n\n\\![x](http://e/a.png)`"),
+        ("`a\n![x](y)`", "`a\n![x](y)`"),
+        ("~~~ Mermaid\ngraph\n~~~", "~~~ text\ngraph\n~~~"),
     ],
 )
 def test_markdown_is_made_harmless_outside_of_code(written: str, drawn: str) -> None:

@@ -15,6 +15,11 @@ _FENCE = re.compile(
 _OPENING = re.compile(r"^ {0,3}(?:`{3,}|~{3,})|`+", re.MULTILINE)
 _TICKS = re.compile(r"`+")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_IMAGE = re.compile(r"(?<!\\)(?P<pairs>(?:\\\\)*)!\[")
+"""With an odd number of backslashes before it, the mark is text already; one more would undo that."""
+_BLANK_LINE = re.compile(r"\n[ \t]*(?=\n)")
+_DIAGRAM = re.compile(r"\A(?P<fence> {0,3}(?:`{3,}|~{3,})[ \t]*)mermaid", re.IGNORECASE)
+"""The page would draw it, with the pictures that its labels name."""
 
 
 def safe_markdown(text: str) -> str:
@@ -22,6 +27,7 @@ def safe_markdown(text: str) -> str:
     runs: dict[int, list[int]] = defaultdict(list)
     for run in _TICKS.finditer(text):
         runs[run.end() - run.start()].append(run.start())
+    blank = [line.start() for line in _BLANK_LINE.finditer(text)]
     parts: list[str] = []
     end = at = 0
     while (opening := _OPENING.search(text, at)) is not None:
@@ -29,11 +35,11 @@ def safe_markdown(text: str) -> str:
         block = _FENCE.match(text, start)
         if block is not None:
             at = block.end()
-        elif (close := _next(runs[at - start], at)) is not None:
-            at = close + at - start  # code within a line ends with as many ticks as it begins with
+        elif (close := _next(runs[at - start], at)) is not None and close < (_next(blank, at) or len(text)):
+            at = close + at - start  # code in a paragraph ends with as many ticks as it begins with
         else:
             continue
-        parts += [_plain(text[end:start]), text[start:at]]
+        parts += [_plain(text[end:start]), _DIAGRAM.sub(r"\g<fence>text", text[start:at])]
         end = at
     return "".join([*parts, _plain(text[end:])])
 
@@ -45,4 +51,4 @@ def _next(places: list[int], at: int) -> int | None:
 
 
 def _plain(text: str) -> str:
-    return _TAG.sub("&lt;", text).replace("![", r"\![")
+    return _IMAGE.sub(r"\g<pairs>\![", _TAG.sub("&lt;", text))
