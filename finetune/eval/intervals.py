@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 Metric = Literal["accuracy", "accuracy_norm", "macro_f1", "exact_match", "f1", "contains", "stop_rate",
-                 "perplexity", "bits_per_character", "rating"]  # fmt: skip
+                 "perplexity", "bits_per_character", "rating",
+                 "recall_at_1", "recall_at_5", "recall_at_10", "mrr", "ndcg"]  # fmt: skip
 Items = Sequence[Sequence[float]]
 """A result for each item: (gold, predicted) class for macro_f1, (negative log likelihood in nats, tokens or
 characters) for perplexity and bits_per_character, else (value,)."""

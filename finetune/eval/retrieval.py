@@ -1,0 +1,139 @@
+"""How often the passage that answers a question is found: recall, reciprocal rank and nDCG.
+
+Each question has one passage that answers it, so recall at k is the share of questions whose passage is among
+the first k, and nDCG is the mean of 1 / log2(rank + 1). Ranks below `DEPTH` count as not found. Passages are
+indexed whole, as `kodolly documents` indexes chunks.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from common.errors import UserError
+from documents.chunks import Chunk, Span
+from documents.document import Document
+from documents.search.store import Store, open_store
+from documents.search.terms import terms_version
+from finetune.eval.intervals import Metric
+from finetune.eval.kobest_data import read_table
+from finetune.eval.korquad import read_questions
+from finetune.eval.report import EvalReport, Sample, Score, hash_texts, now, score, versions
+
+DEPTH = 10
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Passages, each once, and questions with the number of the passage that answers them."""
+
+    passages: tuple[str, ...]
+    asked: tuple[tuple[str, int], ...]
+
+
+def load_questions(path: Path, limit: int | None = None) -> Questions:
+    """KoBEST's BoolQ (.tsv), KorQuAD 1.0 (.json), or lines of `{"question", "passage"}` (.jsonl).
+
+    All passages of the file are searched, also with a `limit` of questions. Raises UserError.
+    """
+    pairs = list(_pairs(path))
+    numbers: dict[str, int] = {}
+    for _, passage in pairs:
+        numbers.setdefault(passage, len(numbers))
+    if not pairs:
+        raise UserError(f"{path} holds no questions.")
+    return Questions(tuple(numbers), tuple((question, numbers[text]) for question, text in pairs[:limit]))
+
+
+def evaluate_retrieval(questions: Questions, task: str) -> EvalReport:
+    """Index the passages in a store of its own, ask every question, and score the ranks. Raises UserError."""
+    with TemporaryDirectory() as directory, open_store(Path(directory) / "passages.db", create=True) as store:
+        add_passages(store, questions.passages)
+        found = [[number for number, _ in ranked(store, question)] for question, _ in questions.asked]
+    ranks = [_rank(numbers, gold) for numbers, (_, gold) in zip(found, questions.asked, strict=True)]
+    missed = [at for at, rank in enumerate(ranks) if rank != 1]
+    return EvalReport(
+        kind="retrieval",
+        model="kodolly documents",
+        source=terms_version(),
+        scores=scores(task, ranks, [question for question, _ in questions.asked]),
+        settings={"passages": len(questions.passages), "depth": DEPTH},
+        samples=[_sample(questions, at, found[at]) for at in missed[:20]],
+        created=now(),
+        versions=versions("kiwipiepy", "kiwipiepy_model"),
+    )
+
+
+def add_passages(store: Store, passages: Sequence[str]) -> None:
+    """Put all into the store as the pages of one document, numbered from 0, a chunk each."""
+    chunks = [Chunk(text, (Span(number, 0, len(text)),), ()) for number, text in enumerate(passages)]
+    store.add("passages", Document("passages", "text", "", "passages", ()), chunks, 0)
+
+
+def ranked(store: Store, question: str) -> list[tuple[int, float]]:
+    """Numbers of the passages that fit, best first, with their scores."""
+    hits = store.search(question, DEPTH)
+    return [(hit.spans[0].page or 0, hit.score) for hit in hits]
+
+
+def scores(task: str, ranks: Sequence[int | None], asked: Sequence[str]) -> list[Score]:
+    """Recall at 1, 5 and 10, MRR and nDCG of ranks from 1; None: not among the first `DEPTH`."""
+    columns: dict[Metric, list[float]] = {
+        "recall_at_1": [float(rank is not None and rank <= 1) for rank in ranks],
+        "recall_at_5": [float(rank is not None and rank <= 5) for rank in ranks],
+        "recall_at_10": [float(rank is not None and rank <= 10) for rank in ranks],
+        "mrr": [0.0 if rank is None else 1 / rank for rank in ranks],
+        "ndcg": [0.0 if rank is None else 1 / math.log2(rank + 1) for rank in ranks],
+    }
+    same = hash_texts(asked)
+    return [score(task, metric, [[value] for value in values], same) for metric, values in columns.items()]
+
+
+def _rank(numbers: Sequence[int], gold: int) -> int | None:
+    return numbers.index(gold) + 1 if gold in numbers else None
+
+
+def _sample(questions: Questions, at: int, found: Sequence[int]) -> Sample:
+    """A question whose passage did not come first, with the one that did."""
+    question, gold = questions.asked[at]
+    first = questions.passages[found[0]] if found else ""
+    return Sample(question=question, wanted=questions.passages[gold], answer=first)
+
+
+def _pairs(path: Path) -> Iterator[tuple[str, str]]:
+    suffix = path.suffix.lower()
+    if suffix == ".tsv":
+        yield from ((item["question"], item["paragraph"]) for item in read_table(path, "boolq"))
+    elif suffix == ".json":
+        yield from ((item.question, item.context) for item in read_questions(path))
+    elif suffix == ".jsonl":
+        yield from _lines(path)
+    else:
+        raise UserError(
+            f"{path} is no file of questions.",
+            hint="It is KoBEST's BoolQ (.tsv), KorQuAD 1.0 (.json) or .jsonl with `question` and `passage`.",
+        )
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(f"The file {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"The file {path} is not UTF-8 text.") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+            pair = item["question"].strip(), item["passage"].strip()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path}, line {number}: no JSON object with `question` and `passage`."
+            ) from error
+        if not all(pair):
+            raise UserError(f"{path}, line {number}: the question or its passage is empty.")
+        yield pair
