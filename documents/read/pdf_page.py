@@ -6,6 +6,7 @@ which is printed invisibly over its picture, is seen, and white text on a dark g
 """
 
 import ctypes
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,7 +36,7 @@ class Piece:
     text: str
     box: Box
     size: float
-    """Height of the font in points."""
+    """Of the font, in points."""
     cell: int = -1
     """The table cell that it stands in."""
 
@@ -100,11 +101,11 @@ def _runs(page: Any, cell_at: Place) -> Iterator[tuple[_Run, int]]:
             run, bad = None, 0
             continue
         box = _box(textpage, index, place)
-        if character == " " or box is None:
+        if character == " " or box is None:  # the second letter of a ligature has no place of its own
             if run is not None:
-                run.characters.append(" ")
+                run.characters.append(character)
             continue
-        size, colour = _style(textpage, index, box)
+        size, colour = _style(textpage, index)
         cell = cell_at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         if run is None or not _goes_on(run, box, size, colour, cell):
             if run is not None:
@@ -121,14 +122,17 @@ def _goes_on(run: _Run, box: Box, size: float, colour: tuple[int, ...], cell: in
     if run.colour != colour or run.cell != cell or abs(run.size - size) > 0.1 * run.size:
         return False
     same_line = abs((run.box[1] + run.box[3]) - (box[1] + box[3])) < run.size
-    return same_line and -0.5 * run.size < box[0] - run.box[2] < run.size
+    return same_line and -run.size < box[0] - run.box[2] < run.size  # letters of a ligature overlap
 
 
-def _style(textpage: Any, index: int, box: Box) -> tuple[float, tuple[int, ...]]:
-    """Height in points as printed, which a scaled page changes, and the colour of the letters."""
+def _style(textpage: Any, index: int) -> tuple[float, tuple[int, ...]]:
+    """Size of the font in points as printed, after all scaling, and the colour of the letters."""
     parts = [ctypes.c_uint() for _ in range(4)]
     raw.FPDFText_GetFillColor(textpage, index, *parts)
-    return box[3] - box[1], tuple(part.value for part in parts)
+    matrix = raw.FS_MATRIX()
+    scaled = raw.FPDFText_GetMatrix(textpage, index, matrix)
+    scale = math.hypot(matrix.c, matrix.d) if scaled else 1.0
+    return raw.FPDFText_GetFontSize(textpage, index) * scale, tuple(part.value for part in parts)
 
 
 def _box(textpage: Any, index: int, place: Callable[[float, float], tuple[float, float]]) -> Box | None:

@@ -20,13 +20,16 @@ Key = tuple[str, int]
 
 
 def without_running_heads(pages: Sequence[list[Item]], heights: Sequence[float]) -> list[list[Item]]:
-    """The pages without what repeats at one height on half of them, and without page numbers."""
+    """The pages without what repeats at one height, and without page numbers.
+
+    It repeats on half of the pages, or of a long document on four: heads may name the chapter.
+    """
     keys = [
         [_key(item) if _in_margin(item, height, MARGIN) else None for item in page]
         for page, height in zip(pages, heights, strict=True)
     ]
     counts = Counter(key for page in keys for key in {key for key in page if key is not None})
-    least = max(2, len(pages) // 2)
+    least = max(2, min(len(pages) // 2, 4))
     return [
         [
             item

@@ -23,6 +23,8 @@ from documents.search.terms import terms_of, terms_version
 
 _AT_ONCE = 500
 """Chunks whose terms are made together."""
+LONGEST_QUESTION = 4000
+"""Characters of a question that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Store:
 
         Raises UserError where the index was made with other rules or by another Kiwi.
         """
-        (terms,) = terms_of([question])
+        (terms,) = terms_of([question[:LONGEST_QUESTION]])
         with self._transaction("DEFERRED"):  # what is found is there until it is read
             self._require_index()
             found = best_chunks(self._connection, terms, limit)
