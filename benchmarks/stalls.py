@@ -1,114 +1,95 @@
-"""How long the worst inputs of clients and upstreams hold up everybody else in a gateway and in the web UI.
+"""How long the worst inputs of clients and upstreams hold the event loop of a gateway and of the web UI.
 
     python benchmarks/stalls.py [--limit-ms 50] [--only WORD]
 
-Starts the real gateway before an upstream that sends the worst, and asks /healthz every few milliseconds
-while each input is on its way. A row shows the slowest answer and the CPU time that the gateway spent in the
-same moments: on a machine that others use too, an answer waits for a core without the gateway's doing, so the
-stall is the smaller of the two. Markdown is drawn here, as the web UI does in its event loop. Ends with 1
-when a stall is longer than the limit. Needs Linux.
+Starts the real gateway before an upstream that sends the worst. Each row has the longest turn of its event
+loop while one input is on its way (see loop_watch.py): `stall` is the CPU time of that turn, which is what
+the limit is for, since other programs on the machine cannot add to it. Beside it stand the longest turn as it
+was held (wall time less the time that the kernel says the thread waited for a core: a call that blocks shows
+there), its wall time, the slowest answer of /healthz meanwhile, and how far the peak of the gateway's memory
+lies above what it had before. What the web UI does is done in this process, by its own functions. Ends with 1
+when a row is above the limit. Needs Linux.
 """
 
 import argparse
 import asyncio
+import contextlib
 import http.client
 import json
 import os
+import socket
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from mmap import mmap
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from tests.processes import free_port, kodolly, running  # noqa: E402
-from webui.safe_markdown import safe_markdown  # noqa: E402
+from loop_watch import FIGURES, LoopWatch, Turn, longest_turn, shared_figures  # noqa: E402
+from worst_inputs import (  # noqa: E402
+    BLOCK,
+    CHAT,
+    CHUNK,
+    EVENT,
+    Answer,
+    Request,
+    answers,
+    markdown_texts,
+    requests,
+    streams,
+)
 
-BODY_BYTES = 15_800_000
-"""Just below the largest body that the gateway takes."""
-FLOOD_BYTES = 96 * 2**20
-"""What an upstream sends that never ends."""
-BLOCK = 2**18
-EVENT = b"Content-Type: text/event-stream\r\n\r\n"
-CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+from common.feedback import Sampling  # noqa: E402
+from tests.processes import free_port, running  # noqa: E402
+from webui.answering import Runs, answer  # noqa: E402
+from webui.conversation import Setup, Side  # noqa: E402
+from webui.gateway_client import GatewayClient  # noqa: E402
+from webui.render import chat_messages  # noqa: E402
 
-
-def client_bodies() -> dict[str, bytes]:
-    """Requests of the largest size, each of one thing alone."""
-    start = b'{"model":"m","stream":true,"stream_options":{},"messages":[{"role":"user","content":"a"}]'
-
-    def filled(piece: bytes, before: bytes = b"", after: bytes = b"") -> bytes:
-        room = BODY_BYTES - len(start) - len(before) - len(after) - 1
-        return start + before + piece * (room // len(piece)) + after + b"}"
-
-    half = (BODY_BYTES - len(start) - 8) // 2
-    return {
-        "a string": filled(b"a", b',"x":"', b'"'),
-        "numbers": filled(b"1,", b',"x":[', b"1]"),
-        "the same key": filled(b',"":0'),
-        "the key model": filled(b',"model":"m"'),
-        "escaped keys": filled(b',"\\u0061\\u0061":0'),
-        "escapes in a string": filled(b"\\n", b',"x":"', b'"'),
-        "empty objects": filled(b"{},", b',"x":[', b"{}]"),
-        "empty strings": filled(b'"",', b',"x":[', b'""]'),
-        "white space": filled(b" ", b',"x":', b"1"),
-        "depth": start + b',"x":' + b"[" * half + b"]" * half + b"}",
-        "many messages": b'{"model":"m","messages":[' + b"{}," * (BODY_BYTES // 3 - 30) + b"{}]}",
-    }
-
-
-def upstream_answers() -> dict[str, tuple[bytes, bytes]]:
-    """What an upstream sends first, and what it then repeats."""
-    plain = b"Content-Type: application/json\r\n\r\n"
-    return {
-        "an endless event": (EVENT + CHUNK + b"data: ", b"x" * BLOCK),
-        "an endless event of quotes": (EVENT + CHUNK + b"data: ", b'"error' * (BLOCK // 6)),
-        "an endless answer": (plain + b'{"x":"', b"x" * BLOCK),
-        "an endless header": (b"X-A: ", b"a" * BLOCK),
-        "endless header lines": (b"", b"a:b\r\n" * (BLOCK // 5)),
-        "tiny events": (EVENT, b"data:1\n\n" * (BLOCK // 8)),
-        "tiny comments": (EVENT + CHUNK, b":\n\n" * (BLOCK // 3)),
-        "empty lines": (EVENT + CHUNK, b"\n" * BLOCK),
-        "events with an error word": (EVENT + CHUNK, b'data:{"error":0}\n\n' * (BLOCK // 18)),
-        "counts": (EVENT + CHUNK, b'data:{"choices":[],"usage":{}}\n\n' * (BLOCK // 32)),
-        "CRLF": (EVENT, CHUNK.replace(b"\n", b"\r\n") * (BLOCK // len(CHUNK))),
-        "lone CR": (EVENT + CHUNK, b"\r" * BLOCK),
-        "many data lines": (EVENT + CHUNK, b"data:1\n" * (BLOCK // 14) + b"data:1\n\n"),
-    }
+HARMLESS = Answer(EVENT + CHUNK + b"data: [DONE]\n\n")
 
 
 class Worst:
     """An upstream that sends whatever it was told, by hand, so that no server stands between."""
 
     def __init__(self) -> None:
-        self.first, self.again = EVENT + CHUNK + b"data: [DONE]\n\n", b""
+        self.answer = HARMLESS
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            if b"/v1/models" in head:
-                listed = json.dumps({"object": "list", "data": [{"id": "m", "max_model_len": 9}]}).encode()
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(listed), listed))
-            elif head.startswith(b"GET"):
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            else:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                if head.startswith(b"GET"):
+                    listed = json.dumps(
+                        {"object": "list", "data": [{"id": "m", "max_model_len": 9}]}
+                    ).encode()
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(listed), listed))
+                    continue
                 length = int(head.lower().partition(b"content-length:")[2].split()[0])
                 while length > 0:
                     length -= len(await reader.read(min(length, BLOCK)))
-                writer.write(b"HTTP/1.1 200 OK\r\n" + self.first)
-                for _ in range(FLOOD_BYTES // BLOCK if self.again else 0):
-                    writer.write(self.again)
-                    await writer.drain()
-            await writer.drain()
+                await self._send(writer)
+                break
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
+
+    async def _send(self, writer: asyncio.StreamWriter) -> None:
+        told = self.answer
+        writer.write(b"HTTP/1.1 %b\r\n%b" % (told.status, told.first))
+        for _ in range(told.times):
+            writer.write(told.again)
+            await writer.drain()
+        writer.write(told.last)
+        await writer.drain()
 
 
 @contextmanager
@@ -126,120 +107,217 @@ def upstream(port: int) -> Iterator[Worst]:
         thread.join()
 
 
-def cpu_s(pid: int) -> float:
-    """CPU time of a process so far, in seconds, from the scheduler's own nanoseconds."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
-
-
 class Probe(threading.Thread):
-    """Asks /healthz again and again; keeps the longest stall."""
+    """Asks /healthz again and again; keeps the slowest answer."""
 
-    def __init__(self, port: int, pid: int) -> None:
+    def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
-        self.port, self.pid, self.over = port, pid, threading.Event()
-        self.worst_s = self.worst_answer_s = 0.0
+        self.port, self.over = port, threading.Event()
+        self.slowest_s = 0.0
 
     def run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         while not self.over.wait(0.005):
-            spent, began = cpu_s(self.pid), time.monotonic()
+            began = time.monotonic()
             connection.request("GET", "/healthz")
             connection.getresponse().read()
-            answer = time.monotonic() - began
-            self.worst_answer_s = max(self.worst_answer_s, answer)
-            self.worst_s = max(self.worst_s, min(answer, cpu_s(self.pid) - spent))
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
 
 
-def ask(port: int, body: bytes) -> str:
-    """One request to its end; what became of it."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one input did."""
+
+    turn: Turn
+    healthz_s: float
+    memory_mb: float
+    outcome: str
+
+    def __str__(self) -> str:
+        times = (self.turn.cpu_s, self.turn.held_s, self.turn.wall_s, self.healthz_s)
+        return " ".join(f"{seconds * 1e3:8.1f}" for seconds in times) + (
+            f" {self.memory_mb:8.1f}  {self.outcome}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The one that is measured."""
+
+    port: int
+    pid: int
+    figures: mmap
+
+    def measured(self, act: Callable[[], str]) -> Row:
+        """One row: `act` sends the input and says what became of it."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")  # the peak begins anew
+        before = self._memory_kb("VmRSS")
+        probe = Probe(self.port)
+        probe.start()
+        time.sleep(0.02)
+        longest_turn(self.figures)
+        outcome = act()
+        time.sleep(0.02)
+        turn = longest_turn(self.figures)
+        probe.over.set()
+        probe.join()
+        return Row(turn, probe.slowest_s, (self._memory_kb("VmHWM") - before) / 1024, outcome)
+
+    def _memory_kb(self, name: str) -> int:
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return int(text.partition(f"{name}:")[2].split()[0])
+
+    def ask(self, request: Request) -> str:
+        """Send it and read the answer to its end; the status."""
+        if request.raw:
+            return self._send_raw(request.raw)
+        method, _, path = request.path.rpartition(" ")
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        try:
+            connection.request(method or "POST", path, request.body, request.headers)
+            answer = connection.getresponse()
+            while answer.read(BLOCK):
+                pass
+            return str(answer.status)
+        except (OSError, http.client.HTTPException) as error:
+            return type(error).__name__
+        finally:
+            connection.close()
+
+    def _send_raw(self, raw: bytes) -> str:
+        """Send bytes and read for as long as anything comes; the first line."""
+        came = b""
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.settimeout(2.0)
+            reader = threading.Thread(target=lambda: _sent(connection, raw), daemon=True)
+            reader.start()
+            with contextlib.suppress(OSError):
+                while piece := connection.recv(BLOCK):
+                    came = came or piece
+        return came.partition(b"\r\n")[0].decode("latin-1") or "nothing"
+
+
+def _sent(connection: socket.socket, raw: bytes) -> None:
+    with contextlib.suppress(OSError):
+        connection.sendall(raw)
+
+
+def watched(act: Callable[[], Awaitable[object]]) -> Row:
+    """One row of what is done in an event loop of this process."""
+    figures = bytearray(FIGURES.size)
+
+    async def run() -> None:
+        LoopWatch(figures).start()
+        await asyncio.sleep(0.01)
+        await act()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    return Row(longest_turn(figures), 0.0, 0.0, "drawn")
+
+
+SETUP = Setup(model="m", sampling=Sampling(temperature=1.0, top_p=1.0, max_tokens=9))
+
+
+async def draw(text: str) -> None:
+    """Draw a conversation with `text` as a question and as an answer, as the web UI does."""
+    side = Side().ask(text, SETUP).with_last(answer=text, state="done")
+    chat_messages(side, "ko")
+
+
+async def fetch(client: GatewayClient) -> None:
+    """Fetch an answer and draw it as it grows, as the web UI does."""
     try:
-        connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
-        answer = connection.getresponse()
-        while answer.read(BLOCK):
-            pass
-        return str(answer.status)
-    except (OSError, http.client.HTTPException) as error:
-        return type(error).__name__
+        async for side, _ in answer(client, Side().ask("a", SETUP), Runs()):
+            chat_messages(side, "ko")
     finally:
-        connection.close()
+        await client.aclose()
 
 
-def measured(port: int, pid: int, body: bytes) -> tuple[float, float, str]:
-    """Longest stall and slowest answer while `body` is asked, in ms, and the outcome."""
-    probe = Probe(port, pid)
-    probe.start()
-    outcome = ask(port, body)
-    probe.over.set()
-    probe.join()
-    return probe.worst_s * 1e3, probe.worst_answer_s * 1e3, outcome
+def fetched(worst: Worst, told: Answer, url: str) -> Row:
+    """The row of an answer that the web UI fetches."""
+    worst.answer = told
+    return watched(partial(fetch, GatewayClient(url)))
 
 
-def markdown_texts() -> dict[str, str]:
-    """300,000 characters each of what Markdown readers find hard."""
-    lengths = range(1, 775)
+def flooded(gateway: Gateway, worst: Worst, told: Answer) -> Row:
+    """The row of what an upstream sends; a stream is asked for where it sends one."""
+    worst.answer = told
+    asked = {"model": "m", "messages": [], "stream": b"event-stream" in told.first}
+    return gateway.measured(partial(gateway.ask, Request(json.dumps(asked).encode(), told.path)))
+
+
+def asked(gateway: Gateway, worst: Worst, request: Request) -> Row:
+    """The row of what a client sends."""
+    worst.answer = HARMLESS
+    return gateway.measured(partial(gateway.ask, request))
+
+
+def rows(gateway: Gateway, worst: Worst, url: str) -> Iterator[tuple[str, Callable[[], Row]]]:
+    """Every input by name, and how it is measured."""
+    for name, request in requests():
+        yield f"request: {name}", partial(asked, gateway, worst, request)
+    for name, told in answers():
+        yield f"upstream: {name}", partial(flooded, gateway, worst, told)
+    for name, text in markdown_texts().items():
+        yield f"web UI: {name}", partial(watched, partial(draw, text))
+    for name, told in streams().items():
+        if told.path == CHAT:
+            yield f"web UI: stream of {name}", partial(fetched, worst, told, url)
+
+
+def settings(engine: str) -> dict[str, str]:
+    """The gateway's: a worker, an alias of it, and a provider whose models take another dialect."""
+    provider = {"name": "openai", "base_url": f"{engine}/v1", "key_env": "KEY", "models": ["gpt-5-nano"]}
     return {
-        "ticks of all lengths": "x" + "".join("`" * n + "a" for n in reversed(lengths)),
-        "open tags": "<" * 300_000,
-        "open pictures": "![" * 150_000,
-        "open fences": "```\n" * 75_000,
-        "ticks and lines": "`a\n" * 100_000,
-        "emphasis": "*a_ " * 75_000,
+        "KEY": "k",
+        "KODOLLY_GATEWAY_ALIASES": json.dumps({"alias": "m"}),
+        "KODOLLY_GATEWAY_EXTERNAL": json.dumps([provider]),
+        "KODOLLY_GATEWAY_ACCESS_LOG": "false",
+        "KODOLLY_GATEWAY_RESUME_STREAMS": "true",
+        "PYTHONPATH": os.fspath(ROOT),
     }
 
 
-def drawn(text: str) -> tuple[float, float, str]:
-    """The CPU time of drawing `text` once, in ms."""
-    began = time.thread_time()
-    safe_markdown(text)
-    spent = (time.thread_time() - began) * 1e3
-    return spent, spent, "drawn"
-
-
-Measure = Callable[[], tuple[float, float, str]]
-"""Longest stall, slowest answer (ms), outcome."""
-
-
-def flooded(worst: Worst, sent: tuple[bytes, bytes], port: int, pid: int) -> tuple[float, float, str]:
-    """The same while the upstream sends the worst; a stream is asked for where it sends one."""
-    worst.first, worst.again = sent
-    asked = {"model": "m", "messages": [], "stream": b"event-stream" in sent[0]}
-    return measured(port, pid, json.dumps(asked).encode())
-
-
-def cases(port: int, pid: int, worst: Worst) -> Iterator[tuple[str, Measure]]:
-    """Every input by name, and how it is measured."""
-    for name, body in client_bodies().items():
-        yield f"request: {name}", partial(measured, port, pid, body)
-    for name, sent in upstream_answers().items():
-        yield f"upstream: {name}", partial(flooded, worst, sent, port, pid)
-    for name, text in markdown_texts().items():
-        yield f"markdown: {name}", partial(drawn, text)
+@contextmanager
+def started(root: Path, engine: str) -> Iterator[Gateway]:
+    """The gateway, with a watch in its event loop."""
+    port, figures = free_port(), root / "figures"
+    shared = shared_figures(figures, new=True)
+    watch = os.fspath(Path(__file__).with_name("loop_watch.py"))
+    argv = [sys.executable, watch, os.fspath(figures), "gateway", "--port", str(port)]
+    argv += ["--static", f"m={engine}"]
+    env = settings(engine) | {"KODOLLY_STATE_DIR": os.fspath(root)}
+    with running(argv, root / "gateway.log", f"http://127.0.0.1:{port}/healthz", env, root) as process:
+        yield Gateway(port, process.pid, shared)
 
 
 def main() -> int:
-    """Measure, print the table, and say whether all stalls are within the limit."""
-    arguments = argparse.ArgumentParser(description="Longest stalls of the worst inputs.")
+    """Measure, print the table, and say whether all rows are within the limit."""
+    arguments = argparse.ArgumentParser(description="Longest turns of the worst inputs.")
     arguments.add_argument("--limit-ms", type=float, default=50.0)
     arguments.add_argument("--only", default="", metavar="WORD", help="only inputs with this in their name")
     given = arguments.parse_args()
-    port, engine = free_port(), free_port()
-    over = []
-    with tempfile.TemporaryDirectory() as root, upstream(engine) as worst:
-        env = {"KODOLLY_STATE_DIR": root, "KODOLLY_GATEWAY_ACCESS_LOG": "false"}
-        env["PYTHONPATH"] = os.fspath(ROOT)
-        argv = kodolly("gateway", "--port", str(port), "--static", f"m=http://127.0.0.1:{engine}")
-        health = f"http://127.0.0.1:{port}/healthz"
-        with running(argv, Path(root) / "gateway.log", health, env, Path(root)) as gateway:
-            print(f"{'input':42} {'stall ms':>9} {'slowest /healthz ms':>20}  outcome")
-            for name, measure in cases(port, gateway.pid, worst):
-                if given.only not in name:
-                    continue
-                stall_ms, answer_ms, outcome = measure()
-                print(f"{name:42} {stall_ms:9.1f} {answer_ms:20.1f}  {outcome}", flush=True)
-                if stall_ms > given.limit_ms:
-                    over.append(name)
-    print(f"{len(over)} over {given.limit_ms:.0f} ms: {', '.join(over) or 'none'}")
+    engine, over, worst_row = free_port(), [], 0.0
+    url = f"http://127.0.0.1:{engine}"
+    with (
+        tempfile.TemporaryDirectory() as root,
+        upstream(engine) as worst,
+        started(Path(root), url) as gateway,
+    ):
+        titles = ("stall ms", "held ms", "wall ms", "healthz", "peak MB")
+        print(f"{'input':44} {' '.join(f'{title:>8}' for title in titles)}  outcome")
+        for name, measure in rows(gateway, worst, url):
+            if given.only not in name:
+                continue
+            row = measure()
+            print(f"{name:44} {row}", flush=True)
+            worst_row = max(worst_row, row.turn.cpu_s * 1e3)
+            if row.turn.cpu_s * 1e3 > given.limit_ms:
+                over.append(name)
+    print(
+        f"longest {worst_row:.1f} ms; {len(over)} over {given.limit_ms:.0f} ms: {', '.join(over) or 'none'}"
+    )
     return 1 if over else 0
 
 

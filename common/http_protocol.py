@@ -8,10 +8,12 @@ refused while it still sends gets to read why.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from common.errors import ApiError, BadRequest, HeadersTooLarge, error_bytes
@@ -45,6 +47,10 @@ class _ClientTransport:
         """Whether nothing more may be written."""
         return self.lingers or self._transport.is_closing()
 
+    def ends(self) -> bool:
+        """Whether nothing more may be read either."""
+        return self._transport.is_closing()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
@@ -63,14 +69,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._linger_timer: asyncio.TimerHandle | None = None
         self._lingered = 0
         """Bytes that came after the answer."""
+        self._waiting: deque[bytes] = deque()
+        """What has been read and not been fed to the parser, which gets a piece in each turn of the loop."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._client = _ClientTransport(transport, self._close)
         super().connection_made(cast(asyncio.Transport, self._client))
+        self._reading = self.flow = _Flow(self._client)
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
+        self._waiting.clear()
         if self._linger_timer is not None:
             self._linger_timer.cancel()
         self._client.close = self._client.close_now  # else this object and its transport hold each other
@@ -84,12 +94,34 @@ class BoundedProtocol(HttpToolsProtocol):
             self._lingered += len(data)
             if self._lingered > LINGER_BYTES:
                 self._client.abort()
+        elif self._waiting:  # it was on its way when reading was stopped
+            self._waiting.append(data)
         elif len(data) <= FEED_BYTES:
             self._feed(data)
         else:
-            pieces = memoryview(data)
-            for at in range(0, len(data), FEED_BYTES):
-                self._feed(bytes(pieces[at : at + FEED_BYTES]))
+            self._feed_in_turns(data)
+        self._time_head()
+
+    def _feed_in_turns(self, data: bytes) -> None:
+        """Feed a piece, and the others when the rest of the loop has had its turn: each may hold very many
+        requests or chunks. Nothing more is read meanwhile."""
+        pieces = memoryview(data)
+        self._waiting.extend(bytes(pieces[at : at + FEED_BYTES]) for at in range(0, len(data), FEED_BYTES))
+        self._reading.hold()
+        self._feed_next()
+
+    def _feed_next(self) -> None:
+        if self._deaf or self.transport.is_closing():
+            self._waiting.clear()
+        if self._waiting:
+            self._feed(self._waiting.popleft())
+            self._time_head()
+        if self._waiting:
+            self.loop.call_soon(self._feed_next)
+        else:
+            self._reading.let_go()
+
+    def _time_head(self) -> None:
         if self._in_head and self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
 
@@ -209,6 +241,31 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer = None
         if not self.transport.is_closing():
             self._client.close_now()
+
+
+class _Flow(FlowControl):
+    """Reads nothing while pieces of what was read wait, whatever the application asks for."""
+
+    def __init__(self, transport: _ClientTransport) -> None:
+        super().__init__(cast(asyncio.Transport, transport))
+        self._reader = transport
+        self._held = False
+
+    def hold(self) -> None:
+        self._held = True
+        if not self._reader.ends():
+            self._reader.pause_reading()
+
+    def let_go(self) -> None:
+        self._held = False
+        if not self.read_paused and not self._reader.ends():
+            self._reader.resume_reading()
+
+    def resume_reading(self) -> None:
+        if self._held:
+            self.read_paused = False
+        else:
+            super().resume_reading()
 
 
 class _Deaf(Exception):

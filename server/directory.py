@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 COOLDOWN_S = 2.0
 """How long an upstream that refused a connection is asked last."""
+LONGEST_NAME = 500
+"""Characters of a model's name, above which nobody is told what he may have meant."""
 UNCONFIRMED_S = 2 * LEASE_TTL_S
 """How long a worker stays that a restarted controller does not list."""
 
@@ -353,6 +355,8 @@ class Directory:
         yield from self.externals.values()
 
     def _unknown(self, model: str, known: Collection[str] | None) -> ModelNotFound:
+        if len(model) > LONGEST_NAME:  # finding what is like it would take minutes
+            return ModelNotFound(f"There is no model with a name of {len(model)} characters.", param="model")
         names = [name for name in self.model_names() if known is None or name in known]
         near = get_close_matches(model, names, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else "GET /v1/models lists what there is."

@@ -20,7 +20,7 @@ from server import sse, upstream_errors
 from server.directory import Upstream
 from server.failed_response import ResponseSeen
 from server.http_protocol import Phase
-from server.large_body import ThinBody
+from server.large_body import ThinBody, is_json
 from server.record import RequestRecord, Usage
 from server.resume import KEPT_BYTES, Resumption
 from server.routes import Route
@@ -333,7 +333,8 @@ class Exchange:
         if self.status >= 300:
             self._refuse(b"".join(self._parts))
         elif self.is_stream:
-            rest = self._cutter.pending.rstrip(b"\n")
+            large = self._cutter.size > sse.LARGE_EVENT_BYTES
+            rest = b"" if large else self._cutter.pending.rstrip(b"\n")
             if sse.is_last(rest, self.job.route.dialect):
                 self._pass(rest + b"\n\n")  # an engine that saves the last empty line
             elif rest.startswith(b"{") and not self._has_answer():
@@ -371,18 +372,18 @@ class Exchange:
             self._whole_large()
             return
         body = b"".join(self._parts)
-        is_json = b"json" in self.content_type.lower()
-        if self.connection.until_close and is_json and not _is_json(body):
+        said_json = b"json" in self.content_type.lower()
+        if self.connection.until_close and said_json and not is_json(body):
             # Nothing but the closed connection said that this was all.
             self._raise(Retry(upstream_errors.broken_off(self.upstream)))
             return
         if b'"error"' in body or b'"abort"' in body or sse.NO_STOP_REASON.search(body):
-            payload = sse.event_json(b"data: " + body)
-            if payload is not None and sse.is_error(payload):
+            payload = sse.told(body)
+            if sse.is_error(payload):
                 error = upstream_errors.from_event(self.upstream, payload, self.job.route.path)
                 self._raise(Retry(error) if error.status >= 500 else error)
                 return
-            if payload is not None and sse.is_aborted(payload):
+            if payload and sse.is_aborted(payload):
                 self._raise(Retry(upstream_errors.broken_off(self.upstream)))
                 return
         if self.job.record.stream and not self.job.route.multipart:
@@ -438,7 +439,7 @@ class Exchange:
 
     def _pass(self, block: bytes) -> None:
         """Hand on whole events."""
-        if len(block) > LARGE_BYTES:
+        if len(block) > sse.LARGE_EVENT_BYTES:
             block = self._pass_large(block)
             if not block or self.done.done():
                 return
@@ -488,6 +489,8 @@ class Exchange:
         elif sse.is_error(payload):
             error = upstream_errors.from_event(self.upstream, payload, self.job.route.path)
             self._fail(error, retry=error.status >= 500)
+        elif sse.is_aborted(payload):
+            self._fail(upstream_errors.broken_off(self.upstream), retry=True)
         else:
             self.events += 1
             self._counted = event
@@ -572,7 +575,7 @@ class Exchange:
 
     def _write(self, block: bytes) -> None:
         job = self.job
-        block = sse.renamed(block, job.rename)
+        block = self._renamed(block)
         if self._response is not None:
             self._response.note(block)
         if self.began:
@@ -604,8 +607,16 @@ class Exchange:
             self._write(block)
             self.job.client.end()
         else:
-            self.job.client.end(sse.renamed(block, self.job.rename))
+            self.job.client.end(self._renamed(block))
         self.done.set_result(None)
+
+    def _renamed(self, block: bytes) -> bytes:
+        """With the client's name for the model; of a very large event, only the ends are looked through."""
+        rename = self.job.rename
+        if rename is None or len(block) <= LARGE_BYTES:
+            return sse.renamed(block, rename)
+        ends = sse.renamed(block[:END_BYTES], rename), sse.renamed(block[-END_BYTES:], rename)
+        return b"".join((ends[0], block[END_BYTES:-END_BYTES], ends[1]))
 
     def _answering(self, status: int) -> None:
         self.began = True
@@ -707,11 +718,3 @@ def gathered_ends(parts: list[bytes], size: int) -> list[bytes]:
         right -= 1
         last += len(parts[right])
     return [b"".join(parts[:left]), *parts[left:right], b"".join(parts[right:])]
-
-
-def _is_json(body: bytes) -> bool:
-    try:
-        msgspec.json.decode(body, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True

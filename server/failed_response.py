@@ -14,6 +14,10 @@ import msgspec
 
 from common.errors import ApiError
 
+KEPT_BYTES = 256 * 1024
+"""How much is looked through at a failure."""
+MOST_LINES = 1000
+
 
 class _Numbered(msgspec.Struct):
     sequence_number: int = -1
@@ -34,6 +38,9 @@ class ResponseSeen:
 
     def note(self, block: bytes) -> None:
         """The client gets this block."""
+        if len(block) > KEPT_BYTES:
+            self.newest = block[-KEPT_BYTES:]
+            return
         self.newest = block
         if b'"response":' in block:
             self.telling = block
@@ -76,6 +83,6 @@ def failed_response(error: ApiError, seen: ResponseSeen) -> bytes:
 
 
 def _data_from_the_end(block: bytes) -> list[bytes]:
-    """The data lines of a block of whole events, the last one first."""
-    lines = [line[5:] for line in block.split(b"\n") if line.startswith(b"data:")]
+    """The last data lines of a block of whole events, the very last one first."""
+    lines = [line[5:] for line in block.rsplit(b"\n", MOST_LINES)[1:] if line.startswith(b"data:")]
     return lines[::-1]

@@ -7,10 +7,11 @@ from typing import Any
 
 from server.directory import Upstream
 from server.exchange import Job
-from server.provider_request import adapted
+from server.form import FormHead, with_form_model
+from server.provider_request import adapt
 from server.request import RequestHead
 from server.routes import RESPONSES
-from server.splice import remove_field, set_field
+from server.splice import JsonObject
 
 RESPONSE_ID = re.compile(r"resp_([0-9a-f]{8})_([0-9a-f]{24})([0-9a-f]{8})")
 """Ids that the gateway gives to responses: the worker's tag is in them, so that any gateway finds it, and
@@ -20,27 +21,29 @@ _COUNT_AT_ENGINE = {"include_usage": True, "continuous_usage_stats": True}
 
 def outbound_body(job: Job, head: RequestHead, target: str, upstream: Upstream) -> bytes:
     """The body for `upstream`. Sets on `job` what must be taken out of the answer again."""
-    body = job.original
     target = upstream.name_of(target)
     provider = upstream.provider
     if provider is not None and target != head.model:
         job.name_every_model(head.model)
     if job.route.multipart:
-        return _set_form_model(body, head.model, target) if target != head.model else body
+        if isinstance(head, FormHead) and target != head.model:
+            return with_form_model(job.original, head, target)
+        return job.original
+    body = JsonObject(job.original)
     if target != head.model:
-        body = set_field(body, "model", target)
+        body.set("model", target)
     if provider is not None and not provider.stream_options:
         job.strip_usage = job.drop_usage_event = False
-        body = remove_field(body, "stream_options")
+        body.remove("stream_options")
     elif job.route.counts_usage and head.stream is True:
         options = _stream_options(job, head.stream_options, upstream)
         if options != head.stream_options:
-            body = set_field(body, "stream_options", options)
+            body.set("stream_options", options)
     if provider is not None:
-        body = adapted(body, provider, target, job.route)
+        adapt(body, provider, target, job.route)
     elif job.route is RESPONSES:
-        body = set_field(body, "request_id", response_id(upstream.id, job.record.key_id))
-    return body
+        body.set("request_id", response_id(upstream.id, job.record.key_id))
+    return body.text()
 
 
 def response_id(worker_id: str, key_id: str) -> str:
@@ -77,14 +80,3 @@ def worker_tag(worker_id: str) -> str:
 def _key_tag(key_id: str, unique: str) -> str:
     """Stands for a key, and tells nothing about which responses are of the same one."""
     return blake2b(key_id.encode(), digest_size=4, salt=unique[:16].encode()).hexdigest()
-
-
-def _set_form_model(body: bytes, name: str, target: str) -> bytes:
-    """A multipart form with its `model` field changed."""
-    field = re.compile(
-        rb'(\r\ncontent-disposition:[^\r\n]*\bname="?model"?[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n)'
-        + re.escape(name.encode())
-        + rb"(?=\r\n--)",
-        re.IGNORECASE,
-    )
-    return field.sub(lambda found: found.group(1) + target.encode(), body, count=1)

@@ -16,7 +16,7 @@ from server.connect import authorization_line
 from server.proxy import Proxy
 from server.routes import CHAT, RESPONSES, Route
 from server.settings import ExternalProvider
-from server.splice import find_field, remove_field, rename_field
+from server.splice import JsonObject
 
 logger = logging.getLogger(__name__)
 
@@ -97,25 +97,23 @@ def provider_head(
     return head + lines + b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in given.items())
 
 
-def adapted(body: bytes, provider: ExternalProvider, model: str, route: Route) -> bytes:
-    """`body`, a JSON object, as `model` of `provider` takes it; no other byte changes."""
+def adapt(body: JsonObject, provider: ExternalProvider, model: str, route: Route) -> None:
+    """Change a request's body to one that `model` of `provider` takes."""
     if route not in (CHAT, RESPONSES):
-        return body
+        return
     rules = rules_for(provider, model)
     for name in rules.drop:
-        if find_field(body, name) is not None:
-            body = remove_field(body, name)
+        if name in body:
+            body.remove(name)
             _tell_once(provider.name, model, name)
     if route is CHAT:
         for old, new in rules.rename:
-            if old != new:
-                body = _renamed(body, old, new)
-    return body
-
-
-def _renamed(body: bytes, old: str, new: str) -> bytes:
-    """With both names given, the new one counts."""
-    return rename_field(body, old, new) if find_field(body, new) is None else remove_field(body, old)
+            if old == new:
+                continue
+            if new in body:  # with both names given, the new one counts
+                body.remove(old)
+            else:
+                body.rename(old, new)
 
 
 @lru_cache(maxsize=1000)

@@ -34,6 +34,7 @@ from server.affinity import affinity_hash
 from server.connect import ConnectFailed
 from server.directory import COOLDOWN_S, Directory, Upstream
 from server.exchange import STREAM_HEADERS, Cut, Exchange, Job, Limits, Retry
+from server.form import FormHead, parse_form_head
 from server.http_protocol import Phase, take_client
 from server.keep_alive import KeepAlive
 from server.large_body import ThinBody, thinned
@@ -196,15 +197,17 @@ class Relay:
         if scope["raw_path"].startswith(AZURE) and not route.multipart:
             body = request.with_deployment(body, deployment_in(scope["raw_path"]))
         if route.multipart:
-            head = request.parse_form_head(request.header(scope, b"content-type") or "", body)
-            thin = ThinBody(body, head)
+            content_type = request.header(scope, b"content-type") or ""
+            thin = ThinBody(body, await parse_form_head(content_type, body))
         else:
             thin = await thinned(body)
-            head = thin.head
+        head = thin.head
         self.accounts.check_model(key, head.model)
         target = self.directory.resolve(head.model, key.models)
         record.model, record.stream = head.model, bool(head.stream)
-        prompt_tokens = estimated_request_tokens(body, is_form=route.multipart)
+        prompt_tokens = estimated_request_tokens(body, head.file_at if isinstance(head, FormHead) else None)
+        if thin.stretches:
+            await asyncio.sleep(0)  # each pass over 16 MB takes milliseconds
         need = NO_NEED
         if key.limited:
             need = needed_tokens(head, route, prompt_tokens, self.directory.context_length(target))
@@ -347,7 +350,7 @@ class Relay:
                 extra=with_fields(request_id=record.request_id),
             )
             try:
-                job.resumption = plan_resumption(first_body, bytes(job.passed or b""))
+                job.resumption = await plan_resumption(first_body, bytes(job.passed or b""))
             except NotResumable:
                 break
             if job.resumption.finished:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from common.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
+from common.errors import BadRequest, PayloadTooLarge
 from common.http import bearer_token
 
 Scope = MutableMapping[str, Any]
@@ -47,8 +47,6 @@ class RequestHead(msgspec.Struct):
 _decoder = msgspec.json.Decoder(RequestHead)
 _list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
-IN_MEMORY = {"MAX_MEMORY_FILE_SIZE": 1 << 40}
-"""The body is capped and in memory already; no copy of it goes to a temporary file."""
 FIRST_MESSAGES = 2
 """Messages that make up a conversation's identity: system prompt and first question."""
 PREFIX_BYTES = 4096
@@ -64,36 +62,6 @@ def conversation_prefix(head: RequestHead) -> bytes:
     except msgspec.MsgspecError:
         return b""
     return b"".join(map(bytes, messages[:FIRST_MESSAGES]))[:PREFIX_BYTES]
-
-
-def parse_form_head(content_type: str, body: bytes) -> RequestHead:
-    """The same out of a multipart form with a file, as the audio routes take it. Raises BadRequest."""
-    from python_multipart.exceptions import FormParserError
-    from python_multipart.multipart import FormParser, parse_options_header
-
-    kind, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
-        raise UnsupportedMediaType("The body must be multipart/form-data.")
-    fields: dict[str, str] = {}
-
-    def on_field(field: Any) -> None:
-        if field.value is not None:
-            fields[(field.field_name or b"").decode("utf-8", "replace")] = field.value.decode(
-                "utf-8", "replace"
-            )
-
-    try:
-        parser = FormParser(
-            "multipart/form-data", on_field, lambda _: None, boundary=boundary, config=IN_MEMORY
-        )
-        parser.write(body)
-        parser.finalize()
-    except FormParserError as error:
-        raise BadRequest("The body is not a valid form.", code="invalid_form") from error
-    if "model" not in fields:
-        raise BadRequest("The field `model` is missing.", param="model", code="missing_required_parameter")
-    return RequestHead(fields["model"], stream=fields.get("stream", "").lower() in ("true", "1"))
 
 
 def header(scope: Scope, name: bytes) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from common.turns import Turns
 from server import sse
 from server.request import RequestHead
 from server.routes import ROUTES, Route
@@ -70,11 +71,15 @@ class Resumption:
         return b"data: " + msgspec.json.encode(payload) + b"\n\n"
 
 
-def plan_resumption(body: bytes, passed: bytes) -> Resumption:
-    """`body` is what the cut worker was asked, `passed` the events that came. Raises NotResumable."""
+async def plan_resumption(body: bytes, passed: bytes) -> Resumption:
+    """`body` is what the cut worker was asked, `passed` the events that came. Lets others run meanwhile.
+    Raises NotResumable."""
     text, prompt, completion, finished = "", 0, 0, False
     first: dict[str, Any] = {}
-    for event in sse.split_events(passed):
+    turns = Turns()
+    for event in sse.each_event(passed):
+        if turns.due():
+            await turns.give_way()
         payload = sse.event_json(event)
         if payload is None:
             continue

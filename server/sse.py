@@ -9,6 +9,7 @@ Anthropic one with message_stop.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,10 +50,16 @@ _NO_DATA = b"data:\n"
 """JSON text has no line feeds: this is a data line with nothing on it."""
 _NO_CHOICES = (b'"choices":[]', b'"choices": []')
 ABORTED = re.compile(rb'"finish_reason":\s?"abort"')
+LARGE_EVENT_BYTES = 128 * 1024
+"""Of an event from here on no more is known than the fields that tell an error or an end."""
 _SHOWN_BYTES = 64 * 1024
 """How much of the two ends of a large event is looked at."""
 _MOST_VALUES = 200_000
-"""Commas in a large event that is decoded."""
+"""Commas or escapes in a large event that is decoded."""
+_MOST_BLANKS = 2_000_000
+_MOST_CHOICES = 10_000
+_MOST_LINES = 10_000
+"""Lines in an event whose data is put together."""
 NO_STOP_REASON = re.compile(rb'"stop_reason":\s?null')
 
 
@@ -136,6 +143,16 @@ def split_events(block: bytes) -> list[bytes]:
     return events if events[-1] else events[:-1]
 
 
+def each_event(block: bytes) -> Iterator[bytes]:
+    """The same one by one, for a block of any size."""
+    start = 0
+    while (end := block.find(b"\n\n", start)) >= 0:
+        yield block[start : end + 2]
+        start = end + 2
+    if start < len(block):
+        yield block[start:]
+
+
 def split_at(block: bytes, at: int) -> tuple[bytes, bytes]:
     """The events before the one that holds the byte `at`, and the rest."""
     start = block.rfind(b"\n\n", 0, at) + 2
@@ -189,6 +206,8 @@ def event_data(event: bytes) -> bytes:
     """The payload of the event's data lines; b"" for a comment."""
     if event.startswith(b"data:") and event.find(b"\n") == len(event) - 2:
         return event[5:].strip()
+    if event.count(b"\n") > _MOST_LINES:
+        return b""  # JSON is not written so
     lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines)
 
@@ -208,20 +227,57 @@ def next_to_care_for(block: bytes, start: int, dialect: Dialect = "openai") -> i
     return found.start() if found else -1
 
 
+class _Told(msgspec.Struct):
+    """What tells an error or an end. msgspec steps over all other fields without making objects of them."""
+
+    type: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = msgspec.Raw(b"null")
+    object: msgspec.Raw = msgspec.Raw(b"null")
+    stop_reason: msgspec.Raw = msgspec.Raw(b"null")
+    choices: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: Any = None
+
+
+_told = msgspec.json.Decoder(_Told)
+_choices = msgspec.json.Decoder(list[_Choice])
+
+
+def told(data: bytes | memoryview) -> dict[str, Any]:
+    """The fields of a large JSON object that tell an error or an end; {} for what is none."""
+    try:
+        found = _told.decode(data)
+        small = {name: _small(getattr(found, name)) for name in ("type", "error", "object", "stop_reason")}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    if bytes(found.choices).count(b"{") > _MOST_CHOICES:
+        return small
+    try:
+        reasons = [choice.finish_reason for choice in _choices.decode(found.choices)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return small
+    return small | {"choices": [{"finish_reason": reason} for reason in reasons if reason is not None]}
+
+
+def _small(value: msgspec.Raw) -> Any:
+    if len(memoryview(value)) > _SHOWN_BYTES:
+        return {"message": "It is too large to be shown."}
+    return msgspec.json.decode(value)
+
+
 def large_event_json(event: bytes, dialect: Dialect) -> dict[str, Any] | None:
-    """The small top-level fields of an event too large to be decoded: enough to know an error or an end by.
-    None for one with so many values that finding them would take long."""
+    """The fields of a large event that tell an error or an end; {} where its two ends have none of the words
+    that these have. None for one with so many values that finding them would take long."""
     ends = event[:_SHOWN_BYTES], event[-_SHOWN_BYTES:]
     if not any(mark in end for mark in _CARE[dialect] for end in ends):
         return {}
-    if event.count(b",") > _MOST_VALUES:
+    if event.count(b",") > _MOST_VALUES or event.count(b"\\") > _MOST_VALUES:
         return None
-    try:
-        fields = msgspec.json.decode(event_data(event), type=dict[str, msgspec.Raw])
-        small = {name: value for name, value in fields.items() if len(bytes(value)) <= _SHOWN_BYTES}
-        return {name: msgspec.json.decode(value) for name, value in small.items()}
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {}
+    if event.count(b" ") > _MOST_BLANKS:
+        return None
+    return told(memoryview(event)[event.find(b"data:") + 5 :])  # without a copy; JSON is on one line
 
 
 def is_last(event: bytes, dialect: Dialect = "openai") -> bool:
@@ -371,6 +427,8 @@ _LF, _BRACE = b"\n{"
 _CHUNK_END = b"}}\n\n\r\n"
 """Of the counts, the event and the chunk."""
 _COUNTS = b',"usage":{'
+_TOKEN_EVENT_BYTES = 2048
+"""The longest one that is learnt from; vLLM's have some 300."""
 _TOKEN_EVENT = re.compile(
     rb'(data: \{"id":[^{}]*"choices":\[\{"index":\d+,(?:"delta":\{"content"|"text"):")(?:[^"\\]|\\.)*'
     rb'("[^\[\]]*"finish_reason":null[^\[\]]*\],"usage":\{)'
@@ -383,7 +441,7 @@ def token_event(event: bytes, rename: Rename | None = None) -> TokenEvent | None
 
     The client gets them with the model's name as `rename` has it, which stands before the text.
     """
-    found = _TOKEN_EVENT.fullmatch(event)
+    found = _TOKEN_EVENT.fullmatch(event) if len(event) <= _TOKEN_EVENT_BYTES else None
     if found is None or first_to_care_for(found[1] + found[2]) >= 0:
         return None
     start, middle = found[1], found[2]

@@ -12,6 +12,10 @@ MOST_PARTS = 500
 """Files looked at in one request; what comes after them counts as text."""
 HEADER_BYTES = 64 * 1024
 """How much base64 is decoded to find a picture's size: cameras put a preview before it."""
+ALL_HEADER_BYTES = 1024 * 1024
+"""The same for all pictures of a request; the size of those behind is not looked for."""
+MOST_SEGMENTS = 100
+"""Of a JPEG file before its size; cameras write some 20."""
 TILE, TILE_TOKENS, BASE_TOKENS = 512, 170, 85
 """OpenAI's rule (platform.openai.com/docs/guides/images-vision): 85 tokens and 170 for each tile of 512 x 512
 pixels, once the picture fits into 2048 x 2048 and its shorter side has 768 at most. Low detail costs 85."""
@@ -32,9 +36,9 @@ _NEARBY = 100
 _JPEG_SIZES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
 
 
-def estimated_request_tokens(body: bytes, *, is_form: bool = False) -> int:
-    """Tokens of a request's prompt, from its whole body: JSON, or a form with a file."""
-    files = _file_in_form(body) if is_form else _base64_in_json(body)
+def estimated_request_tokens(body: bytes, file_at: tuple[int, int] | None = None) -> int:
+    """Tokens of a request's prompt, from its whole body: JSON, or a form whose file is at `file_at`."""
+    files = _base64_in_json(body) if file_at is None else _file_in_form(body, *file_at)
     file_bytes = tokens = 0
     for size, cost in files:
         file_bytes += size
@@ -44,7 +48,7 @@ def estimated_request_tokens(body: bytes, *, is_form: bool = False) -> int:
 
 def _base64_in_json(body: bytes) -> Iterator[tuple[int, int]]:
     """(bytes in the body, tokens) of each string of base64: `data:` URLs and fields called `data`."""
-    at = 0
+    at, left = 0, ALL_HEADER_BYTES
     for _ in range(MOST_PARTS):
         at = body.find(b'"data', at)
         if at < 0:
@@ -59,19 +63,17 @@ def _base64_in_json(body: bytes) -> Iterator[tuple[int, int]]:
         if end < 0:
             return
         media_type = (match[1] or b"").replace(b"\\", b"").lower()
-        head = _decoded(body[start : min(end, start + HEADER_BYTES)])
+        head = _decoded(body[start : min(end, start + HEADER_BYTES, start + left)])
+        left -= min(end - start, HEADER_BYTES, left)
         low = _is_low_detail(body, at, end)
         yield end - start, _file_tokens(head, (end - start) * 3 // 4, media_type, low_detail=low)
         at = end
 
 
-def _file_in_form(body: bytes) -> Iterator[tuple[int, int]]:
+def _file_in_form(body: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
     """The same of the file in a multipart form."""
-    start = body.find(b"\r\n\r\n", max(0, body.find(b"filename="))) + 4
-    boundary = body[: body.find(b"\r\n")]
-    end = body.find(b"\r\n" + boundary, start)
-    if start >= 4 and boundary and end >= 0:
-        yield end - start, _file_tokens(body[start : start + HEADER_BYTES], end - start, b"audio/")
+    if end > start:
+        yield end - start, _file_tokens(body[start : min(end, start + HEADER_BYTES)], end - start, b"audio/")
 
 
 def _is_low_detail(body: bytes, start: int, end: int) -> bool:
@@ -134,7 +136,9 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
 
 def _jpeg_size(head: bytes) -> tuple[int, int] | None:
     at = 2
-    while at + 9 <= len(head) and head[at] == 0xFF:
+    for _ in range(MOST_SEGMENTS):
+        if at + 9 > len(head) or head[at] != 0xFF:
+            return None
         if head[at + 1] in _JPEG_SIZES:
             height, width = struct.unpack_from(">HH", head, at + 5)
             return width, height

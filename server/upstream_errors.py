@@ -43,6 +43,12 @@ NO_COUNTS_HINT = (
     "For a provider that refuses it, set `stream_options: false`: the gateway asks for counts with it."
 )
 """For a provider such as Mistral, which refuses what it does not know."""
+MESSAGE_CHARACTERS = 4000
+"""How much of an upstream's message is told."""
+DETAILS_BYTES = 64 * 1024
+"""A larger refusal is told without its details."""
+MOST_TOLD_HEADERS = 50
+TOLD_HEADER_BYTES = 256
 RETRY_AFTER_S = "2"
 """What a client is told to wait when the upstream does not say."""
 
@@ -102,8 +108,11 @@ def from_response(
 def told_headers(upstream: Upstream, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """What an upstream's headers tell the client: when to ask again and, of a provider, how much is left."""
     names = TOLD_BY_PROVIDERS if upstream.kind == "external" else TOLD_BY_WORKERS
+    told = [(name, value) for name, value in headers if name.startswith(names)]
     return {
-        name.decode("ascii"): value.decode("latin-1") for name, value in headers if name.startswith(names)
+        name.decode("ascii"): value.decode("latin-1")
+        for name, value in told[:MOST_TOLD_HEADERS]
+        if len(name) + len(value) <= TOLD_HEADER_BYTES
     }
 
 
@@ -139,6 +148,8 @@ def _from_status(upstream: Upstream, status: int, body: bytes, path: str) -> Api
 
 def _details(body: bytes) -> dict[str, Any]:
     """What a provider's refusal says besides message, param and code: its type, Azure's `innererror`."""
+    if len(body) > DETAILS_BYTES:
+        return {}
     try:
         error = json.loads(body)["error"]
         return {
@@ -189,7 +200,8 @@ def _who(upstream: Upstream) -> str:
 
 
 def _fields(body: bytes) -> tuple[str, str | None, str | None]:
-    """(message, param, code) of an error body: OpenAI's, vLLM's older flat one, or FastAPI's; else empty."""
+    """(message, param, code) of an error body: OpenAI's, vLLM's older flat one, or FastAPI's; else empty.
+    Each is cut off where it is too long to be told."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -198,11 +210,13 @@ def _fields(body: bytes) -> tuple[str, str | None, str | None]:
         return "", None, None
     error = answer.get("error", answer)
     if not isinstance(error, dict):
-        return str(error), None, None
+        return str(error)[:MESSAGE_CHARACTERS], None, None
     message = error.get("message") or error.get("detail") or ""
     param, code = error.get("param"), error.get("code")
+    if not isinstance(message, str):
+        message = json.dumps(message, ensure_ascii=False)
     return (
-        message if isinstance(message, str) else json.dumps(message, ensure_ascii=False),
-        param if isinstance(param, str) else None,
-        code if isinstance(code, str) else None,
+        message[:MESSAGE_CHARACTERS],
+        param[:MESSAGE_CHARACTERS] if isinstance(param, str) else None,
+        code[:MESSAGE_CHARACTERS] if isinstance(code, str) else None,
     )

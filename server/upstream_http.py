@@ -22,8 +22,8 @@ POOL_IDLE_S = 30.0
 """Below the worker's keep-alive of 75 s, so that we close an idle connection before the engine does."""
 MAX_HEAD_BYTES = 64 * 1024
 """Largest header of an answer, in bytes; and the most framing that may come without a byte of body."""
-LARGE_READ_BYTES = 64 * 1024
-"""A read from here on is of an upstream that sends faster than we read."""
+PIECE_BYTES = 16 * 1024
+"""How much of a stream is looked at in one turn of the loop: some milliseconds if events have three bytes."""
 
 
 class Broken(Exception):
@@ -37,6 +37,9 @@ class Broken(Exception):
 
 class Receiver(Protocol):
     """Takes one answer. The calls come from the event loop's reader and must not block or raise."""
+
+    is_stream: bool
+    """Whether the answer is one of events, each of which costs time; known once its head has come."""
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Status line and headers (names in lower case)."""
@@ -69,8 +72,10 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_paused",
         "_receiver",
+        "_scheduled",
         "_status",
         "_used",
+        "_waiting",
         "idle_since",
         "origin",
         "pool",
@@ -96,6 +101,10 @@ class Connection(asyncio.Protocol):
         self._keep = False
         self.until_close = False
         self._used = False
+        self._waiting: deque[bytes] = deque()
+        """What has been read and not been looked at."""
+        self._scheduled = False
+        """`_read_on` will be called."""
 
     def request(self, head: bytes, body: bytes, receiver: Receiver) -> None:
         """Send one request; `head` ends with the empty line. The answer goes to `receiver`."""
@@ -123,17 +132,8 @@ class Connection(asyncio.Protocol):
     def resume(self) -> None:
         """Read on."""
         self._paused = False
-        if not self.transport.is_closing():
-            self.transport.resume_reading()
-
-    def _let_others_run(self) -> None:
-        """Read no more in this turn of the loop, which else reads on as long as there is something."""
-        self.transport.pause_reading()
-        asyncio.get_running_loop().call_soon(self._read_on)
-
-    def _read_on(self) -> None:
-        if not self._paused and not self.transport.is_closing():
-            self.transport.resume_reading()
+        if not self._scheduled:
+            self._read_on()
 
     def acknowledge_less(self) -> None:
         """Let the kernel acknowledge every other small segment instead of each as soon as it is read: a tenth
@@ -166,8 +166,47 @@ class Connection(asyncio.Protocol):
                 receiver.on_data(body)
                 return
             self._between_chunks = False
-        if len(data) >= LARGE_READ_BYTES:
-            self._let_others_run()
+        if len(data) > PIECE_BYTES or self._waiting:
+            self._read_in_turns(data)
+        else:
+            self._read(data, receiver)
+
+    def _read_in_turns(self, data: bytes) -> None:
+        """Take a piece, and the others when the rest of the loop has had its turn: each may hold thousands of
+        events. Nothing more is read meanwhile; the loop itself would go on as long as there is something."""
+        begun = bool(self._waiting)
+        pieces = memoryview(data)
+        self._waiting.extend(bytes(pieces[at : at + PIECE_BYTES]) for at in range(0, len(data), PIECE_BYTES))
+        self.transport.pause_reading()
+        if not begun:
+            self._read_next()
+
+    def _read_next(self) -> None:
+        """A piece of what waits, or all of it where it is no stream; then read on, in another turn."""
+        while self._waiting and (receiver := self._receiver) is not None:
+            if self._paused:
+                return  # `resume` goes on
+            self._read(self._waiting.popleft(), receiver)
+            if receiver.is_stream:
+                break
+        if self._receiver is None and self._waiting:  # it sends more than an answer
+            self._waiting.clear()
+            self.transport.abort()
+        if not self.transport.is_closing():
+            self._between_chunks = self._between_chunks and not self._waiting
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._scheduled = False
+        if self._paused or self.transport.is_closing():
+            return
+        if self._waiting:
+            self._read_next()
+        else:
+            self.transport.resume_reading()
+
+    def _read(self, data: bytes, receiver: Receiver) -> None:
         if not self._status:
             self._head_bytes += len(data)
         try:
@@ -197,6 +236,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pool.forget(self)
+        self._waiting.clear()
         self._parser = None  # it holds our methods: a circle for the garbage collector
         receiver = self._receiver
         if receiver is None:

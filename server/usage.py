@@ -26,6 +26,7 @@ _nested_decoder = msgspec.json.Decoder(_Nested)
 
 MOST_TOKENS = 2**32
 """No request has more. Sums of what is above would overflow the ledger."""
+MOST_VALUES = 20_000
 UNTIL_COUNTED = 0.3
 """Tokens a byte of JSON: Korean takes about 3 bytes a syllable and most tokenizers a token for it."""
 _TEXTS = frozenset(
@@ -108,7 +109,10 @@ def usage_at_the_ends(first: bytes, last: bytes) -> bytes:
 
 
 def estimated_answer_tokens(answer: bytes) -> int:
-    """A guess for a whole answer that no engine has counted, from the text in it, in tokens."""
+    """A guess for a whole answer that no engine has counted, from the text in it, in tokens; of one with very
+    many values from its size."""
+    if sum(map(answer.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        return _tokens(len(answer))
     try:
         return _tokens(_text_bytes(msgspec.json.decode(answer), is_text=False))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

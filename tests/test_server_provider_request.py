@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from server.provider_request import adapted, provider_head
+from server.provider_request import adapt, provider_head
 from server.proxy import Proxy, is_excepted, parse_proxy, proxy_for
 from server.routes import CHAT, RESPONSES, ROUTES
 from server.settings import ExternalProvider
-from server.splice import remove_field
+from server.splice import JsonObject
 
 ASKED = {"model": "m", "temperature": 0.2, "top_p": 0.9, "stop": ["\n"], "max_tokens": 7, "seed": 1}
 
@@ -22,7 +22,9 @@ def provider(base_url: str = "https://x.example/v1", **fields: Any) -> ExternalP
 
 
 def sent(known: ExternalProvider, model: str, route: Any = CHAT) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(adapted(json.dumps(ASKED).encode(), known, model, route))
+    body = JsonObject(json.dumps(ASKED).encode())
+    adapt(body, known, model, route)
+    result: dict[str, Any] = json.loads(body.text())
     return result
 
 
@@ -58,8 +60,9 @@ def test_the_settings_drop_and_rename_and_win_over_the_table() -> None:
 
 
 def test_with_both_names_of_a_limit_the_new_one_counts() -> None:
-    body = b'{"max_tokens": 9, "max_completion_tokens": 3}'
-    assert json.loads(adapted(body, provider(), "o3", CHAT)) == {"max_completion_tokens": 3}
+    body = JsonObject(b'{"max_tokens": 9, "max_completion_tokens": 3}')
+    adapt(body, provider(), "o3", CHAT)
+    assert json.loads(body.text()) == {"max_completion_tokens": 3}
 
 
 def test_embeddings_are_left_alone() -> None:
@@ -80,7 +83,9 @@ def test_a_field_is_taken_out_and_no_other(
 ) -> None:
     text = json.dumps(body, indent=indent, ensure_ascii=ascii_only).encode()
     rest = {name: value for name, value in body.items() if name != "temperature"}
-    assert json.loads(remove_field(text, "temperature")) == rest
+    changed = JsonObject(text)
+    changed.remove("temperature")
+    assert json.loads(changed.text()) == rest
 
 
 def head(known: ExternalProvider, proxy: Proxy | None = None) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.form import parse_form_head
 from server.token_estimate import estimated_request_tokens, image_size, image_tokens
 from server.usage import UNTIL_COUNTED
 
@@ -72,10 +73,16 @@ def recording(seconds: int) -> bytes:
 def test_sound_costs_what_its_seconds_cost() -> None:
     given = {"data": base64.b64encode(recording(30)).decode(), "format": "wav"}
     assert 750 <= tokens({"type": "input_audio", "input_audio": given}) < 850
+
+
+async def test_sound_in_a_form_costs_the_same() -> None:
     form = b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + recording(30)
     form += b'\r\n--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper\r\n--b--\r\n'
-    assert 750 <= estimated_request_tokens(form, is_form=True) < 850
-    assert estimated_request_tokens(form.replace(b"a.wav", b"a.mp3"), is_form=True) < 850
+    for name in (b"a.wav", b"a.mp3"):
+        body = form.replace(b"a.wav", name)
+        head = await parse_form_head("multipart/form-data; boundary=b", body)
+        assert body[slice(*head.file_at)] == recording(30)
+        assert 750 <= estimated_request_tokens(body, head.file_at) < 850
 
 
 def test_what_cannot_be_read_costs_a_fixed_sum_and_documents_by_their_pages() -> None:
@@ -101,4 +108,5 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES | st.binary(max_size=9)), st.booleans())
 def test_any_body_has_an_estimate(pieces: list[bytes], is_form: bool) -> None:
     body = b"".join(pieces)
-    assert 0 <= estimated_request_tokens(body, is_form=is_form) <= len(body) + 2_000 * (1 + len(pieces))
+    file_at = (0, len(body)) if is_form else None
+    assert 0 <= estimated_request_tokens(body, file_at) <= len(body) + 2_000 * (1 + len(pieces))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 from webui.conversation import Side
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
@@ -60,14 +61,14 @@ async def answer(client: GatewayClient, side: Side, runs: Runs) -> AsyncGenerato
     try:
         async with aclosing(batches(_timed(client.stream(request), watch), stop)) as stream:
             async for batch in stream:
-                for event in batch:
-                    tokens = event.completion_tokens or tokens
-                    side = side.with_last(
-                        answer=side.turns[-1].answer + event.text,
-                        finish_reason=event.finish_reason or side.turns[-1].finish_reason,
-                        request_id=event.request_id or side.turns[-1].request_id,
-                    )
-                side = side.with_last(metrics=watch.metrics(tokens))
+                tokens = _last(batch, "completion_tokens") or tokens
+                last = side.turns[-1]
+                side = side.with_last(
+                    answer=last.answer + "".join([event.text for event in batch]),
+                    finish_reason=_last(batch, "finish_reason") or last.finish_reason,
+                    request_id=_last(batch, "request_id") or last.request_id,
+                    metrics=watch.metrics(tokens),
+                )
                 yield side, watch.waited_s
         state = "stopped" if stop.is_set() and side.turns[-1].finish_reason is None else "done"
         yield side.with_last(state=state), watch.waited_s
@@ -80,6 +81,11 @@ async def answer(client: GatewayClient, side: Side, runs: Runs) -> AsyncGenerato
         yield failed, watch.waited_s
     finally:
         runs.end(turn.id)
+
+
+def _last(batch: list[StreamEvent], name: str) -> Any:
+    """The newest value of a field that an event has."""
+    return next((value for event in reversed(batch) if (value := getattr(event, name))), None)
 
 
 async def _timed(

@@ -12,6 +12,9 @@ from common.feedback import Answer, Message, Sampling, Tag
 from webui.failures import Failure
 from webui.metrics import Metrics
 
+QUESTION_CHARACTERS = 100_000
+"""Longest question and system prompt, in characters."""
+
 TurnState = Literal["running", "done", "stopped", "failed"]
 
 

@@ -6,6 +6,7 @@ its end mark, is raised as one `GatewayError` that carries a `Failure`, so that 
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.feedback import Message, Rating, Sampling, Vote
 from common.status import Status
+from common.turns import Turns
 from webui.failures import Failure, FailureKind, failure_kind
 from webui.sse import SseDecoder
 
@@ -21,6 +23,10 @@ STATUS_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 15.0
 # The gateway has its own first-event and idle limits; this one only ends the wait for a gateway that hangs.
 STREAM_IDLE_S = 600.0
+MAX_EVENT_BYTES = 1024 * 1024
+"""Longest event that is waited for: this client asks for text alone."""
+PIECE_BYTES = 8192
+"""How much of an answer is taken apart at once."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -128,9 +134,8 @@ class GatewayClient:
                     await response.aread()
                     raise GatewayError(_http_failure(response))
                 yield StreamEvent(request_id=request_id)
-                decoder = SseDecoder()
-                async for chunk in response.aiter_bytes():
-                    for data in decoder.feed(chunk):
+                async with aclosing(_events(response)) as events:
+                    async for data in events:
                         if data == "[DONE]":
                             return
                         yield _stream_event(data, request_id)
@@ -150,6 +155,24 @@ class GatewayClient:
         if not response.is_success:
             raise GatewayError(_http_failure(response))
         return response
+
+
+async def _events(response: httpx2.Response) -> AsyncGenerator[str, None]:
+    """The data of each event, letting others run between them. Raises GatewayError for one without an end."""
+    decoder, turns = SseDecoder(), Turns()
+    async for chunk in response.aiter_bytes():
+        for at in range(0, len(chunk), PIECE_BYTES):
+            for data in decoder.feed(chunk[at : at + PIECE_BYTES]):
+                yield data
+                if turns.due():
+                    await turns.give_way()
+            if turns.due():
+                await turns.give_way()
+        if decoder.size > MAX_EVENT_BYTES:
+            request_id = response.headers.get("x-request-id")
+            raise GatewayError(
+                Failure(kind="cut_off", message="The stream holds an endless event.", request_id=request_id)
+            )
 
 
 def _parse(kind: type[M], response: httpx2.Response) -> M:

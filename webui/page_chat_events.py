@@ -8,7 +8,7 @@ import gradio as gr
 from webui.answering import Runs, answer
 from webui.chat_log import ChatLog, load_log
 from webui.choices import default_pair, fresh_setup, model_ids
-from webui.conversation import Side, dump
+from webui.conversation import QUESTION_CHARACTERS, Side, dump
 from webui.gateway_client import GatewayClient
 from webui.page_chat import ChatPage
 from webui.page_parts import Updates, lang_of, on, setup_of, setup_values
@@ -84,6 +84,8 @@ class ChatEvents:
             return self._refused("ask_wait", lang)
         if not question:
             return self._refused("ask_question", lang)
+        if len(question) > QUESTION_CHARACTERS:
+            return self._refused("ask_shorter", lang)
         if setup is None:
             return self._refused("ask_one_model", lang)
         return self._announce(log.with_side(log.side.ask(question, setup)), lang) | {self.page.question: ""}

@@ -8,7 +8,7 @@ import gradio as gr
 
 from webui.answering import Runs, answer
 from webui.choices import default_pair, fresh_setup, model_ids
-from webui.conversation import Setup, Side, dump, load_side
+from webui.conversation import QUESTION_CHARACTERS, Setup, Side, dump, load_side
 from webui.gateway_client import GatewayClient
 from webui.page_compare import ComparePage, Pane
 from webui.page_compare_view import CompareView, Kept, Shared, load_kept, load_shared
@@ -88,6 +88,8 @@ class CompareEvents:
             return self._refused("ask_wait_both", lang)
         if not question:
             return self._refused("ask_question", lang)
+        if len(question) > QUESTION_CHARACTERS:
+            return self._refused("ask_shorter", lang)
         updates: Updates = {page.question: ""}
         if not kept.left.turns and not kept.right.turns:
             kept = kept._replace(shared=kept.shared.fresh(blind=blind, hidden=blind, begun=True))

@@ -7,7 +7,7 @@ import gradio as gr
 
 from common.feedback import Sampling
 from webui.choices import WORKER_SAMPLING, default_sampling
-from webui.conversation import Setup
+from webui.conversation import QUESTION_CHARACTERS, Setup
 from webui.status_cache import StatusCache
 from webui.texts import Lang, language
 
@@ -80,7 +80,9 @@ def setup_of(values: Sequence[Any], cache: StatusCache) -> Setup | None:
         )
     except (TypeError, ValueError):
         sampling = default_sampling(known)
-    return Setup(model=str(model), external=external, system=str(system or ""), sampling=sampling)
+    return Setup(
+        model=str(model), external=external, system=str(system or "")[:QUESTION_CHARACTERS], sampling=sampling
+    )
 
 
 def setup_values(setup: Setup) -> list[Any]:
@@ -97,6 +99,7 @@ def settings_inputs(translate: gr.I18n, prefix: str) -> list[Any]:
             placeholder=translate("system_hint"),
             lines=2,
             max_lines=8,
+            max_length=QUESTION_CHARACTERS,
             elem_id=f"{prefix}-system",
         ),
         gr.Slider(
@@ -148,6 +151,7 @@ def composer(t: gr.I18n, page: str, hint: str) -> tuple[gr.Textbox, gr.Button, g
             placeholder=t(hint),
             lines=1,
             max_lines=6,
+            max_length=QUESTION_CHARACTERS,
             scale=8,
             container=False,
             autofocus=True,

@@ -7,7 +7,7 @@ from typing import Any
 from common.status import StatusModel, StatusProvider
 from webui.conversation import Side, Turn
 from webui.failures import Failure, advice, headline
-from webui.safe_markdown import safe_markdown
+from webui.safe_markdown import MOST_MARKS, as_code, marks_in, safe_markdown
 from webui.status_cache import StatusCache
 from webui.texts import Lang, text
 
@@ -20,16 +20,27 @@ def inline(sentence: str) -> str:
 
 
 def chat_messages(side: Side, lang: Lang) -> list[dict[str, Any]]:
-    """The conversation as Gradio's chatbot takes it."""
+    """The conversation as Gradio's chatbot takes it. Where it has too many marks of Markdown, the older part
+    is shown as plain text."""
     messages: list[dict[str, Any]] = []
-    for turn in side.turns:
-        messages.append({"role": "user", "content": safe_markdown(turn.question)})
-        answer = safe_markdown(turn.answer)
+    for turn, (question, answer) in zip(side.turns, _drawn(side), strict=True):
+        messages.append({"role": "user", "content": question})
         if not answer.strip() and turn.state != "running":
             answer = f"*{text(lang, 'failed' if turn.state == 'failed' else 'no_text')}*"
         if answer.strip():
             messages.append({"role": "assistant", "content": answer})
     return messages
+
+
+def _drawn(side: Side) -> list[tuple[str, str]]:
+    """Question and answer of each turn as Markdown; the newest ones have the marks first."""
+    left = MOST_MARKS
+    drawn: list[tuple[str, str]] = []
+    for turn in reversed(side.turns):
+        left -= marks_in(turn.question) + marks_in(turn.answer)
+        draw = safe_markdown if left >= 0 else as_code
+        drawn.append((draw(turn.question), draw(turn.answer) if turn.answer.strip() else ""))
+    return drawn[::-1]
 
 
 def metrics_line(turn: Turn | None, waited_s: float, lang: Lang) -> str:

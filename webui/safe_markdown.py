@@ -7,6 +7,7 @@ makes sure that the reader sees what the model wrote instead of a broken picture
 import re
 from bisect import bisect_left
 from collections import defaultdict
+from functools import lru_cache
 
 _FENCE = re.compile(
     r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
@@ -14,6 +15,8 @@ _FENCE = re.compile(
 """A block of code, maybe still open."""
 _OPENING = re.compile(r"^ {0,3}(?:`{3,}|~{3,})|`+", re.MULTILINE)
 _TICKS = re.compile(r"`+")
+MOST_MARKS = 10_000
+"""Backticks and fences of tildes in all that is drawn at once: each costs time here and in the browser."""
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _IMAGE = re.compile(r"(?<!\\)(?P<pairs>(?:\\\\)*)!\[")
 """With an odd number of backslashes before it, the mark is text already; one more would undo that."""
@@ -22,8 +25,23 @@ _DIAGRAM = re.compile(r"\A(?P<fence> {0,3}(?:`{3,}|~{3,})[ \t]*)mermaid", re.IGN
 """The page would draw it, with the pictures that its labels name."""
 
 
+def marks_in(text: str) -> int:
+    """How many there are of what makes Markdown slow to read."""
+    return text.count("`") + text.count("~~~")
+
+
+def as_code(text: str) -> str:
+    """`text` as it is, in a block of code: for what has too many marks to be read."""
+    fence = "````"
+    while fence in text:
+        fence *= 2
+    return f"{fence}\n{text}\n{fence}"
+
+
+@lru_cache(maxsize=256)
 def safe_markdown(text: str) -> str:
-    """`text` with everything outside of code freed from tags and images. Takes time linear in its length."""
+    """`text` with everything outside of code freed from tags and images. Takes time linear in its length, and
+    is remembered: a page draws all turns again while an answer grows."""
     runs: dict[int, list[int]] = defaultdict(list)
     for run in _TICKS.finditer(text):
         runs[run.end() - run.start()].append(run.start())

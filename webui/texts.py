@@ -149,6 +149,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "ask_model": ("양쪽 모델을 먼저 고르세요.", "Choose a model on both sides first."),
     "ask_one_model": ("모델을 먼저 고르세요.", "Choose a model first."),
     "ask_question": ("질문을 입력하세요.", "Write a question first."),
+    "ask_shorter": (
+        "질문이 너무 깁니다. 100,000자까지 보낼 수 있습니다.",
+        "The question is too long; at most 100,000 characters can be sent.",
+    ),
     "ask_wait": ("앞 답변이 아직 끝나지 않았습니다.", "The last answer has not finished yet."),
     "ask_wait_both": ("양쪽 답변이 끝난 다음 보내세요.", "Send when both answers have finished."),
     "nothing_to_save": ("저장할 대화가 없습니다.", "There is nothing to save yet."),
