@@ -172,3 +172,14 @@ def test_a_store_that_is_not_there_or_none_is_named(tmp_path: Path) -> None:
 def test_a_store_is_for_its_user_alone(tmp_path: Path) -> None:
     with open_store(tmp_path / "a.db", create=True):
         assert (tmp_path / "a.db").stat().st_mode & 0o077 == 0
+
+
+def test_candidates_of_the_rarest_term_are_ranked_by_all(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("documents.search.matching.MOST_ROWS", 1)
+    add(store, "a", "감봉 규정은 따로 정하여 알린다.")
+    add(store, "b", "감봉의 절차와 기간을 따로 정하여 게시판에 알린다.")
+    for number in range(2):
+        add(store, f"c{number}", f"절차와 기간을 정한다. {number}")
+    assert [hit.name for hit in store.search("감봉, 절차와 기간")] == ["b", "a"]
