@@ -68,6 +68,9 @@ class JsonObject:
         self._new.pop(name, None)
         found = self._found(name)
         self._removed.update(found)
+        for number in found:
+            self._keys.pop(number, None)
+            self._values.pop(number, None)
         found.clear()
 
     def text(self) -> bytes:
@@ -85,9 +88,8 @@ class JsonObject:
         parts: list[bytes] = []
         at = 0
         for start, end, new in sorted(changes):
-            if start >= at:  # not within a field that was taken out
-                parts += (self._text[at:start], new)
-                at = end
+            parts += (self._text[at:start], new)
+            at = end
         return b"".join([*parts, self._text[at:]])
 
     def _found(self, name: str) -> list[int]:
