@@ -18,7 +18,7 @@ from finetune.train import LOG_FILE, train
 from tests.processes import kodolly, wait_for
 from tests.tiny_training import make_base
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 # Dropout draws random numbers, accumulation holds half a step, a state is written in the middle of an epoch.
 SETTINGS = (
     "data.0.split=null",
@@ -63,7 +63,7 @@ def killed_mid_run(folder: Path, output: Path, *settings: str) -> None:
     with log_file.open("wb") as out:
         process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=folder, env=dict(os.environ))
     try:
-        wait_for(lambda: len(list(state.glob("checkpoint-*/complete"))) >= 1, 120, process, log_file)
+        wait_for(lambda: len(list(state.glob("checkpoint-*/complete"))) >= 1, 400, process, log_file)
         os.kill(process.pid, signal.SIGSTOP)  # so that it cannot end before it is killed
         assert not output.exists()
     finally:
