@@ -6,6 +6,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import cast
 
 import click
@@ -116,6 +117,25 @@ def pins(lock: str) -> dict[str, str]:
     text = (ROOT / "locks" / f"{lock}.txt").read_text(encoding="utf-8")
     found = re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==(\S+)", text, re.MULTILINE)
     return {name.lower().replace("_", "-"): version for name, version in found}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "every"),
+    [(None, "0.0.0.0"), ("", "0.0.0.0"), ("00000000000000000000000000000001 01 80 10 80 lo\n", "::")],
+)
+def test_parts_listen_on_ipv6_where_the_container_has_an_address(
+    tmp_path: Path, addresses: str | None, every: str
+) -> None:
+    """Docker's own networks give none, although the kernel's list of addresses is there, empty."""
+    text = (DOCKER / "entrypoint").read_text(encoding="utf-8")
+    listed = tmp_path / "if_inet6"
+    if addresses is not None:
+        listed.write_text(addresses, encoding="ascii")
+    choice = text[text.index("every=") : text.index('case "$part"')].replace(
+        "/proc/net/if_inet6", str(listed)
+    )
+    done = subprocess.run(["sh", "-euc", f"{choice}\necho $every"], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == (every, "")
 
 
 def test_the_entrypoint_asks_doctor_of_each_part_and_is_a_script_that_runs() -> None:

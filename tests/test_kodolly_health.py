@@ -142,6 +142,13 @@ def test_an_ipv6_address_without_a_port_is_refused() -> None:
         load_settings(WorkerSettings, {"join_token": "t", "advertise_url": "http://fd00::zz:21002"})
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_worker_asks_its_engine_where_every_container_has_an_address(host: str) -> None:
+    """::1 is not there in a container of a network without IPv6: such a worker was never ready."""
+    settings = load_settings(WorkerSettings, {"join_token": "t", "host": host, "port": 21002})
+    assert settings.local_url() == "http://127.0.0.1:21002"
+
+
 @pytest.mark.parametrize("part", ["controller", "gateway"])
 def test_load_balancers_may_ask_with_head_and_options(
     part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

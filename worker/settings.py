@@ -32,8 +32,10 @@ def _split_flags(given: object) -> object:
     return tuple(shlex.split(given)) if isinstance(given, str) else given
 
 
-EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Wildcard addresses, and the loopback address that reaches who listens on them."""
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}
+"""Wildcard addresses, and the loopback address that reaches who listens on them. Where the kernel knows
+IPv6, a container may still have no IPv6 address, not even ::1.
+"""
 
 
 class WorkerSettings(PartSettings):
