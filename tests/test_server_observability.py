@@ -13,8 +13,8 @@ from common.settings import load_settings
 from server.observability import Observability, observing
 from server.settings import GatewaySettings
 from server.tracing import child_traceparent
+from tests.metric_samples import live_values
 from tests.records import request
-from tests.test_server_metrics import live_values
 
 
 @pytest.fixture
