@@ -1,0 +1,216 @@
+"""How well and how fast Korean passages are found, beside other libraries in the same run; docs/documents.md
+quotes it.
+
+    pip install bm25s tantivy
+    python benchmarks/retrieval.py --data DIRECTORY [--chunks 100000]
+
+DIRECTORY holds kobest_v1.0/BoolQ/dev.tsv (SKT-LSL/KoBEST_datarepo) and koalpaca_v1.0_8000.json (the first
+8,000 records of Beomi/KoAlpaca's `ko_alpaca_data.json`), as published; nothing is fetched here. First the
+questions of BoolQ are asked of its 700 paragraphs: recall at 1, 5 and 10, MRR and nDCG with intervals, for
+kodolly's store and for what other libraries do with Korean by default: bm25s over words, tantivy, FTS5's
+`unicode61` and `trigram`. Those that are not installed are left out.
+
+Then the paragraphs stand among many chunks made by shuffling KoAlpaca's sentences, of a paragraph's length.
+Shown are chunks indexed a second by one process, and the time of a question: median and 95%. Let nothing else
+run meanwhile.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import re
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from documents.search.store import open_store
+from documents.search.terms import terms_version
+from finetune.eval.retrieval import DEPTH, add_passages, ranked, scores
+
+ASKED_OF_MANY = 200
+"""Questions whose time is measured."""
+_WORDS = re.compile(r"\w+")
+
+Ask = Callable[[str], Sequence[int]]
+"""A question to numbers of passages, best first."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One library on one collection."""
+
+    name: str
+    indexed_s: float
+    query_ms: list[float]
+    ranks: list[int | None]
+
+
+def boolq(data: Path) -> tuple[list[str], list[str]]:
+    """Paragraphs and their questions, pair by pair."""
+    with (data / "kobest_v1.0/BoolQ/dev.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return [row["Text"] for row in rows], [row["Question"] for row in rows]
+
+
+def made_chunks(data: Path, count: int, length: int) -> list[str]:
+    """Chunks of about `length` characters, of sentences drawn by a fixed seed."""
+    rows = json.loads((data / "koalpaca_v1.0_8000.json").read_text(encoding="utf-8"))
+    sentences = [s for row in rows for s in re.split(r"(?<=[.?!])\s+", row["output"]) if 10 < len(s) < 200]
+    draw = random.Random(20230412)
+    chunks = []
+    for _ in range(count):
+        text = ""
+        while len(text) < length:
+            text += draw.choice(sentences) + " "
+        chunks.append(text.strip())
+    return chunks
+
+
+def words(text: str) -> list[str]:
+    """What most libraries take as words."""
+    return _WORDS.findall(text.lower())
+
+
+def kodolly(passages: Sequence[str], held: ExitStack) -> Ask:
+    """The store of `kodolly documents`."""
+    directory = Path(held.enter_context(tempfile.TemporaryDirectory()))
+    store = held.enter_context(open_store(directory / "passages.db", create=True))
+    add_passages(store, passages)
+    return lambda question: [number for number, _ in ranked(store, question)]
+
+
+def fts5(tokenizer: str) -> Callable[[Sequence[str], ExitStack], Ask]:
+    """SQLite's own full-text search over the raw text."""
+
+    def index(passages: Sequence[str], held: ExitStack) -> Ask:
+        directory = Path(held.enter_context(tempfile.TemporaryDirectory()))
+        connection = held.enter_context(closing(sqlite3.connect(directory / "fts5.db")))
+        connection.execute(f"CREATE VIRTUAL TABLE t USING fts5(text, tokenize = '{tokenizer}')")
+        connection.executemany("INSERT INTO t (rowid, text) VALUES (?, ?)", enumerate(passages))
+        connection.commit()
+
+        def ask(question: str) -> Sequence[int]:
+            match = " OR ".join(f'"{word}"' for word in dict.fromkeys(words(question)))
+            rows = connection.execute(
+                "SELECT rowid FROM t WHERE t MATCH ? ORDER BY rank LIMIT ?", (match, DEPTH)
+            )
+            return [int(row[0]) for row in rows]
+
+        return ask
+
+    return index
+
+
+def bm25s_words(passages: Sequence[str], held: ExitStack) -> Ask:
+    """bm25s over words."""
+    import bm25s
+
+    index = bm25s.BM25()
+    index.index([words(text) for text in passages], show_progress=False)
+    depth = min(DEPTH, len(passages))
+
+    def ask(question: str) -> Sequence[int]:
+        found, _ = index.retrieve([words(question)], k=depth, show_progress=False)
+        return [int(number) for number in found[0]]
+
+    return ask
+
+
+def tantivy_default(passages: Sequence[str], held: ExitStack) -> Ask:
+    """tantivy with its default tokenizer."""
+    import tantivy
+
+    builder = tantivy.SchemaBuilder()
+    builder.add_integer_field("number", stored=True)
+    builder.add_text_field("text")
+    index = tantivy.Index(builder.build())
+    writer = index.writer()
+    for number, text in enumerate(passages):
+        writer.add_document(tantivy.Document(number=number, text=text))
+    writer.commit()
+    index.reload()
+    searcher = index.searcher()
+
+    def ask(question: str) -> Sequence[int]:
+        query = index.parse_query(" ".join(words(question)), ["text"])
+        return [int(searcher.doc(place)["number"][0]) for _, place in searcher.search(query, DEPTH).hits]
+
+    return ask
+
+
+LIBRARIES: dict[str, Callable[[Sequence[str], ExitStack], Ask]] = {
+    "kodolly documents": kodolly,
+    "bm25s, words": bm25s_words,
+    "tantivy, default": tantivy_default,
+    "FTS5 unicode61": fts5("unicode61"),
+    "FTS5 trigram": fts5("trigram"),
+}
+NEEDS = {"bm25s, words": "bm25s", "tantivy, default": "tantivy"}
+
+
+def measure(name: str, passages: Sequence[str], asked: Sequence[str]) -> Measured:
+    """Index, then ask; the passage of question n is passage n."""
+    with ExitStack() as held:
+        began = time.perf_counter()
+        ask = LIBRARIES[name](passages, held)
+        indexed = time.perf_counter() - began
+        ask(asked[0])
+        times, ranks = [], []
+        for gold, question in enumerate(asked):
+            began = time.perf_counter()
+            found = ask(question)
+            times.append((time.perf_counter() - began) * 1000)
+            ranks.append(list(found).index(gold) + 1 if gold in found else None)
+    return Measured(name, indexed, times, ranks)
+
+
+def report(measured: Measured, passages: int, asked: Sequence[str]) -> None:
+    """One line of figures, and one of the intervals."""
+    found = scores("boolq", measured.ranks, asked[: len(measured.ranks)])
+    figures = "  ".join(f"{one.metric} {one.value:.3f} ({one.low:.3f}-{one.high:.3f})" for one in found)
+    late = statistics.quantiles(measured.query_ms, n=20)[-1]
+    print(f"{measured.name:18} {figures}", flush=True)
+    print(
+        f"{'':18} {passages / measured.indexed_s:,.0f} passages/s, "
+        f"question {statistics.median(measured.query_ms):.1f} ms (95%: {late:.1f} ms)",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--chunks", type=int, default=100_000)
+    parser.add_argument("--only", action="append", choices=list(LIBRARIES))
+    options = parser.parse_args()
+    paragraphs, asked = boolq(options.data)
+    print(f"{terms_version()}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    from documents.korean import kiwi
+
+    kiwi()  # its start is not counted
+    names = [
+        name for name in options.only or LIBRARIES if name not in NEEDS or find_spec(NEEDS[name]) is not None
+    ]
+    print(f"\nBoolQ: {len(asked)} questions, {len(paragraphs)} paragraphs")
+    for name in names:
+        report(measure(name, paragraphs, asked), len(paragraphs), asked)
+    if options.chunks:
+        length = round(statistics.mean(map(len, paragraphs)))
+        many = paragraphs + made_chunks(options.data, options.chunks - len(paragraphs), length)
+        print(f"\nThe same among {len(many):,} chunks of about {length} characters")
+        for name in names:
+            report(measure(name, many, asked[:ASKED_OF_MANY]), len(many), asked)
+
+
+if __name__ == "__main__":
+    main()
