@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from server.affinity import affinity_hash, choose, rank  # noqa: E402
+from server.upstreams.affinity import affinity_hash, choose, rank  # noqa: E402
 
 CACHED_PREFIXES = 100
 REQUESTS = 40_000

@@ -44,13 +44,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune.data.clean import clean
-from finetune.data.clean_rules import rules
-from finetune.data.evaluation_sets import FIELD_END, build_index, read_items
-from finetune.data.judging import findings
-from finetune.data.outputs import rejects_path
-from finetune.data.row_json import JsonRow, UnusableLine, check_row, write_row
-from finetune.data.row_mending import mend_row
+from finetune.data.clean.contamination import FIELD_END, build_index, read_items
+from finetune.data.clean.findings import findings
+from finetune.data.clean.mending import mend_row
+from finetune.data.clean.rules import rules
+from finetune.data.clean.run import clean
+from finetune.files.outputs import rejects_path
+from finetune.rows.fast_row import JsonRow, UnusableLine, check_row, write_row
 
 LABELS = Path(__file__).with_name("cleaning_labels.tsv")
 KOALPACA, CHATBOT = "koalpaca_v1.0_8000.json", "chatbot_data_9800.csv"

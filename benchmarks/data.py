@@ -119,13 +119,13 @@ def measure(name: str, source: Path) -> Stage:
 
     with watched(stage):
         if name == "convert":
-            from finetune.data.convert import Request, convert
+            from finetune.data.convert.run import Request, convert
 
             convert(Request((source,), source.with_suffix(".rows.jsonl")), report)
         else:
-            from finetune.data.clean import clean
-            from finetune.data.clean_chunk import Rules
-            from finetune.data.clean_report import write_clean_report
+            from finetune.data.clean.chunk import Rules
+            from finetune.data.clean.report import write_clean_report
+            from finetune.data.clean.run import clean
 
             directory = source.with_suffix(".report")
             clean(

@@ -32,10 +32,11 @@ SHARED_ENV = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "TOKENIZERS_P
 
 def make_base(directory: Path) -> None:
     """A checkpoint with fresh weights and a tokenizer of the demo's rows."""
-    from finetune.model import make_model
-    from finetune.recipe import Architecture
-    from finetune.rows import load_rows, to_messages
-    from finetune.tokenizer import train_tokenizer
+    from finetune.data.load import load_rows
+    from finetune.models.load import make_model
+    from finetune.models.tokenizer import train_tokenizer
+    from finetune.recipes.recipe import Architecture
+    from finetune.rows.row import to_messages
 
     architecture = Architecture.model_validate(ARCHITECTURE)
     texts = ["\n".join(turn["content"] for turn in to_messages(row)) for row in load_rows(ROWS)]
@@ -47,10 +48,10 @@ def make_base(directory: Path) -> None:
 def run_kodolly(method: str, base: Path, output: Path, rows: int) -> dict[str, float]:
     """One run by the code of `kodolly train`; steps and loss."""
     from common.checkpoint import read_card
-    from finetune.adapter import read_adapter
+    from finetune.models.adapter import read_adapter
     from finetune.progress import silent
-    from finetune.recipe import Recipe
-    from finetune.train import train
+    from finetune.recipes.recipe import Recipe
+    from finetune.train.run import train
 
     recipe = Recipe.model_validate(
         {
@@ -127,7 +128,8 @@ def some_rows(folder: Path, number: int) -> Path:
 def prompts_and_completions(tokenizer: Any, number: int) -> list[dict[str, str]]:
     """The rows in Dolly's prompt, as text."""
     from common.chat_template import load_template
-    from finetune.rows import load_rows, to_messages
+    from finetune.data.load import load_rows
+    from finetune.rows.row import to_messages
 
     tokenizer.chat_template = load_template("dolly")
     rows = []

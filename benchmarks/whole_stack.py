@@ -30,7 +30,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from gateway import WRK  # noqa: E402
 
-from finetune.demo_models import build_demo, demo_directories  # noqa: E402
+from finetune.demo.build import build_demo, demo_directories  # noqa: E402
 from finetune.progress import terminal_report  # noqa: E402
 from tests.conformance.stacks import engines_of  # noqa: E402
 from tests.gateway_stack import TOKEN, model_ids  # noqa: E402

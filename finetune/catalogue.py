@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from finetune.base_models import BASE_MODELS, BaseModel
-from finetune.data.unreadable import HUB_ID
-from finetune.memory import MemoryPlan, plan_memory
-from finetune.recipe import Recipe, load_recipe
+from finetune.files.unreadable import HUB_ID
+from finetune.models.memory import MemoryPlan, plan_memory
+from finetune.models.published import BASE_MODELS, BaseModel
+from finetune.recipes.load import load_recipe
+from finetune.recipes.recipe import Recipe
 
 RECIPES = Path(__file__).parent / "recipes"
 SHARDING = Path(__file__).parent / "accelerate" / "fsdp.yaml"

@@ -1,6 +1,5 @@
 """What a long run tells the person who waits for it."""
 
-import logging
 import sys
 import time
 from collections.abc import Callable
@@ -76,16 +75,3 @@ def terminal_report(stream: TextIO | None = None) -> Report:
 
 def silent(_progress: Progress) -> None:
     """For callers that nobody watches."""
-
-
-def hide_library_notes() -> None:
-    """Call before peft is imported: it imports bitsandbytes, which tells everybody without a GPU that it
-    would rather fetch a kernel from the hub."""
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-
-
-def hide_library_bars() -> None:
-    """No progress bars but ours: transformers draws one for every file it reads or writes."""
-    import transformers
-
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -41,7 +41,7 @@ def opened_store(name: str, config: Path | None, *, create: bool = False) -> Ite
     from common.private_files import make_private_directory, make_state_directory
     from common.settings import load_settings
     from documents.search.store import open_store
-    from kodolly.stack import UpSettings
+    from kodolly.stack.parts import UpSettings
 
     name = unicodedata.normalize("NFC", name)
     if not _NAME.fullmatch(name):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from common.errors import UserError
+from kodolly.clients.gateway_access import gateway_key
 from kodolly.echo import echo_line
-from kodolly.gateway_access import gateway_key
-from kodolly.table import table
+from kodolly.operate.table import table
 
 if TYPE_CHECKING:
     from finetune.eval.models import Model
@@ -76,7 +76,7 @@ def opened_target(model: str, url: str | None, template: str | None) -> Iterator
     directory = checkpoint_directory(model)
     require_libraries("numpy", "torch", "transformers")
     from finetune.eval.checkpoint_model import CheckpointModel, require_chat_template
-    from finetune.progress import hide_library_bars
+    from finetune.models.quiet import hide_library_bars
     from finetune.threads import let_waiting_threads_sleep
 
     let_waiting_threads_sleep()

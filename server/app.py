@@ -20,22 +20,23 @@ from common.guarded_app import GuardedApp
 from common.http import install_error_handlers
 from common.own_names import is_loopback
 from common.private_files import make_state_directory
-from server import admin, api, feedback
-from server.directory import Directory
-from server.entrance import FOREIGN_ROUTES, admission, gateway_guard
+from server.accounts.entrance import FOREIGN_ROUTES, admission, gateway_guard
+from server.api import admin, feedback
+from server.api import public as api
+from server.api.openapi import with_relayed_routes
+from server.client.protocol import open_connections
+from server.client.request import Message, Receive, Scope, Send, request_id
+from server.client.routes import NoRoute, is_relayed
 from server.gateway import Gateway
-from server.http_protocol import open_connections
-from server.model_queues import ModelQueues
-from server.openapi import with_relayed_routes
-from server.relay import Relay
-from server.request import Message, Receive, Scope, Send, request_id
-from server.routes import NoRoute, is_relayed
+from server.inference.model_queues import ModelQueues
+from server.inference.relay import Relay
 from server.settings import GatewaySettings, provider_keys, provider_proxies
-from server.upstream_http import ConnectionPool
+from server.upstreams.connection import ConnectionPool
+from server.upstreams.directory import Directory
 
 if TYPE_CHECKING:
-    from server.accounts import Accounts
-    from server.keys import Key
+    from server.accounts.accounts import Accounts
+    from server.accounts.keys import Key
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +98,14 @@ def _lifespan(
         # Imported when the app starts: together they cost more than all that `import server.app` needs.
         import httpx2
 
-        from server.accounts import Accounts
-        from server.feedback_store import FeedbackStore
-        from server.follow import follow_controllers
-        from server.metrics import LiveValues
-        from server.observability import observing
-        from server.probe import probe_workers
-        from server.static import watch_static
-        from server.store import open_store
+        from server.accounts.accounts import Accounts
+        from server.store.feedback import FeedbackStore
+        from server.store.opening import open_store
+        from server.telemetry.metrics import LiveValues
+        from server.telemetry.observability import observing
+        from server.upstreams.follow import follow_controllers
+        from server.upstreams.probe import probe_workers
+        from server.upstreams.static import watch_static
 
         directory = Directory(
             settings.providers(),

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from server.directory import Directory
+from server.upstreams.directory import Directory
 
 if TYPE_CHECKING:
     import httpx2
 
-    from server.accounts import Accounts
-    from server.feedback_store import FeedbackStore
-    from server.observability import Observability
-    from server.relay import Relay
+    from server.accounts.accounts import Accounts
+    from server.inference.relay import Relay
+    from server.store.feedback import FeedbackStore
+    from server.telemetry.observability import Observability
 
 
 @dataclass(frozen=True, slots=True)

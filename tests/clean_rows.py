@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from finetune.data.clean import CleanReport, clean, rejects_path
-from finetune.data.clean_rules import rules
-from finetune.rows import Row, load_rows
+from finetune.data.clean.assemble import CleanReport
+from finetune.data.clean.rules import rules
+from finetune.data.clean.run import clean, rejects_path
+from finetune.data.load import load_rows
+from finetune.rows.row import Row
 
 QUESTION = "봄에 심기 좋은 채소를 알려 주세요."
 ANSWER = "상추와 시금치가 좋습니다. 둘 다 서늘한 날씨를 좋아해서 삼월부터 심을 수 있습니다."

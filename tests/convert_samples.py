@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from finetune.data.convert import Conversion, Request, convert
+from finetune.data.convert.run import Conversion, Request, convert
 
 ALPACA = {
     "instruction": "된장찌개에 두부를 넣는 때를 알려 주세요.",

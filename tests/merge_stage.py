@@ -21,10 +21,10 @@ from transformers import (
 
 from common.chat_template import load_template, template_hash
 from common.checkpoint import CheckpointCard
-from finetune.adapter import ADAPTER_FILE, AdapterCard, Probe
-from finetune.checkpoint import weights_hash, write_card, write_tokenizer
-from finetune.encoding import encode_row
-from finetune.rows import Row
+from finetune.encoding.encode import encode_row
+from finetune.models.adapter import ADAPTER_FILE, AdapterCard, Probe
+from finetune.models.checkpoint import weights_hash, write_card, write_tokenizer
+from finetune.rows.row import Row
 from tests.tiny_families import byte_level_tokenizer
 
 QUESTIONS = ("하늘은 무슨 색인가요?", "바다에는 누가 사나요?", "봄은 언제 오나요?")

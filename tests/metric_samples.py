@@ -7,9 +7,9 @@ from typing import Any
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from server.database import StoreHealth
-from server.directory import Directory
-from server.metrics import LiveValues, Metrics
+from server.store.database import StoreHealth
+from server.telemetry.metrics import LiveValues, Metrics
+from server.upstreams.directory import Directory
 from tests.records import request
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

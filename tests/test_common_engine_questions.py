@@ -8,8 +8,8 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-import server.probe
-import server.static
+import server.upstreams.probe
+import server.upstreams.static
 import worker.attach
 import worker.health
 from common.engine_questions import (
@@ -24,10 +24,10 @@ from common.registry import ModelCard, Registration, Snapshot, WorkerRecord
 from common.tls import trusted_certificates
 from controller.callback import call_back
 from controller.settings import PRIVATE_NETWORKS
-from server.directory import Directory
-from server.probe import probe_workers
 from server.settings import StaticModel
-from server.static import watch_static
+from server.upstreams.directory import Directory
+from server.upstreams.probe import probe_workers
+from server.upstreams.static import watch_static
 from tests.foreign_server import ForeignServer, foreign_server, listing
 from worker.attach import AttachedEngine, watch_attached
 

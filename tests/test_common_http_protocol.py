@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.http_protocol import HEAD_BYTES, HEAD_LINES, BoundedProtocol
-from server.http_protocol import GatewayProtocol
+from server.client.protocol import GatewayProtocol
 from tests.asgi_server import serving
 from tests.conformance.wire import Answer, talk
 

@@ -17,7 +17,7 @@ from common.redact import redacted_text, redacted_url
 from common.settings import load_settings
 from common.settings_display import displayed
 from kodolly.commands.config import command as config
-from kodolly.doctor import Finding
+from kodolly.doctor.doctor import Finding
 from server.settings import GatewaySettings
 
 SECRET = "pw-secret"

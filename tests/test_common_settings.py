@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import UserError
 from common.settings import load_settings, load_with_sources
-from kodolly.stack import UpSettings
+from kodolly.stack.parts import UpSettings
 from server.settings import GatewaySettings, provider_keys
 
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from common.errors import BadRequest, NotFound
 from common.registry import DrainRequest, ModelCard, Registration, Snapshot, WorkerLoad, WorkerState
 from controller.registry import FORGET_AFTER_S, Registry, StaleIncarnation
-from server.directory import Directory
+from server.upstreams.directory import Directory
 
 
 class Clock:

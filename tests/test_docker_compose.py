@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from kodolly.cli import root
-from kodolly.doctor_docker import interpolate
+from kodolly.doctor.docker import interpolate
 from tests.docker_files import (
     COMPOSE,
     COMPOSE_OWN,

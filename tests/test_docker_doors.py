@@ -3,8 +3,8 @@
 import pytest
 
 from common.own_names import OwnNames, read_names
-from kodolly.doctor_docker import interpolate
-from kodolly.doctor_doors import gateway_doors, webui_doors
+from kodolly.doctor.docker import interpolate
+from kodolly.doctor.doors import gateway_doors, webui_doors
 from server.settings import GatewaySettings
 from tests.docker_files import DOCKER, SERVICES, environment
 from webui.settings import WebuiSettings

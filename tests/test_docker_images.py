@@ -13,7 +13,7 @@ import click
 import pytest
 
 from kodolly.commands.doctor import command as doctor
-from kodolly.health import DOORS
+from kodolly.operate.health import DOORS
 from tests.docker_files import DOCKER, IMAGES, PARTS, ROOT, variables
 
 

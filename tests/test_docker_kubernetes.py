@@ -127,7 +127,7 @@ def test_ports_and_probes_are_those_of_the_code(name: str) -> None:
 
 def test_health_routes_exist() -> None:
     from controller.app import public as controller_routes
-    from server.api import public as gateway_routes
+    from server.api.public import public as gateway_routes
 
     for router in (controller_routes, gateway_routes):
         assert "/healthz" in {getattr(route, "path", "") for route in router.routes}
@@ -177,7 +177,7 @@ def test_loading_is_not_taken_for_death(name: str) -> None:
 
 @pytest.mark.parametrize("name", STACKS)
 def test_memory_limits_satisfy_the_doctor(name: str) -> None:
-    from kodolly.doctor_parts import MEMORY_BYTES
+    from kodolly.doctor.parts import MEMORY_BYTES
 
     units = {"Mi": 1024**2, "Gi": 1024**3}
     for group, container, _ in parts(name):

@@ -96,7 +96,7 @@ def test_alerts_say_what_to_do_in_words_of_the_cluster() -> None:
 
 
 def test_training_job_meets_at_its_first_pod() -> None:
-    from finetune.recipe import load_recipe
+    from finetune.recipes.load import load_recipe
 
     (job,), (service,) = of_kind("training", "Job"), of_kind("training", "Service")
     (group,) = pods("training")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx2
 
-from server.routes import ROUTES
+from server.client.routes import ROUTES
 from tests.docker_files import DOCKER
 from tests.processes import PATIENCE_S, free_port, running
 from tests.programs import first_installed

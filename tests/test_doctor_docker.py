@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from kodolly.commands.doctor import command
-from kodolly.doctor import Finding
-from kodolly.doctor_docker import examine_docker, interpolate
-from kodolly.doctor_parts import examine_part, gpu, memory
+from kodolly.doctor.docker import examine_docker, interpolate
+from kodolly.doctor.doctor import Finding
+from kodolly.doctor.parts import examine_part, gpu, memory
 from tests.processes import free_port
 
 DOCKER = Path(__file__).parents[1] / "docker"

@@ -23,7 +23,8 @@ import openai
 import pytest
 from playwright.sync_api import Browser, expect
 
-from finetune.rows import load_rows, to_messages
+from finetune.data.load import load_rows
+from finetune.rows.row import to_messages
 from tests.processes import free_port, kodolly, running, stop, wait_for
 from tests.programs import absent
 from tests.webui_driver import CHROMIUM, WebUi, chromium

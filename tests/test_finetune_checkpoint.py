@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from finetune.checkpoint import require_room, whole_directory
+from finetune.files.whole import require_room, whole_directory
 
 
 def test_a_directory_appears_only_when_it_is_whole(tmp_path: Path) -> None:

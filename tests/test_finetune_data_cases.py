@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from common.errors import UserError
-from finetune.data.convert import Request, convert
+from finetune.data.convert.run import Request, convert
 from tests.clean_rows import cleaned, row
 from tests.convert_samples import converted, write_lines
 

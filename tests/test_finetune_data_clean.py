@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from common.errors import UserError
-from finetune.data.clean import clean, rejects_path
-from finetune.data.clean_rules import rules
-from finetune.data.mending import mend_text
-from finetune.data.reasons import MENDED, REJECTED
-from finetune.data.row_json import UnusableLine, parse_row, write_row
-from finetune.rows import Pair, Row
+from finetune.data.clean.rules import rules
+from finetune.data.clean.run import clean, rejects_path
+from finetune.rows.characters import mend_text
+from finetune.rows.fast_row import UnusableLine, parse_row, write_row
+from finetune.rows.reasons import MENDED, REJECTED
+from finetune.rows.row import Pair, Row
 from kodolly.cli import root
 from tests.clean_rows import ANSWER, BROKEN, pair, rejects, row, write
 

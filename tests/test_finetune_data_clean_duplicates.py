@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from finetune.data.clean import clean
-from finetune.data.clean_report import summary
-from finetune.data.clean_rules import rules
-from finetune.data.near_duplicates import similar_pairs
-from finetune.data.row_json import JsonRow
+from finetune.data.clean.minhash import similar_pairs
+from finetune.data.clean.report import summary
+from finetune.data.clean.rules import rules
+from finetune.data.clean.run import clean
+from finetune.rows.fast_row import JsonRow
 from tests.clean_rows import LONG, cleaned, rejects, row, write
 
 

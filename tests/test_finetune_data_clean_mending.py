@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from finetune.data.clean import masked_path
-from finetune.data.clean_rules import rules
-from finetune.data.mending import mend_text
-from finetune.data.personal_data import mask_personal_data
-from finetune.data.reasons import MENDED
-from finetune.rows import Row
+from finetune.data.clean.personal_data import mask_personal_data
+from finetune.data.clean.rules import rules
+from finetune.data.clean.run import masked_path
+from finetune.rows.characters import mend_text
+from finetune.rows.reasons import MENDED
+from finetune.rows.row import Row
 from tests.clean_rows import cleaned, row
 
 MENDS = [

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from common.errors import UserError
-from finetune.data.clean_rules import rules
-from finetune.data.judging import findings
-from finetune.data.reasons import REJECTED
-from finetune.data.row_json import JsonRow, JsonTurn
-from finetune.data.row_mending import mend_row
+from finetune.data.clean.findings import findings
+from finetune.data.clean.mending import mend_row
+from finetune.data.clean.rules import rules
+from finetune.rows.fast_row import JsonRow, JsonTurn
+from finetune.rows.reasons import REJECTED
 from tests.clean_rows import ANSWER, BROKEN, QUESTION, cleaned, row
 
 

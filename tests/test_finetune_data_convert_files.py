@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from finetune.data import convert as converting
-from finetune.data.convert import Request, convert
-from finetune.data.json_spans import json_spans
-from finetune.data.sources import batches, open_source, records
+from finetune.data.convert import run as converting
+from finetune.data.convert.run import Request, convert
+from finetune.data.convert.sources import batches, open_source, records
+from finetune.files.json_spans import json_spans
 from tests.convert_samples import ALPACA, CHAT, KORQUAD_1, SHAREGPT, converted, read_lines, write_lines
 from tests.processes import PATIENCE_S, kodolly
 

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from finetune.data.convert import Request, convert
-from finetune.data.convert_batch import Task, convert_batch
-from finetune.data.fields import Options, Roles
-from finetune.data.formats import BY_NAME, FORMATS
-from finetune.data.sources import Batch
-from finetune.rows import Pair, Row, load_rows
+from finetune.data.convert.batch import Task, convert_batch
+from finetune.data.convert.fields import Options, Roles
+from finetune.data.convert.formats import BY_NAME, FORMATS
+from finetune.data.convert.run import Request, convert
+from finetune.data.convert.sources import Batch
+from finetune.data.load import load_rows
+from finetune.rows.row import Pair, Row
 from kodolly.commands.data_convert import FORMATS as NAMED
 from tests.convert_samples import (
     ALPACA,

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from common.errors import UserError
-from finetune.data.convert import Request, convert
+from finetune.data.convert.run import Request, convert
 from kodolly.cli import root
 from tests.convert_samples import converted, rows_of, write_lines
 

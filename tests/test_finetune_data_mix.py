@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
+from finetune.data.load import load_rows
 from finetune.data.mix import Source, manifest_path, mix, shares
-from finetune.rows import load_rows
 from kodolly.cli import root
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from finetune.data.placeholders import without_placeholder
+from finetune.rows.placeholders import without_placeholder
 from kodolly.cli import root
 from tests.convert_samples import ALPACA, read_lines, rows_of, write_lines
 

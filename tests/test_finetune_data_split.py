@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from finetune.data.row_json import JsonRow, JsonTurn
 from finetune.data.split import split, split_place
+from finetune.rows.fast_row import JsonRow, JsonTurn
 from kodolly.cli import root
 
 

@@ -14,8 +14,9 @@ from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 
 from finetune.progress import silent
-from finetune.recipe import load_recipe
-from finetune.train import LOG_FILE, train
+from finetune.recipes.load import load_recipe
+from finetune.train.run import train
+from finetune.train.write import LOG_FILE
 from tests import fsdp_on_cpu
 from tests.processes import free_port, stop
 from tests.tiny_training import make_base

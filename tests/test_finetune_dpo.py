@@ -10,10 +10,11 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from common.errors import UserError
-from finetune.adapter import read_adapter
+from finetune.models.adapter import read_adapter
 from finetune.progress import silent
-from finetune.recipe import load_recipe
-from finetune.train import LOG_FILE, train
+from finetune.recipes.load import load_recipe
+from finetune.train.run import train
+from finetune.train.write import LOG_FILE
 from tests.tiny_training import make_base, pair, tokenizer_of, write_rows
 
 pytestmark = pytest.mark.slow

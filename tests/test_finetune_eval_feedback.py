@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from common.errors import UserError
+from finetune.data.load import load_rows
 from finetune.eval.feedback import Training, parse_feedback, summarise, training_data
-from finetune.rows import Pair, load_rows
+from finetune.rows.row import Pair
 from kodolly.cli import root
 from tests.processes import free_port, kodolly, running
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from finetune.eval.compare import compare, to_markdown, write_comparison
+from finetune.eval.compare import compare
+from finetune.eval.comparison_files import to_markdown, write_comparison
 from finetune.eval.intervals import difference, estimate, wilson
 from finetune.eval.kobest_data import TASKS, Task, find_tables, read_table
 from finetune.eval.korquad import character_f1, contains, exact_match, normalise, read_questions, to_messages

@@ -16,8 +16,8 @@ from transformers import AutoTokenizer
 from common.chat_template import load_template
 from common.checkpoint import read_card
 from common.errors import UserError
-from finetune.adapter import ADAPTER_FILE
-from finetune.merge import merge
+from finetune.merge.lora import merge
+from finetune.models.adapter import ADAPTER_FILE
 from finetune.progress import silent
 from kodolly.commands.merge_lora import command
 from tests.merge_stage import SPREAD, load, make_base, weights_of

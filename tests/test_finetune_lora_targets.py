@@ -9,9 +9,10 @@ from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig, MixtralConfig
 
 from common.errors import UserError
 from finetune.catalogue import shipped_path
-from finetune.lora_targets import check_targets
-from finetune.preflight import refuse_recipe
-from finetune.recipe import Lora, Recipe, load_recipe
+from finetune.models.lora_targets import check_targets
+from finetune.recipes.load import load_recipe
+from finetune.recipes.recipe import Lora, Recipe
+from finetune.train.preflight import refuse_recipe
 from kodolly.cli import root
 
 pytestmark = pytest.mark.slow

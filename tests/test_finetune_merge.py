@@ -15,8 +15,8 @@ from transformers import AutoTokenizer
 
 from common.checkpoint import read_card
 from common.errors import UserError
-from finetune import merge_parity
-from finetune.merge import merge
+from finetune.merge import parity as merge_parity
+from finetune.merge.lora import merge
 from finetune.progress import silent
 from tests.merge_stage import change_card, load, make_adapter, make_base, weights_of
 
@@ -170,7 +170,7 @@ def test_a_merge_that_loses_what_was_learnt_writes_nothing(
     pair: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of each change is lost on the way to the disk; only the comparison can tell."""
-    from finetune.merge_adapter import LowRank
+    from finetune.merge.edits import LowRank
 
     whole = LowRank.apply
     monkeypatch.setattr(LowRank, "apply", lambda self, weight, place: whole(self, weight / 2, place))

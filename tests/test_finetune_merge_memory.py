@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from finetune.merge_files import INDEX, Planned, write_tensors
-from finetune.merge_names import empty_model
+from finetune.merge.parameter_names import empty_model
+from finetune.merge.safetensors_io import INDEX, Planned, write_tensors
 from tests.merge_stage import make_adapter
 from tests.tiny_families import byte_level_tokenizer
 

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 from common.chat_template import load_template
 from common.checkpoint import read_card
 from common.errors import UserError
-from finetune.merge_models import merge_models
+from finetune.merge.mergekit import merge_models
 from finetune.progress import silent
 from tests.merge_stage import load, make_source
 

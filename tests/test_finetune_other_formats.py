@@ -14,8 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 from common.errors import UserError
-from finetune.recipe import check_files, file_hash, load_recipe
-from finetune.rows import Pair, Row, load_rows, rows_of_file
+from finetune.data.load import load_rows, rows_of_file
+from finetune.files.hashes import file_hash
+from finetune.recipes.load import load_recipe
+from finetune.recipes.recipe import check_files
+from finetune.rows.row import Pair, Row
 from kodolly.cli import root
 
 NUMBERS = range(30)

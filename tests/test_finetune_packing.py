@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, BloomConfig, GPTNeoXConfig, LlamaConfig
 
 from common.errors import UserError
-from finetune.batches import Packed, Padder, Rows, Sequences, StepSampler, pack
-from finetune.encoding import IGNORED, Example
-from finetune.preflight import check_packing
+from finetune.encoding.encode import IGNORED, Example
+from finetune.encoding.token_store import WHOLE, TokenWriter, open_store, pack_block
 from finetune.progress import silent
-from finetune.recipe import load_recipe
-from finetune.token_store import WHOLE, TokenWriter, open_store, pack_block
-from finetune.train import train
+from finetune.recipes.load import load_recipe
+from finetune.train.batches import Packed, Padder, Rows, Sequences, StepSampler, pack
+from finetune.train.packing_check import check_packing
+from finetune.train.run import train
 from tests.tiny_training import make_base
 
 pytestmark = pytest.mark.slow

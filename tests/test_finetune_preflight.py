@@ -16,17 +16,18 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig, MixtralConfig
 
 from common.checkpoint import CheckpointCard
 from common.errors import UserError
-from finetune import preflight
-from finetune.batches import Padder
-from finetune.encoding import IGNORED
-from finetune.memory import plan_memory
-from finetune.model import add_adapter
-from finetune.precision import choose_precision
+from finetune.encoding.encode import IGNORED
+from finetune.models.load import add_adapter
+from finetune.models.memory import plan_memory
+from finetune.models.precision import choose_precision
 from finetune.progress import silent
-from finetune.recipe import Recipe, load_recipe
-from finetune.smoke_test import smoke_test
-from finetune.train import train
-from finetune.training_rows import gather
+from finetune.recipes.load import load_recipe
+from finetune.recipes.recipe import Recipe
+from finetune.train import preflight
+from finetune.train.batches import Padder
+from finetune.train.overfit_check import smoke_test
+from finetune.train.run import train
+from finetune.train.sequences import gather
 from tests.processes import kodolly
 from tests.tiny_training import LORA, make_base, row, tokenizer_of, write_rows
 

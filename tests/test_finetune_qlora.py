@@ -11,14 +11,15 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, MixtralConfig
 
 from common.errors import UserError
-from finetune.adapter import read_adapter
-from finetune.merge import merge
-from finetune.model import load_for_training
-from finetune.precision import choose_precision
-from finetune.preflight import refuse_recipe
+from finetune.merge.lora import merge
+from finetune.models.adapter import read_adapter
+from finetune.models.load import load_for_training
+from finetune.models.precision import choose_precision
 from finetune.progress import silent
-from finetune.recipe import load_recipe
-from finetune.train import LOG_FILE, train
+from finetune.recipes.load import load_recipe
+from finetune.train.preflight import refuse_recipe
+from finetune.train.run import train
+from finetune.train.write import LOG_FILE
 from tests.tiny_training import QUESTIONS, answer, make_base, tokenizer_of
 
 pytestmark = pytest.mark.slow

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from common.chat_template import load_template
 from common.errors import UserError
-from finetune.base_models import BASE_MODELS
 from finetune.catalogue import CARD_BYTES, gpu_need, launch_command, recipe_names, sharded, shipped
-from finetune.recipe import load_recipe
+from finetune.models.published import BASE_MODELS
+from finetune.recipes.load import load_recipe
 from kodolly.cli import root
 
 ASKED_FOR = {
@@ -114,7 +114,7 @@ def test_train_takes_a_shipped_name_with_paths_from_here(
 def test_shapes_give_the_published_number_of_weights(model: str, weights: int) -> None:
     from transformers import AutoConfig
 
-    from finetune.memory import sizes
+    from finetune.models.memory import sizes
 
     assert sizes(AutoConfig.for_model(**BASE_MODELS[model].config)).total == weights
 

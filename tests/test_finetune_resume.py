@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from common.errors import UserError
 from finetune.progress import Progress, silent
-from finetune.recipe import load_recipe
-from finetune.train import LOG_FILE, train
+from finetune.recipes.load import load_recipe
+from finetune.train.run import train
+from finetune.train.write import LOG_FILE
 from tests.processes import kodolly, wait_for
 from tests.tiny_training import make_base
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from common.errors import UserError
-from finetune.data.clean import clean
-from finetune.data.clean_rules import rules
-from finetune.data.row_json import JsonPair, UnusableLine, parse_row, write_row
-from finetune.encode_data import row_at
-from finetune.rows import Pair, Row, load_rows, rows_of_file
+from finetune.data.clean.rules import rules
+from finetune.data.clean.run import clean
+from finetune.data.load import load_rows, rows_of_file
+from finetune.encoding.encode_files import row_at
+from finetune.rows.fast_row import JsonPair, UnusableLine, parse_row, write_row
+from finetune.rows.row import Pair, Row
 from kodolly.cli import root
 from tests.clean_rows import ANSWER, QUESTION, pair, row, write
 

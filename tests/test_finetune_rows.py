@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from common.errors import UserError
-from finetune.recipe import fingerprint, load_recipe
-from finetune.rows import Row, load_paragraphs, load_rows, to_messages
+from finetune.data.load import load_paragraphs, load_rows
+from finetune.recipes.load import load_recipe
+from finetune.recipes.recipe import fingerprint
+from finetune.rows.row import Row, to_messages
 
 DEMO = Path(__file__).parents[1] / "finetune" / "demo"
 ROW = {

@@ -7,10 +7,10 @@ import pytest
 
 from common.chat_template import load_template
 from common.errors import UserError
+from finetune.models.tokenizer import train_tokenizer
 from finetune.progress import silent
-from finetune.recipe import load_recipe
-from finetune.tokenizer import train_tokenizer
-from finetune.training_rows import TrainingRows, describe, gather
+from finetune.recipes.load import load_recipe
+from finetune.train.sequences import TrainingRows, describe, gather
 from tests.tiny_training import write_rows
 
 pytestmark = pytest.mark.slow

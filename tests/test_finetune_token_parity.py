@@ -9,8 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig
 
 from common.chat_template import load_template, template_names
-from finetune.encoding import encode_row
-from finetune.rows import Row, Turn, to_messages
+from finetune.encoding.encode import encode_row
+from finetune.rows.row import Row, Turn, to_messages
 from tests.forked_vllm import ask, served
 from tests.tiny_families import TEXTS, tokenizer_of
 

@@ -15,15 +15,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from common.chat_template import load_template
 from common.checkpoint import read_card
 from common.errors import UserError
-from finetune.adapter import ADAPTER_FILE
-from finetune.data.row_json import is_blank
-from finetune.encoding import IGNORED, encode_row
-from finetune.merge import merge
+from finetune.data.load import load_rows
+from finetune.encoding.encode import IGNORED, encode_row
+from finetune.merge.lora import merge
+from finetune.models.adapter import ADAPTER_FILE
+from finetune.models.tokenizer import train_tokenizer
 from finetune.progress import silent
-from finetune.recipe import load_recipe
-from finetune.rows import Row, load_rows
-from finetune.tokenizer import train_tokenizer
-from finetune.train import train
+from finetune.recipes.load import load_recipe
+from finetune.rows.fast_row import is_blank
+from finetune.rows.row import Row
+from finetune.train.run import train
 from tests.processes import kodolly
 from tests.tiny_training import answer, make_base, tokenizer_of
 

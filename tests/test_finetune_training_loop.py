@@ -13,13 +13,15 @@ from transformers import AutoModelForCausalLM
 
 from common.checkpoint import read_card
 from common.errors import UserError
-from finetune.adapter import read_adapter
-from finetune.encoding import IGNORED
+from finetune.encoding.encode import IGNORED
+from finetune.models.adapter import read_adapter
 from finetune.progress import Progress, silent
-from finetune.recipe import Recipe, load_recipe
-from finetune.rows import Row, Turn
-from finetune.train import LOG_FILE, train
-from finetune.training_rows import gather
+from finetune.recipes.load import load_recipe
+from finetune.recipes.recipe import Recipe
+from finetune.rows.row import Row, Turn
+from finetune.train.run import train
+from finetune.train.sequences import gather
+from finetune.train.write import LOG_FILE
 from tests.tiny_training import QUESTIONS, answer, make_base, row, tokenizer_of, write_rows
 
 pytestmark = pytest.mark.slow

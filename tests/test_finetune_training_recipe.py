@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from finetune.recipe import Part, fingerprint, load_recipe
+from finetune.recipes.load import load_recipe
+from finetune.recipes.recipe import Part, fingerprint
 
 ROOT = Path(__file__).parents[1]
 RECIPE = """

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetune.data.clean import clean
-from finetune.data.clean_rules import rules
-from finetune.data.row_json import UnusableLine, parse_row, write_row
-from finetune.rows import Row, Turn, load_rows
+from finetune.data.clean.rules import rules
+from finetune.data.clean.run import clean
+from finetune.data.load import load_rows
+from finetune.rows.fast_row import UnusableLine, parse_row, write_row
+from finetune.rows.row import Row, Turn
 from tests.clean_rows import row, write
 from tests.convert_samples import converted, write_lines
 
@@ -107,7 +108,7 @@ def test_the_loss_covers_the_answers_of_weight_1_and_no_other(
     """Against the same conversation with all weights 1: the ids are the same, and so are the labels of every
     answer that is learnt."""
     from common.chat_template import load_template
-    from finetune.encoding import IGNORED, encode_row
+    from finetune.encoding.encode import IGNORED, encode_row
     from tests.tiny_families import byte_level_tokenizer
 
     tokenizer = byte_level_tokenizer()

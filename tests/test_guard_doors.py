@@ -8,7 +8,7 @@ from common.doors import Doors, door
 from common.own_names import OwnNames
 from controller.app import create_app
 from controller.settings import ControllerSettings
-from server.routes import ROUTES
+from server.client.routes import ROUTES
 
 
 def test_a_route_without_a_door_cannot_be_served() -> None:

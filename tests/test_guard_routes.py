@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from server.routes import ROUTES
+from server.client.routes import ROUTES
 from tests.conformance.wire import Answer, request, talk
 from tests.gateway_stack import TOKEN
 from tests.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for

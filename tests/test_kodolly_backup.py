@@ -22,19 +22,18 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import server.migrations
+import server.store.migrations
 from common.errors import UserError
 from common.feedback import Answer, Message, Rating, Sampling, Vote
 from kodolly.cli import root
-from server.backup import KEPT, back_up, restore
-from server.budgets import budget_leases
-from server.feedback_store import FeedbackStore
-from server.keys import Key, KeyStore, key_changes, new_key_id
-from server.ledger import Ledger, UsageReport
-from server.limits import concurrency_leases, limit_windows
-from server.owner import Owner
+from server.accounts.keys import Key, KeyStore, new_key_id
+from server.accounts.ledger import Ledger, UsageReport
 from server.record import Usage
-from server.store import open_store
+from server.store.backup import KEPT, back_up, restore
+from server.store.feedback import FeedbackStore
+from server.store.opening import open_store
+from server.store.owner import Owner
+from server.store.tables import budget_leases, concurrency_leases, key_changes, limit_windows
 from tests.postgres import binaries, postgres
 from tests.processes import PATIENCE_S, free_port, kodolly, running, wait_for
 
@@ -229,7 +228,7 @@ def test_a_backup_is_of_one_moment_while_others_write(tmp_path: Path) -> None:
 def make_old_store(path: Path, revision: str) -> None:
     """A store as the kodolly of that schema left it, with one vote."""
     config = Config()
-    config.set_main_option("script_location", str(Path(server.migrations.__file__).parent))
+    config.set_main_option("script_location", str(Path(server.store.migrations.__file__).parent))
     engine = sa.create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config.attributes["connection"] = connection

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kodolly.stack import join_token, threads_each
+from kodolly.stack.parts import join_token, threads_each
 from tests.processes import free_port, kodolly
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from finetune.demo_models import build_demo, demo_directories
+from finetune.demo.build import build_demo, demo_directories
 from finetune.progress import silent
 from tests.load import Outcome, new_client, stream, summary
 from tests.operator_stack import Cluster, cluster, fake_vllm

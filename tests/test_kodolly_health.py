@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from common.errors import UserError
 from common.settings import load_settings
-from kodolly.health import DOORS, container_url, problem
+from kodolly.operate.health import DOORS, container_url, problem
 from tests.docker_files import PARTS
 from tests.processes import free_port, kodolly, running
 from worker.settings import WorkerSettings

@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 
 from common.errors import InvalidApiKey
 from kodolly.commands.keys import command
-from server.accounts import Accounts
-from server.keys import Key, KeyStore
-from server.store import open_store
+from server.accounts.accounts import Accounts
+from server.accounts.keys import Key, KeyStore
+from server.store.opening import open_store
 
 
 class Keys:

@@ -13,8 +13,8 @@ import httpx2
 import pytest
 
 from controller.aliases import read_aliases
-from kodolly.overview import age_s, duration
-from kodolly.table import fit, table, width
+from kodolly.operate.overview import age_s, duration
+from kodolly.operate.table import fit, table, width
 from tests.operator_stack import Cluster, cluster
 from tests.processes import PATIENCE_S, free_port, kodolly, running, wait_for
 

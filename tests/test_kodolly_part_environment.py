@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.child_environment import ENGINE, SYSTEM, child_environment
-from kodolly.stack import Ports, UpSettings, WorkerSpec, build_parts, part_env
+from kodolly.stack.parts import Ports, UpSettings, WorkerSpec, build_parts, part_env
 
 SECRETS = (
     "KODOLLY_ADMIN_TOKEN",

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kodolly.heartbeat import BEAT_S, Pulse
-from kodolly.prefork import Prefork, Slot, listen
+from kodolly.stack.heartbeat import BEAT_S, Pulse
+from kodolly.stack.prefork import Prefork, Slot, listen
 
 SERVING = """
 import asyncio, os, signal, time
@@ -83,11 +83,11 @@ async def test_one_that_dies_at_once_is_started_less_and_less_often(
     monkeypatch.setattr("common.child_process.PAUSES_S", (0.01, 0.02, 0.04))
 
     def pauses() -> list[float]:
-        said = [record.args for record in caplog.records if record.name == "kodolly.prefork"]
+        said = [record.args for record in caplog.records if record.name == "kodolly.stack.prefork"]
         assert all(isinstance(args, tuple) and args[1] == words for args in said)
         return [args[2] for args in said if isinstance(args, tuple)]  # type: ignore[misc]
 
-    with caplog.at_level(logging.ERROR, "kodolly.prefork"):
+    with caplog.at_level(logging.ERROR, "kodolly.stack.prefork"):
         async with prefork(code):
             async with asyncio.timeout(90):
                 while len(pauses()) < 4:
@@ -102,7 +102,7 @@ class Silence:
         self.slept, self.now, self.steps = 0, 0.0, steps_s
         self.loop = asyncio.get_running_loop()
         monkeypatch.setattr(self.loop, "time", lambda: self.now)
-        monkeypatch.setattr("kodolly.heartbeat.asyncio.sleep", self.sleep)
+        monkeypatch.setattr("kodolly.stack.heartbeat.asyncio.sleep", self.sleep)
 
     async def sleep(self, _seconds: float) -> None:
         if not self.steps:
@@ -122,7 +122,7 @@ async def test_time_in_which_the_parent_did_not_run_does_not_count(monkeypatch: 
 async def test_a_process_in_a_debugger_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pulse = Pulse()
     with monkeypatch.context() as patch:
-        patch.setattr("kodolly.heartbeat.Path", lambda _path: tmp_path / "status")
+        patch.setattr("kodolly.stack.heartbeat.Path", lambda _path: tmp_path / "status")
         (tmp_path / "status").write_text("Name:\tpython\nTracerPid:\t42\n")
         Silence(patch, [BEAT_S] * 100)
         with pytest.raises(asyncio.CancelledError):  # all hundred seconds went by

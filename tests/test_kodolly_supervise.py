@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from common.errors import UserError
-from kodolly.control import SOCKET, ask_up, open_control
-from kodolly.stack import Ports, UpSettings, WorkerSpec, build_parts
-from kodolly.supervise import Child, Part
+from kodolly.clients.control import SOCKET, ask_up, open_control
+from kodolly.stack.parts import Ports, UpSettings, WorkerSpec, build_parts
+from kodolly.stack.supervise import Child, Part
 from tests.processes import PATIENCE_S
 
 

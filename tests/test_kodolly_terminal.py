@@ -19,7 +19,7 @@ from common.registry import ModelCard, Snapshot, WorkerRecord
 from common.status import Status, StatusModel, StatusProvider
 from kodolly import cli
 from kodolly.console import Console
-from kodolly.screen import _show
+from kodolly.operate.screen import _show
 
 EVIL = "돌리\x1b]0;title\x07\x9b2J\x7f\u202eilod\u2066\u200b\ufeff\r\nforged"
 SHOWN = r"돌리\x1b]0;title\x07\x9b2J\x7f\u202eilod\u2066\u200b\ufeff\r\nforged"

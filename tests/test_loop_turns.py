@@ -12,18 +12,20 @@ from hypothesis import strategies as st
 from common import turns
 from common.errors import BadRequest, UnsupportedMediaType
 from common.http_protocol import FEED_BYTES
-from server import json_members, splice, sse, upstream_errors
-from server.coalescing import Coalescing
-from server.directory import LONGEST_NAME, Directory, Upstream
-from server.form import FormHead, parse_form_head, with_form_model
-from server.http_protocol import GatewayProtocol
-from server.json_members import MOST_MEMBERS, Member, Unsound, members
-from server.large_body import thinned
-from server.resume import plan_resumption
-from server.splice import JsonObject
-from server.token_estimate import image_size
-from server.upstream_http import PIECE_BYTES, Connection, ConnectionPool
-from server.usage import estimated_answer_tokens
+from server.client import json_members, splice
+from server.client.form import FormHead, parse_form_head, with_form_model
+from server.client.json_members import MOST_MEMBERS, Member, Unsound, members
+from server.client.large_body import thinned
+from server.client.protocol import GatewayProtocol
+from server.client.splice import JsonObject
+from server.inference import dialects, sse, upstream_errors
+from server.inference.resume import plan_resumption
+from server.inference.token_estimate import image_size
+from server.inference.usage import estimated_answer_tokens
+from server.upstreams.coalescing import Coalescing
+from server.upstreams.connection import PIECE_BYTES, Connection, ConnectionPool
+from server.upstreams.directory import LONGEST_NAME, Directory
+from server.upstreams.upstream import Upstream
 from tests.asgi_server import serving
 
 
@@ -332,9 +334,9 @@ def test_a_large_event_is_known_by_a_few_fields() -> None:
         == "abort"
     )
     assert "choices" not in sse.told(b'{"choices":[%b{}]}' % (b"{}," * 60_000))
-    assert sse.is_error(sse.told(b'{"error":{"message":"%b"}}' % (b"x" * 200_000)))
+    assert dialects.is_error(sse.told(b'{"error":{"message":"%b"}}' % (b"x" * 200_000)))
     for values in (b"[]," * 300_000, b'"\\n",' * 300_000, b" " * 3_000_000):
-        assert sse.large_event_json(b'data: {"error":0,"a":[%b1]}\n\n' % values, "openai") is None
+        assert dialects.large_event_json(b'data: {"error":0,"a":[%b1]}\n\n' % values, "openai") is None
     assert sse.event_data(b"data:1\n" * 50_000 + b"\n") == b""
 
 

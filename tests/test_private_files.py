@@ -14,12 +14,12 @@ from common.private_files import make_private_directory, make_state_directory
 from controller.aliases import write_aliases
 from controller.app import create_app as create_controller
 from controller.settings import ControllerSettings
-from kodolly import supervise
-from kodolly.stack import join_token
-from kodolly.supervise import Child, Part
+from kodolly.stack import supervise
+from kodolly.stack.parts import join_token
+from kodolly.stack.supervise import Child, Part
 from server.app import create_app as create_gateway
 from server.settings import GatewaySettings
-from server.store import open_store
+from server.store.opening import open_store
 from tests.asgi_server import started
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from common.logs import JsonFormatter, TextFormatter
-from server import access_log
-from server.access_log import AccessLog, log_failed_request, log_request
 from server.record import Usage
+from server.telemetry import access_log
+from server.telemetry.access_log import AccessLog, log_failed_request, log_request
 from tests.processes import PATIENCE_S
 from tests.records import request
 

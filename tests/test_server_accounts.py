@@ -23,12 +23,13 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from common.errors import InvalidApiKey, PermissionDenied, RateLimited
-from server.accounts import Accounts, Grant
-from server.database import Database, StoreFailed
-from server.keys import ANONYMOUS, Key, KeyStore, new_key_id
-from server.ledger import Ledger, UsageReport, usage_batches
+from server.accounts.accounts import Accounts, Grant
+from server.accounts.keys import ANONYMOUS, Key, KeyStore, new_key_id
+from server.accounts.ledger import Ledger, UsageReport
 from server.record import Usage
-from server.store import Store, open_store
+from server.store.database import Database, StoreFailed
+from server.store.opening import Store, open_store
+from server.store.tables import usage_batches
 from tests.load import new_client, stream
 from tests.postgres import binaries, postgres
 from tests.processes import PATIENCE_S, free_port, kodolly, running, script, scripted_engine, wait_for

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.affinity import distinct, hot, simulate, zipf
-from server.affinity import PRIME, affinity_hash, choose, rank
+from server.upstreams.affinity import PRIME, affinity_hash, choose, rank
 
 keys = st.integers(1, PRIME - 1)
 seed_lists = st.lists(keys, min_size=1, max_size=12, unique=True)

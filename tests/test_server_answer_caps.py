@@ -10,7 +10,7 @@ import httpx2
 import openai
 import pytest
 
-from server import sse
+from server.inference import sse
 from tests.conformance.endpoint import Engine, tls
 from tests.conformance.wire import parse_events
 from tests.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import httpx2
 import pytest
 
-from server.routes import ROUTES, canonical_path
+from server.client.routes import ROUTES, canonical_path
 from tests.processes import free_port, kodolly, running, scripted_engine
 
 CHAT = {"model": "dolly", "messages": [{"role": "user", "content": "안녕"}], "max_tokens": 3}

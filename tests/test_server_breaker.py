@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from server.breaker import Breaker, usable
+from server.upstreams.breaker import Breaker, usable
 
 
 class Clock:

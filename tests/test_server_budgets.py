@@ -13,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import RateLimited
-from server import accounts as accounts_module
-from server.accounts import Accounts
-from server.budgets import LEASE_TTL_S, Ask, Wish, share_of
-from server.database import StoreFailed
-from server.keys import Key, KeyStore, new_key_id
-from server.meter import Grant
+from server.accounts import accounts as accounts_module
+from server.accounts.accounts import Accounts
+from server.accounts.budgets import LEASE_TTL_S, Ask, Wish, share_of
+from server.accounts.keys import Key, KeyStore, new_key_id
+from server.accounts.meter import Grant
+from server.client.request import RequestHead
+from server.client.routes import ROUTES
+from server.inference.token_need import LONG_ANSWER_TOKENS, PROBABLE_ANSWER_TOKENS, Need, needed_tokens
 from server.record import Usage
-from server.request import RequestHead
-from server.routes import ROUTES
-from server.store import Store, open_store
-from server.token_need import LONG_ANSWER_TOKENS, PROBABLE_ANSWER_TOKENS, Need, needed_tokens
+from server.store.database import StoreFailed
+from server.store.opening import Store, open_store
 
 MONTH = 1_800_000_000.0
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from server.http_protocol import AnswerBegun, ClientConnection, GatewayProtocol, Phase, take_client
+from server.client.protocol import AnswerBegun, ClientConnection, GatewayProtocol, Phase, take_client
 from tests.asgi_server import serving
 from tests.processes import PATIENCE_S
 

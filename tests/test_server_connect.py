@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from server.connect import ConnectFailed, Origin, open_connection
 from server.proxy import Proxy, parse_proxy
+from server.upstreams.connect import ConnectFailed, Origin, open_connection
 from tests.processes import free_port
 
 

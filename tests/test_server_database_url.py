@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from kodolly.doctor_parts import examine_part
-from server.database import StoreFailed, driver_url
-from server.store import open_store
+from kodolly.doctor.parts import examine_part
+from server.store.database import StoreFailed, driver_url
+from server.store.opening import open_store
 
 SECRET = "pw-secret"
 

@@ -5,8 +5,8 @@ from pydantic import SecretStr
 
 from common.errors import ModelNotFound, ModelNotReady
 from common.registry import Delta, ModelCard, Snapshot, WorkerLoad, WorkerRecord, WorkerState
-from server.directory import Directory
 from server.settings import ExternalProvider
+from server.upstreams.directory import Directory
 
 
 def worker(

@@ -5,8 +5,8 @@ import json
 import pytest
 from pydantic import SecretStr
 
-from server.directory import Upstream
-from server.upstream_errors import from_response
+from server.inference.upstream_errors import from_response
+from server.upstreams.upstream import Upstream
 
 WORKER = Upstream(id="worker-1", kind="worker", url="http://127.0.0.1:1", key=SecretStr(""), models={})
 

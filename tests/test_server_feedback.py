@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from kodolly.feedback_pages import fetch_feedback
+from kodolly.clients.feedback_pages import fetch_feedback
 from tests.gateway_stack import TOKEN, member, model_ids
 from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
 
@@ -90,7 +90,7 @@ def test_the_commands_follow_the_pages_to_their_end(gateway: str, monkeypatch: p
     ids = [str(uuid.uuid4()) for _ in range(5)]
     for one in ids:
         put(gateway, f"ratings/{one}", rating, "key-two").raise_for_status()
-    monkeypatch.setattr("kodolly.feedback_pages.PAGE", 2)
+    monkeypatch.setattr("kodolly.clients.feedback_pages.PAGE", 2)
     monkeypatch.setenv("KODOLLY_API_KEY", "key-two")
     assert [row["id"] for row in fetch_feedback(gateway, "ratings")] == ids[::-1]
     monkeypatch.setenv("KODOLLY_ADMIN_TOKEN", "admin-token")

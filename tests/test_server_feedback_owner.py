@@ -15,12 +15,13 @@ from starlette.testclient import TestClient
 
 from common.errors import NotFound
 from common.feedback import Rating
+from server.accounts.keys import Key, KeyStore, new_key_id
 from server.app import create_app
-from server.feedback_store import FeedbackStore, ratings
-from server.keys import Key, KeyStore, new_key_id
-from server.owner import Owner
 from server.settings import GatewaySettings
-from server.store import open_store
+from server.store.feedback import FeedbackStore
+from server.store.opening import open_store
+from server.store.owner import Owner
+from server.store.tables import ratings
 from tests.postgres import binaries, postgres
 from tests.test_kodolly_backup import answer, make_old_store
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from common.registry import ModelCard, Snapshot, WorkerRecord
 from common.settings import load_settings
-from server.directory import Directory
-from server.follow import follow_controllers
 from server.settings import GatewaySettings
+from server.upstreams.directory import Directory
+from server.upstreams.follow import follow_controllers
 from tests.processes import PATIENCE_S
 
 

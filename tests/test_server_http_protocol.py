@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import uvicorn
 
-from server.http_protocol import GatewayProtocol, take_client
+from server.client.protocol import GatewayProtocol, take_client
 
 
 async def test_answered_requests_leave_no_work_to_the_garbage_collector() -> None:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import BadRequest
-from server import large_body
-from server.large_body import thinned
-from server.request import conversation_prefix, parse_head
-from server.splice import JsonObject
+from server.client import large_body
+from server.client.large_body import thinned
+from server.client.request import conversation_prefix, parse_head
+from server.client.splice import JsonObject
 
 LONG = '긴 글 \\ " {[,:]} ' * 500
 names = st.sampled_from(["model", "messages", "stream", "n", "stream_options", "x", "tools", "", '"model"'])

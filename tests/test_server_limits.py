@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import InvalidApiKey, Overloaded, RateLimited
-from server.accounts import Accounts, Grant
-from server.database import StoreFailed
-from server.keys import Key, KeyStore, new_key_id
+from server.accounts.accounts import Accounts, Grant
+from server.accounts.keys import Key, KeyStore, new_key_id
 from server.record import Usage
-from server.store import open_store
+from server.store.database import StoreFailed
+from server.store.opening import open_store
 
 
 class Clock:

@@ -14,11 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from pydantic import SecretStr
 
 from common.registry import ModelCard
-from server.database import StoreHealth
-from server.directory import Directory, Upstream
-from server.metrics import MOST_MODELS, MOST_UPSTREAMS
-from server.metrics_peers import Processes, scrape
 from server.record import FailedAttempt
+from server.store.database import StoreHealth
+from server.telemetry.metrics import MOST_MODELS, MOST_UPSTREAMS
+from server.telemetry.metrics_peers import Processes, scrape
+from server.upstreams.directory import Directory
+from server.upstreams.upstream import Upstream
 from tests.metric_samples import OPENMETRICS, exposition, metrics, samples, value
 from tests.records import request
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from server.metrics import merge
-from server.metrics_peers import Processes, answer_siblings, scrape
+from server.telemetry.exposition import merge
+from server.telemetry.metrics_peers import Processes, answer_siblings, scrape
 from tests.metric_samples import OPENMETRICS, Samples, exposition, fresh, samples, value
 
 

@@ -10,9 +10,9 @@ import uvloop
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from common.settings import load_settings
-from server.observability import Observability, observing
 from server.settings import GatewaySettings
-from server.tracing import child_traceparent
+from server.telemetry.observability import Observability, observing
+from server.telemetry.tracing import child_traceparent
 from tests.metric_samples import live_values
 from tests.records import request
 
@@ -80,7 +80,7 @@ async def test_traces_are_off_without_a_collector_and_lost_ones_are_counted_with
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
-    monkeypatch.setattr("server.tracing.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("server.telemetry.tracing.TIMEOUT_S", 0.2)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     async with observing(GatewaySettings(**settings), live_values()) as off:
         assert off.tracer is None

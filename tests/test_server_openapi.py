@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 
 from server.app import create_app
-from server.routes import ROUTES
+from server.client.routes import ROUTES
 from server.settings import GatewaySettings
 from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
 from tests.test_server_fuzz import INSIDE

@@ -9,10 +9,10 @@ from pydantic import SecretStr
 from common.errors import ModelNotFound, ModelNotReady, UserError
 from common.registry import Delta, Snapshot
 from common.settings import load_settings
-from server.directory import Directory
-from server.follow import SavedSnapshot
-from server.own_names import REMEMBERED_S, OwnNames
 from server.settings import ExternalProvider, GatewaySettings
+from server.upstreams.directory import Directory
+from server.upstreams.follow import SavedSnapshot
+from server.upstreams.own_names import REMEMBERED_S, OwnNames
 from tests.test_server_directory import worker
 
 OPENAI = ExternalProvider(

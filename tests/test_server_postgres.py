@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidApiKey
-from server.accounts import Accounts
-from server.database import StoreFailed
-from server.keys import Key, KeyStore, new_key_id
+from server.accounts.accounts import Accounts
+from server.accounts.keys import Key, KeyStore, new_key_id
 from server.record import Usage
-from server.store import open_store
+from server.store.database import StoreFailed
+from server.store.opening import open_store
 from tests.postgres import binaries, postgres
 from tests.processes import PATIENCE_S
 

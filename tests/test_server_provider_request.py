@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from server.provider_request import adapt, provider_head
+from server.client.routes import CHAT, RESPONSES, ROUTES
+from server.client.splice import JsonObject
 from server.proxy import Proxy, is_excepted, parse_proxy, proxy_for
-from server.routes import CHAT, RESPONSES, ROUTES
 from server.settings import ExternalProvider
-from server.splice import JsonObject
+from server.upstreams.provider_request import adapt, provider_head
 
 ASKED = {"model": "m", "temperature": 0.2, "top_p": 0.9, "stop": ["\n"], "max_tokens": 7, "seed": 1}
 

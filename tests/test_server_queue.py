@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from common.errors import ModelNotReady, Overloaded
-from server.queue import ModelQueue
+from server.inference.queue import ModelQueue
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.retry_budget import RetryBudget
+from server.inference.retry_budget import RetryBudget
 
 
 class Clock:

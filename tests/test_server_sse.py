@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.errors import UpstreamFailed
-from server import sse
-from server.chunks import framed
+from server.client.chunks import framed
+from server.inference import dialects, sse, token_event
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1)
 FIELDS = ["data: {}", "data:{}", ": {}", "event: x\ndata: {}", "id: 7\nretry: 9\n:{}", "event: {}"]
@@ -29,10 +29,10 @@ def cut(raw: bytes, data: st.DataObject) -> list[bytes]:
 
 
 # A CR and a LF that ended two lines would together end one.
-dialects = st.just(["\r"]) | st.lists(st.sampled_from(["\n", "\r\n"]), min_size=1, max_size=5)
+line_ends = st.just(["\r"]) | st.lists(st.sampled_from(["\n", "\r\n"]), min_size=1, max_size=5)
 
 
-@given(lf_events, dialects, st.sampled_from(["", "\ufeff"]), st.data())
+@given(lf_events, line_ends, st.sampled_from(["", "\ufeff"]), st.data())
 def test_any_dialect_cut_anywhere_gives_the_events_of_the_same_stream_with_line_feeds(
     stream: list[str], ends: list[str], mark: str, data: st.DataObject
 ) -> None:
@@ -148,7 +148,7 @@ def test_events_that_look_like_one_seen_before_lose_their_counts_and_nothing_els
         chunk = {"id": "1", "object": "chat.completion.chunk", "choices": [choice], "usage": counts}
         return b"data: %b\n\n" % json.dumps(chunk | more, ensure_ascii=False, separators=(",", ":")).encode()
 
-    seen = sse.token_event(event("가", *PLAIN))
+    seen = token_event.token_event(event("가", *PLAIN))
     assert seen is not None
     events = [event(said, *rest) for said, rest in rows]
     chunk, count = seen.relayed(b"".join(map(framed, events)))
@@ -164,7 +164,9 @@ def test_the_model_gets_the_name_it_was_asked_by_and_the_text_keeps_it() -> None
         b'"finish_reason":null}]%b}\n\n'
     )
     counts, says = b',"usage":{"prompt_tokens":3,"completion_tokens":2}', r"\"model\":\"v2\" 가".encode()
-    seen = sse.token_event(form % (b"v2", b"a", counts), (re.compile(rb'("model":)"v2"'), rb'\g<1>"chat"'))
+    seen = token_event.token_event(
+        form % (b"v2", b"a", counts), (re.compile(rb'("model":)"v2"'), rb'\g<1>"chat"')
+    )
     assert seen is not None
     chunk, count = seen.relayed(framed(form % (b"v2", says, counts)) * 2)
     assert (chunk, count) == (framed(form % (b"chat", says, b"") * 2), 2)
@@ -196,7 +198,7 @@ def test_only_chunks_that_are_framed_as_they_should_be_are_taken(
     choice = b'{"index":0,"delta":{"content":"%b"},"logprobs":null,"finish_reason":null}'
     form = b'data: {"id":"1","choices":[%b],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n'
     events = [form % choice % (b"x" * size) for size in sizes]
-    seen = sse.token_event(events[0])
+    seen = token_event.token_event(events[0])
     assert seen is not None
     data = b"".join(map(framed, events))
     changed = data[:at] + put_in + data[at + cut_out :]
@@ -217,7 +219,7 @@ def test_an_event_that_was_tampered_with_is_not_taken_for_one_seen_before(
     choice = b'{"index":0,"delta":{"content":"%b"},"logprobs":null,"finish_reason":null}'
     form = b'data: {"id":"1","choices":[%b],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n'
     event = form % choice % "가나".encode()
-    seen = sse.token_event(event)
+    seen = token_event.token_event(event)
     assert seen is not None
     changed = event[:at] + put_in + event[at + cut_out :]
     chunk, count = seen.relayed(framed(changed or b" "))
@@ -226,7 +228,7 @@ def test_an_event_that_was_tampered_with_is_not_taken_for_one_seen_before(
         payload = sse.event_json(kept)
         if payload is not None:  # what is no JSON is passed on in any case
             assert [c["finish_reason"] for c in payload["choices"]] == [None]
-            assert not sse.is_error(payload)
+            assert not dialects.is_error(payload)
         assert kept.endswith(b"\n\n")
         assert kept.count(b"\n") == 2
 
@@ -239,22 +241,22 @@ def test_an_unfinished_event_is_held_back() -> None:
 
 
 def test_done_is_recognised_as_an_event_and_not_inside_an_answer() -> None:
-    assert sse.is_last(b"data: [DONE]\n\n")
-    assert sse.is_last(b"data:[DONE]\r\n\r\n")
-    assert not sse.is_last(b'data: {"choices":[{"delta":{"content":"data: [DONE]"}}]}\n\n')
+    assert dialects.is_last(b"data: [DONE]\n\n")
+    assert dialects.is_last(b"data:[DONE]\r\n\r\n")
+    assert not dialects.is_last(b'data: {"choices":[{"delta":{"content":"data: [DONE]"}}]}\n\n')
 
 
 def test_abort_is_recognised_only_as_a_finish_reason() -> None:
-    assert sse.is_aborted({"choices": [{"finish_reason": "abort"}]})
-    assert not sse.is_aborted({"choices": [{"finish_reason": "stop", "delta": {"content": "abort"}}]})
-    assert not sse.is_aborted({"choices": None})
+    assert dialects.is_aborted({"choices": [{"finish_reason": "abort"}]})
+    assert not dialects.is_aborted({"choices": [{"finish_reason": "stop", "delta": {"content": "abort"}}]})
+    assert not dialects.is_aborted({"choices": None})
 
 
 def test_error_frames_end_with_done_and_keep_hangul_readable() -> None:
-    frames = sse.error_frames(UpstreamFailed("작업자가 멈췄습니다."))
+    frames = dialects.error_frames(UpstreamFailed("작업자가 멈췄습니다."))
     first, second = sse.split_events(frames)
     payload = sse.event_json(first)
     assert payload is not None
     assert payload["error"]["message"] == "작업자가 멈췄습니다."
     assert "작업자".encode() in first
-    assert sse.is_last(second)
+    assert dialects.is_last(second)

@@ -7,13 +7,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
-import server.static
+import server.upstreams.static
 from common.errors import ModelNotReady, UserError
 from common.settings import load_settings
 from server.app import create_app
-from server.directory import Directory
 from server.settings import GatewaySettings, StaticModel
-from server.static import static_upstreams, watch_static
+from server.upstreams.directory import Directory
+from server.upstreams.static import static_upstreams, watch_static
 from tests.asgi_server import started
 from tests.foreign_server import foreign_server, listing
 from tests.processes import free_port, kodolly, running, scripted_engine, wait_for

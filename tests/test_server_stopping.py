@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-import server.http_protocol
+import server.client.protocol
 from common.serve import bound_socket, serve
-from server.http_protocol import GatewayProtocol, open_connections
+from server.client.protocol import GatewayProtocol, open_connections
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 NEVER_S = 3600.0
@@ -92,7 +92,7 @@ async def test_a_head_that_has_begun_is_waited_for(monkeypatch: pytest.MonkeyPat
         await until_open(before + 3)
         for writer in (asking, first):
             writer.write(REQUEST[:9])
-        while sum(protocol._in_head for protocol in server.http_protocol._open) < 2:
+        while sum(protocol._in_head for protocol in server.client.protocol._open) < 2:
             await asyncio.sleep(0)
         gateway.should_exit = True
         assert await silent.read() == b""
@@ -126,7 +126,7 @@ def test_a_connection_taken_in_the_last_moment_is_told_of_the_stop(monkeypatch: 
             daemon=True,
         )
         serving.start()
-        while serving.is_alive() and not any(protocol._stopping for protocol in server.http_protocol._open):
+        while serving.is_alive() and not any(protocol._stopping for protocol in server.client.protocol._open):
             serving.join(0.01)
         (client,) = clients
         with client:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.form import parse_form_head
-from server.token_estimate import estimated_request_tokens, image_size, image_tokens
-from server.usage import UNTIL_COUNTED
+from server.client.form import parse_form_head
+from server.inference.token_estimate import estimated_request_tokens, image_size, image_tokens
+from server.inference.usage import UNTIL_COUNTED
 
 NOISE = os.urandom(300_000)
 JPEG = b"\xff\xd8\xff\xe1" + struct.pack(">H", 30_000) + bytes(29_998)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server import tracing
 from server.record import FailedAttempt, RequestRecord
-from server.tracing import TRACEPARENT, Tracer, child_traceparent, open_tracer
+from server.telemetry import tracing
+from server.telemetry.tracing import TRACEPARENT, Tracer, child_traceparent, open_tracer
 from tests.processes import PATIENCE_S, free_port, wait_for
 from tests.records import request
 

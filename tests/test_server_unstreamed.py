@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.routes import Dialect
-from server.unstreamed import events_of
+from server.client.routes import Dialect
+from server.inference.unstreamed import events_of
 from tests.conformance.wire import Event, parse_events
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "날씨", "arguments": '{"city": "서울"}'}}

@@ -7,9 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from common.errors import ApiError
-from server.connect import ConnectFailed
-from server.directory import Upstream
-from server.upstream_errors import from_response, unreachable
+from server.inference.upstream_errors import from_response, unreachable
+from server.upstreams.connect import ConnectFailed
+from server.upstreams.upstream import Upstream
 
 PROVIDER = Upstream("openai", "external", "https://x/v1", SecretStr("k"), {})
 WORKER = Upstream("w", "worker", "http://10.0.0.7:1", SecretStr("k"), {})

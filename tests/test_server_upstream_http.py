@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from server.chunks import framed, sole_event
-from server.coalescing import FEW_READS, PAUSE_S, SHORT_TURN_S, Coalescing
-from server.upstream_http import Broken, Connection, ConnectionPool
+from server.client.chunks import framed, sole_event
+from server.upstreams.coalescing import FEW_READS, PAUSE_S, SHORT_TURN_S, Coalescing
+from server.upstreams.connection import Broken, Connection, ConnectionPool
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.usage import MOST_TOKENS, Counts, counts_in, estimated_answer_tokens
+from server.inference.usage import MOST_TOKENS, Counts, counts_in, estimated_answer_tokens
 from tests.processes import free_port, kodolly, running, wait_for
 
 TEXT = "한국어로 답합니다. " * 20

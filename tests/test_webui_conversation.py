@@ -7,11 +7,11 @@ import pytest
 
 from common.feedback import Sampling
 from common.status import StatusModel, StatusProvider
-from webui.chat_log import MOST_CHATS, ChatLog, load_log
 from webui.choices import default_pair, default_sampling, model_ids
 from webui.conversation import Mark, Setup, Side, dump, load_marks, load_side
-from webui.export import Comparison, as_json, as_markdown, pair_key
 from webui.failures import Failure, text_keys
+from webui.pages.chat.log import MOST_CHATS, ChatLog, load_log
+from webui.pages.compare.export import Comparison, as_json, as_markdown, pair_key
 from webui.render import chat_messages, count, failure_card, key_hint, metrics_line
 from webui.safe_markdown import safe_markdown
 from webui.snippets import curl_snippet, python_snippet

@@ -19,12 +19,13 @@ from transformers import (
 )
 
 from common.chat_template import load_template
-from finetune.merge import merge
+from finetune.data.load import load_rows
+from finetune.merge.lora import merge
+from finetune.models.tokenizer import train_tokenizer
 from finetune.progress import silent
-from finetune.recipe import Recipe
-from finetune.rows import load_rows, to_messages
-from finetune.tokenizer import train_tokenizer
-from finetune.train import train
+from finetune.recipes.recipe import Recipe
+from finetune.rows.row import to_messages
+from finetune.train.run import train
 from tests.tiny_training import pair, row, write_rows
 
 TEXTS = (

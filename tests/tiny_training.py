@@ -8,8 +8,8 @@ import torch
 from transformers import AutoTokenizer
 
 from finetune.progress import silent
-from finetune.recipe import load_recipe
-from finetune.train import train
+from finetune.recipes.load import load_recipe
+from finetune.train.run import train
 
 QUESTIONS = (
     "하늘은 무슨 색인가요?",

@@ -47,7 +47,7 @@ def create_app(settings: WebuiSettings) -> FastAPI:
     # Gradio reads these when Blocks are built: no telemetry, no version check.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    from webui.page import build_pages, mount_pages
+    from webui.pages.app import build_pages, mount_pages
 
     key = settings.api_key.get_secret_value() if settings.api_key else None
     client = GatewayClient(settings.gateway_url, key)

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import UserError
-from finetune.data.line_chunks import whole_file
-from finetune.data.row_json import JsonRow
-from finetune.data.row_lines import row_lines
+from finetune.files.whole import whole_file
 from finetune.progress import Progress, Report, silent, under_way
+from finetune.rows.fast_row import JsonRow
+from finetune.rows.reader import row_lines
 
 _REPORT_EVERY = 50_000
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.escape import escape_controls
-from finetune.data.fields import Options, Record
-from finetune.data.formats import recognise
-from finetune.data.line_chunks import BOM, GZIP, ZSTD, decompressed
-from finetune.data.row_json import UnusableLine, parse_row
-from finetune.data.sources import Source, batches, open_source, records
+from finetune.data.convert.fields import Options, Record
+from finetune.data.convert.formats import recognise
+from finetune.data.convert.sources import Source, batches, open_source, records
+from finetune.files.compressed import GZIP, ZSTD, decompressed
+from finetune.files.line_chunks import BOM
+from finetune.rows.fast_row import UnusableLine, parse_row
 
 _SAMPLE = 100
 """Records that are looked at."""

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from common.errors import UserError
-from finetune.data.line_chunks import whole_file
-from finetune.data.row_json import JsonRow
-from finetune.data.row_lines import row_lines
+from finetune.files.whole import whole_file
 from finetune.progress import Progress, Report, silent, under_way
+from finetune.rows.fast_row import JsonRow
+from finetune.rows.reader import row_lines
 
 LONG_CONTEXT = 50
 """Rows about the same context of so many characters stay together: their answers are in each other's

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from common.chat_template import load_template
 from common.errors import UserError
-from finetune.encoding import prompt_ids
+from finetune.encoding.encode import prompt_ids
 from finetune.eval.models import Generated, Messages
 
 TOKENS_AT_ONCE = 4096

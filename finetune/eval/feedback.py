@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from common.errors import UserError
 from common.feedback import Answer, Choice, Message, Rating, Vote
 from finetune.eval.intervals import Estimate, estimate, wilson
-from finetune.rows import Pair, Row
+from finetune.rows.row import Pair, Row
 
 CONTEXT_MARK = "\n\nInput:\n"
 """Between instruction and context in a user's message (finetune.rows.to_messages)."""

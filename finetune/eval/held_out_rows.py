@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from common.errors import UserError
-from finetune.encoding import IGNORED, encode_rows
+from finetune.encoding.encode import IGNORED, encode_rows
 from finetune.eval.korquad import character_f1
 from finetune.eval.models import Model
 from finetune.eval.report import SAMPLES, EvalReport, Sample, Score, hash_texts, now, score, versions
-from finetune.rows import Row, to_messages
+from finetune.rows.row import Row, to_messages
 
 MAX_TOKENS = 256
 

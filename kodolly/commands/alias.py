@@ -32,9 +32,9 @@ def command(
     from urllib.parse import quote
 
     from common.settings import load_settings
-    from kodolly.controller_access import find_controllers
+    from kodolly.clients.controller_access import find_controllers
     from kodolly.echo import echo_line
-    from kodolly.table import table
+    from kodolly.operate.table import table
     from server.settings import GatewaySettings
 
     if (name is None) != (target is None) or (name is not None and remove is not None):

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from kodolly.gateway_access import DEFAULT_URL
+from kodolly.clients.gateway_access import DEFAULT_URL
 
 EPILOG = """\b
 Examples:
@@ -33,8 +33,8 @@ def command(
 ) -> None:
     """Ask QUESTION ("-" reads it from stdin) and print each model's answer as it comes."""
     from common.escape import escape_controls, escape_pieces
-    from kodolly.ask import default_model, stream_answer
-    from kodolly.gateway_access import fetch_status
+    from kodolly.clients.ask import default_model, stream_answer
+    from kodolly.clients.gateway_access import fetch_status
 
     text = sys.stdin.read().strip() if question == "-" else question
     chosen = models or (default_model(fetch_status(gateway)),)

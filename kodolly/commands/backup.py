@@ -20,8 +20,8 @@ def command(file: Path, replace: bool, config: Path | None) -> None:
     import asyncio
 
     from common.settings import load_settings
-    from server.backup import back_up
     from server.settings import GatewaySettings
+    from server.store.backup import back_up
 
     settings = load_settings(GatewaySettings, {}, config)
     manifest = asyncio.run(back_up(settings.store_url(), file, replace=replace))

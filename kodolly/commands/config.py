@@ -23,7 +23,7 @@ def show(config: Path | None) -> None:
     from common.settings import load_with_sources
     from common.settings_display import displayed
     from controller.settings import ControllerSettings
-    from kodolly.stack import UpSettings
+    from kodolly.stack.parts import UpSettings
     from server.settings import GatewaySettings
     from webui.settings import WebuiSettings
     from worker.settings import WorkerSettings

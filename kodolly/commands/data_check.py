@@ -47,9 +47,9 @@ def command(
 
     Exit code 1 when there is a row to reject, for scripts.
     """
-    from finetune.data.clean import clean
-    from finetune.data.clean_report import summary, write_clean_report
-    from finetune.data.clean_rules import rules
+    from finetune.data.clean.report import summary, write_clean_report
+    from finetune.data.clean.rules import rules
+    from finetune.data.clean.run import clean
     from finetune.progress import terminal_report
     from kodolly.echo import echo_text
 

@@ -56,10 +56,10 @@ def command(
     What can be mended is mended. Rows that can't go to NAME.rejected.jsonl with the reason, and counts,
     samples and plots to NAME.report/. A run that was killed goes on when the same command is given again.
     """
-    from finetune.data.clean import clean
-    from finetune.data.clean_report import summary, write_clean_report
-    from finetune.data.clean_rules import rules
-    from finetune.data.outputs import masked_path, rejects_path
+    from finetune.data.clean.report import summary, write_clean_report
+    from finetune.data.clean.rules import rules
+    from finetune.data.clean.run import clean
+    from finetune.files.outputs import masked_path, rejects_path
     from finetune.progress import terminal_report
     from kodolly.echo import echo_text
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from finetune.data.convert import Conversion
-    from finetune.data.fields import Roles
+    from finetune.data.convert.fields import Roles
+    from finetune.data.convert.run import Conversion
 
 EPILOG = """\b
 Examples:
@@ -76,7 +76,7 @@ def command(
     The same command goes on after an interruption.
     """
     from common.errors import UserError
-    from finetune.data.convert import Request, convert
+    from finetune.data.convert.run import Request, convert
     from finetune.progress import terminal_report
 
     named = tuple(_column(text) for text in columns)
@@ -107,7 +107,7 @@ def _column(text: str) -> tuple[str, str]:
 
 
 def _show(done: "Conversion") -> None:
-    from finetune.data.licences import may_be_passed_on
+    from finetune.data.clean.licences import may_be_passed_on
     from kodolly.echo import echo_line
 
     if done.resumed:

@@ -58,9 +58,9 @@ def command(
     directory, if one runs; else it runs on in the background until `kodolly drain` stops it. Flags after
     `--` go to vLLM.
     """
-    from kodolly.controller_access import find_controllers
-    from kodolly.deploy import Deployment, deploy
+    from kodolly.clients.controller_access import find_controllers
     from kodolly.echo import echo_line
+    from kodolly.operate.deploy import Deployment, deploy
 
     wanted = Deployment(name, checkpoint, port, vllm_args, ready_timeout_s, drain_timeout_s)
     deploy(wanted, find_controllers(controllers, config), config, lambda line: echo_line(line, err=True))

@@ -13,7 +13,7 @@ from kodolly.echo import echo_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kodolly.doctor import Finding
+    from kodolly.doctor.doctor import Finding
 
 EPILOG = """\b
 Examples:
@@ -67,13 +67,13 @@ def command(
 
 def _examine(part: str | None, docker: Path | None, flags: tuple[str, ...]) -> "Iterator[Finding]":
     if part:
-        from kodolly.doctor_parts import examine_part
+        from kodolly.doctor.parts import examine_part
 
         return examine_part(part, flags)
     if docker:
-        from kodolly.doctor_docker import examine_docker
+        from kodolly.doctor.docker import examine_docker
 
         return examine_docker(docker)
-    from kodolly.doctor import examine
+    from kodolly.doctor.doctor import examine
 
     return examine()

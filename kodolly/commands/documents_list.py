@@ -20,7 +20,7 @@ Examples:
 def command(as_json: bool, name: str, config: Path | None) -> None:
     """List the documents of a store: pages, passages, characters, hidden characters, pages not read."""
     from kodolly.echo import echo_json
-    from kodolly.table import table
+    from kodolly.operate.table import table
 
     with opened_store(name, config) as store:
         known = store.documents()

@@ -31,9 +31,9 @@ Examples:
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def command(target: str, timeout_s: float, controllers: tuple[str, ...], config: Path | None) -> None:
     """Stop workers without failing a request: no new ones, running ones end, then the engine stops."""
-    from kodolly.controller_access import find_controllers
-    from kodolly.drain import choose_workers, drain_workers
+    from kodolly.clients.controller_access import find_controllers
     from kodolly.echo import echo_line
+    from kodolly.operate.drain import choose_workers, drain_workers
 
     found = find_controllers(controllers, config)
     chosen = choose_workers(found.snapshot().workers, target)

@@ -25,7 +25,8 @@ def command(reports: tuple[Path, ...], output: Path, before: str | None) -> None
     from kodolly.eval_target import require_libraries
 
     require_libraries("numpy", "matplotlib", "koreanize_matplotlib")
-    from finetune.eval.compare import compare, write_comparison
+    from finetune.eval.compare import compare
+    from finetune.eval.comparison_files import write_comparison
     from finetune.eval.report import read_report
 
     made = compare([read_report(path) for path in reports], before)

@@ -9,7 +9,7 @@ import click
 
 from common.errors import UserError
 from kodolly.eval_target import offline, opened_target, require_libraries
-from kodolly.table import table
+from kodolly.operate.table import table
 
 OPENAI = "https://api.openai.com/v1"
 EPILOG = """\b

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from common.errors import UserError
+from kodolly.clients.gateway_access import gateway_key
 from kodolly.eval_target import (
     checkpoint_directory,
     offline,
@@ -12,7 +13,6 @@ from kodolly.eval_target import (
     show,
     target_options,
 )
-from kodolly.gateway_access import gateway_key
 
 TASKS = ("boolq", "copa", "hellaswag", "sentineg", "wic")
 EPILOG = """\b

@@ -41,7 +41,7 @@ def command(
     itself, and the perplexity of the rows' own answers. Perplexities of two tokenizers can't be compared;
     bits per character can.
     """
-    from finetune.rows import load_rows
+    from finetune.data.load import load_rows
 
     offline()
     held_out = load_rows(rows, split)[:limit]

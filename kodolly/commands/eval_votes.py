@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
+from kodolly.clients.gateway_access import DEFAULT_URL
 from kodolly.echo import echo_line
-from kodolly.gateway_access import DEFAULT_URL
-from kodolly.table import table
+from kodolly.operate.table import table
 
 EPILOG = """\b
 Examples:
@@ -54,7 +54,7 @@ def command(
     require_libraries("numpy")
     from finetune.eval.feedback import parse_feedback, summarise, training_data, write_training
     from finetune.eval.report import write_json
-    from kodolly.feedback_pages import fetch_feedback
+    from kodolly.clients.feedback_pages import fetch_feedback
 
     votes, ratings = parse_feedback(fetch_feedback(gateway, "votes"), fetch_feedback(gateway, "ratings"))
     if blind:

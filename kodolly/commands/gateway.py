@@ -48,8 +48,8 @@ def command(
     from common.logs import configure_logging
     from common.serve import serve
     from common.settings import load_settings
-    from kodolly.heartbeat import start_beating
-    from kodolly.prefork import PROCESS, inherited_socket
+    from kodolly.stack.heartbeat import start_beating
+    from kodolly.stack.prefork import PROCESS, inherited_socket
     from server.settings import GatewaySettings
 
     flags = {
@@ -67,7 +67,7 @@ def command(
         return
 
     from server.app import create_app
-    from server.http_protocol import GatewayProtocol
+    from server.client.protocol import GatewayProtocol
 
     serve(
         create_app(settings, process=int(os.environ.get(PROCESS, "0"))),
@@ -87,7 +87,7 @@ def _run_several(settings: "GatewaySettings") -> None:
     import sys
 
     from common.serve import check_port
-    from kodolly.prefork import STOP_MARGIN_S, Prefork, Slot, listen
+    from kodolly.stack.prefork import STOP_MARGIN_S, Prefork, Slot, listen
 
     check_port(settings.host, settings.port, SETTING)
     sockets = listen(settings.host, settings.port, settings.processes)

@@ -16,7 +16,7 @@ Examples:
 def command(url: str | None) -> None:
     """Ask URL whether it is well, past any proxy: exit code 0 when it answers 200, else 1 and one line."""
     from kodolly.echo import echo_line
-    from kodolly.health import container_url, problem
+    from kodolly.operate.health import container_url, problem
 
     found = problem(url or container_url()[1])
     if found:

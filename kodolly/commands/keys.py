@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from server.keys import Key
+    from server.accounts.keys import Key
 
 EPILOG = """\b
 Examples:
@@ -83,7 +83,7 @@ def create(
 ) -> None:
     """Make a key and print its secret, this once."""
     from kodolly.echo import echo_line
-    from server.keys import Key, KeyStore, new_key_id
+    from server.accounts.keys import Key, KeyStore, new_key_id
 
     allowed = frozenset(models) if models else None
     ends = None if expires == NEVER else expires
@@ -102,8 +102,8 @@ def list_keys(as_json: bool, config: Path | None) -> None:
     import dataclasses
 
     from kodolly.echo import echo_json
-    from kodolly.table import table
-    from server.keys import KeyStore
+    from kodolly.operate.table import table
+    from server.accounts.keys import KeyStore
 
     keys: list[Key] = with_store(config, lambda database: KeyStore(database).all())
     if as_json:
@@ -157,7 +157,7 @@ def update(
 
     Every gateway follows within two seconds. The secret stays.
     """
-    from server.keys import KeyStore
+    from server.accounts.keys import KeyStore
 
     values: dict[str, Any] = {field: limit or None for field, limit in limits.items() if limit is not None}
     if name is not None:
@@ -180,7 +180,7 @@ def update(
 def revoke(key_id: str, config: Path | None) -> None:
     """Take a key out of force, at every gateway within two seconds."""
     from kodolly.echo import echo_line
-    from server.keys import KeyStore
+    from server.accounts.keys import KeyStore
 
     with_store(config, lambda database: KeyStore(database).revoke(key_id))
     echo_line(f"{key_id} is revoked.")
@@ -192,7 +192,7 @@ def with_store(config: Path | None, work: Any) -> Any:
 
     from common.settings import load_settings
     from server.settings import GatewaySettings
-    from server.store import open_store
+    from server.store.opening import open_store
 
     settings = load_settings(GatewaySettings, {}, config)
 

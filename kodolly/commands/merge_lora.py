@@ -55,8 +55,9 @@ def command(
     goes on where it was. Then base with adapter and the merged model are compared; they must prefer the same
     token at 99% of the answers' tokens and stop equally often, or nothing is written.
     """
-    from finetune.adapter import is_ours, read_adapter, require_safetensors
-    from finetune.progress import hide_library_notes, terminal_report
+    from finetune.models.adapter import is_ours, read_adapter, require_safetensors
+    from finetune.models.quiet import hide_library_notes
+    from finetune.progress import terminal_report
     from finetune.threads import let_waiting_threads_sleep
 
     # A wrong directory is told before torch loads.
@@ -65,7 +66,7 @@ def command(
         read_adapter(adapter)
     let_waiting_threads_sleep()
     hide_library_notes()
-    from finetune.merge import merge
+    from finetune.merge.lora import merge
 
     merge(
         adapter,

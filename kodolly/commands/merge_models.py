@@ -30,14 +30,15 @@ def command(
     """
     import importlib.util
 
-    from finetune.progress import hide_library_notes, terminal_report
+    from finetune.models.quiet import hide_library_notes
+    from finetune.progress import terminal_report
     from finetune.threads import let_waiting_threads_sleep
 
     if importlib.util.find_spec("mergekit") is None:
         raise UserError("Merging models needs mergekit.", hint="Install the extra `merge`.")
     let_waiting_threads_sleep()
     hide_library_notes()
-    from finetune.merge_models import merge_models
+    from finetune.merge.mergekit import merge_models
 
     merge_models(config, output, terminal_report(), name=name, template=template, licence=licence, seed=seed)
     click.echo(output)

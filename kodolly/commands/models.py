@@ -17,10 +17,10 @@ Examples:
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def command(gateway: str | None, as_json: bool, config: Path | None) -> None:
     """List the models the gateway offers and the state of each."""
-    from kodolly.controller_access import find_gateway
+    from kodolly.clients.controller_access import find_gateway
+    from kodolly.clients.gateway_access import fetch_status
     from kodolly.echo import echo_json, echo_line
-    from kodolly.gateway_access import fetch_status
-    from kodolly.table import table
+    from kodolly.operate.table import table
 
     status = fetch_status(find_gateway(gateway, config))
     models = status.models

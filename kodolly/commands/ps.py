@@ -20,9 +20,9 @@ Examples:
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def command(as_json: bool, controllers: tuple[str, ...], config: Path | None) -> None:
     """List the workers and what they are doing."""
-    from kodolly.controller_access import find_controllers
+    from kodolly.clients.controller_access import find_controllers
     from kodolly.echo import echo_json, echo_line
-    from kodolly.overview import age_s, overview
+    from kodolly.operate.overview import age_s, overview
 
     snapshot = find_controllers(controllers, config).snapshot()
     if not as_json:

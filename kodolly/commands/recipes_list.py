@@ -20,8 +20,8 @@ def command(as_json: bool) -> None:
     each GPU; models that do not fit on one of 80 GB lie on several.
     """
     from finetune.catalogue import gpu_need, launch_command, recipe_names, shipped
-    from finetune.progress import hide_library_notes
-    from kodolly.table import table
+    from finetune.models.quiet import hide_library_notes
+    from kodolly.operate.table import table
 
     hide_library_notes()
     entries = [shipped(name) for name in recipe_names()]

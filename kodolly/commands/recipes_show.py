@@ -13,8 +13,8 @@ Examples:
 def command(name: str) -> None:
     """Show the shipped recipe NAME: its model, licence, memory, command, and the file itself."""
     from finetune.catalogue import gpu_need, launch_command, shipped
-    from finetune.progress import hide_library_notes
-    from kodolly.table import table
+    from finetune.models.quiet import hide_library_notes
+    from kodolly.operate.table import table
 
     hide_library_notes()
     entry = shipped(name)

@@ -25,8 +25,8 @@ def command(file: Path, replace: bool, config: Path | None) -> None:
     import asyncio
 
     from common.settings import load_settings
-    from server.backup import restore
     from server.settings import GatewaySettings
+    from server.store.backup import restore
 
     settings = load_settings(GatewaySettings, {}, config)
     manifest = asyncio.run(restore(file, settings.store_url(), replace=replace))

@@ -24,10 +24,10 @@ def command(gateway: str | None, controllers: tuple[str, ...], config: Path | No
     import time
 
     from common.errors import UserError
-    from kodolly.controller_access import find_controllers, find_gateway
-    from kodolly.gateway_access import fetch_status
-    from kodolly.overview import gateway_lines, overview
-    from kodolly.screen import redraw_until_quit
+    from kodolly.clients.controller_access import find_controllers, find_gateway
+    from kodolly.clients.gateway_access import fetch_status
+    from kodolly.operate.overview import gateway_lines, overview
+    from kodolly.operate.screen import redraw_until_quit
 
     found = find_controllers(controllers, config)
     url = find_gateway(gateway, config)

@@ -31,10 +31,13 @@ def command(
     heart; what cannot work is refused. A run that was killed goes on when the same command is given again.
     """
     from finetune.catalogue import shipped_path
-    from finetune.processes import leave_process_group, rank
-    from finetune.progress import hide_library_notes, terminal_report
-    from finetune.recipe import base_directory, check_files, load_recipe
+    from finetune.models.quiet import hide_library_notes
+    from finetune.progress import terminal_report
+    from finetune.recipes.base import base_directory
+    from finetune.recipes.load import load_recipe
+    from finetune.recipes.recipe import check_files
     from finetune.threads import let_waiting_threads_sleep
+    from finetune.train.distributed import leave_process_group, rank
 
     if not recipe.exists() and recipe.suffix not in (".yaml", ".yml"):
         loaded = load_recipe(shipped_path(str(recipe)), overrides, folder=Path.cwd())
@@ -46,7 +49,7 @@ def command(
     target = output or Path("runs") / loaded.name
     let_waiting_threads_sleep()
     hide_library_notes()
-    from finetune.train import train  # torch loads only once the recipe is known to be good
+    from finetune.train.run import train  # torch loads only once the recipe is known to be good
 
     train(
         loaded,

@@ -47,8 +47,8 @@ def command(
     from common.settings import load_settings
     from controller.settings import ControllerSettings
     from kodolly.console import Console
-    from kodolly.stack import Ports, UpSettings, WorkerSpec, build_parts, join_token
-    from kodolly.up import check_models, check_ports, require_installed, run_stack
+    from kodolly.stack.parts import Ports, UpSettings, WorkerSpec, build_parts, join_token
+    from kodolly.stack.up import check_models, check_ports, require_installed, run_stack
     from server.settings import GatewaySettings
     from webui.settings import WebuiSettings
 
@@ -68,7 +68,7 @@ def command(
     check_ports(ports, len(workers) + 2 * demo)
     console = Console(verbose=verbose)
     if demo:
-        from kodolly.demo import demo_workers
+        from kodolly.stack.demo import demo_workers
 
         workers = (*workers, *demo_workers(settings.state_dir))
     settings = settings.model_copy(update={"workers": workers})

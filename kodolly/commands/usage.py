@@ -35,9 +35,10 @@ def command(
 
     from kodolly.commands.keys import with_store
     from kodolly.echo import echo_json
-    from kodolly.table import table
-    from server.keys import KeyStore
-    from server.ledger import COUNTS, UsageReport
+    from kodolly.operate.table import table
+    from server.accounts.keys import KeyStore
+    from server.accounts.ledger import UsageReport
+    from server.store.tables import COUNTS
 
     first = since.date() if since else datetime.now(UTC).date().replace(day=1)
     last = until.date() if until else None

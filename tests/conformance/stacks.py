@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 
 from common.registry import ModelCard, Snapshot
-from finetune.demo_models import demo_directories
+from finetune.demo.build import demo_directories
 from tests.conformance.differential import Service
 from tests.conformance.endpoint import Endpoint, Engine
 from tests.gateway_stack import TOKEN, member
@@ -99,7 +99,7 @@ VLLM_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
 @contextmanager
 def vllm_stack(tmp_path: Path) -> Iterator[Endpoint]:
     """Our gateway before real vLLM: demo-dolly, and demo-base as a model of embeddings."""
-    subprocess.run([sys.executable, "-m", "finetune.demo_models", str(DEMO)], check=True)
+    subprocess.run([sys.executable, "-m", "finetune.demo.build", str(DEMO)], check=True)
     base, dolly = demo_directories(DEMO)
     with ExitStack() as stack:
         gateway, controller = stack.enter_context(

@@ -1,0 +1,1 @@
+"""From the formats of published instruction data to rows."""

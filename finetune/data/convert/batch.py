@@ -1,0 +1,176 @@
+"""One batch of source records to lines of rows and of refusals: what every core does of a conversion."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from finetune.data.convert.fields import Fields, Options, Record, Unusable, peek, says_something, strict_rows
+from finetune.data.convert.formats import BY_NAME
+from finetune.data.convert.sources import Batch, records
+
+_CUT_TEXT = 2000
+"""Characters shown of a record that could not be decoded, or that is too long to be shown whole."""
+_LONGEST_SHOWN = 50_000
+"""Bytes of a refused record shown whole; a page of KorQuAD 2 is longer, and may be refused many times."""
+_MOST_NAMES = 100
+_OTHER_FIELDS = "other fields"
+"""Stands for the names after the first hundred: records may be keyed by anything."""
+_MEDIA = {
+    **dict.fromkeys(("image", "images", "image_path", "img", "이미지"), "an image"),
+    **dict.fromkeys(("audio", "audios"), "audio"),
+    **dict.fromkeys(("video", "videos"), "a video"),
+}
+_VARIABLE = re.compile(r"'[^']*'|\d+|: .*\Z", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Task:
+    """How the records of one file are converted."""
+
+    file: str
+    """The file's name as it stands in refusals."""
+    format: str
+    encoding: str
+    options: Options
+    strict: bool = False
+    warning: str = ""
+    """What may be wrong with the whole file, or ''."""
+
+
+class Refusal(msgspec.Struct, omit_defaults=True):
+    """A record that made no row, as a line of the rejects file."""
+
+    file: str
+    line: int
+    reason: str
+    record: Any
+
+
+class FirstOfKind(msgspec.Struct):
+    """Refusals for one reason: how many, and the first."""
+
+    count: int
+    line: int
+    reason: str
+
+
+class Counts(msgspec.Struct):
+    """What became of records."""
+
+    records: int = 0
+    rows: int = 0
+    refused: int = 0
+    broken: int = 0
+    """Records that are not even shaped like their format."""
+    reasons: dict[str, FirstOfKind] = {}
+    unused: dict[str, int] = {}
+    """Field -> records that became rows without it."""
+    left_out: dict[str, int] = {}
+    """What was left out of rows -> how often."""
+
+    def add(self, other: "Counts") -> None:
+        self.records += other.records
+        self.rows += other.rows
+        self.refused += other.refused
+        self.broken += other.broken
+        for kind, more in other.reasons.items():
+            if kind in self.reasons:
+                self.reasons[kind].count += more.count
+            else:
+                self.reasons[kind] = more
+        for mine, others in ((self.unused, other.unused), (self.left_out, other.left_out)):
+            for name, count in others.items():
+                name = name if name in mine or len(mine) < _MOST_NAMES else _OTHER_FIELDS
+                mine[name] = mine.get(name, 0) + count
+
+
+@dataclass
+class Converted:
+    """A batch's lines."""
+
+    rows: bytes
+    refused: bytes
+    counts: Counts
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def convert_batch(batch: Batch, task: Task) -> Converted:
+    """The rows (or pairs) of a batch as JSON lines, and its refusals."""
+    convert = BY_NAME[task.format].rows
+    rows = bytearray()
+    refused = bytearray()
+    counts = Counts()
+    kinds: Counter[str] = Counter()
+
+    def refuse(number: int, reason: Unusable, record: Record | Unusable) -> None:
+        counts.refused += 1
+        counts.broken += reason.broken
+        kind = _VARIABLE.sub("…", reason.message)
+        kinds[kind] += 1
+        if kinds[kind] == 1:
+            counts.reasons[kind] = FirstOfKind(0, number, reason.message)
+        refused.extend(_refusal(Refusal(task.file, number, reason.message, _shown(record))))
+
+    for number, record in records(batch, task.encoding):
+        counts.records += 1
+        if isinstance(record, Unusable):
+            refuse(number, record, record)
+            continue
+        rows_before = counts.rows
+        noting = Fields(record)
+        try:
+            _refuse_media(record, task.options)
+            for made in convert(noting, task.options):
+                if isinstance(made, Unusable):
+                    refuse(number, made, record)
+                    continue
+                for row in strict_rows(made) if task.strict else (made,):
+                    rows += _encoder.encode(row)
+                    rows += b"\n"
+                    counts.rows += 1
+            if counts.rows > rows_before:
+                _count_notes(counts, noting)
+        except Unusable as reason:
+            refuse(number, reason, record)
+        except UnicodeEncodeError:
+            refuse(number, Unusable("half a character, or bytes of another encoding", broken=True), record)
+    for kind, count in kinds.items():
+        counts.reasons[kind].count = count
+    return Converted(bytes(rows), bytes(refused), counts)
+
+
+def _refuse_media(record: Record, options: Options) -> None:
+    for name in _MEDIA.keys() & record.keys():
+        if says_something(peek(record, name)) and name not in options.columns.values():
+            raise Unusable(f"it needs {_MEDIA[name]} ({name!r}); a row holds text alone")
+
+
+def _count_notes(counts: Counts, record: Fields) -> None:
+    for name in record.unused():
+        name = str(name)
+        name = name if name in counts.unused or len(counts.unused) < _MOST_NAMES else _OTHER_FIELDS
+        counts.unused[name] = counts.unused.get(name, 0) + 1
+    for what in record.left_out:
+        counts.left_out[what] = counts.left_out.get(what, 0) + 1
+
+
+def _shown(record: Record | Unusable) -> Any:
+    return record.undecoded[:_CUT_TEXT] if isinstance(record, Unusable) else record
+
+
+def _refusal(refusal: Refusal) -> bytes:
+    try:
+        line = _encoder.encode(refusal)
+        if len(line) > _LONGEST_SHOWN:
+            refusal.record = f"{str(refusal.record)[:_CUT_TEXT]}..."
+            line = _encoder.encode(refusal)
+        return line + b"\n"
+    except (UnicodeEncodeError, TypeError, OverflowError):
+        # Bytes of another encoding, or values of Parquet that JSON has no words for.
+        refusal.record = str(refusal.record)[:_CUT_TEXT].encode(errors="replace").decode()
+        return _encoder.encode(refusal) + b"\n"

@@ -1,0 +1,283 @@
+"""What every converter makes: a Dolly row or a preference pair as plain dicts, or a reason why not.
+
+Rows are dicts here, not `finetune.rows.row.Row`: a million of them pass by, and what Row would check (nothing
+blank, history in pairs) is checked where they are made.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from common.errors import UserError
+from finetune.rows.categories import CATEGORIES
+
+Record = Mapping[str, Any]
+"""One object of a source file."""
+
+
+class Fields(dict[str, Any]):
+    """A record that notes which of its fields are read; what nobody reads is lost, and can be told.
+
+    `in` and `peek` look without reading.
+    """
+
+    __slots__ = ("left_out", "lost", "read")
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(record)
+        self.read: set[str] = set()
+        self.lost: list[str] = []
+        """Fields inside of fields that are not used, such as `messages[].name`."""
+        self.left_out: list[str] = []
+        """Parts that stand in no row, in words."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.read.add(key)
+        return super().get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def unused(self) -> list[str]:
+        """Fields that say something and were not read."""
+        if len(self.read) >= len(self) and self.read >= self.keys():
+            return self.lost
+        return [key for key in self.keys() - self.read if says_something(peek(self, key))] + self.lost
+
+
+def peek(record: Record, key: str) -> Any:
+    """The field's value, or None, without reading it."""
+    return dict.get(record, key) if isinstance(record, dict) else record.get(key)
+
+
+def says_something(value: Any) -> bool:
+    """Whether a field's value would be missed: not null, blank, empty or not a number."""
+    if isinstance(value, str):
+        return bool(value) and not value.isspace()
+    if isinstance(value, float):
+        return value == value
+    return value is not None and value != [] and value != {}
+
+
+def note_unused(record: Record, name: str) -> None:
+    """Say that a part of the record is in no row."""
+    if isinstance(record, Fields) and name not in record.lost:
+        record.lost.append(name)
+
+
+def note_left_out(record: Record, what: str) -> None:
+    """Say that something was left out of a row on purpose."""
+    if isinstance(record, Fields):
+        record.left_out.append(what)
+
+
+Roles = Literal["checked", "human-asks", "as-published"]
+"""Who asks in `from: human|gpt` data. checked: the human, and data in which that looks inverted is refused;
+human-asks: the human, unchecked; as-published: gpt's text is the instruction, as an early recipe for
+KoVicuna had it."""
+
+
+class Unusable(UserError):
+    """A record that makes no row. `broken` when it is not even shaped like its format; `undecoded` is its
+    text where it could not be decoded."""
+
+    def __init__(self, reason: str, *, broken: bool = False, undecoded: str = "") -> None:
+        super().__init__(reason)
+        self.broken = broken
+        self.undecoded = undecoded
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a converter may be told."""
+
+    pairs: bool = False
+    """Make preference pairs, not rows."""
+    roles: Roles = "checked"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Field of the row -> column of the file: `instruction`, `context`, `response`, `category`, `chosen`,
+    `rejected` or `meta.NAME`."""
+    window: int = 1500
+    """Longest context cut out of a KorQuAD 2 article, in characters."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """What every row's meta holds: `source`, `licence`."""
+
+
+class Message(NamedTuple):
+    role: Literal["system", "user", "assistant"]
+    content: str
+    learnt: bool = True
+    """Whether the source lets an answer be learnt (OpenAI's `weight`)."""
+
+
+class Conversation(NamedTuple):
+    """A conversation that ends with an answer, cut up as a row holds it."""
+
+    history: list[dict[str, Any]]
+    instruction: str
+    response: str
+
+
+def string(record: Record, key: str, *, required: bool = True) -> str:
+    """`record[key]` without white space around it; an absent or null optional one is ''. Raises Unusable."""
+    value = record.get(key)
+    if isinstance(value, str):
+        return value.strip()
+    if value is None or value != value:  # not a number: how pandas writes an empty cell
+        if required:
+            raise Unusable(f"{key!r} is missing", broken=True)
+        return ""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Unusable(f"{key!r} is not text but {_json_type(value)}", broken=True)
+    return str(value)
+
+
+def row(
+    instruction: str,
+    response: str,
+    meta: Mapping[str, Any],
+    *,
+    context: str = "",
+    category: object = None,
+    history: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """A Dolly row. With a context it is `closed_qa`, else `open_qa`, unless the source says more.
+
+    Raises Unusable when instruction or response is blank.
+    """
+    if not instruction or instruction.isspace():
+        raise Unusable("the instruction is empty")
+    if not response or response.isspace():
+        raise Unusable("the response is empty")
+    _refuse_media(instruction)
+    made: dict[str, Any] = {
+        "instruction": instruction,
+        "context": context,
+        "response": response,
+        "category": category if is_category(category) else "closed_qa" if context else "open_qa",
+    }
+    if history:
+        made["history"] = history
+    if meta:
+        made["meta"] = meta
+    return made
+
+
+def pair(
+    instruction: str,
+    chosen: str,
+    rejected: str,
+    meta: Mapping[str, Any],
+    *,
+    context: str = "",
+    category: object = None,
+    history: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """A preference pair (`rows.row.Pair`). Raises Unusable when a text is blank or the answers equal."""
+    for name, text in (("instruction", instruction), ("chosen", chosen), ("rejected", rejected)):
+        if not text or text.isspace():
+            raise Unusable(f"the {name} {'' if name == 'instruction' else 'answer '}is empty")
+    if chosen.strip() == rejected.strip():
+        raise Unusable("chosen and rejected are the same answer")
+    _refuse_media(instruction)
+    made: dict[str, Any] = {"instruction": instruction, "context": context}
+    made |= {"chosen": chosen, "rejected": rejected}
+    if is_category(category):
+        made["category"] = category
+    if history:
+        made["history"] = history
+    if meta:
+        made["meta"] = meta
+    return made
+
+
+_MEDIA_MARKS = ("<image>", "<audio>", "<video>")
+
+
+def _refuse_media(instruction: str) -> None:
+    if instruction.startswith(_MEDIA_MARKS) or instruction.endswith(_MEDIA_MARKS):
+        mark = next(mark for mark in _MEDIA_MARKS if mark in instruction)
+        raise Unusable(f"it needs an {mark[1:-1]} ({mark} in the question); a row holds text alone")
+
+
+def is_category(category: object) -> bool:
+    """Whether it is one of databricks-dolly-15k's eight."""
+    return isinstance(category, str) and category in CATEGORIES
+
+
+def conversation(messages: Sequence[Message]) -> Conversation:
+    """The conversation's last question and answer that are learnt, and what was said before.
+
+    What stands after them (a question that nobody answered, an answer of weight 0) is left out. Raises
+    Unusable for empty messages, for an order other than an optional system message, then user and assistant
+    by turns, and where no answer is learnt.
+    """
+    if messages and messages[-1].role == "user":
+        messages = messages[:-1]
+    first = 1 if messages and messages[0].role == "system" else 0
+    if len(messages) < first + 2:
+        raise Unusable("there is no question with an answer")
+    for place, message in enumerate(messages):
+        wanted = "system" if place < first else ("user", "assistant")[(place - first) % 2]
+        if message.role != wanted:
+            raise Unusable(f"message {place + 1} is by {message.role}, where {wanted} speaks")
+        if not message.content or message.content.isspace():
+            ends = {len(messages) - 2: "the instruction", len(messages) - 1: "the response"}
+            raise Unusable(f"{ends.get(place, f'message {place + 1}')} is empty")
+    while not messages[-1].learnt:
+        messages = messages[:-2]
+        if len(messages) < first + 2:
+            raise Unusable("no answer is to be learnt: all have weight 0")
+    history = [
+        {"role": message.role, "content": message.content} | ({} if message.learnt else {"weight": 0})
+        for message in messages[:-2]
+    ]
+    return Conversation(history, messages[-2].content, messages[-1].content)
+
+
+def meta(options: Options, record: Record, keys: Iterable[str] = ("id",)) -> dict[str, Any]:
+    """The options' meta, and the record's own facts under `keys`."""
+    made = dict(options.meta)
+    for key in keys:
+        value = record.get(key)
+        if value is not None and value != "":
+            made[key] = value
+    return made
+
+
+def strict_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of exactly the four keys. A conversation becomes one row for each answer, with what was said
+    before it as context: `이전 질문: ...`, `이전 답변: ...`."""
+    said: list[str] = []
+    rows = []
+    question = ""
+    for turn in made.get("history", ()):
+        if turn["role"] == "assistant":
+            if turn.get("weight", 1):
+                rows.append(_strict(question, "\n".join(said), turn["content"], made["category"]))
+            said += [f"이전 질문: {question}", f"이전 답변: {turn['content']}"]
+        elif turn["role"] == "user":
+            question = turn["content"]
+        else:
+            said.append(f"지침: {turn['content']}")
+    own = "\n\n".join(part for part in ("\n".join(said), made["context"]) if part)
+    rows.append(_strict(made["instruction"], own, made["response"], made["category"]))
+    return rows
+
+
+def _strict(instruction: str, context: str, response: str, category: str) -> dict[str, Any]:
+    return {"instruction": instruction, "context": context, "response": response, "category": category}
+
+
+def _json_type(value: Any) -> str:
+    if isinstance(value, list):
+        return "an array"
+    if isinstance(value, bool):
+        return "true or false"
+    return "an object" if isinstance(value, dict) else f"a {type(value).__name__}"
+
+
+def is_text(record: Record, *keys: str) -> bool:
+    """Whether all these fields hold text."""
+    return all(isinstance(record.get(key), str) for key in keys)

@@ -1,0 +1,172 @@
+"""What was said before an answer: the system prompt, the history, the question and its context, under all the
+names that published data gives them."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from finetune.data.convert.fields import (
+    Message,
+    Options,
+    Record,
+    Unusable,
+    conversation,
+    is_category,
+    note_left_out,
+    peek,
+    row,
+    says_something,
+    string,
+)
+from finetune.data.convert.turns import are_turns, read_messages
+from finetune.rows.placeholders import without_placeholder
+
+SYSTEMS = (
+    *("system", "system_prompt", "system_message", "system_instruction", "systemPrompt", "sys_prompt"),
+    *("System", "시스템", "시스템 프롬프트", "시스템프롬프트", "시스템_프롬프트"),
+)
+HISTORIES = (
+    *("history", "chat_history", "conversation_history", "dialogue_history", "previous_turns"),
+    *("이전 대화", "이전대화", "대화 기록", "대화기록"),
+)
+CONTEXTS = (
+    *("context", "contexts", "input", "passage", "passages", "document", "documents", "paragraph", "article"),
+    *("Context", "Input", "맥락", "문맥", "지문", "본문", "문서", "입력", "참고 자료", "참고자료"),
+)
+GREETING = "greeting before the first question"
+UNANSWERED = "last question without an answer"
+UNLEARNT = "last answer, of weight 0"
+_VERDICTS = ("label", "kto_tag", "desirable", "is_desirable")
+"""Whether an unpaired answer is a good one (TRL, LLaMA-Factory, published KTO sets)."""
+_FALSE = (False, 0, "false", "False", "FALSE", "0")
+_MARK = re.compile(r"(?:\A\s*|\n\s*)(Human|Assistant)[ ]?:")
+
+
+def before(record: Record, messages: Sequence[Message] = ()) -> list[Message]:
+    """The record's system prompt and history, then `messages`; a system message of theirs is not repeated."""
+    said = [*_history(record), *messages]
+    own = []
+    while said and said[0].role == "system":
+        own.append(said.pop(0).content)
+    name = named(record, SYSTEMS)
+    given = string(record, name, required=False) if name else ""
+    systems = list(dict.fromkeys(text for text in (given, *own) if text))
+    return [Message("system", "\n\n".join(systems)), *said] if systems else said
+
+
+def given_context(record: Record, taken: Sequence[str] = ()) -> str:
+    """The text that the question is about, '' where there is none. Several texts are one below the other.
+
+    taken: fields that are something else. Raises Unusable where `input` or `context` is no text.
+    """
+    for name in CONTEXTS:
+        if name not in record or name in taken:
+            continue
+        value = peek(record, name)
+        texts = isinstance(value, list) and name.endswith("s") and all(isinstance(t, str) for t in value)
+        if texts and value:
+            return "\n\n".join(text.strip() for text in record[name])
+        if not isinstance(value, str | int | float | None) and name not in ("input", "context"):
+            continue  # told as unused
+        if text := without_placeholder(string(record, name, required=False)):
+            return text
+    return ""
+
+
+def asked(text: str) -> list[Message]:
+    """The question, or all turns of a text `Human: ... Assistant: ... Human: ...` (HH-RLHF, Belle)."""
+    parts = _MARK.split(text)
+    if len(parts) < 3 or parts[0].strip() or parts[1] != "Human" or "Assistant" not in parts[1::2]:
+        return [Message("user", text)]
+    turns = marked_turns(parts)
+    if turns[-1].role == "assistant" and not turns[-1].content:
+        turns.pop()
+    return turns if turns[-1].role == "user" else [Message("user", text)]
+
+
+def marked_turns(parts: Sequence[str]) -> list[Message]:
+    """Messages of a text that was split at `Human:` and `Assistant:`."""
+    return [
+        Message("user" if name == "Human" else "assistant", said.strip())
+        for name, said in zip(parts[1::2], parts[2::2], strict=True)
+    ]
+
+
+def answered(
+    record: Record, options: Options, question: str, answer: str, context: str | None, facts: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """The row of a record with a field for the question and one for the answer.
+
+    context: its field; None looks for one of the usual names.
+    """
+    refuse_bad_answer(record)
+    said = before(record, _question(record, question))
+    if context is None:
+        given = given_context(record, (question, answer, *options.columns.values()))
+    else:
+        given = without_placeholder(string(record, context, required=False)) if context else ""
+    said += _answer(record, answer)
+    yield conversation_row(said, record, facts, given)
+
+
+def conversation_row(
+    messages: Sequence[Message], record: Record, facts: dict[str, Any], context: str = ""
+) -> dict[str, Any]:
+    """The row of a whole conversation. Raises Unusable."""
+    if messages and messages[-1].role == "user":
+        note_left_out(record, UNANSWERED)
+    elif messages and not messages[-1].learnt:
+        note_left_out(record, UNLEARNT)
+    said = conversation(messages)
+    category = record["category"] if is_category(peek(record, "category")) else None
+    return row(
+        said.instruction, said.response, facts, context=context, category=category, history=said.history
+    )
+
+
+def without_greeting(messages: Sequence[Message], record: Record) -> list[Message]:
+    """The conversation from its first question on: what a bot says before is no answer."""
+    start = next((place for place, one in enumerate(messages) if one.role != "system"), len(messages))
+    first = next((place for place, one in enumerate(messages) if one.role == "user"), start)
+    if first == start or any(one.role != "assistant" for one in messages[start:first]):
+        return list(messages)
+    note_left_out(record, GREETING)
+    return [*messages[:start], *messages[first:]]
+
+
+def refuse_bad_answer(record: Record) -> None:
+    """Raises Unusable for an answer that the record itself calls a bad one."""
+    for name in _VERDICTS:
+        if name not in record:
+            continue
+        value = peek(record, name)
+        unpaired = "prompt" in record and "completion" in record
+        judged = isinstance(value, bool) or (unpaired and isinstance(value, int | str))
+        if judged and record[name] in _FALSE:
+            raise Unusable(f"{name!r} says that the answer is a bad one")
+
+
+def named(record: Record, names: Sequence[str]) -> str | None:
+    """The first of these fields that says something."""
+    return next((name for name in names if name in record and says_something(peek(record, name))), None)
+
+
+def _history(record: Record) -> list[Message]:
+    name = named(record, HISTORIES)
+    if name is None or (isinstance(peek(record, name), str) and not are_turns(peek(record, name))):
+        return []  # a text that is no conversation is told as unused
+    return read_messages(record[name], record, name)
+
+
+def _question(record: Record, name: str) -> list[Message]:
+    value = peek(record, name)
+    return read_messages(record[name], record, name) if are_turns(value) else asked(string(record, name))
+
+
+def _answer(record: Record, name: str) -> list[Message]:
+    value = peek(record, name)
+    turns = [value] if isinstance(value, dict) else value
+    if not isinstance(turns, list) or are_turns(turns) not in ("from", "role"):
+        return [Message("assistant", string(record, name))]
+    record.get(name)  # it is read
+    return read_messages(turns, record, name)

@@ -1,0 +1,198 @@
+"""Turns of a conversation in every spelling that published data has, as messages.
+
+- objects with a speaker and a text: `from, value` (ShareGPT), `role, content` (OpenAI), `speaker, text` ...
+- objects or arrays with a question and its answer: `human, assistant`, `input, output`, `[question, answer]`
+- texts by turns of user and assistant (LIMA, UltraChat)
+- any of these as JSON, or as Python prints it, inside a text (cells of a CSV)
+"""
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from finetune.data.convert.fields import Message, Record, Unusable, note_unused, says_something
+
+Role = Literal["system", "user", "assistant"]
+
+SPEAKERS: dict[str, Role] = {
+    **dict.fromkeys(("human", "user", "prompter", "customer", "q", "question", "instruction"), "user"),
+    **dict.fromkeys(("사용자", "유저", "고객", "손님", "질문", "질문자", "사람", "인간"), "user"),
+    **dict.fromkeys(
+        ("gpt", "assistant", "chatgpt", "bing", "bard", "model", "bot", "chatbot", "ai"), "assistant"
+    ),
+    **dict.fromkeys(("claude", "gemini", "agent", "a", "answer", "response"), "assistant"),
+    **dict.fromkeys(("어시스턴트", "챗봇", "상담사", "상담원", "답변", "답변자", "봇"), "assistant"),
+    **dict.fromkeys(("system", "developer", "시스템"), "system"),
+}
+_TOOLS = frozenset(
+    {
+        *("tool", "tools", "function", "observation", "ipython", "function_call", "function_response"),
+        *("function-call", "function-response", "tool_call", "tool_calls", "tool_response", "tool_result"),
+        *("tool_use", "function_call_output", "environment", "code_interpreter"),
+    }
+)
+"""Speakers and kinds of content that are parts of a tool call."""
+_SPEAKER_KEYS = ("from", "role", "speaker", "author", "화자", "역할")
+_TEXT_KEYS = ("value", "content", "text", "utterance", "message", "발화", "내용")
+_WEIGHTS = ("weight", "train", "loss")
+"""Whether a turn is learnt: OpenAI and SlimOrca, axolotl, ms-swift."""
+_READ = frozenset({*_SPEAKER_KEYS, *_TEXT_KEYS, *_WEIGHTS})
+_PAIR_KEYS = (
+    *(("human", "assistant"), ("user", "assistant"), ("human", "gpt"), ("user", "bot"), ("input", "output")),
+    *(("question", "answer"), ("prompt", "response"), ("instruction", "output"), ("query", "response")),
+    *(
+        ("q", "a"),
+        ("Q", "A"),
+        ("질문", "답변"),
+        ("질문", "답"),
+        ("사용자", "챗봇"),
+        ("instruction", "response"),
+    ),
+)
+_MEDIA = (("image", "an image"), ("audio", "audio"), ("video", "a video"), ("file", "a file"))
+_LONGEST_LITERAL = 1_000_000
+
+
+def read_messages(turns: Any, record: Record | None = None, name: str = "turns") -> list[Message]:
+    """Turns as messages. What a turn of the record's field `name` holds besides is noted as unused.
+
+    Raises Unusable where a turn is none, or needs a tool or a picture.
+    """
+    turns = decoded(turns)
+    if not isinstance(turns, list):
+        raise Unusable("the conversation is not an array of turns", broken=True)
+    if turns and all(isinstance(turn, str) for turn in turns):
+        return [_by_turns(place, said) for place, said in enumerate(turns)]
+    messages: list[Message] = []
+    for place, turn in enumerate(turns, start=1):
+        if isinstance(turn, list) and len(turn) == 2 and all(isinstance(said, str) for said in turn):
+            messages += [_by_turns(at, said) for at, said in enumerate(turn)]
+        elif not isinstance(turn, dict):
+            raise Unusable(f"turn {place} is not an object", broken=True)
+        elif keys := _pair_keys(turn):
+            messages += _exchange(turn, keys, place)
+        else:
+            messages.append(_message(turn, place))
+            if record is not None and not turn.keys() <= _READ:
+                for key in turn.keys() - _READ:
+                    if says_something(turn[key]):
+                        note_unused(record, f"{name}[].{key}")
+    return messages
+
+
+def are_turns(value: Any) -> str:
+    """How the first turn of a conversation is spelled: `from`, `role` or `other`; '' where it is none."""
+    turns = _decoded_or_none(value)
+    if not isinstance(turns, list) or not turns:
+        return ""
+    first = turns[0]
+    if isinstance(first, dict):
+        speaker = _speaker_key(first)
+        if speaker is None:
+            return "other" if _pair_keys(first) else ""
+        known = any(key in first for key in (*_TEXT_KEYS, "tool_calls", "function_call"))
+        return ("from" if speaker == "from" else "role") if known else ""
+    if isinstance(first, list):
+        return "other" if len(first) == 2 and all(isinstance(said, str) for said in first) else ""
+    return "other" if len(turns) > 1 and all(isinstance(said, str) for said in turns) else ""
+
+
+def decoded(value: Any) -> Any:
+    """What a text that holds JSON, or a Python list as Python prints it, stands for. Raises Unusable."""
+    if not isinstance(value, str):
+        return value
+    found = _decoded_or_none(value)
+    if found is None:
+        raise Unusable("the conversation is a text that holds no JSON array", broken=True)
+    return found
+
+
+def refuse_media(value: str | None) -> None:
+    """Raises Unusable for a kind of content, such as `image_url`, that a row cannot hold."""
+    for word, said in _MEDIA:
+        if value and word in value:
+            raise Unusable(f"it needs {said}; a row holds text alone")
+
+
+def _decoded_or_none(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text.startswith(("[", "{")):
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        pass
+    if len(text) > _LONGEST_LITERAL:
+        return None
+    try:
+        return ast.literal_eval(text)  # literals alone: nothing is run
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        return None
+
+
+def _by_turns(place: int, said: str) -> Message:
+    return Message("assistant" if place % 2 else "user", said.strip())
+
+
+def _speaker_key(turn: Mapping[str, Any]) -> str | None:
+    return next((key for key in _SPEAKER_KEYS if isinstance(turn.get(key), str)), None)
+
+
+def _pair_keys(turn: Mapping[str, Any]) -> tuple[str, str] | None:
+    if "from" in turn or "role" in turn:
+        return None
+    return next((keys for keys in _PAIR_KEYS if keys[0] in turn and keys[1] in turn), None)
+
+
+def _exchange(turn: Mapping[str, Any], keys: tuple[str, str], place: int) -> list[Message]:
+    system = turn.get("system")
+    before = [Message("system", system.strip())] if isinstance(system, str) and system.strip() else []
+    said = [turn[key] for key in keys]
+    if not all(isinstance(text, str) for text in said):
+        raise Unusable(f"turn {place} has no text", broken=True)
+    return [*before, Message("user", said[0].strip()), Message("assistant", said[1].strip())]
+
+
+def _message(turn: Mapping[str, Any], place: int) -> Message:
+    key = _speaker_key(turn)
+    speaker = turn[key].strip().lower() if key else None
+    if speaker in _TOOLS or turn.get("tool_calls") or turn.get("function_call"):
+        raise Unusable(f"turn {place} is part of a tool call; a row holds text alone")
+    role = SPEAKERS.get(speaker) if speaker else None
+    if role is None:
+        raise Unusable(f"turn {place} is by {speaker!r}: no human, assistant or system", broken=True)
+    said = next((turn[key] for key in _TEXT_KEYS if turn.get(key) is not None), None)
+    if isinstance(said, list):
+        said = _text_parts(said)
+    elif isinstance(said, int | float) and not isinstance(said, bool):
+        said = str(said)
+    if not isinstance(said, str):
+        raise Unusable(f"turn {place} has no text", broken=True)
+    return Message(role, said.strip(), role != "assistant" or _is_learnt(turn))
+
+
+def _is_learnt(turn: Mapping[str, Any]) -> bool:
+    return not any(
+        isinstance(turn.get(key), bool | int | float) and turn[key] is not None and not turn[key]
+        for key in _WEIGHTS
+    )
+
+
+def _text_parts(parts: Sequence[Any]) -> str:
+    texts = []
+    for part in parts:
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        kind = part.get("type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind in _TOOLS:
+            raise Unusable("a message is part of a tool call; a row holds text alone")
+        refuse_media(kind if isinstance(kind, str) else None)
+        if not isinstance(part, dict) or not isinstance(part.get("text"), str):
+            raise Unusable("a message holds more than text")
+        texts.append(part["text"])
+    return "\n".join(texts)

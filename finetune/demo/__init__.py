@@ -1,0 +1,1 @@
+"""The two small models of the demo."""

@@ -1,0 +1,1 @@
+"""From rows to token ids, and which of them the loss covers."""

@@ -1,0 +1,210 @@
+"""From rows to token ids, and which of them the loss covers: what the assistant says and its end token."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common.errors import UserError
+from finetune.rows.row import Row, to_messages
+
+IGNORED = -100
+"""Label of a token that the loss leaves out (torch's cross_entropy)."""
+WINDOW_ATTEMPTS = 6
+"""A text's tokens are not quite the sum of its parts', so a window may have to shrink again."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training sequence."""
+
+    input_ids: list[int]
+    labels: list[int]
+    """The same ids where they are learnt, IGNORED elsewhere."""
+    messages: list[dict[str, str]] | None = None
+    """The conversation it came from; None for plain text."""
+    prompt_tokens: int = 0
+    """Tokens before the last answer."""
+
+
+def encode_row(tokenizer: Any, row: Row) -> Example:
+    """`encode_rows` of one row."""
+    return encode_rows(tokenizer, [row])[0]
+
+
+def encode_rows(tokenizer: Any, rows: Sequence[Row]) -> list[Example]:
+    """Render and tokenise rows with the tokenizer's chat template.
+
+    Raises UserError when a row or the template would teach something else than the answers.
+    """
+    conversations = [to_messages(row) for row in rows]
+    for messages, row in zip(conversations, rows, strict=True):
+        _refuse_special_tokens(tokenizer, messages, row)
+    encoded = tokenizer.apply_chat_template(
+        conversations, return_dict=True, return_assistant_tokens_mask=True, padding=False
+    )
+    prompts = tokenizer.apply_chat_template(
+        [messages[:-1] for messages in conversations], tokenize=False, add_generation_prompt=True
+    )
+    prompt_tokens = tokenizer(prompts, add_special_tokens=False)["input_ids"]
+    examples = []
+    for messages, row, ids, mask, text, asked in zip(
+        conversations,
+        rows,
+        encoded["input_ids"],
+        encoded["assistant_masks"],
+        prompts,
+        prompt_tokens,
+        strict=True,
+    ):
+        if ids[: len(asked)] != asked:
+            ids, mask = _split_at_answer(tokenizer, messages, text, asked, row)
+        elif any(turn.weight == 0 for turn in row.history):
+            mask = _without_context_turns(mask, row)
+        labels = [token if learnt else IGNORED for token, learnt in zip(ids, mask, strict=True)]
+        _check_answer(tokenizer, ids, labels, len(asked))
+        examples.append(Example(list(ids), labels, messages, len(asked)))
+    return examples
+
+
+def _without_context_turns(mask: Sequence[int], row: Row) -> list[int]:
+    """The mask without the answers of weight 0: its runs are the conversation's answers in their order."""
+    kept = [bool(turn.weight) for turn in row.history if turn.role == "assistant"] + [True]
+    runs = [(learnt, list(run)) for learnt, run in itertools.groupby(mask)]
+    if sum(bool(learnt) for learnt, _run in runs) != len(kept):
+        raise UserError(
+            f"The row {_name(row)}: the chat template's {{% generation %}} marks do not tell its answers "
+            "apart, so that the one of weight 0 cannot be left out."
+        )
+    answers = iter(kept)
+    return [
+        int(bool(learnt) and keep)
+        for learnt, run in runs
+        for keep in [not learnt or next(answers)]
+        for _ in run
+    ]
+
+
+def encode_pair(tokenizer: Any, chosen: Row, rejected: Row) -> tuple[Example, Example]:
+    """A better and a worse answer to one prompt. Only the two answers count, not the history's."""
+    better, worse = (_answer_only(example) for example in encode_rows(tokenizer, [chosen, rejected]))
+    return better, worse
+
+
+def _answer_only(example: Example) -> Example:
+    labels = [IGNORED] * example.prompt_tokens + example.labels[example.prompt_tokens :]
+    return Example(example.input_ids, labels, example.messages, example.prompt_tokens)
+
+
+def encode_text(tokenizer: Any, text: str) -> Example:
+    """Plain text: every token and the end token are learnt."""
+    ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    return Example(ids, list(ids))
+
+
+def prompt_ids(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
+    """Token ids of everything before the answer, by the way that an engine takes: render, then tokenise."""
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def fit(tokenizer: Any, row: Row, excess: int) -> Row | None:
+    """`row` with `excess` tokens less (about), or None when that would take more than it has to give.
+
+    The oldest exchanges of the history go first, the system message never; then the context shrinks to a
+    window around the answer. Question and answer stay whole.
+    """
+    system = row.history[:1] if row.history and row.history[0].role == "system" else ()
+    turns = row.history[len(system) :]
+    while excess > 0 and turns:
+        excess -= sum(_count(tokenizer, turn.content) for turn in turns[:2])
+        turns = turns[2:]
+    context = row.context
+    if excess > 0 and context.strip():
+        context = _window(tokenizer, context, row.response.strip(), excess)
+        excess = 0 if context else excess
+    if excess > 0:
+        return None
+    return row.model_copy(update={"history": (*system, *turns), "context": context})
+
+
+def _count(tokenizer: Any, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _window(tokenizer: Any, context: str, answer: str, excess: int) -> str:
+    """The part of `context` that is `excess` tokens shorter and has the answer near its middle; or ""."""
+    offsets = tokenizer(context, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    room = len(offsets) - excess
+    if room < 1:
+        return ""
+    place = context.find(answer)
+    middle = max(0, place) + (len(answer) // 2 if place >= 0 else 0)
+    at = next((n for n, (_, end) in enumerate(offsets) if end > middle), 0)
+    first = min(max(0, at - room // 2), len(offsets) - room)
+    return context[offsets[first][0] : offsets[first + room - 1][1]].strip()
+
+
+def _refuse_special_tokens(tokenizer: Any, messages: list[dict[str, str]], row: Row) -> None:
+    """A special token spelt out in a text becomes that token, so a row could end its own answer early."""
+    for message in messages:
+        for token in tokenizer.all_special_tokens:
+            if token in message["content"]:
+                raise UserError(
+                    f"The row {_name(row)} contains the special token {token} as text.",
+                    hint="`kodolly data clean` finds such rows.",
+                )
+
+
+def _split_at_answer(
+    tokenizer: Any, messages: list[dict[str, str]], prompt: str, asked: list[int], row: Row
+) -> tuple[list[int], list[int]]:
+    """(ids, mask) of a row whose prompt and answer share a token when they are tokenised in one go.
+
+    `### 답변:` and an answer that starts with a quotation mark do: `:"` is one token of many vocabularies.
+    An engine tokenises the prompt alone, so training must see that prompt, and the answer after it.
+    """
+    whole = tokenizer.apply_chat_template(messages, tokenize=False)
+    answer = _inner_ids(tokenizer, whole[len(prompt) :])
+    ids = [*asked, *answer]
+    if not whole.startswith(prompt) or tokenizer.decode(ids) != tokenizer.decode(
+        tokenizer(whole, add_special_tokens=False)["input_ids"]
+    ):
+        raise UserError(
+            f"The row {_name(row)}: its prompt alone gives other tokens than its prompt with the answer.",
+            hint="The chat template must end a prompt where a token ends.",
+        )
+    ends = [n for n, token in enumerate(answer) if token == tokenizer.eos_token_id]
+    learnt = ends[-1] + 1 if ends else len(answer)
+    return ids, [0] * len(asked) + [1] * learnt + [0] * (len(answer) - learnt)
+
+
+def _inner_ids(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text that something precedes: Llama's tokenizers put a space before a text's first
+    word, so a line end, which is a token by itself, stands there and is taken away again."""
+    lead = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    ids: list[int] = tokenizer(f"\n{text}", add_special_tokens=False)["input_ids"]
+    if ids[: len(lead)] == lead:
+        return ids[len(lead) :]
+    alone: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return alone
+
+
+def _check_answer(tokenizer: Any, ids: Sequence[int], labels: list[int], prompt: int) -> None:
+    """The loss must cover the last answer from its first token to its end token, and no end of a prompt."""
+    answer = labels[prompt:]
+    learnt = next((n for n, label in enumerate(answer) if label == IGNORED), len(answer))
+    if learnt == 0 or any(label != IGNORED for label in answer[learnt:]) or labels[prompt - 1] != IGNORED:
+        raise UserError(
+            "The chat template's {% generation %} marks do not cover exactly the answer and its end token."
+        )
+    if answer[learnt - 1] != tokenizer.eos_token_id:
+        raise UserError(
+            f"The chat template ends an answer without {tokenizer.eos_token}; the model would never stop.",
+            hint="Set `end_token` to the token that ends this template's answers, or choose another.",
+        )
+
+
+def _name(row: Row) -> str:
+    return str(row.meta.get("id") or repr(row.instruction[:40]))

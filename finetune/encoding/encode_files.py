@@ -1,0 +1,296 @@
+"""Every row of a recipe to a token store: by all cores, and for a large file only once.
+
+A store is named by what decides its contents: the file's hash, tokenizer, template and length rules.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from finetune.data.load import AnyRow, load_paragraphs, rows_of_file
+from finetune.encoding.encode import (
+    WINDOW_ATTEMPTS,
+    Example,
+    encode_pair,
+    encode_row,
+    encode_rows,
+    encode_text,
+    fit,
+)
+from finetune.encoding.token_store import (
+    TOO_LONG,
+    WHOLE,
+    WINDOWED,
+    Block,
+    TokenStore,
+    TokenWriter,
+    open_store,
+    pack_block,
+)
+from finetune.files.child_process import process_pool
+from finetune.files.hashes import file_hash
+from finetune.files.whole import whole_directory
+from finetune.progress import Progress, Report
+from finetune.recipes.recipe import Recipe, Source
+from finetune.rows.row import Pair, Row
+
+FORMAT = 3
+"""Of the stores and the rules in this file and encoding.py; raise it when either changes."""
+CHUNK = 2_000_000
+"""Bytes of rows for one process at a time."""
+LARGE = 4_000_000
+"""Bytes from which a file is worth processes that take seconds to start, and a place in the cache."""
+BATCH = 256
+"""Rows rendered and tokenised in one go."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How rows become sequences."""
+
+    pairs: bool
+    split: str | None
+    max_length: int
+    max_prompt: int | None
+    over_length: str
+
+    @classmethod
+    def of(cls, recipe: Recipe, split: str | None) -> "Rules":
+        """The rules that `recipe` states."""
+        pairs = recipe.method == "dpo"
+        prompt = recipe.dpo.max_prompt_length if pairs else None
+        return cls(pairs, split, recipe.max_length, prompt, recipe.over_length)
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """Changes with anything that decides which tokens a conversation becomes."""
+    parts = [
+        tokenizer.backend_tokenizer.to_str(),
+        json.dumps({name: str(token) for name, token in tokenizer.special_tokens_map.items()}),
+        tokenizer.chat_template,
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def cache_directory() -> Path:
+    """Where stores of large files are kept from run to run; it may be deleted at any time."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "kodolly" / "encoded"
+
+
+def encode_source(
+    source: Source, tokenizer: Any, recipe: Recipe, scratch: Path, report: Report
+) -> TokenStore:
+    """The store of one file of rows: out of the cache, or made now. Raises UserError naming file and line."""
+    rules = Rules.of(recipe, source.split)
+    key = _key(file_hash(source.path), rules, tokenizer)
+    large = source.path.stat().st_size > LARGE
+    directory = (cache_directory() if large else scratch) / key
+    if not directory.exists():
+        stage = f"{recipe.name}: tokenising {source.path.name}"
+        with whole_directory(directory) as part, TokenWriter(part) as writer, ExitStack() as stack:
+            done, size = 0, max(1, source.path.stat().st_size)
+            for block, read in _blocks(source.path, tokenizer, rules, large, stack):
+                writer.add(block)
+                done += read
+                report(Progress(stage, min(0.99, done / size), f"{writer.rows:,} rows"))
+        report(Progress(stage, 1.0))
+    store = open_store(directory)
+    if not len(store.fates):
+        wanted = f" with meta.split {source.split!r}" if source.split else ""
+        raise UserError(f"{source.path} holds no rows{wanted}.")
+    return store
+
+
+def encode_texts(recipe: Recipe, tokenizer: Any, scratch: Path) -> TokenStore | None:
+    """The store of the recipe's plain text, a sequence a paragraph; None without any."""
+    if not recipe.text:
+        return None
+    key = _key("".join(file_hash(path) for path in recipe.text), Rules.of(recipe, "text"), tokenizer)
+    directory = scratch / key
+    if not directory.exists():
+        examples = [encode_text(tokenizer, block) for path in recipe.text for block in load_paragraphs(path)]
+        fitting = [(example, -1) for example in examples if len(example.input_ids) <= recipe.max_length]
+        fates = [WHOLE if len(example.input_ids) <= recipe.max_length else TOO_LONG for example in examples]
+        with whole_directory(directory) as part, TokenWriter(part) as writer:
+            writer.add(pack_block(fitting, fates))
+    return open_store(directory)
+
+
+def row_at(path: Path, place: int, pairs: bool) -> Row:
+    """The row that starts at byte `place`; of a pair, the better answer's."""
+    if pairs:
+        return _answers(next(rows_of_file(path, Pair, place))[0])[0]
+    return next(rows_of_file(path, Row, place))[0]
+
+
+def _key(data: str, rules: Rules, tokenizer: Any) -> str:
+    parts = [str(FORMAT), data, repr(rules), tokenizer_hash(tokenizer)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def _blocks(
+    path: Path, tokenizer: Any, rules: Rules, large: bool, stack: ExitStack
+) -> Iterator[tuple[Block, int]]:
+    """(block, bytes read) of every chunk of the file, in its order."""
+    chunks = list(_chunks(path))
+    cores = min(len(os.sched_getaffinity(0)), len(chunks))
+    if not large or cores < 2:
+        results: Iterator[Block | UserError] = map(partial(_encode_chunk, tokenizer, path, rules), chunks)
+    else:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        tokenizer.save_pretrained(folder)
+        pool = process_pool(cores, _start_worker, folder, tokenizer.chat_template)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        results = _of_all(pool.map(partial(_encode_chunk_there, path, rules), chunks), path)
+    for result, (start, end) in zip(results, chunks, strict=True):
+        if isinstance(result, UserError):
+            raise result
+        yield result, end - start
+
+
+def _of_all(results: Iterator[Block | UserError], path: Path) -> Iterator[Block | UserError]:
+    """The results, unless a process is ended from outside."""
+    try:
+        yield from results
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"A process that tokenises {path} was ended from outside, perhaps for want of memory.",
+            hint="Start the same command again.",
+        ) from error
+
+
+def _chunks(path: Path) -> Iterator[tuple[int, int]]:
+    """Byte ranges of whole lines."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = 0
+        while start < size:
+            file.seek(min(size, start + CHUNK))
+            file.readline()
+            end = min(size, file.tell())
+            yield start, end
+            start = end
+
+
+_worker_tokenizer: Any = None
+"""Of a process of the pool; nothing else sets it."""
+
+
+def _start_worker(folder: str, template: str) -> None:
+    global _worker_tokenizer
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+    from transformers import AutoTokenizer
+
+    _worker_tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    _worker_tokenizer.chat_template = template
+
+
+def _encode_chunk_there(path: Path, rules: Rules, chunk: tuple[int, int]) -> Block | UserError:
+    return _encode_chunk(_worker_tokenizer, path, rules, chunk)
+
+
+def _encode_chunk(tokenizer: Any, path: Path, rules: Rules, chunk: tuple[int, int]) -> Block | UserError:
+    """A chunk's block, or what is wrong with one of its rows: an exception would lose its hint on the way."""
+    fates: list[int] = []
+    examples: list[tuple[Example, int]] = []
+    try:
+        if rules.pairs:
+            for pair, place in _in_split(path, Pair, chunk, rules.split):
+                examples += [(example, place) for example in _fit_pair(tokenizer, pair, rules, fates)]
+        else:
+            batch: list[tuple[Row, int]] = []
+            for item in _in_split(path, Row, chunk, rules.split):
+                batch.append(item)
+                if len(batch) == BATCH:
+                    examples += _fit_rows(tokenizer, batch, rules, fates)
+                    batch = []
+            examples += _fit_rows(tokenizer, batch, rules, fates)
+    except UserError as error:
+        return error
+    return pack_block(examples, fates)
+
+
+def _in_split(
+    path: Path, kind: type[AnyRow], chunk: tuple[int, int], split: str | None
+) -> Iterator[tuple[AnyRow, int]]:
+    """(row, byte offset) of the chunk's rows in `split`. Raises UserError with the line's number."""
+    for row, place in rows_of_file(path, kind, *chunk):
+        if split is None or row.meta.get("split") == split:
+            yield row, place
+
+
+def _fit_rows(
+    tokenizer: Any, batch: Sequence[tuple[Row, int]], rules: Rules, fates: list[int]
+) -> list[tuple[Example, int]]:
+    """The sequences of the rows that fit; `fates` gets what became of each row."""
+    if not batch:
+        return []
+    result = []
+    for (row, place), encoded in zip(batch, encode_rows(tokenizer, [row for row, _ in batch]), strict=True):
+        example: Example | None = encoded
+        fate = WHOLE
+        if len(encoded.input_ids) > rules.max_length:
+            example = _windowed(tokenizer, row, encoded, rules)
+            fate = WINDOWED if example else TOO_LONG
+        fates.append(fate)
+        if example:
+            result.append((example, place))
+    return result
+
+
+def _windowed(tokenizer: Any, row: Row, example: Example, rules: Rules) -> Example | None:
+    if rules.over_length != "window":
+        return None
+    for attempt in range(WINDOW_ATTEMPTS):
+        shorter = fit(tokenizer, row, len(example.input_ids) - rules.max_length + attempt)
+        if shorter is None:
+            return None
+        row = shorter
+        example = encode_row(tokenizer, row)
+        if len(example.input_ids) <= rules.max_length:
+            return example
+    return None
+
+
+def _answers(pair: Pair) -> tuple[Row, Row]:
+    def with_answer(answer: str) -> Row:
+        return Row(
+            instruction=pair.instruction,
+            context=pair.context,
+            history=pair.history,
+            response=answer,
+            category=pair.category or "open_qa",
+            meta=pair.meta,
+        )
+
+    return with_answer(pair.chosen), with_answer(pair.rejected)
+
+
+def _fit_pair(tokenizer: Any, pair: Pair, rules: Rules, fates: list[int]) -> list[Example]:
+    """The two sequences of a pair, from one prompt; none when it is too long. `fates` gets which."""
+    chosen, rejected = _answers(pair)
+    limit = rules.max_prompt or rules.max_length
+    for attempt in range(WINDOW_ATTEMPTS):
+        both = encode_pair(tokenizer, chosen, rejected)
+        longest = max(len(example.input_ids) for example in both)
+        excess = max(longest - rules.max_length, both[0].prompt_tokens - limit)
+        if excess <= 0:
+            fates.append(WINDOWED if attempt else WHOLE)
+            return list(both)
+        shorter = fit(tokenizer, chosen, excess + attempt) if rules.over_length == "window" else None
+        if shorter is None:
+            break
+        chosen = shorter
+        rejected = shorter.model_copy(update={"response": rejected.response})
+    fates.append(TOO_LONG)
+    return []

@@ -1,0 +1,1 @@
+"""Adapters into their base, and several models into one, each with its proof."""

@@ -1,0 +1,263 @@
+"""`kodolly merge lora`: an adapter into its base, tensor by tensor, and the proof that nothing was lost."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from common.errors import UserError
+from finetune.encoding.encode import encode_text
+from finetune.encoding.parity import check_tokens
+from finetune.files.hashes import file_hash
+from finetune.files.whole import require_room, whole_directory
+from finetune.merge.edits import Edit, open_adapter
+from finetune.merge.foreign_adapter import foreign_source
+from finetune.merge.parameter_names import Place, empty_model
+from finetune.merge.parity import Parity, compare
+from finetune.merge.safetensors_io import (
+    INDEX,
+    Planned,
+    file_order,
+    read_tensor,
+    shard_names,
+    stored_tensors,
+    write_tensors,
+)
+from finetune.merge.source import MergeSource, own_source
+from finetune.merge.streamed_model import StreamedModel, Weights, grow, open_weights
+from finetune.models.adapter import ADAPTER_FILE, CONFIG, WEIGHTS, Probe, is_ours
+from finetune.models.checkpoint import set_stop_tokens, write_card, write_tokenizer
+from finetune.models.quiet import hide_library_bars
+from finetune.progress import Progress, Report, under_way
+
+JOURNAL = ".finished.json"
+"""In a directory that is being written: the shards that are whole, with their SHA-256."""
+SENTENCES = (
+    "오늘은 하늘이 맑고 바람이 시원해서 강가를 오래 걸었습니다.",
+    "도서관은 평일 아침 아홉 시에 문을 열고 저녁 여덟 시에 닫습니다.",
+    "물은 온도가 섭씨 영 도보다 낮아지면 얼음이 되고, 백 도에서 끓습니다.",
+    "할머니께서 보내 주신 감자로 국을 끓여 온 가족이 함께 먹었다.",
+)
+"""What is compared for an adapter that was trained on plain text alone and so has no conversations."""
+
+
+def merge(
+    adapter_dir: Path,
+    output: Path,
+    report: Report,
+    *,
+    base: Path | None = None,
+    dtype: str | None = None,
+    prompts: int | None = None,
+    template: str | None = None,
+    licence: str | None = None,
+) -> Parity:
+    """Write the complete checkpoint `output` and return how alike it is to base and adapter.
+
+    base: where the base lies now, if it has moved. dtype: of the merged weights, in place of the base's own.
+    prompts: conversations to compare, at most; all that there are when left out. template, licence: of an
+    adapter that another trainer wrote, where neither it nor its base says.
+    A run that was killed goes on after its last whole shard. Memory holds a few tensors or one layer at a
+    time, never the model. Raises UserError when the result would not be what training made.
+    """
+    hide_library_bars()
+    source = _open_source(adapter_dir, base, output.name, template, licence)
+    stage = f"{source.card.name}: merging"
+    report(Progress(stage, 0.0, f"into {source.base}"))
+    model = empty_model(source.config)
+    weights = open_weights(source.base, model, source.rows, source.files.whole)
+    tuned = StreamedModel(model, weights)
+    edits = open_adapter(model, source.files, source.base)
+    with whole_directory(output, _mark(adapter_dir, source, dtype)) as directory:
+        shards = _plan(source.base, weights, tuned.shapes(), dtype)
+        there = sum(path.stat().st_size for path in directory.glob("*.safetensors"))
+        require_room(directory, sum(each.size for plan in shards.values() for each in plan) - there)
+        _write_shards(directory, shards, weights, edits, stage, report)
+        kept = _write_files(directory, source, shards)
+        check_tokens(directory, source.probes)
+        parity = _prove(directory, source, tuned, prompts, report)
+        metrics = source.card.metrics | parity.metrics()
+        write_card(directory, source.card.model_copy(update={"metrics": metrics, "dtype": kept}))
+    report(Progress(f"{source.card.name}: comparing", 1.0, str(parity)))
+    return parity
+
+
+def _open_source(
+    directory: Path, base: Path | None, name: str, template: str | None, licence: str | None
+) -> MergeSource:
+    if not is_ours(directory):
+        return foreign_source(directory, base, name, template, licence)
+    if template or licence:
+        raise UserError(
+            f"{directory} says its chat template and licence itself.",
+            hint="--template and --licence are for adapters of other trainers.",
+        )
+    return own_source(directory, base)
+
+
+def _mark(adapter_dir: Path, source: MergeSource, dtype: str | None) -> str:
+    """Changes with everything that decides the shards."""
+    names = [name for name in (WEIGHTS, CONFIG, ADAPTER_FILE) if (adapter_dir / name).is_file()]
+    files = [file_hash(adapter_dir / name) for name in names]
+    rows = source.config.get_text_config().vocab_size
+    told = [str(source.card.base_revision), str(dtype), str(rows), *files]
+    return hashlib.sha256(" ".join(told).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Target:
+    """One tensor of the result and where it belongs in the model, if it does."""
+
+    planned: Planned
+    place: Place | None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.planned.size
+
+
+def _plan(
+    base: Path, weights: Weights, shapes: Mapping[str, torch.Size], dtype: str | None
+) -> dict[str, list[Target]]:
+    """What each shard of the result will hold: the base's shards, with longer embeddings if need be."""
+    where = {key: place for tensors in weights.places.values() for key, place in tensors}
+    shards = {}
+    for name in shard_names(base):
+        targets = {}
+        for key, stored in stored_tensors(base / name).items():
+            place, shape, kind = where.get(key), stored.shape, stored.dtype
+            if place is not None and place.parameter in weights.whole:
+                shape = tuple(weights.whole[place.parameter].shape)
+            elif place is not None and weights.rows and shapes[place.parameter][0] == weights.rows:
+                shape = (max(weights.rows, shape[0]), *shape[1:])
+            if place is not None and dtype is not None and kind.is_floating_point:
+                kind = getattr(torch, dtype)
+            targets[key] = Target(Planned(key, kind, shape), place)
+        shards[name] = _in_order(targets.values())
+    added = [name for name in weights.whole if name not in weights.places]
+    kind = next(target.planned.dtype for targets in shards.values() for target in targets if target.place)
+    last = list(shards)[-1]
+    shards[last] = _in_order([*shards[last], *(_added(name, weights.whole[name], kind) for name in added)])
+    return shards
+
+
+def _in_order(targets: Iterable[Target]) -> list[Target]:
+    by_key = {target.planned.key: target for target in targets}
+    return [by_key[each.key] for each in file_order([target.planned for target in by_key.values()])]
+
+
+def _added(name: str, value: torch.Tensor, kind: torch.dtype) -> Target:
+    """A parameter that the base has no tensor for: its input embedding is its output's too, and the result's
+    is not."""
+    return Target(Planned(name, kind, tuple(value.shape)), Place(name))
+
+
+def _write_shards(
+    directory: Path,
+    shards: dict[str, list[Target]],
+    weights: Weights,
+    edits: Mapping[str, list[Edit]],
+    stage: str,
+    report: Report,
+) -> None:
+    finished = _finished(directory)
+    total = sum(target.size for targets in shards.values() for target in targets)
+    done = 0
+    for number, (name, targets) in enumerate(shards.items()):
+        if name not in finished:
+            tensors = (_merged(target, weights, edits) for target in targets)
+            finished[name] = write_tensors(directory / name, [target.planned for target in targets], tensors)
+            _write_journal(directory, finished)
+        done += sum(target.size for target in targets)
+        report(Progress(stage, done / total, f"shard {number + 1} of {len(shards)}"))
+    (directory / JOURNAL).unlink()
+
+
+def _merged(target: Target, weights: Weights, edits: Mapping[str, list[Edit]]) -> torch.Tensor:
+    planned = target.planned
+    if target.place is not None and target.place.parameter in weights.whole:
+        weight = weights.whole[target.place.parameter].clone()
+    else:
+        weight = read_tensor(weights.stored[planned.key])
+    if target.place is not None:
+        changes = edits.get(target.place.parameter, [])
+        if planned.shape[:1] != weight.shape[:1]:
+            weight = grow(weight, planned.shape[0])
+        if changes:
+            weight = weight.float()
+            for change in changes:
+                weight = change.apply(weight, target.place)
+    return weight.to(planned.dtype)
+
+
+def _finished(directory: Path) -> dict[str, str]:
+    """Shards of a killed run whose bytes are what it wrote; everything else is removed."""
+    try:
+        journal: dict[str, str] = json.loads((directory / JOURNAL).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        journal = {}
+    return {
+        name: digest
+        for name, digest in journal.items()
+        if (directory / name).is_file() and file_hash(directory / name) == digest
+    }
+
+
+def _write_journal(directory: Path, finished: dict[str, str]) -> None:
+    part = directory / f"{JOURNAL}.part"
+    part.write_text(json.dumps(finished), encoding="utf-8")
+    part.rename(directory / JOURNAL)
+
+
+def _write_files(directory: Path, source: MergeSource, shards: dict[str, list[Target]]) -> str:
+    """Everything but weights and card; returns the name of the type that most weights have."""
+    sizes: Counter[str] = Counter()
+    for targets in shards.values():
+        for target in targets:
+            if target.planned.dtype.is_floating_point:
+                sizes[str(target.planned.dtype).removeprefix("torch.")] += target.size
+    kept = sizes.most_common(1)[0][0]
+    if list(shards) != ["model.safetensors"]:
+        index = {
+            "metadata": {"total_size": sum(t.size for targets in shards.values() for t in targets)},
+            "weight_map": {t.planned.key: name for name, targets in shards.items() for t in targets},
+        }
+        (directory / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    source.config.use_cache = True
+    source.config.dtype = kept
+    source.config.save_pretrained(directory)
+    if (source.base / "generation_config.json").is_file():
+        generation = GenerationConfig.from_pretrained(source.base, local_files_only=True)
+    else:
+        generation = GenerationConfig.from_model_config(source.config)
+    set_stop_tokens(generation, source.tokenizer, source.stops)
+    generation.save_pretrained(directory)
+    write_tokenizer(directory, source.tokenizer)
+    return kept
+
+
+def _prove(
+    directory: Path, source: MergeSource, tuned: StreamedModel, prompts: int | None, report: Report
+) -> Parity:
+    probes = source.probes or _plain_probes(source.tokenizer)
+    probes = probes[:: -(-len(probes) // (prompts or len(probes)))]
+    stage = f"{source.card.name}: comparing"
+    expected = tuned.likeliest(probes, lambda done: report(Progress(stage, done / 2, "adapter")))
+    model = empty_model(source.config)
+    merged = StreamedModel(model, open_weights(directory, model))
+    found = merged.likeliest(
+        probes, lambda done: report(Progress(stage, under_way(0.5 + done / 2), "merged"))
+    )
+    return compare(probes, expected, found, source.stops[0])
+
+
+def _plain_probes(tokenizer: Any) -> list[Probe]:
+    texts = [encode_text(tokenizer, text) for text in SENTENCES]
+    return [Probe(messages=[], input_ids=text.input_ids, prompt_tokens=1) for text in texts]

@@ -1,0 +1,412 @@
+"""`kodolly merge models`: several models into one by mergekit, as a complete checkpoint that vLLM loads.
+
+mergekit 0.1.5 is told what it does not know: GPT-NeoX files have had no mask and rotary tables for years,
+a path on this machine is no hub id, and vLLM wants Mixtral's experts one by one.
+"""
+
+import contextlib
+import io
+import logging
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoTokenizer, GenerationConfig
+
+from common.chat_template import load_template, template_hash, template_names
+from common.checkpoint import CheckpointCard, MergeSource, read_card
+from common.errors import UserError
+from common.yaml_text import BrokenYaml, parse_yaml
+from finetune.encoding.encode import prompt_ids
+from finetune.files.unreadable import HUB_ID
+from finetune.files.whole import require_room, whole_directory
+from finetune.merge.mixtral_experts import split_experts
+from finetune.merge.parameter_names import empty_model, read_config
+from finetune.merge.safetensors_io import shard_names, stored_tensors
+from finetune.merge.streamed_model import count_whole, open_weights
+from finetune.models.checkpoint import set_stop_tokens, weights_hash, write_card, write_tokenizer
+from finetune.models.quiet import hide_library_bars
+from finetune.progress import Progress, Report
+
+METHODS = ("slerp", "dare_ties", "dare_linear", "ties", "linear", "passthrough", "task_arithmetic", "moe")
+"""Named in messages; mergekit knows more and they are passed on."""
+MODEL_KEYS = ("model", "base_model", "source_model", "tokenizer_source", "source", "path")
+"""Keys of mergekit's configuration whose value names a model."""
+NOT_MODELS = ("union", "base")
+OLD_TABLES = (".attention.bias", ".attention.masked_bias", ".attention.rotary_emb.inv_freq")
+"""Computed, not learnt; GPT-NeoX files had them once."""
+QUESTION = [{"role": "user", "content": "오늘 저녁에 무엇을 먹으면 좋을까요?"}]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of the models that are merged."""
+
+    directory: Path
+    card: CheckpointCard | None
+    tokenizer: Any
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """As the result's card calls it."""
+        return self.card.name if self.card else self.directory.name
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How the result is to be talked to: its sources must agree on it."""
+
+    template: str
+    template_name: str
+    end_token: str
+
+
+def merge_models(
+    config_file: Path,
+    output: Path,
+    report: Report,
+    *,
+    name: str | None = None,
+    template: str | None = None,
+    licence: str | None = None,
+    seed: int = 42,
+) -> None:
+    """Merge as mergekit's YAML `config_file` says and write the complete checkpoint `output`.
+
+    name: of the result, the output's when left out. template: one of ours, where the sources have none or
+    several. licence: where a source does not say its own. seed: of methods that draw at random (DARE) and of
+    random gates. Raises UserError.
+    """
+    hide_library_bars()
+    values, listed = read_merge_config(config_file)
+    sources = [_open(directory) for directory in listed]
+    card_licence = licence or _licence(sources)
+    talk = _agree(values, sources, template)
+    stage = f"{name or output.name}: merging"
+    with whole_directory(output) as directory:
+        require_room(directory, max(_bytes(source.directory) for source in sources))
+        report(Progress(stage, 0.0, f"{len(sources)} models, {_method(values)}"))
+        _run_mergekit(values, directory, seed)
+        report(Progress(stage, 0.9, "completing the checkpoint"))
+        parameters, dtype = _complete(directory, values, sources, talk)
+        write_card(
+            directory,
+            CheckpointCard(
+                name=name or output.name,
+                base_model=_base(values, sources).name,
+                base_revision=_base(values, sources).sha256,
+                method="merge",
+                recipe={"mergekit": _shortened(values), "seed": seed},
+                data=_data(sources),
+                sources=[
+                    MergeSource(name=source.name, sha256=source.sha256, licence=_licence_of(source))
+                    for source in sources
+                ],
+                licence=card_licence,
+                template=talk.template_name,
+                template_hash=template_hash(talk.template),
+                context_length=_context_length(directory, sources),
+                dtype=dtype,
+                parameters=parameters,
+                created=int(time.time()),
+            ),
+        )
+    report(Progress(stage, 1.0, f"{parameters / 1e9:.3g} billion parameters"))
+
+
+def read_merge_config(path: Path) -> tuple[dict[str, Any], list[Path]]:
+    """(mergekit's configuration with every model as an absolute path, the models' directories).
+
+    A model is a directory, relative to the file or to where the command runs, or a hub id that is in the
+    local Hugging Face cache. Raises UserError.
+    """
+    try:
+        values = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The configuration {path} cannot be read: {error}.") from error
+    except BrokenYaml as error:
+        raise UserError(f"The configuration {path} is not valid YAML: {error}.") from error
+    if not isinstance(values, dict) or not ("experts" in values or "merge_method" in values):
+        raise UserError(
+            f"{path} is not a mergekit configuration: it has neither `merge_method` nor `experts`.",
+            hint=f"Methods: {', '.join(METHODS)}; docs/merging.md has one of each.",
+        )
+    found: dict[Path, None] = {}
+
+    def resolve(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: resolve(each, str(name)) for name, each in value.items()}
+        if isinstance(value, list):
+            return [resolve(each, key) for each in value]
+        if key in MODEL_KEYS and isinstance(value, str) and value not in NOT_MODELS:
+            directory = _directory(value, path.parent)
+            found[directory] = None
+            return str(directory)
+        return value
+
+    resolved = resolve(values)
+    if len(found) < 2 and resolved.get("merge_method") != "passthrough":
+        raise UserError(f"{path} names {len(found)} models; a merge needs two.")
+    return resolved, list(found)
+
+
+def _directory(name: str, folder: Path) -> Path:
+    for place in (folder / Path(name).expanduser(), Path(name).expanduser()):
+        if (place / "config.json").is_file():
+            return place.resolve()
+    if "+" in name:
+        raise UserError(
+            f"{name} is a model with an adapter.", hint="Merge the adapter first: `kodolly merge lora`."
+        )
+    if HUB_ID.fullmatch(name):
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(name, "config.json")
+        if isinstance(cached, str):
+            return Path(cached).parent
+        hint = f"Correct the path, or download the model with `hf download {name}`."
+    else:
+        hint = "Paths are relative to the configuration or to the current directory."
+    raise UserError(f"The model {name} does not exist here.", hint=hint)
+
+
+def _open(directory: Path) -> Source:
+    for file in shard_names(directory):
+        stored_tensors(directory / file)
+    if getattr(read_config(directory), "quantization_config", None):
+        raise UserError(f"The weights of {directory} are quantised and cannot be merged.")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{directory} holds no tokenizer: {str(error).splitlines()[0]}") from error
+    return Source(directory, read_card(directory), tokenizer, weights_hash(directory))
+
+
+def _agree(values: Mapping[str, Any], sources: list[Source], template: str | None) -> Talk:
+    """The template and end token of all that have a template. Raises UserError when they differ, as then no
+    template would be what the result was trained with."""
+    if not ({"tokenizer", "tokenizer_source"} & values.keys()):
+        first = sources[0].tokenizer.get_vocab()
+        for source in sources[1:]:
+            if source.tokenizer.get_vocab() != first:
+                raise UserError(
+                    f"{sources[0].name} and {source.name} have different vocabularies: their rows of the "
+                    "embeddings do not mean the same tokens.",
+                    hint="Let mergekit make one: `tokenizer: {source: union}`.",
+                )
+    speakers = [source for source in sources if source.tokenizer.chat_template]
+    texts = {source.tokenizer.chat_template for source in speakers}
+    ends = {source.tokenizer.eos_token for source in speakers or sources}
+    if template is None and len(texts) != 1:
+        told = ", ".join(f"{source.name} ({_template_name(source)})" for source in speakers)
+        raise UserError(
+            f"The models were trained with different chat templates: {told}."
+            if texts
+            else "None of the models has a chat template.",
+            hint=f"Choose one with --template: {', '.join(template_names())}.",
+        )
+    if len(ends) != 1:
+        raise UserError(
+            f"The models end their answers with different tokens: {', '.join(sorted(map(str, ends)))}."
+        )
+    text = load_template(template) if template else next(iter(texts))
+    return Talk(text, template or _template_name(speakers[0]), ends.pop())
+
+
+def _template_name(source: Source) -> str:
+    if source.card:
+        return source.card.template
+    text = source.tokenizer.chat_template
+    return next((name for name in template_names() if load_template(name) == text), "own")
+
+
+def _licence_of(source: Source) -> str | None:
+    return source.card.licence if source.card else None
+
+
+def _licence(sources: list[Source]) -> str:
+    """All must be kept to, which SPDX writes as AND. Raises UserError when one is not known."""
+    for source in sources:
+        if _licence_of(source) is None:
+            raise UserError(f"{source.name} does not say its licence.", hint="Give --licence.")
+    return " AND ".join(sorted({str(_licence_of(source)) for source in sources}))
+
+
+def _method(values: Mapping[str, Any]) -> str:
+    return "moe" if "experts" in values else str(values["merge_method"])
+
+
+def _base(values: Mapping[str, Any], sources: list[Source]) -> Source:
+    named = values.get("base_model")
+    path = named.get("path") if isinstance(named, dict) else named
+    return next((source for source in sources if str(source.directory) == path), sources[0])
+
+
+def _bytes(directory: Path) -> int:
+    return sum((directory / name).stat().st_size for name in shard_names(directory))
+
+
+def _run_mergekit(values: dict[str, Any], directory: Path, seed: int) -> None:
+    """Let mergekit write weights, configuration and tokenizer. Raises UserError with what it says."""
+    said: list[str] = []
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), _heard(said):
+        warnings.simplefilter("ignore")  # what it says of numpy and of itself is nothing that users can mend
+        try:
+            _call_mergekit(values, directory, seed)
+        except UserError:
+            raise
+        except (Exception, SystemExit) as error:  # its errors have no class of their own, some are exits
+            reason = "; ".join(said) or " ".join(str(error).split())
+            raise UserError(f"mergekit refuses the merge: {reason or type(error).__name__}") from error
+
+
+def _call_mergekit(values: dict[str, Any], directory: Path, seed: int) -> None:
+    from mergekit.config import MergeConfiguration  # type: ignore[import-untyped]
+    from mergekit.merge import run_merge  # type: ignore[import-untyped]
+    from mergekit.moe.config import MoEMergeConfig  # type: ignore[import-untyped]
+    from mergekit.options import MergeOptions  # type: ignore[import-untyped]
+    from mergekit.scripts.moe import build  # type: ignore[import-untyped]
+
+    options = MergeOptions(device="auto", random_seed=seed, write_model_card=False, quiet=True)
+    if "experts" in values:
+        experts = MoEMergeConfig.model_validate({**values, "architecture": _moe_architecture(values)})
+        torch.manual_seed(seed)
+        build(experts, str(directory), options, device=options.device)
+        return
+    config = MergeConfiguration.model_validate(values)
+    with _without_old_tables():
+        run_merge(config, str(directory), options)
+
+
+def _moe_architecture(values: Mapping[str, Any]) -> str:
+    """Mixtral is what vLLM is known to load and what models of Llama's and Mistral's kind become."""
+    asked = str(values.get("architecture") or "mixtral").lower()
+    if asked != "mixtral":
+        raise UserError(f"A mixture of experts is written as Mixtral; {asked} is not supported.")
+    return asked
+
+
+@contextlib.contextmanager
+def _heard(said: list[str]) -> Iterator[None]:
+    """Keep mergekit's complaints, which go to the log, for the error message."""
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno >= logging.ERROR:
+                said.append(record.getMessage())
+
+    root, listener = logging.getLogger(), Listener()
+    before, verbosity = root.handlers[:], transformers.logging.get_verbosity()
+    root.handlers = [listener]
+    transformers.logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.handlers = before
+        transformers.logging.set_verbosity(verbosity)
+
+
+@contextlib.contextmanager
+def _without_old_tables() -> Iterator[None]:
+    """mergekit's description of GPT-NeoX asks for tables that today's files have not; neither needs them."""
+    from mergekit.architecture.json_definitions import (  # type: ignore[import-untyped]
+        NAME_TO_ARCH,
+        JsonModuleArchitecture,
+    )
+
+    before = NAME_TO_ARCH["GPTNeoXForCausalLM"]
+    (architecture,) = before
+    module = architecture.modules["default"]
+    definition = module.architecture.definition
+    learnt = [w for w in definition.layer_templates.weights if not w.name.endswith(OLD_TABLES)]
+    templates = definition.layer_templates.model_copy(update={"weights": learnt})
+    changed = JsonModuleArchitecture(definition=definition.model_copy(update={"layer_templates": templates}))
+    modules = {"default": module.model_copy(update={"architecture": changed})}
+    NAME_TO_ARCH["GPTNeoXForCausalLM"] = [architecture.model_copy(update={"modules": modules})]
+    try:
+        yield
+    finally:
+        NAME_TO_ARCH["GPTNeoXForCausalLM"] = before
+
+
+def _complete(
+    directory: Path, values: Mapping[str, Any], sources: list[Source], talk: Talk
+) -> tuple[int, str]:
+    """Make a checkpoint of mergekit's output and check it; returns (parameters, type of most weights)."""
+    if "experts" in values:
+        split_experts(directory)
+    tokenizer = _tokenizer(directory, values, sources)
+    tokenizer.eos_token = talk.end_token
+    tokenizer.chat_template = talk.template
+    config = read_config(directory)
+    model = empty_model(config)
+    weights = open_weights(directory, model)
+    parameters = count_whole(model, weights)
+    kinds: Counter[str] = Counter()
+    for stored in weights.stored.values():
+        kinds[str(stored.dtype).removeprefix("torch.")] += torch.Size(stored.shape).numel()
+    config.dtype = kinds.most_common(1)[0][0]
+    config.use_cache = True
+    config.save_pretrained(directory)
+    speaker = next((source for source in sources if source.tokenizer.chat_template), sources[0])
+    if (speaker.directory / "generation_config.json").is_file():
+        generation = GenerationConfig.from_pretrained(speaker.directory, local_files_only=True)
+    else:
+        generation = GenerationConfig.from_model_config(config)
+    set_stop_tokens(generation, tokenizer)
+    generation.save_pretrained(directory)
+    for file in directory.iterdir():  # what mergekit copied from one of the sources
+        if file.name.startswith(("tokenizer", "special_tokens", "chat_template", "mergekit")):
+            file.unlink()
+    write_tokenizer(directory, tokenizer)
+    _check_prompt(directory, values, speaker, talk)
+    return parameters, str(config.dtype).removeprefix("torch.")
+
+
+def _tokenizer(directory: Path, values: Mapping[str, Any], sources: list[Source]) -> Any:
+    """The one that mergekit made when it was told to make one, else the base's as it was."""
+    if {"tokenizer", "tokenizer_source"} & values.keys():
+        return AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    return _base(values, sources).tokenizer
+
+
+def _check_prompt(directory: Path, values: Mapping[str, Any], speaker: Source, talk: Talk) -> None:
+    """The result must see the tokens that its source saw. Raises UserError."""
+    written = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    trained = speaker.tokenizer
+    trained.chat_template = talk.template
+    ours, theirs = prompt_ids(written, QUESTION), prompt_ids(trained, QUESTION)
+    if {"tokenizer", "tokenizer_source"} & values.keys():  # numbers may change, tokens may not
+        same = written.convert_ids_to_tokens(ours) == trained.convert_ids_to_tokens(theirs)
+    else:
+        same = ours == theirs
+    if not same:
+        raise UserError(f"The merged tokenizer gives other tokens than {speaker.name} was trained with.")
+
+
+def _context_length(directory: Path, sources: list[Source]) -> int:
+    trained = [source.card.context_length for source in sources if source.card]
+    length = getattr(read_config(directory), "max_position_embeddings", None)
+    return min([*trained, *([length] if length else [])], default=2048)
+
+
+def _data(sources: list[Source]) -> list[Any]:
+    """Every file of rows that any of them was trained on, once."""
+    unique = {(row.path, row.sha256): row for source in sources if source.card for row in source.card.data}
+    return list(unique.values())
+
+
+def _shortened(values: Any) -> Any:
+    """The configuration without this machine's directories."""
+    if isinstance(values, dict):
+        return {key: _shortened(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_shortened(value) for value in values]
+    return Path(values).name if isinstance(values, str) and Path(values).is_absolute() else values

@@ -1,0 +1,86 @@
+"""What a merge begins with, whoever trained the adapter: files, base, tokenizer and conversations."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.chat_template import load_template, template_hash
+from common.checkpoint import CheckpointCard
+from common.errors import UserError
+from finetune.merge.parameter_names import read_config
+from finetune.models.adapter import AdapterCard, Probe, read_adapter
+from finetune.models.adapter_files import AdapterFiles, read_adapter_files
+from finetune.models.checkpoint import weights_hash
+from finetune.models.load import load_tokenizer
+
+
+@dataclass(frozen=True)
+class MergeSource:
+    """All that decides the merged checkpoint but its type."""
+
+    files: AdapterFiles
+    base: Path
+    config: Any
+    """The result's configuration: the base's, with as many tokens as the adapter has."""
+    card: CheckpointCard
+    """What the result says of itself; its metrics grow."""
+    tokenizer: Any
+    """With the chat template that training used."""
+    probes: list[Probe]
+    """Conversations on which adapter and result are compared."""
+    stops: tuple[int, ...]
+    """Tokens that end an answer; the first is the one that training ended answers with."""
+    rows: int | None = None
+    """Embedding rows that the base is to be given, for new tokens; None leaves them."""
+
+
+def own_source(directory: Path, base: Path | None) -> MergeSource:
+    """The adapter that `kodolly train` wrote. Raises UserError unless all is as training left it."""
+    adapter = read_adapter(directory)
+    base = base or Path(adapter.base)
+    if not base.is_dir():
+        raise UserError(
+            f"The adapter's base {base} does not exist.",
+            hint="Put it back where it was, or say where it is now: --base DIRECTORY.",
+        )
+    config = read_base_config(base)
+    if weights_hash(base) != adapter.base_sha256:
+        raise UserError(
+            f"{base} is not the base that this adapter was trained on: its weights differ.",
+            hint="Train the adapter again on this base.",
+        )
+    _check_template(adapter)
+    has_tokenizer = (directory / "tokenizer_config.json").is_file()
+    tokenizer = load_tokenizer(directory if has_tokenizer else base, adapter.card.template)
+    if adapter.vocabulary_rows:
+        config.get_text_config().vocab_size = adapter.vocabulary_rows
+    return MergeSource(
+        files=read_adapter_files(directory),
+        base=base,
+        config=config,
+        card=adapter.card,
+        tokenizer=tokenizer,
+        probes=adapter.probes,
+        stops=(tokenizer.eos_token_id,),
+        rows=adapter.vocabulary_rows,
+    )
+
+
+def read_base_config(base: Path) -> Any:
+    """The base's configuration. Raises UserError for a base that nothing can be merged into."""
+    config = read_config(base)
+    if getattr(config, "quantization_config", None):
+        raise UserError(
+            f"The weights of {base} are quantised; an adapter merged into them gives garbage.",
+            hint="Merge into the model in full precision: --base DIRECTORY. To train in 4 bits, use method "
+            "qlora on that one (it is quantised in memory only).",
+        )
+    return config
+
+
+def _check_template(adapter: AdapterCard) -> None:
+    if template_hash(load_template(adapter.card.template)) != adapter.card.template_hash:
+        raise UserError(
+            f"The chat template {adapter.card.template!r} has changed since this adapter was trained.",
+            hint="Train again, or check out the version it was trained with.",
+        )

@@ -1,0 +1,244 @@
+"""A model of which one layer at a time is in memory."""
+
+import ctypes
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from common.errors import UserError
+from finetune.merge.parameter_names import Place, places
+from finetune.merge.safetensors_io import Stored, read_tensor, shard_names, stored_tensors
+from finetune.models.adapter import Probe
+
+TOKENS_AT_ONCE = 4096
+"""Places, padding included, in one pass through the layers."""
+
+
+ROWS_AT_ONCE = 256
+"""Places whose logits are in memory at once: each has a number for every token of the vocabulary."""
+
+
+Watch = Callable[[float], None]
+"""Told after each layer which part of the work is done, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checkpoint's parameters, to be read by name."""
+
+    stored: dict[str, Stored]
+    places: dict[str, list[tuple[str, Place]]]
+    """A parameter's name to the tensors in files that make it up."""
+    rows: int | None = None
+    """Embedding rows that the model has, where it has more than the files."""
+    whole: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """Parameters that an adapter brings along as a whole, in place of the files'."""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.whole or name in self.places
+
+    def load(self, name: str, shape: torch.Size) -> torch.Tensor:
+        """The parameter in float32. Raises UserError when the files do not give it."""
+        tensors = self.places.get(name, [])
+        if name in self.whole:
+            weight = self.whole[name].float()
+        elif tensors[0][1].expert is None:
+            weight = read_tensor(self.stored[tensors[0][0]]).float()
+            if self.rows and shape[0] == self.rows > weight.shape[0]:
+                weight = grow(weight, self.rows)
+        else:
+            weight = torch.empty(shape)
+            for key, place in tensors:
+                place.of(weight).copy_(read_tensor(self.stored[key]))
+        if weight.shape != shape:
+            raise UserError(f"{name} has shape {list(weight.shape)}, the configuration says {list(shape)}.")
+        return weight
+
+
+def open_weights(
+    directory: Path, model: Any, rows: int | None = None, whole: Mapping[str, torch.Tensor] | None = None
+) -> Weights:
+    """The files of `directory` as parameters of `model`; rows, whole: as in `Weights`. Raises UserError."""
+    stored: dict[str, Stored] = {}
+    for name in shard_names(directory):
+        stored |= stored_tensors(directory / name)
+    found: dict[str, list[tuple[str, Place]]] = defaultdict(list)
+    for key, place in places(model, stored).items():
+        found[place.parameter].append((key, place))
+    return Weights(stored, dict(found), rows, whole or {})
+
+
+def grow(weight: torch.Tensor, rows: int) -> torch.Tensor:
+    """`weight` with rows added to make `rows`; each is the mean of all there were, as transformers' resizing
+    makes them (but for noise of a billionth of the variance), so that none is ever the likeliest."""
+    mean = weight.float().mean(0, keepdim=True).to(weight.dtype)
+    return torch.cat([weight, mean.expand(rows - len(weight), *weight.shape[1:])])
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A parameter of a model and every module that holds it (two for tied embeddings)."""
+
+    names: tuple[str, ...]
+    holders: tuple[tuple[nn.Module, str], ...]
+    shape: torch.Size
+
+    def put(self, parameter: nn.Parameter) -> None:
+        """Make it the parameter of all holders."""
+        for module, attribute in self.holders:
+            module._parameters[attribute] = parameter
+
+
+class StreamedModel:
+    """A model without weights that reads each layer's from files when its turn comes, and drops them after.
+
+    Made before PEFT puts an adapter on the model: the adapter's own weights stay.
+    """
+
+    def __init__(self, model: Any, weights: Weights) -> None:
+        self.model = model
+        self.weights = weights
+        self.device = torch.accelerator.current_accelerator() or torch.device("cpu")
+        self.layers = _layers(model)
+        inside: dict[str, list[Slot]] = {name: [] for name in self.layers}
+        self.outside: list[Slot] = []
+        for slot in _slots(model):
+            layer = next((name for name in self.layers if slot.names[0].startswith(f"{name}.")), None)
+            (self.outside if layer is None else inside[layer]).append(slot)
+        self.inside = inside
+
+    def shapes(self) -> dict[str, torch.Size]:
+        """Every parameter's shape by its name."""
+        slots = [*self.outside, *(slot for slots in self.inside.values() for slot in slots)]
+        return {name: slot.shape for slot in slots for name in slot.names}
+
+    @torch.no_grad()
+    def likeliest(self, probes: Sequence[Probe], watch: Watch) -> list[list[int]]:
+        """For every probe the likeliest token at each place of its answer."""
+        batches = _batches(probes)
+        result: list[list[int]] = [[] for _ in probes]
+        with ExitStack() as stack:
+            for slot in self.outside:
+                self._fill(slot)
+                stack.callback(self._empty, slot)
+            _move(self.model, self.device)
+            done = 0
+            for layer, module in self.layers.items():
+
+                def after(_module: Any, _inputs: Any, _output: Any, layer: str = layer) -> None:
+                    nonlocal done
+                    for slot in self.inside[layer]:
+                        self._empty(slot)
+                    _give_back_memory()
+                    done += 1
+                    watch(done / (len(batches) * len(self.layers)))
+
+                def before(_module: Any, _inputs: Any, layer: str = layer) -> None:
+                    for slot in self.inside[layer]:
+                        self._fill(slot)
+
+                stack.callback(module.register_forward_pre_hook(before).remove)
+                stack.callback(module.register_forward_hook(after).remove)
+            for batch in batches:
+                for number, tokens in zip(batch, self._pass([probes[n] for n in batch]), strict=True):
+                    result[number] = tokens
+        return result
+
+    def _pass(self, probes: Sequence[Probe]) -> Iterator[list[int]]:
+        """Padding is on the right, where causal attention never looks."""
+        longest = max(len(probe.input_ids) for probe in probes)
+        ids = torch.zeros(len(probes), longest, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for number, probe in enumerate(probes):
+            ids[number, : len(probe.input_ids)] = torch.tensor(probe.input_ids)
+            mask[number, : len(probe.input_ids)] = 1
+        hidden = self.model.base_model(
+            input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False
+        ).last_hidden_state
+        head = self.model.get_output_embeddings()
+        for number, probe in enumerate(probes):
+            answer = hidden[number, probe.prompt_tokens - 1 : len(probe.input_ids) - 1]
+            yield [token for part in answer.split(ROWS_AT_ONCE) for token in head(part).argmax(-1).tolist()]
+
+    def _fill(self, slot: Slot) -> None:
+        name = next((name for name in slot.names if name in self.weights), None)
+        if name is None:
+            raise UserError(f"The checkpoint has no {slot.names[0]}.")
+        value = self.weights.load(name, slot.shape).to(self.device)
+        slot.put(nn.Parameter(value, requires_grad=False))
+
+    def _empty(self, slot: Slot) -> None:
+        slot.put(nn.Parameter(torch.empty(slot.shape, device="meta"), requires_grad=False))
+
+
+def count_whole(model: Any, weights: Weights) -> int:
+    """Numbers in all parameters of `model`. Raises UserError unless the files have each, in its shape."""
+    count = 0
+    for slot in _slots(model):
+        name = next((name for name in slot.names if name in weights.places), None)
+        if name is None:
+            raise UserError(f"The result lacks {slot.names[0]}; the model would not load.")
+        found = sum(torch.Size(weights.stored[key].shape).numel() for key, _place in weights.places[name])
+        if found != slot.shape.numel():
+            raise UserError(f"The result's {name} does not have the shape {list(slot.shape)}.")
+        count += found
+    return count
+
+
+def _layers(model: Any) -> dict[str, nn.Module]:
+    """The model's layers by name: the members of its outermost lists of modules that have weights."""
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and not any(name.startswith(f"{outer}.") for outer in found):
+            found |= {f"{name}.{number}": layer for number, layer in enumerate(module)}
+    return found
+
+
+def _slots(model: Any) -> list[Slot]:
+    names: dict[int, list[str]] = defaultdict(list)
+    holders: dict[int, list[tuple[nn.Module, str]]] = defaultdict(list)
+    shapes: dict[int, torch.Size] = {}
+    for prefix, module in model.named_modules():
+        for attribute, parameter in module._parameters.items():
+            if parameter is not None:
+                names[id(parameter)].append(f"{prefix}.{attribute}" if prefix else attribute)
+                holders[id(parameter)].append((module, attribute))
+                shapes[id(parameter)] = parameter.shape
+    return [Slot(tuple(names[key]), tuple(holders[key]), shapes[key]) for key in shapes]
+
+
+def _move(model: Any, device: torch.device) -> None:
+    """Buffers and the adapter's weights, which are small, to `device`; what is on `meta` stays there."""
+    for module in model.modules():
+        for kept in (module._parameters, module._buffers):
+            for name, value in kept.items():
+                if value is None or value.device.type in ("meta", device.type):
+                    continue
+                moved = value.to(device)
+                kept[name] = nn.Parameter(moved, False) if isinstance(value, nn.Parameter) else moved
+
+
+def _give_back_memory() -> None:
+    """glibc keeps freed blocks of such sizes in its heap, in pieces that the next layer does not fit in: a
+    whole model would pass through memory and most of it would stay."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _batches(probes: Sequence[Probe]) -> list[list[int]]:
+    """Numbers of probes of like length together, TOKENS_AT_ONCE at most (but one probe at least)."""
+    batches: list[list[int]] = []
+    for number in sorted(range(len(probes)), key=lambda n: -len(probes[n].input_ids)):
+        longest = len(probes[batches[-1][0]].input_ids) if batches else 0
+        if batches and (len(batches[-1]) + 1) * longest <= TOKENS_AT_ONCE:
+            batches[-1].append(number)
+        else:
+            batches.append([number])
+    return batches

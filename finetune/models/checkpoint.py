@@ -1,0 +1,67 @@
+"""Writing a checkpoint or an adapter directory so that it is there whole or not at all."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common.checkpoint import CARD_FILE, CheckpointCard
+from common.errors import UserError
+
+
+def size_of(model: Any, dtype: str, *, trained_only: bool = False) -> int:
+    """Bytes that the weights (or those that training changes) take in a file."""
+    width = {"float32": 4, "float16": 2, "bfloat16": 2}[dtype]
+    return sum(width * int(p.numel()) for p in model.parameters() if p.requires_grad or not trained_only)
+
+
+def write_checkpoint(
+    directory: Path,
+    model: Any,
+    tokenizer: Any,
+    card: CheckpointCard,
+    weights: dict[str, Any] | None = None,
+) -> None:
+    """Fill `directory` with a complete checkpoint: weights, tokenizer, template, stop token, card.
+
+    weights: in place of the model's own, when the model is in parts (FSDP, ZeRO-3).
+    """
+    model.config.use_cache = True
+    set_stop_tokens(model.generation_config, tokenizer)
+    model.save_pretrained(directory, state_dict=weights)
+    write_tokenizer(directory, tokenizer)
+    write_card(directory, card)
+
+
+def set_stop_tokens(generation_config: Any, tokenizer: Any, stops: Sequence[int] = ()) -> None:
+    """Make an engine stop at `stops`, by default the tokenizer's end token, and never take padding for it."""
+    generation_config.update(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=list(stops) or [tokenizer.eos_token_id],
+        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id != tokenizer.eos_token_id else None,
+    )
+
+
+def write_tokenizer(directory: Path, tokenizer: Any) -> None:
+    """The tokenizer and the very bytes of the template that training rendered with, whatever
+    save_pretrained makes of them."""
+    tokenizer.save_pretrained(directory)
+    (directory / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")
+
+
+def write_card(directory: Path, card: CheckpointCard) -> None:
+    """`kodolly.json`."""
+    (directory / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def weights_hash(directory: Path) -> str:
+    """SHA-256 over the names and contents of the safetensors files: the identity of a base model."""
+    digest = hashlib.sha256()
+    files = sorted(directory.glob("*.safetensors"))
+    if not files:
+        raise UserError(f"{directory} has no *.safetensors weights.")
+    for path in files:
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,195 @@
+"""Models and tokenizers: made from nothing, loaded, given an adapter."""
+
+import importlib.util
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GPTNeoXConfig, GPTNeoXForCausalLM
+
+from common.chat_template import load_template
+from common.errors import UserError
+from finetune.models.precision import Precision, choose_attention
+from finetune.recipes.recipe import Architecture, Lora, Recipe
+
+ROW_MULTIPLE = 64
+"""Embedding rows are added in such numbers: matrix units and tensor parallel ranks divide them."""
+
+INITIAL_SPREAD = 0.06
+"""Standard deviation of fresh weights. GPT-NeoX's own 0.02 is meant for wide models; at a width of 256 it
+costs about three epochs (measured on the demo)."""
+
+
+def make_model(architecture: Architecture, tokenizer: Any, seed: int) -> Any:
+    """A GPT-NeoX with fresh weights for `tokenizer`."""
+    torch.manual_seed(seed)
+    config = GPTNeoXConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=architecture.width,
+        num_hidden_layers=architecture.layers,
+        num_attention_heads=architecture.heads,
+        intermediate_size=4 * architecture.width,
+        max_position_embeddings=architecture.context,
+        initializer_range=INITIAL_SPREAD,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return GPTNeoXForCausalLM(config)  # type: ignore[no-untyped-call]
+
+
+def load_model(directory: Path) -> Any:
+    """The checkpoint's model in float32, from safetensors only. Raises UserError."""
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            directory, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{directory} is not a model that can be loaded: {str(error).splitlines()[0]}",
+            hint="Name a checkpoint directory with config.json and *.safetensors.",
+        ) from error
+
+
+def load_for_training(directory: Path, recipe: Recipe, precision: Precision) -> Any:
+    """The base in the precision and with the attention that training takes. Raises UserError."""
+    options: dict[str, Any] = {"dtype": precision.weights}
+    if recipe.quantize:
+        options |= _four_bit(precision)
+    try:
+        config = AutoConfig.from_pretrained(directory, local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(
+            directory,
+            use_safetensors=True,
+            local_files_only=True,
+            attn_implementation=choose_attention(config, precision),
+            **options,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{directory} is not a model that can be loaded: {str(error).splitlines()[0]}",
+            hint="Name a checkpoint directory with config.json and *.safetensors.",
+        ) from error
+    layer: Any
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            # On such CPUs bitsandbytes packs its weights anew, for a product without a backward pass, when
+            # a model is evaluated for the first time; training could not go on after a validation.
+            layer.support_avx512bf16_for_cpu = False
+    return model
+
+
+def require_bitsandbytes() -> None:
+    """Raises UserError when 4-bit weights are asked for and the library for them is missing."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(
+            "4-bit weights need bitsandbytes, which is not installed.",
+            hint="Install the extra `finetune`, or use method lora.",
+        )
+
+
+def _four_bit(precision: Precision) -> dict[str, Any]:
+    """NF4 with double quantisation (Dettmers et al. 2023)."""
+    require_bitsandbytes()
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=precision.compute,
+    )
+    on_gpu = torch.cuda.is_available()
+    return {
+        "quantization_config": config,
+        "device_map": {"": torch.cuda.current_device() if on_gpu else "cpu"},
+    }
+
+
+def load_tokenizer(directory: Path, template: str) -> Any:
+    """The checkpoint's tokenizer with the chat template `template`. Raises UserError."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{directory} holds no tokenizer that can be loaded: {str(error).splitlines()[0]}"
+        ) from error
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"The tokenizer in {directory} has no end token; a model could never learn to stop.")
+    if tokenizer.pad_token_id is None:
+        # Only the collator uses it, and what it fills is masked by position, not by id.
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.chat_template = load_template(template)
+    return tokenizer
+
+
+def set_tokens(tokenizer: Any, recipe: Recipe) -> None:
+    """Give `tokenizer` the recipe's new tokens and end token. Raises UserError."""
+    known = [
+        token for token in recipe.new_tokens if tokenizer.convert_tokens_to_ids(token) in _ids(tokenizer)
+    ]
+    if known:
+        raise UserError(f"The base's tokenizer has the token {known[0]} already; leave it out of new_tokens.")
+    tokenizer.add_special_tokens({"additional_special_tokens": list(recipe.new_tokens)})
+    if recipe.end_token is not None:
+        if tokenizer.convert_tokens_to_ids(recipe.end_token) not in _ids(tokenizer):
+            raise UserError(
+                f"The tokenizer has no token {recipe.end_token}; it would end answers as several tokens.",
+                hint="Leave end_token out to use the base's own, or add it to new_tokens.",
+            )
+        tokenizer.eos_token = recipe.end_token
+
+
+def _ids(tokenizer: Any) -> set[int]:
+    return set(tokenizer.get_vocab().values()) - {tokenizer.unk_token_id}
+
+
+def make_room(model: Any, tokenizer: Any) -> int | None:
+    """Embedding rows for all tokens: None when the model has them (many pad their tables), else the new
+    number. Tables never shrink: a checkpoint would lose rows that its shards are divided by."""
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    if len(tokenizer) <= rows:
+        return None
+    model.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=ROW_MULTIPLE)
+    return int(model.get_input_embeddings().weight.shape[0])
+
+
+def embedding_names(model: Any) -> tuple[str, str | None]:
+    """Module names of the input and the output embedding, from the model itself: they differ between
+    architectures and have changed between versions. The second is None where both share their weights."""
+    names = {id(module): name for name, module in model.named_modules()}
+    source, target = model.get_input_embeddings(), model.get_output_embeddings()
+    shared = model.config.get_text_config().tie_word_embeddings or target.weight is source.weight
+    return names[id(source)], None if shared else names[id(target)]
+
+
+def add_adapter(model: Any, lora: Lora, new_ids: tuple[int, ...] = ()) -> Any:
+    """`model` with a fresh, trainable LoRA adapter; the rows of `new_ids` are trained on both sides."""
+    with no_word_about_experts():
+        return get_peft_model(model, lora_config(model, lora, new_ids))
+
+
+@contextmanager
+def no_word_about_experts() -> Iterator[None]:
+    """PEFT gives fused experts a rank of their own, and then takes that for a pattern without a layer."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning)
+        yield
+
+
+def lora_config(model: Any, lora: Lora, new_ids: tuple[int, ...] = ()) -> LoraConfig:
+    """PEFT's form of `lora`. A new token's output row must be trained, or it can never be the likeliest."""
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    tokens = {name: list(new_ids) for name in embedding_names(model) if name} if new_ids else None
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        trainable_token_indices=tokens,
+        task_type="CAUSAL_LM",
+    )

@@ -1,0 +1,72 @@
+"""Whether the base has the layers that `lora.targets` names, by its configuration: no weights are loaded."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.pytorch_utils import Conv1D
+
+from common.errors import UserError
+from finetune.models.load import add_adapter
+from finetune.recipes.recipe import Lora
+
+_LINEAR = (torch.nn.Linear, Conv1D)
+
+
+def check_targets(base: Path, lora: Lora) -> None:
+    """Raises UserError for a target that is no layer of the base, or none that can carry an adapter.
+
+    PEFT refuses only a list without any match; a misspelt name among right ones would train less, unnoticed.
+    """
+    if lora.targets == "all-linear":
+        return
+    try:
+        config = AutoConfig.from_pretrained(base, local_files_only=True)
+        model = _without_storage(config)
+    except (OSError, ValueError, KeyError):
+        return  # loading the base says better what is wrong with it
+    if not lora.targets:
+        raise UserError("lora.targets names no layer.", hint=_has(model))
+    modules = dict(model.named_modules())
+    missing: list[str] = []
+    unfit: list[str] = []
+    for target in lora.targets:
+        found = [module for name, module in modules.items() if f".{name}".endswith(f".{target}")]
+        if found and all(isinstance(module, _LINEAR) for module in found):
+            continue
+        if not _takes_adapter(config, lora, target):
+            (unfit if found else missing).append(target)
+    if missing:
+        raise UserError(f"The base has no layer {', '.join(missing)}.", hint=_has(model))
+    if unfit:
+        raise UserError(f"{', '.join(unfit)} of the base cannot carry an adapter.", hint=_has(model))
+
+
+def _without_storage(config: Any) -> Any:
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+
+
+def _takes_adapter(config: Any, lora: Lora, target: str) -> bool:
+    """By trial: PEFT also adapts embeddings, and knows old names of layers that are fused today."""
+    model = _without_storage(config)
+    try:
+        with torch.device("meta"):
+            add_adapter(model, lora.model_copy(update={"targets": (target,)}))
+    except ValueError:
+        return False
+    return True
+
+
+def linear_layers(model: Any) -> list[str]:
+    """Last parts of the names of all linear layers but the output embedding, in the model's order."""
+    head = model.get_output_embeddings()
+    layers = [
+        name for name, module in model.named_modules() if isinstance(module, _LINEAR) and module is not head
+    ]
+    return list(dict.fromkeys(name.rsplit(".", 1)[-1] for name in layers))
+
+
+def _has(model: Any) -> str:
+    return f"It has {', '.join(linear_layers(model))} (or all-linear)."

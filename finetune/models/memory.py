@@ -1,0 +1,115 @@
+"""How much memory a training run takes on each device, from the model's configuration, before it is loaded.
+
+Weights, gradients and Adam's two moments are counted exactly: the model is built without storage. What
+the backward pass keeps is estimated per token and layer, after Korthikanti et al. 2022 (34 bytes per hidden
+unit in half precision, less what attention without a stored matrix and without dropout saves).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from finetune.recipes.recipe import Lora, Recipe
+
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Per weight: 4 bits, an 8-bit scale per 64 of them, a 32-bit scale per 256 scales (double quantisation)."""
+KEPT_HALVES = 17
+"""Numbers of hidden width that a layer keeps per token, in the precision of the arithmetic; a feed-forward
+layer four times as wide included."""
+LOGITS_BYTES = 14
+"""Per token and vocabulary entry: the logits, their float32 copy, its gradient, and the logits' gradient."""
+ADAM = 8
+"""Bytes for each trained weight: two float32 moments."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes on one device, in one process."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+
+    @property
+    def fixed(self) -> int:
+        """What is needed before the first row."""
+        return self.weights + self.gradients + self.optimizer
+
+    @property
+    def total(self) -> int:
+        """At the peak."""
+        return self.fixed + self.activations + self.logits
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Weights of a model by what happens to them."""
+
+    total: int
+    linear: int
+    """In linear layers other than the output embedding: what NF4 shrinks."""
+    adapter: int
+    """In the adapter, where one was asked for."""
+    experts: int
+    """In fused expert tensors, which bitsandbytes does not shrink."""
+
+
+def sizes(config: Any, adapter: Lora | None = None) -> Sizes:
+    """Count the weights of the model that `config` describes, and of `adapter` on it; nothing is loaded."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from finetune.models.load import add_adapter
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    head = model.get_output_embeddings()
+    linear = [
+        module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head
+    ]
+    counted = Sizes(
+        total=sum(weight.numel() for weight in model.parameters()),
+        linear=sum(module.weight.numel() for module in linear),
+        adapter=0,
+        experts=sum(weight.numel() for weight in model.parameters() if weight.ndim == 3),
+    )
+    if adapter is None:
+        return counted
+    with torch.device("meta"):
+        adapted = add_adapter(model, adapter)
+    trained = sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
+    return replace(counted, adapter=trained)
+
+
+def plan_memory(config: Any, recipe: Recipe, *, longest: int, compute_bytes: int) -> MemoryPlan:
+    """The plan for `recipe` on the model of `config`.
+
+    longest: tokens of the longest sequence. compute_bytes: 4 where the arithmetic is float32, else 2.
+    """
+    text = config.get_text_config()
+    size = sizes(config, recipe.lora if recipe.has_adapter else None)
+    mixed = compute_bytes < 4
+    if recipe.has_adapter:
+        trained = size.adapter
+        small = size.linear if recipe.quantize else 0
+        weights = round(small * NF4_BYTES) + (size.total - small) * compute_bytes + trained * 4
+        if recipe.quantize:  # a layer's weights are unpacked while they are used
+            weights += 2 * compute_bytes * size.linear // text.num_hidden_layers
+    else:
+        trained = size.total
+        weights = trained * (4 + (2 if mixed else 0))  # autocast keeps half-precision copies
+    tokens = recipe.batch_size * longest * (2 if recipe.method == "dpo" else 1)
+    per_layer = KEPT_HALVES * text.hidden_size * compute_bytes
+    layers = text.num_hidden_layers
+    if recipe.gradient_checkpointing:
+        activations = tokens * (text.hidden_size * compute_bytes * layers + per_layer)
+    else:
+        activations = tokens * per_layer * layers
+    return MemoryPlan(
+        weights=weights,
+        gradients=trained * 4,
+        optimizer=trained * ADAM,
+        activations=activations,
+        logits=tokens * text.vocab_size * LOGITS_BYTES,
+    )

@@ -1,0 +1,38 @@
+"""The base that a recipe names, as a directory on this machine."""
+
+from pathlib import Path
+
+from common.errors import UserError
+from finetune.files.unreadable import HUB_ID
+from finetune.recipes.recipe import HUB_ADDRESS, Recipe
+
+
+def base_directory(recipe: Recipe) -> Path:
+    """Where the base checkpoint lies; a hub id is looked up in the local cache and nowhere else.
+
+    Raises UserError when it is not there; cheap enough to ask before torch loads.
+    """
+    assert recipe.base is not None
+    if HUB_ID.fullmatch(recipe.base):
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(recipe.base, "config.json")
+        if not isinstance(found, str):
+            raise UserError(
+                f"The base {recipe.base} is not in the local Hugging Face cache.",
+                hint=f"Download it with `hf download {recipe.base}`, or give base=DIRECTORY.",
+            )
+        return Path(found).parent
+    directory = Path(recipe.base)
+    if (directory / "config.json").is_file():
+        return directory
+    if address := HUB_ADDRESS.search(recipe.base):
+        raise UserError(
+            f"The base is an address of the Hugging Face hub; its name there is {address[1]}.",
+            hint=f"Download it with `hf download {address[1]}`, and write base: {address[1]}.",
+        )
+    raise UserError(
+        f"The base {directory} is not a checkpoint: it has no config.json.",
+        hint="Correct `base` in the recipe, or give base=DIRECTORY on the command line. A model of the "
+        "Hugging Face hub is named OWNER/NAME, after `hf download OWNER/NAME`.",
+    )

@@ -1,0 +1,144 @@
+"""A recipe from its YAML file and what the command line changes in it."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from common.chat_template import load_template
+from common.errors import UserError
+from common.yaml_text import BrokenYaml, parse_yaml
+from finetune.files.unreadable import FILE_ENDINGS, HUB_ID
+from finetune.recipes.recipe import Architecture, Dpo, Lora, Part, Recipe, Source
+
+SECTIONS: dict[str, type[Part]] = {
+    "architecture": Architecture,
+    "lora": Lora,
+    "dpo": Dpo,
+    "data": Source,
+    "replay": Source,
+    "validation": Source,
+}
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Recipe:
+    """Read a recipe and apply `key=value` overrides (`lora.rank=8`, `data.0.share=0.5`, `data=rows.jsonl`).
+
+    Paths in the file are relative to `folder`, the file's own unless given; paths in overrides to the
+    current directory. Raises UserError.
+    """
+    values = _anchored(_read_yaml(path), folder or path.parent)
+    for override in overrides:
+        key, value = _split_override(override)
+        _assign(values, key.split("."), value, key)
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, path) from error
+    load_template(recipe.template)
+    return recipe
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if path.suffix in FILE_ENDINGS and path.suffix != ".json":
+        raise UserError(
+            f"{path} is a data file, no recipe.",
+            hint=f"`kodolly train RECIPE data={path}` trains on it; `kodolly recipes list` shows recipes.",
+        )
+    if (path / "config.json").is_file():
+        raise UserError(
+            f"{path} is a model, no recipe.",
+            hint=f"`kodolly train RECIPE base={path}` begins with it; `kodolly recipes list` shows recipes.",
+        )
+    try:
+        values = parse_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"The recipe {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"The recipe {path} is not UTF-8 text.") from error
+    except BrokenYaml as error:
+        where = f", line {error.line}" if error.line else ""
+        raise UserError(f"The recipe {path}{where} is not valid YAML: {error.reason}.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"The recipe {path} must hold `key: value` lines such as `method: lora`.")
+    return values
+
+
+def _anchored(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """`values` with every path made absolute from `folder`."""
+
+    def anchor(value: Any) -> Any:
+        return str((folder / Path(value).expanduser()).resolve()) if isinstance(value, str) else value
+
+    def anchor_source(source: Any) -> Any:
+        if isinstance(source, dict) and "path" in source:
+            return {**source, "path": anchor(source["path"])}
+        return source
+
+    result = dict(values)
+    for key in ("data", "replay"):
+        if isinstance(result.get(key), list):
+            result[key] = [anchor_source(source) for source in result[key]]
+    if isinstance(result.get("text"), list):
+        result["text"] = [anchor(item) for item in result["text"]]
+    if "validation" in result:
+        result["validation"] = anchor_source(result["validation"])
+    base = result.get("base")
+    if isinstance(base, str) and ((folder / base).is_dir() or not HUB_ID.fullmatch(base)):
+        result["base"] = anchor(base)
+    return result
+
+
+def _split_override(override: str) -> tuple[str, Any]:
+    key, equals, text = override.partition("=")
+    if not key or not equals:
+        raise UserError(
+            f"The override {override!r} is not of the form key=value.", hint="For example: lora.rank=8"
+        )
+    try:
+        value = parse_yaml(text)
+    except BrokenYaml as error:
+        raise UserError(f"The value in {override!r} cannot be read as YAML.") from error
+    parts = key.split(".")
+    if isinstance(value, str) and key in ("data", "replay", "validation"):
+        value = {"path": value} if key == "validation" else [{"path": value}]
+    if parts[-1] == "path":
+        return key, str(Path(str(value)).expanduser().resolve())
+    return key, _anchored({parts[0]: value}, Path.cwd())[parts[0]] if len(parts) == 1 else value
+
+
+def _assign(values: Any, parts: Sequence[str], value: Any, key: str) -> None:
+    """Set one dotted key; sections that are missing are made."""
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        if isinstance(values, list):
+            if not part.isdigit() or int(part) >= len(values):
+                raise UserError(
+                    f"The override {key!r}: there is no item {part!r}; the list has {len(values)}."
+                )
+            slot: Any = int(part)
+        elif isinstance(values, dict):
+            slot = part
+            if not last:
+                values.setdefault(slot, {})
+        else:
+            raise UserError(f"The override {key!r}: {'.'.join(parts[:depth])!r} has no keys below it.")
+        if last:
+            values[slot] = value
+        else:
+            values = values[slot]
+
+
+def _explain(error: ValidationError, path: Path) -> UserError:
+    first = error.errors()[0]
+    loc = [str(part) for part in first["loc"]]
+    where = ".".join(loc)
+    if first["type"] == "extra_forbidden":
+        model = SECTIONS.get(loc[0], Recipe) if len(loc) > 1 else Recipe
+        near = difflib.get_close_matches(loc[-1], model.model_fields, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(model.model_fields)}."
+        return UserError(f"The recipe {path} has an unknown key {where!r}.", hint=hint)
+    reason = first["msg"].removeprefix("Value error, ")
+    return UserError(f"The recipe {path}: {f'{where}: ' if where else ''}{reason}.")

@@ -1,0 +1,1 @@
+"""What a row is: one definition for checking, cleaning and training."""

@@ -1,0 +1,1 @@
+"""From token ids to an adapter or a checkpoint."""

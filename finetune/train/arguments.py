@@ -1,0 +1,76 @@
+"""What transformers' Trainer is told."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from finetune.models.precision import Precision
+from finetune.recipes.recipe import Recipe
+from finetune.train.distributed import sharded, world_size
+from finetune.train.run_state import RunState
+
+LOGS_PER_RUN = 200
+"""A loss is read off the device about so often; a reading waits for the device."""
+
+
+def steps_in_run(recipe: Recipe, sequences: int) -> tuple[int, int]:
+    """(optimiser steps in an epoch, in the run), as Trainer counts them."""
+    batches = math.ceil(sequences / (recipe.batch_size * world_size()))
+    an_epoch = math.ceil(batches / recipe.gradient_accumulation)
+    return an_epoch, recipe.max_steps or an_epoch * recipe.epochs
+
+
+def arguments(
+    recipe: Recipe, sequences: int, state: RunState, logs: Path, precision: Precision
+) -> dict[str, Any]:
+    """TrainingArguments' values, which DPOConfig takes too."""
+    _, steps = steps_in_run(recipe, sequences)
+    every = recipe.checkpoint_every
+    when = {"epoch": "epoch", "never": "no"}.get(str(every), "steps")
+    if "tensorboard" in recipe.report_to:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)
+    if sharded() and recipe.has_adapter:
+        # An adapter is small, so its states are whole; accelerate cannot load one in parts back (FSDP).
+        os.environ["FSDP_STATE_DICT_TYPE"] = "FULL_STATE_DICT"
+    return {
+        "output_dir": str(state.directory),
+        "num_train_epochs": recipe.epochs,
+        "max_steps": recipe.max_steps or -1,
+        "per_device_train_batch_size": recipe.batch_size,
+        "per_device_eval_batch_size": recipe.batch_size,
+        "gradient_accumulation_steps": recipe.gradient_accumulation,
+        "gradient_checkpointing": recipe.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if recipe.gradient_checkpointing else None,
+        "learning_rate": recipe.learning_rate,
+        "lr_scheduler_type": recipe.schedule,
+        "warmup_steps": recipe.warmup,
+        "weight_decay": recipe.weight_decay,
+        "max_grad_norm": recipe.max_grad_norm,
+        "use_cpu": not torch.accelerator.is_available(),
+        "bf16": precision.compute == torch.bfloat16,
+        "fp16": precision.compute == torch.float16,
+        "seed": recipe.seed,
+        "save_strategy": when,
+        "save_steps": every if isinstance(every, int) else 500,
+        "save_total_limit": 2,
+        "eval_strategy": when if recipe.validation is not None else "no",
+        "eval_steps": every if isinstance(every, int) else None,
+        "load_best_model_at_end": recipe.validation is not None,
+        "metric_for_best_model": "eval_loss" if recipe.validation is not None else None,
+        "greater_is_better": False if recipe.validation is not None else None,
+        "restore_callback_states_from_checkpoint": True,
+        "logging_strategy": "steps",
+        "logging_steps": max(1, steps // LOGS_PER_RUN),
+        "logging_nan_inf_filter": False,
+        "report_to": list(recipe.report_to) or "none",
+        "run_name": recipe.name,
+        "disable_tqdm": True,
+        "log_level": "error",
+        "log_level_replica": "error",
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "ddp_find_unused_parameters": False,
+    }

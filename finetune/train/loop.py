@@ -1,0 +1,123 @@
+"""The loop itself: transformers' Trainer over token ids that are already made.
+
+The same loop serves pretraining, full fine-tuning, LoRA and QLoRA: they differ in the model that comes in.
+finetune/train/dpo.py puts TRL's loss in its place.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    Trainer,
+    TrainingArguments,
+)
+from transformers.trainer_callback import PrinterCallback
+
+from common.errors import UserError
+from finetune.progress import Report
+from finetune.recipes.recipe import Recipe
+from finetune.train.batches import Packed, Padder, Pairs, Sequences, StepSampler
+from finetune.train.distributed import rank, wait_for_all
+from finetune.train.progress import callbacks
+from finetune.train.run_state import COMPLETE, RunState
+
+Data = Sequences | Packed | Pairs
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished loop measured."""
+
+    loss: float
+    """Mean over the last epoch, nats per learnt token (dpo: its own loss)."""
+    steps: int
+    seconds: float
+    history: tuple[dict[str, float], ...]
+    """Trainer's log: `step` with `loss`, `grad_norm` and `learning_rate`, or with `eval_loss`."""
+    validation_loss: float | None = None
+    """Of the weights that are kept."""
+    best_step: int | None = None
+
+
+class OrderedTrainer(Trainer):
+    """Trainer with an order that a killed run and several processes share, and states that are whole."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> StepSampler:
+        per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        data: Any = train_dataset if train_dataset is not None else self.train_dataset
+        self.sampler = StepSampler(data.lengths, per_step, self.args.seed)
+        return self.sampler
+
+    def _run_epoch(self, model: Any, epoch: int, *args: Any, **kwargs: Any) -> Any:
+        self.sampler.set_epoch(epoch)  # accelerate's wrappers do not pass it through after a resume
+        return super()._run_epoch(model, epoch, *args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        directory = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        # Trainer takes a state for the best only where it sees its directory, which one process has made
+        # while another looks already; then one would wait in the end for others to load it.
+        directory.mkdir(parents=True, exist_ok=True)
+        wait_for_all()
+        super()._save_checkpoint(model, trial)
+        wait_for_all()
+        if rank() == 0:
+            (directory / COMPLETE).touch()
+
+
+def run_loop(
+    model: Any,
+    train: Data,
+    validation: Data | None,
+    recipe: Recipe,
+    args: TrainingArguments,
+    pad_id: int,
+    state: RunState,
+    report: Report,
+) -> tuple[Outcome, Trainer]:
+    """Train `model` in place, from `state.checkpoint` on if there is one. Raises UserError."""
+    trainer = OrderedTrainer(
+        model=model,
+        args=args,
+        train_dataset=train,
+        eval_dataset=validation,
+        data_collator=Padder(pad_id, flat=packs_flat(model)),
+        callbacks=callbacks(recipe, report),
+    )
+    return drive(trainer, state)
+
+
+def drive(trainer: Trainer, state: RunState) -> tuple[Outcome, Trainer]:
+    """Run a Trainer to its end. Raises UserError for what a person can change."""
+    trainer.remove_callback(PrinterCallback)
+    started = time.monotonic()
+    try:
+        trainer.train(resume_from_checkpoint=str(state.checkpoint) if state.checkpoint else None)
+    except torch.cuda.OutOfMemoryError as error:
+        raise UserError(
+            f"The GPU ran out of memory: {str(error).splitlines()[0]}",
+            hint="Halve batch_size and double gradient_accumulation, or set gradient_checkpointing: true.",
+        ) from error
+    log = tuple(trainer.state.log_history)
+    losses = [entry for entry in log if "loss" in entry]
+    if any(not math.isfinite(entry["loss"]) for entry in losses):
+        raise UserError("The loss became infinite or not a number.", hint="Lower learning_rate.")
+    last = losses[-1]["epoch"] - 1 if losses else 0
+    ending = [entry["loss"] for entry in losses if entry["epoch"] > last]
+    outcome = Outcome(
+        loss=sum(ending) / len(ending) if ending else float("nan"),
+        steps=trainer.state.global_step,
+        seconds=time.monotonic() - started,
+        history=log,
+        validation_loss=trainer.state.best_metric,
+        best_step=trainer.state.best_global_step,
+    )
+    return outcome, trainer
+
+
+def packs_flat(model: Any) -> bool:
+    """Whether rows are laid end to end over a whole batch, as FlashAttention's variable lengths want it."""
+    return str(getattr(model.config, "_attn_implementation", "")).startswith("flash_attention")

@@ -1,0 +1,169 @@
+"""Before a long run: can this model, with this template and these masks, learn a few rows and then stop?
+
+What is wrong with a set-up (an end token that is masked or never trained, an adapter on the wrong layers,
+new tokens with frozen rows) shows in a minute here and after days otherwise.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from common.errors import UserError
+from finetune.encoding.encode import IGNORED
+from finetune.models.precision import Precision
+from finetune.progress import Progress, Report
+from finetune.recipes.recipe import Recipe
+from finetune.train.batches import Padder, Rows
+
+ROWS = 20
+PASSES = 60
+"""Over the rows, at most, unless they are fewer than STEPS."""
+STEPS = 180
+"""A handful of rows makes one step a pass; so few steps would teach them to nobody."""
+LOOK_EVERY = 5
+"""Passes."""
+RISE = ((0.0, 1.0), (1 / 3, 3.0), (2 / 3, 10.0))
+"""From which part of the test on the learning rate is how much higher: what is tested is whether the model
+can stop, not whether the recipe's rate is the best."""
+RATES = {"full": (1e-4, 1e-3)}
+ADAPTER_RATES = (1e-3, 1e-2)
+"""Least and greatest: a rate for a real run would take more passes than a test has, and above the greatest
+nothing is learnt."""
+
+
+@dataclass(frozen=True)
+class SmokeTest:
+    """What the test saw."""
+
+    rows: int
+    passes: int
+    loss: float
+    stop_rate: float
+    """Part of the rows after whose answer the model prefers the end token, and not before."""
+    tokens_per_second: float
+    """Of training passes, padding included."""
+
+
+def smoke_test(
+    model: Any, rows: Rows, recipe: Recipe, pad_id: int, end_id: int, precision: Precision, report: Report
+) -> SmokeTest:
+    """Learn up to 20 rows by heart, then put everything back. Raises UserError below a stop rate of 100%."""
+    stage = f"{recipe.name}: learning {min(ROWS, len(rows))} rows by heart"
+    some = [rows.sequence(int(n)) for n in np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(int)]
+    padder = Padder(pad_id)
+    batches = [
+        {name: values.to(model.device) for name, values in padder(chunk).items()}
+        for chunk in _chunks(
+            [{"input_ids": ids, "labels": labels} for ids, labels in some], recipe.batch_size
+        )
+    ]
+    least, greatest = RATES.get(recipe.method, ADAPTER_RATES)
+    seen, loss, stopped, done, took = 0, math.nan, 0.0, 0, 0.0
+    with _unchanged(model):
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        optimizer = torch.optim.AdamW(trained, weight_decay=0)
+        limit = max(PASSES, math.ceil(STEPS / len(batches)))
+        while stopped < 1.0 and done < limit:
+            factor = max(factor for first, factor in RISE if done >= first * limit)
+            optimizer.param_groups[0]["lr"] = min(greatest, max(least, recipe.learning_rate) * factor)
+            began = time.monotonic()
+            loss = 0.0
+            for batch in batches:
+                with torch.autocast(model.device.type, precision.compute, _half(precision)):
+                    part = model(**batch).loss
+                part.backward()
+                torch.nn.utils.clip_grad_norm_(trained, recipe.max_grad_norm)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                seen += batch["input_ids"].numel()
+                loss += float(part.detach()) / len(batches)
+            took += time.monotonic() - began
+            done += 1
+            report(Progress(stage, min(0.99, done / limit), f"loss {loss:.3f}"))
+            if done % LOOK_EVERY == 0:
+                stopped = _stop_rate(model, batches, end_id, precision)
+    report(Progress(stage, 1.0, f"stops after {stopped:.0%} of them"))
+    if stopped < 1.0:
+        raise UserError(
+            f"After {done} passes over {len(some)} rows the model stops after {stopped:.0%} of them, "
+            f"not after all (loss {loss:.3f}).",
+            hint="A longer run would not stop either: see that lora.targets reaches all linear layers and "
+            "lora.rank is 16 or more. A base with random weights needs smoke_test: false.",
+        )
+    return SmokeTest(len(some), done, loss, stopped, seen / took)
+
+
+@torch.no_grad()
+def forward_rate(model: Any, rows: Rows, recipe: Recipe, pad_id: int, precision: Precision) -> float:
+    """Training tokens/s, put at a third of a forward pass's: the backward pass takes twice as long."""
+    middle = np.argsort(rows.lengths)[len(rows) // 2]
+    ids, labels = rows.sequence(int(middle))
+    batch = Padder(pad_id)([{"input_ids": ids, "labels": labels}] * min(recipe.batch_size, 4))
+    began = 0.0
+    for _ in range(2):  # the first pass also sets up the device
+        began = time.monotonic()
+        with torch.autocast(model.device.type, precision.compute, _half(precision)):
+            model(**{name: values.to(model.device) for name, values in batch.items()}).loss.item()
+    return batch["input_ids"].numel() / (time.monotonic() - began) / (4 if recipe.method == "dpo" else 3)
+
+
+def _half(precision: Precision) -> bool:
+    return precision.compute != torch.float32
+
+
+def _chunks(rows: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+@torch.no_grad()
+def _stop_rate(
+    model: Any, batches: list[dict[str, torch.Tensor]], end_id: int, precision: Precision
+) -> float:
+    """Part of the sequences whose end tokens are preferred exactly where the labels have them."""
+    model.eval()
+    right = total = 0
+    for batch in batches:
+        with torch.autocast(model.device.type, precision.compute, _half(precision)):
+            preferred = model(**{k: v for k, v in batch.items() if k != "labels"}).logits[:, :-1].argmax(-1)
+        labels = batch["labels"][:, 1:]
+        wrong = ((preferred == end_id) != (labels == end_id)) & (labels != IGNORED)
+        right += int((~wrong.any(dim=1)).sum())
+        total += len(labels)
+    model.train()
+    return right / total
+
+
+@contextlib.contextmanager
+def _unchanged(model: Any) -> Iterator[None]:
+    """Weights, mode and random numbers afterwards as before; dropout is off in between."""
+    before = [
+        (weight, weight.detach().to("cpu", copy=True))
+        for weight in model.parameters()
+        if weight.requires_grad
+    ]
+    dropouts = [(module, module.p) for module in model.modules() if isinstance(module, torch.nn.Dropout)]
+    training, random = model.training, torch.get_rng_state()
+    on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    model.train()  # gradient checkpointing works in this mode alone
+    for module, _ in dropouts:
+        module.p = 0.0
+    try:
+        yield
+    finally:
+        for module, share in dropouts:
+            module.p = share
+        with torch.no_grad():
+            for weight, value in before:
+                weight.copy_(value)
+                weight.grad = None
+        model.train(training)
+        torch.set_rng_state(random)
+        if on_gpu:
+            torch.cuda.set_rng_state_all(on_gpu)

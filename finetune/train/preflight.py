@@ -1,0 +1,213 @@
+"""What is looked at before a run: rows as they will be learnt, counts, memory, disk, time, licence.
+
+Everything that is known not to work is refused here, in words, before it costs anything.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from common.chat_template import load_template, template_hash
+from common.checkpoint import CheckpointCard, read_card
+from common.errors import UserError
+from finetune.encoding.encode import IGNORED
+from finetune.models.load import require_bitsandbytes
+from finetune.models.lora_targets import check_targets
+from finetune.models.memory import MemoryPlan
+from finetune.models.precision import Precision
+from finetune.recipes.recipe import Recipe
+from finetune.train.arguments import steps_in_run
+from finetune.train.batches import Packed
+from finetune.train.distributed import world_size
+from finetune.train.loop import Data
+from finetune.train.sequences import TrainingRows, describe
+
+MANY_TOO_LONG = 0.05
+CHECKED_ENDS = 2000
+"""Sequences whose end token is looked at, evenly spread."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the pre-flight."""
+
+    name: str
+    value: str
+    warning: str = ""
+
+
+def refuse_recipe(recipe: Recipe, base: Path | None) -> list[Fact]:
+    """What the recipe and the base alone tell. Raises UserError; returns the facts to show."""
+    if recipe.quantize:
+        require_bitsandbytes()
+    if base and recipe.has_adapter:
+        check_targets(base, recipe.lora)
+    if "wandb" in recipe.report_to:
+        _require_module("wandb")
+    if "tensorboard" in recipe.report_to:
+        _require_module("tensorboard")
+    return [_template_fact(recipe, base)] if base else []
+
+
+def _require_module(name: str) -> None:
+    import importlib.util
+
+    if importlib.util.find_spec(name) is None:
+        raise UserError(
+            f"report_to names {name}, which is not installed.", hint=f"Install {name}, or set report_to: []."
+        )
+
+
+def _template_fact(recipe: Recipe, base: Path) -> Fact:
+    """Refuses another template than a base of ours was tuned with; notes another checkpoint's own."""
+    card = read_card(base)
+    ours = load_template(recipe.template)
+    if card is not None and card.template != recipe.template:
+        raise UserError(
+            f"The base was trained with the template {card.template!r}, not {recipe.template!r}.",
+            hint=f"Set template: {card.template}. A model that knows one prompt answers badly to another.",
+        )
+    if card is not None and card.template_hash != template_hash(ours):
+        return Fact("template", recipe.template, "its text has changed since the base was trained with it")
+    own = base / "chat_template.jinja"
+    if card is None and own.exists() and own.read_text(encoding="utf-8").strip() != ours.strip():
+        return Fact("template", recipe.template, "the base has a chat template of its own, which is not used")
+    return Fact("template", recipe.template)
+
+
+def licence_of(recipe: Recipe, base: CheckpointCard | None) -> str:
+    """The result's licence: the recipe's, else the base's. Raises UserError when neither says."""
+    licence = recipe.licence or (base.licence if base else None)
+    if licence is None:
+        raise UserError(
+            "The base does not say its licence.", hint="Put `licence:` into the recipe (the base model's)."
+        )
+    return licence
+
+
+def check_rows(rows: TrainingRows, data: Data, tokenizer: Any, recipe: Recipe) -> list[Fact]:
+    """Counts of the data. Raises UserError when a row would teach nothing, or not to stop."""
+    train = rows.train
+    learnt, lengths = train.learnt_lengths, train.lengths
+    if (learnt == 0).any():
+        raise UserError(
+            f"{int((learnt == 0).sum())} of {len(train)} sequences teach nothing: all of them is masked.",
+            hint="The template's {% generation %} marks must enclose the answers.",
+        )
+    sample = np.unique(np.linspace(0, len(train) - 1, min(CHECKED_ENDS, len(train))).astype(int))
+    ended = sum(_ends(*train.sequence(int(n)), tokenizer.eos_token_id) for n in sample)
+    if ended < len(sample):
+        raise UserError(
+            f"{len(sample) - ended} of {len(sample)} sequences end without the stop token "
+            f"{tokenizer.eos_token}; the model would not learn to stop."
+        )
+    share = rows.too_long / max(1, rows.rows)
+    an_epoch, steps = steps_in_run(recipe, len(data))
+    epochs = steps / an_epoch
+    stop = f"{tokenizer.eos_token} (id {tokenizer.eos_token_id}) is learnt at the end of every sequence"
+    packed = f", packed into {len(data):,} ({lengths.sum() / data.lengths.size / recipe.max_length:.0%} full)"
+    per_step = recipe.batch_size * recipe.gradient_accumulation * world_size()
+    return [
+        Fact(
+            "data",
+            describe(rows, recipe) + (packed if isinstance(data, Packed) else ""),
+            f"{share:.0%} of the rows are left out" if share > MANY_TOO_LONG else "",
+        ),
+        Fact(
+            "tokens",
+            f"{lengths.sum():,} an epoch, {learnt.sum():,} of them learnt; "
+            f"a row has {lengths.mean():.0f} on average, {lengths.max()} at most",
+        ),
+        Fact("stop token", stop),
+        Fact("steps", f"{steps:,} of {per_step} sequences ({an_epoch:,} an epoch, {epochs:.3g} epochs)"),
+    ]
+
+
+def _ends(ids: Any, labels: Any, end: int) -> bool:
+    learnt = np.flatnonzero(labels != IGNORED)
+    return bool(len(learnt)) and int(ids[learnt[-1]]) == end
+
+
+def check_length(longest: int, config: Any) -> None:
+    """Raises UserError when a sequence has more tokens than the model has positions."""
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None and longest > positions:
+        raise UserError(
+            f"The longest sequence has {longest} tokens; the model has {positions} positions.",
+            hint=f"Set max_length={positions} or less.",
+        )
+
+
+def check_memory(plan: MemoryPlan, shares: int) -> Fact:
+    """Raises UserError when not even weights, gradients and moments have room; `shares` devices hold them."""
+    free, where = _room()
+    parts = [
+        ("weights", plan.weights // shares),
+        ("gradients", plan.gradients // shares),
+        ("optimizer", plan.optimizer // shares),
+        ("activations", plan.activations),
+        ("logits", plan.logits),
+    ]
+    total = sum(size for _, size in parts)
+    shown = f"{_bytes(total)} at the peak ({', '.join(f'{name} {_bytes(size)}' for name, size in parts)})"
+    needed = plan.fixed // shares
+    if needed > free:
+        raise UserError(
+            f"Training needs {_bytes(needed)} before the first row; {where} has {_bytes(free)}.",
+            hint="Train an adapter (lora, qlora), a smaller model, or on more devices (FSDP, ZeRO-3).",
+        )
+    tight = f"{where} has {_bytes(free)}: lower batch_size, or set gradient_checkpointing: true"
+    return Fact("memory", f"{shown}; {where} has {_bytes(free)}", tight if total > free else "")
+
+
+def _room() -> tuple[int, str]:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_properties(0).total_memory, "the GPU"
+    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024, "this machine"
+    except OSError:
+        pass
+    return pages, "this machine"
+
+
+def check_disk(output: Path, result: int, trained: int, recipe: Recipe) -> Fact:
+    """Raises UserError when result and states have no room. result: bytes of the output; trained: weights."""
+    states = 0 if recipe.checkpoint_every == "never" else 2 * trained * 12  # float32 and two moments, twice
+    folder = next(path for path in (output.parent, *output.parent.resolve().parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if result + states > free:
+        raise UserError(
+            f"{output.parent} has {_bytes(free)} free; the result takes {_bytes(result)} "
+            f"and the states of a run that can be resumed {_bytes(states)}.",
+            hint="Free some space, name an --output on another disk, or set checkpoint_every: never.",
+        )
+    return Fact("disk", f"{_bytes(result)} for the result, {_bytes(states)} for states; {_bytes(free)} free")
+
+
+def precision_fact(precision: Precision, attention: str) -> Fact:
+    """Number format and attention, with the reason."""
+    return Fact("precision", f"{precision.reason}; attention {attention}")
+
+
+def format_facts(facts: Sequence[Fact]) -> str:
+    """Lines of name and value, warnings marked."""
+    width = max(len(fact.name) for fact in facts)
+    lines = []
+    for fact in facts:
+        lines.append(f"  {fact.name:<{width}}  {fact.value}")
+        if fact.warning:
+            lines.append(f"  {'':<{width}}  ! {fact.warning}")
+    return "\n".join(lines)
+
+
+def _bytes(number: int) -> str:
+    return f"{number / 1e9:,.1f} GB" if number >= 1e8 else f"{number / 1e6:,.1f} MB"

@@ -1,0 +1,224 @@
+"""All that a run needs, made ready and looked at before it begins."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from common.chat_template import load_template
+from common.checkpoint import read_card
+from common.errors import UserError
+from finetune.data.load import load_paragraphs, load_rows
+from finetune.models.checkpoint import size_of
+from finetune.models.load import (
+    add_adapter,
+    load_for_training,
+    load_tokenizer,
+    make_model,
+    make_room,
+    set_tokens,
+)
+from finetune.models.memory import plan_memory, sizes
+from finetune.models.precision import Precision, choose_precision
+from finetune.models.tokenizer import train_tokenizer
+from finetune.progress import Progress, Report, duration
+from finetune.recipes.base import base_directory
+from finetune.recipes.recipe import Recipe
+from finetune.rows.row import to_messages
+from finetune.train.arguments import arguments, steps_in_run
+from finetune.train.batches import Packed, Pairs, Sequences
+from finetune.train.distributed import rank, sharded, wait_for_all, world_size
+from finetune.train.loop import Data, packs_flat
+from finetune.train.overfit_check import forward_rate, smoke_test
+from finetune.train.packing_check import check_packing
+from finetune.train.preflight import (
+    Fact,
+    check_disk,
+    check_length,
+    check_memory,
+    check_rows,
+    format_facts,
+    licence_of,
+    precision_fact,
+    refuse_recipe,
+)
+from finetune.train.run_state import RunState, logs_directory
+from finetune.train.sequences import TrainingRows, gather
+from finetune.train.show_rows import show_rows
+
+Show = Callable[[str], None]
+
+
+def show_nothing(_text: str) -> None:
+    """For callers that want no pre-flight."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has been looked at and may begin."""
+
+    recipe: Recipe
+    tokenizer: Any
+    rows: TrainingRows
+    data: Data
+    validation: Data | None
+    model: Any
+    args: TrainingArguments
+    vocabulary_rows: int | None
+    """Embedding rows after new tokens were added; None when none had to be."""
+
+
+def prepare(recipe: Recipe, output: Path, state: RunState, report: Report, show: Show, colour: bool) -> Run:
+    """The pre-flight: all that can be known to go wrong is refused here. Raises UserError."""
+    base = base_directory(recipe) if recipe.base else None
+    precision = choose_precision(recipe)
+    facts = refuse_recipe(recipe, base)
+    facts.append(Fact("licence", licence_of(recipe, read_card(base) if base else None)))
+    tokenizer = _tokenizer(recipe, base, report)
+    with _first_process_first():
+        rows = gather(recipe, tokenizer, state.data, report)
+    data, validation = _as_data(recipe, rows)
+    facts += check_rows(rows, data, tokenizer, recipe)
+    show(show_rows(tokenizer, rows.train, colour))
+
+    # Made before the model: FSDP and DeepSpeed learn from it to load the model in parts.
+    values = arguments(recipe, len(data), state, logs_directory(output), precision)
+    args = _trainer_arguments(values, recipe)
+    model, vocabulary_rows = _model(recipe, base, tokenizer, precision)
+    longest = int(data.lengths.max())
+    check_length(longest, model.config)
+    plan = plan_memory(model.config, recipe, longest=longest, compute_bytes=precision.compute.itemsize)
+    facts += [
+        precision_fact(precision, str(model.config._attn_implementation)),
+        check_memory(plan, world_size() if sharded() else 1),
+        check_disk(output, *_disk(recipe, model), recipe),
+    ]
+    if recipe.packing:
+        check_packing(model, rows.train, packs_flat(model))
+    if rank() == 0:
+        facts.append(_try_out(recipe, model, rows, len(data), tokenizer, precision, state, report))
+    wait_for_all()
+    show(format_facts(facts))
+    return Run(recipe, tokenizer, rows, data, validation, model, args, vocabulary_rows)
+
+
+@contextmanager
+def _first_process_first() -> Iterator[None]:
+    """The others find on disk what the first has made."""
+    if rank() > 0:
+        wait_for_all()
+    yield
+    if rank() == 0:
+        wait_for_all()
+
+
+def _trainer_arguments(values: dict[str, Any], recipe: Recipe) -> TrainingArguments:
+    if recipe.method == "dpo":
+        from finetune.train.dpo import dpo_arguments
+
+        return dpo_arguments(values, recipe)
+    return TrainingArguments(**values)
+
+
+def _as_data(recipe: Recipe, rows: TrainingRows) -> tuple[Data, Data | None]:
+    held_out = rows.validation
+    if recipe.method == "dpo":
+        return Pairs(rows.train), Pairs(held_out) if held_out is not None else None
+    kept = Sequences(held_out) if held_out is not None else None
+    return (Packed(rows.train, recipe.max_length) if recipe.packing else Sequences(rows.train)), kept
+
+
+def _tokenizer(recipe: Recipe, base: Path | None, report: Report) -> Any:
+    if base is not None:
+        tokenizer = load_tokenizer(base, recipe.template)
+        set_tokens(tokenizer, recipe)
+        return tokenizer
+    assert recipe.architecture is not None
+    report(Progress(f"{recipe.name}: tokenizer", 0.0))
+    size, context = recipe.architecture.vocabulary, recipe.architecture.context
+    # An empty tokenizer knows the end token, which is all that rendering needs.
+    renderer = train_tokenizer([], size, context)
+    renderer.chat_template = load_template(recipe.template)
+    rows = (row for source in (*recipe.data, *recipe.replay) for row in load_rows(source.path, source.split))
+    texts = [str(renderer.apply_chat_template(to_messages(row), tokenize=False)) for row in rows]
+    paragraphs = [paragraph for path in recipe.text for paragraph in load_paragraphs(path)]
+    tokenizer = train_tokenizer([*texts, *paragraphs], size, context)
+    tokenizer.chat_template = load_template(recipe.template)
+    report(Progress(f"{recipe.name}: tokenizer", 1.0, f"{len(tokenizer)} tokens"))
+    return tokenizer
+
+
+def _model(recipe: Recipe, base: Path | None, tokenizer: Any, precision: Precision) -> tuple[Any, int | None]:
+    """(model to train, embedding rows if they had to grow)."""
+    if base is None:
+        assert recipe.architecture is not None
+        made = make_model(recipe.architecture, tokenizer, recipe.seed)
+        made.config.use_cache = False
+        return made, None
+    model = load_for_training(base, recipe, precision)
+    _refuse_unquantised_experts(recipe, model)
+    # Besides its cost, a cache keeps transformers from reading the borders of packed rows out of positions.
+    model.config.use_cache = False
+    torch.manual_seed(recipe.seed)
+    vocabulary_rows = make_room(model, tokenizer)
+    if recipe.method in ("lora", "qlora"):
+        new_ids = tuple(tokenizer.convert_tokens_to_ids(list(recipe.new_tokens)))
+        model = add_adapter(model, recipe.lora, new_ids)
+        if recipe.gradient_checkpointing:
+            model.enable_input_require_grads()
+    if torch.cuda.is_available() and not recipe.quantize and not sharded():
+        model.to(torch.device("cuda", torch.cuda.current_device()))
+    return model, vocabulary_rows
+
+
+def _refuse_unquantised_experts(recipe: Recipe, model: Any) -> None:
+    experts = sum(p.numel() for p in model.parameters() if p.ndim == 3) if recipe.quantize else 0
+    if experts and recipe.lora.targets == "all-linear":
+        raise UserError(
+            f"The experts of this model ({experts / 1e9:.1f} billion weights) stay in 16 bits: bitsandbytes "
+            "makes 4-bit weights of linear layers only, and the experts are fused into tensors.",
+            hint="Name attention layers in lora.targets and provide the memory, or use method lora.",
+        )
+
+
+def _disk(recipe: Recipe, model: Any) -> tuple[int, int]:
+    """(bytes of the output, weights that are trained)."""
+    if recipe.method == "dpo":
+        trained = sizes(model.config, recipe.lora).adapter
+        return 4 * trained, trained
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return (4 * trained if recipe.has_adapter else size_of(model, recipe.dtype)), trained
+
+
+def _try_out(
+    recipe: Recipe,
+    model: Any,
+    rows: TrainingRows,
+    sequences: int,
+    tokenizer: Any,
+    precision: Precision,
+    state: RunState,
+    report: Report,
+) -> Fact:
+    """The smoke test where it means something, and how long the run will take. Raises UserError."""
+    an_epoch, steps = steps_in_run(recipe, sequences)
+    tokens = int(rows.train.lengths.sum()) * steps / an_epoch / world_size()
+    if sharded():
+        return Fact(
+            "time", "not known: the model is in parts; try the recipe on one device with a smaller base"
+        )
+    # A model from nothing cannot stop before it is trained, and a state has passed the test before.
+    if recipe.smoke_test and recipe.method in ("full", "lora", "qlora") and state.checkpoint is None:
+        seen = smoke_test(
+            model, rows.train, recipe, tokenizer.pad_token_id, tokenizer.eos_token_id, precision, report
+        )
+        speed = seen.tokens_per_second
+        found = f"stops after {seen.rows} of {seen.rows} rows learnt by heart in {seen.passes} passes; "
+    else:
+        speed = forward_rate(model, rows.train, recipe, tokenizer.pad_token_id, precision)
+        found = ""
+    return Fact("time", f"{found}about {duration(tokens / speed)} ({speed:,.0f} tokens/s)")

@@ -1,0 +1,79 @@
+"""`kodolly train`: from a recipe to a complete checkpoint or an adapter."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from transformers import Trainer
+
+from finetune.files.whole import whole_directory
+from finetune.models.quiet import hide_library_bars, quiet_libraries
+from finetune.progress import Report
+from finetune.recipes.recipe import Recipe, fingerprint
+from finetune.train.batches import Pairs
+from finetune.train.distributed import only_first, rank, sharded, wait_for_all, world_size
+from finetune.train.loop import Outcome, run_loop
+from finetune.train.prepare import Run, Show, prepare, show_nothing
+from finetune.train.run_state import RunState, run_state
+from finetune.train.write import write
+
+
+def train(
+    recipe: Recipe,
+    output: Path,
+    report: Report,
+    *,
+    restart: bool = False,
+    dry_run: bool = False,
+    show: Show = show_nothing,
+    colour: bool = False,
+) -> None:
+    """Train as `recipe` says and write `output`, whole or not at all. Raises UserError.
+
+    A run that was killed goes on from its last state; `restart` begins anew. `show` gets the pre-flight's
+    text, in colour for terminals; with `dry_run` that is all that happens.
+    """
+    hide_library_bars()
+    report = only_first(report)
+    show = show if rank() == 0 else show_nothing
+    wait_for_all()  # also chooses this process's device
+    with quiet_libraries(), _places(recipe, output, restart, dry_run) as (directory, state):
+        run = prepare(recipe, output, state, report, show, colour)
+        if dry_run:
+            return
+        with quiet_libraries():
+            outcome, trainer = _learn(run, state, report)
+        weights = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded() else None
+        if rank() == 0:
+            write(directory, run, trainer.accelerator.unwrap_model(trainer.model), weights, outcome)
+        wait_for_all()
+
+
+@contextmanager
+def _places(recipe: Recipe, output: Path, restart: bool, dry_run: bool) -> Iterator[tuple[Path, RunState]]:
+    """(directory that becomes the output, state of the run)."""
+    with ExitStack() as stack:
+        if dry_run:
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            (scratch / "data").mkdir()
+            yield scratch, RunState(scratch, None)
+            return
+        directory = stack.enter_context(whole_directory(output)) if rank() == 0 else output
+        mark = f"{fingerprint(recipe)} {world_size()}"
+        yield directory, stack.enter_context(run_state(output, mark, restart=restart))
+
+
+def _learn(run: Run, state: RunState, report: Report) -> tuple[Outcome, Trainer]:
+    if isinstance(run.data, Pairs):
+        from trl.trainer.dpo_config import DPOConfig
+
+        from finetune.train.dpo import run_dpo
+
+        assert run.validation is None or isinstance(run.validation, Pairs)
+        assert isinstance(run.args, DPOConfig)
+        return run_dpo(
+            run.model, run.data, run.validation, run.recipe, run.args, run.tokenizer, state, report
+        )
+    pad = run.tokenizer.pad_token_id
+    return run_loop(run.model, run.data, run.validation, run.recipe, run.args, pad, state, report)

@@ -1,0 +1,96 @@
+"""What a run leaves on disk while it trains, so that a killed one goes on: `.NAME.training` by the output.
+
+run.json          which recipe and data the states belong to
+data/             token stores of small files
+checkpoint-N/     Trainer's state after step N; `complete` is written last
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import UserError
+from finetune.train.distributed import rank, wait_for_all
+
+COMPLETE = "complete"
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run's directory, and where it goes on."""
+
+    directory: Path
+    checkpoint: Path | None
+    """The last whole state of the same run; None for a run from the start."""
+
+    @property
+    def data(self) -> Path:
+        """For token stores."""
+        return self.directory / "data"
+
+
+def logs_directory(output: Path) -> Path:
+    """Where TensorBoard's files of a run go: beside the output, and they stay."""
+    return output.with_name(f"{output.name}.logs")
+
+
+@contextlib.contextmanager
+def run_state(output: Path, fingerprint: str, *, restart: bool) -> Iterator[RunState]:
+    """The state for `output`. It is removed when the block ends well, or when there is nothing to go on from.
+
+    Raises UserError when another process trains into `output`, and when a state of another recipe is
+    there and `restart` does not say to throw it away.
+    """
+    directory = output.with_name(f".{output.name}.training")
+    if rank() > 0:
+        wait_for_all()  # the first process makes the directory and decides
+        yield RunState(directory, last_checkpoint(directory))
+        return
+    (directory / "data").mkdir(parents=True, exist_ok=True)
+    lock = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"Another run is training {output} just now.", hint="Wait for it.") from error
+        _settle(directory, output, fingerprint, restart)
+        wait_for_all()
+        try:
+            yield RunState(directory, last_checkpoint(directory))
+        except BaseException:
+            if last_checkpoint(directory) is None:
+                shutil.rmtree(directory, ignore_errors=True)
+            raise
+        shutil.rmtree(directory, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def last_checkpoint(directory: Path) -> Path | None:
+    """The state with the most steps among those that were written to their end."""
+    whole = [path.parent for path in directory.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _settle(directory: Path, output: Path, fingerprint: str, restart: bool) -> None:
+    """Throw away what cannot be gone on from."""
+    path = directory / RUN_FILE
+    try:
+        same = json.loads(path.read_text(encoding="utf-8")) == {"fingerprint": fingerprint}
+    except (OSError, ValueError):
+        same = False
+    if last_checkpoint(directory) and not same and not restart:
+        raise UserError(
+            f"{output} was begun with another recipe or other rows, and its state is still there.",
+            hint="Put them back to go on, or give --restart to begin anew.",
+        )
+    for checkpoint in directory.glob("checkpoint-*"):
+        if restart or not same or not (checkpoint / COMPLETE).exists():
+            shutil.rmtree(checkpoint)
+    path.write_text(json.dumps({"fingerprint": fingerprint}), encoding="utf-8")

@@ -1,0 +1,163 @@
+"""All sequences of a run: its sources encoded, drawn from, and a part held out for validation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.checkpoint import DataSource
+from common.errors import UserError
+from finetune.data.load import load_paragraphs
+from finetune.encoding.encode import Example, encode_row
+from finetune.encoding.encode_files import encode_source, encode_texts, row_at
+from finetune.encoding.token_store import TOO_LONG, WINDOWED, Array, TokenStore
+from finetune.files.hashes import file_hash
+from finetune.progress import Progress, Report
+from finetune.recipes.recipe import Recipe, Source
+from finetune.train.batches import Rows
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What a run learns from."""
+
+    train: Rows
+    validation: Rows | None
+    sources: tuple[Source | None, ...]
+    """Of each store in `train.stores`; None is plain text."""
+    card: tuple[DataSource, ...]
+    rows: int
+    """Rows drawn of the files (all of them where `share` is 1); a pair is one."""
+    too_long: int
+    """Of the rows drawn: left out."""
+    windowed: int
+    """Of the rows drawn: cut."""
+
+    def conversations(self, tokenizer: Any, number: int, pairs: bool) -> list[Example]:
+        """Up to `number` training sequences with their messages, evenly spread."""
+        asked = np.array([n for n, source in enumerate(self.sources) if source is not None])
+        step = 2 if pairs else 1
+        members = np.flatnonzero(np.isin(self.train.places[::step, 0], asked)) * step
+        examples = []
+        for index in members[:: -(-len(members) // number) or 1]:
+            store, place = self.train.places[index]
+            source = self.sources[store]
+            assert source is not None
+            row = row_at(source.path, int(self.train.stores[store].places[place]), pairs)
+            example = encode_row(tokenizer, row)
+            # A row that was cut to a window stands for another conversation than the file's.
+            if example.input_ids == self.train.sequence(int(index))[0].tolist():
+                examples.append(example)
+        return examples
+
+
+def gather(recipe: Recipe, tokenizer: Any, scratch: Path, report: Report) -> TrainingRows:
+    """Encode and draw. Raises UserError when a row is wrong or nothing is left."""
+    held_out_file = recipe.validation if isinstance(recipe.validation, Source) else None
+    learnt = [*recipe.data, *recipe.replay]
+    stores = [encode_source(source, tokenizer, recipe, scratch, report) for source in learnt]
+    drawn = [_draw(store, source, recipe) for store, source in zip(stores, learnt, strict=True)]
+    card = [_describe(source, one) for source, one in zip(learnt, drawn, strict=True)]
+    sources: list[Source | None] = list(learnt)
+    text = encode_texts(recipe, tokenizer, scratch)
+    if text is not None:
+        stores.append(text)
+        sources.append(None)
+        drawn.append(_Drawn(np.arange(len(text)), text.fates))
+        card += [
+            DataSource(path=p.name, sha256=file_hash(p), rows=len(load_paragraphs(p))) for p in recipe.text
+        ]
+    train = Rows(tuple(stores), _places(drawn))
+    validation = None
+    if held_out_file is not None:
+        store = encode_source(held_out_file, tokenizer, recipe, scratch, report)
+        validation = Rows((store,), _places([_draw(store, held_out_file, recipe)]))
+    elif isinstance(recipe.validation, float):
+        train, validation = _hold_out(train, recipe)
+    result = TrainingRows(
+        train=train,
+        validation=validation,
+        sources=tuple(sources),
+        card=tuple(card),
+        rows=sum(len(one.fates) for one in drawn),
+        too_long=sum(one.number(TOO_LONG) for one in drawn),
+        windowed=sum(one.number(WINDOWED) for one in drawn),
+    )
+    _refuse(result, recipe)
+    report(Progress(f"{recipe.name}: data", 1.0, describe(result, recipe)))
+    return result
+
+
+def describe(rows: TrainingRows, recipe: Recipe) -> str:
+    """What became of the rows, in a line."""
+    dropped = f", {rows.too_long} longer than {recipe.max_length} tokens left out" if rows.too_long else ""
+    windowed = f", {rows.windowed} cut to a window around the answer" if rows.windowed else ""
+    held_out = f", {len(rows.validation):,} held out" if rows.validation is not None else ""
+    return f"{len(rows.train):,} sequences{dropped}{windowed}{held_out}"
+
+
+def _refuse(rows: TrainingRows, recipe: Recipe) -> None:
+    if rows.too_long and recipe.over_length == "error":
+        raise UserError(
+            f"{rows.too_long} of {rows.rows} rows are longer than max_length={recipe.max_length} tokens.",
+            hint="Raise max_length, or set over_length: drop.",
+        )
+    if not len(rows.train):
+        raise UserError(f"Every row is longer than max_length={recipe.max_length} tokens; nothing is left.")
+    if rows.validation is not None and not len(rows.validation):
+        raise UserError("No row is left for validation.", hint="Hold out more, or raise max_length.")
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What is taken out of a store."""
+
+    sequences: Array
+    fates: Array
+    """Of each row that was drawn, the ones that are too long included."""
+
+    def number(self, fate: int) -> int:
+        return int((self.fates == fate).sum())
+
+
+def _draw(store: TokenStore, source: Source, recipe: Recipe) -> _Drawn:
+    """The part of a store that `share` chooses out of all rows that were read; pairs are kept together."""
+    fits = store.fates != TOO_LONG
+    rows = np.arange(len(fits))
+    if source.share < 1:
+        number = max(1, round(len(rows) * source.share))
+        rows = np.sort(np.random.default_rng(recipe.seed).choice(rows, number, replace=False))
+    places_in_store = np.cumsum(fits) - 1
+    units = places_in_store[rows[fits[rows]]]
+    return _Drawn(_sequences_of(units, 2 if recipe.method == "dpo" else 1), store.fates[rows])
+
+
+def _sequences_of(units: Array, step: int) -> Array:
+    sequences: Array = units[:, None] * step + np.arange(step)
+    return sequences.ravel()
+
+
+def _places(drawn: Sequence[_Drawn]) -> Array:
+    taken = [one.sequences for one in drawn]
+    return np.concatenate([np.stack([np.full(len(p), n), p], axis=1) for n, p in enumerate(taken)])
+
+
+def _hold_out(rows: Rows, recipe: Recipe) -> tuple[Rows, Rows]:
+    assert isinstance(recipe.validation, float)
+    step = 2 if recipe.method == "dpo" else 1
+    units = np.random.default_rng(recipe.seed).permutation(len(rows) // step)
+    number = max(1, round(len(units) * recipe.validation))
+    if number >= len(units):
+        raise UserError("Validation would take every row.", hint="Hold out a smaller part.")
+    held_out, kept = np.sort(units[:number]), np.sort(units[number:])
+    return rows.select(_sequences_of(kept, step)), rows.select(_sequences_of(held_out, step))
+
+
+def _describe(source: Source, drawn: _Drawn) -> DataSource:
+    return DataSource(
+        path=source.path.name + (f"#{source.split}" if source.split else ""),
+        sha256=file_hash(source.path),
+        rows=len(drawn.fates),
+    )

@@ -1,0 +1,107 @@
+"""The checkpoint or adapter that a run leaves."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.chat_template import load_template, template_hash
+from common.checkpoint import CheckpointCard, read_card
+from finetune.encoding.encode import Example
+from finetune.encoding.parity import PROBES, check_tokens, make_probes
+from finetune.models.adapter import ADAPTER_FILE, AdapterCard
+from finetune.models.checkpoint import weights_hash, write_checkpoint
+from finetune.models.memory import sizes
+from finetune.recipes.base import base_directory
+from finetune.recipes.recipe import Recipe
+from finetune.train.loop import Outcome
+from finetune.train.preflight import (
+    licence_of,
+)
+from finetune.train.prepare import Run
+
+LOG_FILE = "training-log.json"
+"""In the output: every logged step with loss, gradient norm and learning rate, every evaluation."""
+
+
+def write(directory: Path, run: Run, model: Any, weights: dict[str, Any] | None, outcome: Outcome) -> None:
+    """Fill `directory`. `weights`: what a model in parts was put together to, None for a whole one."""
+    recipe, tokenizer = run.recipe, run.tokenizer
+    card = _card(run, model, outcome)
+    examples = _probe_examples(run)
+    if recipe.has_adapter:
+        model.save_pretrained(directory, state_dict=weights, save_embedding_layers=False)
+        (directory / "README.md").unlink(missing_ok=True)  # PEFT's form to fill in
+        if recipe.new_tokens or recipe.end_token:
+            tokenizer.save_pretrained(directory)
+        adapter = AdapterCard(
+            base=str(base_directory(recipe)),
+            base_sha256=card.base_revision or "",
+            card=card,
+            probes=make_probes(tokenizer, examples),
+            vocabulary_rows=run.vocabulary_rows,
+            end_token=recipe.end_token,
+        )
+        (directory / ADAPTER_FILE).write_text(adapter.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    else:
+        dtype = getattr(torch, recipe.dtype)
+        if weights is None:
+            model = model.to(dtype)
+        else:
+            weights = {name: value.to(dtype) for name, value in weights.items()}
+        write_checkpoint(directory, model, tokenizer, card, weights)
+        check_tokens(directory, make_probes(tokenizer, examples))
+    log = json.dumps(outcome.history, indent=1)
+    (directory / LOG_FILE).write_text(log + "\n", encoding="utf-8")
+
+
+def _probe_examples(run: Run) -> list[Example]:
+    """Conversations that are one text to the tokenizer; a few are prompt and answer apart (encoding.py)."""
+    found = run.rows.conversations(run.tokenizer, PROBES, run.recipe.method == "dpo")
+    whole = []
+    for example in found:
+        text = run.tokenizer.apply_chat_template(example.messages, tokenize=False)
+        if run.tokenizer(text, add_special_tokens=False)["input_ids"] == example.input_ids:
+            whole.append(example)
+    return whole
+
+
+def _card(run: Run, model: Any, outcome: Outcome) -> CheckpointCard:
+    recipe = run.recipe
+    directory = base_directory(recipe) if recipe.base else None
+    base = read_card(directory) if directory else None
+    template = load_template(recipe.template)
+    metrics = {"loss": outcome.loss, "steps": outcome.steps, "train_seconds": round(outcome.seconds, 1)}
+    if outcome.validation_loss is not None:
+        metrics |= {"validation_loss": outcome.validation_loss, "best_step": outcome.best_step or 0}
+    return CheckpointCard(
+        name=recipe.name,
+        base_model=_base_name(recipe, base),
+        base_revision=weights_hash(directory) if directory else None,
+        method=recipe.method,
+        recipe=recipe.card_dict(),
+        data=list(run.rows.card),
+        licence=licence_of(recipe, base),
+        template=recipe.template,
+        template_hash=template_hash(template),
+        context_length=_context_length(model.config, recipe),
+        dtype=recipe.dtype,
+        parameters=sizes(model.config).total,
+        metrics=metrics,
+        created=int(time.time()),
+    )
+
+
+def _base_name(recipe: Recipe, base: CheckpointCard | None) -> str | None:
+    if recipe.base is None:
+        return None
+    if base is not None:
+        return base.name
+    return Path(recipe.base).name if Path(recipe.base).is_absolute() else recipe.base
+
+
+def _context_length(config: Any, recipe: Recipe) -> int:
+    """Positions of the model; architectures that count none (BLOOM) are good for what they were tuned to."""
+    return int(getattr(config.get_text_config(), "max_position_embeddings", None) or recipe.max_length)

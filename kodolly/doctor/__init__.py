@@ -1,0 +1,1 @@
+"""`kodolly doctor`: what is wrong, and how to mend it."""

@@ -1,0 +1,1 @@
+"""What an operator asks of a running cluster: overview, deploy, drain, health."""

@@ -1,0 +1,239 @@
+"""Replacing what stands behind a model's name while it is in use: new worker first, then the old ones go."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from common.errors import UserError
+from common.private_files import make_private_directory
+from common.registry import WorkerRecord
+from common.serve import check_port
+from common.settings import load_settings
+from kodolly.clients.control import ask_up
+from kodolly.clients.controller_access import Controllers
+from kodolly.operate.drain import drain_workers
+from kodolly.stack.parts import (
+    UpSettings,
+    WorkerSpec,
+    advertise_url_at,
+    devices_of,
+    file_name,
+    part_env,
+    threads_each,
+    worker_part,
+)
+
+POLL_S = 0.5
+STOP_LIMIT_S = 60.0
+PORTS = 1000
+"""How many ports are tried, from up.worker_port on."""
+LOOPBACK = "127.0.0.1"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class UpWorker:
+    """Belongs to a running `kodolly up`, which supervises and stops it."""
+
+    state_dir: Path
+    part: str
+    log: Path
+
+    def ended(self) -> bool:
+        """Whether its process has ended, though it may have been started again since."""
+        answer = ask_up(self.state_dir, {"do": "restarts", "part": self.part})
+        return answer is None or answer["restarts"] != 0
+
+    def stop(self) -> None:
+        """Stop it; returns when it is gone."""
+        ask_up(self.state_dir, {"do": "remove", "part": self.part})
+
+
+@dataclass(frozen=True, slots=True)
+class DetachedWorker:
+    """Runs on its own; `kodolly drain` stops it."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def ended(self) -> bool:
+        """Whether its process has ended."""
+        return self.process.poll() is not None
+
+    def stop(self) -> None:
+        """Stop it; returns when it is gone."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+NewWorker = UpWorker | DetachedWorker
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What is to be done."""
+
+    name: str
+    checkpoint: Path
+    port: int | None
+    """None chooses a free one."""
+    args: tuple[str, ...]
+    """Flags for vLLM."""
+    ready_timeout_s: float
+    drain_timeout_s: float
+
+
+def deploy(wanted: Deployment, controllers: Controllers, config: Path | None, say: Say) -> None:
+    """Start the new worker, wait until every controller lists it as ready, drain the old ones.
+
+    Raises UserError when the new one does not become ready; it is stopped then, and the old ones stay.
+    """
+    _check(wanted)
+    settings = load_settings(UpSettings, {}, config)
+    before = [record for snapshot in controllers.snapshots() for record in snapshot.workers]
+    old = _serving(before, wanted.name)
+    _refuse_loss_of_names(before, old, wanted.name)
+    port = wanted.port or _free_port(settings.worker_port, before)
+    check_port(LOOPBACK, port, "--port")
+    new = _start(wanted, port, settings, controllers, config)
+    say(f"starting {wanted.name} from {wanted.checkpoint} on port {port}; log: {new.log}")
+    try:
+        ready = _wait_until_ready(wanted, port, new, controllers, before, say)
+    except BaseException:
+        say("stopping the new worker; the old ones stay as they were")
+        new.stop()
+        raise
+    say(f"{ready.worker_id} is ready")
+    if not old:
+        say(f"nothing served {wanted.name} before")
+        return
+    say(f"draining {len(old)} old worker{'s' if len(old) > 1 else ''}")
+    drain_workers(controllers, old, wanted.drain_timeout_s, say)
+    say(f"{wanted.name} is now served by {ready.worker_id} alone")
+    if any(spec.name == wanted.name or spec.model.name == wanted.name for spec in settings.workers):
+        say("up.workers in kodolly.yaml names the old checkpoint: change it before the next `kodolly up`")
+
+
+def _check(wanted: Deployment) -> None:
+    from worker.flags import check_flags
+    from worker.model_dir import describe_model
+
+    describe_model(wanted.checkpoint, [wanted.name])
+    check_flags(wanted.args)
+
+
+def _serving(records: Sequence[WorkerRecord], name: str) -> list[WorkerRecord]:
+    """Each worker of the model once, also one that is starting or down: it could come back."""
+    found = {(r.worker_id, r.incarnation): r for r in records if name in [card.name for card in r.models]}
+    return list(found.values())
+
+
+def _refuse_loss_of_names(records: Sequence[WorkerRecord], old: Sequence[WorkerRecord], name: str) -> None:
+    leaving = {(worker.worker_id, worker.incarnation) for worker in old}
+    staying = {
+        card.name
+        for record in records
+        if (record.worker_id, record.incarnation) not in leaving and record.state == "ready"
+        for card in record.models
+    }
+    for worker in old:
+        for card in worker.models:
+            if card.name != name and card.name not in staying:
+                raise UserError(
+                    f"Worker {worker.worker_id} serves {card.name} too, which nobody would serve then.",
+                    hint=f"Start another worker for {card.name} first.",
+                )
+
+
+def _free_port(first: int, records: Sequence[WorkerRecord]) -> int:
+    used = {urlsplit(record.url).port for record in records}
+    for port in range(first, min(first + PORTS, 65536)):
+        if port in used:
+            continue
+        try:
+            check_port(LOOPBACK, port, "--port")
+        except UserError:
+            continue
+        return port
+    raise UserError(f"No port from {first} on is free.", hint="Choose one with --port.")
+
+
+def _start(
+    wanted: Deployment, port: int, settings: UpSettings, controllers: Controllers, config: Path | None
+) -> NewWorker:
+    spec = WorkerSpec(model=wanted.checkpoint.resolve(), name=wanted.name, args=wanted.args)
+    asked = {"do": "add", "worker": spec.model_dump(mode="json"), "port": port}
+    asked["env"] = devices_of(os.environ)
+    answer = ask_up(settings.state_dir, asked)
+    if answer is not None:
+        return UpWorker(settings.state_dir, str(answer["part"]), Path(answer["log"]))
+    env = part_env("worker", settings.state_dir) | {"KODOLLY_JOIN_TOKEN": controllers.token}
+    advertise_url = advertise_url_at(port, config)
+    part = worker_part(spec, port, controllers.urls, threads_each(1), env, config, advertise_url)
+    log = settings.state_dir / "logs" / f"worker-{file_name(wanted.name)}-{port}.log"
+    make_private_directory(log.parent)
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
+        process = subprocess.Popen(
+            part.argv,
+            env=dict(part.env),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # the terminal's Ctrl-C is not meant for it
+        )
+    return DetachedWorker(process, log)
+
+
+def _wait_until_ready(
+    wanted: Deployment,
+    port: int,
+    new: NewWorker,
+    controllers: Controllers,
+    before: Sequence[WorkerRecord],
+    say: Say,
+) -> WorkerRecord:
+    known = {(record.worker_id, record.incarnation) for record in before}
+    began, said = time.monotonic(), ""
+    while True:
+        views = [
+            [
+                record
+                for record in snapshot.workers
+                if urlsplit(record.url).port == port and (record.worker_id, record.incarnation) not in known
+            ]
+            for snapshot in controllers.snapshots()
+        ]
+        seen = [record for view in views for record in view]
+        if all(any(record.state == "ready" for record in view) for view in views):
+            return seen[0]
+        for record in seen:
+            if record.state == "down":
+                raise UserError(
+                    f"The new worker failed: {record.detail}.", hint=f"Its log says more: {new.log}."
+                )
+        if new.ended():
+            raise UserError(f"The new worker ended: {_last_line(new.log)}")
+        if time.monotonic() - began > wanted.ready_timeout_s:
+            raise UserError(
+                f"The new worker was not ready after {wanted.ready_timeout_s:.0f} s.",
+                hint=f"Its log says more: {new.log}.",
+            )
+        line = f"{seen[0].progress:.0%} {seen[0].detail}".strip() if seen else ""
+        if line and line != said:
+            said = line
+            say(f"loading: {line}")
+        time.sleep(POLL_S)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1][-300:] if lines else f"see {log}"

@@ -1,0 +1,1 @@
+"""`kodolly up` and the gateway's processes: parts as child processes."""

@@ -1,0 +1,1 @@
+"""Who asks: keys, their limits, and the ledger of what they used."""

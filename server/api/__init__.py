@@ -1,0 +1,1 @@
+"""The routes that FastAPI answers: documents, administration, feedback."""

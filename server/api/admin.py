@@ -1,0 +1,146 @@
+"""Keys and usage over HTTP: /admin for administrators, GET /v1/usage for a key's own figures."""
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from common.doors import door
+from common.errors import BadRequest, NotFound
+from server.accounts.entrance import KeyDep
+from server.api.public import GatewayDep
+
+if TYPE_CHECKING:
+    from server.accounts.accounts import Accounts
+    from server.accounts.keys import Key
+
+
+router = APIRouter(prefix="/admin", tags=["admin"])
+own = APIRouter(tags=["usage"])
+
+Limit = Annotated[int | None, Field(default=None, ge=1, le=2**53)]
+Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+
+
+class KeyLimits(BaseModel):
+    """What a key may do; null is no limit."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1, max_length=200)
+    models: tuple[str, ...] | None = None
+    requests_per_min: Limit
+    tokens_per_min: Limit
+    concurrency: Limit
+    budget_tokens: Limit
+    """Tokens per calendar month, UTC."""
+    admin: bool = False
+    expires: Moment | None = None
+
+
+class KeyChange(BaseModel):
+    """Fields to change; the others stay."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    models: tuple[str, ...] | None = None
+    requests_per_min: Limit
+    tokens_per_min: Limit
+    concurrency: Limit
+    budget_tokens: Limit
+    expires: Moment | None = None
+
+
+class KeyInfo(KeyLimits):
+    """A key without its secret."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: str
+    created: datetime | None
+    revoked: datetime | None
+
+
+class NewKey(KeyInfo):
+    """A key that was just made. Its secret is shown this once."""
+
+    secret: str
+
+
+def _info(key: "Key") -> KeyInfo:
+    return KeyInfo.model_validate(key)
+
+
+@router.post("/keys", status_code=201)
+@door("admin")
+async def create_key(limits: KeyLimits, gateway: GatewayDep) -> NewKey:
+    """Make a key."""
+    from server.accounts.keys import Key, new_key_id
+
+    fields = limits.model_dump()
+    models = fields.pop("models")
+    key = Key(id=new_key_id(), models=None if models is None else frozenset(models), **fields)
+    secret = await gateway.accounts.keys.create(key)
+    return NewKey(**_info(await _find(gateway.accounts, key.id)).model_dump(), secret=secret)
+
+
+@router.get("/keys")
+@door("admin")
+async def list_keys(gateway: GatewayDep) -> dict[str, Any]:
+    """Every key, also revoked ones."""
+    return {"object": "list", "data": [_info(key) for key in await gateway.accounts.keys.all()]}
+
+
+@router.patch("/keys/{key_id}")
+@door("admin")
+async def change_key(key_id: str, change: KeyChange, gateway: GatewayDep) -> KeyInfo:
+    """Change a key that is in force."""
+    values = change.model_dump(exclude_unset=True)
+    if "name" in values and values["name"] is None:
+        raise BadRequest("A key needs a name.", param="name")
+    if values.get("models") is not None:
+        values["models"] = sorted(values["models"])
+    if values:
+        await gateway.accounts.keys.change(key_id, values)
+    return _info(await _find(gateway.accounts, key_id))
+
+
+@router.delete("/keys/{key_id}")
+@door("admin")
+async def revoke_key(key_id: str, gateway: GatewayDep) -> KeyInfo:
+    """Take a key out of force, everywhere within two seconds."""
+    await gateway.accounts.keys.revoke(key_id)
+    return _info(await _find(gateway.accounts, key_id))
+
+
+async def _find(accounts: "Accounts", key_id: str) -> "Key":
+    for key in await accounts.keys.all():
+        if key.id == key_id:
+            return key
+    raise NotFound(f"There is no key {key_id!r}.", param="key_id")
+
+
+By = Literal["key", "model", "day"]
+Day = Annotated[date | None, Query()]
+
+
+@router.get("/usage")
+@door("admin")
+async def all_usage(
+    gateway: GatewayDep, by: By = "key", since: Day = None, until: Day = None
+) -> dict[str, Any]:
+    """Requests and tokens of all keys."""
+    return {"object": "list", "data": await gateway.accounts.report.rows(by, since, until)}
+
+
+@own.get("/v1/usage")
+@door("key", limited=False)
+async def own_usage(
+    key: KeyDep,
+    gateway: GatewayDep,
+    by: By = "model",
+    since: Day = None,
+    until: Day = None,
+) -> dict[str, Any]:
+    """Requests and tokens of the key that asks; this month unless told otherwise."""
+    since = since or datetime.now(UTC).date().replace(day=1)
+    return {"object": "list", "data": await gateway.accounts.report.rows(by, since, until, key.id)}

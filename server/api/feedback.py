@@ -1,0 +1,83 @@
+"""The routes of votes and ratings. A key sees and replaces its own; administrators all."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel
+
+from common.doors import door
+from common.feedback import Kind, Rating, Vote
+from server.accounts.entrance import KeyDep
+from server.api.public import GatewayDep
+from server.store.owner import Owner
+
+FEEDBACK_BYTES = 4 * 1024 * 1024
+"""Two long conversations with their answers."""
+
+
+def get_owner(key: KeyDep) -> Owner:
+    """On whose behalf the request comes."""
+    return Owner(key.id, sees_all=key.admin)
+
+
+OwnerDep = Annotated[Owner, Depends(get_owner)]
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+After = Annotated[str | None, Query(max_length=500)]
+router = APIRouter(prefix="/v1/feedback", tags=["feedback"])
+
+
+class Stored(BaseModel):
+    """The id under which feedback was stored."""
+
+    id: UUID
+
+
+class FeedbackPage(BaseModel):
+    """A page of votes or ratings, the newest first; `next` is the `after` of the page behind it."""
+
+    object: str = "list"
+    data: list[dict[str, Any]]
+    has_more: bool
+    next: str | None
+
+
+@router.put("/votes/{vote_id}")
+@door("key", body_bytes=FEEDBACK_BYTES)
+async def put_vote(vote_id: UUID, vote: Vote, owner: OwnerDep, gateway: GatewayDep) -> Stored:
+    """Store a vote; the same id again replaces it."""
+    await gateway.feedback.put_vote(owner, str(vote_id), vote)
+    return Stored(id=vote_id)
+
+
+@router.put("/ratings/{rating_id}")
+@door("key", body_bytes=FEEDBACK_BYTES)
+async def put_rating(rating_id: UUID, rating: Rating, owner: OwnerDep, gateway: GatewayDep) -> Stored:
+    """Store a rating; the same id again replaces it."""
+    await gateway.feedback.put_rating(owner, str(rating_id), rating)
+    return Stored(id=rating_id)
+
+
+@router.get("/{kind}")
+@door("key")
+async def list_feedback(
+    kind: Kind, owner: OwnerDep, gateway: GatewayDep, limit: Limit = 100, after: After = None
+) -> FeedbackPage:
+    """The votes or ratings of this key, all keys' for an administrator, page by page."""
+    page = await gateway.feedback.page(kind, owner, limit, after)
+    return FeedbackPage(data=page.rows, has_more=page.next is not None, next=page.next)
+
+
+@router.get("/{kind}/{row_id}")
+@door("key")
+async def get_feedback(kind: Kind, row_id: UUID, owner: OwnerDep, gateway: GatewayDep) -> dict[str, Any]:
+    """One vote or rating."""
+    return await gateway.feedback.get(kind, owner, str(row_id))
+
+
+@router.delete("/{kind}/{row_id}", status_code=204)
+@door("key")
+async def delete_feedback(kind: Kind, row_id: UUID, owner: OwnerDep, gateway: GatewayDep) -> Response:
+    """Take a vote or rating away."""
+    await gateway.feedback.delete(kind, owner, str(row_id))
+    return Response(status_code=204)

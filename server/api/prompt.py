@@ -1,0 +1,49 @@
+"""The exact prompt that a worker makes of a conversation: rendered and counted by the engine itself."""
+
+from collections.abc import Collection
+from typing import Any
+
+import httpx2
+
+from common.errors import NotFound
+from server.inference import upstream_errors
+from server.upstreams.directory import Directory
+from server.upstreams.upstream import Upstream
+
+
+async def preview_prompt(
+    directory: Directory,
+    http: httpx2.AsyncClient,
+    model: str,
+    known: Collection[str] | None,
+    messages: list[dict[str, Any]],
+) -> tuple[str, int]:
+    """(final prompt text, number of tokens); `known` are the names that whoever asks may use, None for all.
+    Raises ApiError; an external provider reveals neither."""
+    model = directory.resolve(model, known)
+    upstream = directory.candidates(model)[0]
+    if upstream.kind == "external":
+        raise NotFound(
+            f"The provider {upstream.id!r} does not reveal its final prompt.", code="prompt_unavailable"
+        )
+    rendered = await _post(http, upstream, "/tokenize", {"model": model, "messages": messages})
+    tokens: list[int] = rendered["tokens"]
+    text = await _post(http, upstream, "/detokenize", {"model": model, "tokens": tokens})
+    return str(text["prompt"]), len(tokens)
+
+
+async def _post(
+    http: httpx2.AsyncClient, upstream: Upstream, path: str, payload: dict[str, Any]
+) -> dict[str, Any]:
+    key = upstream.key.get_secret_value()
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    try:
+        answer = await http.post(upstream.url + path, json=payload, headers=headers)
+    except httpx2.TimeoutException as error:
+        raise upstream_errors.too_slow(upstream, http.timeout.read or 0.0) from error
+    except httpx2.HTTPError as error:
+        raise upstream_errors.unreachable(upstream) from error
+    if answer.status_code >= 400:
+        raise upstream_errors.from_response(upstream, answer.status_code, answer.content, path)
+    result: dict[str, Any] = answer.json()
+    return result

@@ -1,0 +1,1 @@
+"""One request of inference, from admission to the last byte of its answer."""

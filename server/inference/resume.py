@@ -1,0 +1,136 @@
+"""Going on with a cut chat stream at another worker: opt-in, for one plain choice.
+
+The new worker is asked to continue the assistant's message (vLLM's `continue_final_message`), and its
+events are made to look like those of the first: same id and time, counts that cover both parts.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from common.turns import Turns
+from server.client.request import RequestHead
+from server.client.routes import ROUTES, Route
+from server.inference import sse
+from server.inference.usage import counts_of
+
+KEPT_BYTES = 4 * 1024 * 1024
+"""A stream with more events than this is not resumed: they are not kept."""
+_LIMITS = ("max_completion_tokens", "max_tokens")
+
+
+class NotResumable(Exception):
+    """What was sent so far cannot be continued by another worker."""
+
+
+def may_resume(route: Route, head: RequestHead) -> bool:
+    """Whether a cut answer to this request could be continued: one choice of plain text."""
+    return (
+        route is ROUTES["/v1/chat/completions"]
+        and head.stream is True
+        and head.n in (None, 1)
+        and not head.tools
+        and not head.logprobs
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """How to go on, and how to make the rest fit to what the client has."""
+
+    body: bytes
+    """The request for the next worker."""
+    first: dict[str, Any] = field(default_factory=dict)
+    """`id`, `created` and `model` of the events that the client has."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    """Of the part that was sent."""
+    finished: bool = False
+    """All text and the finish_reason were sent: nothing is to be asked, only the end is missing."""
+
+    def rewrite(self, block: bytes) -> bytes:
+        """Whole events of the next worker as the client should see them."""
+        return b"".join(map(self._rewrite_event, sse.split_events(block)))
+
+    def _rewrite_event(self, event: bytes) -> bytes:
+        payload = sse.event_json(event)
+        if payload is None or "error" in payload:
+            return event
+        payload |= self.first
+        for choice in _choices(payload):
+            delta = choice.get("delta")
+            if isinstance(delta, dict):
+                delta.pop("role", None)
+        usage = payload.get("usage")
+        if isinstance(usage, dict):
+            counts = counts_of(usage)
+            usage["prompt_tokens"] = self.prompt_tokens or counts.prompt or 0
+            usage["completion_tokens"] = (counts.completion or 0) + self.completion_tokens
+            usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
+        return b"data: " + msgspec.json.encode(payload) + b"\n\n"
+
+
+async def plan_resumption(body: bytes, passed: bytes) -> Resumption:
+    """`body` is what the cut worker was asked, `passed` the events that came. Lets others run meanwhile.
+    Raises NotResumable."""
+    text, prompt, completion, finished = "", 0, 0, False
+    first: dict[str, Any] = {}
+    turns = Turns()
+    for event in sse.each_event(passed):
+        if turns.due():
+            await turns.give_way()
+        payload = sse.event_json(event)
+        if payload is None:
+            continue
+        first = first or {name: payload[name] for name in ("id", "created", "model") if name in payload}
+        counts = counts_of(payload.get("usage"))
+        prompt = counts.prompt or prompt
+        completion = counts.completion or completion
+        for choice in _choices(payload):
+            delta = choice.get("delta")
+            delta = delta if isinstance(delta, dict) else {}
+            if any(delta.get(part) for part in ("tool_calls", "reasoning", "reasoning_content", "refusal")):
+                raise NotResumable
+            piece = delta.get("content") or ""
+            if not isinstance(piece, str):
+                raise NotResumable
+            text += piece
+            if counts.completion is None and piece:
+                completion += 1
+            finished = finished or choice.get("finish_reason") is not None
+    asked = msgspec.json.decode(body)
+    if finished:
+        return Resumption(b"", first, prompt, completion, finished=True)
+    if text:
+        if asked.get("continue_final_message"):
+            begun = asked["messages"][-1]
+            if not isinstance(begun.get("content"), str):
+                raise NotResumable
+            asked["messages"][-1] = begun | {"content": begun["content"] + text}
+        else:
+            asked["messages"] = [*asked["messages"], {"role": "assistant", "content": text}]
+        asked |= {"add_generation_prompt": False, "continue_final_message": True}
+        for name in _LIMITS:
+            if isinstance(asked.get(name), int):
+                asked[name] -= completion
+                if asked[name] < 1:
+                    raise NotResumable
+    return Resumption(msgspec.json.encode(asked), first, prompt, completion)
+
+
+def _choices(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = payload.get("choices")
+    return [one for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
+
+
+def closing_events(resumption: Resumption, counts_wanted: bool) -> bytes:
+    """The end of a stream whose text and finish_reason have all been sent."""
+    usage = {
+        "prompt_tokens": resumption.prompt_tokens,
+        "completion_tokens": resumption.completion_tokens,
+        "total_tokens": resumption.prompt_tokens + resumption.completion_tokens,
+    }
+    event = {"object": "chat.completion.chunk", "choices": [], "usage": usage} | resumption.first
+    counts = b"data: " + msgspec.json.encode(event) + b"\n\n" if counts_wanted else b""
+    return counts + sse.DONE

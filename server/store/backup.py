@@ -1,0 +1,281 @@
+"""Backup and restore of the store: keys, usage ledger, votes and ratings.
+
+A backup is a ZIP file of two members: `kodolly.db`, an SQLite database with the store's own schema, and
+`backup.json`, the manifest. It is the same whether the store is SQLite or PostgreSQL, so that a backup of
+one can be restored into the other. The ZIP's directory stands at its end and every member has a checksum:
+a file that was cut or changed is refused. What a running gateway holds only for minutes (windows and slots
+of limits) is left out.
+"""
+
+import asyncio
+import json
+import os
+import sqlite3
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from common.errors import UserError
+from server.store.database import driver_url, is_sqlite
+from server.store.opening import migrate, newest_revision, open_store, schema_revision
+from server.store.tables import api_keys, key_changes, ratings, usage, usage_batches, votes
+
+KEPT: tuple[sa.Table, ...] = (api_keys, usage, usage_batches, votes, ratings)
+"""Tables that a restore replaces."""
+FORMAT = 1
+DATABASE, MANIFEST = "kodolly.db", "backup.json"
+ROWS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup says of itself."""
+
+    format: int
+    created: str
+    """UTC, ISO 8601."""
+    schema: str
+    """Revision of the store's schema."""
+    rows: dict[str, int]
+    """Rows by table."""
+
+
+async def back_up(store_url: str, target: Path, *, replace: bool = False) -> Manifest:
+    """Write a backup of the store at `store_url` to `target` (mode 0600), also while gateways run.
+
+    All rows are of one moment. `target` appears when it is whole, or not at all.
+    Raises UserError when the store or the target cannot be used, StoreFailed when the database fails.
+    """
+    with _working_directory(target, replace) as work:
+        copy = work / DATABASE
+        url = driver_url(store_url)
+        if is_sqlite(url):
+            await asyncio.to_thread(_copy_sqlite, url.database or "", copy)
+        else:
+            await _copy_postgresql(url, copy)
+        return await asyncio.to_thread(_pack, copy, work, target)
+
+
+async def restore(source: Path, store_url: str, *, replace: bool = False) -> Manifest:
+    """Put a backup's rows into the store at `store_url`, in one transaction: all of them or none.
+
+    The store is created or migrated first; an older backup is migrated too. A store that has rows is
+    refused unless `replace`; then its rows give way to the backup's. Gateways follow within two seconds.
+    Raises UserError when the backup or the store cannot be used, StoreFailed when the database fails.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        database = Path(directory) / DATABASE
+        manifest = await asyncio.to_thread(_unpack, source, database)
+        async with open_store(store_url) as store:
+            await store.database.run(lambda live: _replace_rows(live, database, replace))
+    return manifest
+
+
+# -- writing ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _working_directory(target: Path, replace: bool) -> Iterator[Path]:
+    """A private directory beside the target, so that the last step is a rename on one file system."""
+    parent = target.absolute().parent
+    if target.exists() and not replace:
+        raise UserError(f"{target} is there already.", hint="Choose another name, or add --replace.")
+    if not parent.is_dir():
+        raise UserError(f"The directory {parent} does not exist.", hint="Make it first.")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".backup-", dir=parent) as directory:
+            yield Path(directory)
+    except OSError as error:
+        raise UserError(
+            f"The backup cannot be written to {parent}: {error.strerror or error}.",
+            hint="Check the directory's permissions and the disk.",
+        ) from error
+
+
+def _copy_sqlite(database: str, copy: Path) -> None:
+    """SQLite's online backup: a consistent copy while others write."""
+    if not Path(database).is_file():
+        raise UserError(
+            f"There is no store at {database}.", hint="Check KODOLLY_STATE_DIR and gateway.database_url."
+        )
+    try:
+        # `closing`, since sqlite3's own context manager ends transactions, not connections.
+        with closing(sqlite3.connect(database, timeout=30)) as live, closing(sqlite3.connect(copy)) as kept:
+            live.backup(kept)
+            kept.execute("PRAGMA journal_mode=DELETE")  # one file, without -wal beside it
+    except sqlite3.Error as error:
+        raise UserError(
+            f"The store {database} cannot be read: {error}.", hint="Check the file and the disk."
+        ) from error
+
+
+async def _copy_postgresql(url: URL, copy: Path) -> None:
+    """All rows as one snapshot sees them."""
+    engine = create_async_engine(url, isolation_level="REPEATABLE READ")
+    try:
+        async with engine.connect() as connection:
+            revision = await connection.run_sync(schema_revision)
+            if revision != newest_revision():
+                raise UserError(
+                    f"The store's schema is {revision or 'empty'}, this kodolly's is {newest_revision()}.",
+                    hint="Back up with the version that runs, then upgrade.",
+                )
+            await connection.run_sync(_copy_rows_to, copy)
+    except (DBAPIError, OSError) as error:
+        raise UserError(
+            f"The store cannot be read: {type(getattr(error, 'orig', None) or error).__name__}.",
+            hint="Check gateway.database_url and the database server.",
+        ) from error
+    finally:
+        await engine.dispose()
+
+
+def _copy_rows_to(live: sa.Connection, copy: Path) -> None:
+    with _sqlite(copy) as kept:
+        migrate(kept)
+        for table in (*KEPT, key_changes):
+            kept.execute(table.delete())
+            _copy_table(table, live, kept)
+
+
+def _pack(copy: Path, work: Path, target: Path) -> Manifest:
+    with _sqlite(copy) as connection:
+        rows = _count(connection)
+        schema = schema_revision(connection) or ""
+    manifest = Manifest(FORMAT, datetime.now(UTC).isoformat(timespec="seconds"), schema, rows)
+    whole = work / "backup.zip"
+    descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(copy, DATABASE)
+            archive.writestr(MANIFEST, json.dumps(asdict(manifest), ensure_ascii=False, indent=2))
+        file.flush()
+        os.fsync(file.fileno())
+    whole.replace(target)
+    return manifest
+
+
+# -- reading ------------------------------------------------------------------------------------------
+
+
+def read_manifest(source: Path) -> Manifest:
+    """What the backup says of itself. Raises UserError when it is none or not whole."""
+    with _opened(source) as archive:
+        return _manifest(source, archive)
+
+
+def _manifest(source: Path, archive: zipfile.ZipFile) -> Manifest:
+    try:
+        manifest = Manifest(**json.loads(archive.read(MANIFEST)))
+        archive.getinfo(DATABASE)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{source} is not a backup of kodolly.", hint="`kodolly backup FILE` writes one."
+        ) from error
+    if manifest.format != FORMAT:
+        raise UserError(f"{source} has format {manifest.format}, known is {FORMAT}.", hint="Upgrade kodolly.")
+    return manifest
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            yield archive
+    except OSError as error:
+        raise UserError(f"The backup {source} cannot be read: {error.strerror or error}.") from error
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise UserError(
+            f"{source} is no whole backup: {error}.", hint="Take another one; nothing was changed."
+        ) from error
+
+
+def _unpack(source: Path, database: Path) -> Manifest:
+    """The backup's database at `database`, checked, counted and migrated to this version's schema."""
+    with _opened(source) as archive:
+        manifest = _manifest(source, archive)
+        with archive.open(DATABASE) as packed, database.open("wb") as file:
+            while part := packed.read(1024 * 1024):  # reading to the end checks the checksum
+                file.write(part)
+    try:
+        with _sqlite(database) as connection:
+            if connection.exec_driver_sql("PRAGMA integrity_check").scalar() != "ok":
+                raise UserError(f"The database in {source} is damaged.", hint="Take another backup.")
+            if _count(connection) != manifest.rows or schema_revision(connection) != manifest.schema:
+                raise UserError(f"{source} does not hold what it says.", hint="Take another backup.")
+        with _sqlite(database) as connection:
+            migrate(connection)
+    except SQLAlchemyError as error:
+        raise UserError(
+            f"The database in {source} cannot be used: {getattr(error, 'orig', error)}."
+        ) from error
+    return manifest
+
+
+def _replace_rows(live: sa.Connection, database: Path, replace: bool) -> None:
+    """Bring the backup's rows into the store that `live` is connected to."""
+    taken = {name: count for name, count in _count(live).items() if count}
+    if taken and not replace:
+        has = ", ".join(f"{count} {name}" for name, count in sorted(taken.items()))
+        raise UserError(
+            f"The store is not empty ({has}).", hint="Add --replace to put the backup in their place."
+        )
+    with _sqlite(database) as kept:
+        for table in KEPT:
+            live.execute(table.delete())
+            _copy_table(table, kept, live)
+        version = sa.select(sa.func.max(key_changes.c.version))
+        newest = max(live.execute(version).scalar() or 0, kept.execute(version).scalar() or 0)
+        # A version that no gateway has seen: those that run read the keys again.
+        live.execute(key_changes.update().values(version=newest + 1))
+
+
+def _count(connection: sa.Connection) -> dict[str, int]:
+    """Rows by table, of the kept tables that this database's schema has."""
+    there = sa.inspect(connection).get_table_names()
+    return {
+        table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+        for table in KEPT
+        if table.name in there
+    }
+
+
+def _copy_table(table: sa.Table, source: sa.Connection, target: sa.Connection) -> None:
+    found = source.execute(table.select()).mappings()
+    for rows in found.partitions(ROWS_AT_ONCE):
+        target.execute(table.insert(), _in_utc(rows))
+
+
+def _in_utc(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """SQLite gives times without a zone; PostgreSQL's driver would take those for local time."""
+    return [
+        {
+            name: value.replace(tzinfo=UTC) if isinstance(value, datetime) and not value.tzinfo else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
+
+
+@contextmanager
+def _sqlite(path: Path) -> Iterator[sa.Connection]:
+    """A transaction on an SQLite file of our own."""
+    engine = sa.create_engine(
+        f"sqlite:///{path}", json_serializer=lambda value: json.dumps(value, ensure_ascii=False)
+    )
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()

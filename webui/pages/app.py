@@ -1,0 +1,93 @@
+"""All pages as one Gradio app, with their language table, theme and style sheet."""
+
+from importlib.resources import files
+
+import gradio as gr
+from fastapi import FastAPI
+
+from webui.answering import Runs
+from webui.gateway_client import GatewayClient
+from webui.pages.chat.events import ChatEvents
+from webui.pages.chat.layout import build_chat
+from webui.pages.compare.events import CompareEvents
+from webui.pages.compare.layout import build_compare
+from webui.pages.compare.wiring import wire_compare
+from webui.pages.models import build_models
+from webui.status_cache import POLL_S, StatusCache
+from webui.texts import STATIC
+
+# What Korean desktops and phones have; nothing is downloaded.
+FONTS = ["Pretendard", "Noto Sans KR", "Apple SD Gothic Neo", "Malgun Gothic", "NanumGothic", "Nanum Gothic"]
+MONO = ["D2Coding", "NanumGothicCoding", "ui-monospace", "Menlo", "Consolas", "monospace"]
+
+
+def build_pages(gateway_url: str, client: GatewayClient, cache: StatusCache, runs: Runs) -> gr.Blocks:
+    """Compare at `/`, chat at `/chat`, models at `/models`."""
+    t = page_i18n()
+    demo: gr.Blocks
+    with gr.Blocks(title="kodolly", analytics_enabled=False, fill_width=True) as demo:
+        page = build_compare(t, POLL_S)
+        wire_compare(demo, page, CompareEvents(page, client, cache, runs))
+    with demo.route("채팅 Chat", "/chat", show_in_navbar=False):
+        ChatEvents(build_chat(t, POLL_S), client, cache, runs).wire(demo)
+    with demo.route("모델 Models", "/models", show_in_navbar=False):
+        build_models(demo, t, cache, gateway_url, POLL_S)
+    demo.queue(default_concurrency_limit=None)
+    return demo
+
+
+def mount_pages(app: FastAPI, demo: gr.Blocks) -> None:
+    """Put the pages at `/` of `app`, with everything switched off that would leave this machine."""
+    gr.mount_gradio_app(
+        app,
+        demo,
+        path="/",
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        show_error=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        max_file_size="1b",  # nothing on these pages takes a file
+        i18n=page_i18n(),
+        theme=page_theme(),
+        css=page_style(),
+    )
+
+
+def page_i18n() -> gr.I18n:
+    """The static texts for the browser to choose from."""
+    return gr.I18n(
+        ko={key: korean for key, (korean, _) in STATIC.items()},
+        en={key: english for key, (_, english) in STATIC.items()},
+    )
+
+
+def page_theme() -> gr.themes.Base:
+    """Calm and legible: system fonts, one accent, small radii."""
+    theme = gr.themes.Default(
+        primary_hue="teal",
+        secondary_hue="slate",
+        neutral_hue="slate",
+        radius_size="md",
+        text_size="md",
+        font=[*FONTS, "system-ui", "sans-serif"],
+        font_mono=MONO,
+    )
+    # Gradio's own shades of these three are too pale to read on white (WCAG AA asks for 4.5:1).
+    return theme.set(
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+    )
+
+
+def page_style() -> str:
+    """The style sheet."""
+    return files("webui").joinpath("style.css").read_text(encoding="utf-8")

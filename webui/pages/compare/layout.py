@@ -1,0 +1,222 @@
+"""비교 / Compare: what stands on the page. What happens on it is in `page_compare_events`."""
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import gradio as gr
+
+from common.feedback import Choice, Tag
+from webui.pages.parts import browser_state, chatbot, composer, header, model_picker, settings_inputs
+
+SIDES = ("left", "right")
+
+EXAMPLES = [
+    # Of the demo's own rows, some that only the tuned model has learnt.
+    "LoRA 방식의 장점을 알려 주세요.",
+    "이름이 무엇인지 알려 줄래요?",
+    "과적합이 생기면 무엇이 문제인가요?",
+    "잠자리를 주제로 짧은 동시를 지어 주세요.",
+    # For models of real size.
+    "세종대왕이 한 일을 표로 정리해 줘.",
+    "다음 글을 한 문장으로 요약해 줘: 김치는 배추와 무 같은 채소를 소금에 절이고 고춧가루, 마늘, 젓갈로 "
+    "양념해 발효시킨 음식이다. 지역과 계절에 따라 재료와 맛이 다르다.",
+    "친구에게 약속을 미루자고 부탁하는 문자를 정중하게 써 줘.",
+    "사과 12개를 5명이 똑같이 나누면 몇 개씩 갖고 몇 개가 남나요?",
+]
+
+
+@dataclass(frozen=True)
+class Pane:
+    """One side of the page."""
+
+    name: str
+    """`left` or `right`."""
+    setup_box: gr.Column
+    setup: list[Any]
+    """Picker, system prompt, temperature, top-p, max tokens."""
+    chip: gr.HTML
+    chat: gr.Chatbot
+    notice: gr.HTML
+    metrics: gr.HTML
+    actions: gr.Row
+    retry: gr.Button
+    show_prompt: gr.Button
+    rating_box: gr.Column
+    score: gr.Radio
+    tags: gr.CheckboxGroup
+    rating_note: gr.HTML
+    prompt_box: gr.Column
+    prompt_info: gr.HTML
+    prompt: gr.Textbox
+    store: gr.BrowserState
+    marks: gr.BrowserState
+
+    @property
+    def picker(self) -> Any:
+        return self.setup[0]
+
+
+@dataclass(frozen=True)
+class ComparePage:
+    """Everything that listeners of the page read or change."""
+
+    left: Pane
+    right: Pane
+    banner: gr.HTML
+    hint: gr.HTML
+    toolbar: tuple[gr.Checkbox, gr.Button, gr.Button, gr.Button]
+    """Blind switch, new comparison, save as Markdown, save as JSON."""
+    download: gr.JSON
+    vote_box: gr.Column
+    vote_note: gr.HTML
+    votes: dict[Choice, gr.Button]
+    examples: gr.Dataset
+    question: gr.Textbox
+    send: gr.Button
+    stop: gr.Button
+    timer: gr.Timer
+    shared: gr.BrowserState
+    """{"blind": bool, "hidden": bool, "votes": {pair: choice}}"""
+    model_list: gr.State
+    """The ids that the pickers list right now."""
+
+    @property
+    def panes(self) -> tuple[Pane, Pane]:
+        return self.left, self.right
+
+    @property
+    def stores(self) -> list[gr.BrowserState]:
+        """What the browser keeps: shared, both conversations, the ratings of both."""
+        return [self.shared, self.left.store, self.right.store, self.left.marks, self.right.marks]
+
+
+def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
+    """Lay the page out."""
+    header("compare")
+    banner = gr.HTML(elem_id="compare-banner")
+    toolbar = _toolbar(t)
+    with gr.Row(elem_classes="kd-panes", equal_height=False):
+        setups = [_setup(t, side) for side in SIDES]
+    hint = gr.HTML(elem_id="compare-hint")
+    with gr.Row(elem_classes="kd-panes", equal_height=False):
+        left, right = (_pane(t, side, *setup) for side, setup in zip(SIDES, setups, strict=True))
+    vote_box, vote_note, votes = _vote_box(t)
+    examples = gr.Dataset(
+        components=["textbox"],
+        samples=[[question] for question in EXAMPLES],
+        label=t("examples"),
+        type="values",
+        elem_id="compare-examples",
+        elem_classes="kd-examples",
+    )
+    question, send, stop = composer(t, "compare", "question_hint")
+    return ComparePage(
+        left=left,
+        right=right,
+        banner=banner,
+        hint=hint,
+        toolbar=toolbar,
+        download=gr.JSON(visible="hidden", elem_id="compare-download"),
+        vote_box=vote_box,
+        vote_note=vote_note,
+        votes=votes,
+        examples=examples,
+        question=question,
+        send=send,
+        stop=stop,
+        timer=gr.Timer(refresh_s),
+        shared=browser_state("compare"),
+        model_list=gr.State([]),
+    )
+
+
+def _toolbar(t: gr.I18n) -> tuple[gr.Checkbox, gr.Button, gr.Button, gr.Button]:
+    with gr.Row(elem_classes="kd-toolbar"):
+        return (
+            gr.Checkbox(label=t("blind"), value=False, container=False, elem_id="compare-blind"),
+            gr.Button(t("clear"), size="sm", elem_id="compare-clear"),
+            gr.Button(t("markdown"), size="sm", elem_id="compare-save-markdown"),
+            gr.Button(t("json"), size="sm", elem_id="compare-save-json"),
+        )
+
+
+def _vote_box(t: gr.I18n) -> tuple[gr.Column, gr.HTML, dict[Choice, gr.Button]]:
+    choices: tuple[Choice, ...] = get_args(Choice)
+    with gr.Column(visible=False, elem_id="compare-vote", elem_classes="kd-vote") as box:
+        note = gr.HTML(elem_id="compare-vote-note")
+        with gr.Row(elem_classes="kd-vote-row"):
+            votes = {
+                choice: gr.Button(t(f"vote_{choice}"), size="sm", elem_id=f"vote-{choice.replace('_', '-')}")
+                for choice in choices
+            }
+    return box, note, votes
+
+
+def _setup(t: gr.I18n, side: str) -> tuple[gr.Column, list[Any]]:
+    with gr.Column(min_width=300, elem_id=f"{side}-setup") as box, gr.Group(elem_classes="kd-setup"):
+        picker = model_picker(t(f"{side}_model"), f"{side}-model")
+        with gr.Accordion(t(f"{side}_settings"), open=False, elem_id=f"{side}-settings"):
+            inputs = settings_inputs(t, side)
+    return box, [picker, *inputs]
+
+
+def _pane(t: gr.I18n, side: str, setup_box: gr.Column, setup: list[Any]) -> Pane:
+    with gr.Column(min_width=300, elem_id=f"{side}-pane", elem_classes="kd-pane"):
+        chip = gr.HTML(elem_id=f"{side}-state", elem_classes="kd-state")
+        chat = chatbot(t(f"{side}_answer"), f"{side}-chat", height="max(44vh, 320px)")
+        with gr.Row(elem_classes="kd-below"):
+            metrics = gr.HTML(elem_id=f"{side}-metrics", elem_classes="kd-metrics")
+            with gr.Row(visible=False, elem_classes="kd-actions") as actions:
+                retry = gr.Button(t("retry"), size="sm", elem_id=f"{side}-retry")
+                show_prompt = gr.Button(t("show_prompt"), size="sm", elem_id=f"{side}-show-prompt")
+        notice = gr.HTML(elem_id=f"{side}-notice")
+        prompt_box, prompt_info, prompt = _prompt_box(t, side)
+        rating_box, score, tags, rating_note = _rating_box(t, side)
+    return Pane(
+        name=side,
+        setup_box=setup_box,
+        setup=setup,
+        chip=chip,
+        chat=chat,
+        notice=notice,
+        metrics=metrics,
+        actions=actions,
+        retry=retry,
+        show_prompt=show_prompt,
+        rating_box=rating_box,
+        score=score,
+        tags=tags,
+        rating_note=rating_note,
+        prompt_box=prompt_box,
+        prompt_info=prompt_info,
+        prompt=prompt,
+        store=browser_state(f"compare-{side}"),
+        marks=browser_state(f"compare-{side}-marks"),
+    )
+
+
+def _prompt_box(t: gr.I18n, side: str) -> tuple[gr.Column, gr.HTML, gr.Textbox]:
+    with gr.Column(visible=False, elem_id=f"{side}-prompt-box", elem_classes="kd-prompt") as box:
+        info = gr.HTML(elem_id=f"{side}-prompt-info", elem_classes="kd-metrics")
+        prompt = gr.Textbox(
+            label=t(f"{side}_prompt"),
+            lines=4,
+            max_lines=14,
+            buttons=["copy"],
+            interactive=False,
+            elem_id=f"{side}-prompt",
+            elem_classes="kd-mono",
+        )
+    return box, info, prompt
+
+
+def _rating_box(t: gr.I18n, side: str) -> tuple[gr.Column, gr.Radio, gr.CheckboxGroup, gr.HTML]:
+    with gr.Column(visible=False, elem_id=f"{side}-rating-box", elem_classes="kd-rating") as box:
+        score = gr.Radio(
+            [(str(n), n) for n in range(1, 6)], label=t(f"{side}_rating"), elem_id=f"{side}-rating"
+        )
+        tags = gr.CheckboxGroup(
+            [(t(f"tag_{tag}"), tag) for tag in get_args(Tag)], label=t(f"{side}_tags"), elem_id=f"{side}-tags"
+        )
+        note = gr.HTML(elem_id=f"{side}-rating-note", elem_classes="kd-metrics")
+    return box, score, tags, note

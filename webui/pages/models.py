@@ -1,0 +1,51 @@
+"""모델 / Models: what runs, and the lines to paste to use it."""
+
+from typing import Any
+
+import gradio as gr
+
+from webui.choices import default_pair, model_ids
+from webui.pages.parts import Updates, header, lang_of, model_picker, on
+from webui.render import banner, model_cards
+from webui.snippets import curl_snippet, python_snippet
+from webui.status_cache import StatusCache
+
+
+def build_models(demo: gr.Blocks, t: gr.I18n, cache: StatusCache, gateway_url: str, refresh_s: float) -> None:
+    """Lay the page out and attach its listeners."""
+    header("models")
+    top = gr.HTML(elem_id="models-banner")
+    cards = gr.HTML(elem_id="models-cards")
+    with gr.Group(elem_classes="kd-setup"):
+        picker = model_picker(t("snippet_model"), "models-model")
+        with gr.Tabs():
+            with gr.Tab(t("curl")):
+                curl = gr.Code(language="shell", show_label=False, interactive=False, elem_id="models-curl")
+            with gr.Tab(t("python")):
+                python = gr.Code(
+                    language="python", show_label=False, interactive=False, elem_id="models-python"
+                )
+    timer, model_list = gr.Timer(refresh_s), gr.State([])
+
+    def snippets(model: str | None) -> Updates:
+        name = model or "MODEL"
+        return {curl: curl_snippet(gateway_url, name), python: python_snippet(gateway_url, name)}
+
+    async def refresh(request: gr.Request, model: str | None, listed: list[str]) -> Updates:
+        lang = lang_of(request)
+        updates: Updates = {top: banner(cache, lang), cards: model_cards(cache, lang)}
+        if model is None:
+            model = default_pair(cache.models, cache.providers)[1]
+        names = model_ids(cache.models, model, *listed)
+        if set(names) - set(listed):
+            choices: list[Any] = [(name, name) for name in names]
+            updates |= {picker: gr.update(choices=choices, value=model), model_list: names} | snippets(model)
+        return updates
+
+    async def picked(model: str | None) -> Updates:
+        return snippets(model)
+
+    everything = [top, cards, picker, model_list, curl, python]
+    for event in (demo.load, timer.tick):
+        on(event, refresh, [picker, model_list], everything)
+    on(picker.input, picked, [picker], [curl, python])
