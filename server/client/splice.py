@@ -54,19 +54,22 @@ class JsonObject:
             self._new[name] = encoded
 
     def rename(self, old: str, new: str) -> None:
-        """Call a field otherwise, if it is there."""
+        """Call a field otherwise, if it is there; where it is repeated, only the one that counts is left."""
         found = self._found(old)
         if old in self._new:
             self._new[new] = self._new.pop(old)
         elif found:
             last = found.pop()
+            self._take_out(found)
             self._keys[last] = msgspec.json.encode(new)
             self._fields.setdefault(new, []).append(last)
 
     def remove(self, name: str) -> None:
         """Take a field out, if it is there, also where it is repeated."""
         self._new.pop(name, None)
-        found = self._found(name)
+        self._take_out(self._found(name))
+
+    def _take_out(self, found: list[int]) -> None:
         self._removed.update(found)
         for number in found:
             self._keys.pop(number, None)
