@@ -83,7 +83,7 @@ def main() -> None:
         LoopWatch(figures).start()
         await serve(server, *arguments, **named)
 
-    uvicorn.Server.serve = watched  # type: ignore[method-assign]
+    uvicorn.Server.serve = watched  # type: ignore[assignment, method-assign]
     from kodolly.cli import main as command
 
     sys.argv = ["kodolly", *sys.argv[2:]]

@@ -10,7 +10,7 @@ replaces its own only; an administrator all. Pages are followed by sending `next
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 RaterId = Annotated[str, Field(min_length=1, max_length=100)]
 """Who judged, in the words of the client that sends it: one key may stand for many people."""
@@ -41,7 +41,7 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     model: str = Field(max_length=200)
-    messages: list[Message] = Field(min_length=1)
+    messages: Annotated[list[Message], FailFast()] = Field(min_length=1)
     """What the model was asked: system prompt, history, question; not the answer."""
     answer: str
     sampling: Sampling
@@ -72,7 +72,7 @@ class Rating(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     score: int = Field(ge=1, le=5)
-    tags: list[Tag] = Field(default_factory=list, max_length=6)
+    tags: Annotated[list[Tag], FailFast()] = Field(default_factory=list, max_length=6)
     answer: Answer
     blind: bool = False
     locale: str = Field(default="ko", max_length=20)

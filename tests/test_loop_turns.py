@@ -8,10 +8,13 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from common import turns
 from common.errors import BadRequest, UnsupportedMediaType
+from common.feedback import Rating
 from common.http_protocol import FEED_BYTES
+from server.api.public import PromptRequest
 from server.client import json_members, splice
 from server.client.form import FormHead, parse_form_head, with_form_model
 from server.client.json_members import MOST_MEMBERS, Member, Unsound, members
@@ -380,3 +383,10 @@ def test_estimates_look_at_so_much_and_no_more() -> None:
     assert image_size(segments) is None
     many = b'{"content":[%b""]}' % (b'"",' * 100_000)
     assert estimated_answer_tokens(many) == -int(-len(many) * 0.3 // 1)
+
+
+@pytest.mark.parametrize("body", [PromptRequest, Rating])
+def test_of_many_broken_messages_the_first_is_told(body: type[BaseModel]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        body.model_validate({"messages": [{}] * 10_000})
+    assert sum(error["loc"][0] == "messages" for error in refused.value.errors()) <= 2

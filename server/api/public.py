@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, FailFast, Field
 
 from common.doors import door
 from common.errors import ModelNotFound
@@ -25,6 +25,9 @@ def get_gateway(request: Request) -> Gateway:
 
 
 GatewayDep = Annotated[Gateway, Depends(get_gateway)]
+
+PROMPT_BYTES = 1024 * 1024
+"""Largest conversation of which the prompt is shown; a quarter of a million tokens are less."""
 
 
 public = APIRouter()
@@ -126,7 +129,7 @@ class PromptRequest(BaseModel):
     """A conversation as for chat completions."""
 
     model: str
-    messages: list[Message] = Field(min_length=1)
+    messages: Annotated[list[Message], FailFast()] = Field(min_length=1)
 
 
 class PromptPreview(BaseModel):
@@ -137,7 +140,7 @@ class PromptPreview(BaseModel):
 
 
 @router.post("/v1/prompt", tags=["models"])
-@door("key+model", body_bytes=None, body_s=None)
+@door("key+model", body_bytes=PROMPT_BYTES)
 async def preview(body: PromptRequest, key: KeyDep, gateway: GatewayDep) -> PromptPreview:
     """The exact final prompt of a conversation and its number of tokens."""
     from server.api.prompt import preview_prompt
