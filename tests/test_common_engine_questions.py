@@ -141,8 +141,8 @@ async def test_nobody_who_looks_after_a_server_buys_a_text_of_it(monkeypatch: py
     """The worker that is attached, its controller, the gateway with and without one: each looks often."""
     for module, name in (
         (worker.attach, "LOOK_EVERY_S"),
-        (server.static, "LOOK_EVERY_S"),
-        (server.probe, "EVERY_S"),
+        (server.upstreams.static, "LOOK_EVERY_S"),
+        (server.upstreams.probe, "EVERY_S"),
     ):
         monkeypatch.setattr(module, name, 0.01)
     attached: list[int | None] = []
@@ -181,7 +181,7 @@ async def test_nobody_who_looks_after_a_server_buys_a_text_of_it(monkeypatch: py
 async def test_a_gateway_alone_goes_on_with_a_server_that_has_no_health_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server.probe, "EVERY_S", 0.01)
+    monkeypatch.setattr(server.upstreams.probe, "EVERY_S", 0.01)
     directory = Directory()
     async with foreign_server(OLLAMA, key="k") as foreign, httpx2.AsyncClient(trust_env=False) as http:
         dead = record("http://127.0.0.1:9", name="dead")
