@@ -47,7 +47,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_killed_run_is_not_taken_for_whole_and_is_cleaned_up(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from finetune.checkpoint import whole_directory\n"
+        "import sys, time; from pathlib import Path; from finetune.files.whole import whole_directory\n"
         "with whole_directory(Path(sys.argv[1])) as part:\n"
         "    (part / 'kodolly.json').write_text('{}'); print('half', flush=True); time.sleep(60)"
     )
@@ -93,7 +93,7 @@ def test_weights_that_do_not_fit_are_one_clear_line_and_leave_nothing(tmp_path: 
     code = (
         "import resource, sys; from pathlib import Path; import numpy\n"
         "from safetensors.numpy import save_file; from common.errors import UserError\n"
-        "from finetune.checkpoint import whole_directory\n"
+        "from finetune.files.whole import whole_directory\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
         "try:\n"
         "    with whole_directory(Path(sys.argv[1])) as part:\n"

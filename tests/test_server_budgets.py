@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.errors import RateLimited
@@ -109,6 +109,7 @@ STEPS = st.lists(
 )
 
 
+@example(2, [(2, "ask", 1), (0, "end", 1), (2, "lost word", 1), (2, "ask", 1)])
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 3000) | st.integers(60_000, 70_000), STEPS)
 def test_no_budget_is_ever_exceeded_and_all_of_it_can_be_used(

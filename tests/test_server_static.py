@@ -61,7 +61,7 @@ async def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
 
 
 async def test_states_follow_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.static, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(server.upstreams.static, "LOOK_EVERY_S", 0.05)
     port, directory = free_port(), Directory()
     url = f"http://127.0.0.1:{port}"
     monkeypatch.setenv("ENGINE_KEY", "k")

@@ -54,8 +54,8 @@ async def until_open(count: int) -> None:
 
 
 def patience(monkeypatch: pytest.MonkeyPatch, last_s: float, first_s: float) -> None:
-    monkeypatch.setattr(server.http_protocol, "LAST_REQUEST_S", last_s)
-    monkeypatch.setattr(server.http_protocol, "FIRST_REQUEST_S", first_s)
+    monkeypatch.setattr(server.client.protocol, "LAST_REQUEST_S", last_s)
+    monkeypatch.setattr(server.client.protocol, "FIRST_REQUEST_S", first_s)
 
 
 async def test_the_first_request_of_a_connection_is_waited_for_longer(

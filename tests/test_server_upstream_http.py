@@ -53,6 +53,15 @@ class Transport:
     def close(self) -> None:
         pass
 
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
 
 class Reads(Coalescing):
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ from finetune.models.memory import sizes
 from finetune.models.published import BASE_MODELS
 from finetune.rows.row import to_messages
 
-ROWS = Path(__file__).parent / "demo" / "rows.jsonl"
+ROWS = Path(__file__).parents[1] / "demo" / "rows.jsonl"
 """Conversations that are at hand wherever kodolly is."""
 PROBES = 32
 LONGEST = 512

@@ -162,6 +162,8 @@ class Budgets:
         self._process = process
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._lost_word = False
+        """The last booking failed, and may be in the store all the same."""
 
     async def book(self, meters: "dict[str, Meter]") -> None:
         """Book the ledger; leases shrink by what is booked."""
@@ -193,9 +195,15 @@ class Budgets:
             try:
                 await self._ledger.flush(shrink, booked)
             except BaseException:
+                self._lost_word = True
                 for budget in leased.values():
                     budget.unsure = True
                 raise
+            if self._lost_word:
+                # A booking that was there already has not shrunk what was leased since.
+                self._lost_word = False
+                for budget in leased.values():
+                    budget.unsure = True
 
     async def keep(self, meters: "Iterable[Meter]") -> None:
         """Renew leases, give back what is not needed, and tell what was spent beyond them."""
