@@ -290,8 +290,8 @@ def test_all_cores_give_what_one_gives(tmp_path: Path) -> None:
 KILLED = """
 import signal, sys
 from pathlib import Path
-from finetune.data.clean import clean
-from finetune.data.clean_rules import rules
+from finetune.data.clean.run import clean
+from finetune.data.clean.rules import rules
 
 def report(progress):
     if progress.stage == "cleaning" and progress.done > 0.4:

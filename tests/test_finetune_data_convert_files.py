@@ -453,7 +453,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
         path = many(tmp_path / f"{count}.jsonl", count)
         code = (
             "import resource, sys; from pathlib import Path; "
-            "from finetune.data.convert import Request, convert; "
+            "from finetune.data.convert.run import Request, convert; "
             "convert(Request((Path(sys.argv[1]),), Path(sys.argv[2]))); "
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )

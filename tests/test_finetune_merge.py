@@ -189,7 +189,7 @@ def test_an_adapter_without_conversations_is_compared_too(adapter: Path, tmp_pat
 KILLED = """
 import sys
 from pathlib import Path
-from finetune.merge import merge
+from finetune.merge.lora import merge
 def report(progress):
     if progress.detail.startswith("shard 2 of"):
         print("two shards are written", flush=True)

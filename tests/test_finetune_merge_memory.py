@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 MERGE = """
 import sys
 from pathlib import Path
-from finetune.merge import merge
+from finetune.merge.lora import merge
 from finetune.progress import silent
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -16,7 +16,7 @@ from kodolly.stack.prefork import Prefork, Slot, listen
 
 SERVING = """
 import asyncio, os, signal, time
-from kodolly.heartbeat import start_beating
+from kodolly.stack.heartbeat import start_beating
 async def main():
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

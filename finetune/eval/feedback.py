@@ -19,7 +19,7 @@ from finetune.eval.intervals import Estimate, estimate, wilson
 from finetune.rows.row import Pair, Row
 
 CONTEXT_MARK = "\n\nInput:\n"
-"""Between instruction and context in a user's message (finetune.rows.to_messages)."""
+"""Between instruction and context in a user's message (finetune.rows.row.to_messages)."""
 SOURCE = "kodolly-feedback"
 APART = 2
 """Points between two ratings of answers to one prompt from which on they make a pair."""

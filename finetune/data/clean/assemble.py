@@ -40,9 +40,9 @@ class CleanReport(msgspec.Struct):
     read: int = 0
     kept: int = 0
     rejected: dict[str, int] = {}
-    """Reason -> rows (finetune.data.reasons.REJECTED)."""
+    """Reason -> rows (finetune.rows.reasons.REJECTED)."""
     mended: dict[str, int] = {}
-    """What was put right -> rows (finetune.data.reasons.MENDED); duplicates included."""
+    """What was put right -> rows (finetune.rows.reasons.MENDED); duplicates included."""
     allowed: dict[str, int] = {}
     sources: dict[str, SourceCounts] = {}
     categories: dict[str, int] = {}

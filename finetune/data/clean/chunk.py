@@ -7,7 +7,7 @@ Its results go to files, so that a killed run goes on where it was and the main 
     NNNNNN.masked    what masks took the place of, as lines, for the owner's eyes only
     NNNNNN.index.npy one entry for each good row (INDEX)
     NNNNNN.bands.npy, NNNNNN.signatures.npy
-                     what near-duplicates are found by (finetune.data.near_duplicates)
+                     what near-duplicates are found by (finetune.data.clean.minhash)
     NNNNNN.json      counts and samples; it is written last, so where it stands the others are whole
 """
 
