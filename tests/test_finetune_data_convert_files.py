@@ -481,7 +481,7 @@ def test_the_command_shows_what_became_of_each_file_and_refuses_in_one_line(tmp_
         "rows.jsonl: 2 rows",
     ]
     for args, words in (
-        (["none.jsonl", "rows.jsonl"], "kodolly: none.jsonl does not exist."),
+        (["none.jsonl", "rows.jsonl"], "kodolly: none.jsonl cannot be read: No such file or directory."),
         (["KorQuAD_v1.0_train.jsonl", "o.jsonl", "--column", "x"], "'x' is not FIELD=COLUMN"),
         (["KorQuAD_v1.0_train.jsonl", "o.jsonl", "--pairs", "--strict"], "Strict rows have four keys"),
     ):

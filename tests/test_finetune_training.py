@@ -175,7 +175,7 @@ def test_a_special_token_written_out_in_a_row_is_refused() -> None:
         (["train", str(DEMO / "base.yaml"), "epoch=1"], "Did you mean 'epochs'?"),
         (["train", str(DEMO / "base.yaml"), "epochs"], "key=value"),
         (["train", str(DEMO / "tune.yaml")], "demo-base"),
-        (["merge", "lora", "none", "out"], "is not an adapter"),
+        (["merge", "lora", "none", "out"], "is not a whole adapter"),
         (["merge", "lora", "none"], "Missing argument"),
     ],
 )

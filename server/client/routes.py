@@ -38,6 +38,11 @@ class Route:
     """OpenAI-compatible providers have it too; the others exist at engines alone."""
 
     @property
+    def streams(self) -> bool:
+        """Whether `"stream": true` means anything to it."""
+        return self.spends == "answer" and not self.multipart
+
+    @property
     def door(self) -> Door:
         """What it asks of whoever comes."""
         return FORM_DOOR if self.multipart else JSON_DOOR

@@ -303,7 +303,7 @@ class Exchange:
             if payload and dialects.is_aborted(payload):
                 self._raise(Retry(upstream_errors.broken_off(self.upstream)))
                 return
-        if self.job.record.stream and not self.job.route.multipart:
+        if self.job.record.stream and self.job.route.streams:
             self._stream_whole(body)
             return
         self._counted = body
@@ -323,7 +323,7 @@ class Exchange:
         """An answer with very many embeddings or a picture. Its two ends tell what must be known: the bytes
         between them are neither searched nor copied."""
         parts, self._parts = gathered_ends(self._parts, END_BYTES), []
-        if self.job.record.stream:
+        if self.job.record.stream and self.job.route.streams:
             self._raise(Retry(upstream_errors.not_an_engine(self.upstream)))
             return
         cut = self.connection.until_close and not parts[-1].rstrip().endswith(b"}")
