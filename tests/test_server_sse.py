@@ -12,7 +12,8 @@ from common.errors import UpstreamFailed
 from server.client.chunks import framed
 from server.inference import dialects, sse, token_event
 
-text = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1)
+text = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1).filter(str.strip)
+"""Nobody sends data of blanks alone."""
 FIELDS = ["data: {}", "data:{}", ": {}", "event: x\ndata: {}", "id: 7\nretry: 9\n:{}", "event: {}"]
 lf_events = st.lists(st.tuples(st.sampled_from(FIELDS), text), min_size=1, max_size=8).map(
     lambda rows: [form.format(body) + "\n\n" for form, body in rows]
