@@ -144,3 +144,24 @@ def test_no_text_is_lost_or_doubled_by_the_layout(boxes: list[tuple[float, float
     ]
     read = "".join(item.text for flow in reading_order(items) for item in flow)
     assert sorted(read.replace(" ", "")) == sorted("".join(item.text for item in items))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [
+        ("부서장은 이를 승인하여야 한", "다. 다만 급하면 다르다.", True),
+        ("휴가 일수는 이 규정의 제2조와", "제3조에 따라 정한다.", True),
+        ("이 규정을 시행하는 날은 2026.", "11. 28. 부터로 한다.", True),
+        ("이 규정을 시행하는 날은 2026년", "11. 28. 이며 알린다.", True),
+        ("부서장은 이를 승인하여야 한다.", "다. 다만 급한 일은 사후에 알린다.", False),
+        ("가. 휴가", "나. 출장과 교육 그리고 그 밖의 근무", False),
+        ("부서장이 정하는 바에 따르기로 하고", "제3조(휴가의 신청) 직원은 알려야 한다.", False),
+    ],
+)
+def test_a_line_begins_a_paragraph_only_where_a_sentence_has_ended(
+    tmp_path: Path, first: str, second: str, is_one: bool
+) -> None:
+    filling = "모두 이를 지킨다."
+    drawn = [Print(text, 60, 130 + 15 * row) for row, text in enumerate([filling, first, second, filling])]
+    (blocks,) = texts(read_file(write_pdf(tmp_path / "rules.pdf", [Paper(drawn)])))
+    assert any(first[:4] in block and second[-5:] in block for block in blocks) == is_one

@@ -15,10 +15,12 @@ HEADING_RATIO = 1.1
 """Headings are so much larger than the text."""
 LONGEST_HEADING = 120
 _CHAPTER = re.compile(r"제\s?\d+\s?(?:편|부|장|절|관)(?![가-힣])")
-_BEGINS = re.compile(
-    r"제\s?\d+\s?조|[①-⑳㉠-㉻]|\d{1,2}[.)]\s|[가-하][.)]\s|\(\d{1,2}\)|\([가-하]\)|[•·▪■□○●◦◆◇▶※-]\s"
-)
-_SENTENCE_END = re.compile(r"[.?!。:;][\"'”’)\]]*$")
+_BEGINS = re.compile(r"제\s?\d+\s?조(?:의\s?\d+)?\s?\(|[①-⑳㉠-㉻]|[•·▪■□○●◦◆◇▶※-]\s")
+"""Begins an article or an item wherever it stands at a line's start."""
+_MAY_BEGIN = re.compile(r"제\s?\d+\s?조|\d{1,2}[.)]\s|[가-하][.)]\s|\(\d{1,2}\)|\([가-하]\)")
+"""Also stands within sentences (`제3조에 따라`, `2026. 11. 28.`), or ends one: `한` + `다. 다만`."""
+_ENDS_SENTENCES = re.compile(r"[다라자까요]\.\s")
+_SENTENCE_END = re.compile(r"(?<!\d)[.?!。:;][\"'”’)\]]*$")
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,15 @@ def _begins(
     if abs(item.size - before.size) > 0.12 * before.size or _BEGINS.match(item.text):
         return True
     ended = bool(_SENTENCE_END.search(before.text.rstrip()))
+    may_begin = bool(_MAY_BEGIN.match(item.text))
     if not same_flow:
-        return ended or level > 0
+        return ended or level > 0 or (may_begin and not _ENDS_SENTENCES.match(item.text))
     if item.box[1] - before.box[1] > 1.4 * pitch or (level and bool(_CHAPTER.match(item.text))):
         return True
     short = before.box[2] < edges[1] - 2.5 * before.size
     indented = item.box[0] > edges[0] + 0.7 * item.size and before.box[0] <= edges[0] + 0.3 * item.size
+    if may_begin and (ended or short):
+        return True
     return level == 0 and ended and (short or indented)
 
 

@@ -12,6 +12,8 @@ LEAST_GUTTER = 0.8
 """Width of the gap between columns, in heights of a line."""
 LEAST_FILL = 0.5
 """Lines of a column are at least so wide, in the middle, as shares of it: cells of a list are narrower."""
+FULL = 0.8
+"""A line that fills its column, as a share of its width."""
 MOST_CROSSING = 0.4
 _MOST_ITEMS = 2000
 
@@ -40,10 +42,31 @@ def reading_order(items: list[Item]) -> list[Flow]:
     for crosses, band in _bands(whole, gutter):
         if crosses:
             flows.append(band)
-        else:
-            flows += reading_order([item for item in band if item.box[2] <= gutter])
-            flows += reading_order([item for item in band if item.box[2] > gutter])
+            continue
+        columns, below = _balanced(band, gutter)
+        flows += reading_order([item for item in columns if item.box[2] <= gutter])
+        flows += reading_order([item for item in columns if item.box[2] > gutter])
+        flows += [below] if below else []
     return flows
+
+
+def _balanced(band: Flow, gutter: float) -> tuple[Flow, Flow]:
+    """(the columns, what stands below both of them). Columns that were made equally long end on one line; a
+    table or short lines under one of them come after both. Lines that fill the column are more of it."""
+    left = [item for item in band if item.box[2] <= gutter]
+    right = [item for item in band if item.box[2] > gutter]
+    if not left or not right:
+        return band, []
+    shorter, longer = sorted((left, right), key=lambda side: max(item.box[3] for item in side))
+    end = max(item.box[3] for item in shorter)
+    below = [item for item in longer if item.box[1] >= end]
+    above = [item for item in longer if item.box[1] < end]
+    if not above or abs(max(item.box[3] for item in above) - end) > 0.5 * median(i.size for i in above):
+        return band, []
+    width = max(item.box[2] for item in above) - min(item.box[0] for item in above)
+    if any(not item.is_table and item.box[2] - item.box[0] > FULL * width for item in below):
+        return band, []
+    return [item for item in band if item not in below], below
 
 
 def _lines(items: list[Item]) -> Flow:
