@@ -3,9 +3,7 @@
 The grammar is the SSE chapter of the HTML standard
 (https://html.spec.whatwg.org/multipage/server-sent-events.html): a line ends with LF, CRLF or CR. vLLM writes
 LF, and its events are passed on as they came, but for the model's name and counts that only the gateway asked
-for. Streams that use CR get LF in its place at this border, so that all else knows one dialect. An OpenAI
-stream ends with `data: [DONE]`, a Responses stream with response.completed, .incomplete or .failed, an
-Anthropic one with message_stop.
+for. Streams that use CR get LF in its place at this border, so that all else knows one way to end a line.
 """
 
 import re
@@ -27,8 +25,9 @@ _USAGE = re.compile(rb'(?<=\]),\s?"usage":\s?\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}')
 
 _MARK = "\ufeff".encode()
 """A byte order mark, which may stand before a stream (WHATWG, 9.2.5)."""
-_NO_DATA = b"data:\n"
-"""JSON text has no line feeds: this is a data line with nothing on it."""
+_NO_DATA = re.compile(rb"data:\s*\n")
+"""JSON text has no line feeds: this is a data line with nothing, or nothing but blanks, on it."""
+_BLANK = 0x20
 _NO_CHOICES = (b'"choices":[]', b'"choices": []')
 LARGE_EVENT_BYTES = 128 * 1024
 """Of an event from here on no more is known than the fields that tell an error or an end."""
@@ -146,11 +145,11 @@ def counted(block: bytes) -> tuple[bytes, int]:
     JSON and raises."""
     first = block.find(b"\n")
     starts = block.startswith(b"data:")
-    if starts and first == len(block) - 2 and first > 5:
+    if starts and first == len(block) - 2 and first > 5 and block[first - 1] > _BLANK:
         return block, 1
     ends = block.count(b"\n\n")
     plain = block.count(b"\n\ndata:") + starts == ends == block.count(b"\ndata:") + starts
-    if plain and _NO_DATA not in block:
+    if plain and not _NO_DATA.search(block):
         return block, ends
     return _counted_one_by_one(block)
 

@@ -144,6 +144,14 @@ def test_w27_tokens_can_be_counted(endpoint: Endpoint, claude: anthropic.Anthrop
     assert counted.input_tokens == spent.input_tokens > 0
 
 
+def test_w27_tokens_are_counted_where_a_stream_was_asked_for(endpoint: Endpoint) -> None:
+    """W27: some clients send the body of the message that they are about to ask for."""
+    endpoint.need("messages")
+    body = {"model": endpoint.model, "messages": QUESTION, "max_tokens": 4, "stream": True}
+    answer = endpoint.send(f"{MESSAGES}/count_tokens", body)
+    assert (answer.status_code, answer.json()["input_tokens"] > 0) == (200, True)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_w27_tool_use_is_the_same_streamed_and_plain(
     endpoint: Endpoint, claude: anthropic.Anthropic, stream: bool
