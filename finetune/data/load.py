@@ -12,8 +12,6 @@ from finetune.rows.fast_row import JsonPair, JsonRow, UnusableLine, parse_row
 from finetune.rows.row import Pair, Row, Turn
 
 _CLEAN = "`kodolly data check` names all lines that are no rows, `kodolly data clean` leaves them out."
-
-
 AnyRow = TypeVar("AnyRow", Row, Pair)
 
 

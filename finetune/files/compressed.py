@@ -5,8 +5,6 @@ import io
 from typing import Any, BinaryIO, cast
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-
-
 _ZSTD_READ = 16_384
 """Compressed bytes unpacked at a time: they may become thousands of times as many."""
 

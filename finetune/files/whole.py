@@ -43,15 +43,9 @@ def _umask() -> int:
 
 SMALL_FILES = 1_000_000
 """Bytes set aside for tokenizer, template, configuration and card."""
-
-
 MARK_FILE = ".mark"
 """In a directory that is being written: what the run is, for one that goes on with it."""
-
-
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
 NOT_ALLOWED = (errno.EACCES, errno.EROFS, errno.ENOTDIR)
 
 

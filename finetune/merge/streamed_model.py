@@ -18,12 +18,8 @@ from finetune.models.adapter import Probe
 
 TOKENS_AT_ONCE = 4096
 """Places, padding included, in one pass through the layers."""
-
-
 ROWS_AT_ONCE = 256
 """Places whose logits are in memory at once: each has a number for every token of the vocabulary."""
-
-
 Watch = Callable[[float], None]
 """Told after each layer which part of the work is done, 0 to 1."""
 

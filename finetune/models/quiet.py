@@ -4,8 +4,6 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
-import transformers
-
 
 def hide_library_notes() -> None:
     """Call before peft is imported: it imports bitsandbytes, which tells everybody without a GPU that it
@@ -23,6 +21,8 @@ def hide_library_bars() -> None:
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Trainer logs its set-up at warning level; none of it is for the person at the terminal."""
+    import transformers
+
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity(logging.ERROR)
     try:

@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    Trainer,
-    TrainingArguments,
-)
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from common.errors import UserError

@@ -9,12 +9,8 @@ from finetune.encoding.encode import IGNORED
 from finetune.train.batches import Rows
 
 SHOWN_ROWS = 3
-
-
 SHOWN_CHARACTERS = 700
 """Of a masked span; a long context is shortened in its middle."""
-
-
 GREEN, DIM, PLAIN = "\x1b[32m", "\x1b[2m", "\x1b[0m"
 
 

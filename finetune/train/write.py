@@ -17,9 +17,7 @@ from finetune.models.memory import sizes
 from finetune.recipes.base import base_directory
 from finetune.recipes.recipe import Recipe
 from finetune.train.loop import Outcome
-from finetune.train.preflight import (
-    licence_of,
-)
+from finetune.train.preflight import licence_of
 from finetune.train.prepare import Run
 
 LOG_FILE = "training-log.json"

@@ -6,13 +6,7 @@ import click
 
 from common.errors import UserError
 from kodolly.clients.gateway_access import gateway_key
-from kodolly.eval_target import (
-    checkpoint_directory,
-    offline,
-    require_libraries,
-    show,
-    target_options,
-)
+from kodolly.eval_target import checkpoint_directory, offline, require_libraries, show, target_options
 
 TASKS = ("boolq", "copa", "hellaswag", "sentineg", "wic")
 EPILOG = """\b

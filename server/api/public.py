@@ -1,4 +1,4 @@
-"""The gateway's own routes: models, status, prompt preview, health, docs. Inference is relay.py."""
+"""The gateway's own routes: models, status, prompt preview, health, documents."""
 
 import importlib.metadata
 import time

@@ -1,4 +1,8 @@
-"""How each API says that a stream ends, fails or still lives."""
+"""How each API says that a stream ends, fails or still lives.
+
+An OpenAI stream ends with `data: [DONE]`, a Responses stream with response.completed, .incomplete or .failed,
+an Anthropic one with message_stop.
+"""
 
 import re
 from typing import Any
@@ -16,9 +20,7 @@ _LAST: dict[Dialect, tuple[bytes, ...]] = {
     "anthropic": (b'"message_stop"',),
 }
 
-
 _FAILED = (b'"error"', b'"abort"')
-
 
 _CARE: dict[Dialect, tuple[bytes, ...]] = {
     "openai": (*_LAST["openai"], *_FAILED),
@@ -26,15 +28,11 @@ _CARE: dict[Dialect, tuple[bytes, ...]] = {
     "anthropic": (*_LAST["anthropic"], *_FAILED, b'"message_delta"'),
 }
 
-
 _CARE_PATTERNS: dict[Dialect, re.Pattern[bytes]] = {
     dialect: re.compile(b"|".join(map(re.escape, marks))) for dialect, marks in _CARE.items()
 }
 
-
 ABORTED = re.compile(rb'"finish_reason":\s?"abort"')
-
-
 NO_STOP_REASON = re.compile(rb'"stop_reason":\s?null')
 
 
@@ -118,7 +116,6 @@ KEEP_ALIVE: dict[Dialect, bytes] = {
 }
 """What a stream may be sent before its first event, to show proxies and clients that it lives: a comment, or
 Anthropic's own event for it (https://docs.anthropic.com/en/api/messages-streaming)."""
-
 
 ANTHROPIC_TYPES = {
     400: "invalid_request_error",

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from common.errors import ApiError, Overloaded
 from server.client.large_body import is_json
@@ -31,9 +30,6 @@ from server.inference.usage import (
 from server.record import Usage
 from server.upstreams.connection import Broken, Connection
 from server.upstreams.upstream import Upstream
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 

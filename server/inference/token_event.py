@@ -54,10 +54,7 @@ class TokenEvent:
 
 _CHUNK_END = b"}}\n\n\r\n"
 """Of the counts, the event and the chunk."""
-
-
 _COUNTS = b',"usage":{'
-
 
 _TOKEN_EVENT = re.compile(
     rb'(data: \{"id":[^{}]*"choices":\[\{"index":\d+,(?:"delta":\{"content"|"text"):")(?:[^"\\]|\\.)*'

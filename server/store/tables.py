@@ -1,16 +1,8 @@
 """Every table of the database, as the newest migration leaves it."""
 
-from typing import TYPE_CHECKING
-
 import sqlalchemy as sa
 
-if TYPE_CHECKING:
-    pass
-
-
 metadata = sa.MetaData()
-"""Of all tables; each stands beside the code that reads and writes it."""
-
 
 COUNTS = (
     "ok",
@@ -23,10 +15,8 @@ COUNTS = (
     "estimated_tokens",
 )
 """Requests by outcome, then tokens. Estimated ones, which no engine has counted, are in the others too."""
-
-
 MODEL_LENGTH = 200
-
+"""Most characters of a model's name that are kept."""
 
 votes = sa.Table(
     "votes",
@@ -45,7 +35,6 @@ votes = sa.Table(
     sa.Index("ix_votes_page", "created", "id", "key_id"),
 )
 
-
 ratings = sa.Table(
     "ratings",
     metadata,
@@ -61,7 +50,6 @@ ratings = sa.Table(
     sa.Column("rater_id", sa.String(100)),
     sa.Index("ix_ratings_page", "created", "id", "key_id"),
 )
-
 
 api_keys = sa.Table(
     "api_keys",
@@ -80,14 +68,12 @@ api_keys = sa.Table(
     sa.Column("expires", sa.DateTime(timezone=True)),
 )
 
-
 key_changes = sa.Table(
     "key_changes",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False),
 )
-
 
 usage = sa.Table(
     "usage",
@@ -98,14 +84,12 @@ usage = sa.Table(
     *[sa.Column(name, sa.BigInteger, nullable=False) for name in COUNTS],
 )
 
-
 usage_batches = sa.Table(
     "usage_batches",
     metadata,
     sa.Column("id", sa.String(40), primary_key=True),
     sa.Column("booked", sa.DateTime(timezone=True), nullable=False),
 )
-
 
 limit_windows = sa.Table(
     "limit_windows",
@@ -116,7 +100,6 @@ limit_windows = sa.Table(
     sa.Column("used", sa.BigInteger, nullable=False),
 )
 
-
 concurrency_leases = sa.Table(
     "concurrency_leases",
     metadata,
@@ -125,7 +108,6 @@ concurrency_leases = sa.Table(
     sa.Column("slots", sa.BigInteger, nullable=False),
     sa.Column("expires", sa.Float, nullable=False),
 )
-
 
 budget_leases = sa.Table(
     "budget_leases",

@@ -12,12 +12,8 @@ if TYPE_CHECKING:
 
 
 PREFIX = "kodolly_gateway_"
-
-
 END = b"# EOF\n"
 """The last line of OpenMetrics; plain text has none."""
-
-
 CHUNK = 200
 """Samples rendered between two looks of the event loop at its other work: about 1 ms."""
 
@@ -68,11 +64,7 @@ class One:
 
 
 T = TypeVar("T")
-
-
 Labels = tuple[str, ...]
-
-
 Labelled = Iterable[tuple[Labels, float]]
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -21,9 +20,6 @@ from server.upstreams.breaker import State as BreakerState
 from server.upstreams.breaker import usable
 from server.upstreams.own_names import OwnNames
 from server.upstreams.upstream import Upstream
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from finetune.data.clean.chunk import (
-    ChunkReport,
-    Rules,
-)
+from finetune.data.clean.chunk import ChunkReport, Rules
 from finetune.data.clean.job import Job
 from finetune.data.clean.minhash import BANDS, Pairs, may_be_similar, pairs_of_band, similar_pairs
 from finetune.progress import Progress, under_way
@@ -22,11 +19,7 @@ from finetune.rows.fast_row import parse_row
 
 SAME = 2.0
 """In place of a similarity, which is 1 for texts that differ in blanks and signs alone."""
-
-
 _PAIRS_AT_ONCE = 20_000
-
-
 _COMPARED_AT_ONCE = 500
 
 

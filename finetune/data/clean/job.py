@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune.data.clean.chunk import (
-    Rules,
-)
+from finetune.data.clean.chunk import Rules
 from finetune.data.clean.pool import Pool
 from finetune.progress import Report
 

@@ -1,6 +1,6 @@
 """Clean Dolly rows: lines judged on all cores, duplicates found across files, nothing dropped without a word.
 
-The lines go through `clean_chunk` stretch by stretch; its results lie in a work directory beside the output,
+The lines go through `chunk` stretch by stretch; its results lie in a work directory beside the output,
 so memory stays flat (about 40 bytes a row, for finding duplicates) and a run that was killed goes on after
 the last whole stretch.
 """
@@ -19,11 +19,7 @@ from typing import Any
 
 from common.errors import UserError
 from finetune.data.clean.assemble import CleanReport, assemble
-from finetune.data.clean.chunk import (
-    Rules,
-    clean_chunk,
-    write_private,
-)
+from finetune.data.clean.chunk import Rules, clean_chunk, write_private
 from finetune.data.clean.duplicates import Chunks, find_duplicates, load_chunks
 from finetune.data.clean.job import Job
 from finetune.data.clean.pool import Pool

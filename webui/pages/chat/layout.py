@@ -1,4 +1,4 @@
-"""채팅 / Chat: what stands on the page. What happens on it is in `page_chat_events`."""
+"""채팅 / Chat: what stands on the page. What happens on it is in `events`."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""비교 / Compare: loading, asking, stopping. Feedback and files are in `page_compare_feedback`."""
+"""비교 / Compare: loading, asking, stopping. Feedback and files are in `feedback`."""
 
 import random
 from collections.abc import AsyncGenerator, Callable

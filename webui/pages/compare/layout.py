@@ -1,4 +1,4 @@
-"""비교 / Compare: what stands on the page. What happens on it is in `page_compare_events`."""
+"""비교 / Compare: what stands on the page. What happens on it is in `events`."""
 
 from dataclasses import dataclass
 from typing import Any, get_args
