@@ -15,7 +15,7 @@ from common.cors import CrossOrigin
 from common.doors import Door
 from common.errors import BadRequest, PayloadTooLarge, PermissionDenied, UnsupportedMediaType
 from common.http import bearer_token
-from common.own_names import OwnNames
+from common.own_hosts import OwnHosts
 
 K = TypeVar("K")
 Headers = dict[bytes, bytes]
@@ -32,7 +32,7 @@ class Guard(Generic[K]):
 
     def __init__(
         self,
-        names: OwnNames,
+        names: OwnHosts,
         cross_origin: CrossOrigin,
         authenticate: Callable[[str, Door], K],
         asks_key: Callable[[], bool],

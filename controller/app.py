@@ -18,7 +18,7 @@ from common.errors import BadRequest, InternalError, NotFound
 from common.guard import Guard
 from common.guarded_app import GuardedApp
 from common.http import install_error_handlers, require_token
-from common.own_names import OwnNames
+from common.own_hosts import OwnHosts
 from common.private_files import close_directory
 from common.registry import Alias, DrainRequest, Lease, Registration, WorkerState
 from controller.aliases import read_aliases, write_aliases
@@ -77,7 +77,7 @@ def _guard(settings: ControllerSettings) -> Guard[None]:
         if asked.access != "public":
             require_token(given, [token])
 
-    return Guard(OwnNames(settings.host), CrossOrigin(), authenticate, lambda: True, BODY_BYTES, BODY_S)
+    return Guard(OwnHosts(settings.host), CrossOrigin(), authenticate, lambda: True, BODY_BYTES, BODY_S)
 
 
 def _admit(_key: None, _door: Door, _body: bytes) -> contextlib.AbstractAsyncContextManager[None]:

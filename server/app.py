@@ -18,7 +18,7 @@ from common.doors import Doors
 from common.guard import Guard
 from common.guarded_app import GuardedApp
 from common.http import install_error_handlers
-from common.own_names import is_loopback
+from common.own_hosts import is_loopback
 from common.private_files import make_state_directory
 from server.accounts.entrance import FOREIGN_ROUTES, admission, gateway_guard
 from server.api import admin, feedback

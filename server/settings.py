@@ -13,7 +13,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, fiel
 from pydantic_settings import SettingsConfigDict
 
 from common.address import Address, well_formed_address
-from common.own_names import HostNames
+from common.own_hosts import HostNames
 from common.settings import PartSettings
 from server.proxy import NO_PROXY, Proxy, parse_proxy, proxy_for
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.own_names import OwnNames, read_names
+from common.own_hosts import OwnHosts, read_names
 from kodolly.doctor.docker import interpolate
 from kodolly.doctor.doors import gateway_doors, webui_doors
 from server.settings import GatewaySettings
@@ -21,7 +21,7 @@ def test_compose_asks_for_keys_and_knows_its_names(values: dict[str, str | None]
     for name, variables in (("gateway", gateway), ("webui", webui)):
         given = read_names(interpolate(variables[f"KODOLLY_{name.upper()}_ALLOWED_HOSTS"], values))
         assert isinstance(given, tuple)
-        own = OwnNames("::", given)
+        own = OwnHosts("::", given)
         hosts = [name, "localhost:8000", "172.18.0.5:8000", "[fd00::5]:8000"]
         if values:
             hosts += ["chat.example.kr", "box:7860", "b"]

@@ -12,7 +12,7 @@ from common.doors import Door, Doors, door
 from common.errors import InvalidApiKey
 from common.guard import Guard
 from common.guarded_app import GuardedApp
-from common.own_names import OwnNames, read_names
+from common.own_hosts import OwnHosts, read_names
 
 FRIEND = "https://friend.example.kr"
 HERE = "http://127.0.0.1:8000"
@@ -48,7 +48,7 @@ def served(asks_key: bool = False, origins: tuple[str, ...] = (FRIEND,)) -> Test
     def admit(_key: str, _door: Door, _body: bytes) -> AbstractAsyncContextManager[None]:
         return nullcontext()
 
-    names = OwnNames("127.0.0.1", ("chat.example.kr",))
+    names = OwnHosts("127.0.0.1", ("chat.example.kr",))
     guard = Guard(names, CrossOrigin(origins), authenticate, lambda: asks_key, 10_000, 5.0)
     return TestClient(GuardedApp(app, Doors(app.routes, {}), guard, admit), base_url=HERE)
 

@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from common.doors import Doors, door
-from common.own_names import OwnNames
+from common.own_hosts import OwnHosts
 from controller.app import create_app
 from controller.settings import ControllerSettings
 from server.client.routes import ROUTES
@@ -42,7 +42,7 @@ def test_a_route_without_a_door_cannot_be_served() -> None:
     ],
 )
 def test_names_that_are_ours(bound: str, host: bytes, owned: bool) -> None:
-    assert OwnNames(bound, ("chat.example.kr",)).owns(host) is owned
+    assert OwnHosts(bound, ("chat.example.kr",)).owns(host) is owned
 
 
 def test_the_controller_refuses_strangers_and_what_is_no_json() -> None:

@@ -13,7 +13,7 @@ from common.cors import CrossOrigin
 from common.doors import BODY_S, Door, Doors, door
 from common.guard import Guard
 from common.guarded_app import GuardedApp
-from common.own_names import OwnNames
+from common.own_hosts import OwnHosts
 from webui.answering import Runs
 from webui.gateway_client import GatewayClient
 from webui.settings import WebuiSettings
@@ -83,7 +83,7 @@ def create_app(settings: WebuiSettings) -> FastAPI:
 
 def _guard(settings: WebuiSettings) -> Guard[None]:
     """Nobody logs in here: what keeps other sites' pages out is the names of Host and Origin."""
-    names = OwnNames(settings.host, settings.allowed_hosts)
+    names = OwnHosts(settings.host, settings.allowed_hosts)
     return Guard(names, CrossOrigin(), lambda _token, _door: None, lambda: False, PAGE_BYTES, BODY_S)
 
 

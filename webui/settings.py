@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from common.own_names import HostNames
+from common.own_hosts import HostNames
 from common.settings import PartSettings
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from common.own_names import is_loopback
+from common.own_hosts import is_loopback
 from kodolly.doctor.doctor import Finding
 from server.settings import GatewaySettings
 from webui.settings import WebuiSettings

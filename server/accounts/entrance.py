@@ -10,7 +10,7 @@ from common.cors import CrossOrigin
 from common.doors import PUBLIC, Door
 from common.errors import PermissionDenied
 from common.guard import Guard
-from common.own_names import OwnNames
+from common.own_hosts import OwnHosts
 from server.client.request import parse_head
 from server.settings import GatewaySettings
 
@@ -49,7 +49,7 @@ def gateway_guard(settings: GatewaySettings, accounts: "Callable[[], Accounts]")
         return _authenticate(accounts(), settings, token, door)
 
     return Guard(
-        OwnNames(settings.host, settings.allowed_hosts),
+        OwnHosts(settings.host, settings.allowed_hosts),
         CrossOrigin(settings.cors_origins),
         authenticate,
         lambda: accounts().required,

@@ -46,7 +46,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class OwnNames:
+class OwnHosts:
     """Of one server."""
 
     def __init__(self, bound: str, configured: tuple[str, ...] = ()) -> None:
