@@ -11,7 +11,7 @@ All but GET /healthz carry `Authorization: Bearer <join token>`.
 
 import logging
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -27,7 +27,9 @@ from common.address import Address
 
 logger = logging.getLogger(__name__)
 
-WorkerState = Literal["loading", "ready", "draining", "down"]
+WorkerState = Literal["ready", "loading", "draining", "down"]
+WORKER_STATES: tuple[WorkerState, ...] = get_args(WorkerState)
+"""From the best to the worst for somebody who waits for a model."""
 
 LEASE_TTL_S = 10.0
 RENEW_EVERY_S = 3.0

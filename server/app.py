@@ -33,10 +33,13 @@ from server.inference.relay import Relay
 from server.settings import GatewaySettings, provider_keys, provider_proxies
 from server.upstreams.connection import ConnectionPool
 from server.upstreams.directory import Directory
+from server.upstreams.status import breaker_states
 
 if TYPE_CHECKING:
     from server.accounts.accounts import Accounts
     from server.accounts.keys import Key
+    from server.store.database import StoreHealth
+    from server.telemetry.metrics import LiveValues
 
 logger = logging.getLogger(__name__)
 
@@ -95,78 +98,11 @@ def _lifespan(
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # Imported when the app starts: together they cost more than all that `import server.app` needs.
-        import httpx2
-
-        from server.accounts.accounts import Accounts
-        from server.store.feedback import FeedbackStore
-        from server.store.opening import open_store
-        from server.telemetry.metrics import LiveValues
-        from server.telemetry.observability import observing
-        from server.upstreams.follow import follow_controllers
-        from server.upstreams.probe import probe_workers
-        from server.upstreams.static import watch_static
-
-        directory = Directory(
-            settings.providers(),
-            provider_keys(settings),
-            proxies=provider_proxies(settings),
-            configured=(*settings.aliases, *(model.name for model in settings.static)),
-        )
-        queues = ModelQueues(settings, directory)
-        directory.listeners.append(queues.release_all)
         await asyncio.to_thread(make_state_directory, settings.state_dir)
-        async with (
-            open_store(settings.store_url()) as store,
-            # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
-            httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S) as http,
-            contextlib.AsyncExitStack() as closing,
-            Background() as background,
-        ):
-            live = LiveValues(
-                directory,
-                queue_depths=queues.depths,
-                breaker_states=directory.breaker_states,
-                client_connections=open_connections,
-                traces_dropped=lambda: 0,  # `observing` knows the tracer, if there is one
-                store=store.database.health,
-            )
-            observability = await closing.enter_async_context(
-                observing(settings, live, process, settings.processes)
-            )
-            accounts = Accounts(store, settings.api_keys, required=settings.require_keys)
-            closing.push_async_callback(accounts.close)
-            pool = ConnectionPool(settings.connect_timeout_s)
-            closing.callback(pool.close)
-            await accounts.start()
-            _tell_of_open_doors(settings, accounts)
-            app.state.gateway = Gateway(
-                directory=directory,
-                http=http,
-                feedback=FeedbackStore(store.database),
-                relay=Relay(
-                    settings,
-                    directory,
-                    pool,
-                    accounts,
-                    queues,
-                    guard,
-                    observability.sinks,
-                    tracing=observability.tracer is not None,
-                ),
-                accounts=accounts,
-                admin_token=settings.admin_token,
-                observability=observability,
-                started=time.monotonic(),
-            )
-            background.start("following the controllers", partial(follow_controllers, directory, settings))
-            background.start("keeping accounts", accounts.run)
-            background.start(
-                "watching static workers", partial(watch_static, directory, settings.static, http)
-            )
-            background.start("probing workers", partial(probe_workers, directory, http))
-            background.start("closing idle connections", partial(_sweep, pool, directory))
-            await _first_word(directory, settings)
+        async with _gateway(settings, process, guard) as gateway, Background() as background:
+            app.state.gateway = gateway
+            _start_background(background, gateway, settings)
+            await _first_word(gateway.directory, settings)
             # What exists now lives as long as the process; collections need not look at it again.
             gc.collect()
             gc.freeze()
@@ -174,6 +110,87 @@ def _lifespan(
             yield
 
     return lifespan
+
+
+@asynccontextmanager
+async def _gateway(settings: GatewaySettings, process: int, guard: "Guard[Key]") -> AsyncIterator[Gateway]:
+    """Everything that a process has from its start to its end, wired together."""
+    # Imported when the app starts: together they cost more than all that `import server.app` needs.
+    import httpx2
+
+    from server.accounts.accounts import Accounts
+    from server.store.feedback import FeedbackStore
+    from server.store.opening import open_store
+    from server.telemetry.observability import observing
+
+    directory = _directory(settings)
+    queues = ModelQueues(settings, directory)
+    directory.listeners.append(queues.release_all)
+    async with contextlib.AsyncExitStack() as closing:
+        store = await closing.enter_async_context(open_store(settings.store_url()))
+        # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
+        http = httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S)
+        await closing.enter_async_context(http)
+        live = _live_values(directory, queues, store.database.health)
+        observability = await closing.enter_async_context(
+            observing(settings, live, process, settings.processes)
+        )
+        accounts = Accounts(store, settings.api_keys, required=settings.require_keys)
+        closing.push_async_callback(accounts.close)
+        pool = ConnectionPool(settings.connect_timeout_s)
+        closing.callback(pool.close)
+        await accounts.start()
+        _tell_of_open_doors(settings, accounts)
+        tracing = observability.tracer is not None
+        yield Gateway(
+            directory=directory,
+            http=http,
+            feedback=FeedbackStore(store.database),
+            relay=Relay(
+                settings, directory, pool, accounts, queues, guard, observability.sinks, tracing=tracing
+            ),
+            accounts=accounts,
+            admin_token=settings.admin_token,
+            observability=observability,
+            started=time.monotonic(),
+        )
+
+
+def _directory(settings: GatewaySettings) -> Directory:
+    return Directory(
+        settings.providers(),
+        provider_keys(settings),
+        proxies=provider_proxies(settings),
+        configured=(*settings.aliases, *(model.name for model in settings.static)),
+    )
+
+
+def _live_values(directory: Directory, queues: ModelQueues, store: "StoreHealth") -> "LiveValues":
+    from server.telemetry.metrics import LiveValues
+
+    return LiveValues(
+        directory,
+        queue_depths=queues.depths,
+        breaker_states=partial(breaker_states, directory),
+        client_connections=open_connections,
+        traces_dropped=lambda: 0,  # `observing` knows the tracer, if there is one
+        store=store,
+    )
+
+
+def _start_background(background: Background, gateway: Gateway, settings: GatewaySettings) -> None:
+    """All that runs beside the requests; one that dies is logged and started again."""
+    from server.upstreams.follow import follow_controllers
+    from server.upstreams.probe import probe_workers
+    from server.upstreams.static import watch_static
+
+    directory, http = gateway.directory, gateway.http
+    background.start("following the controllers", partial(follow_controllers, directory, settings))
+    background.start("keeping accounts", gateway.accounts.run)
+    background.start("watching static workers", partial(watch_static, directory, settings.static, http))
+    background.start("probing workers", partial(probe_workers, directory, http))
+    background.start("closing idle connections", partial(_sweep, gateway.relay.pool, directory))
+    background.start("measuring the event loop's lag", gateway.observability.metrics.measure_loop_lag)
 
 
 def _tell_of_open_doors(settings: GatewaySettings, accounts: "Accounts") -> None:
@@ -195,7 +212,7 @@ async def _first_word(directory: Directory, settings: GatewaySettings) -> None:
         return not settings.controllers or directory.version >= 0
 
     def looked() -> bool:
-        urls = {worker.url for worker in directory.static.values() if worker.state != "loading"}
+        urls = {worker.reported.url for worker in directory.static.values() if worker.state != "loading"}
         return urls == {model.url for model in settings.static}
 
     for known, limit_s in ((heard, FIRST_WORD_S), (looked, FIRST_LOOK_S)):

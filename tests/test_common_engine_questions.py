@@ -25,6 +25,7 @@ from common.tls import trusted_certificates
 from controller.callback import call_back
 from controller.settings import PRIVATE_NETWORKS
 from server.settings import StaticModel
+from server.upstreams.choice import candidates
 from server.upstreams.directory import Directory
 from server.upstreams.probe import probe_workers
 from server.upstreams.static import watch_static
@@ -192,4 +193,4 @@ async def test_a_gateway_alone_goes_on_with_a_server_that_has_no_health_page(
                 await asyncio.sleep(0.01)
         probing.cancel()
         await asyncio.gather(probing, return_exceptions=True)
-    assert [up.id for up in directory.candidates("dolly")] == ["attached"]
+    assert [up.id for up in candidates(directory, "dolly")] == ["attached"]

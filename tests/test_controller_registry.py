@@ -304,7 +304,10 @@ class Following(RuleBasedStateMachine):
     def the_follower_is_in_step(self) -> None:
         fresh: Snapshot = self.registry.snapshot()
         known = {w.worker_id: (w.state, w.incarnation, w.load.waiting) for w in fresh.workers}
-        followed = {up.id: (up.state, up.incarnation, up.waiting) for up in self.directory.workers.values()}
+        followed = {
+            worker_id: (up.state, up.reported.incarnation, up.reported.waiting)
+            for worker_id, up in self.directory.workers.items()
+        }
         assert {worker_id: followed.get(worker_id) for worker_id in known} == known
         # What only the controller before knew stays for a while, marked.
         extra = [up for up in self.directory.workers.values() if up.id not in known]

@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from common import turns
-from common.errors import BadRequest, UnsupportedMediaType
+from common.errors import BadRequest, ModelNotFound, UnsupportedMediaType
 from common.feedback import Rating
 from common.http_protocol import FEED_BYTES
 from server.api.public import PromptRequest
@@ -25,10 +25,11 @@ from server.inference import dialects, sse, upstream_errors
 from server.inference.resume import plan_resumption
 from server.inference.token_estimate import image_size
 from server.inference.usage import estimated_answer_tokens
+from server.upstreams.choice import LONGEST_NAME, resolve
 from server.upstreams.coalescing import Coalescing
 from server.upstreams.connection import PIECE_BYTES, Connection, ConnectionPool
-from server.upstreams.directory import LONGEST_NAME, Directory
-from server.upstreams.upstream import Upstream
+from server.upstreams.directory import Directory
+from server.upstreams.upstream import Reported, Upstream
 from tests.asgi_server import serving
 
 
@@ -349,7 +350,7 @@ async def test_a_cut_stream_of_many_events_is_read_while_others_run() -> None:
 
 
 def worker() -> Upstream:
-    return Upstream(id="w", kind="worker", url="", key=cast(Any, None), models={})
+    return Upstream("w", "worker", Reported("", SecretStr(""), {}))
 
 
 @pytest.mark.parametrize("message", ["가" * 300_000, "http://a:b@c?key=d&" * 50_000, ["a"] * 100_000])
@@ -361,7 +362,7 @@ def test_of_an_upstream_s_error_so_much_is_told_as_people_read(message: Any) -> 
 
 
 def test_headers_that_are_told_have_an_end() -> None:
-    provider = Upstream(id="p", kind="external", url="", key=cast(Any, None), models={})
+    provider = Upstream("p", "external", Reported("", SecretStr(""), {}))
     headers = [(b"x-ratelimit-%d" % number, b"1") for number in range(3000)]
     headers += [(b"retry-after", b"9" * 60_000)]
     told = upstream_errors.told_headers(provider, headers)
@@ -371,9 +372,10 @@ def test_headers_that_are_told_have_an_end() -> None:
 
 @pytest.mark.parametrize("name", ["m" * 60_000, "모델" * 30_000])
 def test_no_long_name_is_compared_with_others(name: str) -> None:
-    error = Directory()._unknown(name, None)
-    assert str(len(name)) in error.message
-    assert len(error.message) < LONGEST_NAME
+    with pytest.raises(ModelNotFound) as told:
+        resolve(Directory(), name)
+    assert str(len(name)) in told.value.message
+    assert len(told.value.message) < LONGEST_NAME
 
 
 def test_estimates_look_at_so_much_and_no_more() -> None:

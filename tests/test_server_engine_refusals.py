@@ -6,9 +6,9 @@ import pytest
 from pydantic import SecretStr
 
 from server.inference.upstream_errors import from_response
-from server.upstreams.upstream import Upstream
+from server.upstreams.upstream import Reported, Upstream
 
-WORKER = Upstream(id="worker-1", kind="worker", url="http://127.0.0.1:1", key=SecretStr(""), models={})
+WORKER = Upstream("worker-1", "worker", Reported("http://127.0.0.1:1", SecretStr(""), {}))
 
 
 def told(status: int, error: object, path: str = "/v1/chat/completions") -> tuple[int, str | None, str]:

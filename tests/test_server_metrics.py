@@ -19,7 +19,8 @@ from server.store.database import StoreHealth
 from server.telemetry.metrics import MOST_MODELS, MOST_UPSTREAMS
 from server.telemetry.metrics_peers import Processes, scrape
 from server.upstreams.directory import Directory
-from server.upstreams.upstream import Upstream
+from server.upstreams.status import status_models
+from server.upstreams.upstream import Reported, Upstream
 from tests.metric_samples import OPENMETRICS, exposition, metrics, samples, value
 from tests.records import request
 
@@ -147,7 +148,7 @@ def test_any_model_name_survives_both_formats(accept: str, name: str) -> None:
 def test_keys_request_ids_and_addresses_are_not_shown() -> None:
     directory = Directory()
     directory.workers["worker-1"] = Upstream(
-        "worker-1", "worker", "http://10.0.0.9:21002", SecretStr("sk-1"), {}
+        "worker-1", "worker", Reported("http://10.0.0.9:21002", SecretStr("sk-1"), {})
     )
     m = metrics(directory=directory)
     m.observe(request())
@@ -159,7 +160,9 @@ def test_keys_request_ids_and_addresses_are_not_shown() -> None:
 def test_a_scrape_reads_what_is_so_now() -> None:
     directory = Directory()
     worker = Upstream(
-        "worker-1", "worker", "http://127.0.0.1:1", SecretStr(""), {}, state="draining", waiting=4
+        "worker-1",
+        "worker",
+        Reported("http://127.0.0.1:1", SecretStr(""), {}, state="draining", waiting=4),
     )
     directory.workers["worker-1"] = worker
     m = metrics(
@@ -169,7 +172,7 @@ def test_a_scrape_reads_what_is_so_now() -> None:
         client_connections=lambda: 12,
         traces_dropped=lambda: 5,
     )
-    worker.in_flight = 2
+    worker.standing.in_flight = 2
     found = samples(exposition(m))
     assert value(found, "upstream_in_flight", upstream="worker-1", kind="worker") == 2
     assert value(found, "upstream_waiting", upstream="worker-1") == 4
@@ -182,7 +185,7 @@ def test_a_scrape_reads_what_is_so_now() -> None:
     assert value(found, "traces_dropped_total") == 5
     assert value(found, "controller_connected") == 0
     assert value(found, "process_open_fds") > 0
-    worker.in_flight = 0
+    worker.standing.in_flight = 0
     assert value(samples(exposition(m)), "upstream_in_flight", upstream="worker-1", kind="worker") == 0
 
 
@@ -229,7 +232,7 @@ def everything() -> str:
     """A scrape in which every family has a sample."""
     directory = Directory()
     directory.workers["worker-1"] = Upstream(
-        "worker-1", "worker", "", SecretStr(""), {"m": ModelCard(name="m")}
+        "worker-1", "worker", Reported("", SecretStr(""), {"m": ModelCard(name="m")})
     )
     m = metrics(
         directory=directory,
@@ -274,7 +277,8 @@ def test_queries_and_alerts_name_what_exists() -> None:
 def test_a_model_without_ready_workers_and_a_failing_store_are_shown() -> None:
     directory = Directory()
     for number, (model, state) in enumerate([("돌리", "down"), ("kobest", "ready"), ("돌리", "loading")]):
-        up = Upstream(f"w{number}", "worker", "", SecretStr(""), {model: ModelCard(name=model)}, state=state)
+        reported = Reported("", SecretStr(""), {model: ModelCard(name=model)}, state=state)
+        up = Upstream(f"w{number}", "worker", reported)
         directory.workers[up.id] = up
     health = StoreHealth(failures=3)
     found = samples(exposition(metrics(directory=directory, store=health)))
@@ -288,9 +292,10 @@ def test_a_worker_that_was_never_seen_is_not_shown_as_fresh() -> None:
     now = 5000.0
     directory = Directory(clock=lambda: now)
     for name, seen in (("never", None), ("lately", 4990.0)):
-        up = Upstream(name, "worker", "", SecretStr(""), {"m": ModelCard(name="m")}, state="down", seen=seen)
+        reported = Reported("", SecretStr(""), {"m": ModelCard(name="m")}, state="down")
+        up = Upstream(name, "worker", reported, seen=seen)
         directory.put_static(up)
     found = samples(exposition(metrics(directory=directory)))
     assert value(found, "upstream_silence_seconds", upstream="lately") == 10
     assert value(found, "upstream_silence_seconds", upstream="never") == float("inf")
-    assert directory.status_models()[0].last_seen_s == 10
+    assert status_models(directory)[0].last_seen_s == 10

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,9 @@ def test_every_process_is_counted_in_one_scrape_on_uvloop(settings: dict[str, An
 
 async def test_nothing_of_it_runs_on_when_the_process_stops(settings: dict[str, Any]) -> None:
     before = asyncio.all_tasks()
-    async with observing(GatewaySettings(**settings), live_values()):
-        assert asyncio.all_tasks() > before
+    async with observing(GatewaySettings(**settings), live_values(), processes=2) as observability:
+        path = observability.processes.socket_path(0)
+        assert await asyncio.to_thread(os.path.exists, path)
     assert asyncio.all_tasks() == before
 
 

@@ -10,9 +10,11 @@ from common.errors import ModelNotFound, ModelNotReady, UserError
 from common.registry import Delta, Snapshot
 from common.settings import load_settings
 from server.settings import ExternalProvider, GatewaySettings
+from server.upstreams.choice import candidates, resolve
 from server.upstreams.directory import Directory
 from server.upstreams.follow import SavedSnapshot
 from server.upstreams.own_names import REMEMBERED_S, OwnNames
+from server.upstreams.status import status_providers
 from tests.test_server_directory import worker
 
 OPENAI = ExternalProvider(
@@ -33,7 +35,7 @@ def directory(*, configured: tuple[str, ...] = (), clock: Clock | None = None) -
 
 
 def asked(known: Directory, name: str) -> list[str]:
-    return [up.id for up in known.candidates(known.resolve(name))]
+    return [up.id for up in candidates(known, resolve(known, name))]
 
 
 def snapshot(*workers: object, version: int = 1) -> Snapshot:
@@ -53,7 +55,7 @@ def test_with_a_worker_of_that_name_no_request_goes_to_the_provider(
     assert [line for line in caplog.messages if "'gpt-4o-mini'" in line and "openai/gpt-4o-mini" in line] == (
         caplog.messages
     )
-    assert known.status_providers()[0].hidden == ["gpt-4o-mini"]
+    assert status_providers(known)[0].hidden == ["gpt-4o-mini"]
     known.apply_snapshot(snapshot(worker("w1", "gpt-4o-mini", state), version=3))  # type: ignore[arg-type]
     with pytest.raises(ModelNotReady):
         asked(known, "gpt-4o-mini")

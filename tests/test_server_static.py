@@ -12,8 +12,10 @@ from common.errors import ModelNotReady, UserError
 from common.settings import load_settings
 from server.app import create_app
 from server.settings import GatewaySettings, StaticModel
+from server.upstreams.choice import candidates, ready
 from server.upstreams.directory import Directory
 from server.upstreams.static import static_upstreams, watch_static
+from server.upstreams.status import status_models
 from tests.asgi_server import started
 from tests.foreign_server import foreign_server, listing
 from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
@@ -35,7 +37,7 @@ def test_a_server_with_two_models_is_one_upstream_and_a_model_may_have_two_serve
     ]
     first, second = static_upstreams(models)
     assert (first.id, list(first.models), first.state) == ("10.0.0.7:1", ["돌리", "a=b"], "loading")
-    assert (second.url, second.key.get_secret_value()) == ("http://10.0.0.8:1", "k")
+    assert (second.reported.url, second.reported.key.get_secret_value()) == ("http://10.0.0.8:1", "k")
 
 
 @pytest.mark.parametrize(
@@ -69,19 +71,19 @@ async def test_states_follow_the_server(tmp_path: Path, monkeypatch: pytest.Monk
     async with httpx2.AsyncClient(trust_env=False) as http:
         watching = asyncio.create_task(watch_static(directory, models, http))
         try:
-            await until(lambda: directory.status_models()[:1] != [] and state(directory) == "down")
-            assert directory.status_models()[0].last_seen_s is None
+            await until(lambda: status_models(directory)[:1] != [] and state(directory) == "down")
+            assert status_models(directory)[0].last_seen_s is None
             with pytest.raises(ModelNotReady, match="none has answered yet"):
-                directory.candidates("dolly")
+                candidates(directory, "dolly")
             with running(scripted(port), tmp_path / "log", f"{url}/health"):
                 await until(lambda: state(directory) == "ready")
-                assert [up.id for up in directory.candidates("dolly")] == [f"127.0.0.1:{port}"]
+                assert [up.id for up in candidates(directory, "dolly")] == [f"127.0.0.1:{port}"]
                 await http.post(f"{url}/_script", json={"health": 503})
-                await until(lambda: directory.status_models()[0].detail == "its /health answers 503")
+                await until(lambda: status_models(directory)[0].detail == "its /health answers 503")
                 await http.post(f"{url}/_script", json={"health": 404})  # as a server without that page
                 await until(lambda: state(directory) == "ready")
-            await until(lambda: directory.status_models()[0].detail == "nothing answers at its address")
-            assert directory.status_models()[0].last_seen_s is not None
+            await until(lambda: status_models(directory)[0].detail == "nothing answers at its address")
+            assert status_models(directory)[0].last_seen_s is not None
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -100,7 +102,7 @@ async def test_a_gateway_takes_no_request_before_its_static_servers_were_asked(
 
 
 def state(directory: Directory) -> str:
-    return directory.status_models()[0].state
+    return status_models(directory)[0].state
 
 
 async def test_a_server_without_the_model_is_never_asked(tmp_path: Path) -> None:
@@ -109,9 +111,9 @@ async def test_a_server_without_the_model_is_never_asked(tmp_path: Path) -> None
         async with httpx2.AsyncClient(trust_env=False) as http:
             watching = asyncio.create_task(watch_static(directory, [model(f"dolly={url}")], http))
             try:
-                await until(lambda: directory.status_models() != [] and state(directory) == "down")
-                assert directory.status_models()[0].detail == "it does not serve 'dolly'"
-                assert directory.ready("dolly") == []
+                await until(lambda: status_models(directory) != [] and state(directory) == "down")
+                assert status_models(directory)[0].detail == "it does not serve 'dolly'"
+                assert ready(directory, "dolly") == []
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)

@@ -9,10 +9,10 @@ from pydantic import SecretStr
 from common.errors import ApiError
 from server.inference.upstream_errors import from_response, unreachable
 from server.upstreams.connect import ConnectFailed
-from server.upstreams.upstream import Upstream
+from server.upstreams.upstream import Reported, Upstream
 
-PROVIDER = Upstream("openai", "external", "https://x/v1", SecretStr("k"), {})
-WORKER = Upstream("w", "worker", "http://10.0.0.7:1", SecretStr("k"), {})
+PROVIDER = Upstream("openai", "external", Reported("https://x/v1", SecretStr("k"), {}))
+WORKER = Upstream("w", "worker", Reported("http://10.0.0.7:1", SecretStr("k"), {}))
 
 
 def refusal(

@@ -7,6 +7,7 @@ import httpx2
 
 from common.errors import NotFound
 from server.inference import upstream_errors
+from server.upstreams.choice import candidates, resolve
 from server.upstreams.directory import Directory
 from server.upstreams.upstream import Upstream
 
@@ -20,8 +21,8 @@ async def preview_prompt(
 ) -> tuple[str, int]:
     """(final prompt text, number of tokens); `known` are the names that whoever asks may use, None for all.
     Raises ApiError; an external provider reveals neither."""
-    model = directory.resolve(model, known)
-    upstream = directory.candidates(model)[0]
+    model = resolve(directory, model, known)
+    upstream = candidates(directory, model)[0]
     if upstream.kind == "external":
         raise NotFound(
             f"The provider {upstream.id!r} does not reveal its final prompt.", code="prompt_unavailable"
@@ -35,10 +36,10 @@ async def preview_prompt(
 async def _post(
     http: httpx2.AsyncClient, upstream: Upstream, path: str, payload: dict[str, Any]
 ) -> dict[str, Any]:
-    key = upstream.key.get_secret_value()
+    key = upstream.reported.key.get_secret_value()
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = await http.post(upstream.url + path, json=payload, headers=headers)
+        answer = await http.post(upstream.reported.url + path, json=payload, headers=headers)
     except httpx2.TimeoutException as error:
         raise upstream_errors.too_slow(upstream, http.timeout.read or 0.0) from error
     except httpx2.HTTPError as error:

@@ -13,6 +13,7 @@ from common.feedback import Message
 from common.status import Status
 from server.accounts.entrance import KeyDep
 from server.gateway import Gateway
+from server.upstreams.status import cards, status_models, status_providers
 
 if TYPE_CHECKING:
     from server.accounts.keys import Key
@@ -103,7 +104,7 @@ def _models(key: "Key", gateway: Gateway) -> list[Model]:
             parent=card.base,
             max_model_len=card.context_length,
         )
-        for name, (card, upstream) in gateway.directory.cards().items()
+        for name, (card, upstream) in cards(gateway.directory).items()
         if upstream.state == "ready" and key.may_use(name)
     ]
 
@@ -112,11 +113,11 @@ def _models(key: "Key", gateway: Gateway) -> list[Model]:
 @door("key", limited=False)
 async def get_status(key: KeyDep, gateway: GatewayDep) -> Status:
     """What runs, in which state, of what the key may use; from memory."""
-    providers = gateway.directory.status_providers()
+    providers = status_providers(gateway.directory)
     return Status(
         version=importlib.metadata.version("kodolly"),
         uptime_s=time.monotonic() - gateway.started,
-        models=[model for model in gateway.directory.status_models() if key.may_use(model.id)],
+        models=[model for model in status_models(gateway.directory) if key.may_use(model.id)],
         providers=[
             provider.model_copy(update={"models": [name for name in provider.models if key.may_use(name)]})
             for provider in providers

@@ -104,7 +104,7 @@ class Exchange:
             self._response = ResponseSeen()
         self._sent = self.last_data = time.monotonic()
         self.connection.request(head, self.job.body, self)
-        self.upstream.exchanges.add(self)
+        self.upstream.askers.add(self)
         self._arm(self._limit_s())
 
     def upstream_lost(self) -> None:
@@ -123,7 +123,7 @@ class Exchange:
             self._timer.cancel()
             self._timer = None
         self.job.client.on_writable = None
-        self.upstream.exchanges.discard(self)
+        self.upstream.askers.discard(self)
         client = self.job.client
         if self.done.cancelled() and client.phase is Phase.ANSWERING and not client.gone:
             self.failure = Overloaded("The gateway is being stopped.", code="gateway_stopping")

@@ -2,6 +2,7 @@
 
 from server.inference.queue import ModelQueue
 from server.settings import GatewaySettings
+from server.upstreams.choice import free_places
 from server.upstreams.directory import Directory
 
 
@@ -22,7 +23,7 @@ class ModelQueues:
 
     def has_room(self, model: str) -> bool:
         """Whether a worker of the model could run one more request."""
-        return self._directory.free_places(model, self._settings.worker_capacity) > 0
+        return free_places(self._directory, model, self._settings.worker_capacity) > 0
 
     def depths(self) -> dict[str, int]:
         """Model -> how many wait."""

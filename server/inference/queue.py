@@ -9,10 +9,10 @@ must take its place (raise the in-flight counter) before it awaits anything:
 
     if queue.must_wait() or not has_room():
         await queue.wait(key_id, timeout_s, has_room)
-    upstream.in_flight += 1
+    upstream.standing.in_flight += 1
     try: ...
     finally:
-        upstream.in_flight -= 1
+        upstream.standing.in_flight -= 1
         queue.release()
 """
 

@@ -48,11 +48,12 @@ from server.inference.token_need import NO_NEED, needed_tokens
 from server.record import FailedAttempt, RequestRecord
 from server.settings import GatewaySettings
 from server.telemetry.tracing import child_traceparent
+from server.upstreams import choice
 from server.upstreams.affinity import affinity_hash
 from server.upstreams.connect import ConnectFailed
 from server.upstreams.connection import Connection, ConnectionPool
 from server.upstreams.directory import Directory
-from server.upstreams.upstream import COOLDOWN_S, Upstream
+from server.upstreams.upstream import Upstream
 
 if TYPE_CHECKING:
     from server.accounts.accounts import Accounts
@@ -206,14 +207,14 @@ class Relay:
             thin = await thinned(body)
         head = thin.head
         self.accounts.check_model(key, head.model)
-        target = self.directory.resolve(head.model, key.models)
+        target = choice.resolve(self.directory, head.model, key.models)
         record.model, record.stream = head.model, bool(head.stream)
         prompt_tokens = estimated_request_tokens(body, head.file_at if isinstance(head, FormHead) else None)
         if thin.stretches:
             await asyncio.sleep(0)  # each pass over 16 MB takes milliseconds
         need = NO_NEED
         if key.limited:
-            need = needed_tokens(head, route, prompt_tokens, self.directory.context_length(target))
+            need = needed_tokens(head, route, prompt_tokens, choice.context_length(self.directory, target))
         grant = self.accounts.try_admit(key, head.model, need.tokens, need.ask)
         if grant is None:
             grant = await self.accounts.admit(key, head.model, need.tokens, need.ask)
@@ -297,7 +298,7 @@ class Relay:
         queue = self.queues.of(target)
         has_room = partial(self.queues.has_room, target)
         if queue.must_wait() or not has_room():
-            self.directory.candidates(target)  # raises when nobody could ever come
+            choice.candidates(self.directory, target)  # raises when nobody could ever come
             limit_s = self.settings.queue_timeout_s
             incoming.record.queued_s = await queue.wait(incoming.record.key_id, limit_s, has_room)
         try:
@@ -343,7 +344,9 @@ class Relay:
     async def _resume(self, job: Job, target: str, cut_off: Upstream, error: ApiError) -> None:
         """Let other workers go on with a cut stream; when none can, tell the client that it is cut."""
         record, first_body = job.record, job.body
-        others = [up for up in self.directory.ready(target) if up.kind == "worker" and up is not cut_off]
+        others = [
+            up for up in choice.ready(self.directory, target) if up.kind == "worker" and up is not cut_off
+        ]
         for upstream in others[: MAX_ATTEMPTS - 1]:
             logger.warning(
                 "upstream %s: %s Going on at %s.",
@@ -381,16 +384,16 @@ class Relay:
         previous = head.previous_response_id
         if job.route is RESPONSES and isinstance(previous, str) and RESPONSE_ID.fullmatch(previous):
             return [self._owner(previous, job.record.key_id)]  # the engine that has the conversation
-        if not self.directory.has_choice(target):
-            return self.directory.candidates(target)
+        if not choice.has_choice(self.directory, target):
+            return choice.candidates(self.directory, target)
         session = request.header(incoming.scope, SESSION_HEADER)
         if session is not None:
-            return self.directory.candidates(target, affinity_hash(session.encode()))
+            return choice.candidates(self.directory, target, affinity_hash(session.encode()))
         prefix = request.conversation_prefix(head)
         if not prefix:
-            return self.directory.candidates(target)
+            return choice.candidates(self.directory, target)
         key_id = job.record.key_id.encode()
-        return self.directory.candidates(target, affinity_hash(key_id, target.encode(), prefix))
+        return choice.candidates(self.directory, target, affinity_hash(key_id, target.encode(), prefix))
 
     async def _ask(self, job: Job, upstream: Upstream, method: bytes = b"POST", path: bytes = b"") -> None:
         """One upstream. Raises Retry or ApiError when nothing was sent to the client."""
@@ -400,25 +403,22 @@ class Relay:
         job.limits = self._limits_at(upstream)
         head = upstream.request_head(method, path or job.route.engine_path.encode())
         head += b"%bcontent-length: %d\r\n\r\n" % (job.passed_on, len(job.body))
-        breaker = upstream.breaker
-        ticket = breaker.force()  # whom to ask is decided already; an open one is a last resort
-        upstream.in_flight += 1
+        ticket = upstream.standing.begin()
+        well: bool | None = None
         try:
             await self._connect_and_exchange(job, upstream, head)
-            (breaker.succeeded if record.outcome == "ok" else breaker.failed)(ticket)
+            well = record.outcome == "ok"
         except ApiError as error:
-            (breaker.failed if error.status >= 500 else breaker.succeeded)(ticket)
+            well = error.status < 500
             raise
         except Retry as retry:
-            if not isinstance(retry.error, Overloaded):  # one that is full is not ill
-                breaker.failed(ticket)
+            well = None if isinstance(retry.error, Overloaded) else False  # one that is full is not ill
             raise
         except Cut:
-            breaker.failed(ticket)
+            well = False
             raise
         finally:
-            upstream.in_flight -= 1
-            breaker.abandoned(ticket)
+            upstream.standing.end(ticket, well)
 
     def _limits_at(self, upstream: Upstream) -> Limits:
         provider = upstream.provider
@@ -441,7 +441,7 @@ class Relay:
         try:
             connection = await self.pool.connect(upstream.origin)
         except ConnectFailed as error:
-            upstream.cooldown_until = time.monotonic() + COOLDOWN_S
+            upstream.standing.rest()
             raise Retry(upstream_errors.unreachable(upstream, error)) from error
         await self._exchange(job, upstream, connection, head)
 

@@ -12,8 +12,9 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from common.registry import WORKER_STATES
 from server.record import RequestRecord
 from server.telemetry.counts import (
     DURATION_S,
@@ -26,6 +27,8 @@ from server.telemetry.counts import (
     RequestCounts,
 )
 from server.telemetry.exposition import END, One, counter, gauge, histogram, single
+from server.upstreams.breaker import STATES as BREAKER_STATES
+from server.upstreams.breaker import State as BreakerState
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -39,10 +42,6 @@ MOST_CODES = 100
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """An error code that may become a label; an upstream could send anything."""
 LAG_EVERY_S = 0.25
-
-BreakerState = Literal["closed", "open", "half_open"]
-BREAKER_STATES: tuple[BreakerState, ...] = ("closed", "open", "half_open")
-UPSTREAM_STATES = ("loading", "ready", "draining", "down")
 
 
 MODEL_COUNTERS = {
@@ -272,13 +271,13 @@ class Metrics:
             "upstream_in_flight",
             "Requests that this process has at an upstream.",
             ("upstream", "kind"),
-            [((up.id, up.kind), up.in_flight) for up in upstreams],
+            [((up.id, up.kind), up.standing.in_flight) for up in upstreams],
         )
         yield from gauge(
             "upstream_waiting",
             "Requests that wait inside the engine, as its worker last said.",
             ("upstream",),
-            [((up.id,), up.waiting) for up in upstreams],
+            [((up.id,), up.reported.waiting) for up in upstreams],
         )
         yield from gauge(
             "upstream_state",
@@ -287,7 +286,7 @@ class Metrics:
             [
                 ((up.id, up.kind, state), int(up.state == state))
                 for up in upstreams
-                for state in UPSTREAM_STATES
+                for state in WORKER_STATES
             ],
         )
         yield from gauge(
@@ -300,7 +299,7 @@ class Metrics:
         for up in upstreams:
             for name in up.models if up.kind == "worker" else ():
                 model = self._model_labels.label(name)
-                for state in UPSTREAM_STATES:
+                for state in WORKER_STATES:
                     workers[model, state] = workers.get((model, state), 0) + (up.state == state)
         yield from gauge(
             "model_workers", "Workers of a model, by their state.", ("model", "state"), workers.items()

@@ -50,12 +50,7 @@ async def observing(
     siblings = Processes(settings.state_dir, settings.port, processes)
     try:
         async with answer_siblings(metrics, siblings):
-            measuring = asyncio.create_task(metrics.measure_loop_lag())
-            try:
-                yield Observability(metrics, siblings, tracer, (metrics.observe, *sinks))
-            finally:
-                measuring.cancel()
-                await asyncio.gather(measuring, return_exceptions=True)
+            yield Observability(metrics, siblings, tracer, (metrics.observe, *sinks))
     finally:
         access_log.write()
         if tracer is not None:

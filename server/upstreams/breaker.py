@@ -12,7 +12,7 @@ once more, nor be taken for the probe.
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 FAILURES_IN_A_ROW = 5
 WINDOW = 20
@@ -21,6 +21,7 @@ FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 30.0
 
 State = Literal["closed", "open", "half_open"]
+STATES: tuple[State, ...] = get_args(State)
 
 
 class Breaker:
@@ -139,8 +140,7 @@ def usable(breakers: Sequence[Breaker]) -> list[int]:
 
     Those that are ready. When that is fewer than half (rounded down), those whose back-off ends first are
     kept in too, so that what is left is not crushed by the whole load. When none is ready, all: breakers that
-    are all open more likely mean that the fault is ours or the request's. One that is not `ready` is asked by
-    `force`, the others by `allow`.
+    are all open more likely mean that the fault is ours or the request's. Each is asked by `force`.
     """
     ready = [at for at, breaker in enumerate(breakers) if breaker._open_until is None or breaker.ready]
     if len(ready) == len(breakers):

@@ -155,14 +155,14 @@ def directory_snapshot(directory: Directory) -> SavedState:
     workers = tuple(
         WorkerRecord(
             worker_id=up.id,
-            incarnation=up.incarnation,
-            url=up.url,
-            engine_key=up.key,
-            models=tuple(up.models.values()),
-            state=up.state,
-            progress=up.progress,
-            detail=up.detail,
-            capacity=up.capacity,
+            incarnation=up.reported.incarnation,
+            url=up.reported.url,
+            engine_key=up.reported.key,
+            models=tuple(up.reported.models.values()),
+            state=up.reported.state,
+            progress=up.reported.progress,
+            detail=up.reported.detail,
+            capacity=up.reported.capacity,
         )
         for up in directory.workers.values()
     )

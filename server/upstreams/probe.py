@@ -38,8 +38,9 @@ async def probe_workers(directory: Directory, http: httpx2.AsyncClient) -> None:
 
 
 async def _is_serving(http: httpx2.AsyncClient, worker: Upstream) -> bool:
+    known = worker.reported
     try:
-        await check_serving(http, worker.url, worker.key.get_secret_value(), [*worker.models])
+        await check_serving(http, known.url, known.key.get_secret_value(), [*known.models])
     except NotServing:
         return False
     return True

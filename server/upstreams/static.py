@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import httpx2
 
@@ -10,7 +12,7 @@ from common.engine_questions import NotServing, Silent, check_serving
 from common.registry import ModelCard
 from server.settings import StaticModel, static_key
 from server.upstreams.directory import Directory
-from server.upstreams.upstream import Upstream
+from server.upstreams.upstream import Reported, Standing, Upstream
 
 logger = logging.getLogger(__name__)
 
@@ -19,32 +21,37 @@ SILENT_LOOKS = 3
 """So many looks in a row without an answer make it `down`; one that refuses the connection is so at once."""
 
 
-def static_upstreams(models: Sequence[StaticModel]) -> list[Upstream]:
+def static_upstreams(
+    models: Sequence[StaticModel], clock: Callable[[], float] = time.monotonic
+) -> list[Upstream]:
     """One upstream a server, with all the models that are said to be there; `loading` until it was asked.
 
     Several servers may have the same model. Keys are read from the environment here.
     """
-    upstreams: dict[str, Upstream] = {}
+    by_server: dict[str, list[StaticModel]] = {}
     for model in models:
-        known = upstreams.get(model.url)
-        if known is None:
-            known = upstreams[model.url] = Upstream(
-                id=model.url.partition("//")[2],
-                kind="worker",
-                url=model.url,
-                key=static_key(model),
-                models={},
+        by_server.setdefault(model.url, []).append(model)
+    return [
+        Upstream(
+            url.partition("//")[2],
+            "worker",
+            Reported(
+                url=url,
+                key=static_key(there[0]),
+                models={model.name: ModelCard(name=model.name) for model in there},
                 state="loading",
                 progress=0.0,
                 detail="not asked yet",
-            )
-        known.models[model.name] = ModelCard(name=model.name)
-    return list(upstreams.values())
+            ),
+            standing=Standing(clock),
+        )
+        for url, there in by_server.items()
+    ]
 
 
 async def watch_static(directory: Directory, models: Sequence[StaticModel], http: httpx2.AsyncClient) -> None:
     """Put the upstreams into the directory and keep their states true; runs until cancelled."""
-    upstreams = static_upstreams(models)
+    upstreams = static_upstreams(models, directory.clock)
     for upstream in upstreams:
         directory.put_static(upstream)
     silent = dict.fromkeys([upstream.id for upstream in upstreams], 0)
@@ -64,20 +71,18 @@ def _note(directory: Directory, upstream: Upstream, problem: NotServing | None) 
         if upstream.state != "ready":
             logger.info("%s is ready: %s", upstream.id, ", ".join(upstream.models))
             directory.presume_up(upstream)
-    elif upstream.state != "down" or upstream.detail != str(problem):
+    elif upstream.state != "down" or upstream.reported.detail != str(problem):
         logger.warning("%s cannot be used: %s", upstream.id, problem)
-        if upstream.state != "down":
-            directory.presume_down(upstream)
-        upstream.detail = str(problem)
+        directory.presume_down(upstream, str(problem))
 
 
 async def _problem(http: httpx2.AsyncClient, upstream: Upstream) -> NotServing | None:
     """Why it cannot be used; None when it can."""
+    known = upstream.reported
     try:
-        listed = await check_serving(http, upstream.url, upstream.key.get_secret_value(), [*upstream.models])
+        listed = await check_serving(http, known.url, known.key.get_secret_value(), [*known.models])
     except NotServing as problem:
         return problem
-    upstream.models = {
-        name: ModelCard(name=name, context_length=listed[name].context_length) for name in upstream.models
-    }
+    cards = {name: ModelCard(name=name, context_length=listed[name].context_length) for name in known.models}
+    upstream.report(replace(upstream.reported, models=cards))
     return None
