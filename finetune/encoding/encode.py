@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.errors import UserError
+from finetune.encoding.text_ids import inner_ids
 from finetune.rows.row import Row, to_messages
 
 IGNORED = -100
@@ -166,7 +167,7 @@ def _split_at_answer(
     An engine tokenises the prompt alone, so training must see that prompt, and the answer after it.
     """
     whole = tokenizer.apply_chat_template(messages, tokenize=False)
-    answer = _inner_ids(tokenizer, whole[len(prompt) :])
+    answer = inner_ids(tokenizer, whole[len(prompt) :])
     ids = [*asked, *answer]
     if not whole.startswith(prompt) or tokenizer.decode(ids) != tokenizer.decode(
         tokenizer(whole, add_special_tokens=False)["input_ids"]
@@ -178,17 +179,6 @@ def _split_at_answer(
     ends = [n for n, token in enumerate(answer) if token == tokenizer.eos_token_id]
     learnt = ends[-1] + 1 if ends else len(answer)
     return ids, [0] * len(asked) + [1] * learnt + [0] * (len(answer) - learnt)
-
-
-def _inner_ids(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of a text that something precedes: Llama's tokenizers put a space before a text's first
-    word, so a line end, which is a token by itself, stands there and is taken away again."""
-    lead = tokenizer("\n", add_special_tokens=False)["input_ids"]
-    ids: list[int] = tokenizer(f"\n{text}", add_special_tokens=False)["input_ids"]
-    if ids[: len(lead)] == lead:
-        return ids[len(lead) :]
-    alone: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return alone
 
 
 def _check_answer(tokenizer: Any, ids: Sequence[int], labels: list[int], prompt: int) -> None:

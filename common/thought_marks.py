@@ -1,0 +1,38 @@
+"""Marks between which models write what they think before they answer."""
+
+MARKS = (
+    ("<think>", "</think>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|channel>thought", "<channel|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<seed:think>", "</seed:think>"),
+)
+"""(beginning, end) in published templates."""
+NEAR = 40
+"""A mark that is left open by a prompt stands within so many characters of its end."""
+
+
+def opened_thought(prompt: str) -> str | None:
+    """The mark of a thought that the prompt has begun and not ended; None where there is none."""
+    for begin, end in MARKS:
+        place = prompt.rfind(begin)
+        if place > prompt.rfind(end) and place >= len(prompt) - NEAR:
+            return begin
+    return None
+
+
+def closes_thought(text: str, mark: str) -> bool:
+    """Whether `text` has the end of the thought that `mark` begins."""
+    return dict(MARKS)[mark] in text
+
+
+def split_thought(text: str) -> tuple[str, str]:
+    """(what was thought, the answer) of a text that begins with a thought between marks; ('', text) else."""
+    for begin, end in MARKS:
+        head, found, answer = text.partition(end)
+        if found and head.lstrip().startswith(begin):
+            return head.lstrip()[len(begin) :].strip(), answer.strip()
+    return "", text

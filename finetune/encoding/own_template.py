@@ -1,0 +1,260 @@
+"""Which tokens of a conversation are learnt with any chat template, by the prompts that an engine would see.
+
+For each answer there is one prompt that an engine tokenises: the messages before it, rendered with the
+beginning of an answer behind them. What is learnt is the answer's own text after that prompt, up to the first
+token at which the engine stops. Nothing is known of any model; what cannot be shown to be exact is refused.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from common.template_rendering import ChatTemplate, Message, TemplateRefusal
+from common.thought_marks import closes_thought, opened_thought
+from finetune.encoding.text_ids import inner_ids, text_ids
+
+
+class Refused(Exception):
+    """This answer cannot be learnt exactly; says why, as the rest of a sentence."""
+
+
+@dataclass(frozen=True)
+class OwnTemplate:
+    """A tokenizer and a chat template as an engine uses them."""
+
+    tokenizer: Any
+    template: ChatTemplate
+    stops: frozenset[int]
+    """Tokens at which the engine ends an answer."""
+    day: date | None = None
+    """What the template takes for today."""
+
+    def render(self, conversation: "Conversation", end: int, *, prompt: bool) -> str:
+        """The first `end` messages as text. Raises Refused."""
+        try:
+            return self.template.render(
+                conversation.messages[:end],
+                conversation.tools,
+                prompt=prompt,
+                day=self.day,
+                kwargs=conversation.kwargs,
+            )
+        except TemplateRefusal as error:
+            raise Refused(f"the chat template refuses it: {error}") from error
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids, as an engine makes them of a prompt."""
+        return text_ids(self.tokenizer, text)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Messages in OpenAI's form (arguments of tool calls as objects), and what is said besides them."""
+
+    messages: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Names for the template, such as a switch for thinking."""
+
+    def until(self, end: int, *more: Message) -> "Conversation":
+        """The first `end` messages and `more`."""
+        return Conversation([*self.messages[:end], *more], self.tools, self.kwargs)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer as the engine would have it."""
+
+    index: int
+    """Of its message."""
+    prompt: str
+    text: str
+    """What follows the prompt, the token that ends it included."""
+    prompt_ids: list[int]
+    ids: list[int]
+    """Of `text`: all of them are learnt."""
+    trims: bool
+    """Whether the template takes blanks off the answer's ends."""
+
+
+def answer_at(own: OwnTemplate, conversation: Conversation, index: int) -> Answer:
+    """The answer that is message `index`. Raises Refused."""
+    prompt = own.render(conversation, index, prompt=True)
+    message = conversation.messages[index]
+    pieces = list(_pieces(message))
+    if not pieces:
+        raise Refused("the answer is empty")
+    if reasoning := message.get("reasoning_content"):
+        # Some templates look for it by this name. Only in the answer: an engine gives it to no prompt.
+        own_turn = {**message, "thinking": reasoning}
+        conversation = Conversation(
+            [*conversation.messages[:index], own_turn, *conversation.messages[index + 1 :]],
+            conversation.tools,
+            conversation.kwargs,
+        )
+    thought = opened_thought(prompt)
+    try:
+        tail = _tail(own, conversation, index, prompt)
+        _require(tail, pieces, "the chat template drops")
+    except Refused as error:
+        if thought is None:
+            raise
+        raise Refused(f"the prompt opens a thought ({thought}), and {error}") from error
+    if thought is not None and not closes_thought(tail, thought):
+        raise Refused(f"the prompt opens a thought ({thought}) that the row does not close")
+    prompt_ids, ids = own.ids(prompt), inner_ids(own.tokenizer, tail)
+    length = next((n for n, token in enumerate(ids, start=1) if token in own.stops), 0)
+    if not length:
+        tail += _next_turns_token(own, conversation, index)
+        ids = inner_ids(own.tokenizer, tail)
+        length = next(n for n, token in enumerate(ids, start=1) if token in own.stops)
+    text = _cut(own, prompt_ids, ids, length, prompt + tail)[len(prompt) :]
+    _require(text, pieces, "the engine would stop before")
+    content = message.get("content") or ""
+    return Answer(index, prompt, text, prompt_ids, ids[:length], trims=content not in text)
+
+
+def _tail(own: OwnTemplate, conversation: Conversation, index: int, prompt: str) -> str:
+    """The text that the turn has behind the engine's prompt."""
+    full = own.render(conversation, index + 1, prompt=False)
+    if full.startswith(prompt):
+        return full[len(prompt) :]
+    # The finished conversation does not begin with what the engine saw: the template rewrites what is past,
+    # or has no such beginning of an answer. With marks in place of its pieces the turn's own text is found.
+    marked, first = _marked(own, conversation, index)
+    place = marked.find(first)
+    before = own.render(conversation, index, prompt=False)
+    header = prompt[len(before) :] if prompt.startswith(before) else ""
+    start = marked.rfind(header, 0, place) + len(header) if header and header in marked[:place] else -1
+    if start < 0 and [kind for kind, _text in _pieces(conversation.messages[index])] == ["content"]:
+        start = _behind(prompt, marked[:place])
+    if place < 0 or start < 0 or full[:start] != marked[:start]:
+        raise Refused("what the engine's prompt begins is not how the finished turn begins")
+    return full[start:]
+
+
+def _behind(prompt: str, before: str) -> int:
+    """Where `before`, which leads up to an answer, has the prompt's ending behind it; -1 where it differs."""
+    ending = prompt.rstrip()[-ENDING:]
+    place = before.rfind(ending)
+    if not ending or place < 0 or before[place + len(ending) :].strip():
+        return -1
+    blanks = prompt[len(prompt.rstrip()) :]
+    start = place + len(ending)
+    return start + len(blanks) if before.startswith(blanks, start) else start
+
+
+ENDING = 12
+"""Characters of a prompt's end that must stand before an answer."""
+
+
+def _marked(own: OwnTemplate, conversation: Conversation, index: int) -> tuple[str, str]:
+    """(the text with a mark in place of each piece of the turn, the first piece's mark)."""
+    message = dict(conversation.messages[index])
+    marks: list[str] = []
+
+    def mark() -> str:
+        marks.append(f"\u241f{len(marks)}\u241f")
+        return marks[-1]
+
+    for kind in ("reasoning_content", "content"):
+        if message.get(kind):
+            message[kind] = mark()
+            if "thinking" in message and kind == "reasoning_content":
+                message["thinking"] = message[kind]
+    if calls := message.get("tool_calls"):
+        message["tool_calls"] = [{**call, "function": {**call["function"], "name": mark()}} for call in calls]
+    text = own.render(conversation.until(index, message), index + 1, prompt=False)
+    return text, min(marks, key=lambda each: text.find(each) % (len(text) + 1))
+
+
+def _next_turns_token(own: OwnTemplate, conversation: Conversation, index: int) -> str:
+    """The token with which the next turn begins, where the engine stops at it and at nothing before."""
+    message = conversation.messages[index]
+    follow: Message = {"role": "user", "content": "x"}
+    if calls := message.get("tool_calls"):
+        call = calls[0]
+        follow = {"role": "tool", "content": "x", "name": call["function"]["name"]}
+        follow |= {"tool_call_id": call["id"]} if call.get("id") else {}
+    if index + 1 < len(conversation.messages) and conversation.messages[index + 1]["role"] != "assistant":
+        follow = conversation.messages[index + 1]
+    longer = conversation.until(index + 1, follow)
+    full = own.render(conversation, index + 1, prompt=False)
+    text = own.render(longer, index + 2, prompt=False)
+    if not text.startswith(full):
+        # The template rewrites the turn once it is past; both texts end alike from its last piece on.
+        last = list(_pieces(message))[-1][1].strip()
+        place, other = full.rfind(last), text.rfind(last)
+        if place < 0 or other < 0 or not text[other:].startswith(full[place:]):
+            raise Refused(NO_STOP)
+        text, full = text[other:], full[place:]
+    begins = inner_ids(own.tokenizer, text[len(full) :])[:1]
+    if not begins or begins[0] not in own.stops:
+        raise Refused(NO_STOP)
+    return str(own.tokenizer.convert_ids_to_tokens(begins[0]))
+
+
+NO_STOP = "nothing at which the engine stops ends the turn"
+
+
+def _cut(own: OwnTemplate, prompt_ids: list[int], ids: list[int], length: int, text: str) -> str:
+    """`text` up to the token that ends it. Raises Refused unless the ids stand for that text."""
+    decode = own.tokenizer.decode
+    whole = own.ids(text)
+    if decode([*prompt_ids, *ids]) != decode(whole):
+        raise Refused("the prompt alone gives other tokens than the prompt with its answer")
+    if length == len(ids):
+        return text
+    stop = str(own.tokenizer.convert_ids_to_tokens(ids[length - 1]))
+    left = sum(token == ids[length - 1] for token in ids[length:])
+    place = len(text)
+    for _ in range(left + 1):
+        place = text.rfind(stop, 0, place)
+    if place < 0:
+        raise Refused("the token at which the engine stops does not stand in the text")
+    return text[: place + len(stop)]
+
+
+def _pieces(message: Message) -> Iterator[tuple[str, str]]:
+    """(kind, text) of everything that an answer says."""
+    if message.get("reasoning_content"):
+        yield "reasoning", message["reasoning_content"]
+    if message.get("content"):
+        yield "content", message["content"]
+    for call in message.get("tool_calls") or ():
+        yield "tool name", call["function"]["name"]
+        for value in _leaves(call["function"]["arguments"]):
+            yield "tool argument", value
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from _leaves(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _leaves(each)
+    else:
+        yield value if isinstance(value, str) else json.dumps(value)
+
+
+def _require(text: str, pieces: Sequence[tuple[str, str]], what: str) -> None:
+    """Raises Refused with the kinds of pieces that `text` has not, each looked for behind the last."""
+    gone, place = [], 0
+    for kind, piece in pieces:
+        found = _find(text, piece.strip(), 0 if kind == "tool argument" else place)
+        if found < 0:
+            gone.append(kind)
+        elif kind != "tool argument":
+            place = found
+    if gone:
+        raise Refused(f"{what} its {', '.join(dict.fromkeys(gone))}")
+
+
+def _find(text: str, piece: str, start: int) -> int:
+    """Where `piece` stands, as it is, or as JSON or Python write it; -1 for nowhere."""
+    forms = [piece, json.dumps(piece, ensure_ascii=False)[1:-1]]
+    forms += {"true": ["True"], "false": ["False"], "null": ["None"]}.get(piece, [])
+    return next((place for form in forms if (place := text.find(form, start)) >= 0), -1)
