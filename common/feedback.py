@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
+from common.checkpoint_identity import CHECKPOINT_ID
+
 RaterId = Annotated[str, Field(min_length=1, max_length=100)]
 """Who judged, in the words of the client that sends it: one key may stand for many people."""
 Kind = Literal["votes", "ratings"]
@@ -52,6 +54,8 @@ class Answer(BaseModel):
     """Completion tokens as the engine counted them."""
     tokens_per_s: float | None = None
     request_id: str | None = Field(default=None, max_length=200)
+    checkpoint: Annotated[str, Field(pattern=rf"^({CHECKPOINT_ID.pattern})$")] | None = None
+    """Id of the weights that gave it, from the answer's `x-kodolly-checkpoint`; None when unknown."""
 
 
 class Vote(BaseModel):

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from common.address import Address
+from common.checkpoint_identity import CHECKPOINT_ID
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ class ModelCard(Wire):
     parameters: int | None = None
     created: int = 0
     """Unix seconds."""
+    checkpoint: str | None = Field(default=None, pattern=rf"^({CHECKPOINT_ID.pattern})$")
+    """Id of the weights (common.checkpoint_identity); None when unknown: it is never guessed."""
 
 
 class WorkerLoad(Wire):

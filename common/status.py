@@ -37,6 +37,8 @@ class StatusModel(BaseModel):
     context_length: int | None = None
     dtype: str | None = None
     parameters: int | None = None
+    checkpoint: str | None = None
+    """Id of the weights that answer (common.checkpoint_identity); of several, the first worker's."""
 
 
 class StatusProvider(BaseModel):

@@ -46,6 +46,10 @@ class RequestRecord:
     """The one that upstreams are sent, from `tracing.child_traceparent`; "" when tracing is off."""
     model: str = ""
     """"" until it is known to exist: safe as a metric's label."""
+    arm: str = ""
+    """The served model behind the alias that was asked for; "" where none was."""
+    checkpoint: str = ""
+    """Id of the weights that answered, or were asked last; "" when unknown, as a provider's are."""
     key_id: str = ""
     stream: bool = False
     queued_s: float = 0.0

@@ -27,7 +27,7 @@ from common.errors import UserError
 from common.feedback import Answer, Message, Rating, Sampling, Vote
 from kodolly.cli import root
 from server.accounts.keys import Key, KeyStore, new_key_id
-from server.accounts.ledger import Ledger, UsageReport
+from server.accounts.ledger import Entry, Ledger, UsageReport
 from server.record import Usage
 from server.store.backup import KEPT, back_up, restore
 from server.store.feedback import FeedbackStore
@@ -65,7 +65,8 @@ async def fill(url: str) -> str:
         await keys.create(limited)
         await keys.revoke("key_few")
         ledger = Ledger(store.database)
-        ledger.add("key_all", "돌리", TODAY.toordinal(), "ok", Usage(prompt_tokens=11, completion_tokens=7))
+        entry = Entry("key_all", "돌리", "", "", TODAY.toordinal())
+        ledger.add(entry, "ok", Usage(prompt_tokens=11, completion_tokens=7))
         await ledger.flush()
         vote = Vote(choice="right", left=answer("전"), right=answer("돌리"), blind=True)
         await FeedbackStore(store.database).put_vote(OWNER, str(uuid.UUID(int=1)), vote)

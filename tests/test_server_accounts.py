@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from common.errors import InvalidApiKey, PermissionDenied, RateLimited
 from server.accounts.accounts import Accounts, Grant
 from server.accounts.keys import ANONYMOUS, Key, KeyStore, new_key_id
-from server.accounts.ledger import Ledger, UsageReport
+from server.accounts.ledger import Entry, Ledger, UsageReport
 from server.record import Usage
 from server.store.database import Database, StoreFailed
 from server.store.opening import Store, open_store
@@ -216,6 +216,9 @@ async def test_keys_of_the_settings_have_no_limits(tmp_path: Path) -> None:
             gateway.authenticate("\ud800 not UTF-8")
 
 
+DOLLY = Entry("key_1", "dolly", "", "", 740_000)
+
+
 class LosingAcknowledgements:
     """A database whose commits succeed, but the word of it gets lost once."""
 
@@ -236,10 +239,11 @@ async def test_a_booking_whose_acknowledgement_was_lost_is_not_booked_twice(url:
     async with open_store(url) as store:
         ledger = Ledger(LosingAcknowledgements(store.database))  # type: ignore[arg-type]
         for outcome in ("ok", "cancelled", "failed"):
-            ledger.add("key_1", "dolly", 740_000, outcome, Usage(5, 7, 1, estimated=outcome == "failed"))  # type: ignore[arg-type]
+            spent = Usage(5, 7, 1, estimated=outcome == "failed")
+            ledger.add(DOLLY, outcome, spent)  # type: ignore[arg-type]
         with pytest.raises(StoreFailed):
             await ledger.flush()
-        ledger.add("key_1", "dolly", 740_000, "ok", Usage(1, 1))
+        ledger.add(DOLLY, "ok", Usage(1, 1))
         await ledger.flush()
         await ledger.flush()
         (row,) = await UsageReport(store.database).rows("model")
@@ -273,7 +277,7 @@ class BusyDatabase:
 
 
 def end_one(ledger: Ledger) -> None:
-    ledger.add("key_1", "dolly", 740_000, "ok", Usage(1, 1))
+    ledger.add(DOLLY, "ok", Usage(1, 1))
 
 
 async def test_a_transaction_whose_caller_is_gone_changes_nothing(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ async def answer(client: GatewayClient, side: Side, runs: Runs) -> AsyncGenerato
                     answer=last.answer + "".join([event.text for event in batch]),
                     finish_reason=_last(batch, "finish_reason") or last.finish_reason,
                     request_id=_last(batch, "request_id") or last.request_id,
+                    checkpoint=_last(batch, "checkpoint") or last.checkpoint,
                     metrics=watch.metrics(tokens),
                 )
                 yield side, watch.waited_s

@@ -43,6 +43,7 @@ class Turn(Data):
     finish_reason: str | None = None
     metrics: Metrics = Metrics()
     request_id: str | None = None
+    checkpoint: str | None = None
     failure: Failure | None = None
 
     @property
@@ -114,6 +115,7 @@ class Side(Data):
             tokens=turn.metrics.tokens,
             tokens_per_s=turn.metrics.tokens_per_s,
             request_id=turn.request_id,
+            checkpoint=turn.checkpoint,
         )
 
 

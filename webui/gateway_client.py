@@ -73,6 +73,7 @@ class StreamEvent:
     finish_reason: str | None = None
     completion_tokens: int | None = None
     request_id: str | None = None
+    checkpoint: str | None = None
 
 
 class Prompt(BaseModel):
@@ -133,7 +134,8 @@ class GatewayClient:
                 if response.status_code != 200:
                     await response.aread()
                     raise GatewayError(_http_failure(response))
-                yield StreamEvent(request_id=request_id)
+                checkpoint = response.headers.get("x-kodolly-checkpoint")
+                yield StreamEvent(request_id=request_id, checkpoint=checkpoint)
                 async with aclosing(_events(response)) as events:
                     async for data in events:
                         if data == "[DONE]":

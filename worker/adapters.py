@@ -2,21 +2,20 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from common.checkpoint import CheckpointCard, read_card
+from common.checkpoint_identity import ADAPTER_CARD_FILE, checkpoint_id
 from common.errors import UserError
 from common.registry import ModelCard
 from worker.model_dir import is_whole
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
-TRAINED_FILE = "kodolly-adapter.json"
-"""Our own adapters hold the card of what they were trained to there."""
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM 0.32 takes as --max-lora-rank."""
 MAX_AT_ONCE = 8
@@ -51,8 +50,17 @@ def read_adapters(given: Sequence[str], base: ModelCard, base_dir: Path) -> list
         name, equals, directory = word.partition("=")
         if not (name and equals and directory):
             raise UserError(f"--adapter {word} is not NAME=DIR.")
-        adapters.append(_read(name, Path(directory), base, read_card(base_dir)))
+        adapter = _read(name, Path(directory), base, read_card(base_dir))
+        adapters.append(replace(adapter, card=_identified(adapter, base_dir)))
     return adapters
+
+
+def _identified(adapter: Adapter, base_dir: Path) -> ModelCard:
+    try:
+        identity = checkpoint_id(base_dir, adapter.directory)
+    except OSError as error:
+        raise UserError(f"{adapter.directory} cannot be read: {error.strerror}.") from error
+    return adapter.card.model_copy(update={"checkpoint": identity})
 
 
 def _read(name: str, directory: Path, base: ModelCard, base_card: CheckpointCard | None) -> Adapter:
@@ -128,7 +136,7 @@ def _trained_card(directory: Path) -> CheckpointCard | None:
     """What the adapter says about itself, if it is one of ours."""
     if (card := read_card(directory)) is not None:
         return card
-    path = directory / TRAINED_FILE
+    path = directory / ADAPTER_CARD_FILE
     try:
         return CheckpointCard.model_validate(json.loads(path.read_text(encoding="utf-8"))["card"])
     except FileNotFoundError:

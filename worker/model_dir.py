@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from common.checkpoint import read_card
+from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
 from common.registry import ModelCard
 
@@ -24,7 +25,10 @@ def describe_model(directory: Path, names: Sequence[str] = ()) -> list[ModelCard
     config = _read_config(directory)
     _check_weights(directory)
     try:
-        return [_model_card(directory, config, name) for name in names or (None,)]
+        identity = checkpoint_id(directory)
+        return [_model_card(directory, config, name, identity) for name in names or (None,)]
+    except OSError as error:
+        raise UserError(f"{directory} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(
@@ -50,7 +54,7 @@ def refuse_double_names(cards: Sequence[ModelCard]) -> None:
         raise UserError(f"The name {double!r} is given twice.", hint="Each model and adapter needs its own.")
 
 
-def _model_card(directory: Path, config: dict[str, Any], name: str | None) -> ModelCard:
+def _model_card(directory: Path, config: dict[str, Any], name: str | None, identity: str) -> ModelCard:
     card = read_card(directory)
     if card is None:
         length, dtype = (
@@ -62,6 +66,7 @@ def _model_card(directory: Path, config: dict[str, Any], name: str | None) -> Mo
             context_length=length if isinstance(length, int) else None,
             dtype=dtype if isinstance(dtype, str) else None,
             created=int(time.time()),
+            checkpoint=identity,
         )
     return ModelCard(
         name=name or card.name,
@@ -74,6 +79,7 @@ def _model_card(directory: Path, config: dict[str, Any], name: str | None) -> Mo
         dtype=card.dtype,
         parameters=card.parameters,
         created=card.created,
+        checkpoint=identity,
     )
 
 

@@ -18,7 +18,7 @@ DAY = click.DateTime(["%Y-%m-%d"])
 @click.command("usage", epilog=EPILOG)
 @click.option(
     "--by",
-    type=click.Choice(["key", "model", "day"]),
+    type=click.Choice(["key", "model", "arm", "checkpoint", "day"]),
     default="key",
     show_default=True,
     help="What to sum up by.",
@@ -30,7 +30,10 @@ DAY = click.DateTime(["%Y-%m-%d"])
 def command(
     by: str, since: datetime | None, until: datetime | None, as_json: bool, config: Path | None
 ) -> None:
-    """Show requests and tokens by key, model or day, as the gateways have booked them."""
+    """Show requests and tokens by key, model, arm, checkpoint or day, as the gateways have booked them.
+
+    An arm is the model behind an alias; a checkpoint is the weights that answered.
+    """
     from datetime import UTC
 
     from kodolly.commands.keys import with_store
@@ -53,7 +56,7 @@ def command(
         return
     lines = []
     for row in rows:
-        name = f"{row[by]} {names[row[by]]}" if row[by] in names else str(row[by])
+        name = f"{row[by]} {names[row[by]]}" if row[by] in names else str(row[by]) or "-"
         lines.append([name, *(f"{row[count]:,}" for count in COUNTS)])
     head = [by.upper(), "OK", "CANCELLED", "FAILED", "REFUSED", "PROMPT", "ANSWER", "CACHED", "ESTIMATED"]
     click.echo("\n".join(table([head, *lines], right=range(1, len(head)))))

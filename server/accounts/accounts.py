@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from common.errors import ApiError, InvalidApiKey, Overloaded, PermissionDenied, RateLimited
 from server.accounts.budgets import Ask, Budget, Budgets
 from server.accounts.keys import ANONYMOUS, Key, KeyStore, hash_secret
-from server.accounts.ledger import Ledger, UsageReport
+from server.accounts.ledger import Entry, Ledger, UsageReport
 from server.accounts.limits import ASK_AGAIN_S, PARTS, SLOTS_TTL_S, LimitStore, lease_size
 from server.accounts.meter import Grant, Meter
 from server.record import Outcome, Usage
@@ -262,8 +262,11 @@ class Accounts:
         """Whether nothing is missing but tokens of a budget that other requests or processes hold for now."""
         return meter.lacks_budget(ask, self._clock()) and meter.budget.is_enough_for(ask)
 
-    def settle(self, grant: Grant, outcome: Outcome, usage: Usage | None) -> None:
-        """The request is over: book it, and correct what it was thought to need."""
+    def settle(
+        self, grant: Grant, outcome: Outcome, usage: Usage | None, arm: str = "", checkpoint: str = ""
+    ) -> None:
+        """The request is over: book it, and correct what it was thought to need. `arm` is the served model
+        behind an alias, `checkpoint` the id of the weights that answered; "" where there is none."""
         now = self._clock()
         meter = grant.meter
         spent = usage.prompt_tokens + usage.completion_tokens if usage else 0
@@ -277,7 +280,8 @@ class Accounts:
         if (owing := self._meters.get(grant.key.id)) is not None:
             owing.budget.unbooked += spent
         if grant.model is not None:
-            self._ledger.add(grant.key.id, grant.model, UNIX_EPOCH + int(now) // 86400, outcome, usage)
+            day = UNIX_EPOCH + int(now) // 86400
+            self._ledger.add(Entry(grant.key.id, grant.model, arm, checkpoint, day), outcome, usage)
 
     # -- leases -------------------------------------------------------------------------------------
 

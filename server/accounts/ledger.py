@@ -1,4 +1,4 @@
-"""The usage ledger: tokens and requests per key, model and UTC day.
+"""The usage ledger: tokens and requests per key, model, arm, checkpoint and UTC day.
 
 Requests are summed up in memory and booked every second in one transaction. Each booking carries an id, so
 that one whose acknowledgement was lost is not booked a second time.
@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -21,8 +21,22 @@ from server.store.tables import COUNTS, MODEL_LENGTH, usage, usage_batches
 
 BATCHES_KEPT = timedelta(days=2)
 
-Entry = tuple[str, str, int]
-"""Key id, model, day as its ordinal."""
+
+class Entry(NamedTuple):
+    """What one row of the ledger is about."""
+
+    key_id: str
+    model: str
+    """As it was asked for."""
+    arm: str
+    """The served model behind it where it is an alias, else ""."""
+    checkpoint: str
+    """Id of the weights that answered; "" when unknown."""
+    day: int
+    """The date's ordinal."""
+
+
+IDENTITY = ("key_id", "model", "arm", "checkpoint", "day")
 Also = Callable[[sa.Connection, dict[str, int]], None]
 Booked = Callable[[dict[str, int]], None]
 
@@ -37,9 +51,9 @@ class Batch:
     def tokens(self) -> dict[str, int]:
         """Key id -> prompt and answer tokens in it."""
         found: dict[str, int] = {}
-        for (key_id, _, _), sums in self.sums.items():
+        for entry, sums in self.sums.items():
             if spent := sums[4] + sums[5]:
-                found[key_id] = found.get(key_id, 0) + spent
+                found[entry.key_id] = found.get(entry.key_id, 0) + spent
         return found
 
 
@@ -52,9 +66,10 @@ class Ledger:
         self._closed: Batch | None = None
         """Perhaps booked already: only the acknowledgement tells. Nothing may be added to it."""
 
-    def add(self, key_id: str, model: str, day: int, outcome: Outcome, spent: Usage | None) -> None:
-        """One finished request. `day` is the date's ordinal."""
-        entry = (key_id, model[:MODEL_LENGTH], day)
+    def add(self, entry: Entry, outcome: Outcome, spent: Usage | None) -> None:
+        """One finished request."""
+        if len(entry.model) > MODEL_LENGTH:
+            entry = entry._replace(model=entry.model[:MODEL_LENGTH])
         sums = self._open.sums.get(entry)
         if sums is None:
             sums = self._open.sums[entry] = [0] * len(COUNTS)
@@ -85,9 +100,8 @@ class Ledger:
     async def _book(self, batch: Batch, also: Also | None, booked: Booked | None) -> None:
         spent = batch.tokens()
         rows = [
-            {"key_id": key_id, "model": model, "day": date.fromordinal(day)}
-            | dict(zip(COUNTS, sums, strict=True))
-            for (key_id, model, day), sums in sorted(batch.sums.items())
+            entry._asdict() | {"day": date.fromordinal(entry.day)} | dict(zip(COUNTS, sums, strict=True))
+            for entry, sums in sorted(batch.sums.items())
         ]
 
         def book(connection: sa.Connection) -> None:
@@ -118,12 +132,18 @@ def _add_up(dialect: str) -> sa.Insert:
     """Adds a row's counts to what is booked. Costs about 5 ms to make, so it is made once."""
     insert = postgresql.insert(usage) if dialect == "postgresql" else sqlite.insert(usage)
     return insert.on_conflict_do_update(
-        index_elements=["key_id", "model", "day"],
+        index_elements=IDENTITY,
         set_={name: usage.c[name] + insert.excluded[name] for name in COUNTS},
     )
 
 
-GROUPS = {"key": usage.c.key_id, "model": usage.c.model, "day": usage.c.day}
+GROUPS = {
+    "key": usage.c.key_id,
+    "model": usage.c.model,
+    "arm": usage.c.arm,
+    "checkpoint": usage.c.checkpoint,
+    "day": usage.c.day,
+}
 
 
 class UsageReport:
@@ -135,7 +155,7 @@ class UsageReport:
     async def rows(
         self, by: str, since: date | None = None, until: date | None = None, key_id: str | None = None
     ) -> list[dict[str, Any]]:
-        """Sums by `key`, `model` or `day` of the days `since` to `until`, both included."""
+        """Sums by one of GROUPS of the days `since` to `until`, both included."""
         column = GROUPS[by]
         query = sa.select(column.label(by), *[sa.func.sum(usage.c[name]).label(name) for name in COUNTS])
         if since is not None:

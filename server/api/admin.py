@@ -119,7 +119,7 @@ async def _find(accounts: "Accounts", key_id: str) -> "Key":
     raise NotFound(f"There is no key {key_id!r}.", param="key_id")
 
 
-By = Literal["key", "model", "day"]
+By = Literal["key", "model", "arm", "checkpoint", "day"]
 Day = Annotated[date | None, Query()]
 
 

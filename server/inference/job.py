@@ -93,6 +93,10 @@ class Job:
         self.rename = pattern, rb"\g<1>" + msgspec.json.encode(asked).replace(b"\\", b"\\\\")
 
     def head(self) -> bytes:
-        """Header lines of an answer that begins now, with what the gateway itself has cost, in ms."""
+        """Header lines of an answer that begins now: with the checkpoint that gives it, where that is known,
+        and what the gateway itself has cost, in ms."""
+        named = b""
+        if self.record.checkpoint:
+            named = b"x-kodolly-checkpoint: %b\r\n" % self.record.checkpoint.encode()
         own_ms = (time.monotonic() - self.record.began - self.record.queued_s - self.record.upstream_s) * 1e3
-        return b"%bx-kodolly-overhead-ms: %.2f\r\n" % (self.headers, max(0.0, own_ms))
+        return b"%b%bx-kodolly-overhead-ms: %.2f\r\n" % (self.headers, named, max(0.0, own_ms))

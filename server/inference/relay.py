@@ -223,6 +223,7 @@ class Relay:
             job.prompt_estimate = prompt_tokens
             job.choices = head.n if isinstance(head.n, int) else 1
             if target != head.model:
+                record.arm = target
                 job.rename_model(target, head.model)
             if self.settings.resume_streams and may_resume(route, head):
                 job.passed = bytearray()
@@ -235,7 +236,7 @@ class Relay:
             record.outcome = "failed" if error.status >= 500 else "refused"
             raise
         finally:
-            self.accounts.settle(grant, record.outcome, record.usage)
+            self.accounts.settle(grant, record.outcome, record.usage, record.arm, record.checkpoint)
 
     async def _body(self, incoming: Incoming) -> bytes:
         """The whole body, at once when it came with the header."""
@@ -315,6 +316,7 @@ class Relay:
             if last is not None and not self._may_move(incoming.client):
                 break
             job.make_body(outbound_body(job, head, target, upstream))
+            record.checkpoint = upstream.checkpoint_of(target)
             began = time.monotonic()
             try:
                 await self._ask(job, upstream)
@@ -342,10 +344,14 @@ class Relay:
         return client.phase in (Phase.WAITING, Phase.HELD) and self.budget.try_withdraw()
 
     async def _resume(self, job: Job, target: str, cut_off: Upstream, error: ApiError) -> None:
-        """Let other workers go on with a cut stream; when none can, tell the client that it is cut."""
+        """Let other workers go on with a cut stream; when none can, tell the client that it is cut.
+
+        Only those with the same checkpoint: one answer has one author."""
         record, first_body = job.record, job.body
         others = [
-            up for up in choice.ready(self.directory, target) if up.kind == "worker" and up is not cut_off
+            up
+            for up in choice.ready(self.directory, target)
+            if up.kind == "worker" and up is not cut_off and up.checkpoint_of(target) == record.checkpoint
         ]
         for upstream in others[: MAX_ATTEMPTS - 1]:
             logger.warning(

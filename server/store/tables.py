@@ -17,6 +17,8 @@ COUNTS = (
 """Requests by outcome, then tokens. Estimated ones, which no engine has counted, are in the others too."""
 MODEL_LENGTH = 200
 """Most characters of a model's name that are kept."""
+CHECKPOINT_LENGTH = 60
+"""Of a checkpoint's id."""
 
 votes = sa.Table(
     "votes",
@@ -80,6 +82,8 @@ usage = sa.Table(
     metadata,
     sa.Column("key_id", sa.String(40), primary_key=True),
     sa.Column("model", sa.String(MODEL_LENGTH), primary_key=True),
+    sa.Column("arm", sa.String(MODEL_LENGTH), primary_key=True),
+    sa.Column("checkpoint", sa.String(CHECKPOINT_LENGTH), primary_key=True),
     sa.Column("day", sa.Date, primary_key=True),
     *[sa.Column(name, sa.BigInteger, nullable=False) for name in COUNTS],
 )

@@ -85,6 +85,10 @@ def request_fields(record: RequestRecord) -> dict[str, object]:
     }
     if record.model:
         fields["model"] = record.model
+    if record.arm:
+        fields["arm"] = record.arm
+    if record.checkpoint:
+        fields["checkpoint"] = record.checkpoint
     if record.first_event_s is not None:
         fields["first_event_ms"] = round(record.first_event_s * 1e3, 1)
     if record.queued_s:

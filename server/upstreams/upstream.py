@@ -173,6 +173,11 @@ class Upstream:
         card = self.reported.models.get(model)
         return card.name if card is not None else model
 
+    def checkpoint_of(self, model: str) -> str:
+        """Id of the weights behind the model that is known here as `model`; "" when unknown."""
+        card = self.models.get(model)
+        return card.checkpoint or "" if card is not None else ""
+
     def load(self) -> int:
         """Requests ahead of the next one, as far as this gateway knows."""
         return self.standing.in_flight + self.reported.waiting

@@ -54,7 +54,7 @@ def _turn_json(side: Side, index: int, comparison: Comparison) -> dict[str, Any]
     data = side.judged(index).model_dump(mode="json")
     data |= {"state": turn.state, "score": mark and mark.score, "tags": list(mark.tags) if mark else []}
     if comparison.names_hidden:
-        data |= {"model": None, "request_id": None}
+        data |= {"model": None, "request_id": None, "checkpoint": None}
     return data
 
 
