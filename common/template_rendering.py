@@ -258,9 +258,10 @@ def _written_names(tree: nodes.Template) -> set[str]:
 
 def _asked_for(tree: nodes.Template) -> set[str]:
     """Variables whose presence or truth the template looks at somewhere."""
-    asked = [test.node for test in tree.find_all(nodes.Test)]
+    asked: list[nodes.Node] = [test.node for test in tree.find_all(nodes.Test)]
     asked += [one.node for one in tree.find_all(nodes.Filter) if one.name in ("default", "d") and one.node]
-    tests = [branch.test for branch in tree.find_all(nodes.If)]
+    tests: list[nodes.Node] = [branch.test for branch in tree.find_all(nodes.If)]
     tests += [branch.test for branch in tree.find_all(nodes.CondExpr)]
-    asked += [node for test in tests for node in (test, *test.find_all(nodes.Name))]
+    for test in tests:
+        asked += [test, *test.find_all(nodes.Name)]
     return {node.name for node in asked if isinstance(node, nodes.Name)}

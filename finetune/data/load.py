@@ -1,6 +1,6 @@
 """Rows of a file, for those who train and measure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,8 +8,9 @@ from common.errors import UserError
 from finetune.data.other_format import other_format
 from finetune.files.line_chunks import BOM
 from finetune.files.unreadable import unreadable
-from finetune.rows.fast_row import JsonPair, JsonRow, UnusableLine, parse_row
-from finetune.rows.row import Pair, Row, Turn
+from finetune.rows.fast_row import JsonPair, JsonRow, JsonTurn, UnusableLine, parse_row
+from finetune.rows.row import Call, Pair, Row, Turn
+from finetune.rows.tool_calls import ToolCall
 
 _CLEAN = "`kodolly data check` names all lines that are no rows, `kodolly data clean` leaves them out."
 AnyRow = TypeVar("AnyRow", Row, Pair)
@@ -58,11 +59,10 @@ def _as(kind: type[AnyRow], row: JsonRow) -> AnyRow:
         "instruction": row.instruction,
         "context": row.context,
         "category": row.category or None,
-        "history": tuple(
-            Turn.model_construct(role=turn.role, content=turn.content, weight=turn.weight)
-            for turn in row.history
-        ),
+        "history": tuple(map(_turn, row.history)),
         "meta": row.meta,
+        "tools": tuple(row.tools),
+        "steps": tuple(map(_turn, row.steps)),
     }
     if isinstance(row, JsonPair):
         if kind is not Pair:
@@ -72,7 +72,26 @@ def _as(kind: type[AnyRow], row: JsonRow) -> AnyRow:
         if kind is not Row:
             raise _OtherKind("a row with one answer, not a preference pair (chosen, rejected)")
         fields["response"] = row.response
+        fields["reasoning_content"] = row.reasoning_content
+        fields["tool_calls"] = _calls(row.tool_calls)
     return kind.model_construct(**fields)
+
+
+def _turn(turn: JsonTurn) -> Turn:
+    return Turn.model_construct(
+        role=turn.role,
+        content=turn.content,
+        weight=turn.weight,
+        reasoning_content=turn.reasoning_content,
+        tool_calls=_calls(turn.tool_calls),
+        tool_call_id=turn.tool_call_id,
+        name=turn.name,
+    )
+
+
+def _calls(calls: Sequence[ToolCall]) -> tuple[Call, ...]:
+    made = (Call.model_construct(name=c.name, arguments=c.arguments, id=c.id) for c in calls)
+    return tuple(made) if calls else ()
 
 
 class _OtherKind(UnusableLine):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.errors import UserError
+from common.template_rendering import ChatTemplate
 from finetune.encoding.text_ids import inner_ids
 from finetune.rows.row import Row, to_messages
 
@@ -22,7 +23,7 @@ class Example:
     input_ids: list[int]
     labels: list[int]
     """The same ids where they are learnt, IGNORED elsewhere."""
-    messages: list[dict[str, str]] | None = None
+    messages: list[dict[str, Any]] | None = None
     """The conversation it came from; None for plain text."""
     prompt_tokens: int = 0
     """Tokens before the last answer."""
@@ -38,7 +39,13 @@ def encode_rows(tokenizer: Any, rows: Sequence[Row]) -> list[Example]:
 
     Raises UserError when a row or the template would teach something else than the answers.
     """
-    conversations = [to_messages(row) for row in rows]
+    for row in rows:
+        if beyond := row.beyond_text():
+            raise UserError(
+                f"The row {_name(row)} holds {beyond}, for which this chat template has no place.",
+                hint="The model's own template may have one: template: own.",
+            )
+    conversations = [_with_system(to_messages(row)) for row in rows]
     for messages, row in zip(conversations, rows, strict=True):
         _refuse_special_tokens(tokenizer, messages, row)
     encoded = tokenizer.apply_chat_template(
@@ -66,6 +73,13 @@ def encode_rows(tokenizer: Any, rows: Sequence[Row]) -> list[Example]:
         _check_answer(tokenizer, ids, labels, len(asked))
         examples.append(Example(list(ids), labels, messages, len(asked)))
     return examples
+
+
+def _with_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a developer says is the system prompt of these templates, as vLLM has it."""
+    if not any(message["role"] == "developer" for message in messages):
+        return messages
+    return ChatTemplate("").as_engine_sees(messages)
 
 
 def _without_context_turns(mask: Sequence[int], row: Row) -> list[int]:
@@ -103,7 +117,7 @@ def encode_text(tokenizer: Any, text: str) -> Example:
     return Example(ids, list(ids))
 
 
-def prompt_ids(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
+def prompt_ids(tokenizer: Any, messages: list[dict[str, Any]]) -> list[int]:
     """Token ids of everything before the answer, by the way that an engine takes: render, then tokenise."""
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -147,7 +161,7 @@ def _window(tokenizer: Any, context: str, answer: str, excess: int) -> str:
     return context[offsets[first][0] : offsets[first + room - 1][1]].strip()
 
 
-def _refuse_special_tokens(tokenizer: Any, messages: list[dict[str, str]], row: Row) -> None:
+def _refuse_special_tokens(tokenizer: Any, messages: list[dict[str, Any]], row: Row) -> None:
     """A special token spelt out in a text becomes that token, so a row could end its own answer early."""
     for message in messages:
         for token in tokenizer.all_special_tokens:
@@ -159,7 +173,7 @@ def _refuse_special_tokens(tokenizer: Any, messages: list[dict[str, str]], row: 
 
 
 def _split_at_answer(
-    tokenizer: Any, messages: list[dict[str, str]], prompt: str, asked: list[int], row: Row
+    tokenizer: Any, messages: list[dict[str, Any]], prompt: str, asked: list[int], row: Row
 ) -> tuple[list[int], list[int]]:
     """(ids, mask) of a row whose prompt and answer share a token when they are tokenised in one go.
 

@@ -23,6 +23,8 @@ def evaluate_rows(
     Exact match compares NFC text with runs of white space made one space. Perplexity is that of the answers'
     tokens and their end token given the prompt; bits per character can also be compared between tokenizers.
     """
+    if beyond := next(filter(None, (row.beyond_text() for row in rows)), None):
+        raise UserError(f"The rows hold {beyond}; what is compared here is questions and answers in text.")
     conversations = [to_messages(row)[:-1] for row in rows]
     asked = hash_texts(turn["content"] for row in rows for turn in to_messages(row))
     made = list(model.answers(conversations, max_tokens))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,7 +18,7 @@ WEIGHTS = "adapter_model.safetensors"
 class Probe(BaseModel):
     """One training sequence, kept to check that the merged checkpoint makes the same tokens of it."""
 
-    messages: list[dict[str, str]]
+    messages: list[dict[str, Any]]
     input_ids: list[int]
     prompt_tokens: int
     """Number of tokens before the answer."""

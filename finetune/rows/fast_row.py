@@ -6,15 +6,31 @@ import msgspec
 
 from finetune.rows.categories import CATEGORIES
 from finetune.rows.characters import mend_text
+from finetune.rows.tool_calls import ToolCall, called_tools, tool_names
 
 
 class JsonTurn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One earlier message of a conversation."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str
+    """'' where an answer is tool calls alone."""
     weight: Literal[0, 1] = 1
     """0: an answer that is context alone, as in OpenAI's files; it is never learnt."""
+    reasoning_content: str = ""
+    """What the assistant thought before it answered."""
+    tool_calls: list[ToolCall] = []
+    """Of the assistant."""
+    tool_call_id: str = ""
+    """Of a tool's result: the call that it belongs to; '' for the next in their order."""
+    name: str = ""
+    """Of a tool's result: the tool."""
+
+    def texts(self) -> list[str]:
+        """All that it says."""
+        calls = [text for call in self.tool_calls for text in call.texts()] if self.tool_calls else []
+        thought = [self.reasoning_content] if self.reasoning_content else []
+        return [*thought, self.content, *calls]
 
 
 class JsonRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -26,11 +42,22 @@ class JsonRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     context: str = ""
     history: list[JsonTurn] = []
     meta: dict[str, Any] = {}
+    tools: list[dict[str, Any]] = []
+    """What the assistant may call, as OpenAI's API has it: `{type: function, function: {name, ...}}`."""
+    steps: list[JsonTurn] = []
+    """Between instruction and response: the assistant's tool calls and their results."""
+    reasoning_content: str = ""
+    """What the assistant thought before `response`."""
+    tool_calls: list[ToolCall] = []
+    """Calls with which the conversation ends; `response` may then be blank."""
 
     def texts(self) -> list[str]:
-        """All the model will see or learn, as it is read: history, instruction, context, response."""
-        said = [turn.content for turn in self.history] if self.history else []
-        return [*said, self.instruction, self.context, self.response]
+        """All the model will see or learn, as it is read: history, instruction, context, steps, response."""
+        said = [text for turn in self.history for text in turn.texts()] if self.history else []
+        done = [text for turn in self.steps for text in turn.texts()] if self.steps else []
+        thought = [self.reasoning_content] if self.reasoning_content else []
+        calls = [text for call in self.tool_calls for text in call.texts()] if self.tool_calls else []
+        return [*said, self.instruction, self.context, *done, *thought, self.response, *calls]
 
 
 class JsonPair(JsonRow):
@@ -60,6 +87,10 @@ class _Written(msgspec.Struct, omit_defaults=True):
     category: str
     history: list[JsonTurn] = []
     meta: dict[str, Any] = {}
+    tools: list[dict[str, Any]] = []
+    steps: list[JsonTurn] = []
+    reasoning_content: str = ""
+    tool_calls: list[ToolCall] = []
 
 
 class _PairLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -72,6 +103,8 @@ class _PairLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, 
     category: str | None = None
     history: list[JsonTurn] = []
     meta: dict[str, Any] = {}
+    tools: list[dict[str, Any]] = []
+    steps: list[JsonTurn] = []
 
 
 _decoder = msgspec.json.Decoder(JsonRow)
@@ -109,12 +142,14 @@ def _as_row(pair: _PairLine) -> JsonPair:
         pair.context,
         pair.history,
         pair.meta,
-        pair.rejected,
+        pair.tools,
+        pair.steps,
+        rejected=pair.rejected,
     )
 
 
 def check_row(row: JsonRow) -> None:
-    """Raises UnusableLine for what the types don't say: category, blank texts, the order of the history."""
+    """Raises UnusableLine for what the types don't say: category, blank texts, who speaks when."""
     if isinstance(row, JsonPair):
         if is_blank(row.rejected):
             raise UnusableLine("empty", "the rejected answer is blank")
@@ -125,15 +160,60 @@ def check_row(row: JsonRow) -> None:
             "category", f"the category {row.category!r} is none of {', '.join(sorted(CATEGORIES))}"
         )
     for name, text in (("instruction", row.instruction), ("response", row.response)):
-        if is_blank(text):
+        if is_blank(text) and not (name == "response" and row.tool_calls):
             raise UnusableLine("empty", f"the {name} is blank")
     if row.history:
-        turns = row.history[1:] if row.history[0].role == "system" else row.history
-        expected = ["user", "assistant"] * (len(turns) // 2)
-        if [turn.role for turn in turns] != expected:
+        _check_history(row.history)
+    if row.steps and _behind_steps(row.steps) != len(row.steps):
+        raise UnusableLine("schema", "the steps are not tool calls of the assistant, each with its results")
+    if row.tools or row.steps or row.tool_calls or row.history:
+        _check_tools(row)
+
+
+def _check_history(history: list[JsonTurn]) -> None:
+    turns = list(history)
+    for role in ("system", "developer"):
+        if turns and turns[0].role == role:
+            turns.pop(0)
+    while turns:
+        end = 1 + _behind_steps(turns[1:])
+        answer = turns[end] if end < len(turns) else None
+        if turns[0].role != "user" or answer is None or answer.role != "assistant" or answer.tool_calls:
             raise UnusableLine(
                 "schema", "the history is not pairs of user and assistant after at most one system message"
             )
+        turns = turns[end + 1 :]
+
+
+def _behind_steps(turns: list[JsonTurn]) -> int:
+    """How many of the first turns are tool calls with their results: one for each call at most."""
+    place = 0
+    while place < len(turns) and turns[place].role == "assistant" and turns[place].tool_calls:
+        results = 0
+        for turn in turns[place + 1 : place + 1 + len(turns[place].tool_calls)]:
+            if turn.role != "tool":
+                break
+            results += 1
+        if not results:
+            break
+        place += 1 + results
+    return place
+
+
+def _check_tools(row: JsonRow) -> None:
+    """Raises UnusableLine for fields of another speaker's, and for calls of tools that there are not."""
+    turns = [*row.history, *row.steps]
+    for turn in turns:
+        if turn.role != "assistant" and (turn.reasoning_content or turn.tool_calls):
+            raise UnusableLine("schema", f"a turn by {turn.role} thinks or calls tools")
+        if turn.role != "tool" and (turn.tool_call_id or turn.name):
+            raise UnusableLine("schema", f"a turn by {turn.role} has the fields of a tool's result")
+    known = tool_names(row.tools)
+    if known is None:
+        raise UnusableLine("schema", "a tool is not of the form {type: function, function: {name: ...}}")
+    for name in called_tools([*(turn.tool_calls for turn in turns), row.tool_calls]):
+        if known and name not in known:
+            raise UnusableLine("schema", f"the tool {name!r} is called and is not among the row's tools")
 
 
 def is_blank(text: str) -> bool:
@@ -156,9 +236,22 @@ def write_row(row: JsonRow) -> bytes:
             category=row.category or None,
             history=row.history,
             meta=row.meta,
+            tools=row.tools,
+            steps=row.steps,
         )
     else:
-        written = _Written(row.instruction, row.context, row.response, row.category, row.history, row.meta)
+        written = _Written(
+            row.instruction,
+            row.context,
+            row.response,
+            row.category,
+            row.history,
+            row.meta,
+            row.tools,
+            row.steps,
+            row.reasoning_content,
+            row.tool_calls,
+        )
     return _encoder.encode(written) + b"\n"
 
 

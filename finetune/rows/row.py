@@ -1,25 +1,40 @@
 """Dolly rows: what the files look like, and the conversation a row stands for."""
 
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from finetune.rows.categories import Category
-from finetune.rows.fast_row import JsonPair, JsonRow, JsonTurn, UnusableLine, check_row
+from finetune.rows.fast_row import JsonPair, JsonRow, UnusableLine, check_row
+
+
+class Call(BaseModel):
+    """One call of a tool."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    id: str = ""
 
 
 class Turn(BaseModel):
     """One earlier message of a conversation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str
     weight: Literal[0, 1] = 1
     """0: an answer that is context alone and is not learnt."""
+    reasoning_content: str = ""
+    tool_calls: tuple[Call, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
 
 
 class Row(BaseModel):
-    """One instruction and its answer, in databricks-dolly-15k's four fields plus two optional ones.
+    """One instruction and its answer, in databricks-dolly-15k's four fields plus optional ones.
 
     `finetune.rows.fast_row` says what a row is, here and in files.
     """
@@ -33,11 +48,27 @@ class Row(BaseModel):
     """What was said before `instruction`: a system prompt at most once and first, then pairs."""
     meta: dict[str, Any] = Field(default_factory=dict)
     """Facts about the row: `id`, `split`, source, licence. Never shown to the model."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """What the assistant may call, as OpenAI's API has it."""
+    steps: tuple[Turn, ...] = ()
+    """Between instruction and response: tool calls and their results."""
+    reasoning_content: str = ""
+    """What the assistant thought before `response`."""
+    tool_calls: tuple[Call, ...] = ()
+    """Calls with which the conversation ends."""
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
-        _check(JsonRow(self.instruction, self.response, self.category, history=_json_turns(self.history)))
+        _check(_as(JsonRow, self.model_dump(exclude={"context", "meta"})))
         return self
+
+    def beyond_text(self) -> str:
+        """What it holds besides texts of system, user and assistant, in words; '' for nothing."""
+        turns = (*self.history, *self.steps)
+        if self.tools or self.tool_calls or any(turn.tool_calls or turn.role == "tool" for turn in turns):
+            return "tools"
+        thinks = self.reasoning_content or any(turn.reasoning_content for turn in turns)
+        return "reasoning" if thinks else ""
 
 
 class Pair(BaseModel):
@@ -51,6 +82,8 @@ class Pair(BaseModel):
     category: Category | None = None
     history: tuple[Turn, ...] = ()
     meta: dict[str, Any] = Field(default_factory=dict)
+    tools: tuple[dict[str, Any], ...] = ()
+    steps: tuple[Turn, ...] = ()
 
     @field_validator("category", mode="before")
     @classmethod
@@ -59,17 +92,13 @@ class Pair(BaseModel):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
-        turns = _json_turns(self.history)
-        _check(
-            JsonPair(
-                self.instruction, self.chosen, self.category or "", history=turns, rejected=self.rejected
-            )
-        )
+        values = self.model_dump(exclude={"context", "meta", "chosen"})
+        _check(_as(JsonPair, {**values, "response": self.chosen, "category": self.category or ""}))
         return self
 
 
-def _json_turns(history: tuple[Turn, ...]) -> list[JsonTurn]:
-    return [JsonTurn(turn.role, turn.content, turn.weight) for turn in history]
+def _as(kind: type[JsonRow], values: dict[str, Any]) -> JsonRow:
+    return msgspec.convert(values, kind)
 
 
 def _check(row: JsonRow) -> None:
@@ -79,15 +108,63 @@ def _check(row: JsonRow) -> None:
         raise ValueError(error.detail) from error
 
 
-def to_messages(row: Row) -> list[dict[str, str]]:
-    """The row as chat messages, the way a client would send them; the last one is the answer."""
+def to_messages(row: Row) -> list[dict[str, Any]]:
+    """The row as chat messages, the way a client would send them; the last one is the answer.
+
+    Tool calls are in OpenAI's form, with their arguments as objects.
+    """
     question = row.instruction
     if row.context.strip():
         # Dolly's own training format keeps the context inside the instruction's turn.
         question = f"{row.instruction}\n\nInput:\n{row.context}"
-    history = [{"role": turn.role, "content": turn.content} for turn in row.history]
-    return [
-        *history,
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": row.response.strip()},
-    ]
+    answer = Turn.model_construct(
+        role="assistant",
+        content=row.response.strip(),
+        reasoning_content=row.reasoning_content,
+        tool_calls=row.tool_calls,
+    )
+    asked = Turn.model_construct(role="user", content=question)
+    return list(_messages((*row.history, asked, *row.steps, answer)))
+
+
+def learnt_messages(row: Row) -> list[int]:
+    """Places in `to_messages` of the answers that are learnt."""
+    turns = (*row.history, None, *row.steps)
+    learnt = [n for n, turn in enumerate(turns) if turn and turn.role == "assistant" and turn.weight]
+    return [*learnt, len(turns)]
+
+
+def _messages(turns: tuple[Turn, ...]) -> Iterator[dict[str, Any]]:
+    made = 0
+    waiting: list[dict[str, Any]] = []  # calls whose results are still to come
+    for turn in turns:
+        message: dict[str, Any] = {"role": turn.role, "content": turn.content}
+        if turn.reasoning_content:
+            message["reasoning_content"] = turn.reasoning_content
+        if turn.tool_calls:
+            # Nine letters and digits: some templates take no other id.
+            calls = [
+                {
+                    "id": call.id or f"call{made + place:05d}",
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for place, call in enumerate(turn.tool_calls, start=1)
+            ]
+            made += len(calls)
+            waiting = list(calls)
+            message["tool_calls"] = calls
+            message["content"] = turn.content or None
+        if turn.role == "tool":
+            message |= _result_of(turn, waiting)
+        yield message
+
+
+def _result_of(turn: Turn, waiting: list[dict[str, Any]]) -> dict[str, str]:
+    """The fields that say which call a tool's result belongs to; that call waits no longer."""
+    place = next((n for n, call in enumerate(waiting) if call["id"] == turn.tool_call_id), 0)
+    call: dict[str, Any] = waiting.pop(place) if waiting else {"id": "", "function": {"name": ""}}
+    return {
+        "tool_call_id": turn.tool_call_id or str(call["id"]),
+        "name": turn.name or str(call["function"]["name"]),
+    }

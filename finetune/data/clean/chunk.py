@@ -31,7 +31,8 @@ from finetune.data.clean.minhash import band_keys, signatures, whole_text
 from finetune.data.clean.personal_data import KINDS, MASKS, Masked
 from finetune.files.line_chunks import Chunk
 from finetune.rows.categories import CATEGORIES
-from finetune.rows.fast_row import JsonPair, JsonRow, UnusableLine, parse_row, write_row
+from finetune.rows.fast_row import JsonPair, JsonRow, JsonTurn, UnusableLine, parse_row, write_row
+from finetune.rows.tool_calls import ToolCall
 
 CATEGORY_NAMES = (*sorted(CATEGORIES), "")
 """A preference pair may have none."""
@@ -176,9 +177,21 @@ def source_of(row: JsonRow, file: str) -> str:
 
 def row_texts(row: JsonRow) -> dict[str, str]:
     """A row's texts by name."""
-    history = {"history": "\n".join(f"{t.role}: {t.content}" for t in row.history)} if row.history else {}
-    texts = {**history, "instruction": row.instruction, "context": row.context, "response": row.response}
+    history = {"history": "\n".join(map(_shown, row.history))} if row.history else {}
+    steps = {"steps": "\n".join(map(_shown, row.steps))} if row.steps else {}
+    texts = {**history, "instruction": row.instruction, "context": row.context, **steps}
+    texts |= {"reasoning": row.reasoning_content} if row.reasoning_content else {}
+    texts["response"] = "\n".join([*filter(None, [row.response]), *map(_shown_call, row.tool_calls)])
     return {**texts, "rejected": row.rejected} if isinstance(row, JsonPair) else texts
+
+
+def _shown(turn: JsonTurn) -> str:
+    said = [turn.content] if turn.content or not turn.tool_calls else []
+    return f"{turn.role}: " + "\n".join([*said, *map(_shown_call, turn.tool_calls)])
+
+
+def _shown_call(call: ToolCall) -> str:
+    return f"{call.name}({msgspec.json.encode(call.arguments).decode()})"
 
 
 def cut_texts(texts: Mapping[str, str]) -> dict[str, str]:
@@ -209,8 +222,10 @@ def write_private(path: Path, data: bytes) -> None:
 
 def row_hash(row: JsonRow) -> int:
     """64 bits of what makes a row another row: its texts, and who said what before."""
-    roles = "".join(turn.role[0] for turn in row.history)
-    data = "\x1e".join([roles, *row.texts()]).encode()
+    roles = "".join(turn.role[0] for turn in (*row.history, *row.steps))
+    called = [call.name for turn in (*row.history, *row.steps) for call in turn.tool_calls]
+    called += [_shown_call(call) for call in row.tool_calls]
+    data = "\x1e".join([roles, *called, *row.texts()]).encode()
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 

@@ -47,7 +47,7 @@ def findings(row: JsonRow) -> Iterator[Finding]:
 def _broken(row: JsonRow, texts: list[str], joined: str) -> Iterator[Finding]:
     if broken_text.asks_nothing(row.instruction):
         yield "too_short", "the question has no letter"
-    if broken_text.says_nothing(row.instruction, row.response):
+    if not row.tool_calls and broken_text.says_nothing(row.instruction, row.response):
         yield "too_short", "the answer says nothing"
     if ("```" in joined or "~~~" in joined) and any(map(markup.is_fence_open, texts)):
         yield "broken_fence", "a code fence is not closed"
@@ -66,7 +66,7 @@ _Rule = Callable[[str, str, str], str | None]
 
 def _turns(row: JsonRow) -> list[_Turn]:
     last = (row.instruction, row.context, row.response)
-    if not row.history:
+    if not row.history and not row.steps:
         return [last]
     asked = ""
     turns = []
@@ -75,7 +75,8 @@ def _turns(row: JsonRow) -> list[_Turn]:
             turns.append((asked, "", turn.content))
         elif turn.role == "user":
             asked = turn.content
-    return [*turns, last]
+    done = [(row.instruction, row.context, turn.content) for turn in row.steps if turn.role == "assistant"]
+    return [*turns, *done, last]
 
 
 def _first_of(turns: list[_Turn], reason: str, rule: _Rule) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from finetune.data.clean.personal_data import (
     may_hold_personal_data,
 )
 from finetune.rows.characters import is_plain, mend_text
-from finetune.rows.fast_row import JsonPair, JsonRow, check_row
+from finetune.rows.fast_row import JsonPair, JsonRow, JsonTurn, check_row
 from finetune.rows.placeholders import without_placeholder
 
 
@@ -73,10 +73,14 @@ def _may_hold_marks(row: JsonRow) -> bool:
     return any(may_hold_html(text) for text in row.texts())
 
 
+_THOUGHT = "reasoning_content"
+
+
 def _fields(row: JsonRow) -> list[tuple[str, str]]:
-    said = [(f"history.{place}", turn.content) for place, turn in enumerate(row.history)]
-    fields = [
-        *said,
+    """(name, text) of every text but the arguments of tool calls, which have to fit their tools."""
+    fields = [*_turn_fields("history", row.history), *_turn_fields("steps", row.steps)]
+    fields += [(_THOUGHT, row.reasoning_content)] if row.reasoning_content else []
+    fields += [
         ("instruction", row.instruction),
         ("context", row.context),
         ("response", row.response),
@@ -84,21 +88,29 @@ def _fields(row: JsonRow) -> list[tuple[str, str]]:
     return [*fields, ("rejected", row.rejected)] if isinstance(row, JsonPair) else fields
 
 
+def _turn_fields(name: str, turns: list[JsonTurn]) -> list[tuple[str, str]]:
+    said = [(f"{name}.{place}", turn.content) for place, turn in enumerate(turns)]
+    thought = [(f"{name}.{place}.{_THOUGHT}", turn.reasoning_content) for place, turn in enumerate(turns)]
+    return said + [field for field in thought if field[1]]
+
+
 def _set(row: JsonRow, name: str, text: str) -> None:
-    if name.startswith("history."):
-        row.history[int(name.removeprefix("history."))].content = text
-    else:
-        setattr(row, name, text)
+    field, *rest = name.split(".")
+    if not rest:
+        setattr(row, field, text)
+        return
+    turns = row.history if field == "history" else row.steps
+    setattr(turns[int(rest[0])], rest[1] if rest[1:] else "content", text)
 
 
 def _mask(row: JsonRow, masks: Collection[str], made: Mending) -> None:
     if not any(map(may_hold_personal_data, row.texts())):
         return
     wanted = asked_for(row.instruction)
-    given = row.context + "".join(turn.content for turn in row.history)
+    given = row.context + "".join(turn.content for turn in (*row.history, *row.steps))
     for name, text in _fields(row):
         kinds = set(masks)
-        if wanted and name in ("response", "rejected"):
+        if wanted and name in ("response", "rejected", _THOUGHT):
             # What was asked for is made up, unless the text that came with the question holds it.
             _, examples = mask_personal_data(text, kinds & wanted)
             kinds -= {mask.kind for mask in examples if mask.original not in given}

@@ -1,0 +1,45 @@
+"""Calls of tools in a row, and the tools themselves."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+
+class ToolCall(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """One call by the assistant."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    id: str = ""
+    """'' for one that is made when the row is rendered."""
+
+    def texts(self) -> list[str]:
+        """The texts among its arguments."""
+        return list(_texts(self.arguments))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+
+
+def tool_names(tools: Iterable[Mapping[str, Any]]) -> set[str] | None:
+    """The tools' names; None where one is not in OpenAI's form."""
+    names = set()
+    for tool in tools:
+        function = tool.get("function")
+        if tool.get("type") != "function" or not isinstance(function, dict):
+            return None
+        if not isinstance(name := function.get("name"), str) or not name:
+            return None
+        names.add(name)
+    return names
+
+
+def called_tools(calls: Iterable[Sequence[ToolCall]]) -> Iterator[str]:
+    """The names of all that is called."""
+    return (call.name for made in calls for call in made)
