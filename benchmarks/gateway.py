@@ -1,6 +1,6 @@
 """What a gateway costs: ours and others in turn, in front of one instant engine, in one run.
 
-python benchmarks/gateway.py [--only kodolly,vllm-router] [--quick] [--rounds 3] [--json FILE]
+python benchmarks/gateway.py [--only kodolly,vllm-router] [--against DIR] [--quick] [--rounds 3] [--json FILE]
 
 The gateway under test has core 1 to itself; engine and load generator share core 0. Ours runs as users run
 it: key with limits, ledger, metrics, access log, workers from a real controller. CPU is that of all the
@@ -19,8 +19,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -35,6 +36,8 @@ from tests.processes import free_port, kodolly, running, wait_for  # noqa: E402
 
 LOAD_CORE, GATEWAY_CORE = "0", "1"
 MODEL = "tiny"
+BEFORE = "kodolly before"
+"""The row of `--against`."""
 WRK = """
 wrk.method = "POST"
 wrk.headers["content-type"] = "application/json"
@@ -106,10 +109,11 @@ def cpu_ns(pids: list[int]) -> int:
 
 
 @contextmanager
-def ours(engine: str, tmp: Path, _cache: Path) -> Iterator[Target]:
-    """Everything on."""
+def ours(engine: str, tmp: Path, _cache: Path, checkout: Path = ROOT) -> Iterator[Target]:
+    """Everything on; the code is that of `checkout`, the installed packages are those of this run."""
     controller, gateway = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     env = {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_STATE_DIR": str(tmp / "state")}
+    env["PYTHONPATH"] = str(checkout)
     create = kodolly("keys", "create", "bench", "--requests-per-min", "100000000")
     create += ["--tokens-per-min", "100000000000", "--concurrency", "5000"]
     done = subprocess.run(create, env=os.environ | env, cwd=tmp, capture_output=True, text=True, check=True)
@@ -196,7 +200,7 @@ def direct(engine: str, _tmp: Path, _cache: Path) -> Iterator[Target]:
     yield Target(engine, "bench", list)
 
 
-GATEWAYS = {
+GATEWAYS: dict[str, Callable[[str, Path, Path], AbstractContextManager[Target]]] = {
     "direct": direct,
     "kodolly": ours,
     "vllm-router": vllm_router,
@@ -421,6 +425,7 @@ def main() -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--only", default=",".join(GATEWAYS), help="gateways, separated by commas")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout of this repository")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--quick", action="store_true", help="one round of 3 s without pacing and memory")
@@ -430,10 +435,13 @@ def main() -> None:
     if shutil.which("wrk") is None or (os.cpu_count() or 1) < 2:
         parser.error("this needs `wrk` (Debian: apt install wrk) and two cores")
     names = args.only.split(",")
+    if args.against:
+        GATEWAYS[BEFORE] = partial(ours, checkout=args.against.resolve(strict=True))
+        names.append(BEFORE)
     for name in names:
         if name not in GATEWAYS:
             parser.error(f"unknown gateway {name!r}; there are {', '.join(GATEWAYS)}")
-        if name not in ("direct", "kodolly"):
+        if name not in ("direct", "kodolly", BEFORE):
             peer_venv(name, args.cache)
     rounds, seconds = (1, 3.0) if args.quick else (args.rounds, args.seconds)
     found: Found = {}
@@ -466,7 +474,7 @@ def show(found: Found, memory: dict[str, list[float]]) -> None:
         rows = list(by_round.values())
         if kind != last:
             print(
-                f"\n{kind}\n{'':14}{'CPU us':>9}{'x ours':>25}"
+                f"\n{kind}\n{'':16}{'CPU us':>9}{'x ours':>25}"
                 f"{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'failed':>8}"
             )
             last = kind
@@ -481,7 +489,7 @@ def show(found: Found, memory: dict[str, list[float]]) -> None:
         ]
         failed = sum(row.failed for row in rows)
         print(
-            f"{name:14}{middle[0]:9.0f}{ratio:>25}{middle[1]:9.0f}{middle[2]:9.2f}{middle[3]:9.2f}{failed:8d}"
+            f"{name:16}{middle[0]:9.0f}{ratio:>25}{middle[1]:9.0f}{middle[2]:9.2f}{middle[3]:9.2f}{failed:8d}"
         )
     for name, kbs in memory.items():
         print(f"memory of a waiting stream, {name}: {statistics.median(kbs):.1f} KB")

@@ -69,6 +69,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._linger_timer: asyncio.TimerHandle | None = None
         self._lingered = 0
         """Bytes that came after the answer."""
+        self._idle_since = 0.0
+        """Time of the loop when the last answer ended."""
         self._waiting: deque[bytes] = deque()
         """What has been read and not been fed to the parser, which gets a piece in each turn of the loop."""
 
@@ -81,8 +83,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
         self._waiting.clear()
-        if self._linger_timer is not None:
-            self._linger_timer.cancel()
+        for timer in (self._linger_timer, self.timeout_keep_alive_task):
+            if timer is not None:
+                timer.cancel()
         self._client.close = self._client.close_now  # else this object and its transport hold each other
         super().connection_lost(exc)
         if self.cycle is not None:
@@ -128,7 +131,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def _feed(self, data: bytes) -> None:
         if self._deaf:
             return
-        self._unset_keepalive_if_required()
         self._body_came = False
         try:
             self.parser.feed_data(data)
@@ -152,7 +154,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
 
     def on_headers_complete(self) -> None:
-        self._head_arrived()
+        if self._head_timer is not None:
+            self._head_arrived()
         if (self._unbounded > FEED_BYTES and self._head_size() > HEAD_BYTES) or len(
             self.headers
         ) > HEAD_LINES:
@@ -172,6 +175,34 @@ class BoundedProtocol(HttpToolsProtocol):
             return  # the parser thinks that another protocol begins here; see `_ignore_upgrade`
         self._in_body = False
         super().on_message_complete()
+
+    # -- between two requests -------------------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        """uvicorn's, but for the timer of the idle connection: setting one for each answer, and taking it
+        back with the next request, costs some microseconds. Ours stays, and looks when it is due."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._idle_since = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self.timeout_keep_alive_task is None:
+            self._look_later(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._in_head or self._waiting or not self.cycle.response_complete:
+            return  # the end of the next answer sets it again
+        idle_s = self.loop.time() - self._idle_since
+        if idle_s < self.timeout_keep_alive:
+            self._look_later(self.timeout_keep_alive - idle_s)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _look_later(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -264,7 +295,7 @@ class _Flow(FlowControl):
     def resume_reading(self) -> None:
         if self._held:
             self.read_paused = False
-        else:
+        elif self.read_paused:
             super().resume_reading()
 
 

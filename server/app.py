@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -56,18 +57,27 @@ SWEEP_S = 5.0
 """How often idle connections and workers without a word are looked through."""
 
 
+@dataclass(slots=True)
+class _Running:
+    """What every request needs at hand: a look-up in the app's state costs some microseconds."""
+
+    gateway: Gateway = field(init=False)
+    """From the lifespan's start."""
+
+
 def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
     """The gateway. Nothing runs before the lifespan starts. `process` is its number among the gateway's."""
 
+    running = _Running()
+
     def accounts() -> "Accounts":
-        found: Accounts = app.state.gateway.accounts
-        return found
+        return running.gateway.accounts
 
     guard = gateway_guard(settings, accounts)
     app = FastAPIOffline(
         title="kodolly gateway",
         description="OpenAI-compatible API in front of vLLM workers and external providers.",
-        lifespan=_lifespan(settings, process, guard),
+        lifespan=_lifespan(settings, process, guard, running),
     )
     install_error_handlers(app, no_route=NoRoute)
     described = app.openapi
@@ -84,7 +94,7 @@ def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
         if scope["type"] != "http":
             await app(scope, receive, send)
         elif is_relayed(scope["path"]):
-            await app.state.gateway.relay(scope, receive, send)  # asks the guard by itself
+            await running.gateway.relay(scope, receive, send)  # asks the guard by itself
         else:
             await guarded(scope, receive, _with_request_id(scope, send))
 
@@ -95,12 +105,13 @@ def _lifespan(
     settings: GatewaySettings,
     process: int,
     guard: "Guard[Key]",
+    running: _Running,
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(make_state_directory, settings.state_dir)
         async with _gateway(settings, process, guard) as gateway, Background() as background:
-            app.state.gateway = gateway
+            running.gateway = app.state.gateway = gateway
             _start_background(background, gateway, settings)
             await _first_word(gateway.directory, settings)
             # What exists now lives as long as the process; collections need not look at it again.

@@ -14,6 +14,7 @@ from common.http_protocol import HEAD_BYTES, HEAD_LINES, BoundedProtocol
 from server.client.protocol import GatewayProtocol
 from tests.asgi_server import serving
 from tests.conformance.wire import Answer, talk
+from tests.processes import PATIENCE_S
 
 START = b"POST /echo HTTP/1.1\r\nhost: x\r\n"
 MANY = 4 * HEAD_BYTES
@@ -162,3 +163,32 @@ def test_a_client_that_sends_on_reads_its_answer_and_is_not_listened_to_for_ever
             with pytest.raises(ConnectionError):
                 while True:
                     client.sendall(block)
+
+
+REQUEST = b"GET /echo HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+def test_an_idle_connection_is_closed_and_one_in_use_is_not() -> None:
+    open_: list[BoundedProtocol] = []
+
+    class Watched(BoundedProtocol):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.timeout_keep_alive = 3600
+            open_.append(self)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/due":  # the timer that the answer before has set
+            open_[0].timeout_keep_alive = 0
+            open_[0].timeout_keep_alive_handler()
+        await echo(scope, receive, send)
+
+    with serving(app, Watched) as address:
+        parts = urlsplit(address)
+        with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_S) as client:
+            client.sendall(REQUEST)
+            assert b" 200 " in client.recv(65536)
+            open_[0].loop.call_soon_threadsafe(open_[0].timeout_keep_alive_handler)  # not idle for so long
+            client.sendall(REQUEST.replace(b"echo", b"due"))
+            assert b" 200 " in client.recv(65536)
+            assert client.recv(65536) == b""

@@ -392,4 +392,4 @@ def test_what_a_request_may_need(
     route: Any, fields: dict[str, Any], context: int | None, tokens: int, ask: Ask
 ) -> None:
     head = msgspec.json.decode(msgspec.json.encode({"model": "dolly"} | fields), type=RequestHead)
-    assert needed_tokens(head, route, 100, context) == Need(tokens, ask)
+    assert needed_tokens(head, route, 100, lambda: context) == Need(tokens, ask)

@@ -43,9 +43,11 @@ class Key:
     @property
     def limited(self) -> bool:
         """Whether anything has to be counted before a request may run."""
-        return any(
-            limit is not None
-            for limit in (self.requests_per_min, self.tokens_per_min, self.concurrency, self.budget_tokens)
+        return (
+            self.requests_per_min is not None
+            or self.tokens_per_min is not None
+            or self.concurrency is not None
+            or self.budget_tokens is not None
         )
 
 

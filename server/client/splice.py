@@ -78,9 +78,11 @@ class JsonObject:
 
     def text(self) -> bytes:
         """The object with all changes."""
-        changes = [(*self._span(at, key=True), key) for at, key in self._keys.items()]
-        changes += [(*self._span(at, key=False), value) for at, value in self._values.items()]
-        changes += [(start, end, b"") for start, end in self._cuts()]
+        changes: list[tuple[int, int, bytes]] = []
+        if self._members is not None:
+            changes += [(*self._span(at, key=True), key) for at, key in self._keys.items()]
+            changes += [(*self._span(at, key=False), value) for at, value in self._values.items()]
+            changes += [(start, end, b"") for start, end in self._cuts()]
         if self._new:
             start = self._text.index(b"{") + 1
             comma = b"" if self._is_empty() else b","

@@ -285,8 +285,7 @@ class Exchange:
             self._whole_large()
             return
         body = b"".join(self._parts)
-        said_json = b"json" in self.content_type.lower()
-        if self.connection.until_close and said_json and not is_json(body):
+        if self.connection.until_close and b"json" in self.content_type.lower() and not is_json(body):
             # Nothing but the closed connection said that this was all.
             self._raise(Retry(upstream_errors.broken_off(self.upstream)))
             return

@@ -12,7 +12,7 @@ from server.record import RequestRecord
 
 @dataclass(slots=True)
 class KeepAlive:
-    """Sends `sign` to a waiting client every `every_s` seconds until its answer begins or until `stop`."""
+    """In its block, `sign` is sent to a waiting client every `every_s` seconds until its answer begins."""
 
     client: ClientConnection
     record: RequestRecord
@@ -22,15 +22,16 @@ class KeepAlive:
     every_s: float
     _timer: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Begin to wait for the first sign."""
-        self._timer = asyncio.get_running_loop().call_later(self.every_s, self._tick)
+    def __enter__(self) -> None:
+        self._wait()
 
-    def stop(self) -> None:
-        """The request is over, or its answer will begin by itself."""
+    def __exit__(self, *_ended: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self.every_s, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -39,4 +40,4 @@ class KeepAlive:
         if self.client.writable:
             self.record.status = 200
             self.client.hold(self.headers, self.sign)
-        self.start()
+        self._wait()

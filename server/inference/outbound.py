@@ -29,13 +29,16 @@ def outbound_body(job: Job, head: RequestHead, target: str, upstream: Upstream) 
         if isinstance(head, FormHead) and target != head.model:
             return with_form_model(job.original, head, target)
         return job.original
+    counted = job.route.counts_usage and head.stream is True
+    if provider is None and target == head.model and not counted and job.route is not RESPONSES:
+        return job.original
     body = JsonObject(job.original)
     if target != head.model:
         body.set("model", target)
     if provider is not None and not provider.stream_options:
         job.strip_usage = job.drop_usage_event = False
         body.remove("stream_options")
-    elif job.route.counts_usage and head.stream is True:
+    elif counted:
         options = _stream_options(job, head.stream_options, upstream)
         if options != head.stream_options:
             body.set("stream_options", options)

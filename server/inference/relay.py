@@ -10,8 +10,8 @@ import dataclasses
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -70,6 +70,7 @@ PASSED_ON = frozenset(
 """Client headers that reach the engine. Authorization and cookies never do."""
 SESSION_HEADER = b"x-session-id"
 """Requests with the same value go to the same worker as far as its load allows."""
+_NOT_KEPT_ALIVE = nullcontext()
 STORED_ROUTE = "/v1/responses/{response_id}"
 STORED_PATH = re.compile(r"/v1/responses/([A-Za-z0-9_.:-]{1,128})(/cancel)?")
 
@@ -214,7 +215,8 @@ class Relay:
             await asyncio.sleep(0)  # each pass over 16 MB takes milliseconds
         need = NO_NEED
         if key.limited:
-            need = needed_tokens(head, route, prompt_tokens, choice.context_length(self.directory, target))
+            context_length = partial(choice.context_length, self.directory, target)
+            need = needed_tokens(head, route, prompt_tokens, context_length)
         grant = self.accounts.try_admit(key, head.model, need.tokens, need.ask)
         if grant is None:
             grant = await self.accounts.admit(key, head.model, need.tokens, need.ask)
@@ -279,20 +281,13 @@ class Relay:
 
     # -- upstreams ----------------------------------------------------------------------------------
 
-    @contextmanager
-    def _kept_alive(self, job: Job) -> Iterator[None]:
+    def _kept_alive(self, job: Job) -> AbstractContextManager[object]:
         """Signs of life for a stream while it waits, where the settings want them."""
         every_s = self.settings.keep_alive_s
         if not every_s or not job.record.stream:
-            yield
-            return
+            return _NOT_KEPT_ALIVE
         sign = dialects.KEEP_ALIVE[job.route.dialect]
-        keep_alive = KeepAlive(job.client, job.record, STREAM_HEADERS + job.headers, sign, every_s)
-        keep_alive.start()
-        try:
-            yield
-        finally:
-            keep_alive.stop()
+        return KeepAlive(job.client, job.record, STREAM_HEADERS + job.headers, sign, every_s)
 
     async def _in_turn(self, incoming: Incoming, job: Job, head: RequestHead, target: str) -> None:
         """Wait for a free worker where all are busy, then run."""

@@ -29,6 +29,8 @@ VIDEO_TOKENS_PER_BYTE = 0.002
 DOCUMENT_TOKENS_PER_BYTE = 0.02
 """1,000 tokens a page of 50 KB."""
 
+_FILE = b'"data'
+"""Where base64 may begin: a field's name, or a URL."""
 _VALUE = re.compile(rb'"data(?::([^";,]{0,100})[^",]{0,100}?;base64,|"\s{0,9}:\s{0,9}")')
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=_\\-]{256}")
 _LOW_DETAIL = re.compile(rb'"detail"\s{0,9}:\s{0,9}"low"')
@@ -38,6 +40,8 @@ _JPEG_SIZES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0x
 
 def estimated_request_tokens(body: bytes, file_at: tuple[int, int] | None = None) -> int:
     """Tokens of a request's prompt, from its whole body: JSON, or a form whose file is at `file_at`."""
+    if file_at is None and _FILE not in body:
+        return int(len(body) * UNTIL_COUNTED)
     files = _base64_in_json(body) if file_at is None else _file_in_form(body, *file_at)
     file_bytes = tokens = 0
     for size, cost in files:
@@ -50,7 +54,7 @@ def _base64_in_json(body: bytes) -> Iterator[tuple[int, int]]:
     """(bytes in the body, tokens) of each string of base64: `data:` URLs and fields called `data`."""
     at, left = 0, ALL_HEADER_BYTES
     for _ in range(MOST_PARTS):
-        at = body.find(b'"data', at)
+        at = body.find(_FILE, at)
         if at < 0:
             return
         match = _VALUE.match(body, at)

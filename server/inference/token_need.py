@@ -1,5 +1,6 @@
 """How many tokens a request may take, as far as it can be told before it runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -29,8 +30,11 @@ class Need:
 NO_NEED = Need(0, Ask(0, 0))
 
 
-def needed_tokens(head: RequestHead, route: Route, prompt: int, context_length: int | None) -> Need:
-    """The need of a request whose prompt has about so many tokens."""
+def needed_tokens(
+    head: RequestHead, route: Route, prompt: int, context_length: Callable[[], int | None]
+) -> Need:
+    """The need of a request whose prompt has about so many tokens; the context's length is asked for where
+    nothing else ends the answer."""
     if route.spends == "nothing":
         return Need(prompt, Ask(0, 0))
     if route.spends == "prompt":
@@ -40,8 +44,8 @@ def needed_tokens(head: RequestHead, route: Route, prompt: int, context_length: 
         tokens = prompt + answers * limit
         return Need(tokens, Ask(tokens, tokens))
     longest = LONG_ANSWER_TOKENS
-    if context_length is not None:
-        longest = min(longest, max(1, context_length - prompt))
+    if (length := context_length()) is not None:
+        longest = min(longest, max(1, length - prompt))
     return Need(prompt + answers * PROBABLE_ANSWER_TOKENS, Ask(prompt + answers * longest, prompt + answers))
 
 
@@ -56,7 +60,7 @@ def _answer_limit(head: RequestHead) -> int | None:
 def _answers(head: RequestHead) -> int:
     """`n` for each prompt; a list of prompts is of /v1/completions."""
     n = head.n if isinstance(head.n, int) and head.n > 0 else 1
-    if bytes(memoryview(head.prompt)[:1]) != b"[":
+    if not head.prompt or bytes(memoryview(head.prompt)[:1]) != b"[":
         return n
     try:
         prompts = _list_decoder.decode(head.prompt)

@@ -62,9 +62,10 @@ def counts_in(answer: bytes) -> Counts:
     try:
         decoded = _decoder.decode(answer)
         given = decoded.usage
-        for nested in (decoded.response, decoded.message):
-            if given is None and bytes(memoryview(nested)[:1]) == b"{":
-                given = _nested_decoder.decode(nested).usage
+        if given is None:
+            for nested in (decoded.response, decoded.message):
+                if given is None and bytes(memoryview(nested)[:1]) == b"{":
+                    given = _nested_decoder.decode(nested).usage
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return NO_COUNTS
     return counts_of(given)
@@ -76,11 +77,12 @@ def counts_of(given: Any) -> Counts:
         return NO_COUNTS
     prompt = _first_count(given, "prompt_tokens", "input_tokens")
     completion = _first_count(given, "completion_tokens", "output_tokens")
-    total = _count(given.get("total_tokens"))
-    if prompt is None and total is not None:
-        prompt = max(0, total - (completion or 0))
-    if completion is None and prompt is not None and total is not None:
-        completion = max(0, total - prompt)
+    if prompt is None or completion is None:
+        total = _count(given.get("total_tokens"))
+        if prompt is None and total is not None:
+            prompt = max(0, total - (completion or 0))
+        if completion is None and prompt is not None and total is not None:
+            completion = max(0, total - prompt)
     if not prompt and not completion:
         return NO_COUNTS  # no prompt is empty: some servers fill in zeros
     details = given.get("prompt_tokens_details") or given.get("input_tokens_details")
@@ -89,7 +91,10 @@ def counts_of(given: Any) -> Counts:
 
 
 def _first_count(given: dict[str, Any], *names: str) -> int | None:
-    return next((count for name in names if (count := _count(given.get(name))) is not None), None)
+    for name in names:
+        if (count := _count(given.get(name))) is not None:
+            return count
+    return None
 
 
 def _count(value: Any) -> int | None:
