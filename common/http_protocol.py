@@ -16,6 +16,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from common.descriptors import shortage
 from common.errors import ApiError, BadRequest, HeadersTooLarge, error_bytes
 
 HEAD_TIMEOUT_S = 15.0
@@ -77,6 +78,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._client = _ClientTransport(transport, self._close)
         super().connection_made(cast(asyncio.Transport, self._client))
+        if connection := transport.get_extra_info("socket"):
+            shortage.saw(connection.fileno())
         self._reading = self.flow = _Flow(self._client)
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from common.descriptors import raise_limit
 from common.errors import KodollyError, UserError
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ def serve(
 
     from common.http_protocol import BoundedProtocol
 
+    raise_limit()
     if listening is None:
         check_port(host, port, setting)
     failures: list[KodollyError] = []

@@ -1,12 +1,14 @@
 """Opening a connection to an upstream, through a proxy where there is one, and saying why it failed."""
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
+from common.descriptors import shortage
 from server.proxy import Proxy
 
 HEAD_BYTES = 16 * 1024
@@ -145,5 +147,9 @@ def _failure(origin: Origin, error: Exception, limit_s: float) -> ConnectFailed:
         return ConnectFailed(
             f"no connection to {at} within {limit_s:g} s", cause=f"no connection within {limit_s:g} s"
         )
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        shortage.tell()
+        why = "the gateway has no file descriptor left"
+        return ConnectFailed(f"{at}: {why}", cause=why)
     why = cast(OSError, error).strerror or str(error) or type(error).__name__
     return ConnectFailed(f"{at}: {why}", cause=f"{what} cannot be connected to ({why})")
