@@ -11,13 +11,13 @@ install:         ## everything that runs, into .venv
 test:            ## install what the tests need, then lint and all tests
 	@scripts/install test
 	@$(MAKE) --no-print-directory lint
-	.venv/bin/pytest -m "not slow" --numprocesses 2 --dist loadfile --durations 10
+	.venv/bin/pytest -m "not slow" --numprocesses 3 --dist loadfile --durations 10
 	.venv/bin/python -m finetune.demo.build .kodolly/e2e/demo
 	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile --durations 30
 
 test-fast:       ## the tests that need no training, no vLLM and no browser
 	@scripts/install test
-	.venv/bin/pytest -m "not slow" --numprocesses 2 --dist loadfile
+	.venv/bin/pytest -m "not slow" --numprocesses 3 --dist loadfile
 
 lint:
 	.venv/bin/ruff check .
