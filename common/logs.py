@@ -116,7 +116,7 @@ class TextFormatter(logging.Formatter):
         if fields:
             texts = list(map(str, fields.values()))
             joined = "".join(texts)
-            if "" in texts or not joined.isprintable() or NEEDS_QUOTES.search(joined):
+            if "" in texts or not joined.isprintable() or _needs_quotes(joined):
                 texts = list(map(_quoted, texts))
             line += "".join([f" {name}={text}" for name, text in zip(fields, texts, strict=True)])
         if record.exc_info and record.exc_info[0] is not None:
@@ -164,13 +164,16 @@ class JsonFormatter(logging.Formatter):
         return line
 
 
-NEEDS_QUOTES = re.compile('[ "=]')
 JSON_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 """What is hidden in one ends at characters that JSON never escapes: the rest stays whole."""
 
 
+def _needs_quotes(text: str) -> bool:
+    return " " in text or '"' in text or "=" in text
+
+
 def _quoted(text: str) -> str:
-    if text and text.isprintable() and NEEDS_QUOTES.search(text) is None:
+    if text and text.isprintable() and not _needs_quotes(text):
         return text
     return '"' + escape_controls(text).replace('"', '\\"') + '"'
 

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
@@ -105,6 +105,7 @@ def serve(
         http=protocol or BoundedProtocol,
         ws="none",
         lifespan="on",
+        interface="asgi3",  # not found out from a function that is not `async` itself
         access_log=False,
         log_config=None,
         server_header=False,
@@ -149,11 +150,10 @@ def serve(
 def _catching_start_up_failures(app: Any, failures: list[KodollyError]) -> Any:
     """Keep a KodollyError of the lifespan for the caller; uvicorn would print its traceback."""
 
-    async def caught(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "lifespan":
-            await app(scope, receive, send)
-            return
+    def caught(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        return in_lifespan(scope, receive, send) if scope["type"] == "lifespan" else app(scope, receive, send)
 
+    async def in_lifespan(scope: Any, receive: Any, send: Any) -> None:
         async def quiet_send(message: Any) -> None:
             if message["type"] == "lifespan.startup.failed":
                 failing.append(message)

@@ -90,13 +90,12 @@ def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
 
     guarded = GuardedApp(app, Doors(app.routes, FOREIGN_ROUTES), guard, admission(accounts))
 
-    async def gateway_app(scope: Scope, receive: Receive, send: Send) -> None:
+    def gateway_app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await app(scope, receive, send)
-        elif is_relayed(scope["path"]):
-            await running.gateway.relay(scope, receive, send)  # asks the guard by itself
-        else:
-            await guarded(scope, receive, _with_request_id(scope, send))
+            return app(scope, receive, send)
+        if is_relayed(scope["path"]):
+            return running.gateway.relay(scope, receive, send)  # asks the guard by itself
+        return guarded(scope, receive, _with_request_id(scope, send))
 
     return gateway_app
 

@@ -13,7 +13,14 @@ import uvicorn
 def serving(app: Any, protocol: type[asyncio.Protocol]) -> Iterator[str]:
     """The app's URL; it is served on a real socket, in a thread of its own, while the block runs."""
     config = uvicorn.Config(
-        app, port=0, loop="uvloop", log_level="critical", lifespan="off", ws="none", http=protocol
+        app,
+        port=0,
+        loop="uvloop",
+        log_level="critical",
+        lifespan="off",
+        ws="none",
+        http=protocol,
+        interface="asgi3",
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

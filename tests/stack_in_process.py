@@ -154,6 +154,7 @@ def _serving(app: Any, protocol: type[asyncio.Protocol]) -> Iterator[str]:
         log_level="critical",
         log_config=None,
         lifespan="on",
+        interface="asgi3",
         ws="none",
         http=protocol,
         timeout_graceful_shutdown=1,

@@ -222,7 +222,7 @@ class Accounts:
         reserved = meter.take(tokens, ask or Ask(tokens, tokens), minute, now)
         if reserved is None:
             return None
-        return Grant(key, model, tokens, minute, reserved, meter.headers(now), meter)
+        return Grant(key, model, tokens, minute, reserved, meter.header_lines(now), meter)
 
     async def admit(self, key: Key, model: str | None, tokens: int, ask: Ask | None = None) -> Grant:
         """Admit with fresh leases. Raises RateLimited, and Overloaded when the limits cannot be checked: a
@@ -328,7 +328,7 @@ class Accounts:
 
     def _refusal(self, meter: Meter, tokens: int, ask: Ask) -> ApiError:
         key, now = meter.key, self._clock()
-        headers = {name.decode(): value.decode() for name, value in meter.headers(now)}
+        headers = dict(line.split(": ") for line in meter.header_lines(now).decode().splitlines())
         if meter.lacks_budget(ask, now):
             return _over_budget(meter, ask, headers)
         wait_s = 60 - now % 60

@@ -37,6 +37,11 @@ class Window:
     """What the store did not have, asked again only after `ask_again`."""
     ask_again: float = 0.0
 
+    def left_of(self, limit: int) -> int:
+        """What nobody has spent of the minute's `limit`, as far as this process knows."""
+        left = limit - self.used + self.left
+        return limit if left > limit else left if left > 0 else 0
+
     def turn_to(self, minute: int) -> None:
         """A new minute: what was not spent is void, what was overspent stays owed."""
         if self.minute != minute:

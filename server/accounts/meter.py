@@ -7,7 +7,11 @@ from server.accounts.budgets import Ask, Budget
 from server.accounts.keys import Key
 from server.accounts.limits import Window
 
-Headers = list[tuple[bytes, bytes]]
+_REQUESTS_LEFT, _TOKENS_LEFT = (
+    b"x-ratelimit-limit-%b: %%d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%ds\r\n"
+    % (kind, kind, kind)
+    for kind in (b"requests", b"tokens")
+)
 
 
 @dataclass(slots=True)
@@ -22,7 +26,8 @@ class Grant:
     minute: int = 0
     reserved: int = 0
     """Taken from the month's budget, until it ends."""
-    headers: Headers = field(default_factory=list)
+    header_lines: bytes = b""
+    """The answer's, about limits."""
     meter: "Meter | None" = None
     """Where it was counted; the key's limits may change while the request runs."""
 
@@ -85,22 +90,12 @@ class Meter:
         )
         return [(kind, limit, window) for kind, limit, window in found if limit is not None]
 
-    def headers(self, now: float) -> Headers:
-        """x-ratelimit-*: what is left of this minute, as far as this process knows."""
-        reset = b"%ds" % (60 - int(now) % 60)
-        lines: Headers = []
+    def header_lines(self, now: float) -> bytes:
+        """x-ratelimit-*, each line with its CRLF: what is left of this minute, as far as is known here."""
+        reset = 60 - int(now) % 60
+        lines = b""
         if (limit := self.key.requests_per_min) is not None:
-            left = max(0, min(limit, limit - self.requests.used + self.requests.left))
-            lines += [
-                (b"x-ratelimit-limit-requests", b"%d" % limit),
-                (b"x-ratelimit-remaining-requests", b"%d" % left),
-                (b"x-ratelimit-reset-requests", reset),
-            ]
+            lines = _REQUESTS_LEFT % (limit, self.requests.left_of(limit), reset)
         if (limit := self.key.tokens_per_min) is not None:
-            left = max(0, min(limit, limit - self.tokens.used + self.tokens.left))
-            lines += [
-                (b"x-ratelimit-limit-tokens", b"%d" % limit),
-                (b"x-ratelimit-remaining-tokens", b"%d" % left),
-                (b"x-ratelimit-reset-tokens", reset),
-            ]
+            lines += _TOKENS_LEFT % (limit, self.tokens.left_of(limit), reset)
         return lines

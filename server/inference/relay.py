@@ -221,7 +221,7 @@ class Relay:
         if grant is None:
             grant = await self.accounts.admit(key, head.model, need.tokens, need.ask)
         try:
-            job = self._job(incoming, thin, grant.headers)
+            job = self._job(incoming, thin, grant.header_lines)
             job.prompt_estimate = prompt_tokens
             job.choices = head.n if isinstance(head.n, int) else 1
             if target != head.model:
@@ -258,7 +258,7 @@ class Relay:
         incoming.record.began = time.monotonic()
         return body
 
-    def _job(self, incoming: Incoming, body: ThinBody | None, headers: list[tuple[bytes, bytes]]) -> Job:
+    def _job(self, incoming: Incoming, body: ThinBody | None, header_lines: bytes) -> Job:
         settings, record = self.settings, incoming.record
         request_id = b"x-request-id: %b\r\n" % record.request_id.encode()
         headers_in = incoming.scope["headers"]
@@ -269,9 +269,7 @@ class Relay:
             route=incoming.route,
             client=incoming.client,
             record=record,
-            headers=b"".join(
-                [request_id, self._cors_lines(incoming.scope), *[b"%b: %b\r\n" % pair for pair in headers]]
-            ),
+            headers=request_id + self._cors_lines(incoming.scope) + header_lines,
             passed_on=request_id + b"".join(passed_on),
             original=body.body if body else b"",
             thin=body,
@@ -476,7 +474,7 @@ class Relay:
         await self._body(incoming)
         query = scope["query_string"]
         path = scope["path"].encode() + (b"?" + query if query else b"")
-        job = self._job(incoming, None, [])
+        job = self._job(incoming, None, b"")
         incoming.record.stream = b"stream=true" in query.lower()
         try:
             await self._ask(job, owner, method.encode(), path)
