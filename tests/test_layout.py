@@ -71,7 +71,17 @@ def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(tmp_path: 
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
-    packages = {"common", "documents", "controller", "server", "worker", "webui", "finetune", "kodolly"}
+    packages = {
+        "common",
+        "documents",
+        "moderation",
+        "controller",
+        "server",
+        "worker",
+        "webui",
+        "finetune",
+        "kodolly",
+    }
     assert {top for top in tops if not top.endswith(".dist-info")} == packages
     for needed in ("common/templates/dolly.jinja", "finetune/demo/rows.jsonl", "common/py.typed"):
         assert needed in names

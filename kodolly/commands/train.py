@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,10 +13,27 @@ Examples:
   kodolly train my-recipe.yaml --dry-run
   kodolly train polyglot-ko-1.3b-full data.0.path=my-rows.jsonl
   torchrun --nproc-per-node 4 -m kodolly train my-recipe.yaml
+  kodolly train moderation --help
 """
+MODERATION = "moderation"
+"""In place of a recipe: what follows trains a moderation model."""
 
 
-@click.command("train", epilog=EPILOG)
+class TrainCommand(click.Command):
+    """`train RECIPE`, and `train moderation DATA OUTPUT`, which has no recipe."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of the command that `args` are for."""
+        if args[:1] == [MODERATION]:
+            from kodolly.commands.train_moderation import command as moderation
+
+            return moderation.make_context(f"{info_name} {MODERATION}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command("train", cls=TrainCommand, epilog=EPILOG)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--output", type=click.Path(path_type=Path), help="Directory to write.  [default: runs/NAME]")

@@ -1,0 +1,1 @@
+"""Trains moderation models from labelled dialogues, and measures them."""

@@ -1,0 +1,47 @@
+"""Texts known to be harmless: Dolly rows or plain lines, as clean sentences beside the labelled ones."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from common.errors import UserError
+from common.sentences import split_sentences
+from finetune.data.load import load_rows
+from finetune.files.unreadable import unreadable
+from finetune.moderation.dialogues import Sentence
+
+CLEAN_TEXT = "clean text "
+"""The dialogue of a sentence of a clean text begins with this."""
+
+
+def is_clean_text(sentence: Sentence) -> bool:
+    """Whether it comes from a text given as clean and from no labelled dialogue."""
+    return sentence.dialogue.startswith(CLEAN_TEXT)
+
+
+def clean_sentences(paths: Sequence[Path]) -> list[Sentence]:
+    """The sentences of .jsonl files (each row's instruction and response) and of plain text (its lines).
+
+    Those of one row or line stay together. Raises UserError for a file that cannot be read or is empty.
+    """
+    return [
+        Sentence(f"{CLEAN_TEXT}{path}#{number}", sentence, frozenset(), 0.0)
+        for path in paths
+        for number, text in enumerate(_texts(path))
+        for sentence in split_sentences(text)
+    ]
+
+
+def _texts(path: Path) -> Iterator[str]:
+    if path.suffix == ".jsonl":
+        for row in load_rows(path):
+            yield f"{row.instruction}\n{row.response}"
+        return
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise unreadable(path, error, "The clean text") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text.", hint="Save it as UTF-8.") from error
+    if not any(line.strip() for line in lines):
+        raise UserError(f"{path} is empty.")
+    yield from lines
