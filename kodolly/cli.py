@@ -22,6 +22,7 @@ COMMANDS = {
     "merge": "Merge an adapter into its base, or several models into one.",
     "eval": "Measure a checkpoint or a served model.",
     "keys": "Make, list and revoke API keys.",
+    "feedback": "Export feedback, or delete everything of one rater.",
     "usage": "Show requests and tokens by key, model or day.",
     "backup": "Write keys, usage ledger and feedback to a file.",
     "restore": "Put the keys, usage ledger and feedback of a backup into the store.",

@@ -129,7 +129,8 @@ async def _gateway(settings: GatewaySettings, process: int, guard: "Guard[Key]")
     import httpx2
 
     from server.accounts.accounts import Accounts
-    from server.store.feedback import FeedbackStore
+    from server.store.answered import RecentAnswers
+    from server.store.feedback import FeedbackStore, Policy
     from server.store.opening import open_store
     from server.telemetry.observability import observing
 
@@ -152,13 +153,14 @@ async def _gateway(settings: GatewaySettings, process: int, guard: "Guard[Key]")
         await accounts.start()
         _tell_of_open_doors(settings, accounts)
         tracing = observability.tracer is not None
+        policy = Policy(settings.feedback_store != "none", settings.feedback_held_out)
+        answered = RecentAnswers()
+        sinks = (*observability.sinks, answered.observe)
         yield Gateway(
             directory=directory,
             http=http,
-            feedback=FeedbackStore(store.database),
-            relay=Relay(
-                settings, directory, pool, accounts, queues, guard, observability.sinks, tracing=tracing
-            ),
+            feedback=FeedbackStore(store.database, policy, answered),
+            relay=Relay(settings, directory, pool, accounts, queues, guard, sinks, tracing=tracing),
             accounts=accounts,
             admin_token=settings.admin_token,
             observability=observability,

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 
 from common.address import Address, well_formed_address
 from common.own_hosts import HostNames
+from common.prompt_hash import HELD_OUT_SHARE
 from common.settings import PartSettings
 from server.proxy import NO_PROXY, Proxy, parse_proxy, proxy_for
 
@@ -116,6 +117,9 @@ class StaticModel(BaseModel):
         return value
 
 
+FeedbackText = Literal["none", "rated"]
+
+
 OPENAI = ExternalProvider(
     name="openai",
     base_url="https://api.openai.com/v1",
@@ -172,6 +176,11 @@ class GatewaySettings(PartSettings):
         default=None, validation_alias=AliasChoices("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT")
     )
     """Base URL of an OpenTelemetry collector (OTLP over HTTP) for traces; None sends none."""
+    feedback_store: FeedbackText = "rated"
+    """What is kept of conversations: `none` keeps the figures of feedback and nobody's words; `rated` keeps
+    the conversations that clients send along with their feedback."""
+    feedback_held_out: float = Field(default=HELD_OUT_SHARE, ge=0, le=0.9)
+    """Share of the questions whose feedback is never trained on, so that it can judge the outcome."""
     max_body_bytes: int = 16 * 1024 * 1024
     """Largest request body, in bytes."""
     require_keys: bool = False

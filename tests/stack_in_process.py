@@ -7,7 +7,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class InProcess:
     controller: str
     gateway: str
     stack: ExitStack
+    default_headers: dict[str, str] = field(default_factory=dict)
+    """Sent with every request, e.g. a key."""
 
     def worker(self, worker_id: str, *cards: ModelCard, incarnation: str = "incarnation-1") -> "Worker":
         """A ready worker with an engine of its own; returns when the gateway has heard of it."""
@@ -59,12 +61,18 @@ class InProcess:
 
     def get(self, path: str, **headers: str) -> Any:
         """The JSON at a path of the gateway."""
-        answer = httpx2.get(f"{self.gateway}{path}", headers=headers, trust_env=False)
+        answer = httpx2.get(f"{self.gateway}{path}", headers=self.default_headers | headers, trust_env=False)
         return answer.raise_for_status().json()
 
     def post(self, path: str, body: Any, **headers: str) -> httpx2.Response:
         """What the gateway answers."""
-        return httpx2.post(f"{self.gateway}{path}", json=body, headers=headers, trust_env=False, timeout=30)
+        return httpx2.post(
+            f"{self.gateway}{path}",
+            json=body,
+            headers=self.default_headers | headers,
+            trust_env=False,
+            timeout=30,
+        )
 
     def ask(self, model: str, question: str = "안녕?", **more: Any) -> httpx2.Response:
         """One chat answer."""

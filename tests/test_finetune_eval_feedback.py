@@ -175,3 +175,22 @@ def test_a_gateway_that_is_not_there_is_one_line() -> None:
     ran = CliRunner().invoke(root, ["eval", "votes", "--gateway", f"http://127.0.0.1:{free_port()}"])
     assert isinstance(ran.exception, UserError)
     assert "No gateway answers" in str(ran.exception)
+
+
+def test_a_question_that_is_held_out_trains_nothing_whenever_it_was_asked() -> None:
+    held = vote("right", BASE, DOLLY) | {"held_out": True}
+    earlier = rating(5, answer("dolly", "두 시간 반입니다.", question=f" {QUESTION}\n"))
+    other = rating(5, answer("dolly", "네 시간입니다.", question="목포까지는요?"))
+    made = made_of([held], [earlier, other])
+    assert made.pairs == []
+    assert [row.instruction for row in made.rows] == ["목포까지는요?"]
+    assert made.left_out["held out for judging"] == 2
+
+
+def test_feedback_without_a_text_or_a_score_is_counted_and_trains_nothing() -> None:
+    silent = BASE | {"messages": [], "answer": "", "sampling": None}
+    thumb = {"score": None, "thumb": "up", "answer": DOLLY}
+    votes, ratings = parse_feedback(stored([vote("left", silent, silent)]), stored([thumb]))
+    made = training_data(votes, ratings)
+    assert (made.pairs, made.rows) == ([], [])
+    assert summarise(votes, ratings).ratings == ()

@@ -72,7 +72,7 @@ def test_a_vote_is_stored_once_and_the_same_id_replaces_it(gateway: str, state_d
         "dolly",
     )
     assert "돌리는 누구인가요?" in row["left"]
-    assert json.loads(row["right"]) == answer("dolly") | {"checkpoint": None}
+    assert json.loads(row["right"]) == answer("dolly") | {"checkpoint": None, "arm": None}
 
 
 def test_a_rating_is_stored_and_listed(gateway: str) -> None:

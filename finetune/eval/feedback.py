@@ -14,7 +14,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.errors import UserError
-from common.feedback import Answer, Choice, Message, Rating, Vote
+from common.feedback import Choice, JudgedAnswer, JudgedRating, JudgedVote, Message
+from common.prompt_hash import prompt_hash
 from finetune.eval.intervals import Estimate, estimate, wilson
 from finetune.rows.row import Pair, Row
 
@@ -25,18 +26,30 @@ APART = 2
 """Points between two ratings of answers to one prompt from which on they make a pair."""
 
 
-class StoredVote(Vote):
+class StoredVote(JudgedVote):
     """A vote as `GET /v1/feedback/votes` lists it."""
 
     model_config = ConfigDict(extra="ignore")
     id: str
+    held_out: bool = False
+
+    @property
+    def question(self) -> str:
+        """Hash of what was asked."""
+        return prompt_hash(self.left.messages)
 
 
-class StoredRating(Rating):
+class StoredRating(JudgedRating):
     """A rating as `GET /v1/feedback/ratings` lists it."""
 
     model_config = ConfigDict(extra="ignore")
     id: str
+    held_out: bool = False
+
+    @property
+    def question(self) -> str:
+        """Hash of what was asked."""
+        return prompt_hash(self.answer.messages)
 
 
 @dataclass(frozen=True)
@@ -112,7 +125,8 @@ def summarise(votes: Sequence[StoredVote], ratings: Sequence[StoredRating]) -> S
             counts[first, second][_outcome(vote, first)] += 1
     by_model: dict[str, list[StoredRating]] = defaultdict(list)
     for rating in ratings:
-        by_model[rating.answer.model].append(rating)
+        if rating.score is not None:
+            by_model[rating.answer.model].append(rating)
     sides = Counter(vote.choice for vote in votes)
     decided = sides["left"] + sides["right"]
     return Summary(
@@ -131,8 +145,15 @@ def training_data(
     without: frozenset[str] = frozenset(),
 ) -> Training:
     """Pairs out of votes and of ratings at least two points apart; rows out of answers rated `min_score` on
-    average. Answers of the models in `without` (whose provider forbids training on them) are in neither."""
+    average. Answers of the models in `without` (whose provider forbids training on them) are in neither, nor
+    is anything on a question that is held out, whenever it was asked."""
     made = Training()
+    held = {one.question for one in (*votes, *ratings) if one.held_out}
+    made.left_out["held out for judging"] = sum(one.question in held for one in (*votes, *ratings))
+    ratings = [
+        one for one in ratings if one.score is not None and one.answer.messages and one.question not in held
+    ]
+    votes = [one for one in votes if one.left.messages and one.right.messages and one.question not in held]
     for prompt, better, worse, source in _decided(votes, ratings, made.left_out):
         _add_pair(made, prompt, better, worse, source, without)
     for (prompt, _), rated in _by_answer(ratings).items():
@@ -152,7 +173,7 @@ def write_training(items: Sequence[BaseModel], path: Path) -> None:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def _outcome(vote: Vote, first: str) -> Literal["win", "loss", "tie", "both_bad"]:
+def _outcome(vote: StoredVote, first: str) -> Literal["win", "loss", "tie", "both_bad"]:
     outcomes: dict[Choice, Literal["win", "loss", "tie", "both_bad"]] = {
         "tie": "tie",
         "both_bad": "both_bad",
@@ -169,7 +190,7 @@ def _pair_result(first: str, second: str, counts: Counter[str]) -> PairResult:
 
 def _rating_result(model: str, ratings: list[StoredRating]) -> RatingResult:
     tags = Counter(tag for rating in ratings for tag in rating.tags)
-    mean = estimate("rating", [[float(rating.score)] for rating in ratings])
+    mean = estimate("rating", [[float(rating.score or 0)] for rating in ratings])
     return RatingResult(model, len(ratings), mean, dict(tags.most_common()))
 
 
@@ -188,15 +209,15 @@ def _by_answer(ratings: Sequence[StoredRating]) -> dict[tuple[Prompt, str], list
     return found
 
 
-def _mean(ratings: Sequence[Rating]) -> float:
-    return sum(rating.score for rating in ratings) / len(ratings)
+def _mean(ratings: Sequence[StoredRating]) -> float:
+    return sum(rating.score or 0 for rating in ratings) / len(ratings)
 
 
 def _decided(
     votes: Sequence[StoredVote], ratings: Sequence[StoredRating], left_out: Counter[str]
-) -> list[tuple[Prompt, Answer, Answer, str]]:
+) -> list[tuple[Prompt, JudgedAnswer, JudgedAnswer, str]]:
     """(prompt, better, worse, id of the vote or rating)."""
-    tallies: dict[tuple[Prompt, str, str], list[tuple[Answer, Answer, str]]] = defaultdict(list)
+    tallies: dict[tuple[Prompt, str, str], list[tuple[JudgedAnswer, JudgedAnswer, str]]] = defaultdict(list)
     for vote in votes:
         if vote.choice in ("tie", "both_bad"):
             left_out["no winner"] += 1
@@ -225,7 +246,7 @@ def _decided(
     return found
 
 
-def _rated_apart(ratings: Sequence[StoredRating]) -> list[tuple[Prompt, Answer, Answer, str]]:
+def _rated_apart(ratings: Sequence[StoredRating]) -> list[tuple[Prompt, JudgedAnswer, JudgedAnswer, str]]:
     """Best and worst rated answer to one prompt, where they are at least APART points apart."""
     prompts: dict[Prompt, list[list[StoredRating]]] = defaultdict(list)
     for (prompt, _), rated in _by_answer(ratings).items():
@@ -239,7 +260,12 @@ def _rated_apart(ratings: Sequence[StoredRating]) -> list[tuple[Prompt, Answer, 
 
 
 def _add_pair(
-    made: Training, prompt: Prompt, better: Answer, worse: Answer, source: str, without: frozenset[str]
+    made: Training,
+    prompt: Prompt,
+    better: JudgedAnswer,
+    worse: JudgedAnswer,
+    source: str,
+    without: frozenset[str],
 ) -> None:
     if {better.model, worse.model} & without:
         made.left_out["answer of a model that is left out"] += 1

@@ -2,7 +2,9 @@
 
 import json
 import os
+from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 
@@ -15,8 +17,8 @@ PAGE = 500
 TIMEOUT_S = 60.0
 
 
-def fetch_feedback(gateway: str, kind: Kind) -> list[dict[str, Any]]:
-    """All that the gateway shows, the newest first. Raises UserError.
+def fetch_feedback(gateway: str, kind: Kind, since: datetime | None = None) -> list[dict[str, Any]]:
+    """All that the gateway shows, the newest first, none of before `since` (UTC). Raises UserError.
 
     With KODOLLY_ADMIN_TOKEN or an admin key that is everybody's, else the key's own.
     """
@@ -25,7 +27,7 @@ def fetch_feedback(gateway: str, kind: Kind) -> list[dict[str, Any]]:
     with httpx2.Client(headers=_headers(), timeout=TIMEOUT_S, trust_env=False) as client:
         after: str | None = None
         while True:
-            rows, after = _page(client, gateway, kind, after)
+            rows, after = _page(client, gateway, kind, after, since)
             found += rows
             if after is None:
                 return found
@@ -35,18 +37,14 @@ def fetch_feedback(gateway: str, kind: Kind) -> list[dict[str, Any]]:
 
 
 def _page(
-    client: httpx2.Client, gateway: str, kind: Kind, after: str | None
+    client: httpx2.Client, gateway: str, kind: Kind, after: str | None, since: datetime | None
 ) -> tuple[list[dict[str, Any]], str | None]:
-    params: dict[str, str | int] = {"limit": PAGE} | ({"after": after} if after is not None else {})
-    try:
-        answer = client.get(f"{gateway}/v1/feedback/{kind}", params=params)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise UserError(
-            f"No gateway answers at {gateway}.",
-            hint="Start one with `kodolly up`, or name it with --gateway.",
-        ) from error
-    if answer.status_code in (401, 403):
-        raise UserError("The gateway asks for another API key.", hint="Put it into KODOLLY_API_KEY.")
+    params: dict[str, str | int] = {"limit": PAGE}
+    if after is not None:
+        params["after"] = after
+    if since is not None:
+        params["since"] = since.isoformat()
+    answer = _asked(client, "GET", f"{gateway}/v1/feedback/{kind}", params)
     try:
         page = json.loads(answer.raise_for_status().content)
         rows: list[dict[str, Any]] = page["data"]
@@ -54,6 +52,31 @@ def _page(
     except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{gateway} is not a kodolly gateway.") from error
     return rows, following
+
+
+def forget_rater(gateway: str, rater_id: str) -> tuple[int, int]:
+    """Delete everything of one rater; how many votes and ratings that was. Raises UserError."""
+    url = f"{gateway}/v1/feedback/raters/{quote(rater_id, safe='')}"
+    with httpx2.Client(headers=_headers(), timeout=TIMEOUT_S, trust_env=False) as client:
+        answer = _asked(client, "DELETE", url, {})
+    try:
+        gone = json.loads(answer.raise_for_status().content)
+        return int(gone["votes"]), int(gone["ratings"])
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{gateway} is not a kodolly gateway of this version.") from error
+
+
+def _asked(client: httpx2.Client, method: str, url: str, params: dict[str, str | int]) -> httpx2.Response:
+    try:
+        answer = client.request(method, url, params=params)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise UserError(
+            f"No gateway answers at {url.partition('/v1/')[0]}.",
+            hint="Start one with `kodolly up`, or name it with --gateway.",
+        ) from error
+    if answer.status_code in (401, 403):
+        raise UserError("The gateway asks for another API key.", hint="Put it into KODOLLY_API_KEY.")
+    return answer
 
 
 def _headers() -> dict[str, str]:

@@ -7,16 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID, uuid5
 
 import sqlalchemy as sa
 
 from common.errors import BadRequest, NotFound
-from common.feedback import Kind, Rating, Vote
+from common.feedback import FeedbackUse, JudgedAnswer, JudgedRating, Judgement, Kind, RequestFeedback, Vote
+from common.prompt_hash import HELD_OUT_SHARE, is_held_out, prompt_hash
+from server.store.answered import RecentAnswers
 from server.store.database import Database
 from server.store.owner import Owner
 from server.store.tables import ratings, votes
 
 TABLES: Mapping[Kind, sa.Table] = {"votes": votes, "ratings": ratings}
+BY_REQUEST = UUID("6f2d6f0e-8f0b-5f4c-9d57-9a5b6f0d7c11")
+"""Name space of ids that are made of rater and request."""
+AT_ONCE = 500
+"""Ids in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,38 +35,139 @@ class Page:
     """Cursor of the page behind this one; None when this is the last."""
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is kept of feedback, and which questions are for judging only."""
+
+    keep_text: bool = True
+    """False: nobody's words are stored, neither a conversation's nor a rater's."""
+    held_out: float = HELD_OUT_SHARE
+
+
 class FeedbackStore:
     """Reads and writes feedback. All calls may raise StoreFailed."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, policy: Policy = Policy(), answered: RecentAnswers | None = None
+    ) -> None:
         self._database = database
+        self._policy = policy
+        self._answered = answered or RecentAnswers()
+
+    @property
+    def keeps_text(self) -> bool:
+        """Whether conversations that come along with feedback are stored."""
+        return self._policy.keep_text
 
     async def put_vote(self, owner: Owner, vote_id: str, vote: Vote) -> None:
         """Store the vote under `vote_id`, replacing the owner's earlier one."""
+        left, right = self._known(owner, vote.left), self._known(owner, vote.right)
         values = {
             "choice": vote.choice,
+            "left_model": left.model,
+            "right_model": right.model,
+            "left_checkpoint": left.checkpoint,
+            "right_checkpoint": right.checkpoint,
+            "left": self._kept(left),
+            "right": self._kept(right),
             "blind": vote.blind,
-            "left_model": vote.left.model,
-            "right_model": vote.right.model,
-            "locale": vote.locale,
-            "left": vote.left.model_dump(mode="json"),
-            "right": vote.right.model_dump(mode="json"),
-            "rater_id": vote.rater_id,
         }
+        values |= self._about(vote, left)
         await self._database.run(lambda connection: _put(connection, votes, owner, vote_id, values))
 
-    async def put_rating(self, owner: Owner, rating_id: str, rating: Rating) -> None:
+    async def put_rating(self, owner: Owner, rating_id: str, rating: JudgedRating) -> None:
         """Store the rating under `rating_id`, replacing the owner's earlier one."""
+        answer = self._known(owner, rating.answer)
         values = {
-            "model": rating.answer.model,
+            "model": answer.model,
+            "checkpoint": answer.checkpoint,
             "score": rating.score,
+            "thumb": rating.thumb,
             "tags": rating.tags,
+            "correction": rating.correction if self._policy.keep_text else None,
+            "answer": self._kept(answer),
             "blind": rating.blind,
-            "locale": rating.locale,
-            "answer": rating.answer.model_dump(mode="json"),
-            "rater_id": rating.rater_id,
         }
+        values |= self._about(rating, answer)
         await self._database.run(lambda connection: _put(connection, ratings, owner, rating_id, values))
+
+    async def put_on_request(self, owner: Owner, said: RequestFeedback) -> tuple[str, JudgedAnswer]:
+        """Store an opinion on a request's answer; the rating's id and what is known of the answer.
+
+        Raises NotFound when neither the gateway nor the client knows which model answered.
+        """
+        known = self._answered.of(said.request_id, owner)
+        model = known.model if known is not None else said.model
+        if model is None:
+            raise NotFound(
+                f"The request {said.request_id!r} is not known here (any more).",
+                param="request_id",
+                hint="Send `model`, and as `checkpoint` the answer's x-kodolly-checkpoint, along with it.",
+            )
+        answer = JudgedAnswer(
+            model=model,
+            messages=said.messages,
+            answer=said.answer,
+            request_id=said.request_id,
+            checkpoint=said.checkpoint,
+        )
+        about = {"request_id", "id", "model", "checkpoint", "messages"}
+        rating = JudgedRating(**said.model_dump(exclude=about | {"answer"}), answer=answer)
+        rating_id = str(said.id or uuid5(BY_REQUEST, f"{said.rater_id or ''}\n{said.request_id}"))
+        await self.put_rating(owner, rating_id, rating)
+        return rating_id, self._known(owner, answer)
+
+    def _known(self, owner: Owner, answer: JudgedAnswer) -> JudgedAnswer:
+        """With model, arm and checkpoint as this gateway saw them; what a client says counts where it has
+        not seen the request."""
+        known = self._answered.of(answer.request_id, owner) if answer.request_id else None
+        if known is None:
+            return answer
+        seen = {"model": known.model, "arm": known.arm or None, "checkpoint": known.checkpoint or None}
+        return answer.model_copy(update=seen)
+
+    def _kept(self, answer: JudgedAnswer) -> dict[str, Any]:
+        kept = answer if self._policy.keep_text else answer.without_text()
+        return kept.model_dump(mode="json")
+
+    def _about(self, said: Judgement, answer: JudgedAnswer) -> dict[str, Any]:
+        hashed = prompt_hash(answer.messages) if self._policy.keep_text else ""
+        return {
+            "locale": said.locale,
+            "rater_id": said.rater_id,
+            "session_id": said.session_id,
+            "comment": said.comment if self._policy.keep_text else None,
+            "prompt_hash": hashed or None,
+            "held_out": is_held_out(hashed, self._policy.held_out),
+        }
+
+    async def forget_rater(self, owner: Owner, rater_id: str) -> dict[Kind, int]:
+        """Delete everything of one rater, as far as it is the owner's; how much that was."""
+
+        def delete(connection: sa.Connection) -> dict[Kind, int]:
+            gone: dict[Kind, int] = {}
+            for kind, table in TABLES.items():
+                of_rater = table.delete().where(table.c.rater_id == rater_id, _visible(table, owner))
+                gone[kind] = connection.execute(of_rater).rowcount
+            return gone
+
+        return await self._database.run(delete)
+
+    async def mark_used(self, owner: Owner, use: FeedbackUse) -> int:
+        """Note that a training used these; how many of them there are."""
+        asked: dict[Kind, list[str]] = {
+            "votes": [str(one) for one in use.votes],
+            "ratings": [str(one) for one in use.ratings],
+        }
+
+        def mark(connection: sa.Connection) -> int:
+            return sum(
+                _mark(connection, TABLES[kind], owner, ids[at : at + AT_ONCE], use.run)
+                for kind, ids in asked.items()
+                for at in range(0, len(ids), AT_ONCE)
+            )
+
+        return await self._database.run(mark)
 
     async def get(self, kind: Kind, owner: Owner, row_id: str) -> dict[str, Any]:
         """One row. Raises NotFound, for another key's row too."""
@@ -86,8 +194,16 @@ class FeedbackStore:
         if await self._database.run(delete) == 0:
             raise _not_found(row_id)
 
-    async def page(self, kind: Kind, owner: Owner, limit: int, after: str | None = None) -> Page:
-        """The newest `limit` rows behind the cursor `after`. Raises BadRequest for a broken cursor.
+    async def page(
+        self,
+        kind: Kind,
+        owner: Owner,
+        limit: int,
+        after: str | None = None,
+        since: datetime | None = None,
+    ) -> Page:
+        """The newest `limit` rows behind the cursor `after`, none of before `since`. Raises BadRequest for a
+        broken cursor.
 
         A row keeps its place when it is replaced, and new ones come before the first: whoever follows the
         pages to their end sees every row that was there at the start exactly once.
@@ -95,8 +211,10 @@ class FeedbackStore:
         table = TABLES[kind]
         order = (table.c.created, table.c.id, table.c.key_id)
         query = table.select().order_by(*(column.desc() for column in order)).limit(limit + 1)
-        if not owner.sees_all:
-            query = query.where(table.c.key_id == owner.key_id)
+        query = query.where(_visible(table, owner))
+        if since is not None:
+            moment = since.replace(tzinfo=since.tzinfo or UTC).astimezone(UTC)
+            query = query.where(table.c.created >= sa.literal(moment, table.c.created.type))
         if after is not None:
             query = query.where(sa.tuple_(*order) < sa.tuple_(*_cursor_values(table, after)))
 
@@ -106,6 +224,20 @@ class FeedbackStore:
         rows = await self._database.run(read)
         more = len(rows) > limit
         return Page(rows[:limit], _cursor(rows[limit - 1]) if more else None)
+
+
+def _visible(table: sa.Table, owner: Owner) -> sa.ColumnElement[bool]:
+    return sa.true() if owner.sees_all else table.c.key_id == owner.key_id
+
+
+def _mark(connection: sa.Connection, table: sa.Table, owner: Owner, ids: list[str], run: str) -> int:
+    found = table.c.id.in_(ids) & _visible(table, owner)
+    rows = list(connection.execute(sa.select(table.c.key_id, table.c.id, table.c.used_in).where(found)))
+    for key_id, row_id, runs in rows:
+        if run not in (runs or []):
+            marked = table.update().where(_is(table, key_id, row_id)).values(used_in=[*(runs or []), run])
+            connection.execute(marked)
+    return len(rows)
 
 
 def _put(

@@ -1,5 +1,7 @@
 """Every table of the database, as the newest migration leaves it."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 metadata = sa.MetaData()
@@ -20,6 +22,17 @@ MODEL_LENGTH = 200
 CHECKPOINT_LENGTH = 60
 """Of a checkpoint's id."""
 
+
+def _about_feedback() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("session_id", sa.String(100)),
+        sa.Column("comment", sa.Text),
+        sa.Column("prompt_hash", sa.String(16)),
+        sa.Column("held_out", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("used_in", sa.JSON(none_as_null=True)),
+    ]
+
+
 votes = sa.Table(
     "votes",
     metadata,
@@ -34,6 +47,9 @@ votes = sa.Table(
     sa.Column("left", sa.JSON, nullable=False),
     sa.Column("right", sa.JSON, nullable=False),
     sa.Column("rater_id", sa.String(100)),
+    sa.Column("left_checkpoint", sa.String(CHECKPOINT_LENGTH)),
+    sa.Column("right_checkpoint", sa.String(CHECKPOINT_LENGTH)),
+    *_about_feedback(),
     sa.Index("ix_votes_page", "created", "id", "key_id"),
 )
 
@@ -44,12 +60,16 @@ ratings = sa.Table(
     sa.Column("id", sa.String(36), primary_key=True),
     sa.Column("created", sa.DateTime(timezone=True), nullable=False),
     sa.Column("model", sa.String(200), nullable=False, index=True),
-    sa.Column("score", sa.Integer, nullable=False),
+    sa.Column("score", sa.Integer),
     sa.Column("tags", sa.JSON, nullable=False),
     sa.Column("blind", sa.Boolean, nullable=False),
     sa.Column("locale", sa.String(20), nullable=False),
     sa.Column("answer", sa.JSON, nullable=False),
     sa.Column("rater_id", sa.String(100)),
+    sa.Column("thumb", sa.String(4)),
+    sa.Column("correction", sa.Text),
+    sa.Column("checkpoint", sa.String(CHECKPOINT_LENGTH)),
+    *_about_feedback(),
     sa.Index("ix_ratings_page", "created", "id", "key_id"),
 )
 

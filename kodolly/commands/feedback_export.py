@@ -1,0 +1,38 @@
+"""`kodolly feedback export`."""
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from kodolly.clients.gateway_access import DEFAULT_URL
+
+EPILOG = """\b
+Examples:
+  kodolly feedback export --output feedback.jsonl
+  kodolly feedback export --output week.jsonl --since 2026-11-21T00:00:00
+"""
+
+
+@click.command("export", epilog=EPILOG)
+@click.option("--gateway", default=DEFAULT_URL, show_default=True, help="Its key: KODOLLY_API_KEY.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="JSONL, the newest first.")
+@click.option("--since", type=click.DateTime(), help="Nothing of before (UTC).")
+@click.option("--unmasked", is_flag=True, help="Leave personal data in texts as they are.")
+def command(gateway: str, output: Path, since: datetime | None, unmasked: bool) -> None:
+    """Write all votes and ratings, one a line; `kind` says which it is.
+
+    Personal data in conversations, comments and corrections (resident numbers, phones, accounts and so on)
+    gives way to words such as [전화번호].
+    """
+    from kodolly.clients.feedback_pages import fetch_feedback
+    from kodolly.feedback_export import exported, write_lines
+
+    lines, masked = [], 0
+    for kind in ("votes", "ratings"):
+        for row in fetch_feedback(gateway, kind, since):
+            line, count = exported(kind, row, mask=not unmasked)
+            lines.append(line)
+            masked += count
+    write_lines(output, lines)
+    click.echo(f"{len(lines)} votes and ratings: {output} ({masked} places masked)")

@@ -1,0 +1,16 @@
+"""`kodolly feedback forget`."""
+
+import click
+
+from kodolly.clients.gateway_access import DEFAULT_URL
+
+
+@click.command("forget", epilog="\b\nExample:\n  kodolly feedback forget browser-4f1c\n")
+@click.argument("rater")
+@click.option("--gateway", default=DEFAULT_URL, show_default=True, help="Its key: KODOLLY_API_KEY.")
+def command(rater: str, gateway: str) -> None:
+    """Delete every vote and rating of RATER (`rater_id` in an export), with the conversations in them."""
+    from kodolly.clients.feedback_pages import forget_rater
+
+    votes, ratings = forget_rater(gateway, rater)
+    click.echo(f"Deleted: {votes} votes, {ratings} ratings. Backups and exports still have them.")

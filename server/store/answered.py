@@ -1,0 +1,42 @@
+"""Who gave the answers of the last hours, by request id: what feedback by request id is about."""
+
+from dataclasses import dataclass
+
+from server.record import RequestRecord
+from server.store.owner import Owner
+
+MOST = 50_000
+"""Answers that a process remembers; the oldest are forgotten first. About 15 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One answer: whose, and by whom."""
+
+    key_id: str
+    model: str
+    """As it was asked for."""
+    arm: str
+    checkpoint: str
+
+
+class RecentAnswers:
+    """In memory, of one process: nothing of a conversation is in it."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._known: dict[str, Answered] = {}
+
+    def observe(self, record: RequestRecord) -> None:
+        """A finished request. An answer that its reader broke off can be judged, too."""
+        if record.status != 200 or record.outcome not in ("ok", "cancelled"):
+            return
+        self._known.pop(record.request_id, None)
+        self._known[record.request_id] = Answered(record.key_id, record.model, record.arm, record.checkpoint)
+        if len(self._known) > self._most:
+            del self._known[next(iter(self._known))]
+
+    def of(self, request_id: str, owner: Owner) -> Answered | None:
+        """The answer to the owner's request; None when it is unknown or another key's."""
+        found = self._known.get(request_id)
+        return found if found is not None and (owner.sees_all or found.key_id == owner.key_id) else None
