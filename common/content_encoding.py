@@ -1,22 +1,22 @@
-"""Compressed request bodies (RFC 9110, 8.4): gzip, deflate, and zstd where its library is there.
+"""Compressed request bodies (RFC 9110, 8.4): gzip, deflate and zstd.
 
 A body is decoded in steps, between which other requests run, and never beyond the limit of a plain one: a
 small body may stand for gigabytes.
 """
 
 import asyncio
-import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from common.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
+from common.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
 STEP_BYTES = 1 << 18
 """How much is decoded before others have their turn: about a millisecond."""
 MOST_CODINGS = 2
 """Codings on top of each other."""
-ZSTD_WINDOW_BYTES = 8 << 20
-"""RFC 9659: what every decoder of HTTP must take, and none need exceed."""
+ZSTD_WINDOW: Mapping[int, int] = {DecompressionParameter.window_log_max: 23}
+"""8 MB. RFC 9659: what every decoder of HTTP must take, and none need exceed."""
 
 
 async def decoded(body: bytes, content_encoding: str, limit: int) -> bytes:
@@ -27,11 +27,10 @@ async def decoded(body: bytes, content_encoding: str, limit: int) -> bytes:
     """
     codings = [name for part in content_encoding.split(",") if (name := part.strip().lower())]
     codings = [name for name in codings if name != "identity"]
-    known = _known()
-    if len(codings) > MOST_CODINGS or any(name not in known for name in codings):
-        raise _unsupported(content_encoding, known)
+    if len(codings) > MOST_CODINGS or any(name not in DECODERS for name in codings):
+        raise _unsupported(content_encoding)
     for name in reversed(codings):
-        body = await _in_steps(known[name](body), name, limit)
+        body = await _in_steps(DECODERS[name](body), name, limit)
     return body
 
 
@@ -44,6 +43,12 @@ async def _in_steps(pieces: Iterator[bytes], name: str, limit: int) -> bytes:
                 raise PayloadTooLarge(f"The decoded body is too large; at most {limit} bytes are taken.")
             if len(piece) == STEP_BYTES:
                 await asyncio.sleep(0)
+    except _Cut as error:
+        raise BadRequest(
+            f"The {name} body ends early: its last bytes are missing.",
+            code="invalid_encoding",
+            hint="Close or flush the compressor before the body is sent, and send all that it has given.",
+        ) from error
     except _NotCoded as error:
         raise BadRequest(
             f"The body is not valid {name}, as Content-Encoding says it is.", code="invalid_encoding"
@@ -55,25 +60,17 @@ class _NotCoded(ValueError):
     """The bytes are not what their coding says."""
 
 
-def _unsupported(content_encoding: str, known: dict[str, "Decoder"]) -> UnsupportedMediaType:
-    accepted = ", ".join(known)
+class _Cut(Exception):
+    """What is there is coded so, but it has no end."""
+
+
+def _unsupported(content_encoding: str) -> UnsupportedMediaType:
+    accepted = ", ".join(DECODERS)
     return UnsupportedMediaType(
         f"Bodies with Content-Encoding {content_encoding!r} are not taken.",
         hint=f"Send one of {accepted}, or the plain body without that header.",
         headers={"accept-encoding": accepted},
     )
-
-
-Decoder = Callable[[bytes], Iterator[bytes]]
-
-
-def _known() -> dict[str, Decoder]:
-    found: dict[str, Decoder] = {"gzip": _gzip, "x-gzip": _gzip, "deflate": _deflate}
-    try:
-        import zstandard  # noqa: F401 whether it is there
-    except ModuleNotFoundError:
-        return found
-    return found | {"zstd": _zstd}
 
 
 def _gzip(body: bytes) -> Iterator[bytes]:
@@ -95,19 +92,31 @@ def _inflate(decompressor: "zlib._Decompress", body: bytes) -> Iterator[bytes]:
             piece = decompressor.decompress(body, STEP_BYTES)
             body = decompressor.unconsumed_tail
             if not piece and not body and not decompressor.eof:
-                raise _NotCoded
+                raise _Cut
             yield piece
     except zlib.error as error:
         raise _NotCoded from error
 
 
 def _zstd(body: bytes) -> Iterator[bytes]:
-    import zstandard
-
-    decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
-    try:
-        with decompressor.stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
-            while piece := reader.read(STEP_BYTES):
+    while body:  # RFC 8878, 3.1: several frames may follow each other
+        frame = ZstdDecompressor(options=ZSTD_WINDOW)
+        try:
+            while not frame.eof:
+                piece = frame.decompress(body, STEP_BYTES)
+                body = b""
+                if not piece and frame.needs_input and not frame.eof:
+                    raise _Cut
                 yield piece
-    except zstandard.ZstdError as error:
-        raise _NotCoded from error
+        except ZstdError as error:
+            raise _NotCoded from error
+        body = frame.unused_data
+
+
+DECODERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
+    "gzip": _gzip,
+    "x-gzip": _gzip,
+    "deflate": _deflate,
+    "zstd": _zstd,
+}
+"""By their names in the header."""

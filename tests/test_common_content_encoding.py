@@ -6,10 +6,10 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common import zstd
 from common.content_encoding import STEP_BYTES, decoded
 from common.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 
@@ -31,8 +31,8 @@ def raw_deflate(body: bytes) -> bytes:
         ("gzip", gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])),
         ("deflate", zlib.compress(BODY)),
         ("deflate", raw_deflate(BODY)),
-        ("zstd", zstandard.compress(BODY)),
-        ("zstd", zstandard.compress(BODY[:9]) + zstandard.compress(BODY[9:])),
+        ("zstd", zstd.compress(BODY)),
+        ("zstd", zstd.compress(BODY[:9]) + zstd.compress(BODY[9:])),
         ("identity", BODY),
         ("", BODY),
         ("deflate, gzip", gzip.compress(zlib.compress(BODY))),
@@ -45,7 +45,7 @@ async def test_what_clients_send_is_decoded(coding: str, body: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("coding", "compress"),
-    [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstandard.compress)],
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstd.compress)],
 )
 async def test_a_bomb_ends_at_the_limit(coding: str, compress: Callable[[bytes], bytes]) -> None:
     with pytest.raises(PayloadTooLarge, match=str(LIMIT)):
@@ -73,6 +73,18 @@ async def outcome(body: bytes, coding: str) -> str | None:
     return "decoded"
 
 
-async def test_a_body_that_was_cut_is_refused() -> None:
-    with pytest.raises(BadRequest, match="not valid gzip"):
-        await decoded(gzip.compress(BODY)[:-9], "gzip", LIMIT)
+PACKED = [("gzip", gzip.compress(BODY)), ("deflate", zlib.compress(BODY)), ("zstd", zstd.compress(BODY))]
+
+
+@pytest.mark.parametrize(("coding", "body"), PACKED, ids=["gzip", "deflate", "zstd"])
+async def test_a_body_that_was_cut_is_told_so_wherever_it_ends(coding: str, body: bytes) -> None:
+    for end in range(1, len(body)):
+        with pytest.raises(BadRequest, match=f"The {coding} body ends early"):
+            await decoded(body[:end], coding, LIMIT)
+
+
+@pytest.mark.parametrize(("coding", "body"), PACKED, ids=["gzip", "deflate", "zstd"])
+async def test_another_body_in_that_coding_is_told_so(coding: str, body: bytes) -> None:
+    for wrong in (BODY, b"\xff" * len(body)):
+        with pytest.raises(BadRequest, match=f"not valid {coding}"):
+            await decoded(wrong, coding, LIMIT)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 from click.testing import CliRunner
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from common import zstd
 from common.errors import UserError
 from finetune.data.clean.rules import rules
 from finetune.data.clean.run import clean, rejects_path
@@ -65,14 +65,14 @@ def test_preference_pairs_are_cleaned_as_rows_are(tmp_path: Path) -> None:
 
 
 def two_frames(data: bytes) -> bytes:
-    return zstandard.compress(data[:50]) + zstandard.compress(data[50:])
+    return zstd.compress(data[:50]) + zstd.compress(data[50:])
 
 
 def marked(data: bytes) -> bytes:
     return b"\xef\xbb\xbf" + data
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress, two_frames, marked])
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress, two_frames, marked])
 def test_packed_files_and_byte_order_marks_are_read(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     plain = write(tmp_path / "plain.jsonl", row(), BROKEN["html"])
     packed = tmp_path / "packed"
@@ -86,7 +86,7 @@ def test_packed_files_and_byte_order_marks_are_read(tmp_path: Path, pack: Callab
     ("data", "message"),
     [
         (gzip.compress(b"{}\n" * 9999)[:-30], "the compressed file is broken"),
-        (zstandard.compress(b"{}\n" * 9999)[:-4], "the compressed file is broken"),
+        (zstd.compress(b"{}\n" * 9999)[:-4], "the compressed file is broken"),
         ("가\n".encode("utf-16"), "UTF-16"),
     ],
     ids=["gzip", "zstd", "utf-16"],

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common import zstd
 from common.errors import UserError
 from finetune.data.convert import run as converting
 from finetune.data.convert.run import Request, convert
@@ -107,7 +107,7 @@ def test_every_kind_of_file_gives_the_same_rows(kind: str, mark: bytes, pack: st
         writer.writerows(wanted)
         data = table.getvalue().encode()
     data = mark + data
-    data = {"plain": bytes, "gz": gzip.compress, "zst": zstandard.compress}[pack](data)
+    data = {"plain": bytes, "gz": gzip.compress, "zst": zstd.compress}[pack](data)
     path = tmp_path / (f"in.{kind}" + ("" if pack == "plain" else f".{pack}"))
     path.write_bytes(data)
     rows, refusals, _ = converted(path)
@@ -258,7 +258,7 @@ def test_a_file_that_cannot_be_read_whole_is_refused_whole(
 
 def test_zstandard_data_that_ends_early_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.zst"
-    whole = zstandard.compress(b"".join(json.dumps(ALPACA | {"id": n}).encode() + b"\n" for n in range(9999)))
+    whole = zstd.compress(b"".join(json.dumps(ALPACA | {"id": n}).encode() + b"\n" for n in range(9999)))
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="compressed file is broken|cannot be read"):
         convert(Request((path,), tmp_path / "rows.jsonl"))

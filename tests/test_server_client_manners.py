@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import httpx2
 import openai
 import pytest
-import zstandard
 
+from common import zstd
 from tests.processes import free_port, kodolly, running, scripted_engine
 
 BODY = {"model": "dolly", "messages": [{"role": "user", "content": "안녕" * 200}], "max_tokens": 3}
@@ -44,7 +44,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(gateway, engine)
 
 
-@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("zstd", zstandard.compress)])
+@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
 def test_a_compressed_chat_is_answered(site: Site, coding: str, compress: Callable[[bytes], bytes]) -> None:
     content = compress(json.dumps(BODY).encode())
     answer = site.post(content, content_encoding=coding)
@@ -56,6 +56,25 @@ def test_a_compressed_body_of_another_route_is_read(site: Site) -> None:
     content = gzip.compress(json.dumps({"name": "압축"}).encode())
     answer = site.post(content, "/admin/keys", content_encoding="gzip", authorization="Bearer admin-token")
     assert (answer.status_code, answer.json()["name"]) == (201, "압축")
+
+
+FORM = (
+    b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\ndolly\r\n'
+    b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    + b"RIFF" * 999
+    + b"\r\n--x--\r\n"
+)
+
+
+@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
+def test_a_compressed_form_is_read(site: Site, coding: str, compress: Callable[[bytes], bytes]) -> None:
+    path, form = "/v1/audio/transcriptions", "multipart/form-data; boundary=x"
+    plain = site.post(FORM, path, content_type=form)
+    packed = site.post(compress(FORM), path, content_type=form, content_encoding=coding)
+    assert (packed.status_code, packed.json()) == (200, plain.json())
+    cut = site.post(compress(FORM)[:-5], path, content_type=form, content_encoding=coding)
+    assert cut.status_code == 400
+    assert f"The {coding} body ends early" in cut.json()["error"]["message"]
 
 
 def test_an_unknown_coding_is_415_with_what_works(site: Site) -> None:

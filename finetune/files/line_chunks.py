@@ -1,14 +1,12 @@
 """JSONL files of any size, plain or compressed, as stretches of whole lines."""
 
-import gzip
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
-from finetune.files.compressed import decompressed
+from finetune.files.compressed import BROKEN, decompressed
 from finetune.files.unreadable import unreadable
 
 CHUNK = 4_000_000
@@ -61,7 +59,7 @@ def line_chunks(path: Path, size: int = CHUNK) -> Iterator[Chunk]:
                     number += data.count(b"\n")
                 if not block:
                     return
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except BROKEN as error:
         raise UserError(f"{path}, after line {number}: the compressed file is broken ({error}).") from error
     except OSError as error:
         raise unreadable(path, error, "The row file") from error

@@ -7,12 +7,10 @@ content, and by the name only for tables.
 
 import codecs
 import csv
-import gzip
 import io
 import itertools
 import os
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ import msgspec
 from common.errors import UserError
 from finetune.data.convert.fields import Record, Unusable
 from finetune.data.convert.turns import are_turns
-from finetune.files.compressed import decompressed
+from finetune.files.compressed import BROKEN, decompressed
 from finetune.files.json_spans import Span, json_spans
 from finetune.files.line_chunks import BOM, UTF16, line_chunks
 from finetune.files.unreadable import unreadable
@@ -344,7 +342,7 @@ def _parquet(path: Path) -> Iterator[Batch]:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except BROKEN as error:
         raise UserError(f"{path}: the compressed file is broken ({error}).") from error
     except OSError as error:
         raise unreadable(path, error) from error
