@@ -43,6 +43,7 @@ UNKNOWN = Door("key", limited=False)
 def door(
     access: Access,
     *,
+    content: Content = "json",
     body_bytes: int | None = JSON_BYTES,
     body_s: float | None = BODY_S,
     limited: bool = True,
@@ -51,7 +52,7 @@ def door(
     """Declare the door of an endpoint; stands below the route's decorator."""
 
     def declare(endpoint: F) -> F:
-        declared = Door(access, "json", body_bytes, body_s, limited, any_host)
+        declared = Door(access, content, body_bytes, body_s, limited, any_host)
         setattr(endpoint, DOOR, declared)
         return endpoint
 

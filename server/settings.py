@@ -183,6 +183,12 @@ class GatewaySettings(PartSettings):
     """Share of the questions whose feedback is never trained on, so that it can judge the outcome."""
     max_body_bytes: int = 16 * 1024 * 1024
     """Largest request body, in bytes."""
+    documents_url: Address | None = None
+    """Where the documents service answers, e.g. http://127.0.0.1:21501; None offers no files and stores."""
+    documents_token: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices("documents_token", "KODOLLY_DOCUMENTS_TOKEN")
+    )
+    """Token that the documents service asks for."""
     require_keys: bool = False
     """Let nobody in without a key, also while none is known: a lost store then refuses."""
     allowed_hosts: HostNames = ()

@@ -182,3 +182,8 @@ def test_a_gateway_that_others_reach_and_that_asks_for_no_key_says_so(tmp_path: 
     env = {"KODOLLY_STATE_DIR": str(tmp_path / "state")}
     with running(argv, log, f"http://127.0.0.1:{port}/healthz", env, tmp_path):
         assert "NO KEY IS ASKED FOR" in log.read_text(encoding="utf-8")
+
+
+def test_a_gateway_without_a_documents_service_says_so(site: Site) -> None:
+    answer = httpx2.get(f"{site.gateway}/v1/files", headers=limited_key(site), trust_env=False)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "documents_not_configured")

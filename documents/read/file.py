@@ -32,14 +32,20 @@ class Limits:
 
 def read_file(path: Path, limits: Limits = Limits()) -> Document:
     """Raises UserError: one line that names the file, says why it can't be read and what to do."""
+    return read_file_as(path.name, path, limits, shown=str(path))
+
+
+def read_file_as(name: str, path: Path, limits: Limits = Limits(), *, shown: str | None = None) -> Document:
+    """`read_file` for a file that is kept under another name than its own, `name`, with the same suffix.
+    Raises UserError, which calls the file `shown` (`name`)."""
     try:
-        format_of(path)
+        format_of(Path(name))
         digest = _hash(path, limits.file_bytes)
-        return assemble(_parsed(path, limits), path.name, digest)
+        return assemble(_parsed(path, limits), name, digest)
     except Unreadable as error:
-        raise UserError(f"{path} cannot be read: {error.reason}.", hint=error.hint) from error
+        raise UserError(f"{shown or name} cannot be read: {error.reason}.", hint=error.hint) from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise UserError(f"{shown or name} cannot be read: {error.strerror or error}.") from error
 
 
 def hash_of(path: Path) -> str:

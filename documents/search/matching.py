@@ -8,34 +8,73 @@ import json
 import math
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 MOST_ROWS = 5_000
 """Rows that FTS5 scores, in sum over the terms of a question; about a microsecond each."""
 CANDIDATES = 50
 """Chunks that are scored by all terms where FTS5 looked for some."""
+_AMONG_SOURCES = (
+    "AND rowid IN (SELECT chunks.id FROM chunks JOIN documents ON documents.id = document"
+    " WHERE source IN (SELECT value FROM json_each(?)))"
+)
 _K1, _B = 1.2, 0.75
 _LEAST_WEIGHT = 1e-6
 """Of a term that is in more than half of the chunks, as in FTS5."""
 
 
-def best_chunks(connection: sqlite3.Connection, terms: Sequence[str], limit: int) -> list[tuple[int, float]]:
-    """Ids of chunks with their scores (BM25, higher is better). Empty where no term is in the store."""
+def best_chunks(
+    connection: sqlite3.Connection,
+    terms: Sequence[str],
+    limit: int,
+    sources: Collection[str] | None = None,
+) -> list[tuple[int, float]]:
+    """Ids of chunks with their scores (BM25, higher is better). Empty where no term is in the store.
+    `sources` are those of the documents to look in; None is all."""
     frequencies = _frequencies(connection, terms)
     chosen = _rarest(frequencies)
     if not chosen:
         return []
     if len(chosen) == len(frequencies):
-        return _found(connection, chosen, limit)
-    candidates = [chunk for chunk, _ in _found(connection, chosen, max(limit, CANDIDATES))]
+        return _found(connection, chosen, limit, sources)
+    candidates = [chunk for chunk, _ in _found(connection, chosen, max(limit, CANDIDATES), sources)]
     return _scored(connection, candidates, frequencies)[:limit]
 
 
-def _found(connection: sqlite3.Connection, terms: Sequence[str], limit: int) -> list[tuple[int, float]]:
+def relevance(
+    connection: sqlite3.Connection, terms: Sequence[str], chunks: Sequence[int]
+) -> dict[int, float]:
+    """Of each chunk, which share of the question's weight it holds, 0 to 1. A term weighs the more the fewer
+    chunks have it (Lucene's never negative form of BM25's weight, log(1 + (N - n + 0.5) / (n + 0.5)))."""
+    frequencies = _frequencies(connection, terms)
+    (total,) = connection.execute("SELECT count(*) FROM chunks").fetchone()
+    weights = {}
+    for term in dict.fromkeys(terms):
+        count = frequencies.get(term, 0)
+        weights[term] = math.log(1 + (total - count + 0.5) / (count + 0.5))
+    whole = sum(weights.values()) or 1.0
+    rows = connection.execute(
+        "SELECT rowid, text FROM terms WHERE rowid IN (SELECT value FROM json_each(?))", (json.dumps(chunks),)
+    )
+    return {
+        int(chunk): sum(map(weights.__getitem__, weights.keys() & text.split(" "))) / whole
+        for chunk, text in rows
+    }
+
+
+def _found(
+    connection: sqlite3.Connection,
+    terms: Sequence[str],
+    limit: int,
+    sources: Collection[str] | None,
+) -> list[tuple[int, float]]:
     match = " OR ".join(f'"{term.replace(chr(34), chr(34) * 2)}"' for term in terms)
+    among = "" if sources is None else _AMONG_SOURCES
+    given = () if sources is None else (json.dumps(list(sources), ensure_ascii=False),)
     found = connection.execute(
-        "SELECT rowid, -bm25(terms) FROM terms WHERE terms MATCH ? ORDER BY bm25(terms), rowid LIMIT ?",
-        (match, limit),
+        f"SELECT rowid, -bm25(terms) FROM terms WHERE terms MATCH ? {among}"  # noqa: S608
+        " ORDER BY bm25(terms), rowid LIMIT ?",
+        (match, *given, limit),
     )
     return [(int(chunk), float(score)) for chunk, score in found]
 

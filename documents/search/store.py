@@ -5,7 +5,7 @@ searches meanwhile sees it before or after.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ import msgspec
 from common.errors import UserError
 from documents.chunks import Chunk, Span
 from documents.document import Document, Line
-from documents.search.matching import best_chunks
+from documents.search.matching import best_chunks, relevance
 from documents.search.schema import indexed_by, mark_indexed, open_file
 from documents.search.terms import terms_of, terms_version
 
@@ -65,6 +65,9 @@ class Hit:
 
     score: float
     """BM25: higher is better; scores of different questions can't be compared."""
+    relevance: float
+    """0 to 1: how much of what could be found of the question is in the chunk, rare terms counting more.
+    Comparable across the questions of one store."""
     source: str
     name: str
     title: str
@@ -134,16 +137,18 @@ class Store:
             for number, text, lines, problem in rows
         ]
 
-    def search(self, question: str, limit: int = 10) -> list[Hit]:
+    def search(self, question: str, limit: int = 10, sources: Collection[str] | None = None) -> list[Hit]:
         """The chunks that fit best, best first; empty where nothing of the question is in the store.
 
-        Raises UserError where the index was made with other rules or by another Kiwi.
+        `sources` are the documents to look in; None is all. Raises UserError where the index was made with
+        other rules or by another Kiwi.
         """
         (terms,) = terms_of([question[:LONGEST_QUESTION]])
         with self._transaction("DEFERRED"):  # what is found is there until it is read
             self._require_index()
-            found = best_chunks(self._connection, terms, limit)
-            return [self._hit(chunk, score) for chunk, score in found]
+            found = best_chunks(self._connection, terms, limit, sources)
+            shares = relevance(self._connection, terms, [chunk for chunk, _ in found])
+            return [self._hit(chunk, score, shares[chunk]) for chunk, score in found]
 
     def rebuild(self) -> int:
         """Make the index anew from the chunks, which need no file; returns how many they are."""
@@ -158,14 +163,15 @@ class Store:
             mark_indexed(connection)
         return len(rows)
 
-    def _hit(self, chunk: int, score: float) -> Hit:
+    def _hit(self, chunk: int, score: float, share: float) -> Hit:
         source, name, title, text, headings, spans = self._connection.execute(
             "SELECT source, name, title, text, headings, spans FROM chunks"
             " JOIN documents ON documents.id = document WHERE chunks.id = ?",
             (chunk,),
         ).fetchone()
         above = msgspec.json.decode(headings, type=tuple[str, ...])
-        return Hit(score, source, name, title, text, above, msgspec.json.decode(spans, type=tuple[Span, ...]))
+        places = msgspec.json.decode(spans, type=tuple[Span, ...])
+        return Hit(score, share, source, name, title, text, above, places)
 
     def _require_index(self) -> None:
         if (made_by := indexed_by(self._connection)) != terms_version():

@@ -23,12 +23,14 @@ def show(config: Path | None) -> None:
     from common.settings import load_with_sources
     from common.settings_display import displayed
     from controller.settings import ControllerSettings
+    from documents.service.settings import DocumentsSettings
     from kodolly.stack.parts import UpSettings
     from server.settings import GatewaySettings
     from webui.settings import WebuiSettings
     from worker.settings import WorkerSettings
 
-    for cls in (UpSettings, ControllerSettings, GatewaySettings, WorkerSettings, WebuiSettings):
+    parts = (UpSettings, ControllerSettings, GatewaySettings, WorkerSettings, WebuiSettings)
+    for cls in (*parts, DocumentsSettings):
         # A required secret that is missing must not keep the rest from being shown.
         required = [name for name, field in cls.model_fields.items() if field.is_required()]
         settings, sources = load_with_sources(cls, {}, config, fill_in=dict.fromkeys(required, "missing"))

@@ -34,6 +34,7 @@ Examples:
     metavar="NAME=URL",
     help="Model at a server that no controller knows; may be repeated. Alone, no controller is followed.",
 )
+@click.option("--documents", "documents_url", metavar="URL", help="Where `kodolly documents serve` answers.")
 @click.option("--processes", type=click.IntRange(1, 256), help="Processes that share the port.  [default: 1]")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def command(
@@ -41,6 +42,7 @@ def command(
     port: int | None,
     controllers: tuple[str, ...],
     static: tuple[str, ...],
+    documents_url: str | None,
     processes: int | None,
     config: Path | None,
 ) -> None:
@@ -57,6 +59,7 @@ def command(
         "port": port,
         "controllers": controllers or None,
         "static": static or None,
+        "documents_url": documents_url,
         "processes": processes,
     }
     settings = load_settings(GatewaySettings, flags, config)

@@ -1,0 +1,93 @@
+"""The documents service's HTTP face. The gateway stands in front of it and says on whose behalf it asks."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from common.cors import CrossOrigin
+from common.documents_service import MOST_FILE_BYTES, UPLOAD_BYTES
+from common.doors import BODY_S, PUBLIC, Door, Doors, door
+from common.errors import UserError
+from common.guard import Guard
+from common.guarded_app import GuardedApp
+from common.http import install_error_handlers, require_token
+from common.own_hosts import OwnHosts
+from common.private_files import make_state_directory
+from documents.read.file import Limits
+from documents.service import attached_files, files, vector_stores
+from documents.service.catalogue import Catalogue
+from documents.service.indexing import Indexer
+from documents.service.places import Places
+from documents.service.service import Service
+from documents.service.settings import DocumentsSettings
+
+public = APIRouter()
+
+
+@public.get("/healthz")
+@door("public", any_host=True)
+async def healthz() -> dict[str, str]:
+    """Whether this process answers."""
+    return {"status": "ok"}
+
+
+def create_app(settings: DocumentsSettings) -> FastAPI:
+    """The service. Nothing runs before the lifespan starts."""
+    app = FastAPI(title="kodolly documents", docs_url=None, redoc_url=None, lifespan=_lifespan(settings))
+    install_error_handlers(app)
+    for router in (public, files.router, vector_stores.router, attached_files.router):
+        app.include_router(router)
+    doors = Doors(app.routes, {"/openapi.json": PUBLIC})
+    app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=_admit)
+    return app
+
+
+def _guard(settings: DocumentsSettings) -> Guard[None]:
+    token = settings.token.get_secret_value()
+
+    def authenticate(given: str, asked: Door) -> None:
+        if asked.access != "public":
+            require_token(given, [token])
+
+    names = OwnHosts(settings.host)
+    return Guard(names, CrossOrigin(), authenticate, lambda: True, UPLOAD_BYTES, BODY_S)
+
+
+def _admit(_key: None, _door: Door, _body: bytes) -> contextlib.AbstractAsyncContextManager[None]:
+    return contextlib.nullcontext()
+
+
+def _lifespan(
+    settings: DocumentsSettings,
+) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = await asyncio.to_thread(_opened, settings)
+        app.state.service = service
+        service.indexer.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(service.indexer.stop)
+            service.catalogue.close()
+
+    return lifespan
+
+
+def _opened(settings: DocumentsSettings) -> Service:
+    make_state_directory(settings.state_dir)
+    places = Places(settings.directory() / "service")
+    try:
+        places.make()
+    except OSError as error:
+        raise UserError(
+            f"{places.root} cannot be written: {error.strerror or error}.",
+            hint="Free some disk, or choose another place with KODOLLY_STATE_DIR.",
+        ) from error
+    catalogue = Catalogue(places.catalogue)
+    return Service(
+        settings, places, catalogue, Indexer(catalogue, places, Limits(file_bytes=MOST_FILE_BYTES))
+    )

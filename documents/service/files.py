@@ -1,0 +1,155 @@
+"""/v1/files (https://platform.openai.com/docs/api-reference/files)."""
+
+import os
+import unicodedata
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Query, UploadFile
+from fastapi.responses import FileResponse
+
+from common.documents_service import MOST_FILE_BYTES, UPLOAD_BYTES, UPLOAD_S
+from common.doors import door
+from common.errors import BadRequest, NotFound, PayloadTooLarge
+from documents.service.catalogue import Catalogue, Row
+from documents.service.listing import Listed, Order, PageRequest, list_object, page_of
+from documents.service.service import OWNS, Owner, OwnerDep, Service, ServiceDep, new_id, now
+from documents.service.wire import Purpose
+
+router = APIRouter(prefix="/v1/files", tags=["files"])
+LEAST_LIFE_S, LONGEST_LIFE_S = 3600, 2592000
+LONGEST_NAME = 255
+
+
+@router.post("")
+@door("key", content="form", body_bytes=UPLOAD_BYTES, body_s=UPLOAD_S)
+def upload(
+    file: UploadFile,
+    purpose: Annotated[Purpose, Form()],
+    service: ServiceDep,
+    owner: OwnerDep,
+    anchor: Annotated[str | None, Form(alias="expires_after[anchor]")] = None,
+    seconds: Annotated[
+        int | None, Form(alias="expires_after[seconds]", ge=LEAST_LIFE_S, le=LONGEST_LIFE_S)
+    ] = None,
+) -> dict[str, Any]:
+    """Keep a file. It is read when it is put into a vector store."""
+    if (anchor or "created_at") != "created_at" or (anchor is None) != (seconds is None):
+        raise BadRequest("expires_after takes the anchor created_at and seconds.", param="expires_after")
+    content = file.file.read(MOST_FILE_BYTES + 1)
+    if len(content) > MOST_FILE_BYTES:
+        raise PayloadTooLarge(f"A file may have {MOST_FILE_BYTES // 2**20} MiB.", param="file")
+    if not content:
+        raise BadRequest("The file is empty.", param="file", code="invalid_value")
+    created = now()
+    row = {
+        "id": new_id("file-"),
+        "owner": owner.id,
+        "filename": _plain_name(file.filename or ""),
+        "bytes": len(content),
+        "purpose": purpose,
+        "created_at": created,
+        "expires_at": created + seconds if seconds is not None else None,
+    }
+    _keep(service, row, content)
+    return file_object(row)
+
+
+def _keep(service: Service, row: Row, content: bytes) -> None:
+    """On disk as a whole, then in the catalogue. Raises BadRequest where the owner has too much."""
+    path = service.places.file(row["id"], row["filename"])
+    partial = path.with_suffix(".part")
+    with service.catalogue.transaction():  # no tidying comes between
+        used = service.catalogue.row(
+            "SELECT coalesce(sum(bytes), 0) AS bytes FROM files WHERE owner = ?", (row["owner"],)
+        )
+        assert used is not None
+        if used["bytes"] + row["bytes"] > service.settings.quota_bytes:
+            raise BadRequest(
+                f"All files of a key may have {service.settings.quota_bytes:,} bytes together.",
+                hint="Delete some, or raise documents.quota_bytes.",
+                code="storage_quota_exceeded",
+            )
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(path)
+        service.catalogue.insert("files", row)
+
+
+def _plain_name(given: str) -> str:
+    """Without directories and control characters; NFC."""
+    name = unicodedata.normalize("NFC", given).replace("\\", "/").rpartition("/")[2]
+    name = "".join(letter for letter in name if letter.isprintable()).strip()
+    if len(name) > LONGEST_NAME:
+        suffix = Path(name).suffix[:20]
+        name = name[: LONGEST_NAME - len(suffix)] + suffix
+    return name or "file"
+
+
+@router.get("")
+@door("key")
+def list_files(
+    service: ServiceDep,
+    owner: OwnerDep,
+    purpose: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    order: Order = "desc",
+    after: str | None = None,
+) -> dict[str, Any]:
+    """Files of the key that asks, of all keys for an administrator."""
+    listed = Listed(
+        "files AS t", f"{OWNS} AND (? IS NULL OR purpose = ?)", (*owner.values(), purpose, purpose)
+    )
+    rows, more = page_of(service.catalogue, listed, PageRequest(limit, order, after, None))
+    return list_object([file_object(row) for row in rows], more)
+
+
+@router.get("/{file_id}")
+@door("key")
+def get_file(file_id: str, service: ServiceDep, owner: OwnerDep) -> dict[str, Any]:
+    """One file."""
+    return file_object(found_file(service.catalogue, owner, file_id))
+
+
+@router.get("/{file_id}/content")
+@door("key")
+def get_content(file_id: str, service: ServiceDep, owner: OwnerDep) -> FileResponse:
+    """Its bytes, as something to be saved: a page of HTML must not run under the gateway's name."""
+    row = found_file(service.catalogue, owner, file_id)
+    path = service.places.file(file_id, row["filename"])
+    return FileResponse(path, media_type="application/octet-stream", filename=row["filename"])
+
+
+@router.delete("/{file_id}")
+@door("key")
+def delete_file(file_id: str, service: ServiceDep, owner: OwnerDep) -> dict[str, Any]:
+    """Delete it, also from all vector stores."""
+    row = found_file(service.catalogue, owner, file_id)
+    service.indexer.remove_file(file_id, row["filename"])
+    return {"id": file_id, "object": "file", "deleted": True}
+
+
+def found_file(catalogue: Catalogue, owner: Owner, file_id: str) -> Row:
+    """Raises NotFound, also for a file of somebody else."""
+    row = catalogue.row(f"SELECT * FROM files AS t WHERE id = ? AND {OWNS}", (file_id, *owner.values()))  # noqa: S608
+    if row is None:
+        raise NotFound(f"There is no file {file_id!r}.", param="file_id")
+    return row
+
+
+def file_object(row: Row) -> dict[str, Any]:
+    """OpenAI's file object."""
+    return {
+        "id": row["id"],
+        "object": "file",
+        "bytes": row["bytes"],
+        "created_at": row["created_at"],
+        "expires_at": row["expires_at"],
+        "filename": row["filename"],
+        "purpose": row["purpose"],
+        "status": "processed",
+        "status_details": None,
+    }

@@ -1,0 +1,134 @@
+"""The one owner of indexing: reads attached files one after another and puts them into their stores.
+
+What is to be done stands in the catalogue, so a restart goes on where it was. A file that cannot be read
+costs one line in its `last_error`.
+"""
+
+import logging
+import threading
+import time
+
+from common.errors import UserError
+from documents.chunks import chunks_of
+from documents.read.file import Limits, read_file_as
+from documents.read.formats import SUFFIXES
+from documents.search.store import open_store
+from documents.service.catalogue import Catalogue, Row
+from documents.service.places import Places
+from documents.service.wire import CHARACTERS_A_TOKEN
+
+logger = logging.getLogger(__name__)
+
+TIDY_EVERY_S = 60.0
+STOP_S = 2.0
+"""How long a stop waits; a file that is being read by then is read again after the next start."""
+
+
+class Indexer:
+    """A thread from `start` to `stop`."""
+
+    def __init__(self, catalogue: Catalogue, places: Places, limits: Limits) -> None:
+        self._catalogue, self._places, self._limits = catalogue, places, limits
+        self._waking = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="indexing documents", daemon=True)
+
+    def start(self) -> None:
+        """Begin with what an earlier process has left."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Whatever is under way goes on after the next start."""
+        self._stopping = True
+        self._waking.set()
+        self._thread.join(STOP_S)
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._waking.set()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._waking.clear()
+            try:
+                while not self._stopping and (row := self._next()) is not None:
+                    self._index(row)
+                self._tidy()
+            except Exception:  # a full disk, say: what is to be done still stands in the catalogue
+                if not self._stopping:
+                    logger.exception("indexing failed; it is tried again")
+            self._waking.wait(TIDY_EVERY_S)
+
+    def _next(self) -> Row | None:
+        return self._catalogue.row(
+            "SELECT attached.*, files.filename FROM attached JOIN files ON files.id = attached.file"
+            " WHERE status = 'in_progress' ORDER BY attached.place LIMIT 1"
+        )
+
+    def _index(self, row: Row) -> None:
+        filename = row["filename"]
+        try:
+            used = self._put_in(row, filename)
+            outcome = ("completed", "", "", used)
+        except UserError as error:
+            known = any(filename.lower().endswith(suffix) for suffix in SUFFIXES)
+            outcome = ("failed", "invalid_file" if known else "unsupported_file", str(error), 0)
+        except Exception:
+            if self._stopping:
+                return
+            logger.exception("the file %s could not be indexed", row["file"])
+            outcome = ("failed", "server_error", "The server met an unexpected error.", 0)
+        with self._catalogue.transaction():
+            noted = self._catalogue.change(
+                "UPDATE attached SET status = ?, error_code = ?, error_message = ?, usage_bytes = ?"
+                " WHERE place = ? AND status = 'in_progress'",
+                (*outcome, row["place"]),
+            )
+            if not noted:  # taken out, or cancelled, while it was read
+                self._take_out(row["store"], row["file"])
+
+    def _put_in(self, row: Row, filename: str) -> int:
+        """The bytes of its text. Raises UserError."""
+        path = self._places.file(row["file"], filename)
+        size = max(1, int(row["chunk_tokens"] * CHARACTERS_A_TOKEN))
+        document = read_file_as(filename, path, self._limits)
+        if not document.characters:
+            problem = next((page.problem for page in document.pages if page.problem), "it holds no text")
+            raise UserError(f"{filename} cannot be read: {problem}.")
+        chunks = chunks_of(document, size)
+        with open_store(self._places.store(row["store"]), create=True) as store:
+            store.add(row["file"], document, chunks, size)
+        return sum(len(chunk.text.encode()) for chunk in chunks)
+
+    def _take_out(self, store_id: str, file_id: str) -> None:
+        if self._catalogue.row("SELECT 1 FROM stores WHERE id = ?", (store_id,)) is None:
+            self._places.remove_store(store_id)
+            return
+        again = "SELECT 1 FROM attached WHERE store = ? AND file = ?"
+        if self._catalogue.row(again, (store_id, file_id)) is None and self._places.store(store_id).exists():
+            with open_store(self._places.store(store_id)) as store:
+                store.remove(file_id)
+
+    def _tidy(self) -> None:
+        """Files whose time has come go; what a killed process has left on disk goes, too."""
+        at = int(time.time())
+        for row in self._catalogue.rows("SELECT id, filename FROM files WHERE expires_at <= ?", (at,)):
+            self.remove_file(row["id"], row["filename"])
+        with self._catalogue.transaction():
+            known = {row["id"] for row in self._catalogue.rows("SELECT id FROM files")}
+            stores = {row["id"] for row in self._catalogue.rows("SELECT id FROM stores")}
+            for path in self._places.files.iterdir():
+                if path.name.partition(".")[0] not in known:
+                    path.unlink(missing_ok=True)
+            for path in self._places.stores.glob("*.db"):
+                if path.stem not in stores:
+                    self._places.remove_store(path.stem)
+
+    def remove_file(self, file_id: str, filename: str) -> None:
+        """Out of the catalogue, every store and the disk."""
+        with self._catalogue.transaction():
+            stores = self._catalogue.rows("SELECT store FROM attached WHERE file = ?", (file_id,))
+            self._catalogue.change("DELETE FROM files WHERE id = ?", (file_id,))
+            for row in stores:
+                self._take_out(row["store"], file_id)
+        self._places.file(file_id, filename).unlink(missing_ok=True)

@@ -1,0 +1,73 @@
+"""What one documents service owns while it runs, and on whose behalf it is asked."""
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from common.documents_service import OWNER_HEADER, SEES_ALL_HEADER
+from common.errors import BadRequest
+from documents.service.catalogue import Catalogue
+from documents.service.indexing import Indexer
+from documents.service.places import Places
+from documents.service.settings import DocumentsSettings
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A key, as the gateway says."""
+
+    id: str
+    sees_all: bool = False
+
+    def values(self) -> tuple[str, int]:
+        """For `OWNS`."""
+        return self.id, int(self.sees_all)
+
+
+OWNS = "(t.owner = ? OR ?)"
+"""SQL: the row belongs to an Owner."""
+MAY_READ = (
+    "(t.owner = ? OR ? OR EXISTS (SELECT 1 FROM json_each(t.shared_with) WHERE value = ? OR value = '*'))"
+)
+"""SQL: the store belongs to an Owner, or is shared with it."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """Made by the app's lifespan; ended there, too."""
+
+    settings: DocumentsSettings
+    places: Places
+    catalogue: Catalogue
+    indexer: Indexer
+
+
+def now() -> int:
+    """Unix seconds."""
+    return int(time.time())
+
+
+def new_id(prefix: str) -> str:
+    """An id that nobody can guess, as OpenAI's look."""
+    return f"{prefix}{secrets.token_hex(12)}"
+
+
+def get_service(request: Request) -> Service:
+    """The process's one Service."""
+    service: Service = request.app.state.service
+    return service
+
+
+def get_owner(request: Request) -> Owner:
+    """Raises BadRequest where the gateway does not say who asks."""
+    owner = request.headers.get(OWNER_HEADER, "")
+    if not owner:
+        raise BadRequest(f"The header {OWNER_HEADER} is missing.")
+    return Owner(owner, request.headers.get(SEES_ALL_HEADER) == "1")
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]
+OwnerDep = Annotated[Owner, Depends(get_owner)]

@@ -1,0 +1,33 @@
+"""Settings of the documents service."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from common.settings import PartSettings
+
+
+class DocumentsSettings(PartSettings):
+    """The documents service: files, vector stores, search."""
+
+    section: ClassVar[str] = "documents"
+    model_config = SettingsConfigDict(env_prefix="KODOLLY_DOCUMENTS_")
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=21501, ge=1, le=65535)
+    """Port to listen on."""
+    token: SecretStr = Field(min_length=1, validation_alias=AliasChoices("token", "KODOLLY_DOCUMENTS_TOKEN"))
+    """Token that the gateway must bring (KODOLLY_DOCUMENTS_TOKEN)."""
+    state_dir: Path = Field(
+        default=Path(".kodolly"), validation_alias=AliasChoices("state_dir", "KODOLLY_STATE_DIR")
+    )
+    """Directory of the files and indexes, below `documents`."""
+    quota_bytes: int = Field(default=10 * 2**30, ge=1)
+    """Most bytes of all files of one key."""
+
+    def directory(self) -> Path:
+        """Where all stores are: those of the command line, and below `service` those of this service."""
+        return self.state_dir / "documents"

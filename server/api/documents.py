@@ -1,0 +1,139 @@
+"""The routes of files and vector stores: the gateway says who asks, the documents service answers.
+
+Bodies and answers pass as they are. `common.documents_service` says what the two agree on.
+"""
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from starlette.background import BackgroundTask
+
+from common.documents_service import OWNER_HEADER, SEES_ALL_HEADER, UPLOAD_BYTES, UPLOAD_S
+from common.doors import door
+from common.errors import ModelNotReady, UpstreamFailed, UpstreamTimeout
+from server.accounts.entrance import KeyDep
+from server.api.public import GatewayDep
+from server.settings import GatewaySettings
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from server.accounts.keys import Key
+
+ANSWER_S = 120.0
+"""Longest wait for an answer; the first search after a start loads Kiwi."""
+PASSED_ON = ("content-type", "accept")
+PASSED_BACK = ("content-type", "content-length", "content-disposition", "x-should-retry")
+FILE, STORE = "/v1/files", "/v1/vector_stores"
+ROUTES = (
+    ("GET", FILE),
+    ("GET", f"{FILE}/{{file_id}}"),
+    ("DELETE", f"{FILE}/{{file_id}}"),
+    ("GET", f"{FILE}/{{file_id}}/content"),
+    ("POST", STORE),
+    ("GET", STORE),
+    ("GET", f"{STORE}/{{store_id}}"),
+    ("POST", f"{STORE}/{{store_id}}"),
+    ("DELETE", f"{STORE}/{{store_id}}"),
+    ("POST", f"{STORE}/{{store_id}}/search"),
+    ("POST", f"{STORE}/{{store_id}}/files"),
+    ("GET", f"{STORE}/{{store_id}}/files"),
+    ("GET", f"{STORE}/{{store_id}}/files/{{file_id}}"),
+    ("POST", f"{STORE}/{{store_id}}/files/{{file_id}}"),
+    ("DELETE", f"{STORE}/{{store_id}}/files/{{file_id}}"),
+    ("GET", f"{STORE}/{{store_id}}/files/{{file_id}}/content"),
+    ("POST", f"{STORE}/{{store_id}}/file_batches"),
+    ("GET", f"{STORE}/{{store_id}}/file_batches/{{batch_id}}"),
+    ("POST", f"{STORE}/{{store_id}}/file_batches/{{batch_id}}/cancel"),
+    ("GET", f"{STORE}/{{store_id}}/file_batches/{{batch_id}}/files"),
+)
+"""Of the service, but for the upload, whose door is wider."""
+
+
+class DocumentsService:
+    """The way to the service."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._url = (settings.documents_url or "").rstrip("/")
+        self._token = settings.documents_token.get_secret_value()
+
+    async def answer(self, request: Request, key: "Key", http: "httpx2.AsyncClient") -> StreamingResponse:
+        """What it answers. Raises ApiError where there is none, or it cannot be reached."""
+        import httpx2
+
+        if not self._url:
+            raise ModelNotReady(
+                "This gateway has no documents service.",
+                hint="Start `kodolly documents serve` and set gateway.documents_url.",
+                code="documents_not_configured",
+            )
+        asked = await self._request(request, key, http)
+        try:
+            answer = await http.send(asked, stream=True)
+        except httpx2.TimeoutException as error:
+            raise UpstreamTimeout(
+                f"The documents service has not answered within {ANSWER_S:.0f} s."
+            ) from error
+        except httpx2.HTTPError as error:
+            raise UpstreamFailed(
+                "The documents service cannot be reached.", hint="Is `kodolly documents serve` running?"
+            ) from error
+        if answer.status_code == 401:
+            await answer.aclose()
+            raise UpstreamFailed(
+                "The documents service does not know this gateway.",
+                hint="KODOLLY_DOCUMENTS_TOKEN must be the same for both.",
+            )
+        back = {name: value for name in PASSED_BACK if (value := answer.headers.get(name))}
+        closing = BackgroundTask(answer.aclose)
+        return StreamingResponse(_pieces(answer), answer.status_code, back, background=closing)
+
+    async def _request(self, request: Request, key: "Key", http: "httpx2.AsyncClient") -> "httpx2.Request":
+        headers = {name: value for name in PASSED_ON if (value := request.headers.get(name))}
+        headers |= {
+            "authorization": f"Bearer {self._token}",
+            OWNER_HEADER: key.id,
+            "accept-encoding": "identity",
+        }
+        if key.admin:
+            headers[SEES_ALL_HEADER] = "1"
+        path = request.scope["raw_path"].decode("latin-1").rstrip("/")
+        query = f"?{request.url.query}" if request.url.query else ""
+        return http.build_request(
+            request.method,
+            self._url + path + query,
+            content=await request.body(),
+            headers=headers,
+            timeout=ANSWER_S,
+        )
+
+
+async def _pieces(answer: "httpx2.Response") -> AsyncIterator[bytes]:
+    try:
+        async for piece in answer.aiter_raw():
+            yield piece
+    finally:
+        await answer.aclose()
+
+
+def documents_router(settings: GatewaySettings) -> APIRouter:
+    """All routes of the service."""
+    service = DocumentsService(settings)
+
+    @door("key")
+    async def relay_documents(request: Request, key: KeyDep, gateway: GatewayDep) -> StreamingResponse:
+        """Answered by the documents service, on behalf of the key."""
+        return await service.answer(request, key, gateway.http)
+
+    @door("key", content="form", body_bytes=UPLOAD_BYTES, body_s=UPLOAD_S)
+    async def relay_upload(request: Request, key: KeyDep, gateway: GatewayDep) -> StreamingResponse:
+        """Keep a file: `file` and `purpose` of a form."""
+        return await service.answer(request, key, gateway.http)
+
+    router = APIRouter(tags=["documents"])
+    for method, path in ROUTES:
+        router.add_api_route(path, relay_documents, methods=[method], response_model=None)
+    router.add_api_route(FILE, relay_upload, methods=["POST"], response_model=None)
+    return router
