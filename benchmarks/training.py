@@ -35,7 +35,7 @@ def make_base(directory: Path) -> None:
     from finetune.data.load import load_rows
     from finetune.models.load import make_model
     from finetune.models.tokenizer import train_tokenizer
-    from finetune.recipes.recipe import Architecture
+    from finetune.recipes.sections import Architecture
     from finetune.rows.row import to_messages
 
     architecture = Architecture.model_validate(ARCHITECTURE)
@@ -50,10 +50,10 @@ def run_kodolly(method: str, base: Path, output: Path, rows: int) -> dict[str, f
     from common.checkpoint import read_card
     from finetune.models.adapter import read_adapter
     from finetune.progress import silent
-    from finetune.recipes.recipe import Recipe
+    from finetune.recipes.recipe import validate_recipe
     from finetune.train.run import train
 
-    recipe = Recipe.model_validate(
+    recipe = validate_recipe(
         {
             "name": "benchmark",
             "method": method,

@@ -11,7 +11,7 @@ from finetune.files.unreadable import HUB_ID
 from finetune.models.memory import MemoryPlan, plan_memory
 from finetune.models.published import BASE_MODELS, BaseModel
 from finetune.recipes.load import load_recipe
-from finetune.recipes.recipe import Recipe
+from finetune.recipes.recipe import Tuning
 
 RECIPES = Path(__file__).parent / "recipes"
 SHARDING = Path(__file__).parent / "accelerate" / "fsdp.yaml"
@@ -26,7 +26,7 @@ FILLED = 0.9
 class Shipped:
     """A recipe of the catalogue."""
 
-    recipe: Recipe
+    recipe: Tuning
     path: Path
     model: str
     """Hub id of the model at the beginning, also where a step between lies before this recipe."""
@@ -90,17 +90,23 @@ def shipped(name: str) -> Shipped:
     Raises UserError for an unknown name.
     """
     path = shipped_path(name)
-    recipe = load_recipe(path, folder=Path.cwd())
+    recipe = _tuning(path)
     model = _first_model(recipe)
     return Shipped(recipe, path, model, BASE_MODELS[model])
 
 
-def _first_model(recipe: Recipe) -> str:
+def _first_model(recipe: Tuning) -> str:
     """A second step (DPO) begins with `models/NAME`: what the recipe NAME gave, merged."""
-    base = recipe.base or ""
-    if base in BASE_MODELS:
-        return base
-    return _first_model(load_recipe(shipped_path(Path(base).name), folder=Path.cwd()))
+    if recipe.base in BASE_MODELS:
+        return recipe.base
+    return _first_model(_tuning(shipped_path(Path(recipe.base).name)))
+
+
+def _tuning(path: Path) -> Tuning:
+    recipe = load_recipe(path, folder=Path.cwd())
+    if not isinstance(recipe, Tuning):
+        raise TypeError(f"{path} begins with no published model")
+    return recipe
 
 
 def gpu_need(entry: Shipped) -> GpuNeed:
@@ -110,7 +116,7 @@ def gpu_need(entry: Shipped) -> GpuNeed:
     """
     plan = plan_memory(_config(entry.facts), entry.recipe, longest=entry.recipe.max_length, compute_bytes=2)
     gpus = 1
-    while not entry.recipe.quantize and _each(plan, gpus) > FILLED * CARD_BYTES and gpus < 64:
+    while not entry.recipe.four_bit and _each(plan, gpus) > FILLED * CARD_BYTES and gpus < 64:
         gpus *= 2
     return GpuNeed(gpus, _each(plan, gpus), plan)
 

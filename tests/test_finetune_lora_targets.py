@@ -11,7 +11,8 @@ from common.errors import UserError
 from finetune.catalogue import shipped_path
 from finetune.models.lora_targets import check_targets
 from finetune.recipes.load import load_recipe
-from finetune.recipes.recipe import Lora, Recipe
+from finetune.recipes.recipe import validate_recipe
+from finetune.recipes.sections import Lora
 from finetune.train.preflight import refuse_recipe
 from kodolly.cli import root
 
@@ -76,7 +77,7 @@ def test_layers_that_are_there_pass(tmp_path: Path, config: Any, targets: Any) -
 @pytest.mark.parametrize("method", ["lora", "qlora", "dpo"])
 def test_every_method_with_an_adapter_is_looked_at_first(tmp_path: Path, method: str) -> None:
     values = {"name": "x", "method": method, "base": "b", "data": [{"path": "rows.jsonl"}]}
-    recipe = Recipe.model_validate(values | {"lora": {"targets": ["q_proj"]}})
+    recipe = validate_recipe(values | {"lora": {"targets": ["q_proj"]}})
     with pytest.raises(UserError, match="no layer q_proj"):
         refuse_recipe(recipe, base(tmp_path))
 

@@ -22,12 +22,14 @@ from finetune.models.memory import plan_memory
 from finetune.models.precision import choose_precision
 from finetune.progress import silent
 from finetune.recipes.load import load_recipe
-from finetune.recipes.recipe import Recipe
+from finetune.recipes.recipe import Recipe, validate_recipe
 from finetune.train import preflight
 from finetune.train.batches import Padder
 from finetune.train.overfit_check import smoke_test
 from finetune.train.run import train
+from finetune.train.run_state import RunState
 from finetune.train.sequences import gather
+from finetune.train.session import Session
 from tests.processes import kodolly
 from tests.tiny_training import LORA, make_base, row, tokenizer_of, write_rows
 
@@ -36,7 +38,7 @@ pytestmark = pytest.mark.slow
 
 def recipe_of(**settings: Any) -> Recipe:
     values = {"name": "x", "method": "lora", "base": "b", "data": [{"path": "rows.jsonl"}], **settings}
-    return Recipe.model_validate(values)
+    return validate_recipe(values)
 
 
 NEOX_12B = GPTNeoXConfig(
@@ -195,7 +197,8 @@ def test_the_smoke_test_puts_weights_and_chance_back(folder: Path, tmp_path: Pat
     before = {name: value.clone() for name, value in model.state_dict().items()}
     chance = torch.get_rng_state()
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    seen = smoke_test(model, rows.train, recipe, pad, end, choose_precision(recipe), silent)
+    session = Session(recipe, tokenizer, model, choose_precision(recipe), RunState(tmp_path, None), silent)
+    seen = smoke_test(session, rows.train, (1e-3, 1e-2))
     assert (seen.rows, seen.stop_rate) == (4, 1.0)
     assert torch.equal(torch.get_rng_state(), chance)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -8,7 +8,8 @@ import pytest
 
 from common.errors import UserError
 from finetune.recipes.load import load_recipe
-from finetune.recipes.recipe import Part, fingerprint
+from finetune.recipes.recipe import fingerprint
+from finetune.recipes.sections import Part
 
 ROOT = Path(__file__).parents[1]
 RECIPE = """
@@ -33,7 +34,8 @@ def test_the_page_of_keys_is_what_the_script_prints() -> None:
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     assert (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8") == module.page()
-    fields = [field for cls in module.SECTIONS.values() for field in cls.model_fields.items()]
+    parts = [*module.SECTIONS.values(), *module.METHODS.values()]
+    fields = [field for cls in parts for field in cls.model_fields.items()]
     assert [name for name, field in fields if not field.description] == []
 
 

@@ -23,7 +23,7 @@ from finetune.data.load import load_rows
 from finetune.merge.lora import merge
 from finetune.models.tokenizer import train_tokenizer
 from finetune.progress import silent
-from finetune.recipes.recipe import Recipe
+from finetune.recipes.recipe import Recipe, validate_recipe
 from finetune.rows.row import to_messages
 from finetune.train.run import train
 from tests.tiny_training import pair, row, write_rows
@@ -256,7 +256,7 @@ def _recipe(family: Family, method: str, base: Path, folder: Path, split: str) -
         values["lora"] = {"rank": 32, "alpha": 32, "targets": targets}
     if quantize:
         values["quantize"] = quantize
-    return Recipe.model_validate(values)
+    return validate_recipe(values)
 
 
 def expected(method: str) -> dict[str, str]:

@@ -40,7 +40,8 @@ from finetune.files.child_process import process_pool
 from finetune.files.hashes import file_hash
 from finetune.files.whole import whole_directory
 from finetune.progress import Progress, Report
-from finetune.recipes.recipe import Recipe, Source
+from finetune.recipes.recipe import Recipe
+from finetune.recipes.sections import Source
 from finetune.rows.row import Pair, Row
 
 FORMAT = 3
@@ -66,9 +67,8 @@ class Rules:
     @classmethod
     def of(cls, recipe: Recipe, split: str | None) -> "Rules":
         """The rules that `recipe` states."""
-        pairs = recipe.method == "dpo"
-        prompt = recipe.dpo.max_prompt_length if pairs else None
-        return cls(pairs, split, recipe.max_length, prompt, recipe.over_length)
+        pairs = recipe.sequences_per_row == 2
+        return cls(pairs, split, recipe.max_length, recipe.max_prompt_length, recipe.over_length)
 
 
 def tokenizer_hash(tokenizer: Any) -> str:
@@ -113,12 +113,12 @@ def encode_source(
 
 def encode_texts(recipe: Recipe, tokenizer: Any, scratch: Path) -> TokenStore | None:
     """The store of the recipe's plain text, a sequence a paragraph; None without any."""
-    if not recipe.text:
+    if not recipe.texts:
         return None
-    key = _key("".join(file_hash(path) for path in recipe.text), Rules.of(recipe, "text"), tokenizer)
+    key = _key("".join(file_hash(path) for path in recipe.texts), Rules.of(recipe, "text"), tokenizer)
     directory = scratch / key
     if not directory.exists():
-        examples = [encode_text(tokenizer, block) for path in recipe.text for block in load_paragraphs(path)]
+        examples = [encode_text(tokenizer, block) for path in recipe.texts for block in load_paragraphs(path)]
         fitting = [(example, -1) for example in examples if len(example.input_ids) <= recipe.max_length]
         fates = [WHOLE if len(example.input_ids) <= recipe.max_length else TOO_LONG for example in examples]
         with whole_directory(directory) as part, TokenWriter(part) as writer:

@@ -14,7 +14,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GPTNeo
 from common.chat_template import load_template
 from common.errors import UserError
 from finetune.models.precision import Precision, choose_attention
-from finetune.recipes.recipe import Architecture, Lora, Recipe
+from finetune.recipes.recipe import FromBase
+from finetune.recipes.sections import Architecture, Lora
 
 ROW_MULTIPLE = 64
 """Embedding rows are added in such numbers: matrix units and tensor parallel ranks divide them."""
@@ -55,10 +56,10 @@ def load_model(directory: Path) -> Any:
         ) from error
 
 
-def load_for_training(directory: Path, recipe: Recipe, precision: Precision) -> Any:
+def load_for_training(directory: Path, recipe: FromBase, precision: Precision) -> Any:
     """The base in the precision and with the attention that training takes. Raises UserError."""
     options: dict[str, Any] = {"dtype": precision.weights}
-    if recipe.quantize:
+    if recipe.four_bit:
         options |= _four_bit(precision)
     try:
         config = AutoConfig.from_pretrained(directory, local_files_only=True)
@@ -127,14 +128,14 @@ def load_tokenizer(directory: Path, template: str) -> Any:
     return tokenizer
 
 
-def set_tokens(tokenizer: Any, recipe: Recipe) -> None:
+def set_tokens(tokenizer: Any, recipe: FromBase) -> None:
     """Give `tokenizer` the recipe's new tokens and end token. Raises UserError."""
     known = [
-        token for token in recipe.new_tokens if tokenizer.convert_tokens_to_ids(token) in _ids(tokenizer)
+        token for token in recipe.added_tokens if tokenizer.convert_tokens_to_ids(token) in _ids(tokenizer)
     ]
     if known:
         raise UserError(f"The base's tokenizer has the token {known[0]} already; leave it out of new_tokens.")
-    tokenizer.add_special_tokens({"additional_special_tokens": list(recipe.new_tokens)})
+    tokenizer.add_special_tokens({"additional_special_tokens": list(recipe.added_tokens)})
     if recipe.end_token is not None:
         if tokenizer.convert_tokens_to_ids(recipe.end_token) not in _ids(tokenizer):
             raise UserError(

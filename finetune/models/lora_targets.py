@@ -9,7 +9,7 @@ from transformers.pytorch_utils import Conv1D
 
 from common.errors import UserError
 from finetune.models.load import add_adapter
-from finetune.recipes.recipe import Lora
+from finetune.recipes.sections import Lora
 
 _LINEAR = (torch.nn.Linear, Conv1D)
 

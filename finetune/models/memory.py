@@ -8,7 +8,8 @@ unit in half precision, less what attention without a stored matrix and without 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from finetune.recipes.recipe import Lora, Recipe
+from finetune.recipes.recipe import Recipe
+from finetune.recipes.sections import Lora
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Per weight: 4 bits, an 8-bit scale per 64 of them, a 32-bit scale per 256 scales (double quantisation)."""
@@ -88,18 +89,18 @@ def plan_memory(config: Any, recipe: Recipe, *, longest: int, compute_bytes: int
     longest: tokens of the longest sequence. compute_bytes: 4 where the arithmetic is float32, else 2.
     """
     text = config.get_text_config()
-    size = sizes(config, recipe.lora if recipe.has_adapter else None)
+    size = sizes(config, recipe.adapter)
     mixed = compute_bytes < 4
     if recipe.has_adapter:
         trained = size.adapter
-        small = size.linear if recipe.quantize else 0
+        small = size.linear if recipe.four_bit else 0
         weights = round(small * NF4_BYTES) + (size.total - small) * compute_bytes + trained * 4
-        if recipe.quantize:  # a layer's weights are unpacked while they are used
+        if recipe.four_bit:  # a layer's weights are unpacked while they are used
             weights += 2 * compute_bytes * size.linear // text.num_hidden_layers
     else:
         trained = size.total
         weights = trained * (4 + (2 if mixed else 0))  # autocast keeps half-precision copies
-    tokens = recipe.batch_size * longest * (2 if recipe.method == "dpo" else 1)
+    tokens = recipe.batch_size * longest * recipe.sequences_per_row
     per_layer = KEPT_HALVES * text.hidden_size * compute_bytes
     layers = text.num_hidden_layers
     if recipe.gradient_checkpointing:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers.utils.import_utils import is_flash_attn_2_available
 
-from finetune.recipes.recipe import Recipe
+from finetune.recipes.recipe import CommonKeys
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Precision:
     reason: str
 
 
-def choose_precision(recipe: Recipe) -> Precision:
+def choose_precision(recipe: CommonKeys) -> Precision:
     """float32 on a CPU; on a GPU bfloat16 where it has it, else float16 with a scaled loss."""
     if not torch.cuda.is_available():
         return Precision(

@@ -4,15 +4,19 @@ from pathlib import Path
 
 from common.errors import UserError
 from finetune.files.unreadable import HUB_ID
-from finetune.recipes.recipe import HUB_ADDRESS, Recipe
+from finetune.recipes.recipe import HUB_ADDRESS, FromBase, Recipe
 
 
-def base_directory(recipe: Recipe) -> Path:
+def base_of(recipe: Recipe) -> Path | None:
+    """`base_directory` of a recipe that has a base. Raises UserError."""
+    return base_directory(recipe) if isinstance(recipe, FromBase) else None
+
+
+def base_directory(recipe: FromBase) -> Path:
     """Where the base checkpoint lies; a hub id is looked up in the local cache and nowhere else.
 
     Raises UserError when it is not there; cheap enough to ask before torch loads.
     """
-    assert recipe.base is not None
     if HUB_ID.fullmatch(recipe.base):
         from huggingface_hub import try_to_load_from_cache
 

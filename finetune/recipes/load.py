@@ -11,7 +11,8 @@ from common.chat_template import load_template
 from common.errors import UserError
 from common.yaml_text import BrokenYaml, parse_yaml
 from finetune.files.unreadable import FILE_ENDINGS, HUB_ID
-from finetune.recipes.recipe import Architecture, Dpo, Lora, Part, Recipe, Source
+from finetune.recipes.recipe import KINDS, Recipe, validate_recipe
+from finetune.recipes.sections import Architecture, Dpo, Lora, Part, Source
 
 SECTIONS: dict[str, type[Part]] = {
     "architecture": Architecture,
@@ -21,6 +22,8 @@ SECTIONS: dict[str, type[Part]] = {
     "replay": Source,
     "validation": Source,
 }
+KEYS = tuple(dict.fromkeys(key for kind in KINDS for key in kind.model_fields))
+"""Of all methods."""
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Recipe:
@@ -34,7 +37,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), folder: Path | None =
         key, value = _split_override(override)
         _assign(values, key.split("."), value, key)
     try:
-        recipe = Recipe.model_validate(values)
+        recipe = validate_recipe(values)
     except ValidationError as error:
         raise _explain(error, path) from error
     load_template(recipe.template)
@@ -133,12 +136,15 @@ def _assign(values: Any, parts: Sequence[str], value: Any, key: str) -> None:
 
 def _explain(error: ValidationError, path: Path) -> UserError:
     first = error.errors()[0]
-    loc = [str(part) for part in first["loc"]]
+    if first["type"].startswith("union_tag"):
+        known = first.get("ctx", {}).get("expected_tags") or "pretrain, full, lora, qlora or dpo"
+        return UserError(f"The recipe {path}: `method` is one of {known}.")
+    loc = [str(part) for part in first["loc"][1:]]  # the first is the method
     where = ".".join(loc)
     if first["type"] == "extra_forbidden":
-        model = SECTIONS.get(loc[0], Recipe) if len(loc) > 1 else Recipe
-        near = difflib.get_close_matches(loc[-1], model.model_fields, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(model.model_fields)}."
+        known = tuple(SECTIONS[loc[0]].model_fields) if len(loc) > 1 else KEYS
+        near = difflib.get_close_matches(loc[-1], known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
         return UserError(f"The recipe {path} has an unknown key {where!r}.", hint=hint)
     reason = first["msg"].removeprefix("Value error, ")
     return UserError(f"The recipe {path}: {f'{where}: ' if where else ''}{reason}.")

@@ -1,78 +1,22 @@
-"""A recipe: one YAML file that says what is trained, from what, on which rows and how."""
+"""A recipe: one YAML file that says what is trained, from what, on which rows and how.
+
+A recipe is one of four types, told apart by its `method`: a model from nothing, all weights of a base, an
+adapter on a base, or an adapter that learns preferences. Each has the keys that mean something to it and says
+what the rest of the program has to know, so that nobody asks for the method's name.
+"""
 
 import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from common.chat_template import load_template
 from finetune.files.hashes import file_hash
 from finetune.files.unreadable import HUB_ID, unreadable
-
-
-class Part(BaseModel):
-    """What every section of a recipe has in common: unknown keys are an error, values don't change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Source(Part):
-    """A file of Dolly rows."""
-
-    path: Path
-    """JSON Lines; relative to the recipe's file."""
-    split: str | None = None
-    """Only rows whose `meta.split` is this."""
-    share: float = Field(default=1.0, gt=0, le=1)
-    """Part of the rows to use, drawn once by the recipe's seed."""
-
-
-class Architecture(Part):
-    """A GPT-NeoX (Polyglot's architecture) made from nothing, with its own byte-level BPE tokenizer."""
-
-    layers: int = Field(ge=1)
-    """Transformer blocks."""
-    width: int = Field(ge=8)
-    """Hidden size; the feed-forward layers are four times as wide."""
-    heads: int = Field(ge=1)
-    """Attention heads; `width` is an even multiple of them."""
-    vocabulary: int = Field(ge=300)
-    """Tokens; 256 bytes and two special ones are always in."""
-    context: int = Field(default=2048, ge=16)
-    """Longest conversation in tokens."""
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if self.width % self.heads or (self.width // self.heads) % 2:
-            raise ValueError("width must be an even multiple of heads")
-        return self
-
-
-class Lora(Part):
-    """The low-rank adapter."""
-
-    rank: int = Field(default=16, ge=1)
-    """Width of the two small matrices beside each layer."""
-    alpha: int = Field(default=32, ge=1)
-    """What the adapter adds is scaled by alpha / rank."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the adapter's inputs that is left out in training."""
-    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    """Layers that get an adapter. PEFT's own default for GPT-NeoX, attention alone, learns too little."""
-
-
-class Dpo(Part):
-    """Direct preference optimisation (Rafailov et al. 2023, sigmoid loss); the reference is the adapter
-    switched off, so it costs no second model."""
-
-    beta: float = Field(default=0.1, gt=0)
-    """How strongly the tuned model is held to the reference."""
-    max_prompt_length: int | None = Field(default=None, ge=8)
-    """Tokens of a prompt, where that is less than max_length allows."""
-
+from finetune.recipes.sections import Architecture, Dpo, Lora, Part, Source
 
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "pretrain": {"learning_rate": 2e-3, "schedule": "linear"},
@@ -84,32 +28,17 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
 """What a recipe need not say. Preference training bears a fortieth of LoRA's usual learning rate."""
 
 
-class Recipe(Part):
-    """Everything that decides what comes out of a training run."""
+class CommonKeys(Part):
+    """What every recipe says, whatever its method."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """The model's name in the checkpoint and, unless told otherwise, in the gateway."""
-    method: Literal["pretrain", "full", "lora", "qlora", "dpo"]
+    method: str
     """See the table above."""
-    base: str | None = None
-    """Checkpoint to start from (all but pretrain): a directory, or a hub id that is in the local cache."""
-    quantize: Literal["nf4"] | None = None
-    """4-bit weights below the adapter: qlora has them always, dpo when told."""
-    architecture: Architecture | None = None
-    """What to make from nothing (pretrain)."""
     data: tuple[Source, ...] = ()
     """Dolly rows; for dpo, rows with `chosen` and `rejected`."""
-    replay: tuple[Source, ...] = ()
-    """Rows that the base already knows, mixed in so that it does not forget them."""
-    text: tuple[Path, ...] = ()
-    """Plain text files; every token of them is learnt."""
     template: str = "dolly"
     """A name from common/templates."""
-    new_tokens: tuple[str, ...] = ()
-    """Special tokens to add. Their input and output rows are trained, whatever the method; the checkpoint
-    must be merged before it is served. None is needed: the end token that the base has can be learnt."""
-    end_token: str | None = None
-    """The token that ends an answer, where it is not the tokenizer's own end token."""
     licence: str | None = None
     """Licence of the result; the base's when left out."""
     max_length: int = Field(default=512, ge=8)
@@ -134,8 +63,6 @@ class Recipe(Part):
     """Sequences in one pass on one device."""
     gradient_accumulation: int = Field(default=1, ge=1)
     """Passes to an optimiser step."""
-    packing: bool = False
-    """Several short rows in one sequence of max_length. Refused where the model lets them see each other."""
     gradient_checkpointing: bool = False
     """Keep one layer's activations and compute the others again: much less memory, about a third slower."""
     lora: Lora = Lora()
@@ -157,38 +84,35 @@ class Recipe(Part):
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     """Of the saved weights."""
 
+    needs: ClassVar[str]
+    """The key without which the method has nothing to begin with."""
+    takes_no: ClassVar[dict[str, str]]
+    """Keys of other methods, each with what is said where one has a value."""
+    sections: ClassVar[frozenset[str]] = frozenset()
+    """Those that mean something to the method. The others may stand in the file, so that `method=...` on
+    the command line changes the method alone."""
+    sequences_per_row: ClassVar[int] = 1
+    """A pair has two, a better and a worse answer to one prompt."""
+    forward_passes: ClassVar[int] = 3
+    """What a training step costs in forward passes: the backward pass takes as long as two."""
+    smoke_test_rates: ClassVar[tuple[float, float] | None] = None
+    """Least and greatest learning rate of the smoke test, where it means something: a rate for a real run
+    would take more passes than the test has, and above the greatest nothing is learnt."""
+
     @model_validator(mode="before")
     @classmethod
-    def _fill_by_method(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            return {**METHOD_DEFAULTS.get(str(values.get("method")), {}), **values}
-        return values
+    def _only_keys_of_the_method(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        method = str(values.get("method"))
+        for key in (cls.needs, *cls.takes_no):
+            if bool(values.get(key)) != (key == cls.needs):
+                raise ValueError(f"method {method} {cls.takes_no.get(key, cls.takes_no[_OTHER[cls.needs]])}")
+        kept = {key: value for key, value in values.items() if key not in cls.takes_no}
+        return {**METHOD_DEFAULTS.get(method, {}), **kept}
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.method == "pretrain":
-            if self.base or not self.architecture:
-                raise ValueError("method pretrain needs `architecture` and takes no `base`")
-            if self.licence is None:
-                raise ValueError("method pretrain needs `licence`")
-            if "max_length" in self.model_fields_set and self.max_length > self.architecture.context:
-                raise ValueError("max_length is more than `architecture.context`")
-            if self.new_tokens or self.end_token:
-                raise ValueError("method pretrain makes its own tokenizer and takes no `new_tokens`")
-        elif not self.base or self.architecture:
-            raise ValueError(f"method {self.method} needs `base` and takes no `architecture`")
-        if not self.data and not self.text:
-            raise ValueError("nothing to learn: give `data` or `text`")
-        return self
-
-    @model_validator(mode="after")
-    def _method_allows(self) -> Self:
-        if self.quantize and self.method not in ("qlora", "dpo"):
-            raise ValueError(f"method {self.method} takes no `quantize`; 4-bit weights need method qlora")
-        if self.method == "qlora" and not self.quantize:
-            raise ValueError("method qlora trains on 4-bit weights; without them the method is lora")
-        if self.method == "dpo" and (self.text or self.replay or self.packing or self.new_tokens):
-            raise ValueError("method dpo takes pairs in `data`: no `text`, `replay`, `packing`, `new_tokens`")
+    def _validated_where_it_is_asked_for(self) -> Self:
         if self.early_stopping and self.validation is None:
             raise ValueError("early_stopping needs `validation`")
         if isinstance(self.validation, float) and not 0 < self.validation < 1:
@@ -199,28 +123,213 @@ class Recipe(Part):
             raise ValueError("checkpoint_every is a number of steps, `epoch` or `never`")
         return self
 
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Self:
+        if not self.data and not self.texts:
+            raise ValueError("nothing to learn: give `data` or `text`")
+        return self
+
+    @property
+    def adapter(self) -> Lora | None:
+        """The adapter that is trained; None where all weights are."""
+        return None
+
     @property
     def has_adapter(self) -> bool:
         """Whether what comes out is an adapter, to be merged."""
-        return self.method in ("lora", "qlora", "dpo")
+        return self.adapter is not None
+
+    @property
+    def four_bit(self) -> bool:
+        """Whether the base's weights are held in 4 bits."""
+        return False
+
+    @property
+    def max_prompt_length(self) -> int | None:
+        """Tokens of a prompt, where that is less than `max_length` allows."""
+        return None
+
+    @property
+    def texts(self) -> tuple[Path, ...]:
+        """Plain text files."""
+        return ()
+
+    @property
+    def learnt(self) -> tuple[Source, ...]:
+        """The files of rows that are learnt from."""
+        return self.data
 
     @property
     def sources(self) -> tuple[Source, ...]:
         """Every file of rows, the validation file included."""
         held_out = (self.validation,) if isinstance(self.validation, Source) else ()
-        return (*self.data, *self.replay, *held_out)
+        return (*self.learnt, *held_out)
 
     def card_dict(self) -> dict[str, Any]:
         """The recipe for `kodolly.json`; paths shortened to file names tell nothing of a machine."""
-        shown = self.model_dump(mode="json", exclude_none=True)
-        for key in ("data", "replay"):
+        idle = {"lora", "dpo"} - self.sections
+        shown = self.model_dump(mode="json", exclude_none=True, exclude=idle)
+        for key in {"data", "replay"} & shown.keys():
             shown[key] = [{**source, "path": Path(source["path"]).name} for source in shown[key]]
-        shown["text"] = [Path(path).name for path in shown["text"]]
+        if "text" in shown:
+            shown["text"] = [Path(path).name for path in shown["text"]]
         if isinstance(self.validation, Source):
             shown["validation"]["path"] = self.validation.path.name
-        if self.base and Path(self.base).is_absolute():
-            shown["base"] = Path(self.base).name
+        if "base" in shown and Path(shown["base"]).is_absolute():
+            shown["base"] = Path(shown["base"]).name
         return shown
+
+
+_OTHER = {"base": "architecture", "architecture": "base"}
+_NO_ARCHITECTURE = "needs `base` and takes no `architecture`"
+_NO_QUANTIZE = "takes no `quantize`; 4-bit weights need method qlora"
+_NO_NEW_TOKENS = "makes its own tokenizer and takes no `new_tokens`"
+_PAIRS_ALONE = "takes pairs in `data`: no `text`, `replay`, `packing`, `new_tokens`"
+
+
+class AnswersAndText(CommonKeys):
+    """What learns answers and plain text."""
+
+    replay: tuple[Source, ...] = ()
+    """Rows that the base already knows, mixed in so that it does not forget them."""
+    text: tuple[Path, ...] = ()
+    """Plain text files; every token of them is learnt."""
+    packing: bool = False
+    """Several short rows in one sequence of max_length. Refused where the model lets them see each other."""
+
+    @property
+    def texts(self) -> tuple[Path, ...]:
+        return self.text
+
+    @property
+    def learnt(self) -> tuple[Source, ...]:
+        return (*self.data, *self.replay)
+
+
+class FromBase(CommonKeys):
+    """What begins with a checkpoint."""
+
+    base: str
+    """Checkpoint to start from: a directory, or a hub id that is in the local cache."""
+    end_token: str | None = None
+    """The token that ends an answer, where it is not the tokenizer's own end token."""
+
+    needs: ClassVar[str] = "base"
+
+    @property
+    def added_tokens(self) -> tuple[str, ...]:
+        """Special tokens that the base's tokenizer is given."""
+        return ()
+
+
+class NewTokens(FromBase):
+    """What may give the base's tokenizer tokens."""
+
+    new_tokens: tuple[str, ...] = ()
+    """Special tokens to add. Their input and output rows are trained, whatever the method; the checkpoint
+    must be merged before it is served. None is needed: the end token that the base has can be learnt."""
+
+    @property
+    def added_tokens(self) -> tuple[str, ...]:
+        return self.new_tokens
+
+
+class OnAdapter(FromBase):
+    """What trains an adapter and leaves the base's weights alone."""
+
+    quantize: Literal["nf4"] | None = None
+    """4-bit weights below the adapter: qlora has them always, dpo when told."""
+
+    @property
+    def adapter(self) -> Lora:
+        return self.lora
+
+    @property
+    def four_bit(self) -> bool:
+        return self.quantize is not None
+
+
+class Pretraining(AnswersAndText):
+    """A model from nothing."""
+
+    method: Literal["pretrain"]
+    """See the table above."""
+    architecture: Architecture
+    """What to make from nothing."""
+
+    needs: ClassVar[str] = "architecture"
+    takes_no: ClassVar[dict[str, str]] = {
+        "base": "needs `architecture` and takes no `base`",
+        "quantize": _NO_QUANTIZE,
+        "new_tokens": _NO_NEW_TOKENS,
+        "end_token": _NO_NEW_TOKENS,
+    }
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.licence is None:
+            raise ValueError("method pretrain needs `licence`")
+        if "max_length" in self.model_fields_set and self.max_length > self.architecture.context:
+            raise ValueError("max_length is more than `architecture.context`")
+        return self
+
+
+class FullTuning(AnswersAndText, NewTokens):
+    """All weights of a base."""
+
+    method: Literal["full"]
+    """See the table above."""
+    takes_no: ClassVar[dict[str, str]] = {"architecture": _NO_ARCHITECTURE, "quantize": _NO_QUANTIZE}
+    smoke_test_rates: ClassVar[tuple[float, float] | None] = (1e-4, 1e-3)
+
+
+class AdapterTuning(AnswersAndText, NewTokens, OnAdapter):
+    """An adapter on a base, in 16 or (qlora) 4 bits."""
+
+    method: Literal["lora", "qlora"]
+    """See the table above."""
+    takes_no: ClassVar[dict[str, str]] = {"architecture": _NO_ARCHITECTURE}
+    sections: ClassVar[frozenset[str]] = frozenset({"lora"})
+    smoke_test_rates: ClassVar[tuple[float, float] | None] = (1e-3, 1e-2)
+
+    @model_validator(mode="after")
+    def _four_bits_are_qlora(self) -> Self:
+        if self.four_bit and self.method == "lora":
+            raise ValueError(f"method lora {_NO_QUANTIZE}")
+        if self.method == "qlora" and not self.four_bit:
+            raise ValueError("method qlora trains on 4-bit weights; without them the method is lora")
+        return self
+
+
+class PreferenceTuning(OnAdapter):
+    """An adapter that learns to prefer one answer to another."""
+
+    method: Literal["dpo"]
+    """See the table above."""
+    takes_no: ClassVar[dict[str, str]] = {
+        "architecture": _NO_ARCHITECTURE,
+        **dict.fromkeys(("text", "replay", "packing", "new_tokens"), _PAIRS_ALONE),
+    }
+    sections: ClassVar[frozenset[str]] = frozenset({"lora", "dpo"})
+    sequences_per_row: ClassVar[int] = 2
+    forward_passes: ClassVar[int] = 4
+
+    @property
+    def max_prompt_length(self) -> int | None:
+        return self.dpo.max_prompt_length
+
+
+KINDS: tuple[type[CommonKeys], ...] = (Pretraining, FullTuning, AdapterTuning, PreferenceTuning)
+Tuning = FullTuning | AdapterTuning | PreferenceTuning
+"""What begins with a base."""
+Recipe = Pretraining | Tuning
+"""Everything that decides what comes out of a training run."""
+_ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="method")])
+
+
+def validate_recipe(values: Any) -> Recipe:
+    """The recipe of a mapping of keys. Raises pydantic.ValidationError; its places begin with the method."""
+    return _ADAPTER.validate_python(values)
 
 
 HUB_ADDRESS = re.compile(rf"(?:huggingface\.co|hf\.co)/+({HUB_ID.pattern})")
@@ -228,7 +337,7 @@ HUB_ADDRESS = re.compile(rf"(?:huggingface\.co|hf\.co)/+({HUB_ID.pattern})")
 
 def fingerprint(recipe: Recipe) -> str:
     """16 hex digits that change with anything in the recipe, its template or its files' content."""
-    files = [*recipe.text, *(source.path for source in recipe.sources)]
+    files = [*recipe.texts, *(source.path for source in recipe.sources)]
     parts = [
         json.dumps(recipe.card_dict(), sort_keys=True, ensure_ascii=False),
         load_template(recipe.template),
@@ -239,7 +348,7 @@ def fingerprint(recipe: Recipe) -> str:
 
 def check_files(recipe: Recipe) -> None:
     """Raises UserError where a file of the recipe is not there; cheap enough to ask before torch loads."""
-    for path in (*(source.path for source in recipe.sources), *recipe.text):
+    for path in (*(source.path for source in recipe.sources), *recipe.texts):
         try:
             path.open("rb").close()
         except OSError as error:

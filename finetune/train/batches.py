@@ -116,6 +116,9 @@ class Pairs(Dataset[dict[str, list[int]]]):
         }
 
 
+Data = Sequences | Packed | Pairs
+
+
 def pack(lengths: Array, limit: int) -> list[list[int]]:
     """Rows to bins of at most `limit` tokens: best fit, the longest first. Fills are within a few percent
     of the optimum, and looking a bin up by its free room makes it linear in the rows."""

@@ -1,7 +1,6 @@
 """The loop itself: transformers' Trainer over token ids that are already made.
 
-The same loop serves pretraining, full fine-tuning, LoRA and QLoRA: they differ in the model that comes in.
-finetune/train/dpo.py puts TRL's loss in its place.
+finetune/train/method.py says what goes in, finetune/train/preferences.py puts TRL's losses in its place.
 """
 
 import math
@@ -11,18 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
 from common.errors import UserError
-from finetune.progress import Report
-from finetune.recipes.recipe import Recipe
-from finetune.train.batches import Packed, Padder, Pairs, Sequences, StepSampler
+from finetune.train.batches import StepSampler
 from finetune.train.distributed import rank, wait_for_all
-from finetune.train.progress import callbacks
 from finetune.train.run_state import COMPLETE, RunState
-
-Data = Sequences | Packed | Pairs
 
 
 @dataclass(frozen=True)
@@ -65,29 +59,7 @@ class OrderedTrainer(Trainer):
             (directory / COMPLETE).touch()
 
 
-def run_loop(
-    model: Any,
-    train: Data,
-    validation: Data | None,
-    recipe: Recipe,
-    args: TrainingArguments,
-    pad_id: int,
-    state: RunState,
-    report: Report,
-) -> tuple[Outcome, Trainer]:
-    """Train `model` in place, from `state.checkpoint` on if there is one. Raises UserError."""
-    trainer = OrderedTrainer(
-        model=model,
-        args=args,
-        train_dataset=train,
-        eval_dataset=validation,
-        data_collator=Padder(pad_id, flat=packs_flat(model)),
-        callbacks=callbacks(recipe, report),
-    )
-    return drive(trainer, state)
-
-
-def drive(trainer: Trainer, state: RunState) -> tuple[Outcome, Trainer]:
+def drive(trainer: Trainer, state: RunState) -> Outcome:
     """Run a Trainer to its end. Raises UserError for what a person can change."""
     trainer.remove_callback(PrinterCallback)
     started = time.monotonic()
@@ -104,7 +76,7 @@ def drive(trainer: Trainer, state: RunState) -> tuple[Outcome, Trainer]:
         raise UserError("The loss became infinite or not a number.", hint="Lower learning_rate.")
     last = losses[-1]["epoch"] - 1 if losses else 0
     ending = [entry["loss"] for entry in losses if entry["epoch"] > last]
-    outcome = Outcome(
+    return Outcome(
         loss=sum(ending) / len(ending) if ending else float("nan"),
         steps=trainer.state.global_step,
         seconds=time.monotonic() - started,
@@ -112,7 +84,6 @@ def drive(trainer: Trainer, state: RunState) -> tuple[Outcome, Trainer]:
         validation_loss=trainer.state.best_metric,
         best_step=trainer.state.best_global_step,
     )
-    return outcome, trainer
 
 
 def packs_flat(model: Any) -> bool:

@@ -17,9 +17,9 @@ import torch
 from common.errors import UserError
 from finetune.encoding.encode import IGNORED
 from finetune.models.precision import Precision
-from finetune.progress import Progress, Report
-from finetune.recipes.recipe import Recipe
+from finetune.progress import Progress
 from finetune.train.batches import Padder, Rows
+from finetune.train.session import Session
 
 ROWS = 20
 PASSES = 60
@@ -31,10 +31,6 @@ LOOK_EVERY = 5
 RISE = ((0.0, 1.0), (1 / 3, 3.0), (2 / 3, 10.0))
 """From which part of the test on the learning rate is how much higher: what is tested is whether the model
 can stop, not whether the recipe's rate is the best."""
-RATES = {"full": (1e-4, 1e-3)}
-ADAPTER_RATES = (1e-3, 1e-2)
-"""Least and greatest: a rate for a real run would take more passes than a test has, and above the greatest
-nothing is learnt."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +46,20 @@ class SmokeTest:
     """Of training passes, padding included."""
 
 
-def smoke_test(
-    model: Any, rows: Rows, recipe: Recipe, pad_id: int, end_id: int, precision: Precision, report: Report
-) -> SmokeTest:
-    """Learn up to 20 rows by heart, then put everything back. Raises UserError below a stop rate of 100%."""
+def smoke_test(session: Session, rows: Rows, rates: tuple[float, float]) -> SmokeTest:
+    """Learn up to 20 rows by heart, then put everything back; `rates` are the least and the greatest
+    learning rate. Raises UserError below a stop rate of 100%."""
+    recipe, model, precision = session.recipe, session.model, session.precision
     stage = f"{recipe.name}: learning {min(ROWS, len(rows))} rows by heart"
     some = [rows.sequence(int(n)) for n in np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(int)]
-    padder = Padder(pad_id)
+    padder = Padder(session.tokenizer.pad_token_id)
     batches = [
         {name: values.to(model.device) for name, values in padder(chunk).items()}
         for chunk in _chunks(
             [{"input_ids": ids, "labels": labels} for ids, labels in some], recipe.batch_size
         )
     ]
-    least, greatest = RATES.get(recipe.method, ADAPTER_RATES)
+    least, greatest = rates
     seen, loss, stopped, done, took = 0, math.nan, 0.0, 0, 0.0
     with _unchanged(model):
         trained = [weight for weight in model.parameters() if weight.requires_grad]
@@ -85,10 +81,10 @@ def smoke_test(
                 loss += float(part.detach()) / len(batches)
             took += time.monotonic() - began
             done += 1
-            report(Progress(stage, min(0.99, done / limit), f"loss {loss:.3f}"))
+            session.report(Progress(stage, min(0.99, done / limit), f"loss {loss:.3f}"))
             if done % LOOK_EVERY == 0:
-                stopped = _stop_rate(model, batches, end_id, precision)
-    report(Progress(stage, 1.0, f"stops after {stopped:.0%} of them"))
+                stopped = _stop_rate(model, batches, session.tokenizer.eos_token_id, precision)
+    session.report(Progress(stage, 1.0, f"stops after {stopped:.0%} of them"))
     if stopped < 1.0:
         raise UserError(
             f"After {done} passes over {len(some)} rows the model stops after {stopped:.0%} of them, "
@@ -100,17 +96,20 @@ def smoke_test(
 
 
 @torch.no_grad()
-def forward_rate(model: Any, rows: Rows, recipe: Recipe, pad_id: int, precision: Precision) -> float:
-    """Training tokens/s, put at a third of a forward pass's: the backward pass takes twice as long."""
+def forward_rate(session: Session, rows: Rows) -> float:
+    """Training tokens/s, put at a fraction of a forward pass's: the backward pass takes twice as long."""
+    model, precision = session.model, session.precision
     middle = np.argsort(rows.lengths)[len(rows) // 2]
     ids, labels = rows.sequence(int(middle))
-    batch = Padder(pad_id)([{"input_ids": ids, "labels": labels}] * min(recipe.batch_size, 4))
+    batch = Padder(session.tokenizer.pad_token_id)(
+        [{"input_ids": ids, "labels": labels}] * min(session.recipe.batch_size, 4)
+    )
     began = 0.0
     for _ in range(2):  # the first pass also sets up the device
         began = time.monotonic()
         with torch.autocast(model.device.type, precision.compute, _half(precision)):
             model(**{name: values.to(model.device) for name, values in batch.items()}).loss.item()
-    return batch["input_ids"].numel() / (time.monotonic() - began) / (4 if recipe.method == "dpo" else 3)
+    return batch["input_ids"].numel() / (time.monotonic() - began) / session.recipe.forward_passes
 
 
 def _half(precision: Precision) -> bool:

@@ -23,9 +23,8 @@ from finetune.models.memory import MemoryPlan
 from finetune.models.precision import Precision
 from finetune.recipes.recipe import Recipe
 from finetune.train.arguments import steps_in_run
-from finetune.train.batches import Packed
+from finetune.train.batches import Data, Packed
 from finetune.train.distributed import world_size
-from finetune.train.loop import Data
 from finetune.train.sequences import TrainingRows, describe
 
 MANY_TOO_LONG = 0.05
@@ -44,10 +43,10 @@ class Fact:
 
 def refuse_recipe(recipe: Recipe, base: Path | None) -> list[Fact]:
     """What the recipe and the base alone tell. Raises UserError; returns the facts to show."""
-    if recipe.quantize:
+    if recipe.four_bit:
         require_bitsandbytes()
-    if base and recipe.has_adapter:
-        check_targets(base, recipe.lora)
+    if base and recipe.adapter:
+        check_targets(base, recipe.adapter)
     if "wandb" in recipe.report_to:
         _require_module("wandb")
     if "tensorboard" in recipe.report_to:

@@ -26,13 +26,14 @@ from finetune.models.memory import plan_memory, sizes
 from finetune.models.precision import Precision, choose_precision
 from finetune.models.tokenizer import train_tokenizer
 from finetune.progress import Progress, Report, duration
-from finetune.recipes.base import base_directory
-from finetune.recipes.recipe import Recipe
+from finetune.recipes.base import base_directory, base_of
+from finetune.recipes.recipe import AdapterTuning, PreferenceTuning, Pretraining, Recipe
 from finetune.rows.row import to_messages
 from finetune.train.arguments import arguments, steps_in_run
-from finetune.train.batches import Packed, Pairs, Sequences
+from finetune.train.batches import Data, Packed
 from finetune.train.distributed import rank, sharded, wait_for_all, world_size
-from finetune.train.loop import Data, packs_flat
+from finetune.train.loop import packs_flat
+from finetune.train.method import method_of
 from finetune.train.overfit_check import forward_rate, smoke_test
 from finetune.train.packing_check import check_packing
 from finetune.train.preflight import (
@@ -48,6 +49,7 @@ from finetune.train.preflight import (
 )
 from finetune.train.run_state import RunState, logs_directory
 from finetune.train.sequences import TrainingRows, gather
+from finetune.train.session import Session
 from finetune.train.show_rows import show_rows
 
 Show = Callable[[str], None]
@@ -61,12 +63,10 @@ def show_nothing(_text: str) -> None:
 class Run:
     """A run that has been looked at and may begin."""
 
-    recipe: Recipe
-    tokenizer: Any
+    session: Session
     rows: TrainingRows
     data: Data
     validation: Data | None
-    model: Any
     args: TrainingArguments
     vocabulary_rows: int | None
     """Embedding rows after new tokens were added; None when none had to be."""
@@ -74,21 +74,23 @@ class Run:
 
 def prepare(recipe: Recipe, output: Path, state: RunState, report: Report, show: Show, colour: bool) -> Run:
     """The pre-flight: all that can be known to go wrong is refused here. Raises UserError."""
-    base = base_directory(recipe) if recipe.base else None
+    base, method = base_of(recipe), method_of(recipe)
     precision = choose_precision(recipe)
     facts = refuse_recipe(recipe, base)
     facts.append(Fact("licence", licence_of(recipe, read_card(base) if base else None)))
-    tokenizer = _tokenizer(recipe, base, report)
+    tokenizer = _tokenizer(recipe, report)
     with _first_process_first():
         rows = gather(recipe, tokenizer, state.data, report)
-    data, validation = _as_data(recipe, rows)
+    data = method.training_data(rows.train)
+    validation = method.validation_data(rows.validation) if rows.validation is not None else None
     facts += check_rows(rows, data, tokenizer, recipe)
     show(show_rows(tokenizer, rows.train, colour))
 
     # Made before the model: FSDP and DeepSpeed learn from it to load the model in parts.
     values = arguments(recipe, len(data), state, logs_directory(output), precision)
-    args = _trainer_arguments(values, recipe)
-    model, vocabulary_rows = _model(recipe, base, tokenizer, precision)
+    args = method.arguments(values)
+    model, vocabulary_rows = _model(recipe, tokenizer, precision)
+    session = Session(recipe, tokenizer, model, precision, state, report)
     longest = int(data.lengths.max())
     check_length(longest, model.config)
     plan = plan_memory(model.config, recipe, longest=longest, compute_bytes=precision.compute.itemsize)
@@ -97,13 +99,13 @@ def prepare(recipe: Recipe, output: Path, state: RunState, report: Report, show:
         check_memory(plan, world_size() if sharded() else 1),
         check_disk(output, *_disk(recipe, model), recipe),
     ]
-    if recipe.packing:
+    if isinstance(data, Packed):
         check_packing(model, rows.train, packs_flat(model))
     if rank() == 0:
-        facts.append(_try_out(recipe, model, rows, len(data), tokenizer, precision, state, report))
+        facts.append(_try_out(session, rows, len(data)))
     wait_for_all()
     show(format_facts(facts))
-    return Run(recipe, tokenizer, rows, data, validation, model, args, vocabulary_rows)
+    return Run(session, rows, data, validation, args, vocabulary_rows)
 
 
 @contextmanager
@@ -116,34 +118,21 @@ def _first_process_first() -> Iterator[None]:
         wait_for_all()
 
 
-def _trainer_arguments(values: dict[str, Any], recipe: Recipe) -> TrainingArguments:
-    if recipe.method == "dpo":
-        from finetune.train.dpo import dpo_arguments
-
-        return dpo_arguments(values, recipe)
-    return TrainingArguments(**values)
-
-
-def _as_data(recipe: Recipe, rows: TrainingRows) -> tuple[Data, Data | None]:
-    held_out = rows.validation
-    if recipe.method == "dpo":
-        return Pairs(rows.train), Pairs(held_out) if held_out is not None else None
-    kept = Sequences(held_out) if held_out is not None else None
-    return (Packed(rows.train, recipe.max_length) if recipe.packing else Sequences(rows.train)), kept
+def _tokenizer(recipe: Recipe, report: Report) -> Any:
+    if isinstance(recipe, Pretraining):
+        return _made_tokenizer(recipe, report)
+    tokenizer = load_tokenizer(base_directory(recipe), recipe.template)
+    set_tokens(tokenizer, recipe)
+    return tokenizer
 
 
-def _tokenizer(recipe: Recipe, base: Path | None, report: Report) -> Any:
-    if base is not None:
-        tokenizer = load_tokenizer(base, recipe.template)
-        set_tokens(tokenizer, recipe)
-        return tokenizer
-    assert recipe.architecture is not None
+def _made_tokenizer(recipe: Pretraining, report: Report) -> Any:
     report(Progress(f"{recipe.name}: tokenizer", 0.0))
     size, context = recipe.architecture.vocabulary, recipe.architecture.context
     # An empty tokenizer knows the end token, which is all that rendering needs.
     renderer = train_tokenizer([], size, context)
     renderer.chat_template = load_template(recipe.template)
-    rows = (row for source in (*recipe.data, *recipe.replay) for row in load_rows(source.path, source.split))
+    rows = (row for source in recipe.learnt for row in load_rows(source.path, source.split))
     texts = [str(renderer.apply_chat_template(to_messages(row), tokenize=False)) for row in rows]
     paragraphs = [paragraph for path in recipe.text for paragraph in load_paragraphs(path)]
     tokenizer = train_tokenizer([*texts, *paragraphs], size, context)
@@ -152,31 +141,30 @@ def _tokenizer(recipe: Recipe, base: Path | None, report: Report) -> Any:
     return tokenizer
 
 
-def _model(recipe: Recipe, base: Path | None, tokenizer: Any, precision: Precision) -> tuple[Any, int | None]:
+def _model(recipe: Recipe, tokenizer: Any, precision: Precision) -> tuple[Any, int | None]:
     """(model to train, embedding rows if they had to grow)."""
-    if base is None:
-        assert recipe.architecture is not None
+    if isinstance(recipe, Pretraining):
         made = make_model(recipe.architecture, tokenizer, recipe.seed)
         made.config.use_cache = False
         return made, None
-    model = load_for_training(base, recipe, precision)
+    model = load_for_training(base_directory(recipe), recipe, precision)
     _refuse_unquantised_experts(recipe, model)
     # Besides its cost, a cache keeps transformers from reading the borders of packed rows out of positions.
     model.config.use_cache = False
     torch.manual_seed(recipe.seed)
     vocabulary_rows = make_room(model, tokenizer)
-    if recipe.method in ("lora", "qlora"):
+    if isinstance(recipe, AdapterTuning):
         new_ids = tuple(tokenizer.convert_tokens_to_ids(list(recipe.new_tokens)))
         model = add_adapter(model, recipe.lora, new_ids)
         if recipe.gradient_checkpointing:
             model.enable_input_require_grads()
-    if torch.cuda.is_available() and not recipe.quantize and not sharded():
+    if torch.cuda.is_available() and not recipe.four_bit and not sharded():
         model.to(torch.device("cuda", torch.cuda.current_device()))
     return model, vocabulary_rows
 
 
 def _refuse_unquantised_experts(recipe: Recipe, model: Any) -> None:
-    experts = sum(p.numel() for p in model.parameters() if p.ndim == 3) if recipe.quantize else 0
+    experts = sum(p.numel() for p in model.parameters() if p.ndim == 3) if recipe.four_bit else 0
     if experts and recipe.lora.targets == "all-linear":
         raise UserError(
             f"The experts of this model ({experts / 1e9:.1f} billion weights) stay in 16 bits: bitsandbytes "
@@ -187,24 +175,16 @@ def _refuse_unquantised_experts(recipe: Recipe, model: Any) -> None:
 
 def _disk(recipe: Recipe, model: Any) -> tuple[int, int]:
     """(bytes of the output, weights that are trained)."""
-    if recipe.method == "dpo":
+    if isinstance(recipe, PreferenceTuning):  # TRL puts the adapter on later
         trained = sizes(model.config, recipe.lora).adapter
         return 4 * trained, trained
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     return (4 * trained if recipe.has_adapter else size_of(model, recipe.dtype)), trained
 
 
-def _try_out(
-    recipe: Recipe,
-    model: Any,
-    rows: TrainingRows,
-    sequences: int,
-    tokenizer: Any,
-    precision: Precision,
-    state: RunState,
-    report: Report,
-) -> Fact:
+def _try_out(session: Session, rows: TrainingRows, sequences: int) -> Fact:
     """The smoke test where it means something, and how long the run will take. Raises UserError."""
+    recipe = session.recipe
     an_epoch, steps = steps_in_run(recipe, sequences)
     tokens = int(rows.train.lengths.sum()) * steps / an_epoch / world_size()
     if sharded():
@@ -212,13 +192,12 @@ def _try_out(
             "time", "not known: the model is in parts; try the recipe on one device with a smaller base"
         )
     # A model from nothing cannot stop before it is trained, and a state has passed the test before.
-    if recipe.smoke_test and recipe.method in ("full", "lora", "qlora") and state.checkpoint is None:
-        seen = smoke_test(
-            model, rows.train, recipe, tokenizer.pad_token_id, tokenizer.eos_token_id, precision, report
-        )
+    rates = recipe.smoke_test_rates
+    if recipe.smoke_test and rates is not None and session.state.checkpoint is None:
+        seen = smoke_test(session, rows.train, rates)
         speed = seen.tokens_per_second
         found = f"stops after {seen.rows} of {seen.rows} rows learnt by heart in {seen.passes} passes; "
     else:
-        speed = forward_rate(model, rows.train, recipe, tokenizer.pad_token_id, precision)
+        speed = forward_rate(session, rows.train)
         found = ""
     return Fact("time", f"{found}about {duration(tokens / speed)} ({speed:,.0f} tokens/s)")

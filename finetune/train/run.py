@@ -5,16 +5,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from transformers import Trainer
-
 from finetune.files.whole import whole_directory
 from finetune.models.quiet import hide_library_bars, quiet_libraries
 from finetune.progress import Report
 from finetune.recipes.recipe import Recipe, fingerprint
-from finetune.train.batches import Pairs
 from finetune.train.distributed import only_first, rank, sharded, wait_for_all, world_size
-from finetune.train.loop import Outcome, run_loop
-from finetune.train.prepare import Run, Show, prepare, show_nothing
+from finetune.train.loop import drive
+from finetune.train.method import method_of
+from finetune.train.prepare import Show, prepare, show_nothing
 from finetune.train.run_state import RunState, run_state
 from finetune.train.write import write
 
@@ -43,7 +41,8 @@ def train(
         if dry_run:
             return
         with quiet_libraries():
-            outcome, trainer = _learn(run, state, report)
+            trainer = method_of(recipe).trainer(run.session, run.data, run.validation, run.args)
+            outcome = drive(trainer, state)
         weights = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded() else None
         if rank() == 0:
             write(directory, run, trainer.accelerator.unwrap_model(trainer.model), weights, outcome)
@@ -62,18 +61,3 @@ def _places(recipe: Recipe, output: Path, restart: bool, dry_run: bool) -> Itera
         directory = stack.enter_context(whole_directory(output)) if rank() == 0 else output
         mark = f"{fingerprint(recipe)} {world_size()}"
         yield directory, stack.enter_context(run_state(output, mark, restart=restart))
-
-
-def _learn(run: Run, state: RunState, report: Report) -> tuple[Outcome, Trainer]:
-    if isinstance(run.data, Pairs):
-        from trl.trainer.dpo_config import DPOConfig
-
-        from finetune.train.dpo import run_dpo
-
-        assert run.validation is None or isinstance(run.validation, Pairs)
-        assert isinstance(run.args, DPOConfig)
-        return run_dpo(
-            run.model, run.data, run.validation, run.recipe, run.args, run.tokenizer, state, report
-        )
-    pad = run.tokenizer.pad_token_id
-    return run_loop(run.model, run.data, run.validation, run.recipe, run.args, pad, state, report)

@@ -15,7 +15,8 @@ from finetune.encoding.encode_files import encode_source, encode_texts, row_at
 from finetune.encoding.token_store import TOO_LONG, WINDOWED, Array, TokenStore
 from finetune.files.hashes import file_hash
 from finetune.progress import Progress, Report
-from finetune.recipes.recipe import Recipe, Source
+from finetune.recipes.recipe import Recipe
+from finetune.recipes.sections import Source
 from finetune.train.batches import Rows
 
 
@@ -34,18 +35,20 @@ class TrainingRows:
     """Of the rows drawn: left out."""
     windowed: int
     """Of the rows drawn: cut."""
+    sequences_per_row: int
+    """2 where rows are pairs."""
 
-    def conversations(self, tokenizer: Any, number: int, pairs: bool) -> list[Example]:
+    def conversations(self, tokenizer: Any, number: int) -> list[Example]:
         """Up to `number` training sequences with their messages, evenly spread."""
         asked = np.array([n for n, source in enumerate(self.sources) if source is not None])
-        step = 2 if pairs else 1
+        step = self.sequences_per_row
         members = np.flatnonzero(np.isin(self.train.places[::step, 0], asked)) * step
         examples = []
         for index in members[:: -(-len(members) // number) or 1]:
             store, place = self.train.places[index]
             source = self.sources[store]
             assert source is not None
-            row = row_at(source.path, int(self.train.stores[store].places[place]), pairs)
+            row = row_at(source.path, int(self.train.stores[store].places[place]), step == 2)
             example = encode_row(tokenizer, row)
             # A row that was cut to a window stands for another conversation than the file's.
             if example.input_ids == self.train.sequence(int(index))[0].tolist():
@@ -56,7 +59,7 @@ class TrainingRows:
 def gather(recipe: Recipe, tokenizer: Any, scratch: Path, report: Report) -> TrainingRows:
     """Encode and draw. Raises UserError when a row is wrong or nothing is left."""
     held_out_file = recipe.validation if isinstance(recipe.validation, Source) else None
-    learnt = [*recipe.data, *recipe.replay]
+    learnt = recipe.learnt
     stores = [encode_source(source, tokenizer, recipe, scratch, report) for source in learnt]
     drawn = [_draw(store, source, recipe) for store, source in zip(stores, learnt, strict=True)]
     card = [_describe(source, one) for source, one in zip(learnt, drawn, strict=True)]
@@ -67,7 +70,7 @@ def gather(recipe: Recipe, tokenizer: Any, scratch: Path, report: Report) -> Tra
         sources.append(None)
         drawn.append(_Drawn(np.arange(len(text)), text.fates))
         card += [
-            DataSource(path=p.name, sha256=file_hash(p), rows=len(load_paragraphs(p))) for p in recipe.text
+            DataSource(path=p.name, sha256=file_hash(p), rows=len(load_paragraphs(p))) for p in recipe.texts
         ]
     train = Rows(tuple(stores), _places(drawn))
     validation = None
@@ -84,6 +87,7 @@ def gather(recipe: Recipe, tokenizer: Any, scratch: Path, report: Report) -> Tra
         rows=sum(len(one.fates) for one in drawn),
         too_long=sum(one.number(TOO_LONG) for one in drawn),
         windowed=sum(one.number(WINDOWED) for one in drawn),
+        sequences_per_row=recipe.sequences_per_row,
     )
     _refuse(result, recipe)
     report(Progress(f"{recipe.name}: data", 1.0, describe(result, recipe)))
@@ -131,7 +135,7 @@ def _draw(store: TokenStore, source: Source, recipe: Recipe) -> _Drawn:
         rows = np.sort(np.random.default_rng(recipe.seed).choice(rows, number, replace=False))
     places_in_store = np.cumsum(fits) - 1
     units = places_in_store[rows[fits[rows]]]
-    return _Drawn(_sequences_of(units, 2 if recipe.method == "dpo" else 1), store.fates[rows])
+    return _Drawn(_sequences_of(units, recipe.sequences_per_row), store.fates[rows])
 
 
 def _sequences_of(units: Array, step: int) -> Array:
@@ -146,7 +150,7 @@ def _places(drawn: Sequence[_Drawn]) -> Array:
 
 def _hold_out(rows: Rows, recipe: Recipe) -> tuple[Rows, Rows]:
     assert isinstance(recipe.validation, float)
-    step = 2 if recipe.method == "dpo" else 1
+    step = recipe.sequences_per_row
     units = np.random.default_rng(recipe.seed).permutation(len(rows) // step)
     number = max(1, round(len(units) * recipe.validation))
     if number >= len(units):

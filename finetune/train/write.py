@@ -14,8 +14,8 @@ from finetune.encoding.parity import PROBES, check_tokens, make_probes
 from finetune.models.adapter import ADAPTER_FILE, AdapterCard
 from finetune.models.checkpoint import weights_hash, write_checkpoint
 from finetune.models.memory import sizes
-from finetune.recipes.base import base_directory
-from finetune.recipes.recipe import Recipe
+from finetune.recipes.base import base_directory, base_of
+from finetune.recipes.recipe import OnAdapter, Pretraining, Recipe
 from finetune.train.loop import Outcome
 from finetune.train.preflight import licence_of
 from finetune.train.prepare import Run
@@ -26,13 +26,13 @@ LOG_FILE = "training-log.json"
 
 def write(directory: Path, run: Run, model: Any, weights: dict[str, Any] | None, outcome: Outcome) -> None:
     """Fill `directory`. `weights`: what a model in parts was put together to, None for a whole one."""
-    recipe, tokenizer = run.recipe, run.tokenizer
+    recipe, tokenizer = run.session.recipe, run.session.tokenizer
     card = _card(run, model, outcome)
     examples = _probe_examples(run)
-    if recipe.has_adapter:
+    if isinstance(recipe, OnAdapter):
         model.save_pretrained(directory, state_dict=weights, save_embedding_layers=False)
         (directory / "README.md").unlink(missing_ok=True)  # PEFT's form to fill in
-        if recipe.new_tokens or recipe.end_token:
+        if recipe.added_tokens or recipe.end_token:
             tokenizer.save_pretrained(directory)
         adapter = AdapterCard(
             base=str(base_directory(recipe)),
@@ -57,18 +57,18 @@ def write(directory: Path, run: Run, model: Any, weights: dict[str, Any] | None,
 
 def _probe_examples(run: Run) -> list[Example]:
     """Conversations that are one text to the tokenizer; a few are prompt and answer apart (encoding.py)."""
-    found = run.rows.conversations(run.tokenizer, PROBES, run.recipe.method == "dpo")
+    found = run.rows.conversations(run.session.tokenizer, PROBES)
     whole = []
     for example in found:
-        text = run.tokenizer.apply_chat_template(example.messages, tokenize=False)
-        if run.tokenizer(text, add_special_tokens=False)["input_ids"] == example.input_ids:
+        text = run.session.tokenizer.apply_chat_template(example.messages, tokenize=False)
+        if run.session.tokenizer(text, add_special_tokens=False)["input_ids"] == example.input_ids:
             whole.append(example)
     return whole
 
 
 def _card(run: Run, model: Any, outcome: Outcome) -> CheckpointCard:
-    recipe = run.recipe
-    directory = base_directory(recipe) if recipe.base else None
+    recipe = run.session.recipe
+    directory = base_of(recipe)
     base = read_card(directory) if directory else None
     template = load_template(recipe.template)
     metrics = {"loss": outcome.loss, "steps": outcome.steps, "train_seconds": round(outcome.seconds, 1)}
@@ -93,7 +93,7 @@ def _card(run: Run, model: Any, outcome: Outcome) -> CheckpointCard:
 
 
 def _base_name(recipe: Recipe, base: CheckpointCard | None) -> str | None:
-    if recipe.base is None:
+    if isinstance(recipe, Pretraining):
         return None
     if base is not None:
         return base.name

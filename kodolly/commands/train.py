@@ -51,7 +51,7 @@ def command(
     from finetune.catalogue import shipped_path
     from finetune.models.quiet import hide_library_notes
     from finetune.progress import terminal_report
-    from finetune.recipes.base import base_directory
+    from finetune.recipes.base import base_of
     from finetune.recipes.load import load_recipe
     from finetune.recipes.recipe import check_files
     from finetune.threads import let_waiting_threads_sleep
@@ -61,8 +61,7 @@ def command(
         loaded = load_recipe(shipped_path(str(recipe)), overrides, folder=Path.cwd())
     else:
         loaded = load_recipe(recipe, overrides)
-    if loaded.base:
-        base_directory(loaded)
+    base_of(loaded)
     check_files(loaded)
     target = output or Path("runs") / loaded.name
     let_waiting_threads_sleep()
