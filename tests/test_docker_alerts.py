@@ -195,3 +195,15 @@ def test_a_worker_that_was_lost_is_told_before_the_controller_forgets_it(tmp_pat
     assert firing(tmp_path, "WorkerSilent", never, at="35m") == [], (
         "a server that was never seen is told once"
     )
+
+
+def test_no_ready_worker_is_news_only_where_workers_serve(tmp_path: Path) -> None:
+    provider = [
+        gateway("upstream_state", "1x8000", kind="external", state="ready", upstream="openai"),
+        gateway("upstream_state", "0x8000", kind="external", state="down", upstream="openai"),
+    ]
+    for_an_hour = gateway("upstream_state", "1x240", kind="worker", state="ready", upstream="w")
+    assert not firing(tmp_path, "NoReadyWorker", *provider)
+    assert firing(tmp_path, "NoReadyWorker", *provider, for_an_hour, at="2h")
+    assert not firing(tmp_path, "NoReadyWorker", *provider, for_an_hour, at="26h")
+    assert firing(tmp_path, "NoReadyWorker", UP)

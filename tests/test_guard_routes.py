@@ -135,6 +135,7 @@ def test_a_keys_models_hold_wherever_a_model_is_named(site: Site) -> None:
     for path in [*ROUTES, "/v1/prompt"]:
         refused = send(path, "secret-model")
         assert (refused.status_code, "may not use" in refused.text) == (403, True), path
+        assert "Did you mean 'secret-modal'?" in refused.text, path
         unknown = send(path, "secret-modal")  # a name that it may use, and that nobody serves
         assert (unknown.status_code, "secret-model" in unknown.text) == (404, False), path
     for path in ("/v1/models", "/v1/status", "/v1/models/dolly"):

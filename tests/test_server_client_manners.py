@@ -11,6 +11,9 @@ import openai
 import pytest
 
 from common import zstd
+from common.errors import BadRequest
+from server.client.request import parse_head
+from server.inference.engine_fields import check_engine_fields
 from tests.processes import free_port, kodolly, running, scripted_engine
 
 BODY = {"model": "dolly", "messages": [{"role": "user", "content": "안녕" * 200}], "max_tokens": 3}
@@ -114,3 +117,41 @@ def test_a_wrong_azure_key_is_refused(site: Site) -> None:
     path = "/openai/deployments/dolly/chat/completions"
     answer = httpx2.post(site.gateway + path, json=BODY, headers={"api-key": "wrong"}, trust_env=False)
     assert answer.status_code == 401
+
+
+TRANSFER = {"remote_host": "10.0.0.1", "remote_block_ids": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/embeddings"]
+)
+@pytest.mark.parametrize("size", [10, 100_000])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("priority", -1),
+        ("priority", "-1"),
+        ("kv_transfer_params", TRANSFER),
+        ("ec_transfer_params", TRANSFER),
+    ],
+)
+def test_fields_that_act_on_the_requests_of_others_are_refused(
+    site: Site, path: str, size: int, name: str, value: object
+) -> None:
+    body = json.dumps(BODY | {"prompt": "가" * size, "input": "가", name: value})
+    for text in (body, body.replace(f'"{name}"', f'"\\u{ord(name[0]):04x}{name[1:]}"')):
+        answer = site.post(text.encode(), path)
+        assert answer.status_code == 400, text[:200]
+        assert name in answer.json()["error"]["message"]
+
+
+def test_such_fields_without_a_meaning_pass(site: Site) -> None:
+    body = BODY | {"priority": 0, "kv_transfer_params": None, "ec_transfer_params": None}
+    assert site.post(json.dumps(body).encode()).status_code == 200
+
+
+def test_the_operator_can_allow_them() -> None:
+    head = parse_head(json.dumps({"model": "dolly", "priority": 3}).encode())
+    check_engine_fields(head, ["priority"])
+    with pytest.raises(BadRequest, match=r"engine_fields: \[priority\]"):
+        check_engine_fields(head, ["kv_transfer_params"])

@@ -7,7 +7,7 @@ from common.errors import ModelNotFound, ModelNotReady
 from common.registry import Delta, ModelCard, Snapshot, WorkerLoad, WorkerRecord, WorkerState
 from server.settings import ExternalProvider
 from server.upstreams.breaker import FAILURES_IN_A_ROW, FIRST_BACKOFF_S
-from server.upstreams.choice import candidates
+from server.upstreams.choice import candidates, resolve
 from server.upstreams.directory import Directory
 from server.upstreams.status import status_models, status_providers
 from server.upstreams.upstream import COOLDOWN_S
@@ -76,7 +76,12 @@ def test_an_attempt_of_which_nothing_is_known_is_no_vote() -> None:
 def test_an_unknown_model_is_told_from_one_that_is_not_ready() -> None:
     known = directory(worker("w1", "dolly", "loading"), worker("w2", "gone", "down"))
     with pytest.raises(ModelNotFound, match=r"'dolli' does not exist\. Did you mean 'dolly'"):
+        resolve(known, "dolli")
+    with pytest.raises(ModelNotFound, match=r"'dolli' does not exist\. GET /v1/models"):
+        resolve(known, "dolli", ["gone"])
+    with pytest.raises(ModelNotFound) as lost:  # between the two: nobody knows for whom it was resolved
         candidates(known, "dolli")
+    assert "dolly" not in str(lost.value)
     with pytest.raises(ModelNotReady, match=r"still loading \(62%\)"):
         candidates(known, "dolly")
     with pytest.raises(ModelNotReady, match=r"no living worker"):

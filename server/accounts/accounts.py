@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
+from difflib import get_close_matches
 
 from pydantic import SecretStr
 
@@ -31,6 +32,8 @@ BUDGET_PATIENCE_S = 2.0
 """How long a request waits for tokens of a budget that are not spent, but held for others. Whoever holds them
 idle gives them back within REFRESH_S."""
 TIDY_S = 600.0
+LONGEST_NAME = 500
+"""So many characters of a model's name are compared with those that a key may use: more take minutes."""
 UNIX_EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -194,10 +197,12 @@ class Accounts:
     def check_model(self, key: Key, model: str) -> None:
         """Raises PermissionDenied when the key may not use the model; whether there is one is not told."""
         if not key.may_use(model):
+            near = get_close_matches(model[:LONGEST_NAME], key.models or (), n=1)
+            meant = f"Did you mean {near[0]!r}? " if near else ""
             raise PermissionDenied(
                 f"The API key {key.name!r} may not use the model {model!r}.",
                 param="model",
-                hint="`kodolly keys list` shows what it may use,"
+                hint=f"{meant}`kodolly keys list` shows what it may use,"
                 f" `kodolly keys update {key.id} --model NAME` changes it.",
             )
 

@@ -42,6 +42,9 @@ class RequestHead(msgspec.Struct):
     previous_response_id: Any = None
     tools: msgspec.Raw = msgspec.Raw(b"")
     logprobs: Any = None
+    priority: Any = None
+    kv_transfer_params: Any = None
+    ec_transfer_params: Any = None
 
 
 _decoder = msgspec.json.Decoder(RequestHead)

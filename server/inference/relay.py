@@ -36,6 +36,7 @@ from server.client.protocol import Phase, take_client
 from server.client.request import ClientGone, Receive, RequestHead, Scope, Send
 from server.client.routes import AZURE, RESPONSES, ROUTES, STORED_DOOR, Route, deployment_in
 from server.inference import dialects, upstream_errors
+from server.inference.engine_fields import check_engine_fields
 from server.inference.exchange import STREAM_HEADERS, Exchange
 from server.inference.job import Cut, Job, Limits, Retry
 from server.inference.keep_alive import KeepAlive
@@ -308,6 +309,8 @@ class Relay:
         for upstream in self._candidates(incoming, job, head, target)[:MAX_ATTEMPTS]:
             if last is not None and not self._may_move(incoming.client):
                 break
+            if upstream.provider is None:
+                check_engine_fields(head, self.settings.engine_fields)
             job.make_body(outbound_body(job, head, target, upstream))
             record.checkpoint = upstream.checkpoint_of(target)
             began = time.monotonic()

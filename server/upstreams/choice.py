@@ -23,7 +23,7 @@ def resolve(directory: Directory, name: str, known: Collection[str] | None = Non
     target = directory.aliases.get(name)
     if target is not None:
         return target
-    if name in directory.own:
+    if name in directory.own and directory.own.lost_lately(name):
         return name  # `candidates` says what has become of it
     raise _unknown(directory, name, known)
 
@@ -37,9 +37,8 @@ def candidates(directory: Directory, model: str, affinity: int | None = None) ->
     """
     serving = directory.serving(model)
     if not serving:
-        # A name of the house's own was resolved for somebody who may not know all others.
-        known = () if model in directory.own else None
-        raise _gone(model) if directory.own.lost_lately(model) else _unknown(directory, model, known)
+        # The name was resolved for somebody who may not know all others.
+        raise _gone(model) if directory.own.lost_lately(model) else _unknown(directory, model, ())
     if len(serving) == 1 and serving[0].state == "ready":
         return list(serving)
     ready = [up for up in serving if up.state == "ready"]
@@ -86,8 +85,9 @@ def _unknown(directory: Directory, model: str, known: Collection[str] | None) ->
     names = [name for name in directory.model_names() if known is None or name in known]
     near = get_close_matches(model, names, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else "GET /v1/models lists what there is."
-    if outside := directory.hidden.get(model):
-        hint = f"No worker serves it; the provider's model is called '{outside[0]}/{model}'."
+    outside = [f"{provider}/{model}" for provider in directory.hidden.get(model, ())]
+    if outside and (known is None or outside[0] in known):
+        hint = f"No worker serves it; the provider's model is called {outside[0]!r}."
     return ModelNotFound(f"The model {model!r} does not exist.", param="model", hint=hint)
 
 
