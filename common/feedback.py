@@ -90,6 +90,8 @@ class Judgement(BaseModel):
     session_id: RaterId | None = None
     """What belongs to one sitting of a rater, in the client's own words."""
     comment: Comment | None = None
+    category: str | None = Field(default=None, min_length=1, max_length=50)
+    """Kind of question, in the client's own words: results are told for each, too."""
 
 
 class JudgedVote(Judgement):

@@ -22,7 +22,7 @@ from common.http import install_error_handlers
 from common.own_hosts import is_loopback
 from common.private_files import make_state_directory
 from server.accounts.entrance import FOREIGN_ROUTES, admission, gateway_guard
-from server.api import admin, feedback
+from server.api import admin, feedback, leaderboard
 from server.api import public as api
 from server.api.documents import documents_router
 from server.api.openapi import with_relayed_routes
@@ -87,6 +87,7 @@ def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
     app.include_router(api.router)
     app.include_router(feedback.router)
     app.include_router(documents_router(settings))
+    app.include_router(leaderboard.router)
     app.include_router(admin.router)
     app.include_router(admin.own)
 

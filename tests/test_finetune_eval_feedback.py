@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from common.errors import UserError
 from finetune.data.load import load_rows
-from finetune.eval.feedback import Training, parse_feedback, summarise, training_data
+from finetune.eval.feedback import Training, parse_feedback, training_data
 from finetune.rows.row import Pair
 from kodolly.cli import root
 from tests.processes import free_port, kodolly, running
@@ -50,20 +50,6 @@ def made_of(
 
 
 BASE, DOLLY = answer("base", "모릅니다."), answer("dolly", "KTX로 두 시간 반쯤 걸립니다.")
-
-
-def test_win_rates_do_not_depend_on_the_side_and_ties_count_half() -> None:
-    votes = [vote("right", BASE, DOLLY), vote("left", DOLLY, BASE), vote("left", BASE, DOLLY)]
-    votes += [vote("tie", BASE, DOLLY), vote("both_bad", DOLLY, BASE)]
-    summary = summarise(*parse_feedback(stored(votes), []))
-    (pair,) = summary.pairs
-    assert (pair.first, pair.second) == ("base", "dolly")
-    assert (pair.wins, pair.losses, pair.ties, pair.both_bad, pair.n) == (1, 2, 1, 1, 5)
-    assert pair.win_rate.value == pytest.approx(0.4)
-    assert pair.win_rate.low < 0.4 < pair.win_rate.high
-    assert summary.decided == 3
-    assert summary.left_rate is not None
-    assert summary.left_rate.value == pytest.approx(2 / 3)
 
 
 def test_a_vote_becomes_a_pair_with_context_and_history() -> None:
@@ -190,7 +176,5 @@ def test_a_question_that_is_held_out_trains_nothing_whenever_it_was_asked() -> N
 def test_feedback_without_a_text_or_a_score_is_counted_and_trains_nothing() -> None:
     silent = BASE | {"messages": [], "answer": "", "sampling": None}
     thumb = {"score": None, "thumb": "up", "answer": DOLLY}
-    votes, ratings = parse_feedback(stored([vote("left", silent, silent)]), stored([thumb]))
-    made = training_data(votes, ratings)
+    made = made_of([vote("left", silent, silent)], [thumb])
     assert (made.pairs, made.rows) == ([], [])
-    assert summarise(votes, ratings).ratings == ()

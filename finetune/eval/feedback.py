@@ -1,4 +1,4 @@
-"""What people thought of answers, as the gateway stored it: win rates, and data for the next training.
+"""What people thought of answers, as the gateway stored it, made into data for the next training.
 
 Votes become pairs (DPO), good ratings become rows. A prompt and its answers that were judged several times
 count once, by majority and by mean.
@@ -6,17 +6,16 @@ count once, by majority and by mean.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.errors import UserError
-from common.feedback import Choice, JudgedAnswer, JudgedRating, JudgedVote, Message
+from common.feedback import JudgedAnswer, JudgedRating, JudgedVote, Message
 from common.prompt_hash import prompt_hash
-from finetune.eval.intervals import Estimate, estimate, wilson
 from finetune.rows.row import Pair, Row
 
 CONTEXT_MARK = "\n\nInput:\n"
@@ -52,47 +51,6 @@ class StoredRating(JudgedRating):
         return prompt_hash(self.answer.messages)
 
 
-@dataclass(frozen=True)
-class PairResult:
-    """How two models did against each other."""
-
-    first: str
-    second: str
-    wins: int
-    """Of `first`."""
-    losses: int
-    ties: int
-    both_bad: int
-    win_rate: Estimate
-    """Of `first`; ties and "both bad" count half to each. Wilson's 95% interval."""
-
-    @property
-    def n(self) -> int:
-        """Votes."""
-        return self.wins + self.losses + self.ties + self.both_bad
-
-
-@dataclass(frozen=True)
-class RatingResult:
-    """How a model was rated, 1 to 5."""
-
-    model: str
-    n: int
-    mean: Estimate
-    tags: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """All votes and ratings in figures."""
-
-    pairs: tuple[PairResult, ...]
-    ratings: tuple[RatingResult, ...]
-    left_rate: Estimate | None
-    """Share of decided votes that went to the left answer; far from 0.5 means that the place decided."""
-    decided: int
-
-
 @dataclass
 class Training:
     """Data for the next training, and what was left out and why."""
@@ -116,27 +74,6 @@ def parse_feedback(
         raise UserError(f"This is not a gateway's feedback ({where}: {first['msg']}).") from error
 
 
-def summarise(votes: Sequence[StoredVote], ratings: Sequence[StoredRating]) -> Summary:
-    """Win rates by pair of models, mean ratings by model, and how much the place decided."""
-    counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for vote in votes:
-        first, second = sorted((vote.left.model, vote.right.model))
-        if first != second:
-            counts[first, second][_outcome(vote, first)] += 1
-    by_model: dict[str, list[StoredRating]] = defaultdict(list)
-    for rating in ratings:
-        if rating.score is not None:
-            by_model[rating.answer.model].append(rating)
-    sides = Counter(vote.choice for vote in votes)
-    decided = sides["left"] + sides["right"]
-    return Summary(
-        pairs=tuple(_pair_result(*models, counts[models]) for models in sorted(counts)),
-        ratings=tuple(_rating_result(model, by_model[model]) for model in sorted(by_model)),
-        left_rate=wilson(sides["left"], decided) if decided else None,
-        decided=decided,
-    )
-
-
 def training_data(
     votes: Sequence[StoredVote],
     ratings: Sequence[StoredRating],
@@ -148,8 +85,9 @@ def training_data(
     average. Answers of the models in `without` (whose provider forbids training on them) are in neither, nor
     is anything on a question that is held out, whenever it was asked."""
     made = Training()
-    held = {one.question for one in (*votes, *ratings) if one.held_out}
-    made.left_out["held out for judging"] = sum(one.question in held for one in (*votes, *ratings))
+    everything: list[StoredVote | StoredRating] = [*votes, *ratings]
+    held = {one.question for one in everything if one.held_out}
+    made.left_out["held out for judging"] = sum(one.question in held for one in everything)
     ratings = [
         one for one in ratings if one.score is not None and one.answer.messages and one.question not in held
     ]
@@ -171,27 +109,6 @@ def write_training(items: Sequence[BaseModel], path: Path) -> None:
                 out.write(json.dumps(item.model_dump(exclude_none=True), ensure_ascii=False) + "\n")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def _outcome(vote: StoredVote, first: str) -> Literal["win", "loss", "tie", "both_bad"]:
-    outcomes: dict[Choice, Literal["win", "loss", "tie", "both_bad"]] = {
-        "tie": "tie",
-        "both_bad": "both_bad",
-        "left": "win" if vote.left.model == first else "loss",
-        "right": "win" if vote.right.model == first else "loss",
-    }
-    return outcomes[vote.choice]
-
-
-def _pair_result(first: str, second: str, counts: Counter[str]) -> PairResult:
-    wins, losses, ties, bad = (counts[name] for name in ("win", "loss", "tie", "both_bad"))
-    return PairResult(first, second, wins, losses, ties, bad, wilson(wins + (ties + bad) / 2, counts.total()))
-
-
-def _rating_result(model: str, ratings: list[StoredRating]) -> RatingResult:
-    tags = Counter(tag for rating in ratings for tag in rating.tags)
-    mean = estimate("rating", [[float(rating.score or 0)] for rating in ratings])
-    return RatingResult(model, len(ratings), mean, dict(tags.most_common()))
 
 
 Prompt = tuple[tuple[str, str], ...]

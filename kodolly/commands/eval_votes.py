@@ -1,13 +1,16 @@
 """`kodolly eval votes`."""
 
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kodolly.clients.gateway_access import DEFAULT_URL
 from kodolly.echo import echo_line
-from kodolly.operate.table import table
+
+if TYPE_CHECKING:
+    from common.leaderboard.judgements import Filter
 
 EPILOG = """\b
 Examples:
@@ -22,6 +25,11 @@ Examples:
 @click.option(
     "--blind", is_flag=True, help="Only votes and ratings that were given before the names were shown."
 )
+@click.option("--since", type=click.DateTime(), help="Nothing of before (UTC).")
+@click.option("--until", type=click.DateTime(), help="Nothing from then on (UTC).")
+@click.option("--locale", help="Only feedback given in this language, e.g. ko.")
+@click.option("--category", help="Only feedback on this kind of question.")
+@click.option("--control-length", is_flag=True, help="Take the taste for long answers out of the strengths.")
 @click.option("--pairs", type=click.Path(path_type=Path), help="Write votes as pairs for DPO there (JSONL).")
 @click.option("--rows", type=click.Path(path_type=Path), help="Write well rated answers as Dolly rows there.")
 @click.option(
@@ -36,6 +44,11 @@ Examples:
 def command(
     gateway: str,
     blind: bool,
+    since: datetime | None,
+    until: datetime | None,
+    locale: str | None,
+    category: str | None,
+    control_length: bool,
     pairs: Path | None,
     rows: Path | None,
     min_score: float,
@@ -46,66 +59,43 @@ def command(
 
     A key sees its own votes and ratings: set KODOLLY_ADMIN_TOKEN, or use an admin key, to read everybody's.
 
-    Win rates count ties half and carry 95% intervals. A provider may forbid training on its models' answers:
-    leave those out with --without.
+    The figures are those of GET /v1/leaderboard: two checkpoints of one name are two contenders (NAME@ID),
+    ties count half, "both bad" not at all. Intervals are 95% and know that one person's votes are alike. A
+    decision holds however often you look. A provider may forbid training on its models' answers: leave those
+    out with --without.
     """
-    from kodolly.eval_target import require_libraries
-
-    require_libraries("numpy")
-    from finetune.eval.feedback import parse_feedback, summarise, training_data, write_training
-    from finetune.eval.report import write_json
+    from common.leaderboard.judgements import Filter
     from kodolly.clients.feedback_pages import fetch_feedback
+    from kodolly.leaderboard_table import leaderboard_lines, read_judgements
 
-    votes, ratings = parse_feedback(fetch_feedback(gateway, "votes"), fetch_feedback(gateway, "ratings"))
-    if blind:
-        votes = [vote for vote in votes if vote.blind]
-        ratings = [rating for rating in ratings if rating.blind]
-    summary = summarise(votes, ratings)
-    _show(summary)
+    only = Filter(since, until, locale, category, blind)
+    found = fetch_feedback(gateway, "votes", since), fetch_feedback(gateway, "ratings", since)
+    results = read_judgements(*found).results(only, control_length=control_length)
+    for line in leaderboard_lines(results):
+        echo_line(line)
     if pairs is not None or rows is not None:
-        made = training_data(votes, ratings, min_score=min_score, without=frozenset(without))
-        for path, items, what in ((pairs, made.pairs, "pairs"), (rows, made.rows, "rows")):
-            if path is not None:
-                write_training(items, path)
-                click.echo(f"{len(items)} {what}: {path}")
-        for reason, count in made.left_out.most_common():
-            if count:
-                echo_line(f"Left out: {count} ({reason})", err=True)
+        _write_training(found, only, pairs, rows, min_score=min_score, without=frozenset(without))
     if output is not None:
-        write_json(output, _content(summary))
+        from finetune.eval.report import write_json
+
+        write_json(output, results.as_json())
 
 
-def _show(summary: Any) -> None:
-    if not summary.pairs and not summary.ratings:
-        click.echo("There are no votes and no ratings yet.")
-    if summary.pairs:
-        lines = [["model", "against", "won", "lost", "tied", "both bad", "win rate", "95% interval"]]
-        for one in summary.pairs:
-            rate = one.win_rate
-            lines.append(
-                [one.first, one.second, str(one.wins), str(one.losses), str(one.ties), str(one.both_bad),
-                 f"{rate.value:.1%}", f"{rate.low:.1%} to {rate.high:.1%}"]
-            )  # fmt: skip
-        for line in table(lines, right=(2, 3, 4, 5, 6)):
-            click.echo(line)
-    if left := summary.left_rate:
-        click.echo(
-            f"The left answer won {left.value:.1%} of {summary.decided} decided votes "
-            f"({left.low:.1%} to {left.high:.1%}); 50% means that the place did not decide."
-        )
-    if summary.ratings:
-        lines = [["model", "rating", "95% interval", "n", "tags"]]
-        for rated in summary.ratings:
-            tags = ", ".join(f"{tag} {count}" for tag, count in rated.tags.items())
-            mean = rated.mean
-            lines.append(
-                [rated.model, f"{mean.value:.2f}", f"{mean.low:.2f} to {mean.high:.2f}", str(rated.n), tags]
-            )
-        for line in table(lines, right=(1, 3)):
-            click.echo(line)
+def _write_training(
+    found: tuple[list[dict[str, Any]], list[dict[str, Any]]],
+    only: "Filter",
+    pairs: Path | None,
+    rows: Path | None,
+    **options: Any,
+) -> None:
+    from finetune.eval.feedback import parse_feedback, training_data, write_training
+    from kodolly.leaderboard_table import admitted
 
-
-def _content(summary: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(summary)
+    made = training_data(*parse_feedback(*(admitted(only, part) for part in found)), **options)
+    for path, items, what in ((pairs, made.pairs, "pairs"), (rows, made.rows, "rows")):
+        if path is not None:
+            write_training(items, path)
+            click.echo(f"{len(items)} {what}: {path}")
+    for reason, count in made.left_out.most_common():
+        if count:
+            echo_line(f"Left out: {count} ({reason})", err=True)

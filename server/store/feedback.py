@@ -16,6 +16,7 @@ from common.feedback import FeedbackUse, JudgedAnswer, JudgedRating, Judgement, 
 from common.prompt_hash import HELD_OUT_SHARE, is_held_out, prompt_hash
 from server.store.answered import RecentAnswers
 from server.store.database import Database
+from server.store.feedback_figures import Figures, read_figures
 from server.store.owner import Owner
 from server.store.tables import ratings, votes
 
@@ -137,9 +138,14 @@ class FeedbackStore:
             "rater_id": said.rater_id,
             "session_id": said.session_id,
             "comment": said.comment if self._policy.keep_text else None,
+            "category": said.category,
             "prompt_hash": hashed or None,
             "held_out": is_held_out(hashed, self._policy.held_out),
         }
+
+    async def figures(self, owner: Owner, since: datetime | None = None) -> Figures:
+        """All that results are made of."""
+        return await read_figures(self._database, owner, since)
 
     async def forget_rater(self, owner: Owner, rater_id: str) -> dict[Kind, int]:
         """Delete everything of one rater, as far as it is the owner's; how much that was."""

@@ -27,6 +27,7 @@ def _about_feedback() -> list[sa.Column[Any]]:
     return [
         sa.Column("session_id", sa.String(100)),
         sa.Column("comment", sa.Text),
+        sa.Column("category", sa.String(50)),
         sa.Column("prompt_hash", sa.String(16)),
         sa.Column("held_out", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("used_in", sa.JSON(none_as_null=True)),
