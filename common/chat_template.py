@@ -6,11 +6,15 @@ transformers does it in training, vLLM does it at serving, both from the same by
 """
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 from common.errors import UserError
 
 TEMPLATE_DIR = Path(__file__).parent / "templates"
+TEMPLATE_FILE = "chat_template.jinja"
+"""Of a checkpoint."""
 
 
 def template_names() -> list[str]:
@@ -23,6 +27,32 @@ def load_template(name: str) -> str:
     if name not in template_names():
         raise UserError(f"There is no chat template {name!r}.", hint=f"Known: {', '.join(template_names())}.")
     return (TEMPLATE_DIR / f"{name}.jinja").read_text(encoding="utf-8")
+
+
+def read_own_template(directory: Path) -> str | None:
+    """The chat template that a checkpoint brings, where transformers and vLLM look for it; None for none.
+
+    Of several named ones it is the default.
+    """
+    file = directory / TEMPLATE_FILE
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        found = _read_json(directory / name).get("chat_template")
+        if isinstance(found, list):
+            named = {str(one.get("name")): one.get("template") for one in found if isinstance(one, dict)}
+            found = named.get("default")
+        if isinstance(found, str) and found.strip():
+            return found
+    return None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def template_hash(text: str) -> str:

@@ -28,6 +28,21 @@ class MergeSource(BaseModel):
     licence: str | None = None
 
 
+class OwnTemplateCard(BaseModel):
+    """How a model's own chat template was rendered in training."""
+
+    template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """What a server gives the template unless a request says otherwise."""
+    plain_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """What it was given for rows without reasoning: the switch that keeps a model from thinking."""
+    thinking_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """And for rows with it."""
+    date: str | None = None
+    """What a template that asks for today's date was told (ISO 8601)."""
+    stop_tokens: list[str] = Field(default_factory=list)
+    """Tokens at which answers end."""
+
+
 class CheckpointCard(BaseModel):
     """Contents of `kodolly.json` (docs/design.md, "Checkpoint contract")."""
 
@@ -47,6 +62,8 @@ class CheckpointCard(BaseModel):
     licence: str
     template: str
     template_hash: str
+    own_template: OwnTemplateCard | None = None
+    """Where `template` is `own`: the model's own, or a file's."""
     context_length: int
     dtype: str
     parameters: int

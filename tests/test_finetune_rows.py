@@ -135,8 +135,8 @@ def test_the_fingerprint_changes_with_the_rows_and_not_with_the_place(tmp_path: 
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     one, other = load_recipe(recipe_file(tmp_path / "a")), load_recipe(recipe_file(tmp_path / "b"))
-    before = fingerprint(one)
-    assert fingerprint(other) == before
+    before = fingerprint(one, "")
+    assert fingerprint(other, "") == before
     write(tmp_path / "a" / "rows.jsonl", ROW, ROW)
-    assert fingerprint(one) != before
-    assert fingerprint(load_recipe(tmp_path / "b" / "recipe.yaml", ["epochs=9"])) != before
+    assert fingerprint(one, "") != before
+    assert fingerprint(load_recipe(tmp_path / "b" / "recipe.yaml", ["epochs=9"]), "") != before

@@ -93,8 +93,8 @@ def test_one_file_takes_the_place_of_all(
 
 
 def test_a_fingerprint_follows_settings_and_rows(recipe: Path) -> None:
-    first = fingerprint(load_recipe(recipe))
-    assert first == fingerprint(load_recipe(recipe))
-    assert first != fingerprint(load_recipe(recipe, ["seed=7"]))
+    first = fingerprint(load_recipe(recipe), "")
+    assert first == fingerprint(load_recipe(recipe), "")
+    assert first != fingerprint(load_recipe(recipe, ["seed=7"]), "")
     (recipe.parent / "rows.jsonl").write_text("{}", encoding="utf-8")
-    assert first != fingerprint(load_recipe(recipe))
+    assert first != fingerprint(load_recipe(recipe), "")

@@ -10,6 +10,7 @@ from finetune.models.quiet import hide_library_notes
 from finetune.progress import Report, terminal_report
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import Recipe, fingerprint
+from finetune.recipes.template_choice import choose_template
 from finetune.threads import let_waiting_threads_sleep
 
 RECIPES = Path(__file__).parent
@@ -54,7 +55,9 @@ def demo_directories(directory: Path) -> tuple[Path, Path]:
 
 def _key(recipe: Recipe) -> str:
     code = [file_hash(Path(__file__).parents[1] / f"{module}.py") for module in CODE]
-    return hashlib.sha256(" ".join([fingerprint(recipe), *code]).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        " ".join([fingerprint(recipe, choose_template(recipe).text), *code]).encode()
+    ).hexdigest()[:16]
 
 
 def build_demo(directory: Path, report: Report) -> None:

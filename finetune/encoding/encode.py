@@ -1,14 +1,22 @@
 """From rows to token ids, and which of them the loss covers: what the assistant says and its end token."""
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from common.errors import UserError
 from common.template_rendering import ChatTemplate
+from common.thought_marks import split_thought
+from finetune.encoding.answer_chains import Chain, chains
+from finetune.encoding.own_settings import OwnSettings, own_settings, own_template
+from finetune.encoding.own_template import Conversation, OwnTemplate, Refused
 from finetune.encoding.text_ids import inner_ids
-from finetune.rows.row import Row, to_messages
+from finetune.rows.row import Row, Turn, learnt_messages, to_messages
+
+Learn = Literal["all", "last"]
+"""Which answers of a conversation are learnt."""
 
 IGNORED = -100
 """Label of a token that the loss leaves out (torch's cross_entropy)."""
@@ -27,6 +35,12 @@ class Example:
     """The conversation it came from; None for plain text."""
     prompt_tokens: int = 0
     """Tokens before the last answer."""
+    tools: Sequence[dict[str, Any]] = ()
+    """What the conversation may call."""
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    """What the template was given besides."""
+    trims: bool = False
+    """Whether the template takes blanks off an answer's ends."""
 
 
 def encode_row(tokenizer: Any, row: Row) -> Example:
@@ -35,10 +49,61 @@ def encode_row(tokenizer: Any, row: Row) -> Example:
 
 
 def encode_rows(tokenizer: Any, rows: Sequence[Row]) -> list[Example]:
-    """Render and tokenise rows with the tokenizer's chat template.
+    """Of each row the sequence that ends with its last answer. Raises as `encode_conversations`."""
+    return [examples[-1] for examples in encode_conversations(tokenizer, rows)]
+
+
+def encode_conversations(tokenizer: Any, rows: Sequence[Row], learn: Learn = "all") -> list[list[Example]]:
+    """Of each row the sequences that together learn its answers (or the last of them): one, unless a model's
+    own template shows an engine another text at each turn.
 
     Raises UserError when a row or the template would teach something else than the answers.
     """
+    settings = own_settings(tokenizer)
+    if settings is not None:
+        own = own_template(tokenizer, settings)
+        return [_encode_own(own, settings, row, learn) for row in rows]
+    made = _encode_marked(tokenizer, rows)
+    return [[_answer_only(example) if learn == "last" else example] for example in made]
+
+
+def _encode_own(own: OwnTemplate, settings: OwnSettings, row: Row, learn: Learn) -> list[Example]:
+    messages = to_messages(row)
+    _refuse_special_tokens(own.tokenizer, messages, row)
+    if any(split_thought(turn.get("content") or "")[0] for turn in messages if turn["role"] == "assistant"):
+        raise UserError(
+            f"The row {_name(row)} has a thought within an answer's text.",
+            hint="`kodolly data convert` puts it where it belongs, into reasoning_content.",
+        )
+    thinks = any("reasoning_content" in message for message in messages)
+    conversation = Conversation(messages, row.tools, settings.thinking if thinks else settings.plain)
+    places = learnt_messages(row)
+    try:
+        made = chains(own, conversation, places if learn == "all" else places[-1:])
+    except Refused as error:
+        raise UserError(
+            f"The row {_name(row)} cannot be learnt as it would be served: {error}.",
+            hint="Another template may have a place for it: template: NAME or FILE.jinja.",
+        ) from error
+    return [_example(chain, conversation) for chain in made]
+
+
+def _example(chain: Chain, conversation: Conversation) -> Example:
+    last = chain.answers[-1]
+    labels = [token if learnt else IGNORED for token, learnt in zip(chain.ids, chain.learnt, strict=True)]
+    return Example(
+        chain.ids,
+        labels,
+        list(conversation.messages[: last.index + 1]),
+        len(last.prompt_ids),
+        [dict(tool) for tool in conversation.tools],
+        dict(conversation.kwargs),
+        any(answer.trims for answer in chain.answers),
+    )
+
+
+def _encode_marked(tokenizer: Any, rows: Sequence[Row]) -> list[Example]:
+    """By the {% generation %} marks of a built-in template."""
     for row in rows:
         if beyond := row.beyond_text():
             raise UserError(
@@ -130,11 +195,12 @@ def fit(tokenizer: Any, row: Row, excess: int) -> Row | None:
     The oldest exchanges of the history go first, the system message never; then the context shrinks to a
     window around the answer. Question and answer stay whole.
     """
-    system = row.history[:1] if row.history and row.history[0].role == "system" else ()
-    turns = row.history[len(system) :]
+    first = next((n for n, turn in enumerate(row.history) if turn.role == "user"), len(row.history))
+    system, turns = row.history[:first], row.history[first:]
     while excess > 0 and turns:
-        excess -= sum(_count(tokenizer, turn.content) for turn in turns[:2])
-        turns = turns[2:]
+        end = next((n for n, turn in enumerate(turns) if n and turn.role == "user"), len(turns))
+        excess -= sum(_count(tokenizer, text) for turn in turns[:end] for text in _texts(turn))
+        turns = turns[end:]
     context = row.context
     if excess > 0 and context.strip():
         context = _window(tokenizer, context, row.response.strip(), excess)
@@ -142,6 +208,11 @@ def fit(tokenizer: Any, row: Row, excess: int) -> Row | None:
     if excess > 0:
         return None
     return row.model_copy(update={"history": (*system, *turns), "context": context})
+
+
+def _texts(turn: Turn) -> list[str]:
+    calls = [f"{call.name} {json.dumps(call.arguments, ensure_ascii=False)}" for call in turn.tool_calls]
+    return [turn.content, turn.reasoning_content, *calls]
 
 
 def _count(tokenizer: Any, text: str) -> int:
@@ -163,13 +234,21 @@ def _window(tokenizer: Any, context: str, answer: str, excess: int) -> str:
 
 def _refuse_special_tokens(tokenizer: Any, messages: list[dict[str, Any]], row: Row) -> None:
     """A special token spelt out in a text becomes that token, so a row could end its own answer early."""
-    for message in messages:
+    for text in [text for message in messages for text in _strings(message)]:
         for token in tokenizer.all_special_tokens:
-            if token in message["content"]:
+            if token in text:
                 raise UserError(
                     f"The row {_name(row)} contains the special token {token} as text.",
                     hint="`kodolly data clean` finds such rows.",
                 )
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _strings(each)
 
 
 def _split_at_answer(

@@ -20,12 +20,13 @@ from finetune.data.load import AnyRow, load_paragraphs, rows_of_file
 from finetune.encoding.encode import (
     WINDOW_ATTEMPTS,
     Example,
+    Learn,
+    encode_conversations,
     encode_pair,
-    encode_row,
-    encode_rows,
     encode_text,
     fit,
 )
+from finetune.encoding.own_settings import OwnSettings, own_settings, set_own
 from finetune.encoding.token_store import (
     TOO_LONG,
     WHOLE,
@@ -44,7 +45,7 @@ from finetune.recipes.recipe import Recipe
 from finetune.recipes.sections import Source
 from finetune.rows.row import Pair, Row
 
-FORMAT = 3
+FORMAT = 4
 """Of the stores and the rules in this file and encoding.py; raise it when either changes."""
 CHUNK = 2_000_000
 """Bytes of rows for one process at a time."""
@@ -63,12 +64,14 @@ class Rules:
     max_length: int
     max_prompt: int | None
     over_length: str
+    learn: Learn
 
     @classmethod
     def of(cls, recipe: Recipe, split: str | None) -> "Rules":
         """The rules that `recipe` states."""
         pairs = recipe.sequences_per_row == 2
-        return cls(pairs, split, recipe.max_length, recipe.max_prompt_length, recipe.over_length)
+        prompt = recipe.max_prompt_length
+        return cls(pairs, split, recipe.max_length, prompt, recipe.over_length, recipe.learn)
 
 
 def tokenizer_hash(tokenizer: Any) -> str:
@@ -77,6 +80,7 @@ def tokenizer_hash(tokenizer: Any) -> str:
         tokenizer.backend_tokenizer.to_str(),
         json.dumps({name: str(token) for name, token in tokenizer.special_tokens_map.items()}),
         tokenizer.chat_template,
+        repr(own_settings(tokenizer)),
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -149,7 +153,7 @@ def _blocks(
     else:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         tokenizer.save_pretrained(folder)
-        pool = process_pool(cores, _start_worker, folder, tokenizer.chat_template)
+        pool = process_pool(cores, _start_worker, folder, tokenizer.chat_template, own_settings(tokenizer))
         stack.callback(pool.shutdown, cancel_futures=True)
         results = _of_all(pool.map(partial(_encode_chunk_there, path, rules), chunks), path)
     for result, (start, end) in zip(results, chunks, strict=True):
@@ -186,13 +190,14 @@ _worker_tokenizer: Any = None
 """Of a process of the pool; nothing else sets it."""
 
 
-def _start_worker(folder: str, template: str) -> None:
+def _start_worker(folder: str, template: str, own: OwnSettings | None) -> None:
     global _worker_tokenizer
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     from transformers import AutoTokenizer
 
     _worker_tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     _worker_tokenizer.chat_template = template
+    set_own(_worker_tokenizer, own)
 
 
 def _encode_chunk_there(path: Path, rules: Rules, chunk: tuple[int, int]) -> Block | UserError:
@@ -236,30 +241,35 @@ def _fit_rows(
     if not batch:
         return []
     result = []
-    for (row, place), encoded in zip(batch, encode_rows(tokenizer, [row for row, _ in batch]), strict=True):
-        example: Example | None = encoded
+    encoded = encode_conversations(tokenizer, [row for row, _ in batch], rules.learn)
+    for (row, place), made in zip(batch, encoded, strict=True):
+        examples = made
         fate = WHOLE
-        if len(encoded.input_ids) > rules.max_length:
-            example = _windowed(tokenizer, row, encoded, rules)
-            fate = WINDOWED if example else TOO_LONG
+        if _longest(examples) > rules.max_length:
+            examples = _windowed(tokenizer, row, examples, rules)
+            fate = WINDOWED if examples else TOO_LONG
         fates.append(fate)
-        if example:
-            result.append((example, place))
+        result += [(example, place) for example in examples]
     return result
 
 
-def _windowed(tokenizer: Any, row: Row, example: Example, rules: Rules) -> Example | None:
+def _windowed(tokenizer: Any, row: Row, examples: Sequence[Example], rules: Rules) -> list[Example]:
+    """The sequences of the row without what is far from its answer; none where that does not fit either."""
     if rules.over_length != "window":
-        return None
+        return []
     for attempt in range(WINDOW_ATTEMPTS):
-        shorter = fit(tokenizer, row, len(example.input_ids) - rules.max_length + attempt)
+        shorter = fit(tokenizer, row, _longest(examples) - rules.max_length + attempt)
         if shorter is None:
-            return None
+            return []
         row = shorter
-        example = encode_row(tokenizer, row)
-        if len(example.input_ids) <= rules.max_length:
-            return example
-    return None
+        examples = encode_conversations(tokenizer, [row], rules.learn)[0]
+        if _longest(examples) <= rules.max_length:
+            return examples
+    return []
+
+
+def _longest(examples: Sequence[Example]) -> int:
+    return max(len(example.input_ids) for example in examples)
 
 
 def _answers(pair: Pair) -> tuple[Row, Row]:
@@ -271,6 +281,8 @@ def _answers(pair: Pair) -> tuple[Row, Row]:
             response=answer,
             category=pair.category or "open_qa",
             meta=pair.meta,
+            tools=pair.tools,
+            steps=pair.steps,
         )
 
     return with_answer(pair.chosen), with_answer(pair.rejected)

@@ -6,10 +6,15 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
+from common.checkpoint import OwnTemplateCard
 from common.errors import UserError
 from finetune.encoding.encode import Example, prompt_ids
+from finetune.encoding.own_settings import OwnSettings, own_settings, own_template
+from finetune.encoding.own_template import Conversation, Refused, answer_at
 from finetune.models.adapter import Probe
 
+CHANGED = "The checkpoint's tokenizer and chat template give other tokens than training saw."
+AGAIN = "The base or the template has changed since; train again."
 PROBES = 32
 """Training sequences that are kept for the check."""
 
@@ -17,25 +22,39 @@ PROBES = 32
 def make_probes(tokenizer: Any, examples: Sequence[Example]) -> list[Probe]:
     """Conversations out of `examples`, evenly spread, so that every kind of row is among them."""
     asked = [(example, example.messages) for example in examples if example.messages]
+    own = own_settings(tokenizer) is not None
     return [
         Probe(
             messages=messages,
             input_ids=example.input_ids,
-            prompt_tokens=len(prompt_ids(tokenizer, messages[:-1])),
+            prompt_tokens=example.prompt_tokens if own else len(prompt_ids(tokenizer, messages[:-1])),
+            tools=list(example.tools),
+            template_kwargs=example.kwargs,
         )
         for example, messages in asked[:: -(-len(asked) // PROBES) or 1]
     ]
 
 
-def check_tokens(directory: Path, probes: Sequence[Probe]) -> None:
-    """Read tokenizer and template as an engine does, from the files, and compare. Raises UserError."""
+def check_tokens(directory: Path, probes: Sequence[Probe], card: OwnTemplateCard | None = None) -> None:
+    """Read tokenizer and template as an engine does, from the files, and compare. Raises UserError.
+
+    card: of a model's own template; the day that it recorded is taken for today.
+    """
     tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    if card is not None:
+        own = own_template(tokenizer, OwnSettings.of_card(tokenizer, card))
+        for probe in probes:
+            conversation = Conversation(probe.messages, probe.tools, probe.template_kwargs)
+            try:
+                answer = answer_at(own, conversation, len(probe.messages) - 1)
+            except Refused as error:
+                raise UserError(f"{CHANGED} {error}.", hint=AGAIN) from error
+            if [*answer.prompt_ids, *answer.ids] != probe.input_ids:
+                raise UserError(CHANGED, hint=AGAIN)
+        return
     for probe in probes:
         text = tokenizer.apply_chat_template(probe.messages, tokenize=False)
         whole = tokenizer(text, add_special_tokens=False)["input_ids"]
         asked = prompt_ids(tokenizer, probe.messages[:-1])
         if whole != probe.input_ids or asked != probe.input_ids[: probe.prompt_tokens]:
-            raise UserError(
-                "The checkpoint's tokenizer and chat template give other tokens than training saw.",
-                hint="The base or the template has changed since; train again.",
-            )
+            raise UserError(CHANGED, hint=AGAIN)

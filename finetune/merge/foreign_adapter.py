@@ -22,7 +22,7 @@ from finetune.merge.source import MergeSource, read_base_config
 from finetune.models.adapter import Probe
 from finetune.models.adapter_files import AdapterFiles, read_adapter_files
 from finetune.models.checkpoint import weights_hash
-from finetune.models.load import ROW_MULTIPLE
+from finetune.models.load import ROW_MULTIPLE, listed_stops
 from finetune.models.memory import sizes
 from finetune.models.published import BASE_MODELS
 from finetune.rows.row import to_messages
@@ -197,18 +197,7 @@ def _stops(base: Path, tokenizer: Any, probes: Sequence[Probe]) -> tuple[int, ..
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     answers = (probe.input_ids[probe.prompt_tokens :] for probe in probes[:1])
     ends = [number for answer in answers for number in answer if number in special][:1]
-    return tuple(dict.fromkeys([*ends, tokenizer.eos_token_id, *_base_stops(base, tokenizer)]))
-
-
-def _base_stops(base: Path, tokenizer: Any) -> list[int]:
-    from transformers import GenerationConfig
-
-    try:
-        stops = GenerationConfig.from_pretrained(base, local_files_only=True).eos_token_id
-    except (OSError, ValueError):
-        return []
-    listed = stops if isinstance(stops, list) else [stops]
-    return [number for number in listed if isinstance(number, int) and number < len(tokenizer)]
+    return tuple(dict.fromkeys([*ends, tokenizer.eos_token_id, *listed_stops(base, tokenizer)]))
 
 
 def _base_name(files: AdapterFiles, base: Path) -> str:

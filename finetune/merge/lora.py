@@ -32,7 +32,7 @@ from finetune.merge.safetensors_io import (
 from finetune.merge.source import MergeSource, own_source
 from finetune.merge.streamed_model import StreamedModel, Weights, grow, open_weights
 from finetune.models.adapter import ADAPTER_FILE, CONFIG, WEIGHTS, Probe, is_ours
-from finetune.models.checkpoint import set_stop_tokens, write_card, write_tokenizer
+from finetune.models.checkpoint import copy_processors, set_stop_tokens, write_card, write_tokenizer
 from finetune.models.quiet import hide_library_bars
 from finetune.progress import Progress, Report, under_way
 
@@ -80,7 +80,7 @@ def merge(
         require_room(directory, sum(each.size for plan in shards.values() for each in plan) - there)
         _write_shards(directory, shards, weights, edits, stage, report)
         kept = _write_files(directory, source, shards)
-        check_tokens(directory, source.probes)
+        check_tokens(directory, source.probes, source.card.own_template)
         parity = _prove(directory, source, tuned, prompts, report)
         metrics = source.card.metrics | parity.metrics()
         write_card(directory, source.card.model_copy(update={"metrics": metrics, "dtype": kept}))
@@ -240,6 +240,7 @@ def _write_files(directory: Path, source: MergeSource, shards: dict[str, list[Ta
     set_stop_tokens(generation, source.tokenizer, source.stops)
     generation.save_pretrained(directory)
     write_tokenizer(directory, source.tokenizer)
+    copy_processors(source.base, directory)
     return kept
 
 
@@ -255,7 +256,7 @@ def _prove(
     found = merged.likeliest(
         probes, lambda done: report(Progress(stage, under_way(0.5 + done / 2), "merged"))
     )
-    return compare(probes, expected, found, source.stops[0])
+    return compare(probes, expected, found, source.stops if source.card.own_template else source.stops[:1])
 
 
 def _plain_probes(tokenizer: Any) -> list[Probe]:

@@ -44,7 +44,7 @@ class Parity:
 
 
 def compare(
-    probes: Sequence[Probe], adapter: list[list[int]], merged: list[list[int]], end_token: int
+    probes: Sequence[Probe], adapter: list[list[int]], merged: list[list[int]], stops: Sequence[int]
 ) -> Parity:
     """How alike two models' likeliest tokens are. Raises UserError when they are not alike enough."""
     pairs = [(a, b) for one, two in zip(adapter, merged, strict=True) for a, b in zip(one, two, strict=True)]
@@ -52,8 +52,8 @@ def compare(
         prompts=len(probes),
         tokens=len(pairs),
         agreement=sum(a == b for a, b in pairs) / len(pairs),
-        adapter_stops=_stops(probes, adapter, end_token),
-        merged_stops=_stops(probes, merged, end_token),
+        adapter_stops=_stops(probes, adapter, stops),
+        merged_stops=_stops(probes, merged, stops),
     )
     if parity.agreement < AGREEMENT or parity.adapter_stops != parity.merged_stops:
         raise UserError(
@@ -64,11 +64,11 @@ def compare(
     return parity
 
 
-def _stops(probes: Sequence[Probe], preferred: list[list[int]], end_token: int) -> int:
-    """Probes at the end of whose answer the end token is the likeliest."""
+def _stops(probes: Sequence[Probe], preferred: list[list[int]], stops: Sequence[int]) -> int:
+    """Probes at the end of whose answer its end token is the likeliest."""
     count = 0
     for probe, tokens in zip(probes, preferred, strict=True):
         answer = probe.input_ids[probe.prompt_tokens :]
-        ends = [place for place, token in enumerate(answer) if token == end_token]
-        count += bool(ends) and tokens[ends[-1]] == end_token
+        ends = [place for place, token in enumerate(answer) if token in stops]
+        count += bool(ends) and tokens[ends[-1]] == answer[ends[-1]]
     return count

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.chat_template import load_template, template_hash
+from common.chat_template import TEMPLATE_FILE, load_template, template_hash
 from common.checkpoint import CheckpointCard
 from common.errors import UserError
+from finetune.encoding.own_settings import OwnSettings, set_own, stop_ids
 from finetune.merge.parameter_names import read_config
 from finetune.models.adapter import AdapterCard, Probe, read_adapter
 from finetune.models.adapter_files import AdapterFiles, read_adapter_files
@@ -49,9 +50,15 @@ def own_source(directory: Path, base: Path | None) -> MergeSource:
             f"{base} is not the base that this adapter was trained on: its weights differ.",
             hint="Train the adapter again on this base.",
         )
-    _check_template(adapter)
+    template = _template(directory, adapter)
     has_tokenizer = (directory / "tokenizer_config.json").is_file()
-    tokenizer = load_tokenizer(directory if has_tokenizer else base, adapter.card.template)
+    tokenizer = load_tokenizer(directory if has_tokenizer else base, template)
+    stops: tuple[int, ...] = (tokenizer.eos_token_id,)
+    if (own := adapter.card.own_template) is not None:
+        if adapter.end_token:
+            tokenizer.eos_token = adapter.end_token
+        set_own(tokenizer, OwnSettings.of_card(tokenizer, own))
+        stops = stop_ids(tokenizer)
     if adapter.vocabulary_rows:
         config.get_text_config().vocab_size = adapter.vocabulary_rows
     return MergeSource(
@@ -61,7 +68,7 @@ def own_source(directory: Path, base: Path | None) -> MergeSource:
         card=adapter.card,
         tokenizer=tokenizer,
         probes=adapter.probes,
-        stops=(tokenizer.eos_token_id,),
+        stops=stops,
         rows=adapter.vocabulary_rows,
     )
 
@@ -78,9 +85,17 @@ def read_base_config(base: Path) -> Any:
     return config
 
 
-def _check_template(adapter: AdapterCard) -> None:
-    if template_hash(load_template(adapter.card.template)) != adapter.card.template_hash:
+def _template(directory: Path, adapter: AdapterCard) -> str:
+    """The text with which the adapter was trained. Raises UserError where it is not to be had any more."""
+    card = adapter.card
+    file = directory / TEMPLATE_FILE
+    if card.own_template is None:
+        text, told = load_template(card.template), repr(card.template)
+    else:
+        text, told = file.read_text(encoding="utf-8") if file.is_file() else "", f"in {file}"
+    if template_hash(text) != card.template_hash:
         raise UserError(
-            f"The chat template {adapter.card.template!r} has changed since this adapter was trained.",
+            f"The chat template {told} has changed since this adapter was trained.",
             hint="Train again, or check out the version it was trained with.",
         )
+    return text

@@ -22,6 +22,10 @@ class Probe(BaseModel):
     input_ids: list[int]
     prompt_tokens: int
     """Number of tokens before the answer."""
+    tools: list[dict[str, Any]] = []
+    """What the conversation may call."""
+    template_kwargs: dict[str, Any] = {}
+    """What the chat template was given besides, where it is the model's own."""
 
 
 class AdapterCard(BaseModel):

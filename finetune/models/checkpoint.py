@@ -1,10 +1,12 @@
 """Writing a checkpoint or an adapter directory so that it is there whole or not at all."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from common.chat_template import TEMPLATE_FILE
 from common.checkpoint import CARD_FILE, CheckpointCard
 from common.errors import UserError
 
@@ -21,13 +23,15 @@ def write_checkpoint(
     tokenizer: Any,
     card: CheckpointCard,
     weights: dict[str, Any] | None = None,
+    stops: Sequence[int] = (),
 ) -> None:
     """Fill `directory` with a complete checkpoint: weights, tokenizer, template, stop token, card.
 
-    weights: in place of the model's own, when the model is in parts (FSDP, ZeRO-3).
+    weights: in place of the model's own, when the model is in parts (FSDP, ZeRO-3). stops: as in
+    `set_stop_tokens`.
     """
     model.config.use_cache = True
-    set_stop_tokens(model.generation_config, tokenizer)
+    set_stop_tokens(model.generation_config, tokenizer, stops)
     model.save_pretrained(directory, state_dict=weights)
     write_tokenizer(directory, tokenizer)
     write_card(directory, card)
@@ -46,7 +50,28 @@ def write_tokenizer(directory: Path, tokenizer: Any) -> None:
     """The tokenizer and the very bytes of the template that training rendered with, whatever
     save_pretrained makes of them."""
     tokenizer.save_pretrained(directory)
-    (directory / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")
+    (directory / TEMPLATE_FILE).write_text(tokenizer.chat_template, encoding="utf-8")
+
+
+PROCESSORS = (
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+    "image_processor_config.json",
+    "feature_extractor_config.json",
+)
+"""How images and sounds reach a model that takes them; engines load these at start."""
+
+
+def copy_processors(base: Path, directory: Path) -> None:
+    """The base's processor files, without a chat template of theirs: an engine would take that first."""
+    for name in PROCESSORS:
+        if not (base / name).is_file():
+            continue
+        values = json.loads((base / name).read_text(encoding="utf-8"))
+        values.pop("chat_template", None)
+        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        (directory / name).write_text(text, encoding="utf-8")
 
 
 def write_card(directory: Path, card: CheckpointCard) -> None:

@@ -9,9 +9,15 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+)
 
-from common.chat_template import load_template
 from common.errors import UserError
 from finetune.models.precision import Precision, choose_attention
 from finetune.recipes.recipe import FromBase
@@ -112,7 +118,7 @@ def _four_bit(precision: Precision) -> dict[str, Any]:
 
 
 def load_tokenizer(directory: Path, template: str) -> Any:
-    """The checkpoint's tokenizer with the chat template `template`. Raises UserError."""
+    """The checkpoint's tokenizer with the text `template` for chat template. Raises UserError."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError) as error:
@@ -124,7 +130,7 @@ def load_tokenizer(directory: Path, template: str) -> Any:
     if tokenizer.pad_token_id is None:
         # Only the collator uses it, and what it fills is masked by position, not by id.
         tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.chat_template = load_template(template)
+    tokenizer.chat_template = template
     return tokenizer
 
 
@@ -194,3 +200,19 @@ def lora_config(model: Any, lora: Lora, new_ids: tuple[int, ...] = ()) -> LoraCo
         trainable_token_indices=tokens,
         task_type="CAUSAL_LM",
     )
+
+
+def engine_stops(directory: Path, tokenizer: Any) -> tuple[int, ...]:
+    """The tokenizer's end token and those that generation_config.json lists: there vLLM stops unless a
+    request says more."""
+    return tuple(dict.fromkeys([tokenizer.eos_token_id, *listed_stops(directory, tokenizer)]))
+
+
+def listed_stops(directory: Path, tokenizer: Any) -> list[int]:
+    """The end tokens in generation_config.json; [] where there is none."""
+    try:
+        stops = GenerationConfig.from_pretrained(directory, local_files_only=True).eos_token_id
+    except (OSError, ValueError):
+        return []
+    listed = stops if isinstance(stops, list) else [stops]
+    return [number for number in listed if isinstance(number, int) and number < len(tokenizer)]

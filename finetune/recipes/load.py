@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from common.chat_template import load_template
 from common.errors import UserError
 from common.yaml_text import BrokenYaml, parse_yaml
 from finetune.files.unreadable import FILE_ENDINGS, HUB_ID
 from finetune.recipes.recipe import KINDS, Recipe, validate_recipe
 from finetune.recipes.sections import Architecture, Dpo, Lora, Part, Source
+from finetune.recipes.template_choice import FILE_ENDING, check_template_name
 
 SECTIONS: dict[str, type[Part]] = {
     "architecture": Architecture,
@@ -40,7 +40,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), folder: Path | None =
         recipe = validate_recipe(values)
     except ValidationError as error:
         raise _explain(error, path) from error
-    load_template(recipe.template)
+    check_template_name(recipe)
     return recipe
 
 
@@ -86,6 +86,8 @@ def _anchored(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             result[key] = [anchor_source(source) for source in result[key]]
     if isinstance(result.get("text"), list):
         result["text"] = [anchor(item) for item in result["text"]]
+    if isinstance(result.get("template"), str) and result["template"].endswith(FILE_ENDING):
+        result["template"] = anchor(result["template"])
     if "validation" in result:
         result["validation"] = anchor_source(result["validation"])
     base = result.get("base")

@@ -13,7 +13,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from common.chat_template import load_template
 from finetune.files.hashes import file_hash
 from finetune.files.unreadable import HUB_ID, unreadable
 from finetune.recipes.sections import Architecture, Dpo, Lora, Part, Source
@@ -37,8 +36,11 @@ class CommonKeys(Part):
     """See the table above."""
     data: tuple[Source, ...] = ()
     """Dolly rows; for dpo, rows with `chosen` and `rejected`."""
-    template: str = "dolly"
-    """A name from common/templates."""
+    template: str | None = None
+    """`own` (the base's chat template), a name from common/templates, or a file FILE.jinja. Left out: the
+    base's own where it has one, else dolly."""
+    learn: Literal["all", "last"] = "all"
+    """Which answers of a conversation are learnt: all, or the last alone."""
     licence: str | None = None
     """Licence of the result; the base's when left out."""
     max_length: int = Field(default=512, ge=8)
@@ -177,6 +179,8 @@ class CommonKeys(Part):
             shown["validation"]["path"] = self.validation.path.name
         if "base" in shown and Path(shown["base"]).is_absolute():
             shown["base"] = Path(shown["base"]).name
+        if self.template and Path(self.template).is_absolute():
+            shown["template"] = Path(self.template).name
         return shown
 
 
@@ -335,12 +339,12 @@ def validate_recipe(values: Any) -> Recipe:
 HUB_ADDRESS = re.compile(rf"(?:huggingface\.co|hf\.co)/+({HUB_ID.pattern})")
 
 
-def fingerprint(recipe: Recipe) -> str:
-    """16 hex digits that change with anything in the recipe, its template or its files' content."""
+def fingerprint(recipe: Recipe, template: str) -> str:
+    """16 hex digits that change with anything in the recipe, its template's text or its files' content."""
     files = [*recipe.texts, *(source.path for source in recipe.sources)]
     parts = [
         json.dumps(recipe.card_dict(), sort_keys=True, ensure_ascii=False),
-        load_template(recipe.template),
+        template,
         *(file_hash(file) for file in files),
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -7,7 +7,7 @@ new tokens with frozen rows) shows in a minute here and after days otherwise.
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 
 from common.errors import UserError
 from finetune.encoding.encode import IGNORED
+from finetune.encoding.own_settings import stop_ids
 from finetune.models.precision import Precision
 from finetune.progress import Progress
 from finetune.train.batches import Padder, Rows
@@ -83,7 +84,7 @@ def smoke_test(session: Session, rows: Rows, rates: tuple[float, float]) -> Smok
             done += 1
             session.report(Progress(stage, min(0.99, done / limit), f"loss {loss:.3f}"))
             if done % LOOK_EVERY == 0:
-                stopped = _stop_rate(model, batches, session.tokenizer.eos_token_id, precision)
+                stopped = _stop_rate(model, batches, stop_ids(session.tokenizer), precision)
     session.report(Progress(stage, 1.0, f"stops after {stopped:.0%} of them"))
     if stopped < 1.0:
         raise UserError(
@@ -123,7 +124,7 @@ def _chunks(rows: list[Any], size: int) -> Iterator[list[Any]]:
 
 @torch.no_grad()
 def _stop_rate(
-    model: Any, batches: list[dict[str, torch.Tensor]], end_id: int, precision: Precision
+    model: Any, batches: list[dict[str, torch.Tensor]], ends: Sequence[int], precision: Precision
 ) -> float:
     """Part of the sequences whose end tokens are preferred exactly where the labels have them."""
     model.eval()
@@ -132,7 +133,8 @@ def _stop_rate(
         with torch.autocast(model.device.type, precision.compute, _half(precision)):
             preferred = model(**{k: v for k, v in batch.items() if k != "labels"}).logits[:, :-1].argmax(-1)
         labels = batch["labels"][:, 1:]
-        wrong = ((preferred == end_id) != (labels == end_id)) & (labels != IGNORED)
+        stops = torch.tensor(list(ends), device=labels.device)
+        wrong = (torch.isin(preferred, stops) != torch.isin(labels, stops)) & (labels != IGNORED)
         right += int((~wrong.any(dim=1)).sum())
         total += len(labels)
     model.train()

@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from common.chat_template import load_template, template_hash
+from common.chat_template import read_own_template, template_hash
 from common.checkpoint import CheckpointCard, read_card
 from common.errors import UserError
 from finetune.encoding.encode import IGNORED
+from finetune.encoding.own_settings import own_settings, stop_ids
 from finetune.models.load import require_bitsandbytes
 from finetune.models.lora_targets import check_targets
 from finetune.models.memory import MemoryPlan
 from finetune.models.precision import Precision
 from finetune.recipes.recipe import Recipe
+from finetune.recipes.template_choice import TemplateChoice
 from finetune.train.arguments import steps_in_run
 from finetune.train.batches import Data, Packed
 from finetune.train.distributed import world_size
@@ -41,7 +43,7 @@ class Fact:
     warning: str = ""
 
 
-def refuse_recipe(recipe: Recipe, base: Path | None) -> list[Fact]:
+def refuse_recipe(recipe: Recipe, base: Path | None, template: TemplateChoice) -> list[Fact]:
     """What the recipe and the base alone tell. Raises UserError; returns the facts to show."""
     if recipe.four_bit:
         require_bitsandbytes()
@@ -51,7 +53,7 @@ def refuse_recipe(recipe: Recipe, base: Path | None) -> list[Fact]:
         _require_module("wandb")
     if "tensorboard" in recipe.report_to:
         _require_module("tensorboard")
-    return [_template_fact(recipe, base)] if base else []
+    return [_template_fact(template, base)] if base else []
 
 
 def _require_module(name: str) -> None:
@@ -63,21 +65,44 @@ def _require_module(name: str) -> None:
         )
 
 
-def _template_fact(recipe: Recipe, base: Path) -> Fact:
+def _template_fact(template: TemplateChoice, base: Path) -> Fact:
     """Refuses another template than a base of ours was tuned with; notes another checkpoint's own."""
     card = read_card(base)
-    ours = load_template(recipe.template)
-    if card is not None and card.template != recipe.template:
-        raise UserError(
-            f"The base was trained with the template {card.template!r}, not {recipe.template!r}.",
-            hint=f"Set template: {card.template}. A model that knows one prompt answers badly to another.",
+    shown = template.source if template.source == template.name else f"{template.name}: {template.source}"
+    if card is not None and card.template_hash != template_hash(template.text):
+        if card.template != template.name or template.is_own:
+            raise UserError(
+                f"The base was trained with the template {card.template!r}, not {template.name!r}"
+                + (f" ({template.source})." if template.is_own else "."),
+                hint=f"Set template: {card.template}. A model that knows one prompt answers badly to "
+                "another.",
+            )
+        return Fact("template", shown, "its text has changed since the base was trained with it")
+    own = read_own_template(base)
+    if card is None and own is not None and own.strip() != template.text.strip():
+        return Fact("template", shown, "the base has a chat template of its own, which is not used")
+    return Fact("template", shown)
+
+
+def own_template_fact(rows: TrainingRows, tokenizer: Any) -> list[Fact]:
+    """How a model's own template is rendered, and what it costs that it rewrites what is past."""
+    settings = own_settings(tokenizer)
+    if settings is None:
+        return []
+    given = [
+        f"{name}={value!r}" for name, value in (settings.thinking if rows.reasons else settings.plain).items()
+    ]
+    told = [", ".join(given) or "given nothing besides"]
+    told += [f"today is {settings.day.isoformat()}"] if settings.day else []
+    number, times = rows.split()
+    warning = ""
+    if number:
+        told.append(f"{number:,} rows are several sequences")
+        warning = (
+            f"the template shows past turns otherwise than present ones: {times:.1f} times the tokens of one "
+            "sequence a row; learn: last has one each"
         )
-    if card is not None and card.template_hash != template_hash(ours):
-        return Fact("template", recipe.template, "its text has changed since the base was trained with it")
-    own = base / "chat_template.jinja"
-    if card is None and own.exists() and own.read_text(encoding="utf-8").strip() != ours.strip():
-        return Fact("template", recipe.template, "the base has a chat template of its own, which is not used")
-    return Fact("template", recipe.template)
+    return [Fact("rendering", "; ".join(told), warning)]
 
 
 def licence_of(recipe: Recipe, base: CheckpointCard | None) -> str:
@@ -100,16 +125,18 @@ def check_rows(rows: TrainingRows, data: Data, tokenizer: Any, recipe: Recipe) -
             hint="The template's {% generation %} marks must enclose the answers.",
         )
     sample = np.unique(np.linspace(0, len(train) - 1, min(CHECKED_ENDS, len(train))).astype(int))
-    ended = sum(_ends(*train.sequence(int(n)), tokenizer.eos_token_id) for n in sample)
-    if ended < len(sample):
+    stops = stop_ids(tokenizer)
+    ended = [_end(*train.sequence(int(n)), stops) for n in sample]
+    if None in ended:
         raise UserError(
-            f"{len(sample) - ended} of {len(sample)} sequences end without the stop token "
+            f"{ended.count(None)} of {len(sample)} sequences end without the stop token "
             f"{tokenizer.eos_token}; the model would not learn to stop."
         )
     share = rows.too_long / max(1, rows.rows)
     an_epoch, steps = steps_in_run(recipe, len(data))
     epochs = steps / an_epoch
-    stop = f"{tokenizer.eos_token} (id {tokenizer.eos_token_id}) is learnt at the end of every sequence"
+    ends = [f"{tokenizer.convert_ids_to_tokens(end)} (id {end})" for end in stops if end in ended]
+    stop = f"{' or '.join(ends)} is learnt at the end of every sequence"
     packed = f", packed into {len(data):,} ({lengths.sum() / data.lengths.size / recipe.max_length:.0%} full)"
     per_step = recipe.batch_size * recipe.gradient_accumulation * world_size()
     return [
@@ -128,9 +155,11 @@ def check_rows(rows: TrainingRows, data: Data, tokenizer: Any, recipe: Recipe) -
     ]
 
 
-def _ends(ids: Any, labels: Any, end: int) -> bool:
+def _end(ids: Any, labels: Any, stops: Sequence[int]) -> int | None:
+    """The token with which what is learnt ends, if it is one of `stops`."""
     learnt = np.flatnonzero(labels != IGNORED)
-    return bool(len(learnt)) and int(ids[learnt[-1]]) == end
+    last = int(ids[learnt[-1]]) if len(learnt) else None
+    return last if last in stops else None
 
 
 def check_length(longest: int, config: Any) -> None:

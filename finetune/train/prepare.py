@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from common.chat_template import load_template
+from common.chat_template import template_names
 from common.checkpoint import read_card
 from common.errors import UserError
 from finetune.data.load import load_paragraphs, load_rows
+from finetune.encoding.own_settings import find_settings, set_own
 from finetune.models.checkpoint import size_of
 from finetune.models.load import (
     add_adapter,
+    engine_stops,
     load_for_training,
     load_tokenizer,
     make_model,
@@ -28,6 +30,7 @@ from finetune.models.tokenizer import train_tokenizer
 from finetune.progress import Progress, Report, duration
 from finetune.recipes.base import base_directory, base_of
 from finetune.recipes.recipe import AdapterTuning, PreferenceTuning, Pretraining, Recipe
+from finetune.recipes.template_choice import TemplateChoice, choose_template
 from finetune.rows.row import to_messages
 from finetune.train.arguments import arguments, steps_in_run
 from finetune.train.batches import Data, Packed
@@ -44,6 +47,7 @@ from finetune.train.preflight import (
     check_rows,
     format_facts,
     licence_of,
+    own_template_fact,
     precision_fact,
     refuse_recipe,
 )
@@ -76,13 +80,15 @@ def prepare(recipe: Recipe, output: Path, state: RunState, report: Report, show:
     """The pre-flight: all that can be known to go wrong is refused here. Raises UserError."""
     base, method = base_of(recipe), method_of(recipe)
     precision = choose_precision(recipe)
-    facts = refuse_recipe(recipe, base)
+    template = choose_template(recipe)
+    facts = refuse_recipe(recipe, base, template)
     facts.append(Fact("licence", licence_of(recipe, read_card(base) if base else None)))
-    tokenizer = _tokenizer(recipe, report)
     with _first_process_first():
+        tokenizer = _tokenizer(recipe, template, state, report)
         rows = gather(recipe, tokenizer, state.data, report)
     data = method.training_data(rows.train)
     validation = method.validation_data(rows.validation) if rows.validation is not None else None
+    facts += own_template_fact(rows, tokenizer)
     facts += check_rows(rows, data, tokenizer, recipe)
     show(show_rows(tokenizer, rows.train, colour))
 
@@ -90,7 +96,7 @@ def prepare(recipe: Recipe, output: Path, state: RunState, report: Report, show:
     values = arguments(recipe, len(data), state, logs_directory(output), precision)
     args = method.arguments(values)
     model, vocabulary_rows = _model(recipe, tokenizer, precision)
-    session = Session(recipe, tokenizer, model, precision, state, report)
+    session = Session(recipe, template, tokenizer, model, precision, state, report)
     longest = int(data.lengths.max())
     check_length(longest, model.config)
     plan = plan_memory(model.config, recipe, longest=longest, compute_bytes=precision.compute.itemsize)
@@ -118,25 +124,33 @@ def _first_process_first() -> Iterator[None]:
         wait_for_all()
 
 
-def _tokenizer(recipe: Recipe, report: Report) -> Any:
+def _tokenizer(recipe: Recipe, template: TemplateChoice, state: RunState, report: Report) -> Any:
     if isinstance(recipe, Pretraining):
-        return _made_tokenizer(recipe, report)
-    tokenizer = load_tokenizer(base_directory(recipe), recipe.template)
+        return _made_tokenizer(recipe, template, report)
+    base = base_directory(recipe)
+    tokenizer = load_tokenizer(base, template.text)
     set_tokens(tokenizer, recipe)
+    if template.is_own:
+        set_own(tokenizer, find_settings(tokenizer, engine_stops(base, tokenizer), state.begun()))
     return tokenizer
 
 
-def _made_tokenizer(recipe: Pretraining, report: Report) -> Any:
+def _made_tokenizer(recipe: Pretraining, template: TemplateChoice, report: Report) -> Any:
+    if template.is_own:
+        raise UserError(
+            "A model from nothing has no tokens for the marks of a template of its own.",
+            hint=f"Name one of {', '.join(template_names())}.",
+        )
     report(Progress(f"{recipe.name}: tokenizer", 0.0))
     size, context = recipe.architecture.vocabulary, recipe.architecture.context
     # An empty tokenizer knows the end token, which is all that rendering needs.
     renderer = train_tokenizer([], size, context)
-    renderer.chat_template = load_template(recipe.template)
+    renderer.chat_template = template.text
     rows = (row for source in recipe.learnt for row in load_rows(source.path, source.split))
     texts = [str(renderer.apply_chat_template(to_messages(row), tokenize=False)) for row in rows]
     paragraphs = [paragraph for path in recipe.text for paragraph in load_paragraphs(path)]
     tokenizer = train_tokenizer([*texts, *paragraphs], size, context)
-    tokenizer.chat_template = load_template(recipe.template)
+    tokenizer.chat_template = template.text
     report(Progress(f"{recipe.name}: tokenizer", 1.0, f"{len(tokenizer)} tokens"))
     return tokenizer
 

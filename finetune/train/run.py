@@ -9,6 +9,7 @@ from finetune.files.whole import whole_directory
 from finetune.models.quiet import hide_library_bars, quiet_libraries
 from finetune.progress import Report
 from finetune.recipes.recipe import Recipe, fingerprint
+from finetune.recipes.template_choice import choose_template
 from finetune.train.distributed import only_first, rank, sharded, wait_for_all, world_size
 from finetune.train.loop import drive
 from finetune.train.method import method_of
@@ -59,5 +60,5 @@ def _places(recipe: Recipe, output: Path, restart: bool, dry_run: bool) -> Itera
             yield scratch, RunState(scratch, None)
             return
         directory = stack.enter_context(whole_directory(output)) if rank() == 0 else output
-        mark = f"{fingerprint(recipe)} {world_size()}"
+        mark = f"{fingerprint(recipe, choose_template(recipe).text)} {world_size()}"
         yield directory, stack.enter_context(run_state(output, mark, restart=restart))

@@ -1,6 +1,7 @@
 """What a run leaves on disk while it trains, so that a killed one goes on: `.NAME.training` by the output.
 
 run.json          which recipe and data the states belong to
+begun             the day, for chat templates that ask for it
 data/             token stores of small files
 checkpoint-N/     Trainer's state after step N; `complete` is written last
 """
@@ -12,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from common.errors import UserError
@@ -28,6 +30,13 @@ class RunState:
     directory: Path
     checkpoint: Path | None
     """The last whole state of the same run; None for a run from the start."""
+
+    def begun(self) -> date:
+        """The day on which the run began, also for one that goes on."""
+        path = self.directory / "begun"
+        if self.checkpoint is None or not path.is_file():
+            path.write_text(date.today().isoformat(), encoding="ascii")
+        return date.fromisoformat(path.read_text(encoding="ascii"))
 
     @property
     def data(self) -> Path:

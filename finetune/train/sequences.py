@@ -10,13 +10,14 @@ import numpy as np
 from common.checkpoint import DataSource
 from common.errors import UserError
 from finetune.data.load import load_paragraphs
-from finetune.encoding.encode import Example, encode_row
+from finetune.encoding.encode import Example, Learn, encode_conversations
 from finetune.encoding.encode_files import encode_source, encode_texts, row_at
 from finetune.encoding.token_store import TOO_LONG, WINDOWED, Array, TokenStore
 from finetune.files.hashes import file_hash
 from finetune.progress import Progress, Report
 from finetune.recipes.recipe import Recipe
 from finetune.recipes.sections import Source
+from finetune.rows.fast_row import parse_row
 from finetune.train.batches import Rows
 
 
@@ -37,6 +38,9 @@ class TrainingRows:
     """Of the rows drawn: cut."""
     sequences_per_row: int
     """2 where rows are pairs."""
+    learn: Learn
+    reasons: bool
+    """Whether a row has reasoning."""
 
     def conversations(self, tokenizer: Any, number: int) -> list[Example]:
         """Up to `number` training sequences with their messages, evenly spread."""
@@ -49,11 +53,36 @@ class TrainingRows:
             source = self.sources[store]
             assert source is not None
             row = row_at(source.path, int(self.train.stores[store].places[place]), step == 2)
-            example = encode_row(tokenizer, row)
+            ids = self.train.sequence(int(index))[0].tolist()
             # A row that was cut to a window stands for another conversation than the file's.
-            if example.input_ids == self.train.sequence(int(index))[0].tolist():
-                examples.append(example)
+            made = encode_conversations(tokenizer, [row], self.learn)[0]
+            examples += [example for example in made if example.input_ids == ids][:1]
         return examples
+
+    def split(self) -> tuple[int, float]:
+        """(rows that are several sequences, how many times the tokens of each row's longest they have)."""
+        starts = _row_starts(self.train)
+        sizes = np.diff(starts, append=len(self.train)) // self.sequences_per_row
+        if not (sizes > 1).any():
+            return 0, 1.0
+        lengths = self.train.lengths
+        longest = np.maximum.reduceat(lengths, starts)
+        return int((sizes > 1).sum()), float(lengths.sum() / longest.sum())
+
+
+def _row_starts(rows: Rows) -> Array:
+    """Where in `rows` the sequences of another row of a file (or another paragraph) begin."""
+    offsets = np.empty(len(rows), np.int64)
+    for number, store in enumerate(rows.stores):
+        mine = rows.places[:, 0] == number
+        offsets[mine] = store.places[rows.places[mine, 1]]
+    return _starts(offsets, rows.places[:, 0])
+
+
+def _starts(offsets: Array, stores: Array) -> Array:
+    """Places at which another row begins; sequences of one row lie side by side and share its byte offset."""
+    changed = (offsets[1:] != offsets[:-1]) | (offsets[1:] < 0) | (stores[1:] != stores[:-1])
+    return np.flatnonzero(np.concatenate([np.ones(min(1, len(offsets)), bool), changed]))
 
 
 def gather(recipe: Recipe, tokenizer: Any, scratch: Path, report: Report) -> TrainingRows:
@@ -88,6 +117,8 @@ def gather(recipe: Recipe, tokenizer: Any, scratch: Path, report: Report) -> Tra
         too_long=sum(one.number(TOO_LONG) for one in drawn),
         windowed=sum(one.number(WINDOWED) for one in drawn),
         sequences_per_row=recipe.sequences_per_row,
+        learn=recipe.learn,
+        reasons=any(_reasons(source) for source in learnt),
     )
     _refuse(result, recipe)
     report(Progress(f"{recipe.name}: data", 1.0, describe(result, recipe)))
@@ -135,12 +166,17 @@ def _draw(store: TokenStore, source: Source, recipe: Recipe) -> _Drawn:
         rows = np.sort(np.random.default_rng(recipe.seed).choice(rows, number, replace=False))
     places_in_store = np.cumsum(fits) - 1
     units = places_in_store[rows[fits[rows]]]
-    return _Drawn(_sequences_of(units, recipe.sequences_per_row), store.fates[rows])
+    offsets = np.asarray(store.places)
+    starts = _starts(offsets, np.zeros(len(offsets), np.int64))
+    return _Drawn(_sequences_of(units, starts, len(store)), store.fates[rows])
 
 
-def _sequences_of(units: Array, step: int) -> Array:
-    sequences: Array = units[:, None] * step + np.arange(step)
-    return sequences.ravel()
+def _sequences_of(units: Array, starts: Array, total: int) -> Array:
+    """The sequences of rows: those from each one's start to the next row's."""
+    sizes = np.diff(starts, append=total)[units]
+    within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    sequences: Array = np.repeat(starts[units], sizes) + within
+    return sequences
 
 
 def _places(drawn: Sequence[_Drawn]) -> Array:
@@ -150,13 +186,28 @@ def _places(drawn: Sequence[_Drawn]) -> Array:
 
 def _hold_out(rows: Rows, recipe: Recipe) -> tuple[Rows, Rows]:
     assert isinstance(recipe.validation, float)
-    step = recipe.sequences_per_row
-    units = np.random.default_rng(recipe.seed).permutation(len(rows) // step)
+    starts = _row_starts(rows)
+    units = np.random.default_rng(recipe.seed).permutation(len(starts))
     number = max(1, round(len(units) * recipe.validation))
     if number >= len(units):
         raise UserError("Validation would take every row.", hint="Hold out a smaller part.")
     held_out, kept = np.sort(units[:number]), np.sort(units[number:])
-    return rows.select(_sequences_of(kept, step)), rows.select(_sequences_of(held_out, step))
+    total = len(rows)
+    return (
+        rows.select(_sequences_of(kept, starts, total)),
+        rows.select(_sequences_of(held_out, starts, total)),
+    )
+
+
+def _reasons(source: Source) -> bool:
+    """Whether a row of the file has reasoning."""
+    with source.path.open("rb") as file:
+        found = (parse_row(line) for line in file if b'"reasoning_content"' in line)
+        return any(
+            row.reasoning_content or any(turn.reasoning_content for turn in (*row.history, *row.steps))
+            for row in found
+            if source.split is None or row.meta.get("split") == source.split
+        )
 
 
 def _describe(source: Source, drawn: _Drawn) -> DataSource:

@@ -6,6 +6,7 @@ from typing import Any
 from finetune.models.precision import Precision
 from finetune.progress import Report
 from finetune.recipes.recipe import Recipe
+from finetune.recipes.template_choice import TemplateChoice
 from finetune.train.run_state import RunState
 
 
@@ -14,7 +15,9 @@ class Session:
     """A run from the moment its model is loaded."""
 
     recipe: Recipe
+    template: TemplateChoice
     tokenizer: Any
+    """With the template, and how it is rendered where it is a model's own (own_settings)."""
     model: Any
     precision: Precision
     state: RunState

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from common.chat_template import load_template, template_hash
+from common.chat_template import TEMPLATE_FILE, template_hash
 from common.checkpoint import CheckpointCard, read_card
 from finetune.encoding.encode import Example
+from finetune.encoding.own_settings import own_settings, stop_ids
 from finetune.encoding.parity import PROBES, check_tokens, make_probes
 from finetune.models.adapter import ADAPTER_FILE, AdapterCard
 from finetune.models.checkpoint import weights_hash, write_checkpoint
@@ -34,6 +35,8 @@ def write(directory: Path, run: Run, model: Any, weights: dict[str, Any] | None,
         (directory / "README.md").unlink(missing_ok=True)  # PEFT's form to fill in
         if recipe.added_tokens or recipe.end_token:
             tokenizer.save_pretrained(directory)
+        if run.session.template.is_own:
+            (directory / TEMPLATE_FILE).write_text(run.session.template.text, encoding="utf-8")
         adapter = AdapterCard(
             base=str(base_directory(recipe)),
             base_sha256=card.base_revision or "",
@@ -49,8 +52,8 @@ def write(directory: Path, run: Run, model: Any, weights: dict[str, Any] | None,
             model = model.to(dtype)
         else:
             weights = {name: value.to(dtype) for name, value in weights.items()}
-        write_checkpoint(directory, model, tokenizer, card, weights)
-        check_tokens(directory, make_probes(tokenizer, examples))
+        write_checkpoint(directory, model, tokenizer, card, weights, stop_ids(tokenizer))
+        check_tokens(directory, make_probes(tokenizer, examples), card.own_template)
     log = json.dumps(outcome.history, indent=1)
     (directory / LOG_FILE).write_text(log + "\n", encoding="utf-8")
 
@@ -58,6 +61,8 @@ def write(directory: Path, run: Run, model: Any, weights: dict[str, Any] | None,
 def _probe_examples(run: Run) -> list[Example]:
     """Conversations that are one text to the tokenizer; a few are prompt and answer apart (encoding.py)."""
     found = run.rows.conversations(run.session.tokenizer, PROBES)
+    if run.session.template.is_own:
+        return found
     whole = []
     for example in found:
         text = run.session.tokenizer.apply_chat_template(example.messages, tokenize=False)
@@ -70,7 +75,7 @@ def _card(run: Run, model: Any, outcome: Outcome) -> CheckpointCard:
     recipe = run.session.recipe
     directory = base_of(recipe)
     base = read_card(directory) if directory else None
-    template = load_template(recipe.template)
+    settings = own_settings(run.session.tokenizer)
     metrics = {"loss": outcome.loss, "steps": outcome.steps, "train_seconds": round(outcome.seconds, 1)}
     if outcome.validation_loss is not None:
         metrics |= {"validation_loss": outcome.validation_loss, "best_step": outcome.best_step or 0}
@@ -82,8 +87,9 @@ def _card(run: Run, model: Any, outcome: Outcome) -> CheckpointCard:
         recipe=recipe.card_dict(),
         data=list(run.rows.card),
         licence=licence_of(recipe, base),
-        template=recipe.template,
-        template_hash=template_hash(template),
+        template=run.session.template.name,
+        template_hash=template_hash(run.session.template.text),
+        own_template=settings.card(run.session.tokenizer, reasons=run.rows.reasons) if settings else None,
         context_length=_context_length(model.config, recipe),
         dtype=recipe.dtype,
         parameters=sizes(model.config).total,

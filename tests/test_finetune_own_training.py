@@ -1,0 +1,213 @@
+"""Training and merging with a base's own chat template: chosen by default, shown, recorded, proven again."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from common.chat_template import load_template, read_own_template
+from common.checkpoint import read_card
+from common.errors import UserError
+from finetune.encoding.own_settings import OwnSettings, find_settings
+from finetune.encoding.parity import check_tokens
+from finetune.merge.lora import merge
+from finetune.models.adapter import read_adapter
+from finetune.models.load import load_tokenizer
+from finetune.progress import silent
+from finetune.recipes.load import load_recipe
+from finetune.recipes.template_choice import choose_template
+from finetune.train.run import train
+from finetune.train.sequences import gather
+from tests import own_templates
+from tests.own_models import QWEN3, OwnModel, make_own_model, weather_rows
+from tests.own_templates import tokenizer_for
+
+RECIPE = """
+name: own-tiny
+method: lora
+base: base
+data: [{path: rows.jsonl}]
+licence: Apache-2.0
+max_length: 512
+max_steps: 1
+dtype: float32
+smoke_test: false
+checkpoint_every: never
+report_to: []
+"""
+TURNS = {
+    "instruction": "바다는?",
+    "context": "",
+    "response": "깊습니다.",
+    "category": "open_qa",
+    "history": [{"role": "user", "content": "하늘은?"}, {"role": "assistant", "content": "파랗습니다."}],
+}
+PLAIN = {"instruction": "산은?", "context": "", "response": "높습니다.", "category": "open_qa"}
+DATED = own_templates.THINKING.replace("{%- for m", "{{- strftime_now('%d %B %Y') + '\n' }}{%- for m", 1)
+
+
+def recipe(folder: Path, *overrides: str) -> Any:
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    return load_recipe(folder / "recipe.yaml", overrides)
+
+
+def settings(text: str, *stops: str) -> OwnSettings:
+    tokenizer = tokenizer_for(text, stops)
+    numbers = tuple(tokenizer.convert_tokens_to_ids(list(stops)))
+    return find_settings(tokenizer, numbers, date(2026, 11, 1))
+
+
+def test_the_switch_for_thinking_is_found_by_trying() -> None:
+    found = settings(own_templates.THINKING, "<|im_end|>")
+    assert (found.plain, found.thinking, found.day) == ({"enable_thinking": False}, {}, None)
+    assert settings(own_templates.PLAIN, "<|im_end|>").plain == {}
+    effort = own_templates.THINKING.replace(
+        "enable_thinking is defined and not enable_thinking", "effort is defined and effort == 'none'"
+    )
+    assert settings(effort, "<|im_end|>").plain == {"effort": "none"}
+    kept = own_templates.THINKING.replace(
+        "(m.reasoning_content or '')", "(m.reasoning_content if keep else '')"
+    )
+    assert settings(kept, "<|im_end|>").thinking == {"keep": True}
+    assert settings(DATED, "<|im_end|>").day == date(2026, 11, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (own_templates.UNKNOWN, "writes out preamble, and nobody gives it that"),
+        ("{% if %}", "it is not valid Jinja"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_refused_in_a_line(text: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        settings(text, "<|im_end|>")
+
+
+def test_the_bases_own_template_is_the_default_and_one_of_ours_goes_by_its_name(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text("{}", encoding="utf-8")
+    assert choose_template(recipe(tmp_path)).name == "dolly"
+    with pytest.raises(UserError, match="has no chat template of its own"):
+        choose_template(recipe(tmp_path, "template=own"))
+    named = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": own_templates.PLAIN}]
+    (base / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}), encoding="utf-8")
+    assert read_own_template(base) == own_templates.PLAIN
+    assert choose_template(recipe(tmp_path)).is_own
+    (base / "chat_template.jinja").write_text(load_template("chatml"), encoding="utf-8")
+    assert choose_template(recipe(tmp_path)).name == "chatml"
+    assert choose_template(recipe(tmp_path, "template=dolly")).name == "dolly"
+    (tmp_path / "mine.jinja").write_text(own_templates.TRIMS, encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(RECIPE + "template: mine.jinja\n", encoding="utf-8")
+    mine = load_recipe(tmp_path / "recipe.yaml")
+    assert choose_template(mine).text == own_templates.TRIMS
+    assert mine.card_dict()["template"] == "mine.jinja"
+    with pytest.raises(UserError, match=r"nowhere\.jinja"):
+        recipe(tmp_path, f"template={tmp_path / 'nowhere.jinja'}")
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A folder with base, rows and an adapter of one step; what was shown. The template asks for the date."""
+    folder = tmp_path_factory.mktemp("own")
+    model = OwnModel(QWEN3.name, QWEN3.config, DATED)
+    make_own_model(model, folder, [*weather_rows(), TURNS, PLAIN])
+    shown: list[str] = []
+    train(recipe(folder), folder / "adapter", silent, show=shown.append)
+    return folder, shown
+
+
+def test_the_pre_flight_tells_how_rows_are_rendered_and_what_splitting_costs(
+    tuned: tuple[Path, list[str]],
+) -> None:
+    told = "\n".join(tuned[1])
+    assert "own: the base's own" in told
+    assert f"today is {date.today().isoformat()}; 1 rows are several sequences" in told
+    assert "times the tokens of one sequence a row; learn: last has one each" in told
+    assert "<|im_end|> (id" in told
+
+
+def test_rows_stay_whole_when_some_of_them_are_several_sequences(
+    tuned: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    folder, _ = tuned
+    base = folder / "base"
+    tokenizer = load_tokenizer(base, choose_template(recipe(folder)).text)
+    from finetune.encoding.own_settings import set_own
+
+    set_own(tokenizer, find_settings(tokenizer, (tokenizer.eos_token_id,), date.today()))
+    rows = gather(recipe(folder, "validation=0.25", "checkpoint_every=epoch"), tokenizer, tmp_path, silent)
+    assert rows.rows == 4
+    assert rows.validation is not None
+    offsets = [
+        {int(kept.stores[store].places[place]) for store, place in kept.places}
+        for kept in (rows.train, rows.validation)
+    ]
+    assert not offsets[0] & offsets[1]
+    assert len(offsets[0] | offsets[1]) == 4
+    assert len(rows.train) + len(rows.validation) == 5
+    last = gather(recipe(folder, "learn=last"), tokenizer, tmp_path, silent)
+    assert len(last.train) == 4
+    assert last.split() == (0, 1.0)
+    assert np.all(last.train.learnt_lengths > 0)
+    assert all(example.messages for example in rows.conversations(tokenizer, 9))
+
+
+def test_a_merge_on_another_day_is_proven_with_the_day_of_training(
+    tuned: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = tuned
+    path = folder / "adapter" / "kodolly-adapter.json"
+    assert {
+        probe.template_kwargs.get("enable_thinking") for probe in read_adapter(folder / "adapter").probes
+    } == {
+        None,
+        False,
+    }
+    (folder / "base" / "processor_config.json").write_text('{"a": 1, "chat_template": "x"}', encoding="utf-8")
+    (folder / "base" / "tekken.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr("common.template_rendering.datetime", _Tomorrow)
+    merge(folder / "adapter", folder / "merged", silent)
+    card = read_card(folder / "merged")
+    assert card is not None
+    assert card.own_template is not None
+    assert card.template == "own"
+    assert card.own_template.date == date.today().isoformat()
+    assert card.own_template.stop_tokens == ["<|im_end|>", "<|endoftext|>"]
+    assert read_own_template(folder / "merged") == DATED
+    generation = json.loads((folder / "merged" / "generation_config.json").read_text(encoding="utf-8"))
+    assert len(generation["eos_token_id"]) == 2
+    assert generation["temperature"] == 0.6
+    assert json.loads((folder / "merged" / "processor_config.json").read_text(encoding="utf-8")) == {"a": 1}
+    assert not (folder / "merged" / "tekken.json").exists()
+    probes = read_adapter(folder / "adapter").probes
+    other = card.own_template.model_copy(update={"date": "2020-01-01"})
+    with pytest.raises(UserError, match="give other tokens than training saw"):
+        check_tokens(folder / "merged", probes, other)
+    assert path.is_file()
+    # What was tuned in a template of its own is tuned further in it, and in no other.
+    further = recipe(folder, f"base={folder / 'merged'}")
+    assert choose_template(further).is_own
+    with pytest.raises(UserError, match="was trained with the template 'own', not 'dolly'"):
+        train(
+            recipe(folder, f"base={folder / 'merged'}", "template=dolly"), folder / "no", silent, dry_run=True
+        )
+
+
+class _Tomorrow:
+    """Stands for datetime in a process that runs on another day."""
+
+    def __new__(cls, *args: int) -> Any:
+        from datetime import datetime
+
+        return datetime(*args)
+
+    @staticmethod
+    def now() -> Any:
+        from datetime import datetime
+
+        return datetime(2031, 1, 1)
