@@ -92,6 +92,17 @@ def load_with_sources(
         ) from error
 
 
+def environment_names(cls: type[PartSettings]) -> set[str]:
+    """Every variable that one of the part's settings is read from."""
+    prefix = cls.model_config.get("env_prefix", "")
+    names: set[str] = set()
+    for field, info in cls.model_fields.items():
+        alias = info.validation_alias
+        choices = [alias] if isinstance(alias, str) else getattr(alias, "choices", [])
+        names |= {str(choice).upper() for choice in choices} or {f"{prefix}{field}".upper()}
+    return names
+
+
 def _environment_name(cls: type[PartSettings], name: str) -> str:
     field = cls.model_fields.get(name)
     choices = getattr(field.validation_alias, "choices", None) if field is not None else None

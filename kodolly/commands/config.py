@@ -24,6 +24,8 @@ def show(config: Path | None) -> None:
     from common.settings_display import displayed
     from controller.settings import ControllerSettings
     from documents.service.settings import DocumentsSettings
+    from kodolly.echo import echo_line
+    from kodolly.environment_names import unknown_names
     from kodolly.stack.parts import UpSettings
     from server.settings import GatewaySettings
     from webui.settings import WebuiSettings
@@ -38,3 +40,5 @@ def show(config: Path | None) -> None:
             missing = name in required and sources[name] == "default"
             value = "(required, not set)" if missing else displayed(getattr(settings, name))
             click.echo(f"{cls.section}.{name} = {value}  ({sources[name]})")
+    for unknown in unknown_names():
+        echo_line(str(unknown), err=True)

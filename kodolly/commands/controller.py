@@ -22,9 +22,11 @@ def command(host: str | None, port: int | None, config: Path | None) -> None:
     from common.settings import load_settings
     from controller.app import create_app, end_watches
     from controller.settings import ControllerSettings
+    from kodolly.environment_names import warn_of_unknown_names
 
     settings = load_settings(ControllerSettings, {"host": host, "port": port}, config)
     configure_logging(settings.log_level, settings.log_format)
+    warn_of_unknown_names("controller")
     app = create_app(settings)
     serve(
         app,

@@ -25,8 +25,10 @@ def command(host: str | None, port: int | None, config: Path | None) -> None:
     from common.settings import load_settings
     from documents.service.app import create_app
     from documents.service.settings import DocumentsSettings
+    from kodolly.environment_names import warn_of_unknown_names
 
     settings = load_settings(DocumentsSettings, {"host": host, "port": port}, config)
     configure_logging(settings.log_level, settings.log_format)
+    warn_of_unknown_names("documents")
     app = create_app(settings)
     serve(app, settings.host, settings.port, setting="--port or KODOLLY_DOCUMENTS_PORT")

@@ -50,6 +50,7 @@ def command(
     from common.logs import configure_logging
     from common.serve import serve
     from common.settings import load_settings
+    from kodolly.environment_names import warn_of_unknown_names
     from kodolly.stack.heartbeat import start_beating
     from kodolly.stack.prefork import PROCESS, inherited_socket
     from server.settings import GatewaySettings
@@ -65,6 +66,8 @@ def command(
     settings = load_settings(GatewaySettings, flags, config)
     configure_logging(settings.log_level, settings.log_format)
     listening = inherited_socket()
+    if listening is None:
+        warn_of_unknown_names("gateway")
     if settings.processes > 1 and listening is None:
         _run_several(settings)
         return

@@ -27,12 +27,14 @@ def command(host: str | None, port: int | None, gateway_url: str | None, config:
     from common.logs import configure_logging
     from common.serve import check_port, serve
     from common.settings import load_settings
+    from kodolly.environment_names import warn_of_unknown_names
     from webui.settings import WebuiSettings
 
     settings = load_settings(WebuiSettings, {"host": host, "port": port, "gateway_url": gateway_url}, config)
     if importlib.util.find_spec("gradio") is None:
         raise UserError("The web UI needs Gradio.", hint="Install it: pip install 'kodolly[webui]'.")
     configure_logging(settings.log_level, settings.log_format)
+    warn_of_unknown_names("webui")
     port_setting = "--port or KODOLLY_WEBUI_PORT"
     # Gradio takes seconds to import; a taken port is worth saying before.
     check_port(settings.host, settings.port, port_setting)

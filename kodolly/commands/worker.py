@@ -82,6 +82,7 @@ def command(
     """
     from common.logs import configure_logging
     from common.settings import load_settings
+    from kodolly.environment_names import warn_of_unknown_names
     from worker.settings import WorkerSettings
 
     flags = {
@@ -111,6 +112,7 @@ def command(
         settings = load_settings(WorkerSettings, flags, config)
         serve = _serve_attached(settings, attach, models, key_env)
     configure_logging(settings.log_level, settings.log_format)
+    warn_of_unknown_names("worker")
     asyncio.run(serve)
 
 

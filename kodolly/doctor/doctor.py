@@ -17,6 +17,7 @@ import httpx2
 from common.errors import KodollyError
 from common.redact import redacted_text
 from common.settings import load_settings
+from kodolly.environment_names import unknown_names
 
 GIB = 1024**3
 DEMO_DISK_BYTES = 2 * GIB
@@ -51,6 +52,7 @@ def examine() -> Iterator[Finding]:
     gateway, webui = load_settings(GatewaySettings), load_settings(WebuiSettings)
     yield _python()
     yield from _packages()
+    yield from _unknown_names()
     yield _disk(up.state_dir)
     yield _memory()
     for provider in gateway.providers():
@@ -70,6 +72,14 @@ def examine() -> Iterator[Finding]:
 
 def _python() -> Finding:
     return Finding("ok", "Python", ".".join(map(str, sys.version_info[:3])))
+
+
+def _unknown_names() -> Iterator[Finding]:
+    for unknown in unknown_names():
+        fix = (
+            f"did you mean {unknown.meant}?" if unknown.meant else "`kodolly config show` lists the settings"
+        )
+        yield Finding("warn", unknown.name, f"no setting, and changes nothing; from {unknown.source}", fix)
 
 
 def _packages() -> Iterator[Finding]:
