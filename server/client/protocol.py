@@ -69,6 +69,7 @@ class ClientConnection:
         "on_gone",
         "on_writable",
         "phase",
+        "status",
     )
 
     def __init__(self, protocol: "GatewayProtocol", cycle: RequestResponseCycle) -> None:
@@ -77,6 +78,8 @@ class ClientConnection:
         self._transport: Any = _NO_ANSWER
         self._flow = protocol.flow
         self.phase = Phase.WAITING
+        self.status = 0
+        """Of the answer that has begun; 0 before."""
         self.chunked = cycle.scope["http_version"] != "1.0"
         """Whether an answer of unknown length comes in chunks (RFC 9112, 7.1)."""
         self.gone = False
@@ -104,6 +107,7 @@ class ClientConnection:
         """A whole answer, its body in any number of parts. `headers` are lines that end with CRLF, without
         the framing. Raises AnswerBegun."""
         self._enter(Phase.ANSWERING, since=(Phase.WAITING,))
+        self.status = status
         cycle = self._cycle
         if cycle.more_body:
             cycle.keep_alive = False  # the rest of the request would be taken for the next one
@@ -151,6 +155,7 @@ class ClientConnection:
         self._cycle.response_started = True
 
     def _begin(self, status: int, headers: bytes, first: bytes) -> None:
+        self.status = status
         cycle = self._cycle
         if not self.chunked:
             cycle.keep_alive = False

@@ -16,8 +16,17 @@ from server.client.large_body import is_json
 from server.client.protocol import Phase
 from server.inference import dialects, sse, token_event, upstream_errors
 from server.inference.failed_response import ResponseSeen
-from server.inference.job import Cut, Job, Retry
-from server.inference.resume import KEPT_BYTES
+from server.inference.job import STREAM_HEADERS, Attempt, Job, Outbound
+from server.inference.outcome import (
+    ANSWERED,
+    Answered,
+    CutOff,
+    Interrupted,
+    Outcome,
+    Refused,
+    Report,
+    Unanswered,
+)
 from server.inference.unstreamed import events_of
 from server.inference.usage import (
     NO_COUNTS,
@@ -49,21 +58,15 @@ LOST_IDLE_S = 5.0
 """Longest silence of a stream whose worker has lost its lease."""
 LEFTOVER_S = 5.0
 """How long the bytes after a stream's last event may take before their connection is given up."""
-STREAM_HEADERS = (
-    b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
-)
 
 
 @dataclass(slots=True, eq=False)
 class Exchange:
     """Receiver of one upstream's answer (see `upstream_http.Receiver`)."""
 
-    job: Job
-    upstream: Upstream
+    attempt: Attempt
     connection: Connection
-    done: "asyncio.Future[None]"
-    """Ends without a result when the client has its answer, also one that failed midway; with Retry or
-    ApiError when nothing was sent."""
+    done: "asyncio.Future[Outcome]"
     status: int = 0
     content_type: bytes = b""
     encoding: bytes = b""
@@ -71,8 +74,9 @@ class Exchange:
     is_stream: bool = False
     began: bool = False
     """Something of this upstream's answer has gone to the client: no other may be asked in its place."""
-    failure: ApiError | None = None
-    """Why a stream ended in an error frame."""
+    upstream_s: float = 0.0
+    """Wait for the upstream until it answered or it was clear that it would not."""
+    first_event_at: float | None = None
     events: int = 0
     """How many events with data have come: at most a token each."""
     last_data: float = 0.0
@@ -97,13 +101,20 @@ class Exchange:
     """The connection is not ours any more."""
     _response: ResponseSeen | None = None
     """What the client of a Responses stream has been sent."""
+    job: Job = field(init=False)
+    upstream: Upstream = field(init=False)
+    outbound: Outbound = field(init=False)
+
+    def __post_init__(self) -> None:
+        attempt = self.attempt
+        self.job, self.upstream, self.outbound = attempt.job, attempt.upstream, attempt.outbound
 
     def send(self, head: bytes) -> None:
         """Send the request and start the clock."""
         if self.job.route.dialect == "responses":
             self._response = ResponseSeen()
         self._sent = self.last_data = time.monotonic()
-        self.connection.request(head, self.job.body, self)
+        self.connection.request(head, self.outbound.body, self)
         self.upstream.askers.add(self)
         self._arm(self._limit_s())
 
@@ -115,7 +126,7 @@ class Exchange:
             self._lost = True
             self._arm(LOST_IDLE_S)
         else:
-            self._raise(Retry(upstream_errors.unreachable(self.upstream)))
+            self._give_up(Unanswered(upstream_errors.unreachable(self.upstream)))
 
     def close(self) -> None:
         """The caller's `finally`: no timer is left, and an answer that nobody waits for is stopped."""
@@ -126,18 +137,22 @@ class Exchange:
         self.upstream.askers.discard(self)
         client = self.job.client
         if self.done.cancelled() and client.phase is Phase.ANSWERING and not client.gone:
-            self.failure = Overloaded("The gateway is being stopped.", code="gateway_stopping")
-            client.end(self._error_frames(self.failure))
+            client.end(
+                self._error_frames(Overloaded("The gateway is being stopped.", code="gateway_stopping"))
+            )
         if self._ended:
             return
-        answered = self.done.done() and not self.done.cancelled() and self.done.exception() is None
-        if answered and self.failure is None:
+        if self.done.done() and not self.done.cancelled() and isinstance(self.done.result(), Answered):
             # The client has everything; only the closing bytes of the framing are missing.
             self.connection.resume()
             asyncio.get_running_loop().call_later(LEFTOVER_S, self._give_up_leftover)
         else:
             self._ended = True
             self.connection.abandon()
+
+    def report(self, outcome: Outcome) -> Report:
+        """What the attempt was, now that it is over."""
+        return Report(outcome, self.upstream_s, self.first_event_at, self.usage())
 
     def usage(self) -> Usage | None:
         """Tokens as the engine counted them; an estimate of what it did not count; None if none arose."""
@@ -146,7 +161,7 @@ class Exchange:
             counts = self._counts_of_stream()
             if counts.prompt is not None and counts.completion is not None:
                 return counts.usage(0, 0)
-            if self.began or self.job.resumption is not None:
+            if self.began or self.attempt.resumption is not None:
                 return counts.usage(self.job.prompt_estimate, self.events)
         if not self.began:
             # Whoever left while the answer was made has had the prompt read.
@@ -197,14 +212,14 @@ class Exchange:
         if status >= 300:
             return
         kind = self.content_type.lower()
-        asked = self.job.record.stream
+        asked = self.job.stream
         self.is_stream = kind.startswith(b"text/event-stream") or (
             # Some servers do not say that it is one, or say text/plain.
             asked and b"json" not in kind and not self.job.route.multipart
         )
         unusable = self.is_stream and (self.encoding or not asked)
         if kind.startswith(b"text/html") or unusable:
-            self._raise(Retry(upstream_errors.not_an_engine(self.upstream)))
+            self._give_up(Unanswered(upstream_errors.not_an_engine(self.upstream)))
 
     def on_chunks(self, data: bytes) -> int:
         event = self._token_event
@@ -233,10 +248,10 @@ class Exchange:
                 )
             return
         self._size += len(data)
-        if self._size <= (REFUSAL_BYTES if self.status >= 300 else self.job.limits.answer_bytes):
+        if self._size <= (REFUSAL_BYTES if self.status >= 300 else self.attempt.limits.answer_bytes):
             self._parts.append(data)
         elif self.status < 300:
-            error = upstream_errors.endless(self.upstream, "an answer", self.job.limits.answer_bytes)
+            error = upstream_errors.endless(self.upstream, "an answer", self.attempt.limits.answer_bytes)
             self._fail(error, retry=True)
 
     def on_end(self) -> None:
@@ -269,16 +284,16 @@ class Exchange:
         elif self._has_answer() and not error.stale:
             self._break_off()
         else:
-            self._raise(Retry(upstream_errors.unreachable(self.upstream), stale=error.stale))
+            self._give_up(Unanswered(upstream_errors.unreachable(self.upstream), stale=error.stale))
 
     # -- a plain answer -----------------------------------------------------------------------------
 
     def _refuse(self, body: bytes) -> None:
-        """An HTTP error from upstream: Retry for what another worker may do better."""
+        """An HTTP error from upstream: another worker may do better where it is worth a try."""
         error = upstream_errors.from_response(
             self.upstream, self.status, body, self.job.route.path, self.headers
         )
-        self._raise(Retry(error) if self.status in upstream_errors.RETRYABLE else error)
+        self._give_up(Unanswered(error) if self.status in upstream_errors.RETRYABLE else Refused(error))
 
     def _whole(self) -> None:
         if self._size > LARGE_BYTES:
@@ -287,29 +302,29 @@ class Exchange:
         body = b"".join(self._parts)
         if self.connection.until_close and b"json" in self.content_type.lower() and not is_json(body):
             # Nothing but the closed connection said that this was all.
-            self._raise(Retry(upstream_errors.broken_off(self.upstream)))
+            self._give_up(Unanswered(upstream_errors.broken_off(self.upstream)))
             return
         if b'"error"' in body or b'"abort"' in body or dialects.NO_STOP_REASON.search(body):
             payload = sse.told(body)
             if dialects.is_error(payload):
                 error = upstream_errors.from_event(self.upstream, payload, self.job.route.path)
-                self._raise(Retry(error) if error.status >= 500 else error)
+                self._give_up(Unanswered(error) if error.status >= 500 else Refused(error))
                 return
             if payload and dialects.is_aborted(payload):
-                self._raise(Retry(upstream_errors.broken_off(self.upstream)))
+                self._give_up(Unanswered(upstream_errors.broken_off(self.upstream)))
                 return
-        if self.job.record.stream and self.job.route.streams:
+        if self.job.stream and self.job.route.streams:
             self._stream_whole(body)
             return
         self._counted = body
-        self._answer([sse.renamed(body, self.job.rename)])
+        self._answer([sse.renamed(body, self.outbound.rename)])
 
     def _stream_whole(self, body: bytes) -> None:
         """The whole answer of an engine that was asked for a stream: clients that wait for events would take
         it for an empty one."""
         events = b"" if self.encoding else events_of(body, self.job.route.dialect)
         if not events:
-            self._raise(Retry(upstream_errors.not_an_engine(self.upstream)))
+            self._give_up(Unanswered(upstream_errors.not_an_engine(self.upstream)))
             return
         self.is_stream = True
         self._pass(events)
@@ -318,26 +333,26 @@ class Exchange:
         """An answer with very many embeddings or a picture. Its two ends tell what must be known: the bytes
         between them are neither searched nor copied."""
         parts, self._parts = gathered_ends(self._parts, END_BYTES), []
-        if self.job.record.stream and self.job.route.streams:
-            self._raise(Retry(upstream_errors.not_an_engine(self.upstream)))
+        if self.job.stream and self.job.route.streams:
+            self._give_up(Unanswered(upstream_errors.not_an_engine(self.upstream)))
             return
         cut = self.connection.until_close and not parts[-1].rstrip().endswith(b"}")
         if cut or any(dialects.ABORTED.search(end) for end in (parts[0], parts[-1])):
-            self._raise(Retry(upstream_errors.broken_off(self.upstream)))
+            self._give_up(Unanswered(upstream_errors.broken_off(self.upstream)))
             return
         self._counted = usage_at_the_ends(parts[0], parts[-1])
         for at in (0, -1):
-            parts[at] = sse.renamed(parts[at], self.job.rename)
+            parts[at] = sse.renamed(parts[at], self.outbound.rename)
         self._answer(parts)
 
     def _answer(self, parts: list[bytes]) -> None:
-        self._answering(self.status)
-        head = b"content-type: %b\r\n%b" % (self.content_type or b"application/json", self.job.head())
+        self._answering()
+        head = b"content-type: %b\r\n%b" % (self.content_type or b"application/json", self._answer_lines())
         head += self._rate_limits()
         if self.encoding:
             head += b"content-encoding: %b\r\n" % self.encoding
         self.job.client.answer(self.status, head, *parts)
-        self.done.set_result(None)
+        self.done.set_result(ANSWERED)
 
     def _rate_limits(self) -> bytes:
         """A provider's own limits, as far as the key has none here."""
@@ -356,8 +371,8 @@ class Exchange:
             if not block or self.done.done():
                 return
         dialect = self.job.route.dialect
-        if self.job.resumption is not None:
-            block = self.job.resumption.rewrite(block)
+        if self.attempt.resumption is not None:
+            block = self.attempt.resumption.rewrite(block)
         block, events = sse.counted(block)
         if not self.began:
             block = self._held + block
@@ -370,14 +385,14 @@ class Exchange:
         self.events += events
         if self._token_event is None and self.events <= LEARN_EVENTS:
             self._learn(block)
-        if self.job.passed is not None:
-            self._keep(block)
+        if self.attempt.history is not None:
+            self.attempt.history.keep(block)
         if b'"usage"' in block:
             if sse.has_counts(block):
                 self._counted = block
                 if dialect == "anthropic" and not self._begun and b'"message_start"' in block:
                     self._begun = block
-            if self.job.drop_usage_event or self.job.strip_usage:
+            if self.outbound.cuts_total or self.outbound.cuts_counts:
                 block = self._without_our_counts(block)
         at = dialects.first_to_care_for(block, dialect)
         if at >= 0:
@@ -393,7 +408,7 @@ class Exchange:
         end = block.find(b"\n\n", max(0, len(block) - LARGE_READ_BYTES)) + 2
         event, rest = block[:end], block[end:]
         payload = dialects.large_event_json(event, self.job.route.dialect)
-        if payload is None or self.job.resumption is not None:
+        if payload is None or self.attempt.resumption is not None:
             self._fail(
                 upstream_errors.endless(self.upstream, "an event with over 200,000 values and", LARGE_BYTES),
                 retry=True,
@@ -406,7 +421,8 @@ class Exchange:
         else:
             self.events += 1
             self._counted = event
-            self.job.passed = None
+            if self.attempt.history is not None:
+                self.attempt.history.give_up()
             if dialects.is_last_kind(payload.get("type"), self.job.route.dialect):
                 self._end(event)
             else:
@@ -421,23 +437,17 @@ class Exchange:
     def _learn(self, block: bytes) -> None:
         """See how the stream's events look, where nothing is done to them but taking our counts out."""
         job = self.job
-        plain = job.route.dialect == "openai" and job.passed is None and job.resumption is None
-        if plain and job.strip_usage and job.choices == 1 and job.client.chunked:
-            self._token_event = token_event.token_event(sse.split_events(block)[-1], job.rename)
+        plain = (
+            job.route.dialect == "openai" and self.attempt.history is None and self.attempt.resumption is None
+        )
+        if plain and self.outbound.cuts_counts and job.choices == 1 and job.client.chunked:
+            self._token_event = token_event.token_event(sse.split_events(block)[-1], self.outbound.rename)
             if self._token_event is not None:
                 self.connection.acknowledge_less()  # it is vLLM, whose server sends without waiting
 
-    def _keep(self, block: bytes) -> None:
-        """Remember the events for going on elsewhere, as far as there is room."""
-        passed = self.job.passed
-        if passed is not None and len(passed) + len(block) <= KEPT_BYTES:
-            passed += block
-        else:
-            self.job.passed = None
-
     def _without_our_counts(self, block: bytes) -> bytes:
         """The block as it were, had the gateway not asked for counts."""
-        if self.job.strip_usage:
+        if self.outbound.cuts_counts:
             last = sse.find_total(block)
             before, rest = sse.split_at(block, last) if last >= 0 else (block, b"")
             before = sse.without_usage(before)
@@ -447,19 +457,18 @@ class Exchange:
         for event in sse.split_events(rest) if rest else ():
             payload = sse.event_json(event)
             if payload is None or payload.get("choices") != [] or not payload.get("usage"):
-                kept.append(sse.without_usage(event) if self.job.strip_usage else event)
+                kept.append(sse.without_usage(event) if self.outbound.cuts_counts else event)
             else:
                 self.events -= 1
                 self._told_total = True
-                if not self.job.drop_usage_event:
+                if not self.outbound.cuts_total:
                     kept.append(event)
         return b"".join(kept)
 
     def _owed_counts(self) -> bytes:
         """The event with the counts that the client asked for, when the engine has put them elsewhere and
         they were taken out there; else b""."""
-        job = self.job
-        if self._told_total or not job.strip_usage or job.drop_usage_event or not self._counted:
+        if self._told_total or not self.outbound.cuts_counts or self.outbound.cuts_total or not self._counted:
             return b""
         return sse.total_event(sse.counted_event(self._counted), self._counts_of_stream())
 
@@ -493,11 +502,11 @@ class Exchange:
         if self.began:
             job.client.write(block)
         else:
-            self._answering(200)
-            if job.resumption is not None:
+            self._answering()
+            if self.attempt.resumption is not None:
                 job.client.write(block)
             else:
-                job.client.start(200, STREAM_HEADERS + job.head() + self._rate_limits(), block)
+                job.client.start(200, STREAM_HEADERS + self._answer_lines() + self._rate_limits(), block)
             self._arm(self._limit_s())
         if not job.client.writable:
             self._pause()
@@ -520,31 +529,35 @@ class Exchange:
             self.job.client.end()
         else:
             self.job.client.end(self._renamed(block))
-        self.done.set_result(None)
+        self.done.set_result(ANSWERED)
 
     def _renamed(self, block: bytes) -> bytes:
         """With the client's name for the model; of a very large event, only the ends are looked through."""
-        rename = self.job.rename
+        rename = self.outbound.rename
         if rename is None or len(block) <= LARGE_BYTES:
             return sse.renamed(block, rename)
         ends = sse.renamed(block[:END_BYTES], rename), sse.renamed(block[-END_BYTES:], rename)
         return b"".join((ends[0], block[END_BYTES:-END_BYTES], ends[1]))
 
-    def _answering(self, status: int) -> None:
+    def _answering(self) -> None:
         self.began = True
-        if self.job.resumption is not None:
-            return
-        now = time.monotonic()
-        record = self.job.record
-        record.upstream_s += now - self._sent
-        record.first_event_s = now - record.began
-        record.status = status
+        if self.attempt.resumption is None:
+            self.first_event_at = time.monotonic()
+            self.upstream_s = self.first_event_at - self._sent
+
+    def _answer_lines(self) -> bytes:
+        """Header lines of an answer that begins now: with the checkpoint that gives it, where that is known,
+        and what the gateway itself has cost, in ms."""
+        job, checkpoint = self.job, self.outbound.checkpoint
+        named = b"x-kodolly-checkpoint: %b\r\n" % checkpoint.encode() if checkpoint else b""
+        own_ms = (time.monotonic() - job.began - self.attempt.waited_s - self.upstream_s) * 1e3
+        return b"%b%bx-kodolly-overhead-ms: %.2f\r\n" % (job.headers, named, max(0.0, own_ms))
 
     # -- failures -----------------------------------------------------------------------------------
 
     def _has_answer(self) -> bool:
         """Whether the client has the beginning of an answer, of this upstream or of the one before."""
-        return self.began or self.job.resumption is not None
+        return self.began or self.attempt.resumption is not None
 
     def _error_frames(self, error: ApiError) -> bytes:
         return dialects.error_frames(error, self.job.route.dialect, self._response)
@@ -554,38 +567,37 @@ class Exchange:
         if self._has_answer():
             self._fail(upstream_errors.broken_off(self.upstream))
         else:
-            self._raise(Retry(upstream_errors.unreachable(self.upstream)))
+            self._give_up(Unanswered(upstream_errors.unreachable(self.upstream)))
 
-    def _fail(self, error: ApiError, passed: bytes = b"", *, retry: bool = False) -> None:
+    def _fail(self, error: ApiError, begun: bytes = b"", *, retry: bool = False) -> None:
         """End with an error; before the first event it is the caller's to answer."""
-        if not self._has_answer() and not sse.counted(passed)[1]:
-            self._raise(Retry(error) if retry else error)
+        if not self._has_answer() and not sse.counted(begun)[1]:
+            self._give_up(Unanswered(error) if retry else Refused(error))
             return
-        if passed:
-            self._write(passed)
-        if self.job.passed is not None and error.status >= 500:
-            self.done.set_exception(Cut(error))
+        if begun:
+            self._write(begun)
+        history = self.attempt.history
+        if history is not None and history.whole and error.status >= 500:
+            self.done.set_result(Interrupted(error))
             return
-        self.failure = error
         self.job.client.end(self._error_frames(error))
-        self.done.set_result(None)
+        self.done.set_result(CutOff(error))
 
-    def _raise(self, error: Retry | ApiError) -> None:
-        """The caller may ask another upstream. Never once something of this one is with the client: whoever
-        comes here then ends the answer with the error."""
+    def _give_up(self, outcome: Unanswered | Refused) -> None:
+        """Nothing comes of this attempt. If a part of its answer is with the client, the error ends it."""
         if self.began:
-            self._fail(error.error if isinstance(error, Retry) else error)
+            self._fail(outcome.error)
             return
-        if self.job.resumption is None:
-            self.job.record.upstream_s += time.monotonic() - self._sent
-        self.done.set_exception(error)
+        if self.attempt.resumption is None:
+            self.upstream_s = time.monotonic() - self._sent
+        self.done.set_result(outcome)
 
     # -- the clock ----------------------------------------------------------------------------------
 
     def _limit_s(self) -> float:
         """How long the silence may last now. A plain answer comes in one piece at its end."""
-        limits = self.job.limits
-        if not self.job.record.stream:
+        limits = self.attempt.limits
+        if not self.job.stream:
             return limits.total_s
         if self._lost:
             return min(LOST_IDLE_S, limits.idle_s)
@@ -610,7 +622,7 @@ class Exchange:
             self._arm(due - now)
             return
         if due == self.job.deadline:
-            limit = self.job.limits.total_s
+            limit = self.attempt.limits.total_s
         self._fail(upstream_errors.too_slow(self.upstream, limit))
 
     def _give_up_leftover(self) -> None:

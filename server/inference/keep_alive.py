@@ -4,10 +4,12 @@ Opt-in, because it costs truth: status 200 goes out before anyone knows whether 
 """
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from server.client.protocol import ClientConnection, Phase
-from server.record import RequestRecord
+from server.inference import dialects
+from server.inference.job import STREAM_HEADERS, Job
 
 
 @dataclass(slots=True)
@@ -15,7 +17,6 @@ class KeepAlive:
     """In its block, `sign` is sent to a waiting client every `every_s` seconds until its answer begins."""
 
     client: ClientConnection
-    record: RequestRecord
     headers: bytes
     """Of the answer, should the first sign have to begin it."""
     sign: bytes
@@ -38,6 +39,17 @@ class KeepAlive:
         if self.client.gone or self.client.phase not in (Phase.WAITING, Phase.HELD):
             return
         if self.client.writable:
-            self.record.status = 200
             self.client.hold(self.headers, self.sign)
         self._wait()
+
+
+_NOT_KEPT_ALIVE = nullcontext()
+
+
+def kept_alive(job: Job, every_s: float) -> AbstractContextManager[None]:
+    """Signs of life while a stream waits in the block, where the settings want them (`every_s` not 0)."""
+    if not every_s or not job.stream:
+        return _NOT_KEPT_ALIVE
+    return KeepAlive(
+        job.client, STREAM_HEADERS + job.headers, dialects.KEEP_ALIVE[job.route.dialect], every_s
+    )

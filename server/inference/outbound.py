@@ -5,11 +5,12 @@ import uuid
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
+
 from server.client.form import FormHead, with_form_model
-from server.client.request import RequestHead
 from server.client.routes import RESPONSES
 from server.client.splice import JsonObject
-from server.inference.job import Job
+from server.inference.job import Job, Outbound, renaming_all
 from server.upstreams.provider_request import adapt
 from server.upstreams.upstream import Upstream
 
@@ -19,34 +20,38 @@ that of the key, so that no other key can read them."""
 _COUNT_AT_ENGINE = {"include_usage": True, "continuous_usage_stats": True}
 
 
-def outbound_body(job: Job, head: RequestHead, target: str, upstream: Upstream) -> bytes:
-    """The body for `upstream`. Sets on `job` what must be taken out of the answer again."""
-    target = upstream.name_of(target)
-    provider = upstream.provider
-    if provider is not None and target != head.model:
-        job.name_every_model(head.model)
-    if job.route.multipart:
-        if isinstance(head, FormHead) and target != head.model:
-            return with_form_model(job.original, head, target)
-        return job.original
+def outbound(job: Job, target: str, upstream: Upstream) -> Outbound:
+    """What `upstream` is sent of a request for the model `target`."""
+    thin = job.body
+    if thin is None:
+        return Outbound(b"")
+    head = thin.head
+    checkpoint, target = upstream.checkpoint_of(target), upstream.name_of(target)
+    provider, renamed = upstream.provider, target != head.model
+    rename = renaming_all(head.model) if provider is not None and renamed else job.rename
     counted = job.route.counts_usage and head.stream is True
-    if provider is None and target == head.model and not counted and job.route is not RESPONSES:
-        return job.original
-    body = JsonObject(job.original)
-    if target != head.model:
+    if job.route.multipart:
+        form = (
+            with_form_model(thin.body, head, target) if renamed and isinstance(head, FormHead) else thin.body
+        )
+        return Outbound(form, rename, checkpoint=checkpoint)
+    if provider is None and not renamed and not counted and job.route is not RESPONSES:
+        return Outbound(thin.whole(thin.body), rename, checkpoint=checkpoint)
+    body = JsonObject(thin.body)
+    if renamed:
         body.set("model", target)
+    counting = _NO_COUNTING
     if provider is not None and not provider.stream_options:
-        job.strip_usage = job.drop_usage_event = False
         body.remove("stream_options")
     elif counted:
-        options = _stream_options(job, head.stream_options, upstream)
-        if options != head.stream_options:
-            body.set("stream_options", options)
+        counting = _counting(head.stream_options, upstream)
+        if counting.options != head.stream_options:
+            body.set("stream_options", counting.options)
     if provider is not None:
         adapt(body, provider, target, job.route)
     elif job.route is RESPONSES:
-        body.set("request_id", response_id(upstream.id, job.record.key_id))
-    return body.text()
+        body.set("request_id", response_id(upstream.id, job.key_id))
+    return Outbound(thin.whole(body.text()), rename, counting.cuts_counts, counting.cuts_total, checkpoint)
 
 
 def response_id(worker_id: str, key_id: str) -> str:
@@ -61,18 +66,26 @@ def made_for(given: str, key_id: str, worker_id: str) -> bool:
     return found is not None and found[1] == worker_tag(worker_id) and found[3] == _key_tag(key_id, found[2])
 
 
-def _stream_options(job: Job, asked: Any, upstream: Upstream) -> Any:
+class _Counting(msgspec.Struct, frozen=True):
+    options: Any
+    """What the engine is asked as `stream_options`."""
+    cuts_counts: bool = False
+    cuts_total: bool = False
+
+
+_NO_COUNTING = _Counting(None)
+
+
+def _counting(asked: Any, upstream: Upstream) -> _Counting:
     """Ask for token counts, on every event where the engine can: so a cut or cancelled stream is counted."""
-    job.strip_usage = job.drop_usage_event = False
     if asked is not None and not isinstance(asked, dict):
-        return asked  # the engine says what is wrong with it
+        return _Counting(asked)  # the engine says what is wrong with it
     options: dict[str, Any] = dict(asked or {})
     wanted = options.get("include_usage") is True
-    job.drop_usage_event = not wanted
     if upstream.provider is not None:
-        return options | {"include_usage": True}
-    job.strip_usage = not (wanted and options.get("continuous_usage_stats"))
-    return options | _COUNT_AT_ENGINE
+        return _Counting(options | {"include_usage": True}, cuts_total=not wanted)
+    as_they_come = wanted and bool(options.get("continuous_usage_stats"))
+    return _Counting(options | _COUNT_AT_ENGINE, cuts_counts=not as_they_come, cuts_total=not wanted)
 
 
 def worker_tag(worker_id: str) -> str:

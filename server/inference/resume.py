@@ -35,6 +35,29 @@ def may_resume(route: Route, head: RequestHead) -> bool:
     )
 
 
+class History:
+    """The events of one stream as its engines sent them, as long as another worker could go on from them."""
+
+    __slots__ = ("events", "whole")
+
+    def __init__(self) -> None:
+        self.events = bytearray()
+        self.whole = True
+        """False once there were too many, or one that cannot be continued."""
+
+    def keep(self, block: bytes) -> None:
+        """These events came, too."""
+        if self.whole and len(self.events) + len(block) <= KEPT_BYTES:
+            self.events += block
+        else:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Nobody can go on with this stream any more."""
+        self.whole = False
+        self.events.clear()
+
+
 @dataclass(frozen=True, slots=True)
 class Resumption:
     """How to go on, and how to make the rest fit to what the client has."""

@@ -1,0 +1,123 @@
+"""A request before it is known where it goes: its body is read as far as the gateway needs it, and it is made
+the job that upstreams are asked to do."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from common.content_encoding import decoded
+from common.errors import BadRequest, MethodNotAllowed
+from server.client import request
+from server.client.form import FormHead, parse_form_head
+from server.client.large_body import ThinBody, thinned
+from server.client.request import Receive, RequestHead, Scope
+from server.client.routes import AZURE, Route, deployment_in
+from server.inference.token_estimate import estimated_request_tokens
+from server.record import RequestRecord
+from server.settings import GatewaySettings
+from server.telemetry.tracing import child_traceparent
+
+if TYPE_CHECKING:
+    from server.client.protocol import ClientConnection
+
+FORWARDED = frozenset(
+    (b"content-type", b"accept", b"traceparent", b"tracestate", b"anthropic-version", b"anthropic-beta")
+)
+"""Client headers that reach the engine. Authorization and cookies never do."""
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """One client request before it is known where it goes."""
+
+    scope: Scope
+    receive: Receive
+    client: "ClientConnection"
+    route: Route
+    record: RequestRecord
+    """Told of what happens, never asked."""
+    request_id: str
+    began: float
+    """Monotonic seconds when the request's head was here."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A request for a model, read."""
+
+    body: ThinBody
+    prompt_tokens: int
+    """An estimate."""
+    began: float
+    """Monotonic seconds when the last byte of the body was here."""
+
+    @property
+    def head(self) -> RequestHead:
+        """The fields that routing needs."""
+        return self.body.head
+
+    @property
+    def stream(self) -> bool:
+        """The client wants one."""
+        return bool(self.body.head.stream)
+
+
+async def read_request(incoming: Incoming, settings: GatewaySettings) -> Asked:
+    """The body of a request for a model, up to the limits of the settings. Raises ApiError, ClientGone."""
+    scope, route = incoming.scope, incoming.route
+    if scope["method"] != "POST":
+        raise MethodNotAllowed(f"{route.path} takes POST, not {scope['method']}.", headers={"allow": "POST"})
+    body, began = await read_body(incoming, settings)
+    if (codings := request.header(scope, b"content-encoding")) is not None:
+        body = await decoded(body, codings, settings.max_body_bytes)
+    if scope["raw_path"].startswith(AZURE) and not route.multipart:
+        body = request.with_deployment(body, deployment_in(scope["raw_path"]))
+    if route.multipart:
+        content_type = request.header(scope, b"content-type") or ""
+        thin = ThinBody(body, await parse_form_head(content_type, body))
+    else:
+        thin = await thinned(body)
+    head = thin.head
+    tokens = estimated_request_tokens(body, head.file_at if isinstance(head, FormHead) else None)
+    return Asked(thin, tokens, began)
+
+
+async def read_body(incoming: Incoming, settings: GatewaySettings) -> tuple[bytes, float]:
+    """The whole body, at once when it came with the header, and when its last byte was here. Raises
+    ApiError, ClientGone."""
+    limit, seconds = settings.max_body_bytes, settings.body_timeout_s
+    body = incoming.client.whole_body()
+    if body is not None and len(body) <= limit:
+        return body, incoming.began
+    if body is not None:
+        raise request.too_large(limit)
+    try:
+        async with asyncio.timeout(seconds):
+            body = await request.read_body(incoming.scope, incoming.receive, limit)
+    except TimeoutError as error:
+        raise BadRequest(f"The body did not arrive within {seconds:.0f} s.", code="body_timeout") from error
+    return body, time.monotonic()
+
+
+def forwarded_lines(incoming: Incoming, *, tracing: bool) -> bytes:
+    """The header lines that upstreams get; with `tracing` the parent of what they do is our span."""
+    headers: Iterable[tuple[bytes, bytes]] = incoming.scope["headers"]
+    if tracing:
+        headers = _traced(headers, incoming.record)
+    lines = [b"%b: %b\r\n" % pair for pair in headers if pair[0] in FORWARDED]
+    return b"x-request-id: %b\r\n%b" % (incoming.request_id.encode(), b"".join(lines))
+
+
+def _traced(headers: Iterable[tuple[bytes, bytes]], record: RequestRecord) -> Iterable[tuple[bytes, bytes]]:
+    """The client's headers with our span as the parent of whatever the upstream does (W3C Trace Context)."""
+    given = {name: value for name, value in headers if name in (b"traceparent", b"tracestate")}
+    theirs = given.get(b"traceparent", b"").decode("latin-1")
+    ours = child_traceparent(theirs)
+    record.client_traceparent, record.traceparent = theirs, ours
+    for pair in headers:
+        if pair[0] not in given:
+            yield pair
+    yield b"traceparent", ours.encode()
+    if b"tracestate" in given and ours[3:35] == theirs[3:35]:
+        yield b"tracestate", given[b"tracestate"]

@@ -1,0 +1,34 @@
+"""The order of upstreams for one request: by its conversation, so that an engine knows its beginning."""
+
+from server.client import request
+from server.client.request import Scope
+from server.client.routes import RESPONSES
+from server.inference.job import Job
+from server.inference.outbound import RESPONSE_ID
+from server.inference.stored_response import owner_of
+from server.upstreams.affinity import affinity_hash
+from server.upstreams.choice import candidates, has_choice
+from server.upstreams.directory import Directory
+from server.upstreams.upstream import Upstream
+
+SESSION_HEADER = b"x-session-id"
+"""Requests with the same value go to the same worker as far as its load allows."""
+
+
+def candidates_for(directory: Directory, job: Job, scope: Scope, target: str) -> list[Upstream]:
+    """Who may be asked for the model `target`, best first. Raises ApiError when there is nobody."""
+    assert job.body is not None
+    head = job.body.head
+    previous = head.previous_response_id
+    if job.route is RESPONSES and isinstance(previous, str) and RESPONSE_ID.fullmatch(previous):
+        # the engine that has the conversation
+        return [owner_of(previous, job.key_id, directory.upstreams())]
+    if not has_choice(directory, target):
+        return candidates(directory, target)
+    session = request.header(scope, SESSION_HEADER)
+    if session is not None:
+        return candidates(directory, target, affinity_hash(session.encode()))
+    prefix = request.conversation_prefix(head)
+    if not prefix:
+        return candidates(directory, target)
+    return candidates(directory, target, affinity_hash(job.key_id.encode(), target.encode(), prefix))
