@@ -89,3 +89,13 @@ async def test_an_expired_key_is_refused_and_says_so(tmp_path: Path) -> None:
         now[0] += 60
         with pytest.raises(InvalidApiKey, match="expired at 2027"):
             accounts.authenticate(secret)
+
+
+def test_the_rights_of_an_administrator_are_given_and_taken(keys: Keys) -> None:
+    key_id = keys.create("--admin")
+    assert keys.one(key_id)["admin"] is True
+    assert keys.run("update", key_id, "--concurrency", "3").exit_code == 0
+    assert keys.one(key_id)["admin"] is True
+    for flag, admin in (("--no-admin", False), ("--admin", True)):
+        assert keys.run("update", key_id, flag).exit_code == 0
+        assert keys.one(key_id)["admin"] is admin

@@ -52,7 +52,10 @@ class Far(BaseHTTPRequestHandler):
     status = Status(
         version=EVIL,
         uptime_s=1,
-        models=[StatusModel(id=EVIL, kind="worker", state="ready", licence=EVIL, base=EVIL)],
+        models=[
+            StatusModel(id=EVIL, kind="worker", state="ready", licence=EVIL, base=EVIL, context_length=32768),
+            StatusModel(id="b", kind="external", provider="openai", state="ready"),
+        ],
         providers=[StatusProvider(name=EVIL, configured=True, key_env="K", models=[EVIL], hidden=[EVIL])],
         controller_connected=True,
     )
@@ -136,6 +139,7 @@ def test_the_models_and_the_name_above_an_answer_are_escaped() -> None:
     assert_harmless(done.output + models.output + as_json.output)
     # Name, base and licence; then the hidden name twice and its provider twice.
     assert models.output.count(SHOWN) == 7
+    assert "32,768 tokens" in models.output
     assert json.loads(as_json.stdout)[0]["id"] == EVIL
 
 

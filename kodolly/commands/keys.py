@@ -144,12 +144,16 @@ def _row(key: "Key") -> list[str]:
 @click.option("--concurrency", type=Limit(), help="Requests at once.")
 @click.option("--budget-tokens", type=Limit(), help="Tokens a calendar month (UTC).")
 @EXPIRES
+@click.option(
+    "--admin/--no-admin", default=None, help="Whether it may manage keys and see all usage over HTTP."
+)
 @CONFIG
 def update(
     key_id: str,
     name: str | None,
     models: tuple[str, ...],
     expires: datetime | None,
+    admin: bool | None,
     config: Path | None,
     **limits: int | None,
 ) -> None:
@@ -168,6 +172,8 @@ def update(
         values["models"] = None if models == ("all",) else sorted(set(models))
     if expires is not None:
         values["expires"] = None if expires == NEVER else expires
+    if admin is not None:
+        values["admin"] = admin
     if not values:
         raise click.UsageError("Say what to change: `kodolly keys update --help` lists it.")
     with_store(config, lambda database: KeyStore(database).change(key_id, values))

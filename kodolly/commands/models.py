@@ -16,7 +16,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def command(gateway: str | None, as_json: bool, config: Path | None) -> None:
-    """List the models the gateway offers and the state of each."""
+    """List the models that the gateway offers: their states, context lengths and origins."""
     from kodolly.clients.controller_access import find_gateway
     from kodolly.clients.gateway_access import fetch_status
     from kodolly.echo import echo_json, echo_line
@@ -33,8 +33,9 @@ def command(gateway: str | None, as_json: bool, config: Path | None) -> None:
     for m in models:
         state = f"{m.state} {m.progress:.0%}" if m.state == "loading" else m.state
         about = m.provider or " ".join(filter(None, (m.method, m.base and f"from {m.base}", m.licence)))
-        rows.append((m.id, state, about))
-    for line in table(rows):
+        length = f"{m.context_length:,} tokens" if m.context_length else "-"
+        rows.append((m.id, state, length, about))
+    for line in table(rows, right=(2,)):
         click.echo(line)
     for provider in status.providers:
         for name in provider.hidden:
