@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.chat_template import TEMPLATE_DIR
+from common.chat_template import TEMPLATE_DIR, read_own_template
 from common.template_facts import template_of_model
 from worker.flags import value_of
 
@@ -15,19 +15,13 @@ def template_flags(directory: Path, args: Sequence[str]) -> list[str]:
     Without one vLLM refuses every chat. The id is looked for in the directory's name, in that of a Hugging
     Face cache folder above it and in config.json.
     """
-    if value_of(args, ("--chat-template",)) is not None or _has_template(directory):
+    if value_of(args, ("--chat-template",)) is not None or read_own_template(directory) is not None:
         return []
     path = directory.resolve()
     names = [part for part in path.parts if part.startswith("models--")]
     names += ["/".join(path.parts[-2:]), str(_read(path / "config.json").get("_name_or_path") or "")]
     found = next((template for name in names if (template := template_of_model(name))), None)
     return ["--chat-template", str(TEMPLATE_DIR / f"{found}.jinja")] if found else []
-
-
-def _has_template(directory: Path) -> bool:
-    if any((directory / name).exists() for name in ("chat_template.jinja", "chat_template.json")):
-        return True
-    return bool(_read(directory / "tokenizer_config.json").get("chat_template"))
 
 
 def _read(path: Path) -> dict[str, object]:

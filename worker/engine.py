@@ -14,6 +14,7 @@ from common.errors import UserError
 from worker.adapters import Adapter, adapter_flags
 from worker.chat_template import template_flags
 from worker.flags import check_flags, has_flag, processes
+from worker.parsers import parser_flags
 from worker.settings import WorkerSettings
 
 KEEP_ALIVE_S = 75
@@ -68,6 +69,7 @@ def vllm_command(
         *(["--enforce-eager"] if on_cpu else []),
         *adapter_flags(adapters),
         *template_flags(model_dir, extra_args),
+        *parser_flags(model_dir, extra_args),
         *_structured_output_flags(extra_args),
         *extra_args,
     ]
