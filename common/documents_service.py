@@ -8,6 +8,10 @@ OWNER_HEADER = "x-kodolly-owner"
 """Id of the key on whose behalf the gateway asks."""
 SEES_ALL_HEADER = "x-kodolly-sees-all"
 """`1` for an administrator's key."""
+ON_BEHALF_ID = "documents"
+"""Id of the key with which the service asks the gateway, for keys whose requests are counted already."""
+BOUND_MODELS = "/v1/bound_models"
+"""Where the gateway learns which models have documents."""
 MOST_FILE_BYTES = 64 * 1024 * 1024
 """Largest file that can be uploaded. Bodies are held in memory, by the gateway and by the service."""
 UPLOAD_BYTES = MOST_FILE_BYTES + 64 * 1024

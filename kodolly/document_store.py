@@ -14,6 +14,8 @@ from common.errors import UserError
 
 if TYPE_CHECKING:
     from documents.search.store import Store, Stored
+    from documents.service.catalogue import Catalogue
+    from documents.service.places import Places
 
 F = TypeVar("F", bound=Callable[..., Any])
 LIBRARIES = ("kiwipiepy", "lxml", "pdfplumber", "pypdfium2", "docx", "regex", "unhwp")
@@ -55,6 +57,27 @@ def opened_store(name: str, config: Path | None, *, create: bool = False) -> Ite
         make_private_directory(state / "documents")
     with open_store(state / "documents" / f"{name}.db", create=create) as store:
         yield store
+
+
+@contextmanager
+def opened_catalogue(config: Path | None) -> Iterator[tuple["Catalogue", "Places"]]:
+    """The catalogue of the documents service on this machine, also while it runs. Raises UserError."""
+    require_documents()
+    from common.private_files import make_state_directory
+    from common.settings import load_settings
+    from documents.service.catalogue import Catalogue
+    from documents.service.places import Places
+    from kodolly.stack.parts import UpSettings
+
+    state = load_settings(UpSettings, config=config).state_dir
+    make_state_directory(state)
+    places = Places(state / "documents" / "service")
+    places.make()
+    catalogue = Catalogue(places.catalogue)
+    try:
+        yield catalogue, places
+    finally:
+        catalogue.close()
 
 
 def require_documents() -> None:

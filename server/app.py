@@ -149,7 +149,12 @@ async def _gateway(settings: GatewaySettings, process: int, guard: "Guard[Key]")
         observability = await closing.enter_async_context(
             observing(settings, live, process, settings.processes)
         )
-        accounts = Accounts(store, settings.api_keys, required=settings.require_keys)
+        accounts = Accounts(
+            store,
+            settings.api_keys,
+            required=settings.require_keys,
+            documents_token=settings.documents_token.get_secret_value(),
+        )
         closing.push_async_callback(accounts.close)
         pool = ConnectionPool(settings.connect_timeout_s)
         closing.callback(pool.close)
@@ -195,6 +200,7 @@ def _live_values(directory: Directory, queues: ModelQueues, store: "StoreHealth"
 
 def _start_background(background: Background, gateway: Gateway, settings: GatewaySettings) -> None:
     """All that runs beside the requests; one that dies is logged and started again."""
+    from server.upstreams.documents import follow_documents
     from server.upstreams.follow import follow_controllers
     from server.upstreams.probe import probe_workers
     from server.upstreams.static import watch_static
@@ -203,6 +209,10 @@ def _start_background(background: Background, gateway: Gateway, settings: Gatewa
     background.start("following the controllers", partial(follow_controllers, directory, settings))
     background.start("keeping accounts", gateway.accounts.run)
     background.start("watching static workers", partial(watch_static, directory, settings.static, http))
+    if settings.documents_url is not None:
+        background.start(
+            "following the documents service", partial(follow_documents, directory, settings, http)
+        )
     background.start("probing workers", partial(probe_workers, directory, http))
     background.start("closing idle connections", partial(_sweep, gateway.relay.pool, directory))
     background.start("measuring the event loop's lag", gateway.observability.metrics.measure_loop_lag)

@@ -19,6 +19,7 @@ class DocumentsStack:
 
     gateway: str
     service: str
+    engine: str
     state: Path
     env: dict[str, str]
     cwd: Path
@@ -52,4 +53,4 @@ def documents_stack(cwd: Path, model: str = "my-dolly") -> Iterator[DocumentsSta
         engine = stack.enter_context(scripted_engine(cwd, model))
         argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--static", f"{model}={engine}")
         stack.enter_context(running(argv, cwd / "gateway.log", f"{gateway}/healthz", env, cwd))
-        yield DocumentsStack(gateway, service, cwd / "state", env, cwd)
+        yield DocumentsStack(gateway, service, engine, cwd / "state", env, cwd)

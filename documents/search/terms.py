@@ -37,6 +37,12 @@ def terms_of(texts: Sequence[str]) -> list[list[str]]:
     ]
 
 
+def morphemes_of(texts: Sequence[str]) -> list[list[str]]:
+    """The content morphemes of each text, in order and as often as they occur."""
+    normal = [unicodedata.normalize("NFC", text) for text in texts]
+    return [_morphemes(tokens) for tokens in kiwi().tokenize(normal)]
+
+
 def _morphemes(tokens: Sequence[Any]) -> list[str]:
     return ["m" + "".join(token.form.lower().split()) for token in tokens if token.tag.startswith(_CONTENT)]
 

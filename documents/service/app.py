@@ -17,8 +17,9 @@ from common.http import install_error_handlers, require_token
 from common.own_hosts import OwnHosts
 from common.private_files import make_state_directory
 from documents.read.file import Limits
-from documents.service import attached_files, files, vector_stores
+from documents.service import attached_files, chat, files, vector_stores
 from documents.service.catalogue import Catalogue
+from documents.service.gateway_client import GatewayClient
 from documents.service.indexing import Indexer
 from documents.service.places import Places
 from documents.service.service import Service
@@ -38,7 +39,14 @@ def create_app(settings: DocumentsSettings) -> FastAPI:
     """The service. Nothing runs before the lifespan starts."""
     app = FastAPI(title="kodolly documents", docs_url=None, redoc_url=None, lifespan=_lifespan(settings))
     install_error_handlers(app)
-    for router in (public, files.router, vector_stores.router, attached_files.router):
+    for router in (
+        public,
+        chat.router,
+        files.router,
+        vector_stores.router,
+        attached_files.router,
+        chat.fallback,
+    ):
         app.include_router(router)
     doors = Doors(app.routes, {"/openapi.json": PUBLIC})
     app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=_admit)
@@ -71,6 +79,7 @@ def _lifespan(
         try:
             yield
         finally:
+            await service.gateway.close()
             await asyncio.to_thread(service.indexer.stop)
             service.catalogue.close()
 
@@ -88,6 +97,6 @@ def _opened(settings: DocumentsSettings) -> Service:
             hint="Free some disk, or choose another place with KODOLLY_STATE_DIR.",
         ) from error
     catalogue = Catalogue(places.catalogue)
-    return Service(
-        settings, places, catalogue, Indexer(catalogue, places, Limits(file_bytes=MOST_FILE_BYTES))
-    )
+    indexer = Indexer(catalogue, places, Limits(file_bytes=MOST_FILE_BYTES))
+    gateway = GatewayClient(settings.gateway_url, settings.token.get_secret_value())
+    return Service(settings, places, catalogue, indexer, gateway)

@@ -14,7 +14,6 @@ from typing import Any
 from common.errors import UserError
 from common.private_files import make_private_file
 
-FORMAT = 1
 _SCHEMA = """
 CREATE TABLE files (
     place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
@@ -42,6 +41,15 @@ CREATE TABLE batches (
     cancelled INTEGER NOT NULL
 ) STRICT;
 """
+_BINDINGS = """
+CREATE TABLE bindings (
+    place INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, model TEXT NOT NULL,
+    store TEXT NOT NULL, created_at INTEGER NOT NULL
+) STRICT;
+"""
+_STEPS = (_SCHEMA, _BINDINGS)
+"""Each makes the next format out of the one before."""
+FORMAT = len(_STEPS)
 Row = dict[str, Any]
 Values = Sequence[str | int | None]
 
@@ -69,11 +77,11 @@ class Catalogue:
                 f"The catalogue of documents has format {found}, which this kodolly does not know.",
                 hint="Use the kodolly that made it.",
             )
-        if not found:
-            with self.transaction():
-                for statement in filter(str.strip, _SCHEMA.split(";\n")):
+        with self.transaction():
+            for step in _STEPS[found:]:
+                for statement in filter(str.strip, step.split(";\n")):
                     self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {FORMAT}")
+            self._connection.execute(f"PRAGMA user_version = {FORMAT}")
 
     def close(self) -> None:
         """Nothing may be asked afterwards."""

@@ -6,6 +6,9 @@ from pathlib import Path
 from common.private_files import make_private_directory
 from documents.read.formats import SUFFIXES
 
+VECTOR_STORE = "vs_"
+"""How ids of vector stores begin."""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -41,6 +44,12 @@ class Places:
     def store(self, store_id: str) -> Path:
         """The index of a vector store."""
         return self.stores / f"{store_id}.db"
+
+    def bound_store(self, store: str) -> Path:
+        """The index behind a binding: of a vector store's id, else of a store of the command line."""
+        if store.startswith(VECTOR_STORE):
+            return self.store(store)
+        return self.root.parent / f"{store}.db"
 
     def remove_store(self, store_id: str) -> None:
         """With the files that SQLite puts beside it."""

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from common.documents_service import OWNER_HEADER, SEES_ALL_HEADER
 from common.errors import BadRequest
 from documents.service.catalogue import Catalogue
+from documents.service.gateway_client import GatewayClient
 from documents.service.indexing import Indexer
 from documents.service.places import Places
 from documents.service.settings import DocumentsSettings
@@ -43,6 +44,7 @@ class Service:
     places: Places
     catalogue: Catalogue
     indexer: Indexer
+    gateway: GatewayClient
 
 
 def now() -> int:

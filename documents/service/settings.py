@@ -6,6 +6,7 @@ from typing import ClassVar
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from common.address import Address
 from common.settings import PartSettings
 
 
@@ -21,6 +22,8 @@ class DocumentsSettings(PartSettings):
     """Port to listen on."""
     token: SecretStr = Field(min_length=1, validation_alias=AliasChoices("token", "KODOLLY_DOCUMENTS_TOKEN"))
     """Token that the gateway must bring (KODOLLY_DOCUMENTS_TOKEN)."""
+    gateway_url: Address = "http://127.0.0.1:8000"
+    """Gateway that is asked for answers of models with documents."""
     state_dir: Path = Field(
         default=Path(".kodolly"), validation_alias=AliasChoices("state_dir", "KODOLLY_STATE_DIR")
     )

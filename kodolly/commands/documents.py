@@ -18,6 +18,8 @@ TABLE: dict[str, str] = {
     "show": "Show what was read of a document.",
     "remove": "Take documents out of a store.",
     "search": "Find passages that fit a question.",
+    "bind": "Offer MODEL@STORE, which answers from a store with citations.",
+    "unbind": "Offer such a model no more.",
     "serve": "Start the service of files and vector stores.",
     "rebuild": "Make the index of a store anew, after a change of kodolly or Kiwi.",
 }

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from common.errors import ApiError, InvalidApiKey, Overloaded, PermissionDenied, RateLimited
 from server.accounts.budgets import Ask, Budget, Budgets
-from server.accounts.keys import ANONYMOUS, Key, KeyStore, hash_secret
+from server.accounts.keys import ANONYMOUS, ON_BEHALF, Key, KeyStore, hash_secret
 from server.accounts.ledger import Entry, Ledger, UsageReport
 from server.accounts.limits import ASK_AGAIN_S, PARTS, SLOTS_TTL_S, LimitStore, lease_size
 from server.accounts.meter import Grant, Meter
@@ -47,8 +47,10 @@ class Accounts:
         clock: Callable[[], float] = time.time,
         *,
         required: bool = False,
+        documents_token: str = "",
     ) -> None:
-        """`plain_keys` come from the settings and have no limits. With `required`, nobody comes without a
+        """`plain_keys` come from the settings and have no limits; `documents_token` is that of the service,
+        "" where there is none. With `required`, nobody comes without a
         key, also when none is known: a store that was lost lets nobody in."""
         process = secrets.token_hex(8)
         self.keys = KeyStore(store.database)
@@ -62,6 +64,7 @@ class Accounts:
             for number, secret in enumerate(plain_keys, 1)
             if secret.get_secret_value()
         }
+        self._on_behalf = hash_secret(documents_token) if documents_token else ""
         self._by_hash: dict[str, Key] = dict(self._plain)
         self._meters: dict[str, Meter] = {}
         self._always = required
@@ -170,9 +173,13 @@ class Accounts:
         What is looked up is the secret's hash, which a client cannot steer byte by byte: the time it takes
         tells nothing about other secrets.
         """
-        if not self._closed:
+        if not self._closed and not (token and self._on_behalf):
             return ANONYMOUS
         digest = hash_secret(token)
+        if digest == self._on_behalf:
+            return ON_BEHALF
+        if not self._closed:
+            return ANONYMOUS
         key = self._by_hash.get(digest)
         if key is None and not self._by_hash:
             raise InvalidApiKey(

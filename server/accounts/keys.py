@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from common.documents_service import ON_BEHALF_ID
 from common.errors import NotFound
 from server.store.database import Database
 from server.store.tables import api_keys, key_changes
@@ -53,6 +54,8 @@ class Key:
 
 ANONYMOUS = Key("anonymous", "anonymous")
 """Whoever asks while no key exists."""
+ON_BEHALF = Key(ON_BEHALF_ID, ON_BEHALF_ID)
+"""The documents service, when it asks a model for a request that is admitted, limited and booked already."""
 
 
 MOST = 2**53

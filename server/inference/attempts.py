@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from common.documents_service import OWNER_HEADER
 from common.errors import ApiError
 from common.logs import with_fields
 from server.client.protocol import Phase
@@ -129,6 +130,8 @@ class Attempts:
         limits = self.shared.limits_at(upstream)
         attempt = Attempt(job, upstream, sent, limits, self.waited_s, self.history, resumption)
         head = upstream.request_head(method, path or job.route.engine_path.encode())
+        if upstream.told_owner:
+            head += b"%b: %b\r\n" % (OWNER_HEADER.encode(), job.key_id.encode())
         head += b"%bcontent-length: %d\r\n\r\n" % (job.forwarded, len(sent.body))
         ticket = upstream.standing.begin()
         report = Report(Abandoned())

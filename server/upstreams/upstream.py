@@ -105,6 +105,8 @@ class Upstream:
     """Of an external one: what its settings say."""
     proxy: Proxy | None = None
     standing: Standing = field(default_factory=Standing)
+    told_owner: bool = False
+    """Whether it is told which key asks: the documents service alone, which is ours."""
     seen: float | None = None
     """When it last gave a sign of life, by the directory's clock; None when this gateway has had none."""
     presumed_down: bool = False

@@ -1,0 +1,1 @@
+"""Answers from passages: the prompt, the markers in the answer, and what each sentence rests on."""
