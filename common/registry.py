@@ -25,6 +25,7 @@ from pydantic import (
 
 from common.address import Address
 from common.checkpoint_identity import CHECKPOINT_ID
+from common.model_kind import ModelKind, known_kind
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ class ModelCard(Wire):
     parameters: int | None = None
     created: int = 0
     """Unix seconds."""
+    kind: Annotated[ModelKind | None, BeforeValidator(known_kind)] = None
+    """What it is for; None when unknown, as of a server that somebody else runs."""
     checkpoint: str | None = Field(default=None, pattern=rf"^({CHECKPOINT_ID.pattern})$")
     """Id of the weights (common.checkpoint_identity); None when unknown: it is never guessed."""
 

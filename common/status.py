@@ -3,10 +3,11 @@
 Answered from memory; it never waits for a worker or a provider.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from common.model_kind import ModelKind, known_kind
 from common.registry import WorkerState
 
 
@@ -29,6 +30,8 @@ class StatusModel(BaseModel):
     waiting: int = 0
     last_seen_s: float | None = None
     """Seconds since the last sign of life of its freshest worker; None when the gateway has had none."""
+    model_kind: Annotated[ModelKind | None, BeforeValidator(known_kind)] = None
+    """What it is for; None when unknown. Only chat models and unknown ones can be asked questions."""
     base: str | None = None
     method: str | None = None
     licence: str | None = None
@@ -39,6 +42,11 @@ class StatusModel(BaseModel):
     parameters: int | None = None
     checkpoint: str | None = None
     """Id of the weights that answer (common.checkpoint_identity); of several, the first worker's."""
+
+    @property
+    def may_chat(self) -> bool:
+        """Whether it can be asked questions, as far as is known."""
+        return self.model_kind in (None, "chat")
 
 
 class StatusProvider(BaseModel):

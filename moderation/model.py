@@ -68,6 +68,11 @@ class ModerationModel:
             [[card.thresholds[name][level] for name in CLASSES] for level in LEVELS], np.float64
         )
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has learnt."""
+        return int(self._weights.size + self._bias.size)
+
     def probabilities(self, sentences: Sequence[str]) -> npt.NDArray[np.float64]:
         """Calibrated scores (sentences, classes) of sentences as they are, not cut any further."""
         runs = runs_of(sentences)

@@ -30,15 +30,18 @@ def fresh_setup(model_id: str, known: StatusModel | None) -> Setup:
 
 
 def model_ids(models: Sequence[StatusModel], *kept: str | None) -> list[str]:
-    """What a picker lists: every known model, and what shall stay in it although it has gone.
+    """What a picker lists: every known model that can chat, and what shall stay in it although it has gone.
 
     Open pages keep what they listed: Gradio's dropdown breaks when its list shrinks while it is open.
     """
-    return list(dict.fromkeys([model.id for model in models] + [name for name in kept if name]))
+    return list(
+        dict.fromkeys([model.id for model in models if model.may_chat] + [name for name in kept if name])
+    )
 
 
 def default_pair(models: Sequence[StatusModel], providers: Sequence[StatusProvider]) -> Pair:
     """Left and right at the start: ChatGPT and the tuned model; without a provider base and tuned."""
+    models = [model for model in models if model.may_chat]
     workers = [model for model in models if model.kind == "worker"]
     workers.sort(key=lambda model: model.state != "ready")
     tuned = next((model for model in workers if model.base), None)

@@ -34,6 +34,13 @@ ENGINES = (
         "vllm:kv_cache_usage_perc",
         "vllm:generation_tokens_total",
     ),
+    # A moderation model's own service (moderation/service.py); it writes no tokens.
+    Names(
+        "moderation:requests_running",
+        "moderation:requests_waiting",
+        "moderation:kv_cache_usage_ratio",
+        "moderation:tokens_total",
+    ),
     # SGLang with --enable-metrics, https://docs.sglang.io/docs/references/production_metrics
     Names(
         "sglang:num_running_reqs",

@@ -11,22 +11,29 @@ from pydantic import ValidationError
 from common.checkpoint import read_card
 from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
+from common.model_kind import kind_of
 from common.registry import ModelCard
+from worker.flags import value_of
 
 MAX_HEADER_BYTES = 100_000_000
 """The limit that the safetensors library itself sets."""
 
 
-def describe_model(directory: Path, names: Sequence[str] = ()) -> list[ModelCard]:
+def describe_model(
+    directory: Path, names: Sequence[str] = (), vllm_args: Sequence[str] = ()
+) -> list[ModelCard]:
     """The cards to register, one a name; without names, the checkpoint's own.
 
+    `vllm_args` may turn a model that writes into one that gives vectors or labels.
     Raises UserError when `directory` is not a whole checkpoint.
     """
     config = _read_config(directory)
     _check_weights(directory)
     try:
         identity = checkpoint_id(directory)
-        return [_model_card(directory, config, name, identity) for name in names or (None,)]
+        kind = kind_of(config, value_of(vllm_args, ("--runner",)), value_of(vllm_args, ("--convert",)))
+        cards = [_model_card(directory, config, name, identity) for name in names or (None,)]
+        return [card.model_copy(update={"kind": kind}) for card in cards]
     except OSError as error:
         raise UserError(f"{directory} cannot be read: {error.strerror}.") from error
     except ValidationError as error:

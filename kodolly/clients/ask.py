@@ -1,23 +1,46 @@
 """One question to the gateway from the terminal, streamed."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx2
 
 from common.errors import UserError
 from common.status import Status
-from kodolly.clients.gateway_access import auth_headers
+from kodolly.clients.gateway_access import auth_headers, fetch_status
+
+ROUTES_OF = {
+    "embedding": "/v1/embeddings",
+    "rerank": "/v1/rerank and /v1/score",
+    "classifier": "/classify",
+    "moderation": "/v1/moderations",
+}
+"""Where models that do not chat are asked."""
 
 
 def default_model(status: Status) -> str:
-    """The first ready tuned model, else the first ready one. Raises UserError when none is ready."""
-    ready = [model for model in status.models if model.state == "ready"]
+    """The first ready tuned chat model, else the first ready one. Raises UserError when none is ready."""
+    ready = [model for model in status.models if model.state == "ready" and model.may_chat]
     tuned = [model for model in ready if model.base]
     if not ready:
-        raise UserError("No model is ready.", hint="`kodolly models` shows their states.")
+        raise UserError("No chat model is ready.", hint="`kodolly models` shows their states.")
     return (tuned or ready)[0].id
+
+
+def refuse_other_kinds(gateway: str, names: Sequence[str]) -> None:
+    """Raises UserError when one of `names` is known as a model that answers no questions."""
+    try:
+        status = fetch_status(gateway)
+    except UserError:
+        return  # whoever answers the question itself says what is wrong
+    kinds = {model.id: model.model_kind for model in status.models if not model.may_chat}
+    for name in names:
+        if kind := kinds.get(name):
+            raise UserError(
+                f"{name} is no chat model, but one of kind {kind}: it answers {ROUTES_OF[kind]}.",
+                hint="`kodolly models` shows the kinds.",
+            )
 
 
 def stream_answer(gateway: str, body: dict[str, Any]) -> Iterator[str]:

@@ -33,10 +33,12 @@ def command(
 ) -> None:
     """Ask QUESTION ("-" reads it from stdin) and print each model's answer as it comes."""
     from common.escape import escape_controls, escape_pieces
-    from kodolly.clients.ask import default_model, stream_answer
+    from kodolly.clients.ask import default_model, refuse_other_kinds, stream_answer
     from kodolly.clients.gateway_access import fetch_status
 
     text = sys.stdin.read().strip() if question == "-" else question
+    if models:
+        refuse_other_kinds(gateway, models)
     chosen = models or (default_model(fetch_status(gateway)),)
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": text})

@@ -34,8 +34,8 @@ def command(gateway: str | None, as_json: bool, config: Path | None) -> None:
         state = f"{m.state} {m.progress:.0%}" if m.state == "loading" else m.state
         about = m.provider or " ".join(filter(None, (m.method, m.base and f"from {m.base}", m.licence)))
         length = f"{m.context_length:,} tokens" if m.context_length else "-"
-        rows.append((m.id, state, length, about))
-    for line in table(rows, right=(2,)):
+        rows.append((m.id, state, m.model_kind or "-", length, about))
+    for line in table(rows, right=(3,)):
         click.echo(line)
     for provider in status.providers:
         for name in provider.hidden:

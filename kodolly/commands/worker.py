@@ -16,6 +16,7 @@ Examples:
   kodolly worker runs/my-dolly --name my-dolly --port 21005 --controller http://10.0.0.5:21001
   kodolly worker runs/my-dolly --host 0.0.0.0 --advertise-url http://10.0.0.7:21002
   kodolly worker runs/my-dolly -- --max-model-len 2048 --gpu-memory-utilization 0.8
+  kodolly worker models/my-moderation
   kodolly worker models/base --adapter dolly=runs/my-adapter
   kodolly worker models/large -- --tensor-parallel-size 4
   kodolly worker --attach http://127.0.0.1:11434 --model llama3.2:3b
@@ -76,11 +77,13 @@ def command(
     cpu_threads: int | None,
     config: Path | None,
 ) -> None:
-    """Serve the checkpoint MODEL_DIR with vLLM and register it; flags after `--` go to vLLM.
+    """Serve the checkpoint MODEL_DIR with vLLM and register it; flags after `--` go to vLLM. A moderation
+    model (`kodolly train moderation`) is served without vLLM.
 
     With --attach, register an OpenAI-compatible server that runs already.
     """
     from common.logs import configure_logging
+    from common.model_kind import is_moderation
     from common.settings import load_settings
     from kodolly.environment_names import warn_of_unknown_names
     from worker.settings import WorkerSettings
@@ -100,7 +103,12 @@ def command(
             raise click.UsageError("--model and --key-env belong to --attach.")
         settings = load_settings(WorkerSettings, flags, config)
         engine_flags = (*settings.engine_flags, *vllm_args)
-        serve = _serve_checkpoint(settings, model_dir, names, adapters, engine_flags)
+        if is_moderation(model_dir):
+            if adapters or vllm_args:
+                raise click.UsageError("A moderation model takes no adapters and no flags of vLLM.")
+            serve = _serve_moderation(settings, model_dir, names)
+        else:
+            serve = _serve_checkpoint(settings, model_dir, names, adapters, engine_flags)
     else:
         if model_dir is not None or names or adapters or host or port or cpu_cores or cpu_threads:
             raise click.UsageError(
@@ -130,13 +138,26 @@ def _serve_checkpoint(
     from worker.model_dir import describe_model, refuse_double_names
     from worker.supervisor import Supervisor
 
-    own = describe_model(model_dir, names)
+    own = describe_model(model_dir, names, vllm_args)
     beside = read_adapters(adapters, own[0], model_dir)
     cards = [*own, *(adapter.card for adapter in beside)]
     refuse_double_names(cards)
     engine = vllm_command(settings, model_dir, [card.name for card in own], vllm_args, beside)
     check_port(settings.host, settings.port, "--port")
     return Supervisor(settings, engine, cards, capacity=capacity(vllm_args)).run()
+
+
+def _serve_moderation(
+    settings: "WorkerSettings", model_dir: Path, names: tuple[str, ...]
+) -> Coroutine[Any, Any, None]:
+    from common.serve import check_port
+    from worker.moderation_model import describe_moderation, moderation_command
+    from worker.supervisor import Supervisor
+
+    cards = describe_moderation(model_dir, names)
+    engine = moderation_command(settings, model_dir, [card.name for card in cards])
+    check_port(settings.host, settings.port, "--port")
+    return Supervisor(settings, engine, cards).run()
 
 
 async def _serve_attached(

@@ -21,6 +21,7 @@ FIELDS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "/v1/messages": (CHAT | {"max_tokens": COUNT}, ("messages", "max_tokens")),
     "/v1/messages/count_tokens": (CHAT, ("messages",)),
     "/v1/embeddings": ({"input": TEXT}, ("input",)),
+    "/v1/moderations": ({"input": TEXT}, ("input",)),
     "/tokenize": (CHAT | {"prompt": {"type": "string"}}, ()),
     "/detokenize": ({"tokens": {"type": "array", "items": {"type": "integer"}}}, ("tokens",)),
 }

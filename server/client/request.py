@@ -126,16 +126,16 @@ def parse_head(body: bytes) -> RequestHead:
         raise BadRequest("The body's JSON is nested too deeply.", code="invalid_json") from error
 
 
-def with_deployment(body: bytes, deployment: str) -> bytes:
-    """The body of a client of Azure, which may name the model in the path alone. Raises BadRequest."""
+def with_model(body: bytes, model: str) -> bytes:
+    """The body with `model`, if it is not "", where it names none itself. Raises BadRequest."""
     try:
         parse_head(body)
     except BadRequest as error:
-        if error.code != "missing_required_parameter" or not deployment:
+        if error.code != "missing_required_parameter" or not model:
             raise
         rest = body[body.index(b"{") + 1 :]
         comma = b"" if rest.lstrip().startswith(b"}") else b","
-        return b'{"model":' + msgspec.json.encode(deployment) + comma + rest
+        return b'{"model":' + msgspec.json.encode(model) + comma + rest
     return body
 
 

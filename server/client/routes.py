@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from common.doors import Door
 from common.errors import NotFound
+from common.model_kind import ModelKind
 
 Dialect = Literal["openai", "responses", "anthropic"]
 """How a stream ends and how errors look: `data: [DONE]`, `response.completed`, or `message_stop`."""
@@ -34,6 +35,8 @@ class Route:
     """The body is a form with a file (audio)."""
     spends: Spends = "prompt"
     """Which tokens of a request the model works on."""
+    default_kind: ModelKind | None = None
+    """Requests may leave the model out: a model of this kind that is ready answers then, as at OpenAI."""
     external: bool = False
     """OpenAI-compatible providers have it too; the others exist at engines alone."""
 
@@ -61,6 +64,7 @@ ROUTES = {
             "/v1/messages/count_tokens", "/v1/messages/count_tokens", dialect="anthropic", spends="nothing"
         ),
         Route("/v1/embeddings", "/v1/embeddings", external=True),
+        Route("/v1/moderations", "/v1/moderations", external=True, default_kind="moderation"),
         Route(
             "/v1/audio/transcriptions",
             "/v1/audio/transcriptions",

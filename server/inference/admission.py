@@ -63,8 +63,9 @@ class Asked(msgspec.Struct, frozen=True):
         return bool(self.body.head.stream)
 
 
-async def read_request(incoming: Incoming, settings: GatewaySettings) -> Asked:
-    """The body of a request for a model, up to the limits of the settings. Raises ApiError, ClientGone."""
+async def read_request(incoming: Incoming, settings: GatewaySettings, default_model: str = "") -> Asked:
+    """The body of a request for a model, up to the limits of the settings; one that names none is for
+    `default_model`. Raises ApiError, ClientGone."""
     scope, route = incoming.scope, incoming.route
     if scope["method"] != "POST":
         raise MethodNotAllowed(f"{route.path} takes POST, not {scope['method']}.", headers={"allow": "POST"})
@@ -72,7 +73,9 @@ async def read_request(incoming: Incoming, settings: GatewaySettings) -> Asked:
     if (codings := request.header(scope, b"content-encoding")) is not None:
         body = await decoded(body, codings, settings.max_body_bytes)
     if scope["raw_path"].startswith(AZURE) and not route.multipart:
-        body = request.with_deployment(body, deployment_in(scope["raw_path"]))
+        default_model = deployment_in(scope["raw_path"]) or default_model
+    if default_model:
+        body = request.with_model(body, default_model)
     if route.multipart:
         content_type = request.header(scope, b"content-type") or ""
         thin = ThinBody(body, await parse_form_head(content_type, body))

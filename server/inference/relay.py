@@ -163,7 +163,7 @@ class Relay:
 
     async def _serve(self, incoming: Incoming, key: "Key") -> End:
         """A request for a model, within what its key may use."""
-        asked = await read_request(incoming, self.settings)
+        asked = await read_request(incoming, self.settings, self._default_model(incoming, key))
         self.accounts.check_model(key, asked.head.model)
         target = choice.resolve(self.directory, asked.head.model, key.models)
         record = incoming.record
@@ -191,6 +191,11 @@ class Relay:
             usage, checkpoint = (attempts.usage, attempts.checkpoint) if attempts is not None else (None, "")
             self.accounts.settle(grant, end.outcome, usage, arm, checkpoint)
         return end
+
+    def _default_model(self, incoming: Incoming, key: "Key") -> str:
+        """The model of a request that names none, where its route allows that; "" for none."""
+        kind = incoming.route.default_kind
+        return choice.default_of_kind(self.directory, kind, key.may_use) if kind is not None else ""
 
     async def _grant(self, incoming: Incoming, key: "Key", asked: Asked, target: str) -> "Grant":
         need = NO_NEED

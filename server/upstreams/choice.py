@@ -1,10 +1,11 @@
 """Whom to ask: from the name that a client gave to the upstreams that may answer, best first."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 
 from common.errors import ModelNotFound, ModelNotReady
+from common.model_kind import ModelKind
 from common.registry import WORKER_STATES
 from server.upstreams.affinity import choose
 from server.upstreams.breaker import usable
@@ -26,6 +27,17 @@ def resolve(directory: Directory, name: str, known: Collection[str] | None = Non
     if name in directory.own and directory.own.lost_lately(name):
         return name  # `candidates` says what has become of it
     raise _unknown(directory, name, known)
+
+
+def default_of_kind(directory: Directory, kind: ModelKind, may_use: Callable[[str], bool]) -> str:
+    """The name of a ready model of this kind that whoever asks may use, the first by name; "" for none."""
+    names = (
+        name
+        for name, serving in directory.served()
+        for up in serving
+        if up.state == "ready" and up.models[name].kind == kind and may_use(name)
+    )
+    return min(names, default="")
 
 
 def candidates(directory: Directory, model: str, affinity: int | None = None) -> list[Upstream]:

@@ -40,6 +40,7 @@ def _status_of(directory: Directory, name: str, card: ModelCard, up: Upstream) -
         workers=sum(w.state == "ready" for w in workers),
         running=up.standing.in_flight if external else sum(w.reported.running for w in workers),
         waiting=sum(w.reported.waiting for w in workers),
+        model_kind=card.kind,
         last_seen_s=None if external or silence_s == math.inf else silence_s,
         **card.model_dump(
             include={"base", "method", "licence", "template", "template_hash"}
