@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-EXPOSED = b"x-request-id, retry-after, x-kodolly-overhead-ms, x-kodolly-checkpoint"
+EXPOSED = b"x-request-id, retry-after, x-kodolly-overhead-ms, x-kodolly-checkpoint, x-kodolly-arm"
 MAX_AGE_S = 600
 HeaderPairs = list[tuple[bytes, bytes]]
 

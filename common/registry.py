@@ -11,7 +11,7 @@ All but GET /healthz carry `Authorization: Bearer <join token>`.
 
 import logging
 from functools import lru_cache
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_serializer,
+    model_validator,
 )
 
 from common.address import Address
@@ -128,10 +129,51 @@ class DrainRequest(Wire):
     """Longest wait for running requests, in seconds."""
 
 
+BUCKETS = 10_000
+"""Everybody who asks for a split name falls into one of so many buckets, and stays in it."""
+Sticky = Literal["user", "session", "key"]
+
+
+class Arm(Wire):
+    """A served model that gets a part of a name's traffic."""
+
+    model: str = Field(min_length=1, max_length=200)
+    buckets: int = Field(ge=0, le=BUCKETS)
+
+
+class Split(Wire):
+    """How a name's traffic is split between served models. The first arm is the stable one: it gets what is
+    left, and also what the others cannot answer."""
+
+    arms: tuple[Arm, ...] = Field(min_length=2, max_length=3)
+    sticky: Sticky = "user"
+    """What keeps somebody in one bucket."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if sum(arm.buckets for arm in self.arms) != BUCKETS:
+            raise ValueError("the shares must add up to 100%")
+        if len({arm.model for arm in self.arms}) != len(self.arms):
+            raise ValueError("a model may be named once")
+        return self
+
+
 class Alias(Wire):
-    """Another name for a model; body of `PUT /v1/aliases/{name}`."""
+    """What stands behind a name; body of `PUT /v1/aliases/{name}`."""
 
     target: str = Field(min_length=1, max_length=200)
+    split: Split | None = None
+    """None: `target` gets all. Else its stable arm is `target`; a controller of before takes that alone."""
+
+    @model_validator(mode="after")
+    def _stable_arm_is_the_target(self) -> Self:
+        if self.split is not None and self.split.arms[0].model != self.target:
+            raise ValueError("the first arm must be the target")
+        return self
+
+    def models(self) -> tuple[str, ...]:
+        """All that the name may lead to, the stable one first."""
+        return tuple(arm.model for arm in self.split.arms) if self.split is not None else (self.target,)
 
 
 class WorkerRecord(Registration):
@@ -171,6 +213,8 @@ class Snapshot(Wire):
     workers: Records = ()
     aliases: dict[str, str] = Field(default_factory=dict)
     """Name a client may ask for -> name that workers serve."""
+    splits: dict[str, Split] = Field(default_factory=dict)
+    """Name a client may ask for, an alias or a served one -> how its traffic is split."""
 
 
 class Delta(Wire):
@@ -183,3 +227,5 @@ class Delta(Wire):
     """Worker ids."""
     aliases: dict[str, str] | None = None
     """All of them, when any has changed; None otherwise."""
+    splits: dict[str, Split] | None = None
+    """The same."""

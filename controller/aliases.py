@@ -1,38 +1,84 @@
-"""Aliases on disk: the one thing a controller keeps, since no worker's renewal could tell it again."""
+"""Aliases and splits, and their copy on disk: the one thing a controller keeps, as no worker's renewal could
+tell it again."""
 
 import json
 import logging
 import os
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from common.errors import BadRequest
 from common.private_files import make_private_directory
+from common.registry import Alias, Split
 
 logger = logging.getLogger(__name__)
 
-ALIASES = TypeAdapter(dict[str, str])
+PLAIN = TypeAdapter(dict[str, str])
+"""The file's form as long as no traffic is split, which controllers of before read, too."""
 
 
-def read_aliases(path: Path) -> dict[str, str]:
-    """The saved aliases; {} when there are none. A broken file is logged and left alone."""
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Which names lead where. Never changed: a new one takes its place."""
+
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Name -> the model's own name; of a split name the stable arm."""
+    splits: dict[str, Split] = field(default_factory=dict)
+    """Name, an alias or a model's own -> how its traffic is split."""
+
+    def with_name(self, name: str, alias: Alias) -> "Names":
+        """With `name` leading there alone. Raises BadRequest for what could not be followed."""
+        targets = set(alias.models())
+        others = {known: target for known, target in self.aliases.items() if known != name}
+        leading = {arm.model for known, split in self.splits.items() if known != name for arm in split.arms}
+        leading |= set(others.values())
+        own = alias.split is not None and name == alias.target
+        if (name in targets and not own) or targets & others.keys() or (name in leading and not own):
+            raise BadRequest(
+                f"{name!r} for {alias.target!r}: an alias must lead straight to a model's own name.",
+                param="target",
+            )
+        splits = {one: split for one, split in self.splits.items() if one != name}
+        if alias.split is not None:
+            splits[name] = alias.split
+        return Names(others if own else others | {name: alias.target}, splits)
+
+    def without(self, name: str) -> "Names":
+        """Without `name`, which must be among them."""
+        return Names(
+            {known: target for known, target in self.aliases.items() if known != name},
+            {known: split for known, split in self.splits.items() if known != name},
+        )
+
+
+SAVED = TypeAdapter(Names)
+
+
+def read_names(path: Path) -> Names:
+    """The saved names; none when there are none. A broken file is logged and left alone."""
     try:
-        return ALIASES.validate_json(path.read_bytes())
+        text = path.read_bytes()
+        try:
+            return Names(PLAIN.validate_json(text))
+        except ValidationError:
+            return SAVED.validate_json(text)
     except FileNotFoundError:
-        return {}
+        return Names()
     except (OSError, ValidationError) as error:
         logger.warning("the saved aliases in %s are ignored: %s", path, error)
-        return {}
+        return Names()
 
 
-def write_aliases(path: Path, aliases: Mapping[str, str]) -> None:
+def write_names(path: Path, names: Names) -> None:
     """Replace the file (mode 0600) in one step. Raises OSError."""
     make_private_directory(path.parent)
     temporary = path.with_suffix(".tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    content = SAVED.dump_python(names, mode="json") if names.splits else names.aliases
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(aliases, file, ensure_ascii=False, indent=2)
+        json.dump(content, file, ensure_ascii=False, indent=2)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

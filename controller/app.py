@@ -21,7 +21,7 @@ from common.http import install_error_handlers, require_token
 from common.own_hosts import OwnHosts
 from common.private_files import close_directory
 from common.registry import Alias, DrainRequest, Lease, Registration, WorkerState
-from controller.aliases import read_aliases, write_aliases
+from controller.aliases import Names, read_names, write_names
 from controller.callback import Refused, call_back
 from controller.registry import Registry
 from controller.settings import ControllerSettings
@@ -91,7 +91,7 @@ def _lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         controller = Controller(settings)
         await asyncio.to_thread(close_directory, settings.state_dir)
-        controller.registry.aliases = read_aliases(settings.aliases_path())
+        controller.registry.names = read_names(settings.aliases_path())
         controller.registry.collect_changes()
         app.state.controller = controller
         async with Background() as background:
@@ -187,29 +187,29 @@ async def leave(
 async def put_alias(
     name: Annotated[str, Field(min_length=1, max_length=200)], alias: Alias, controller: ControllerDep
 ) -> dict[str, str]:
-    """Give a model another name, or move that name to another model."""
-    before = dict(controller.registry.aliases)
-    controller.registry.set_alias(name, alias.target)
-    _keep_aliases(controller, before)
-    return controller.registry.aliases
+    """Give a model another name, move that name to another model, or split a name's traffic."""
+    before = controller.registry.names
+    controller.registry.set_alias(name, alias)
+    _keep_names(controller, before)
+    return controller.registry.names.aliases
 
 
 @router.delete("/aliases/{name:path}")
 @door("key", body_bytes=BODY_BYTES)
 async def delete_alias(name: str, controller: ControllerDep) -> dict[str, str]:
     """Take an alias back."""
-    before = dict(controller.registry.aliases)
+    before = controller.registry.names
     controller.registry.remove_alias(name)
-    _keep_aliases(controller, before)
-    return controller.registry.aliases
+    _keep_names(controller, before)
+    return controller.registry.names.aliases
 
 
-def _keep_aliases(controller: Controller, before: dict[str, str]) -> None:
+def _keep_names(controller: Controller, before: Names) -> None:
     try:
         # A small file, seldom: not worth a thread, in which two changes could overtake each other.
-        write_aliases(controller.settings.aliases_path(), controller.registry.aliases)
+        write_names(controller.settings.aliases_path(), controller.registry.names)
     except OSError as error:
-        controller.registry.aliases = before
+        controller.registry.names = before
         raise InternalError(f"The alias cannot be saved: {error.strerror}.") from error
     controller.publish()
 

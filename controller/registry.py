@@ -9,6 +9,7 @@ from common.errors import ApiError, BadRequest, NotFound
 from common.registry import (
     LEASE_TTL_S,
     RENEW_EVERY_S,
+    Alias,
     Delta,
     DrainRequest,
     Lease,
@@ -18,6 +19,7 @@ from common.registry import (
     WorkerRecord,
     WorkerState,
 )
+from controller.aliases import Names
 
 FORGET_AFTER_S = 120.0
 """How long a worker whose lease ran out stays listed as `down`, so that people see what they lost."""
@@ -72,8 +74,8 @@ class Registry:
     clock: Callable[[], float] = time.monotonic
     epoch: str = field(default_factory=lambda: secrets.token_hex(8))
     version: int = 0
-    aliases: dict[str, str] = field(default_factory=dict)
-    _shown_aliases: dict[str, str] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
+    _shown_names: Names = field(default_factory=Names)
     _entries: dict[str, Entry] = field(default_factory=dict)
     _shown: dict[str, WorkerRecord] = field(default_factory=dict)
     _left: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -154,23 +156,21 @@ class Registry:
         self._left[worker_id] = (incarnation, self.clock() + FORGET_AFTER_S)
         return True
 
-    def set_alias(self, name: str, target: str) -> None:
-        """Give the model `target` another name. Raises BadRequest for one that could not be followed."""
-        if name == target or target in self.aliases or name in self.aliases.values():
-            raise BadRequest(
-                f"{name!r} for {target!r}: an alias must lead straight to a model's own name.", param="target"
-            )
+    def set_alias(self, name: str, alias: Alias) -> None:
+        """Let `name` lead to a model, or split it. Raises BadRequest for what could not be followed."""
+        names = self.names.with_name(name, alias)
         served = {card.name for entry in self._entries.values() for card in entry.registration.models}
-        if name in served:
+        if name in served and name in names.aliases:
             raise BadRequest(f"{name!r} is a model's own name.", param="name")
-        if len(self.aliases) >= MAX_ALIASES and name not in self.aliases:
+        if len(names.aliases) + len(names.splits) > MAX_ALIASES:
             raise BadRequest(f"There are {MAX_ALIASES} aliases already.")
-        self.aliases[name] = target
+        self.names = names
 
     def remove_alias(self, name: str) -> None:
         """Raises NotFound."""
-        if self.aliases.pop(name, None) is None:
+        if name not in self.names.aliases and name not in self.names.splits:
             raise NotFound(f"There is no alias {name!r}.", hint="`kodolly alias` lists them.")
+        self.names = self.names.without(name)
 
     def collect_changes(self, *, loads: bool = True) -> Delta | None:
         """What is visible now and was not at the last call; None when nothing changed.
@@ -191,17 +191,18 @@ class Registry:
                 changed.append(record)
             shown[worker_id] = record
         removed = tuple(w for w in self._shown if w not in shown)
-        aliases = dict(self.aliases) if self.aliases != self._shown_aliases else None
-        if not changed and not removed and aliases is None:
+        renamed = self.names != self._shown_names
+        if not changed and not removed and not renamed:
             return None
-        self._shown, self._shown_aliases = shown, dict(self.aliases)
+        self._shown, self._shown_names = shown, self.names
         self.version += 1
         return Delta(
             epoch=self.epoch,
             version=self.version,
             changed=tuple(changed),
             removed=removed,
-            aliases=aliases,
+            aliases=self.names.aliases if renamed else None,
+            splits=self.names.splits if renamed else None,
         )
 
     def snapshot(self) -> Snapshot:
@@ -210,7 +211,8 @@ class Registry:
             epoch=self.epoch,
             version=self.version,
             workers=tuple(self._shown.values()),
-            aliases=self._shown_aliases,
+            aliases=self._shown_names.aliases,
+            splits=self._shown_names.splits,
         )
 
     def current(self) -> Snapshot:

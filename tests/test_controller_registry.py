@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pydantic import SecretStr
 
 from common.errors import BadRequest, NotFound
-from common.registry import DrainRequest, ModelCard, Registration, Snapshot, WorkerLoad, WorkerState
+from common.registry import Alias, DrainRequest, ModelCard, Registration, Snapshot, WorkerLoad, WorkerState
 from controller.registry import FORGET_AFTER_S, Registry, StaleIncarnation
 from server.upstreams.directory import Directory
 
@@ -163,11 +163,11 @@ def test_a_draining_worker_that_falls_silent_is_down() -> None:
 def test_an_alias_leads_straight_to_a_models_own_name() -> None:
     registry = Registry(clock=Clock())
     registry.renew(said())
-    registry.set_alias("채팅", "dolly")
-    registry.set_alias("chat", "not served yet")
+    registry.set_alias("채팅", Alias(target="dolly"))
+    registry.set_alias("chat", Alias(target="not served yet"))
     for name, target in (("a", "채팅"), ("dolly", "x"), ("not served yet", "y"), ("b", "b")):
         with pytest.raises(BadRequest):
-            registry.set_alias(name, target)
+            registry.set_alias(name, Alias(target=target))
     first = registry.collect_changes()
     assert first is not None
     assert first.aliases == {"채팅": "dolly", "chat": "not served yet"} == registry.snapshot().aliases

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from controller.aliases import read_aliases
+from controller.aliases import read_names
 from kodolly.operate.overview import age_s, duration
 from kodolly.operate.table import fit, table, width
 from tests.operator_stack import Cluster, cluster
@@ -45,7 +45,7 @@ def test_an_alias_is_known_to_gateways_at_once_and_to_both_controllers(stack: Cl
     assert listed.stdout == "모델/채팅 ?  ->  돌리\n"
     for url in stack.controllers:
         path = stack.path / "state" / f"aliases-{url.rpartition(':')[2]}.json"
-        assert read_aliases(path) == {"모델/채팅 ?": "돌리"}
+        assert read_names(path).aliases == {"모델/채팅 ?": "돌리"}
         assert path.stat().st_mode & 0o777 == 0o600
     chain = stack.command("alias", "x", "모델/채팅 ?", *flags)
     assert (chain.returncode, "straight to a model's own name" in chain.stderr) == (2, True)
@@ -82,7 +82,7 @@ def test_aliases_outlive_controller_and_gateway(tmp_path: Path) -> None:
         with running(argv, other, f"{url_alone}/healthz", env, tmp_path):
             names = [m["id"] for m in httpx2.get(f"{url_alone}/v1/models", trust_env=False).json()["data"]]
         assert sorted(names) == ["chat", "dolly"]
-    assert read_aliases(tmp_path / "state" / f"aliases-{port}.json") == {"chat": "dolly"}
+    assert read_names(tmp_path / "state" / f"aliases-{port}.json").aliases == {"chat": "dolly"}
 
 
 def test_with_one_of_two_controllers_dead_everything_goes_on(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def everything() -> str:
         store=StoreHealth(),
     )
     failed = (FailedAttempt("worker-1", 1000.0, 0.1, "upstream_failed"),)
-    m.observe(request(attempts=2, failed_attempts=failed, error_code="upstream_failed"))
+    m.observe(request(attempts=2, failed_attempts=failed, error_code="upstream_failed", arm="m-2"))
     return asyncio.run(scrape(m, Processes(Path(), 8000)))[0].decode()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from common.registry import Snapshot, WorkerRecord
 from common.status import Status
+from kodolly.operate.arms import names_in_words
 from kodolly.operate.table import table
 
 WORKER_COLUMNS = ("WORKER", "MODELS", "STATE", "RUNNING", "WAITING", "CACHE", "TOKENS/S", "UP")
@@ -102,7 +103,7 @@ def problems(workers: Sequence[WorkerRecord]) -> list[str]:
 
 def overview(snapshot: Snapshot, now: float | None = None) -> list[str]:
     """All of `kodolly ps`."""
-    if not snapshot.workers and not snapshot.aliases:
+    if not snapshot.workers and not snapshot.aliases and not snapshot.splits:
         return ["No workers. Start one with `kodolly worker`."]
-    models = model_lines(snapshot.workers, snapshot.aliases)
+    models = model_lines(snapshot.workers, names_in_words(snapshot))
     return [*worker_lines(snapshot.workers, now), *problems(snapshot.workers), "", *models]

@@ -42,6 +42,9 @@ class RequestHead(msgspec.Struct):
     previous_response_id: Any = None
     tools: msgspec.Raw = msgspec.Raw(b"")
     logprobs: Any = None
+    user: Any = None
+    safety_identifier: Any = None
+    metadata: msgspec.Raw = msgspec.Raw(b"")
     priority: Any = None
     kv_transfer_params: Any = None
     ec_transfer_params: Any = None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from common.cors import header_lines
 from common.errors import ApiError, InternalError, Overloaded, error_bytes
@@ -29,7 +30,7 @@ from server.inference.model_queues import ModelQueues
 from server.inference.outcome import Answered, CutOff, Ended, Interrupted, Refused, Unanswered
 from server.inference.resume import History, may_resume
 from server.inference.token_need import NO_NEED, needed_tokens
-from server.inference.whom_to_ask import candidates_for
+from server.inference.whom_to_ask import arm_for, candidates_for
 from server.record import Outcome, RequestRecord
 from server.settings import GatewaySettings
 from server.upstreams import choice
@@ -165,16 +166,23 @@ class Relay:
         """A request for a model, within what its key may use."""
         asked = await read_request(incoming, self.settings, self._default_model(incoming, key))
         self.accounts.check_model(key, asked.head.model)
-        target = choice.resolve(self.directory, asked.head.model, key.models)
+        split = self.directory.splits.get(asked.head.model)
+        if split is None:
+            target = choice.resolve(self.directory, asked.head.model, key.models)
+        else:
+            target = arm_for(self.directory, split, incoming, asked.head, key.id)
         record = incoming.record
         record.began, record.model, record.stream = asked.began, asked.head.model, asked.stream
-        record.arm = arm = target if target != asked.head.model else ""
+        record.arm = arm = target if split is not None or target != asked.head.model else ""
         if asked.body.stretches:
             await asyncio.sleep(0)  # each pass over 16 MB takes milliseconds
         grant = await self._grant(incoming, key, asked, target)
         end, attempts = End("failed"), None
         try:
-            job = self._job(incoming, key, asked, target, grant)
+            lines = grant.header_lines
+            if split is not None:
+                lines += b"x-kodolly-arm: %b\r\n" % quote(arm).encode()
+            job = self._job(incoming, key, asked, target, lines)
             history = (
                 History() if self.settings.resume_streams and may_resume(job.route, asked.head) else None
             )
@@ -207,7 +215,7 @@ class Relay:
             grant = await self.accounts.admit(key, asked.head.model, need.tokens, need.ask)
         return grant
 
-    def _job(self, incoming: Incoming, key: "Key", asked: Asked, target: str, grant: "Grant") -> Job:
+    def _job(self, incoming: Incoming, key: "Key", asked: Asked, target: str, lines: bytes) -> Job:
         head = asked.head
         return Job(
             route=incoming.route,
@@ -215,7 +223,7 @@ class Relay:
             request_id=incoming.request_id,
             key_id=key.id,
             stream=asked.stream,
-            headers=self._answer_lines(incoming) + grant.header_lines,
+            headers=self._answer_lines(incoming) + lines,
             forwarded=forwarded_lines(incoming, tracing=self.tracing),
             body=asked.body,
             began=asked.began,

@@ -1,18 +1,32 @@
 """The order of upstreams for one request: by its conversation, so that an engine knows its beginning."""
 
+from common.registry import Split
 from server.client import request
-from server.client.request import Scope
+from server.client.request import RequestHead, Scope
 from server.client.routes import RESPONSES
+from server.inference.admission import Incoming
+from server.inference.identity import SESSION_HEADER, identity_of
 from server.inference.job import Job
 from server.inference.outbound import RESPONSE_ID
 from server.inference.stored_response import owner_of
 from server.upstreams.affinity import affinity_hash
+from server.upstreams.arms import choose_arm
 from server.upstreams.choice import candidates, has_choice
 from server.upstreams.directory import Directory
 from server.upstreams.upstream import Upstream
 
-SESSION_HEADER = b"x-session-id"
-"""Requests with the same value go to the same worker as far as its load allows."""
+
+def arm_for(directory: Directory, split: Split, incoming: Incoming, head: RequestHead, key_id: str) -> str:
+    """The model behind a split name: the one that has the conversation, else the client's own arm. Raises
+    NotFound when the conversation is gone."""
+    previous = head.previous_response_id
+    if incoming.route is RESPONSES and isinstance(previous, str) and RESPONSE_ID.fullmatch(previous):
+        owner = owner_of(previous, key_id, directory.upstreams())
+        for arm in split.arms:
+            if arm.model in owner.models:
+                return arm.model
+    identity = identity_of(incoming.scope, head, key_id, split.sticky)
+    return choose_arm(directory, head.model, split, identity)
 
 
 def candidates_for(directory: Directory, job: Job, scope: Scope, target: str) -> list[Upstream]:

@@ -97,11 +97,13 @@ class Metrics:
         self._upstream_requests: dict[tuple[str, str], int] = {}
         self._upstream_failures: dict[tuple[str, str], int] = {}
         self._errors: dict[str, int] = {}
+        self._arms: dict[tuple[str, str, str, str], int] = {}
         self._overhead = Histogram(OVERHEAD_S)
         self._lag = Histogram(LAG_S)
         self._model_labels = Limited(MOST_MODELS)
         self._upstream_labels = Limited(MOST_UPSTREAMS)
         self._code_labels = Limited(MOST_CODES)
+        self._checkpoint_labels = Limited(MOST_MODELS)
 
     # -- counting -------------------------------------------------------------------------------------
 
@@ -116,6 +118,8 @@ class Metrics:
             self._count_error(record.error_code)
         if not record.model:
             return
+        if record.arm:
+            self._count_arm(record)
         model = counts.model
         model.queue.add(record.queued_s)
         if not record.attempts:
@@ -155,6 +159,11 @@ class Metrics:
     def _count_error(self, code: str) -> None:
         label = self._code_labels.label(code) if CODE.fullmatch(code) else OTHER
         self._errors[label] = self._errors.get(label, 0) + 1
+
+    def _count_arm(self, record: RequestRecord) -> None:
+        names = (self._model_labels.label(record.model), self._model_labels.label(record.arm))
+        key = (*names, self._checkpoint_labels.label(record.checkpoint), record.outcome)
+        self._arms[key] = self._arms.get(key, 0) + 1
 
     def _count_upstream(self, record: RequestRecord) -> None:
         key = (self._upstream_labels.label(record.upstream), record.outcome)
@@ -227,6 +236,12 @@ class Metrics:
             "From the request's last byte in to the answer's last byte out.",
             ("model", "route"),
             self._durations.items(),
+        )
+        yield from counter(
+            "arm_requests",
+            "Finished requests for an alias, by the model and checkpoint that answered.",
+            ("model", "arm", "checkpoint", "outcome"),
+            self._arms.items(),
         )
         yield from counter(
             "errors", "Requests that ended in an error, by its code.", ("code",), single(self._errors)

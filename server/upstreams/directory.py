@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import SecretStr
 
-from common.registry import LEASE_TTL_S, Delta, ModelCard, Snapshot, WorkerRecord
+from common.registry import LEASE_TTL_S, Delta, ModelCard, Snapshot, Split, WorkerRecord
 from server.proxy import Proxy
 from server.settings import OPENAI, ExternalProvider
 from server.upstreams.own_names import OwnNames
@@ -41,6 +41,8 @@ class Directory:
     controller_connected: bool = False
     aliases: dict[str, str] = field(default_factory=dict)
     """Name a client may ask for -> name that workers or providers serve."""
+    splits: dict[str, Split] = field(default_factory=dict)
+    """Name a client may ask for -> how its traffic is split between models."""
     proxies: dict[str, Proxy | None] = field(default_factory=dict)
     """Provider name -> the proxy on the way to it."""
     configured: tuple[str, ...] = ()
@@ -151,9 +153,9 @@ class Directory:
         if record.state == "down":
             known.lost()
 
-    def set_aliases(self, aliases: dict[str, str]) -> None:
-        """Replace the run-time aliases."""
-        self.aliases = aliases
+    def set_aliases(self, aliases: dict[str, str], splits: dict[str, Split] | None = None) -> None:
+        """Replace the run-time aliases, and how traffic is split."""
+        self.aliases, self.splits = aliases, splits or {}
         self._changed()
 
     def _changed(self) -> None:

@@ -15,7 +15,7 @@ import httpx2
 from pydantic import Field, ValidationError
 
 from common.private_files import make_private_directory
-from common.registry import Delta, Snapshot, WorkerRecord
+from common.registry import Delta, Snapshot, Split, WorkerRecord
 from server.settings import GatewaySettings
 from server.upstreams.directory import Directory
 
@@ -82,13 +82,13 @@ def _apply(directory: Directory, saved: "SavedSnapshot", kind: str, data: str) -
     if kind == "snapshot":
         snapshot = Snapshot.model_validate_json(data)
         directory.apply_snapshot(snapshot)
-        saved.set_aliases(snapshot.aliases)
+        saved.set_aliases(snapshot.aliases, snapshot.splits)
     elif kind == "delta":
         delta = Delta.model_validate_json(data)
         if not directory.apply_delta(delta):
             raise OutOfStep("a change was missed")
         if delta.aliases is not None:
-            saved.set_aliases(delta.aliases)
+            saved.set_aliases(delta.aliases, delta.splits or {})
 
 
 def _reason(error: Exception) -> str:
@@ -117,12 +117,13 @@ class SavedSnapshot:
         self._configured = settings.aliases
         self._path = snapshot_path(settings)
         self._aliases: dict[str, str] = {}
+        self._splits: dict[str, Split] = {}
         self._written: SavedState | None = None
 
-    def set_aliases(self, aliases: dict[str, str]) -> None:
+    def set_aliases(self, aliases: dict[str, str], splits: dict[str, Split]) -> None:
         """Those that the controllers know; they are added to the configured ones."""
-        self._aliases = aliases
-        self._directory.set_aliases(dict(self._configured) | aliases)
+        self._aliases, self._splits = aliases, splits
+        self._directory.set_aliases(dict(self._configured) | aliases, splits)
 
     def load(self) -> None:
         """Start from the copy on disk, if there is a readable one."""
@@ -130,11 +131,13 @@ class SavedSnapshot:
         if snapshot is not None:
             self._directory.own.recall(snapshot.gone)
             self._directory.apply_snapshot(snapshot)
-            self.set_aliases(snapshot.aliases)
+            self.set_aliases(snapshot.aliases, snapshot.splits)
 
     async def update(self) -> None:
         """Write what has changed; load, which changes all the time, is not worth a write."""
-        now = directory_snapshot(self._directory).model_copy(update={"aliases": self._aliases})
+        now = directory_snapshot(self._directory).model_copy(
+            update={"aliases": self._aliases, "splits": self._splits}
+        )
         if self._written is None or _lasting(now) != _lasting(self._written):
             await asyncio.to_thread(save_snapshot, now, self._path)
             self._written = now
@@ -142,7 +145,7 @@ class SavedSnapshot:
 
 def _lasting(snapshot: SavedState) -> tuple[object, ...]:
     """What a restarted gateway needs; of versions it would get a new snapshot anyway."""
-    return snapshot.epoch, snapshot.workers, snapshot.aliases, snapshot.gone
+    return snapshot.epoch, snapshot.workers, snapshot.aliases, snapshot.splits, snapshot.gone
 
 
 def snapshot_path(settings: GatewaySettings) -> Path:
