@@ -82,12 +82,16 @@ def opened_catalogue(config: Path | None) -> Iterator[tuple["Catalogue", "Places
 
 def require_documents() -> None:
     """Raises UserError that names the extra when a library of it is missing."""
-    for library in LIBRARIES:
-        if importlib.util.find_spec(library) is None:
-            raise UserError(
-                f"This takes {library}, which is not installed.",
-                hint="Install the extra `documents`: pip install 'kodolly[documents]'.",
-            )
+    for library in missing_libraries():
+        raise UserError(
+            f"This takes {library}, which is not installed.",
+            hint="Install the extra `documents`: pip install 'kodolly[documents]'.",
+        )
+
+
+def missing_libraries() -> list[str]:
+    """Those of the extra `documents` that are not installed."""
+    return [library for library in LIBRARIES if importlib.util.find_spec(library) is None]
 
 
 def document_called(store: "Store", called: str) -> "Stored":

@@ -111,6 +111,7 @@ def cluster(
     env = {} if real_vllm else fake_vllm(path)
     env |= {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_STATE_DIR": str(path / "state")}
     env["KODOLLY_UP_WORKER_PORT"] = str(free_port())
+    env["KODOLLY_DOCUMENTS_PORT"] = str(free_port())
     urls = [f"http://127.0.0.1:{free_port()}" for _ in range(controllers)]
     gateway = f"http://127.0.0.1:{free_port()}"
     processes: dict[str, subprocess.Popen[bytes]] = {}

@@ -77,6 +77,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "KODOLLY_WEBUI_PORT": str(ports["webui"]),
         "KODOLLY_CONTROLLER_PORT": str(ports["controller"]),
         "KODOLLY_UP_WORKER_PORT": str(free_port()),
+        "KODOLLY_DOCUMENTS_PORT": str(free_port()),
     }
     log = cwd / "up.log"
     with ExitStack() as running_parts:

@@ -141,6 +141,7 @@ def test_a_running_up_takes_the_new_worker_under_its_care(tmp_path: Path) -> Non
     for name, port in ports.items():
         env[f"KODOLLY_{name.upper()}_PORT"] = str(port)
     env["KODOLLY_UP_WORKER_PORT"] = str(free_port())
+    env["KODOLLY_DOCUMENTS_PORT"] = str(free_port())
     gateway, log = f"http://127.0.0.1:{ports['gateway']}", tmp_path / "up.log"
     here = Cluster(tmp_path, [f"http://127.0.0.1:{ports['controller']}"], gateway, env)
     old, new = here.checkpoint("dolly"), here.checkpoint("new")

@@ -79,10 +79,15 @@ def test_the_gateway_gets_the_keys_of_all_providers(tmp_path: Path) -> None:
 
 def test_every_part_of_a_stack_has_its_own_environment(tmp_path: Path) -> None:
     settings = UpSettings(workers=(WorkerSpec(model=tmp_path / "a"),), state_dir=tmp_path)
-    ports = Ports(controller=1, gateway=2, webui=3, first_worker=21002)
-    for part in build_parts(settings, ports, None):
-        kind = part.name.partition("-")[0]
-        assert part.env == part_env(kind, tmp_path), part.name
+    ports = Ports(controller=1, gateway=2, webui=3, first_worker=21002, documents=4)
+    parts = {part.name.partition("-")[0]: part for part in build_parts(settings, ports, None)}
+    assert [*parts] == ["controller", "documents", "gateway", "webui", "worker"]
+    way_back = {"KODOLLY_DOCUMENTS_GATEWAY_URL": "http://127.0.0.1:2"}
+    for kind, part in parts.items():
+        assert part.env == part_env(kind, tmp_path) | (way_back if kind == "documents" else {}), kind
+    assert parts["gateway"].argv[-2:] == ["--documents", "http://127.0.0.1:4"]
+    tokens = {kind: part.env.get("KODOLLY_DOCUMENTS_TOKEN") for kind, part in parts.items()}
+    assert tokens["gateway"] == tokens["documents"] != tokens["worker"] is None
 
 
 def test_python_starts_in_such_an_environment() -> None:

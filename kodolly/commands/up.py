@@ -47,6 +47,7 @@ def command(
     from common.settings import load_settings
     from controller.settings import ControllerSettings
     from kodolly.console import Console
+    from kodolly.document_store import missing_libraries
     from kodolly.stack.parts import Ports, UpSettings, WorkerSpec, build_parts, join_token
     from kodolly.stack.up import check_models, check_ports, require_installed, run_stack
     from server.settings import GatewaySettings
@@ -61,6 +62,7 @@ def command(
         gateway=load_settings(GatewaySettings, {"port": port}, config).port,
         webui=load_settings(WebuiSettings, {"port": ui_port}, config).port,
         first_worker=settings.worker_port,
+        documents=_documents_port(config) if settings.documents and not missing_libraries() else None,
     )
     require_installed(demo)
     workers = (*settings.workers, *(WorkerSpec(model=model) for model in models))
@@ -73,3 +75,10 @@ def command(
         workers = (*workers, *demo_workers(settings.state_dir))
     settings = settings.model_copy(update={"workers": workers})
     asyncio.run(run_stack(settings, build_parts(settings, ports, config), ports, config, console))
+
+
+def _documents_port(config: Path | None) -> int:
+    from common.settings import load_settings
+    from documents.service.settings import DocumentsSettings
+
+    return load_settings(DocumentsSettings, {"token": "not needed here"}, config).port

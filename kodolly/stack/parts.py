@@ -21,6 +21,7 @@ from kodolly.stack.supervise import Part
 
 READS: dict[str, tuple[str, ...]] = {
     "controller": (*SYSTEM, "KODOLLY_CONTROLLER_*", "KODOLLY_JOIN_TOKEN"),
+    "documents": (*SYSTEM, "KODOLLY_DOCUMENTS_*", "KODOLLY_DOCUMENTS_TOKEN"),
     "webui": (*SYSTEM, "KODOLLY_WEBUI_*", "KODOLLY_API_KEY", "GRADIO_*", "FORWARDED_ALLOW_IPS"),
     "worker": (*SYSTEM, *ENGINE, "KODOLLY_WORKER_*", "KODOLLY_JOIN_TOKEN"),
 }
@@ -50,6 +51,8 @@ class UpSettings(PartSettings):
 
     workers: tuple[WorkerSpec, ...] = ()
     """Checkpoints to serve, one worker each."""
+    documents: bool = True
+    """Run the documents service, too, where the extra `documents` is installed."""
     worker_port: int = Field(default=21002, ge=1, le=65535)
     """Port of the first worker; the others take the next ones."""
     state_dir: Path = Field(
@@ -66,6 +69,8 @@ class Ports:
     gateway: int
     webui: int
     first_worker: int
+    documents: int | None = None
+    """None where the documents service does not run."""
 
     def controller_url(self) -> str:
         """The controller's URL on this machine."""
@@ -75,12 +80,25 @@ class Ports:
         """The gateway's URL on this machine."""
         return f"http://127.0.0.1:{self.gateway}"
 
+    def documents_url(self) -> str:
+        """The documents service's URL on this machine."""
+        return f"http://127.0.0.1:{self.documents}"
+
 
 def join_token(state_dir: Path) -> str:
     """The token of this stack: from the environment, else a random one kept in a 0600 file."""
-    if given := os.environ.get("KODOLLY_JOIN_TOKEN"):
+    return _token(state_dir, "join-token", "KODOLLY_JOIN_TOKEN")
+
+
+def documents_token(state_dir: Path) -> str:
+    """What gateway and documents service share, kept in the same way."""
+    return _token(state_dir, "documents-token", "KODOLLY_DOCUMENTS_TOKEN")
+
+
+def _token(state_dir: Path, file_name: str, variable: str) -> str:
+    if given := os.environ.get(variable):
         return given
-    path = state_dir / "join-token"
+    path = state_dir / file_name
     try:
         make_private_directory(state_dir)
         if path.exists():
@@ -104,7 +122,11 @@ def threads_each(workers: int) -> int:
 
 def part_env(part: str, state_dir: Path) -> dict[str, str]:
     """The environment of a part: but for the gateway, no key and no password of another part in it."""
-    here = dict(os.environ) | {"KODOLLY_JOIN_TOKEN": join_token(state_dir)}
+    tokens = {
+        "KODOLLY_JOIN_TOKEN": join_token(state_dir),
+        "KODOLLY_DOCUMENTS_TOKEN": documents_token(state_dir),
+    }
+    here = dict(os.environ) | tokens
     env = here if part == "gateway" else child_environment(here, READS[part])
     return env | {"KODOLLY_STATE_DIR": str(state_dir), "PYTHONUNBUFFERED": "1"}
 
@@ -123,10 +145,13 @@ def build_parts(settings: UpSettings, ports: Ports, config: Path | None) -> list
         Part(
             "controller", _command("controller", "--port", str(ports.controller), *common), env["controller"]
         ),
+        *_documents_part(ports, common, env["documents"]),
         Part(
             "gateway",
             _command(
-                "gateway", "--port", str(ports.gateway), "--controller", ports.controller_url(), *common
+                *("gateway", "--port", str(ports.gateway), "--controller", ports.controller_url()),
+                *(("--documents", ports.documents_url()) if ports.documents is not None else ()),
+                *common,
             ),
             env["gateway"],
         ),
@@ -146,6 +171,13 @@ def build_parts(settings: UpSettings, ports: Ports, config: Path | None) -> list
         taken = part.name in [other.name for other in parts]
         parts.append(replace(part, name=f"{part.name}-{index + 1}") if taken else part)
     return parts
+
+
+def _documents_part(ports: Ports, common: Sequence[str], env: Mapping[str, str]) -> list[Part]:
+    if ports.documents is None:
+        return []
+    argv = _command("documents", "serve", "--port", str(ports.documents), *common)
+    return [Part("documents", argv, {**env, "KODOLLY_DOCUMENTS_GATEWAY_URL": ports.gateway_url()})]
 
 
 def worker_part(

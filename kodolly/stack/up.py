@@ -59,7 +59,7 @@ class RunningStack:
     async def stop(self) -> list[BaseException | None]:
         """Stop all; returns how their tasks ended.
 
-        Web UI, then gateway (it drains its streams), then all workers at once, then the controller.
+        Web UI, then gateway (it drains its streams), then all workers and documents, then the controller.
         """
         self._stopping = True
         tasks = list(self._tasks.values())
@@ -155,8 +155,9 @@ async def _announce_when_ready(settings: UpSettings, ports: Ports, console: Cons
 async def _not_ready(client: httpx2.AsyncClient, ports: Ports, wanted: set[str]) -> list[str]:
     """What is still missing, in words; [] when everything answers and every model is ready."""
     waiting = []
-    for name, port in (("controller", ports.controller), ("web UI", ports.webui)):
-        if not await _healthy(client, f"http://127.0.0.1:{port}/healthz"):
+    parts = (("controller", ports.controller), ("web UI", ports.webui), ("documents", ports.documents))
+    for name, port in parts:
+        if port is not None and not await _healthy(client, f"http://127.0.0.1:{port}/healthz"):
             waiting.append(name)
     try:
         answer = await client.get(f"http://127.0.0.1:{ports.gateway}/v1/status", headers=auth_headers())
@@ -199,6 +200,8 @@ def check_ports(ports: Ports, workers: int) -> None:
     check_port("127.0.0.1", ports.controller, "--controller-port")
     check_port("127.0.0.1", ports.gateway, "--port")
     check_port("127.0.0.1", ports.webui, "--ui-port")
+    if ports.documents is not None:
+        check_port("127.0.0.1", ports.documents, "KODOLLY_DOCUMENTS_PORT")
     for index in range(workers):
         check_port("127.0.0.1", ports.first_worker + index, "--worker-port")
 
