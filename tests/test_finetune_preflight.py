@@ -23,6 +23,7 @@ from finetune.models.precision import choose_precision
 from finetune.progress import silent
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import Recipe, validate_recipe
+from finetune.recipes.template_choice import choose_template
 from finetune.train import preflight
 from finetune.train.batches import Padder
 from finetune.train.overfit_check import smoke_test
@@ -197,7 +198,15 @@ def test_the_smoke_test_puts_weights_and_chance_back(folder: Path, tmp_path: Pat
     before = {name: value.clone() for name, value in model.state_dict().items()}
     chance = torch.get_rng_state()
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    session = Session(recipe, tokenizer, model, choose_precision(recipe), RunState(tmp_path, None), silent)
+    session = Session(
+        recipe,
+        choose_template(recipe),
+        tokenizer,
+        model,
+        choose_precision(recipe),
+        RunState(tmp_path, None),
+        silent,
+    )
     seen = smoke_test(session, rows.train, (1e-3, 1e-2))
     assert (seen.rows, seen.stop_rate) == (4, 1.0)
     assert torch.equal(torch.get_rng_state(), chance)

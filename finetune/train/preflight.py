@@ -43,8 +43,8 @@ class Fact:
     warning: str = ""
 
 
-def refuse_recipe(recipe: Recipe, base: Path | None, template: TemplateChoice) -> list[Fact]:
-    """What the recipe and the base alone tell. Raises UserError; returns the facts to show."""
+def refuse_recipe(recipe: Recipe, base: Path | None) -> None:
+    """Raises UserError for what the recipe and the base alone tell not to work."""
     if recipe.four_bit:
         require_bitsandbytes()
     if base and recipe.adapter:
@@ -53,7 +53,6 @@ def refuse_recipe(recipe: Recipe, base: Path | None, template: TemplateChoice) -
         _require_module("wandb")
     if "tensorboard" in recipe.report_to:
         _require_module("tensorboard")
-    return [_template_fact(template, base)] if base else []
 
 
 def _require_module(name: str) -> None:
@@ -65,7 +64,7 @@ def _require_module(name: str) -> None:
         )
 
 
-def _template_fact(template: TemplateChoice, base: Path) -> Fact:
+def template_fact(template: TemplateChoice, base: Path) -> Fact:
     """Refuses another template than a base of ours was tuned with; notes another checkpoint's own."""
     card = read_card(base)
     shown = template.source if template.source == template.name else f"{template.name}: {template.source}"

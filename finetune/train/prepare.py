@@ -50,6 +50,7 @@ from finetune.train.preflight import (
     own_template_fact,
     precision_fact,
     refuse_recipe,
+    template_fact,
 )
 from finetune.train.run_state import RunState, logs_directory
 from finetune.train.sequences import TrainingRows, gather
@@ -81,7 +82,8 @@ def prepare(recipe: Recipe, output: Path, state: RunState, report: Report, show:
     base, method = base_of(recipe), method_of(recipe)
     precision = choose_precision(recipe)
     template = choose_template(recipe)
-    facts = refuse_recipe(recipe, base, template)
+    refuse_recipe(recipe, base)
+    facts = [template_fact(template, base)] if base else []
     facts.append(Fact("licence", licence_of(recipe, read_card(base) if base else None)))
     with _first_process_first():
         tokenizer = _tokenizer(recipe, template, state, report)
