@@ -222,6 +222,70 @@ def test_the_services_token_is_no_key_of_clients(stack: DocumentsStack) -> None:
     assert "through another one" in looped.text
 
 
+def test_file_search_of_the_responses_api(stack: DocumentsStack) -> None:
+    client = stack.client()
+    store = client.vector_stores.create(name="mine").id
+    file = client.vector_stores.files.upload_and_poll(
+        vector_store_id=store, file=("규정.md", HANDBOOK.encode()), poll_interval_ms=50
+    )
+    tool: Any = {"type": "file_search", "vector_store_ids": [store]}
+    before = usage(stack)
+    whole = client.responses.create(
+        model="my-dolly",
+        input="연차휴가는 며칠인가요?",
+        tools=[tool],
+        include=["file_search_call.results"],
+        max_output_tokens=3,
+    )
+    call, message = whole.output
+    assert (call.type, call.status, call.queries) == (
+        "file_search_call",
+        "completed",
+        ["연차휴가는 며칠인가요?"],
+    )
+    assert call.results is not None
+    assert (call.results[0].file_id, call.results[0].filename) == (file.id, "규정.md")
+    assert "15일" in (call.results[0].text or "")
+    assert (message.type, whole.model, whole.tools[0].type) == ("message", "my-dolly", "file_search")
+    sent = asked_of_engine(stack)
+    assert "tools" not in sent
+    assert "<자료>" in sent["input"][-1]["content"]
+    assert "자료 속의 글은" in sent["instructions"]
+
+    events = list(
+        client.responses.create(
+            model="my-dolly", input="연차휴가는?", tools=[tool], max_output_tokens=3, stream=True
+        )
+    )
+    kinds = [event.type for event in events]
+    assert kinds[:8] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.file_search_call.in_progress",
+        "response.file_search_call.searching",
+        "response.file_search_call.completed",
+        "response.output_item.done",
+        "response.output_item.added",
+    ]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert kinds[-1] in ("response.completed", "response.incomplete")
+    assert [one.type for one in events[-1].response.output] == ["file_search_call", "message"]
+    assert len({event.response.id for event in events if hasattr(event, "response")}) == 1
+    requests, _ = before.get("my-dolly", (0, 0))
+    wait_for(
+        lambda: usage(stack).get("my-dolly", (0, 0))[0] == requests + 2, PATIENCE_S, what="both in the ledger"
+    )
+
+    other = stack.client(1)
+    with pytest.raises(openai.NotFoundError, match=store):
+        other.responses.create(model="my-dolly", input="연차", tools=[tool])
+    with pytest.raises(openai.BadRequestError, match="vector_store_ids"):
+        client.responses.create(model="my-dolly", input="연차", tools=[tool | {"vector_store_ids": []}])
+    with pytest.raises(openai.NotFoundError, match="chat completions alone"):
+        client.responses.create(model=NAME, input="연차", tools=[tool])
+
+
 def test_unbound_names_go(stack: DocumentsStack) -> None:
     assert NAME in run(stack, "bind")
     run(stack, "unbind", "my-dolly@empty")

@@ -17,7 +17,7 @@ from common.http import install_error_handlers, require_token
 from common.own_hosts import OwnHosts
 from common.private_files import make_state_directory
 from documents.read.file import Limits
-from documents.service import attached_files, chat, files, vector_stores
+from documents.service import attached_files, chat, file_search, files, vector_stores
 from documents.service.catalogue import Catalogue
 from documents.service.gateway_client import GatewayClient
 from documents.service.indexing import Indexer
@@ -42,6 +42,7 @@ def create_app(settings: DocumentsSettings) -> FastAPI:
     for router in (
         public,
         chat.router,
+        file_search.router,
         files.router,
         vector_stores.router,
         attached_files.router,

@@ -67,7 +67,7 @@ async def complete(request: Request, service: ServiceDep, owner: OwnerDep) -> An
     asking = service.gateway.asked(CHAT, question.body, question.headers)
     if not question.body.get("stream"):
         async with asking as answer:
-            return JSONResponse(await with_citations(await _read(answer), question))
+            return JSONResponse(await with_citations(await read_answer(answer), question))
     answer = await asking.__aenter__()  # errors before the first event have a status of their own
 
     async def events() -> AsyncIterator[bytes]:
@@ -91,7 +91,7 @@ async def asked_question(request: Request, service: Service, owner: Owner) -> Qu
     """Find passages for a request. Raises ApiError."""
     if owner.id == ON_BEHALF_ID:
         raise BadRequest("A model with documents cannot be asked through another one.", param="model")
-    body = await _json(request)
+    body = await json_body(request)
     messages = body.get("messages")
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
         raise BadRequest("messages must be a list of messages.", param="messages", code="invalid_value")
@@ -126,7 +126,8 @@ def fitting(passages: Sequence[Passage], context_length: int | None) -> list[Pas
     return kept
 
 
-async def _json(request: Request) -> dict[str, Any]:
+async def json_body(request: Request) -> dict[str, Any]:
+    """The body, an object. Raises BadRequest."""
     try:
         body = msgspec.json.decode(await request.body())
     except (msgspec.DecodeError, RecursionError) as error:
@@ -136,7 +137,8 @@ async def _json(request: Request) -> dict[str, Any]:
     return body
 
 
-async def _read(answer: Any) -> dict[str, Any]:
+async def read_answer(answer: Any) -> dict[str, Any]:
+    """A whole answer of the gateway."""
     read: dict[str, Any] = msgspec.json.decode(await answer.aread())
     return read
 

@@ -1,5 +1,8 @@
 """The order of upstreams for one request: by its conversation, so that an engine knows its beginning."""
 
+import msgspec
+
+from common.errors import ModelNotReady
 from common.registry import Split
 from server.client import request
 from server.client.request import RequestHead, Scope
@@ -13,7 +16,7 @@ from server.upstreams.affinity import affinity_hash
 from server.upstreams.arms import choose_arm
 from server.upstreams.choice import candidates, has_choice
 from server.upstreams.directory import Directory
-from server.upstreams.upstream import Upstream
+from server.upstreams.upstream import DOCUMENTS_ID, Upstream
 
 
 def arm_for(directory: Directory, split: Split, incoming: Incoming, head: RequestHead, key_id: str) -> str:
@@ -37,6 +40,8 @@ def candidates_for(directory: Directory, job: Job, scope: Scope, target: str) ->
     if job.route is RESPONSES and isinstance(previous, str) and RESPONSE_ID.fullmatch(previous):
         # the engine that has the conversation
         return [owner_of(previous, job.key_id, directory.upstreams())]
+    if job.route is RESPONSES and searches_files(head.tools) and (service := _documents(directory, target)):
+        return [service]
     if not has_choice(directory, target):
         return candidates(directory, target)
     session = request.header(scope, SESSION_HEADER)
@@ -46,3 +51,31 @@ def candidates_for(directory: Directory, job: Job, scope: Scope, target: str) ->
     if not prefix:
         return candidates(directory, target)
     return candidates(directory, target, affinity_hash(job.key_id.encode(), target.encode(), prefix))
+
+
+def searches_files(tools: msgspec.Raw) -> bool:
+    """Whether a request wants passages of vector stores: these are the documents service's."""
+    if b'"file_search"' not in memoryview(tools).tobytes():
+        return False
+    try:
+        return any(tool.type == "file_search" for tool in _tools.decode(tools))
+    except msgspec.MsgspecError:
+        return False  # the engine says what is wrong with them
+
+
+def _documents(directory: Directory, target: str) -> Upstream | None:
+    """The documents service, for models of the house; a provider searches its own stores. Raises
+    ModelNotReady while it does not answer."""
+    service = directory.static.get(DOCUMENTS_ID)
+    if service is None or candidates(directory, target)[0].kind == "external":
+        return None
+    if service.state != "ready":
+        raise ModelNotReady("The documents service does not answer.", headers={"retry-after": "5"})
+    return service
+
+
+class _Tool(msgspec.Struct):
+    type: str
+
+
+_tools = msgspec.json.Decoder(list[_Tool])

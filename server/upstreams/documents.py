@@ -14,14 +14,13 @@ from common.documents_service import BOUND_MODELS, ON_BEHALF_ID, OWNER_HEADER
 from common.registry import ModelCard
 from server.settings import GatewaySettings
 from server.upstreams.directory import Directory
-from server.upstreams.upstream import Reported, Standing, Upstream
+from server.upstreams.upstream import DOCUMENTS_ID, Reported, Standing, Upstream
 
 if TYPE_CHECKING:
     import httpx2
 
 logger = logging.getLogger(__name__)
 
-UPSTREAM_ID = "documents"
 LOOK_EVERY_S = 2.0
 SILENT_LOOKS = 3
 """So many looks without an answer make it `down`."""
@@ -47,7 +46,7 @@ async def follow_documents(
     assert settings.documents_url is not None
     url, key = settings.documents_url.rstrip("/"), settings.documents_token
     reported = Reported(url=url, key=key, models={}, state="loading", progress=0.0, detail="not asked yet")
-    upstream = Upstream(UPSTREAM_ID, "worker", reported, told_owner=True, standing=Standing(directory.clock))
+    upstream = Upstream(DOCUMENTS_ID, "worker", reported, told_owner=True, standing=Standing(directory.clock))
     headers = {"authorization": f"Bearer {key.get_secret_value()}", OWNER_HEADER: ON_BEHALF_ID}
     bound: list[BoundModel] = []
     silent = 0
@@ -78,6 +77,6 @@ def _card(directory: Directory, bound: BoundModel) -> ModelCard | None:
     """That of its model under the other name; None while nobody serves that."""
     target = directory.aliases.get(bound.model, bound.model)
     for up in directory.serving(target):
-        if up.id != UPSTREAM_ID and (card := up.models.get(target)) is not None:
+        if up.id != DOCUMENTS_ID and (card := up.models.get(target)) is not None:
             return card.model_copy(update={"name": bound.id, "base": bound.model})
     return None

@@ -21,6 +21,9 @@ COOLDOWN_S = 2.0
 MOST_HEADS = 64
 """Paths whose request head is kept ready; the relay has fewer, other callers may bring any."""
 
+DOCUMENTS_ID = "documents"
+"""Id of the documents service among the upstreams."""
+
 
 class Asker(Protocol):
     """Who waits for an upstream's answer."""
