@@ -117,7 +117,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}, BOT]},
         "tool call",
     ),
-    "a tool's answer": ({"conversations": [HUMAN, {"from": "observation", "value": "1"}, GPT]}, "tool call"),
+    "a tool's answer": ({"conversations": [HUMAN, {"from": "observation", "value": "1"}, GPT]}, "by tool"),
 }
 
 

@@ -105,10 +105,28 @@ class Options:
 
 
 class Message(NamedTuple):
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
     learnt: bool = True
     """Whether the source lets an answer be learnt (OpenAI's `weight`)."""
+    reasoning: str = ""
+    calls: tuple[dict[str, Any], ...] = ()
+    """Tool calls of the assistant, as a row has them."""
+    call_id: str = ""
+    """Of a tool's result."""
+    name: str = ""
+
+    def turn(self) -> dict[str, Any]:
+        """As a row's history and steps have it."""
+        said: dict[str, Any] = {"role": self.role, "content": self.content}
+        more = {
+            "weight": None if self.learnt else 0,
+            "reasoning_content": self.reasoning or None,
+            "tool_calls": list(self.calls) or None,
+            "tool_call_id": self.call_id or None,
+            "name": self.name or None,
+        }
+        return said | {key: value for key, value in more.items() if value is not None}
 
 
 class Conversation(NamedTuple):
@@ -117,6 +135,19 @@ class Conversation(NamedTuple):
     history: list[dict[str, Any]]
     instruction: str
     response: str
+    steps: list[dict[str, Any]]
+    reasoning: str
+    calls: list[dict[str, Any]]
+
+    def beyond_text(self, tools: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """Fields of a row that are there only where they say something."""
+        found = {
+            "tools": list(tools),
+            "steps": self.steps,
+            "reasoning_content": self.reasoning,
+            "tool_calls": self.calls,
+        }
+        return {key: value for key, value in found.items() if value}
 
 
 def string(record: Record, key: str, *, required: bool = True) -> str:
@@ -141,14 +172,16 @@ def row(
     context: str = "",
     category: object = None,
     history: Sequence[Mapping[str, Any]] = (),
+    beyond: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A Dolly row. With a context it is `closed_qa`, else `open_qa`, unless the source says more.
 
-    Raises Unusable when instruction or response is blank.
+    beyond: tools, steps, calls and reasoning. Raises Unusable when instruction or response is blank.
     """
     if not instruction or instruction.isspace():
         raise Unusable("the instruction is empty")
-    if not response or response.isspace():
+    beyond = beyond or {}
+    if (not response or response.isspace()) and "tool_calls" not in beyond:
         raise Unusable("the response is empty")
     _refuse_media(instruction)
     made: dict[str, Any] = {
@@ -161,7 +194,7 @@ def row(
         made["history"] = history
     if meta:
         made["meta"] = meta
-    return made
+    return {**made, **beyond}
 
 
 def pair(
@@ -173,6 +206,7 @@ def pair(
     context: str = "",
     category: object = None,
     history: Sequence[Mapping[str, Any]] = (),
+    beyond: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A preference pair (`rows.row.Pair`). Raises Unusable when a text is blank or the answers equal."""
     for name, text in (("instruction", instruction), ("chosen", chosen), ("rejected", rejected)):
@@ -189,7 +223,7 @@ def pair(
         made["history"] = history
     if meta:
         made["meta"] = meta
-    return made
+    return {**made, **(beyond or {})}
 
 
 _MEDIA_MARKS = ("<image>", "<audio>", "<video>")
@@ -211,29 +245,61 @@ def conversation(messages: Sequence[Message]) -> Conversation:
 
     What stands after them (a question that nobody answered, an answer of weight 0) is left out. Raises
     Unusable for empty messages, for an order other than an optional system message, then user and assistant
-    by turns, and where no answer is learnt.
+    by turns (the assistant's with tool calls and their results before them), and where no answer is learnt.
     """
-    if messages and messages[-1].role == "user":
-        messages = messages[:-1]
     first = 1 if messages and messages[0].role == "system" else 0
-    if len(messages) < first + 2:
+    if first and not messages[0].content.strip():
+        raise Unusable("message 1 is empty")
+    exchanges = _exchanges(messages, first)
+    if not exchanges:
         raise Unusable("there is no question with an answer")
-    for place, message in enumerate(messages):
-        wanted = "system" if place < first else ("user", "assistant")[(place - first) % 2]
-        if message.role != wanted:
-            raise Unusable(f"message {place + 1} is by {message.role}, where {wanted} speaks")
-        if not message.content or message.content.isspace():
-            ends = {len(messages) - 2: "the instruction", len(messages) - 1: "the response"}
-            raise Unusable(f"{ends.get(place, f'message {place + 1}')} is empty")
-    while not messages[-1].learnt:
-        messages = messages[:-2]
-        if len(messages) < first + 2:
+    while not exchanges[-1][-1].learnt:
+        exchanges.pop()
+        if not exchanges:
             raise Unusable("no answer is to be learnt: all have weight 0")
-    history = [
-        {"role": message.role, "content": message.content} | ({} if message.learnt else {"weight": 0})
-        for message in messages[:-2]
-    ]
-    return Conversation(history, messages[-2].content, messages[-1].content)
+    before = [*messages[:first], *(message for exchange in exchanges[:-1] for message in exchange)]
+    question, *steps, answer = exchanges[-1]
+    return Conversation(
+        [message.turn() for message in before],
+        question.content,
+        answer.content,
+        [message.turn() for message in steps],
+        answer.reasoning,
+        list(answer.calls),
+    )
+
+
+def _exchanges(messages: Sequence[Message], first: int) -> list[list[Message]]:
+    """Question, tool calls with their results, and answer of each exchange, without what nobody answered."""
+    end = len(messages)
+    while end > first and messages[end - 1].role in ("user", "tool"):
+        end -= 1
+    exchanges: list[list[Message]] = []
+    wanted = "user"
+    for place in range(first, end):
+        message = messages[place]
+        _require_text(message, place, end)
+        if message.role == "tool" and wanted == "tool or assistant":
+            exchanges[-1].append(message)
+        elif message.role == "user" and wanted == "user":
+            exchanges.append([message])
+            wanted = "assistant"
+        elif message.role == "assistant" and wanted in ("assistant", "tool or assistant"):
+            if message.calls and place + 1 < end and messages[place + 1].role != "tool":
+                raise Unusable(f"message {place + 1} is a tool call without its result")
+            exchanges[-1].append(message)
+            wanted = "tool or assistant" if message.calls else "user"
+        else:
+            expected = wanted.replace("tool or ", "")
+            raise Unusable(f"message {place + 1} is by {message.role}, where {expected} speaks")
+    return exchanges
+
+
+def _require_text(message: Message, place: int, end: int) -> None:
+    if message.calls or message.role == "tool" or message.content.strip():
+        return
+    ends = {end - 2: "the instruction", end - 1: "the response"}
+    raise Unusable(f"{ends.get(place, f'message {place + 1}')} is empty")
 
 
 def meta(options: Options, record: Record, keys: Iterable[str] = ("id",)) -> dict[str, Any]:
@@ -249,6 +315,8 @@ def meta(options: Options, record: Record, keys: Iterable[str] = ("id",)) -> dic
 def strict_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows of exactly the four keys. A conversation becomes one row for each answer, with what was said
     before it as context: `이전 질문: ...`, `이전 답변: ...`."""
+    if not {"tools", "steps", "tool_calls"}.isdisjoint(made):
+        raise Unusable("it holds tool calls, for which the four keys have no place (--strict)")
     said: list[str] = []
     rows = []
     question = ""

@@ -8,6 +8,7 @@ from typing import Any
 
 from finetune.data.convert.fields import Message, Options, Record, Unusable, meta, note_left_out, peek, string
 from finetune.data.convert.prompts import before, conversation_row
+from finetune.data.convert.tool_turns import answer, merged, results
 from finetune.data.convert.turns import SPEAKERS
 
 FIELDS = ("text", "chat", "conversation", "conversations", "dialogue", "prompt", "content")
@@ -47,7 +48,10 @@ _STYLES = (
         ),
         re.compile(r"</s>|<\|endoftext\|>|### End\s*\Z"),
     ),
-    Style(re.compile(r"(?:\A|\n|</s>|(?<=\s))(USER|ASSISTANT|Human|Assistant)\s*:"), re.compile(r"</s>")),
+    Style(
+        re.compile(r"(?:\A|\n|</s>|(?<=\s))(USER|ASSISTANT|FUNCTION RESPONSE|Human|Assistant)\s*:"),
+        re.compile(r"</s>|<\|endoftext\|>"),
+    ),
 )
 _LLAMA_2 = re.compile(r"\[INST\](.*?)\[/INST\](.*?)(?=(?:<s>\s*)?\[INST\]|\Z)", re.DOTALL)
 _LLAMA_2_SYSTEM = re.compile(r"<<SYS>>(.*?)<</SYS>>", re.DOTALL)
@@ -112,18 +116,20 @@ def _turns(parts: list[str], style: Style) -> tuple[list[Message], str, bool]:
         if role == "context":
             context = text
         elif role == "tool":
-            raise Unusable("the text holds a tool's turn; a row holds text alone")
+            messages += results(text)
+        elif role == "assistant":
+            messages.append(answer(text))
         else:
             messages.append(Message(SPEAKERS[role], text))
-    return messages, context, preamble
+    return merged(messages), context, preamble
 
 
 def _llama_2(found: list[tuple[str, str]]) -> list[Message]:
     messages: list[Message] = []
-    for question, answer in found:
+    for question, said in found:
         system = _LLAMA_2_SYSTEM.search(question)
         if system:
             messages.append(Message("system", system.group(1).strip()))
         messages.append(Message("user", _LLAMA_2_SYSTEM.sub("", question).strip()))
-        messages.append(Message("assistant", answer.replace("</s>", "").strip()))
+        messages.append(Message("assistant", said.replace("</s>", "").strip()))
     return messages

@@ -27,7 +27,8 @@ from finetune.data.convert.fields import (
     says_something,
     string,
 )
-from finetune.data.convert.prompts import asked, before, given_context, marked_turns
+from finetune.data.convert.prompts import asked, before, given_context, marked_turns, with_tools
+from finetune.data.convert.tool_turns import answer as assistant_turn
 from finetune.data.convert.turns import are_turns, decoded, read_messages
 
 _QUESTIONS = ("instruction", "prompt", "question", "query", "질문")
@@ -44,6 +45,8 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
     better, worse = _conversation(record, chosen), _conversation(record, rejected)
     if better[:-1] != worse[:-1]:
         raise Unusable(f"{chosen} and {rejected} answer different conversations")
+    better, tools = with_tools(better, record)
+    worse, _ = with_tools(worse, record)
     said, other = conversation(better), conversation(worse)
     facts = (
         {**options.meta, **record["meta"]} if isinstance(peek(record, "meta"), dict) else dict(options.meta)
@@ -53,6 +56,8 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
     given = given_context(record, taken)
     category = record["category"] if is_category(peek(record, "category")) else None
     if options.pairs:
+        if said.calls or other.calls or said.reasoning or other.reasoning:
+            raise Unusable("an answer calls a tool or thinks; a pair compares texts")
         yield pair(
             said.instruction,
             said.response,
@@ -61,10 +66,19 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
             context=given,
             category=category,
             history=said.history,
+            beyond=said.beyond_text(tools),
         )
         return
     note_unused(record, f"{rejected} (--pairs uses it)")
-    yield row(said.instruction, said.response, facts, context=given, category=category, history=said.history)
+    yield row(
+        said.instruction,
+        said.response,
+        facts,
+        context=given,
+        category=category,
+        history=said.history,
+        beyond=said.beyond_text(tools),
+    )
 
 
 def _answers(record: Record) -> tuple[str, str]:
@@ -84,7 +98,7 @@ def _conversation(record: Record, key: str) -> list[Message]:
     if isinstance(answer, str):
         if _HH_MARK.match(answer):
             return _hh_messages(answer)
-        return [*_prompt(record), Message("assistant", answer.strip())]
+        return [*_prompt(record), assistant_turn(answer)]
     messages = read_messages([answer] if isinstance(answer, dict) else answer, record, key)
     if not messages or messages[-1].role != "assistant":
         raise Unusable(f"{key!r} does not end with the assistant's answer")

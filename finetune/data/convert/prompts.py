@@ -18,6 +18,7 @@ from finetune.data.convert.fields import (
     says_something,
     string,
 )
+from finetune.data.convert.tool_turns import answer, tools_in_system, tools_of
 from finetune.data.convert.turns import are_turns, read_messages
 from finetune.rows.placeholders import without_placeholder
 
@@ -33,6 +34,8 @@ CONTEXTS = (
     *("context", "contexts", "input", "passage", "passages", "document", "documents", "paragraph", "article"),
     *("Context", "Input", "맥락", "문맥", "지문", "본문", "문서", "입력", "참고 자료", "참고자료"),
 )
+TOOLS = ("tools", "functions")
+SYSTEM_TOOLS = "list of tools in the system prompt"
 GREETING = "greeting before the first question"
 UNANSWERED = "last question without an answer"
 UNLEARNT = "last answer, of weight 0"
@@ -117,11 +120,31 @@ def conversation_row(
         note_left_out(record, UNANSWERED)
     elif messages and not messages[-1].learnt:
         note_left_out(record, UNLEARNT)
+    messages, tools = with_tools(messages, record)
     said = conversation(messages)
     category = record["category"] if is_category(peek(record, "category")) else None
     return row(
-        said.instruction, said.response, facts, context=context, category=category, history=said.history
+        said.instruction,
+        said.response,
+        facts,
+        context=context,
+        category=category,
+        history=said.history,
+        beyond=said.beyond_text(tools),
     )
+
+
+def with_tools(messages: Sequence[Message], record: Record) -> tuple[list[Message], list[dict[str, Any]]]:
+    """The conversation without tools in its system prompt, and the tools: the prompt's and the record's."""
+    name = named(record, TOOLS)
+    tools = tools_of(record[name]) if name else []
+    if messages and messages[0].role == "system":
+        prompt, listed = tools_in_system(messages[0].content)
+        if listed:
+            note_left_out(record, SYSTEM_TOOLS)
+            tools = tools or listed
+            messages = [*([Message("system", prompt)] if prompt else []), *messages[1:]]
+    return list(messages), tools
 
 
 def without_greeting(messages: Sequence[Message], record: Record) -> list[Message]:
@@ -167,6 +190,6 @@ def _answer(record: Record, name: str) -> list[Message]:
     value = peek(record, name)
     turns = [value] if isinstance(value, dict) else value
     if not isinstance(turns, list) or are_turns(turns) not in ("from", "role"):
-        return [Message("assistant", string(record, name))]
+        return [answer(string(record, name))]
     record.get(name)  # it is read
     return read_messages(turns, record, name)

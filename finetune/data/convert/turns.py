@@ -7,14 +7,16 @@
 """
 
 import ast
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from finetune.data.convert.fields import Message, Record, Unusable, note_unused, says_something
+from finetune.data.convert.tool_turns import CALLERS, RESULTS, THOUGHTS, answer, merged, results
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
 SPEAKERS: dict[str, Role] = {
     **dict.fromkeys(("human", "user", "prompter", "customer", "q", "question", "instruction"), "user"),
@@ -26,19 +28,13 @@ SPEAKERS: dict[str, Role] = {
     **dict.fromkeys(("어시스턴트", "챗봇", "상담사", "상담원", "답변", "답변자", "봇"), "assistant"),
     **dict.fromkeys(("system", "developer", "시스템"), "system"),
 }
-_TOOLS = frozenset(
-    {
-        *("tool", "tools", "function", "observation", "ipython", "function_call", "function_response"),
-        *("function-call", "function-response", "tool_call", "tool_calls", "tool_response", "tool_result"),
-        *("tool_use", "function_call_output", "environment", "code_interpreter"),
-    }
-)
-"""Speakers and kinds of content that are parts of a tool call."""
 _SPEAKER_KEYS = ("from", "role", "speaker", "author", "화자", "역할")
 _TEXT_KEYS = ("value", "content", "text", "utterance", "message", "발화", "내용")
 _WEIGHTS = ("weight", "train", "loss")
 """Whether a turn is learnt: OpenAI and SlimOrca, axolotl, ms-swift."""
-_READ = frozenset({*_SPEAKER_KEYS, *_TEXT_KEYS, *_WEIGHTS})
+_CALLS = ("tool_calls", "function_call")
+_OF_RESULTS = ("tool_call_id", "name")
+_READ = frozenset({*_SPEAKER_KEYS, *_TEXT_KEYS, *_WEIGHTS, *_CALLS, *_OF_RESULTS, *THOUGHTS})
 _PAIR_KEYS = (
     *(("human", "assistant"), ("user", "assistant"), ("human", "gpt"), ("user", "bot"), ("input", "output")),
     *(("question", "answer"), ("prompt", "response"), ("instruction", "output"), ("query", "response")),
@@ -58,7 +54,7 @@ _LONGEST_LITERAL = 1_000_000
 def read_messages(turns: Any, record: Record | None = None, name: str = "turns") -> list[Message]:
     """Turns as messages. What a turn of the record's field `name` holds besides is noted as unused.
 
-    Raises Unusable where a turn is none, or needs a tool or a picture.
+    Raises Unusable where a turn is none, or needs a picture.
     """
     turns = decoded(turns)
     if not isinstance(turns, list):
@@ -74,12 +70,12 @@ def read_messages(turns: Any, record: Record | None = None, name: str = "turns")
         elif keys := _pair_keys(turn):
             messages += _exchange(turn, keys, place)
         else:
-            messages.append(_message(turn, place))
+            messages += _messages(turn, place)
             if record is not None and not turn.keys() <= _READ:
                 for key in turn.keys() - _READ:
                     if says_something(turn[key]):
                         note_unused(record, f"{name}[].{key}")
-    return messages
+    return merged(messages)
 
 
 def are_turns(value: Any) -> str:
@@ -135,7 +131,7 @@ def _decoded_or_none(value: Any) -> Any:
 
 
 def _by_turns(place: int, said: str) -> Message:
-    return Message("assistant" if place % 2 else "user", said.strip())
+    return answer(said) if place % 2 else Message("user", said.strip())
 
 
 def _speaker_key(turn: Mapping[str, Any]) -> str | None:
@@ -154,15 +150,16 @@ def _exchange(turn: Mapping[str, Any], keys: tuple[str, str], place: int) -> lis
     said = [turn[key] for key in keys]
     if not all(isinstance(text, str) for text in said):
         raise Unusable(f"turn {place} has no text", broken=True)
-    return [*before, Message("user", said[0].strip()), Message("assistant", said[1].strip())]
+    return [*before, Message("user", said[0].strip()), answer(said[1])]
 
 
-def _message(turn: Mapping[str, Any], place: int) -> Message:
+def _messages(turn: Mapping[str, Any], place: int) -> list[Message]:
     key = _speaker_key(turn)
-    speaker = turn[key].strip().lower() if key else None
-    if speaker in _TOOLS or turn.get("tool_calls") or turn.get("function_call"):
-        raise Unusable(f"turn {place} is part of a tool call; a row holds text alone")
-    role = SPEAKERS.get(speaker) if speaker else None
+    speaker = turn[key].strip().lower() if key else ""
+    calls = [turn[name] for name in _CALLS if turn.get(name)]
+    role = SPEAKERS.get(
+        speaker, "assistant" if speaker in CALLERS else "tool" if speaker in RESULTS else None
+    )
     if role is None:
         raise Unusable(f"turn {place} is by {speaker!r}: no human, assistant or system", broken=True)
     said = next((turn[key] for key in _TEXT_KEYS if turn.get(key) is not None), None)
@@ -170,9 +167,27 @@ def _message(turn: Mapping[str, Any], place: int) -> Message:
         said = _text_parts(said)
     elif isinstance(said, int | float) and not isinstance(said, bool):
         said = str(said)
+    elif said is None and calls:
+        said = ""
+    elif isinstance(said, dict) and role == "tool":
+        said = json.dumps(said, ensure_ascii=False)
     if not isinstance(said, str):
         raise Unusable(f"turn {place} has no text", broken=True)
-    return Message(role, said.strip(), role != "assistant" or _is_learnt(turn))
+    if role == "tool":
+        given = {name: turn[name] if isinstance(turn.get(name), str) else "" for name in _OF_RESULTS}
+        return results(said, given["tool_call_id"], given["name"])
+    if role != "assistant":
+        return [Message(role, said.strip())]
+    if speaker in CALLERS:
+        calls, said = [said], ""
+    thought = next((turn[name] for name in THOUGHTS if isinstance(turn.get(name), str)), "")
+    return [answer(said, _is_learnt(turn), calls, thought)]
+
+
+def _tool_role(speaker: str) -> Role | None:
+    if speaker in CALLERS:
+        return "assistant"
+    return "tool" if speaker in RESULTS else None
 
 
 def _is_learnt(turn: Mapping[str, Any]) -> bool:
@@ -189,10 +204,10 @@ def _text_parts(parts: Sequence[Any]) -> str:
             texts.append(part)
             continue
         kind = part.get("type") if isinstance(part, dict) else None
-        if isinstance(kind, str) and kind in _TOOLS:
-            raise Unusable("a message is part of a tool call; a row holds text alone")
         refuse_media(kind if isinstance(kind, str) else None)
         if not isinstance(part, dict) or not isinstance(part.get("text"), str):
-            raise Unusable("a message holds more than text")
+            raise Unusable(
+                f"a message holds more than text: {kind}" if kind else "a message holds more than text"
+            )
         texts.append(part["text"])
     return "\n".join(texts)
