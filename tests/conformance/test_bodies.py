@@ -32,7 +32,7 @@ ODD_BODIES = {
     "duplicate keys": b'{"a":1,"a":2,"model":"%s",' + SAYS + b',"seed":1,"seed":2}',
     "escapes and raw Hangul": b'{"model":"%s","x":"\\ud55c' + "글".encode() + b' \\/ \\u0041",' + SAYS + b"}",
     "big numbers": b'{"model":"%s",' + SAYS + b',"big":123456789012345678901234567890}',
-    "vLLM's fields": b'{"model":"%s","top_k":5,"priority":1,"chat_template_kwargs":{"a":[1,{"b":null}]},'
+    "vLLM's fields": b'{"model":"%s","top_k":5,"priority":0,"chat_template_kwargs":{"a":[1,{"b":null}]},'
     b'"cache_salt":"s","repetition_penalty":1.10,' + SAYS + b"}",
     "model at the end": b"{" + SAYS.replace(b"hi", b'\\"model\\":\\"x\\"') + b',"model":"%s"}',
     "white space around": b'\n\t {"model":"%s",' + SAYS + b"}\r\n\n",
@@ -78,7 +78,7 @@ def test_w21_the_clients_stream_options_keep_what_the_gateway_does_not_know(endp
 def test_w21_the_official_clients_extra_fields_arrive(endpoint: Endpoint, client: openai.OpenAI) -> None:
     """W21: `extra_body`, seeds, template arguments, priorities, as the official client sends them."""
     endpoint.need_engine()
-    extra = {"top_k": 3, "chat_template_kwargs": {"enable_thinking": False}, "priority": 2, "min_p": 0.1}
+    extra = {"top_k": 3, "chat_template_kwargs": {"enable_thinking": False}, "priority": 0, "min_p": 0.1}
     client.chat.completions.create(**endpoint.chat(), seed=11, extra_body=extra)
     got = json.loads(endpoint.received().body)
     assert got["seed"] == 11

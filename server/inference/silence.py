@@ -1,0 +1,71 @@
+"""The clock of one attempt: how long its upstream may say nothing."""
+
+import asyncio
+import time
+
+from server.inference import upstream_errors
+from server.inference.delivery import BEGUN, Delivery
+
+LOST_IDLE_S = 5.0
+"""Longest silence of a stream whose worker has lost its lease."""
+
+
+class Silence:
+    """Ends the attempt when the upstream has been silent for too long, or the request has no time left."""
+
+    __slots__ = ("_delivery", "_idle_s", "_sent_at", "_timer", "heard_at")
+
+    def __init__(self, delivery: Delivery, sent_at: float) -> None:
+        """`sent_at` is when the upstream was asked, in monotonic seconds."""
+        self._delivery = delivery
+        self._sent_at = sent_at
+        self.heard_at = sent_at
+        """When the newest bytes came; set by whoever reads them."""
+        self._idle_s = delivery.attempt.limits.idle_s
+        """How long a stream that has begun may be silent."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self) -> None:
+        """From now on, by the limit that holds at this stage; to be called when a stage begins."""
+        self._arm(self._limit_s())
+
+    def lose_patience(self) -> None:
+        """The worker is believed dead, though its stream has not broken."""
+        self._idle_s = min(LOST_IDLE_S, self._idle_s)
+        self._arm(LOST_IDLE_S)
+
+    def stop(self) -> None:
+        """No timer is left."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _limit_s(self) -> float:
+        """How long the silence may last now. A plain answer comes in one piece at its end."""
+        attempt = self._delivery.attempt
+        if not attempt.job.stream:
+            return attempt.limits.total_s
+        return self._idle_s if self._delivery.stage is BEGUN else attempt.limits.first_event_s
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._tick)
+
+    def _tick(self) -> None:
+        """Due at the earliest moment a limit can have passed; re-armed when data has come since."""
+        self._timer = None
+        delivery = self._delivery
+        if delivery.done.done():
+            return
+        attempt, now, limit = delivery.attempt, time.monotonic(), self._limit_s()
+        if not delivery.client.writable:
+            self.heard_at = now  # the client is slow, not the engine
+        since = self.heard_at if delivery.stage is BEGUN else self._sent_at
+        due = min(since + limit, attempt.job.deadline)
+        if now < due:
+            self._arm(due - now)
+            return
+        if due == attempt.job.deadline:
+            limit = attempt.limits.total_s
+        delivery.fail(upstream_errors.too_slow(attempt.upstream, limit))
