@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from kodolly.clients.gateway_access import auth_headers
 PAGE = 500
 """Rows at a time: with their conversations a few MB."""
 TIMEOUT_S = 60.0
+MARKED_AT_ONCE = 5000
 
 
 def fetch_feedback(gateway: str, kind: Kind, since: datetime | None = None) -> list[dict[str, Any]]:
@@ -66,9 +68,32 @@ def forget_rater(gateway: str, rater_id: str) -> tuple[int, int]:
         raise UserError(f"{gateway} is not a kodolly gateway of this version.") from error
 
 
-def _asked(client: httpx2.Client, method: str, url: str, params: dict[str, str | int]) -> httpx2.Response:
+def mark_used(gateway: str, run: str, ids: Collection[str], votes: Collection[str]) -> int:
+    """Note at the gateway that a training of this name used these; `votes` tells which of them are votes.
+    How many the gateway found. Raises UserError."""
+    marked = 0
+    ordered = sorted(ids)
+    with httpx2.Client(headers=_headers(), timeout=TIMEOUT_S, trust_env=False) as client:
+        for at in range(0, len(ordered), MARKED_AT_ONCE):
+            part = ordered[at : at + MARKED_AT_ONCE]
+            use = {
+                "run": run,
+                "votes": [one for one in part if one in votes],
+                "ratings": [one for one in part if one not in votes],
+            }
+            answer = _asked(client, "POST", f"{gateway}/v1/feedback/used", {}, use)
+            try:
+                marked += int(json.loads(answer.raise_for_status().content)["marked"])
+            except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
+                raise UserError(f"{gateway} is not a kodolly gateway of this version.") from error
+    return marked
+
+
+def _asked(
+    client: httpx2.Client, method: str, url: str, params: dict[str, str | int], body: Any = None
+) -> httpx2.Response:
     try:
-        answer = client.request(method, url, params=params)
+        answer = client.request(method, url, params=params, json=body)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise UserError(
             f"No gateway answers at {url.partition('/v1/')[0]}.",

@@ -40,6 +40,7 @@ Examples:
     help="Of those answers' ratings.",
 )
 @click.option("--without", multiple=True, metavar="MODEL", help="Train on no answer of this model.")
+@click.option("--with", "allowed", multiple=True, metavar="MODEL", help="Train on this provider's answers.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the figures there (JSON).")
 def command(
     gateway: str,
@@ -53,6 +54,7 @@ def command(
     rows: Path | None,
     min_score: float,
     without: tuple[str, ...],
+    allowed: tuple[str, ...],
     output: Path | None,
 ) -> None:
     """Show who won people's votes, and turn votes and ratings into data for the next training.
@@ -61,8 +63,8 @@ def command(
 
     The figures are those of GET /v1/leaderboard: two checkpoints of one name are two contenders (NAME@ID),
     ties count half, "both bad" not at all. Intervals are 95% and know that one person's votes are alike. A
-    decision holds however often you look. A provider may forbid training on its models' answers: leave those
-    out with --without.
+    decision holds however often you look. Answers of providers are not trained on, as their terms mostly
+    forbid it; --with lets a model in. `kodolly data from-feedback` makes more of the same feedback.
     """
     from common.leaderboard.judgements import Filter
     from kodolly.clients.feedback_pages import fetch_feedback
@@ -74,7 +76,10 @@ def command(
     for line in leaderboard_lines(results):
         echo_line(line)
     if pairs is not None or rows is not None:
-        _write_training(found, only, pairs, rows, min_score=min_score, without=frozenset(without))
+        from kodolly.feedback_sources import sources_of
+
+        sources = sources_of(gateway, without, allowed)
+        _write_training(found, only, pairs, rows, min_score=min_score, sources=sources)
     if output is not None:
         from finetune.eval.report import write_json
 
@@ -88,10 +93,11 @@ def _write_training(
     rows: Path | None,
     **options: Any,
 ) -> None:
-    from finetune.eval.feedback import parse_feedback, training_data, write_training
+    from finetune.data.from_feedback import training_data, write_training
+    from finetune.data.stored_feedback import parse_feedback
     from kodolly.leaderboard_table import admitted
 
-    made = training_data(*parse_feedback(*(admitted(only, part) for part in found)), **options)
+    made = training_data(parse_feedback(*(admitted(only, part) for part in found)), **options)
     for path, items, what in ((pairs, made.pairs, "pairs"), (rows, made.rows, "rows")):
         if path is not None:
             write_training(items, path)

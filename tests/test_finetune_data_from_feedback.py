@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from common.errors import UserError
+from finetune.data.from_feedback import Training, held_out_pairs, replayed, training_data
 from finetune.data.load import load_rows
-from finetune.eval.feedback import Training, parse_feedback, training_data
+from finetune.data.stored_feedback import Sources, parse_feedback
 from finetune.rows.row import Pair
 from kodolly.cli import root
 from tests.processes import free_port, kodolly, running
+from tests.stack_in_process import in_process
 
 QUESTION = "서울에서 부산까지 얼마나 걸리나요?"
 
@@ -38,15 +41,17 @@ def rating(score: int, given: dict[str, Any], tags: tuple[str, ...] = ()) -> dic
     return {"score": score, "tags": list(tags), "answer": given}
 
 
-def stored(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def stored(items: list[dict[str, Any]], kind: str = "v") -> list[dict[str, Any]]:
     """As the gateway lists them, with columns of its own."""
-    return [item | {"id": f"id-{n}", "created": "2025-05-01T00:00:00Z"} for n, item in enumerate(items)]
+    return [
+        item | {"id": f"{kind}-{n}", "created": f"2025-05-01T00:{n:02}:00Z"} for n, item in enumerate(items)
+    ]
 
 
 def made_of(
     votes: list[dict[str, Any]], ratings: list[dict[str, Any]] | None = None, **options: Any
 ) -> Training:
-    return training_data(*parse_feedback(stored(votes), stored(ratings or [])), **options)
+    return training_data(parse_feedback(stored(votes), stored(ratings or [], "r")), **options)
 
 
 BASE, DOLLY = answer("base", "모릅니다."), answer("dolly", "KTX로 두 시간 반쯤 걸립니다.")
@@ -111,7 +116,9 @@ def test_ratings_become_rows_by_their_mean_and_pairs_when_far_apart() -> None:
 
 def test_answers_of_a_model_that_is_left_out_are_in_neither() -> None:
     chat = answer("gpt-4o", "약 두 시간 반입니다.")
-    made = made_of([vote("left", chat, DOLLY)], [rating(5, chat)], without=frozenset({"gpt-4o"}))
+    made = made_of(
+        [vote("left", chat, DOLLY)], [rating(5, chat)], sources=Sources(without=frozenset({"gpt-4o"}))
+    )
     assert (made.pairs, made.rows) == ([], [])
     assert made.left_out["answer of a model that is left out"] == 2
 
@@ -178,3 +185,118 @@ def test_feedback_without_a_text_or_a_score_is_counted_and_trains_nothing() -> N
     thumb = {"score": None, "thumb": "up", "answer": DOLLY}
     made = made_of([vote("left", silent, silent)], [thumb])
     assert (made.pairs, made.rows) == ([], [])
+
+
+def test_ratings_thumbs_and_votes_become_labelled_answers() -> None:
+    good, bad, middling = (answer("dolly", f"{n}번째 답입니다.", question=f"{n}?") for n in range(3))
+    both = answer("base", "둘 다", question="또?"), answer("dolly", "나쁨", question="또?")
+    ratings = [rating(4, good), rating(2, bad), rating(3, middling)]
+    ratings += [{"thumb": "down", "score": 5, "answer": answer("dolly", "점수가 이김", question="점수?")}]
+    ratings += [{"thumb": "down", "answer": answer("dolly", "엄지", question="엄지?")}]
+    made = made_of([vote("both_bad", *both), vote("right", BASE, DOLLY)], ratings)
+    assert {row.response: row.meta["label"] for row in made.labelled} == {
+        good["answer"]: True,
+        bad["answer"]: False,
+        "점수가 이김": True,
+        "엄지": False,
+        "둘 다": False,
+        "나쁨": False,
+        DOLLY["answer"]: True,
+        BASE["answer"]: False,
+    }
+    origins = Counter(row.meta["from"] for row in made.labelled)
+    assert origins == {"rating": 3, "thumb": 1, "both_bad": 2, "vote": 2}
+    assert all(row.meta["source"] == "kodolly-feedback" for row in made.labelled)
+
+
+def test_a_correction_becomes_a_row_a_pair_and_a_good_answer() -> None:
+    given = answer("dolly", "다섯 시간입니다.", checkpoint="0123456789ab")
+    made = made_of([], [{"correction": "두 시간 반입니다.", "answer": given, "rater_id": "민지"}])
+    (row,), (pair,) = made.rows, made.pairs
+    assert (row.response, row.meta["from"], row.meta["id"]) == ("두 시간 반입니다.", "correction", "r-0")
+    assert (pair.chosen, pair.rejected) == ("두 시간 반입니다.", "다섯 시간입니다.")
+    assert (pair.meta["chosen_model"], pair.meta["rejected_checkpoint"]) == ("correction", "0123456789ab")
+    labels = {row.response: row.meta["label"] for row in made.labelled}
+    assert labels == {"두 시간 반입니다.": True, "다섯 시간입니다.": False}
+    assert made.used == {"r-0"}
+
+
+def test_one_rater_has_one_voice_and_raters_who_disagree_label_nothing() -> None:
+    who = {"rater_id": "민지"}
+    votes = [vote("left", BASE, DOLLY) | who for _ in range(5)] + [vote("right", BASE, DOLLY) | who]
+    (pair,) = made_of(votes).pairs
+    assert pair.chosen == DOLLY["answer"]  # the last word
+    votes += [vote("left", BASE, DOLLY) | {"rater_id": name} for name in ("지훈", "서연")]
+    made = made_of(votes)
+    assert [pair.chosen for pair in made.pairs] == [BASE["answer"]]
+    assert made.used == {"v-5", "v-6", "v-7"}
+    torn = made_of([], [rating(5, DOLLY) | who, rating(1, DOLLY) | {"rater_id": "지훈"}])
+    assert torn.labelled == []
+    assert torn.not_labelled["raters disagree whether the answer is good"] == 1
+
+
+def test_a_providers_answers_train_nothing_unless_allowed() -> None:
+    chat = answer("gpt-4o", "약 두 시간 반입니다.")
+    cast = [vote("left", chat, DOLLY)], [{"correction": "세 시간입니다.", "answer": chat}]
+    external = frozenset({"gpt-4o", "openai/gpt-4o"})
+    made = made_of(*cast, sources=Sources(external))
+    assert (made.pairs, made.rows) == ([], [])
+    assert [row.response for row in made.labelled] == [DOLLY["answer"]]
+    allowed = made_of(*cast, sources=Sources(external, allowed=frozenset({"gpt-4o"})))
+    assert (len(allowed.pairs), len(allowed.rows)) == (2, 1)
+    alias = answer("chat", "답", arm="gpt-4o")
+    assert made_of([], [rating(5, alias)], sources=Sources(external)).rows == []
+
+
+def test_held_out_questions_judge_and_are_never_replayed(tmp_path: Path) -> None:
+    held = vote("right", BASE, DOLLY) | {"held_out": True}
+    feedback = parse_feedback(stored([held]), [])
+    assert [pair.chosen for pair in held_out_pairs(feedback)] == [DOLLY["answer"]]
+    path = tmp_path / "old.jsonl"
+    lines = [
+        {"instruction": question, "context": "", "response": "네.", "category": "open_qa"}
+        for question in (QUESTION, *(f"{n}?" for n in range(20)))
+    ]
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    everything = replayed(path, 100, 1, feedback.held_out_questions())
+    assert len(everything) == 20
+    assert QUESTION not in [row.instruction for row in everything]
+    some = replayed(path, 5, 1, frozenset())
+    assert some == replayed(path, 5, 1, frozenset())
+    assert len(some) == 5
+
+
+def test_the_command_makes_files_and_marks_what_it_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with in_process(tmp_path, api_keys=("key-a",)) as stack:
+        monkeypatch.setenv("KODOLLY_API_KEY", "key-a")
+        headers = {"authorization": "Bearer key-a"}
+        for n in range(30):
+            good = answer("dolly", f"{n}입니다.", question=f"{n} 다음 수는?")
+            bad = answer("base", "모릅니다.", question=f"{n} 다음 수는?")
+            path = f"{stack.gateway}/v1/feedback/votes/{uuid.uuid4()}"
+            body = vote("left", good, bad)
+            httpx2.put(path, json=body, headers=headers, trust_env=False).raise_for_status()
+        words = ["data", "from-feedback", "--gateway", stack.gateway, "--output", str(tmp_path / "made")]
+        ran = CliRunner().invoke(root, [*words, "--run", "my-dolly-2"])
+        assert ran.exit_code == 0, ran.output
+        again = CliRunner().invoke(root, [*words[:-1], str(tmp_path / "again")])
+        rows = httpx2.get(f"{stack.gateway}/v1/feedback/votes?limit=100", headers=headers, trust_env=False)
+    counts = {
+        path.name: len(path.read_text(encoding="utf-8").splitlines())
+        for path in (tmp_path / "made").iterdir()
+    }
+    held = sum(row["held_out"] for row in rows.json()["data"])
+    assert 0 < held < 30
+    assert counts == {
+        "pairs.jsonl": 30 - held,
+        "labelled.jsonl": 2 * (30 - held),
+        "rows.jsonl": 0,
+        "held-out.jsonl": held,
+    }
+    used = [row["used_in"] for row in rows.json()["data"] if not row["held_out"]]
+    assert used == [["my-dolly-2"]] * (30 - held)
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "again" / "pairs.jsonl").read_text() == ""
+    assert len((tmp_path / "again" / "held-out.jsonl").read_text().splitlines()) == held

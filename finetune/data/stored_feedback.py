@@ -1,0 +1,135 @@
+"""Votes and ratings as the gateway stored them, and which of them a training may use."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ConfigDict, ValidationError
+
+from common.errors import UserError
+from common.feedback import JudgedAnswer, JudgedRating, JudgedVote, Message
+from common.prompt_hash import prompt_hash
+
+Prompt = tuple[tuple[str, str], ...]
+"""(role, content) of every message before the answer."""
+
+
+class StoredVote(JudgedVote):
+    """A vote as `GET /v1/feedback/votes` lists it."""
+
+    model_config = ConfigDict(extra="ignore")
+    id: str
+    created: str = ""
+    key_id: str = ""
+    held_out: bool = False
+    used_in: list[str] | None = None
+
+    @property
+    def question(self) -> str:
+        """Hash of what was asked."""
+        return prompt_hash(self.left.messages)
+
+    @property
+    def rater(self) -> str:
+        """Who cast it; without a rater each vote is somebody else's."""
+        return f"{self.key_id}/{self.rater_id}" if self.rater_id else self.id
+
+
+class StoredRating(JudgedRating):
+    """A rating as `GET /v1/feedback/ratings` lists it."""
+
+    model_config = ConfigDict(extra="ignore")
+    id: str
+    created: str = ""
+    key_id: str = ""
+    held_out: bool = False
+    used_in: list[str] | None = None
+
+    @property
+    def question(self) -> str:
+        """Hash of what was asked."""
+        return prompt_hash(self.answer.messages)
+
+    @property
+    def rater(self) -> str:
+        """Who gave it; without a rater each rating is somebody else's."""
+        return f"{self.key_id}/{self.rater_id}" if self.rater_id else self.id
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Votes and ratings, the earliest first."""
+
+    votes: tuple[StoredVote, ...] = ()
+    ratings: tuple[StoredRating, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.votes) + len(self.ratings)
+
+    def held_out_questions(self) -> frozenset[str]:
+        """Hashes of the questions that are for judging only: one held-out answer holds them all out."""
+        held = {vote.question for vote in self.votes if vote.held_out}
+        return frozenset(held | {rating.question for rating in self.ratings if rating.held_out})
+
+    def on(self, questions: Collection[str], *, instead: bool = False) -> "Feedback":
+        """Feedback on these questions, or with `instead` on all others."""
+        return Feedback(
+            tuple(vote for vote in self.votes if (vote.question in questions) is not instead),
+            tuple(rating for rating in self.ratings if (rating.question in questions) is not instead),
+        )
+
+    def joined(self, other: "Feedback") -> "Feedback":
+        """Both."""
+        return Feedback((*self.votes, *other.votes), (*self.ratings, *other.ratings))
+
+    def with_text(self) -> "Feedback":
+        """What comes with its conversation."""
+        return Feedback(
+            tuple(vote for vote in self.votes if vote.left.messages and vote.right.messages),
+            tuple(rating for rating in self.ratings if rating.answer.messages),
+        )
+
+    def unused(self) -> "Feedback":
+        """What no training has used."""
+        return Feedback(
+            tuple(vote for vote in self.votes if not vote.used_in),
+            tuple(rating for rating in self.ratings if not rating.used_in),
+        )
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Whose answers a training may use. By default those of models of our own."""
+
+    external: frozenset[str] = frozenset()
+    """Providers' models, by either name: their terms mostly forbid training on answers."""
+    without: frozenset[str] = frozenset()
+    allowed: frozenset[str] = frozenset()
+    """Named although a provider gives them: somebody knows that they may be used."""
+
+    def permit(self, answer: JudgedAnswer) -> bool:
+        """Whether an answer may be trained on."""
+        names = {answer.model, answer.arm or answer.model}
+        return not names & self.without and (not names & self.external or bool(names & self.allowed))
+
+
+OWN = Sources()
+
+
+def parse_feedback(votes: Iterable[Any], ratings: Iterable[Any]) -> Feedback:
+    """The gateway's lists as types. Raises UserError."""
+    try:
+        cast = [StoredVote.model_validate(vote) for vote in votes]
+        given = [StoredRating.model_validate(rating) for rating in ratings]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"This is not a gateway's feedback ({where}: {first['msg']}).") from error
+    cast.sort(key=lambda vote: vote.created)
+    given.sort(key=lambda rating: rating.created)
+    return Feedback(tuple(cast), tuple(given))
+
+
+def prompt_of(messages: Sequence[Message]) -> Prompt:
+    """The conversation before an answer."""
+    return tuple((message.role, message.content) for message in messages)
