@@ -378,5 +378,6 @@ def markdown_texts() -> dict[str, str]:
         "한글 틱": "`가`\n" * 75_000,
         "emphasis": "*a_ " * 75_000,
         "lines": "\n" * 300_000,
+        "ticks before lines": "`a`" * 3_000 + "\n" * 291_000,
         "spaces": " " * 300_000,
     }

@@ -25,7 +25,7 @@ HEAD_BYTES = 64 * 1024
 """Most bytes of a request line with its headers, of trailers, and of framing between two pieces of a body."""
 HEAD_LINES = 200
 """Most header lines, and most trailers."""
-FEED_BYTES = 32 * 1024
+FEED_BYTES = 16 * 1024
 """How much the parser gets at once; where a limit is passed, it is noticed after so many bytes more."""
 LINGER_S = 5.0
 """How long a client that was answered before it has sent everything is listened to, so that it can read the

@@ -290,3 +290,10 @@ def test_every_text_has_the_same_gaps_in_both_languages() -> None:
 
 def test_every_failure_has_its_words() -> None:
     assert [key for key in text_keys() if key not in MESSAGES] == []
+
+
+@pytest.mark.parametrize("mark", ["`a", "<b", "![", "~~~\n"])
+def test_what_has_more_marks_than_a_page_can_draw_is_shown_as_it_is(mark: str) -> None:
+    few, many = mark * 100, mark * 10_001
+    for answer, drawn in ((few, safe_markdown(few)), (many, f"````\n{many}\n````")):
+        assert chat_messages(side("m", answer), "ko")[-1]["content"] == drawn
