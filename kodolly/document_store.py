@@ -62,22 +62,27 @@ def opened_store(name: str, config: Path | None, *, create: bool = False) -> Ite
 @contextmanager
 def opened_catalogue(config: Path | None) -> Iterator[tuple["Catalogue", "Places"]]:
     """The catalogue of the documents service on this machine, also while it runs. Raises UserError."""
-    require_documents()
+    places = document_places(config)
     from common.private_files import make_state_directory
-    from common.settings import load_settings
     from documents.service.catalogue import Catalogue
-    from documents.service.places import Places
-    from kodolly.stack.parts import UpSettings
 
-    state = load_settings(UpSettings, config=config).state_dir
-    make_state_directory(state)
-    places = Places(state / "documents" / "service")
+    make_state_directory(places.root.parent.parent)
     places.make()
     catalogue = Catalogue(places.catalogue)
     try:
         yield catalogue, places
     finally:
         catalogue.close()
+
+
+def document_places(config: Path | None) -> "Places":
+    """Where the documents service of this machine keeps what it has. Raises UserError."""
+    require_documents()
+    from common.settings import load_settings
+    from documents.service.places import Places
+    from kodolly.stack.parts import UpSettings
+
+    return Places(load_settings(UpSettings, config=config).state_dir / "documents" / "service")
 
 
 def require_documents() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -44,12 +45,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentsStack]:
 
 
 def run(stack: DocumentsStack, *arguments: str) -> str:
-    import os
-
     done = subprocess.run(
         kodolly("documents", *arguments),
         cwd=stack.cwd,
-        env=os.environ | stack.env,
+        env=os.environ | stack.env | {"KODOLLY_API_KEY": KEYS[0]},
         capture_output=True,
         text=True,
     )
@@ -284,6 +283,11 @@ def test_file_search_of_the_responses_api(stack: DocumentsStack) -> None:
         client.responses.create(model="my-dolly", input="연차", tools=[tool | {"vector_store_ids": []}])
     with pytest.raises(openai.NotFoundError, match="chat completions alone"):
         client.responses.create(model=NAME, input="연차", tools=[tool])
+
+
+def test_ask_shows_what_an_answer_rests_on(stack: DocumentsStack) -> None:
+    said = run(stack, "ask", "-m", NAME, "--gateway", stack.gateway, "연차휴가는?", "--max-tokens", "2")
+    assert said.startswith("my-dolly-0 가 my-dolly-1 나")
 
 
 def test_unbound_names_go(stack: DocumentsStack) -> None:

@@ -63,6 +63,27 @@ def stream_answer(gateway: str, body: dict[str, Any]) -> Iterator[str]:
         ) from error
 
 
+def whole_answer(gateway: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The message that answers, with what stands beside its text. Raises UserError."""
+    timeout = httpx2.Timeout(5.0, read=None)
+    try:
+        answer = httpx2.post(
+            f"{gateway}/v1/chat/completions",
+            json=body,
+            headers=auth_headers(),
+            timeout=timeout,
+            trust_env=False,
+        )
+    except httpx2.HTTPError as error:
+        raise UserError(
+            f"The gateway at {gateway} cannot be reached.", hint="Is `kodolly up` running?"
+        ) from error
+    if answer.status_code != 200:
+        raise UserError(_message(answer.content))
+    message: dict[str, Any] = answer.json()["choices"][0]["message"]
+    return message
+
+
 def _pieces(data: str) -> Iterator[str]:
     event = json.loads(data)
     if "error" in event:

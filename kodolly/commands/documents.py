@@ -18,8 +18,11 @@ TABLE: dict[str, str] = {
     "show": "Show what was read of a document.",
     "remove": "Take documents out of a store.",
     "search": "Find passages that fit a question.",
+    "ask": "Ask a model with documents, and show what its answer rests on.",
     "bind": "Offer MODEL@STORE, which answers from a store with citations.",
     "unbind": "Offer such a model no more.",
+    "backup": "Write all documents to a file.",
+    "restore": "Put the documents of a backup in place.",
     "serve": "Start the service of files and vector stores.",
     "rebuild": "Make the index of a store anew, after a change of kodolly or Kiwi.",
 }

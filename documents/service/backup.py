@@ -1,0 +1,170 @@
+"""Backup and restore of all documents of a machine: files, the catalogue, stores of the command line.
+
+A backup is a ZIP file. Indexes of vector stores are left out: after a restore they are made from the files.
+"""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from common.errors import UserError
+from documents.service.catalogue import Catalogue
+from documents.service.places import Places
+
+CATALOGUE, FILES, STORES = "catalogue.db", "files", "stores"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """How much is in a backup."""
+
+    files: int
+    stores: int
+    """Those of the command line."""
+
+
+def back_up(places: Places, target: Path, *, replace: bool = False) -> Contents:
+    """Write `target` (mode 0600), whole or not at all; the service may run. A file that is deleted meanwhile
+    is left out. Raises UserError."""
+    if target.exists() and not replace:
+        raise UserError(f"{target} is there already.", hint="Choose another name, or add --replace.")
+    if not places.catalogue.is_file() and not any(places.root.parent.glob("*.db")):
+        raise UserError(f"There are no documents in {places.root.parent}.", hint="Check KODOLLY_STATE_DIR.")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.absolute().parent) as directory:
+            whole = Path(directory) / "whole.zip"
+            descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as out:
+                with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+                    made = _pack(places, Path(directory), archive)
+                out.flush()
+                os.fsync(out.fileno())
+            whole.replace(target)
+    except (OSError, sqlite3.Error) as error:
+        raise UserError(f"The backup {target} cannot be written: {error}.") from error
+    return made
+
+
+def _pack(places: Places, work: Path, archive: zipfile.ZipFile) -> Contents:
+    stores = sorted(places.root.parent.glob("*.db"))
+    for path, name in [(store, f"{STORES}/{store.name}") for store in stores]:
+        _add_database(path, name, work, archive)
+    if not places.catalogue.is_file():
+        Catalogue(places.catalogue).close()
+    _add_database(places.catalogue, CATALOGUE, work, archive)
+    files = 0
+    for path in sorted(places.files.glob("file-*")):
+        if path.suffix != ".part":
+            try:
+                archive.write(path, f"{FILES}/{path.name}")
+                files += 1
+            except FileNotFoundError:
+                continue
+    return Contents(files, len(stores))
+
+
+def _add_database(path: Path, name: str, work: Path, archive: zipfile.ZipFile) -> None:
+    """A consistent copy, by SQLite's online backup."""
+    copy = work / "copy.db"
+    with closing(sqlite3.connect(path, timeout=60)) as live, closing(sqlite3.connect(copy)) as kept:
+        live.backup(kept)
+        kept.execute("PRAGMA journal_mode=DELETE")  # one file, without -wal beside it
+    archive.write(copy, name)
+    copy.unlink()
+
+
+def restore(source: Path, places: Places, *, replace: bool = False) -> Contents:
+    """Put a backup in place; the service must not run. What was there gives way, where `replace` allows it.
+
+    Files are indexed when the service starts. Raises UserError, and then nothing has changed.
+    """
+    root = places.root.parent
+    if not replace and root.exists() and any(root.rglob("*.db")):
+        raise UserError(
+            f"There are documents in {root}.", hint="Add --replace to put the backup in their place."
+        )
+    places.root.parent.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".restore-", dir=root.parent) as directory:
+            new = Places(Path(directory) / "documents" / "service")
+            new.make()
+            made = _unpack(source, new)
+            _forget_indexes(new)
+            _exchange(root, new.root.parent, Path(directory) / "old")
+    except OSError as error:
+        raise UserError(f"The backup cannot be put into {root}: {error}.") from error
+    return made
+
+
+def _exchange(root: Path, new: Path, old: Path) -> None:
+    """`new` in the place of `root`, which is kept as `old` until that is done."""
+    if root.exists():
+        root.rename(old)
+    try:
+        new.rename(root)
+    except OSError:
+        if old.exists():
+            old.rename(root)
+        raise
+
+
+def _unpack(source: Path, new: Places) -> Contents:
+    files = stores = 0
+    with _opened(source) as archive:
+        if CATALOGUE not in archive.namelist():
+            raise UserError(
+                f"{source} is no backup of documents.", hint="`kodolly documents backup FILE` writes one."
+            )
+        for name in archive.namelist():
+            target = _target(new, name)
+            if target is None:
+                raise UserError(f"{source} holds something else than documents: {name!r}.")
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with archive.open(name) as packed, os.fdopen(descriptor, "wb") as out:
+                shutil.copyfileobj(packed, out)  # reading to the end checks the checksum
+            files += name.startswith(f"{FILES}/")
+            stores += name.startswith(f"{STORES}/")
+    return Contents(files, stores)
+
+
+def _target(new: Places, name: str) -> Path | None:
+    """Where a member goes; None for what a backup does not hold, such as ../x."""
+    parts = PurePosixPath(name).parts
+    if name == CATALOGUE:
+        return new.catalogue
+    if len(parts) != 2 or parts[1] in (".", ".."):
+        return None
+    return {FILES: new.files / parts[1], STORES: new.root.parent / parts[1]}.get(parts[0])
+
+
+def _forget_indexes(new: Places) -> None:
+    """What was indexed is to be indexed; rows of files that are not there go."""
+    catalogue = Catalogue(new.catalogue)
+    try:
+        with catalogue.transaction():
+            for row in catalogue.rows("SELECT id, filename FROM files"):
+                if not new.file(row["id"], row["filename"]).exists():
+                    catalogue.change("DELETE FROM files WHERE id = ?", (row["id"],))
+            catalogue.change("UPDATE attached SET status = 'in_progress' WHERE status = 'completed'")
+    finally:
+        catalogue.close()
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            yield archive
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {source}.") from error
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise UserError(
+            f"{source} is no whole backup: {error}.", hint="Take another one; nothing was changed."
+        ) from error
