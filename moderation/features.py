@@ -49,7 +49,7 @@ def run_values(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
 
     Of a word or two little can be known, and so they stay near what is usual.
     """
-    return (1.0 / np.sqrt(np.maximum(counts, FEW_RUNS))).astype(np.float32)
+    return np.asarray(1.0 / np.sqrt(np.maximum(counts, FEW_RUNS)), dtype=np.float32)
 
 
 def normalised(text: str) -> str:

@@ -84,7 +84,7 @@ class ModerationModel:
         logits = (logits + self._bias) * self._scale[0] + self._scale[1]
         # A sentence of which nothing can be read (blanks, marks, names) is of no class.
         logits[np.bincount(runs.sentence, minlength=len(sentences)) <= 1] = -20.0
-        return 1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30)))
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30))))
 
     def judge(self, text: str) -> Verdict:
         """The verdict on a text of any length: for each class, that on its worst sentence."""

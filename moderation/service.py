@@ -132,8 +132,8 @@ def inputs_of(given: Any) -> list[str]:
     parts = [one if isinstance(one, dict) else {} for one in given]
     if other := next((p.get("type") for p in parts if p.get("type") not in ("text", None)), None):
         raise BadRequest(f"This model reads text alone; input holds {other!r}.", param="input")
-    texts = [part.get("text") for part in parts]
-    if not all(isinstance(text, str) for text in texts):
+    texts = [text for part in parts if isinstance(text := part.get("text"), str)]
+    if len(texts) < len(parts):
         raise BadRequest('input must hold strings, or parts {"type": "text", "text": ...}.', param="input")
     return ["\n".join(texts)]
 
@@ -158,7 +158,7 @@ def result_of(verdict: Verdict) -> dict[str, Any]:
 
 
 async def _body(receive: Receive) -> bytes:
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -167,7 +167,7 @@ async def _body(receive: Receive) -> bytes:
         if len(body) > BODY_BYTES:
             raise PayloadTooLarge(f"The body is larger than {BODY_BYTES >> 20} MiB.")
         if not message.get("more_body"):
-            return body
+            return bytes(body)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -117,6 +117,27 @@ class StaticModel(BaseModel):
         return value
 
 
+class ModerationRule(BaseModel):
+    """What is looked at by a moderation model, and what is done then. Texts alone are looked at."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    model: str = Field(min_length=1, max_length=200)
+    """The moderation model: one of `kodolly train moderation`, or a provider's."""
+    looks_at: Literal["input", "output", "both"] = "both"
+    """What users ask, what models answer, or both."""
+    action: Literal["flag", "block"] = "block"
+    """`flag` only counts and logs."""
+    models: tuple[str, ...] | None = None
+    """Models and aliases that the rule is about; None is all."""
+    keys: tuple[str, ...] | None = None
+    """Names or ids of the keys that the rule is about; None is all."""
+    categories: tuple[str, ...] | None = None
+    """Categories and classes that count, e.g. `hate` or `DISCRIMINATION`; None is all."""
+    level: Literal["low", "medium", "high"] = "low"
+    """From which level on the seven classes of an own model count."""
+
+
 FeedbackText = Literal["none", "rated"]
 
 
@@ -189,6 +210,8 @@ class GatewaySettings(PartSettings):
         default=SecretStr(""), validation_alias=AliasChoices("documents_token", "KODOLLY_DOCUMENTS_TOKEN")
     )
     """Token that the documents service asks for."""
+    moderation: tuple[ModerationRule, ...] = ()
+    """Rules for what users ask and models answer; of those about a request the first holds."""
     require_keys: bool = False
     """Let nobody in without a key, also while none is known: a lost store then refuses."""
     allowed_hosts: HostNames = ()

@@ -1,89 +1,45 @@
-"""`kodolly worker` serves a moderation model, and the gateway offers it to OpenAI's client."""
+"""A moderation model behind a worker: OpenAI's client asks it, and the gateway keeps to its rules."""
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from typing import Any
 
+import anthropic
 import httpx2
 import openai
 import pytest
 
-from tests.gateway_stack import TOKEN
-from tests.moderation_data import CLEAN, ENDINGS, trained
-from tests.processes import free_port, kodolly, running, wait_for
+from tests.moderation_data import CLEAN, ENDINGS
+from tests.moderation_stack import OUTSIDE, Stack, client, listed, moderation_stack
+from tests.processes import kodolly, wait_for
 
 pytestmark = pytest.mark.slow
-OUTSIDE = "omni-moderation-latest"
 BAD = f"정말 {ENDINGS['ABUSE']}"
-ADMIN = {"authorization": "Bearer admin"}
-
-
-@contextmanager
-def provider(model: Path, place: Path) -> Iterator[str]:
-    """A moderation service of somebody else's, which asks for a key."""
-    port = str(free_port())
-    argv = [sys.executable, "-m", "moderation.service", str(model), "--host", "127.0.0.1", "--port", port]
-    url, env = f"http://127.0.0.1:{port}", {"KODOLLY_ENGINE_KEY": "right-key"}
-    with running([*argv, "--name", OUTSIDE], place / "provider.log", f"{url}/health", env):
-        yield url
+GOOD = f"{CLEAN[0]}. {CLEAN[1]}. "
+MIXED = f"{GOOD}{BAD}. {GOOD * 200}"
+"""What comes after the bad sentence takes seconds to be said."""
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A moderation worker, a provider with such a model, and a gateway that asks for keys."""
-    place = tmp_path_factory.mktemp("stack")
-    model = trained(place)
-    controller, url = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    with ExitStack() as stack:
-        outside = stack.enter_context(provider(model, place))
-        (place / "kodolly.yaml").write_text(
-            f"gateway:\n  require_keys: true\n  external:\n    - {{name: openai, base_url: {outside}/v1, "
-            "key_env: OUTSIDE_KEY, models: [omni-moderation-latest]}\n"
-        )
-        env = {
-            "KODOLLY_JOIN_TOKEN": TOKEN,
-            "KODOLLY_STATE_DIR": str(place / "state"),
-            "KODOLLY_ADMIN_TOKEN": "admin",
-            "OUTSIDE_KEY": "right-key",
-        }
-        parts = (
-            ("controller", ["--port", controller.rpartition(":")[2]], f"{controller}/healthz"),
-            ("gateway", ["--port", url.rpartition(":")[2], "--controller", controller], f"{url}/healthz"),
-        )
-        for name, flags, health in parts:
-            stack.enter_context(running(kodolly(name, *flags), place / f"{name}.log", health, env, place))
-        port = str(free_port())
-        argv = kodolly("worker", str(model), "--name", "guard", "--port", port, "--controller", controller)
-        stack.enter_context(running(argv, place / "worker.log", env=env, cwd=place))
-        wait_for(lambda: "guard" in listed(url), 60, log=place / "worker.log", what="the moderation model")
-        yield url
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with moderation_stack(tmp_path_factory.mktemp("stack")) as made:
+        yield made
 
 
-def listed(gateway: str) -> dict[str, str | None]:
-    """Model name -> kind of what is ready."""
-    status = httpx2.get(f"{gateway}/v1/status", headers=ADMIN, trust_env=False).json()
-    return {m["id"]: m["model_kind"] for m in status["models"] if m["state"] == "ready"}
+@pytest.fixture
+def gateway(stack: Stack) -> str:
+    return stack.gateway
 
 
-def key_for(gateway: str, *models: str) -> str:
-    body = {"name": "team", "models": list(models)}
-    made = httpx2.post(f"{gateway}/admin/keys", json=body, headers=ADMIN, trust_env=False)
-    secret = str(made.raise_for_status().json()["secret"])
-    headers = {"authorization": f"Bearer {secret}"}
-    url = f"{gateway}/v1/models"
-    wait_for(lambda: httpx2.get(url, headers=headers, trust_env=False).status_code == 200, 30, what="the key")
-    return secret
+@pytest.fixture
+def key(stack: Stack) -> str:
+    return stack.keys["team"]
 
 
-def client(gateway: str, key: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{gateway}/v1", api_key=key, max_retries=0)
-
-
-def test_openais_client_asks_it_by_name_and_without_one(gateway: str) -> None:
-    asked = client(gateway, key_for(gateway, "guard"))
+def test_openais_client_asks_it_by_name_and_without_one(stack: Stack) -> None:
+    gateway = stack.gateway
+    asked = client(gateway, stack.keys["guard only"])
     answer = asked.moderations.create(model="guard", input=[CLEAN[0], BAD])
     assert [one.flagged for one in answer.results] == [False, True]
     categories = answer.results[1].categories
@@ -96,21 +52,23 @@ def test_openais_client_asks_it_by_name_and_without_one(gateway: str) -> None:
     assert [one.flagged for one in parts.results] == [True]
 
 
-def test_a_keys_scope_holds_and_it_answers_no_chat(gateway: str) -> None:
-    other = client(gateway, key_for(gateway, OUTSIDE))
+def test_a_keys_scope_holds_and_it_answers_no_chat(stack: Stack) -> None:
+    gateway = stack.gateway
+    other = client(gateway, stack.keys["outside only"])
     with pytest.raises(openai.PermissionDeniedError):
         other.moderations.create(model="guard", input="안녕")
     with pytest.raises(openai.BadRequestError, match="`model` is missing"):
         other.moderations.create(input="안녕")
-    own = client(gateway, key_for(gateway, "guard"))
+    own = client(gateway, stack.keys["guard only"])
     with pytest.raises(openai.NotFoundError, match="does not answer /v1/chat/completions"):
         own.chat.completions.create(model="guard", messages=[{"role": "user", "content": "안녕"}])
     with pytest.raises(openai.BadRequestError, match="input must be a string"):
         own.moderations.create(model="guard", input=[])
 
 
-def test_a_providers_moderation_model_is_relayed_as_it_is(gateway: str) -> None:
-    key = key_for(gateway, OUTSIDE)
+def test_a_providers_moderation_model_is_relayed_as_it_is(stack: Stack) -> None:
+    gateway = stack.gateway
+    key = stack.keys["outside only"]
     body = {"model": OUTSIDE, "input": "안녕"}
     headers = {"authorization": f"Bearer {key}"}
     answer = httpx2.post(f"{gateway}/v1/moderations", json=body, headers=headers, trust_env=False)
@@ -119,9 +77,11 @@ def test_a_providers_moderation_model_is_relayed_as_it_is(gateway: str) -> None:
     assert (said["model"], len(said["results"])) == (OUTSIDE, 1)
 
 
-def test_the_kind_is_shown_and_asking_it_is_refused_with_a_hint(gateway: str) -> None:
-    assert listed(gateway) == {"guard": "moderation", OUTSIDE: None}
-    env = {**os.environ, "KODOLLY_API_KEY": key_for(gateway, "guard")}
+def test_the_kind_is_shown_and_asking_it_is_refused_with_a_hint(stack: Stack) -> None:
+    gateway = stack.gateway
+    kinds = listed(gateway)
+    assert (kinds["guard"], kinds[OUTSIDE], kinds["free"]) == ("moderation", None, None)
+    env = {**os.environ, "KODOLLY_API_KEY": stack.keys["guard only"]}
 
     def said(*arguments: str) -> "subprocess.CompletedProcess[str]":
         argv = kodolly(*arguments, "--gateway", gateway)
@@ -131,3 +91,92 @@ def test_the_kind_is_shown_and_asking_it_is_refused_with_a_hint(gateway: str) ->
     refused = said("ask", "-m", "guard", "안녕")
     assert refused.returncode == 2
     assert "guard is no chat model, but one of kind moderation" in refused.stderr
+
+
+def chat(gateway: str, key: str, model: str, text: str, **more: Any) -> Any:
+    messages = [{"role": "user", "content": text}]
+    return client(gateway, key).chat.completions.create(model=model, messages=messages, **more)  # type: ignore
+
+
+def streamed(gateway: str, key: str, model: str, text: str) -> tuple[str, str]:
+    """The text and the finish reason."""
+    events = [event.choices[0] for event in chat(gateway, key, model, text, stream=True) if event.choices]
+    return "".join(one.delta.content or "" for one in events), events[-1].finish_reason
+
+
+def counted(gateway: str, code: str) -> float:
+    page = httpx2.get(f"{gateway}/metrics", trust_env=False).text
+    lines = [line for line in page.splitlines() if "errors_total" in line and f'"{code}"' in line]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+def test_a_stream_ends_before_a_sentence_that_is_withheld(stack: Stack, key: str) -> None:
+    before = httpx2.get(f"{stack.echo}/_log", trust_env=False).json()["cut"]
+    counts = counted(stack.gateway, "content_filter")
+    text, reason = streamed(stack.gateway, key, "careful", MIXED)
+    assert reason == "content_filter"
+    assert text.startswith(CLEAN[0])
+    assert GOOD.strip().startswith(text.strip())
+    # The engine is stopped, and the metrics count it.
+    wait_for(lambda: httpx2.get(f"{stack.echo}/_log", trust_env=False).json()["cut"] == before + 1, 10)
+    wait_for(lambda: counted(stack.gateway, "content_filter") == counts + 1, 10, what="the count")
+
+
+def test_clean_streams_and_answers_come_unchanged(gateway: str, key: str) -> None:
+    for model in ("careful", "strict", "counted", "free"):
+        assert streamed(gateway, key, model, GOOD) == (GOOD, "stop"), model
+        assert chat(gateway, key, model, GOOD).choices[0].message.content == GOOD, model
+    assert streamed(gateway, key, "free", BAD) == (BAD, "stop")
+
+
+def test_a_plain_answer_is_withheld_in_openais_shape(gateway: str, key: str) -> None:
+    (choice,) = chat(gateway, key, "careful", f"{GOOD}{BAD}").choices
+    assert (choice.finish_reason, choice.message.content) == ("content_filter", "")
+
+
+def test_other_dialects_say_it_in_their_own_words(gateway: str, key: str) -> None:
+    asked = client(gateway, key)
+    complete = asked.completions.create(model="careful", prompt=f"{GOOD}{BAD}", stream=True)
+    assert [event.choices[0].finish_reason for event in complete][-1] == "content_filter"
+    response = asked.responses.create(model="careful", input=f"{GOOD}{BAD}")
+    assert (response.status, response.output_text) == ("incomplete", "")
+    events = list(asked.responses.create(model="careful", input=MIXED, stream=True))
+    assert events[-1].type == "response.incomplete"
+    assert events[-1].response.incomplete_details is not None
+    assert events[-1].response.incomplete_details.reason == "content_filter"
+    other = anthropic.Anthropic(base_url=gateway, api_key=key, max_retries=0)
+    given: Any = {"model": "careful", "max_tokens": 9, "messages": [{"role": "user", "content": MIXED}]}
+    message = other.messages.create(**given)
+    assert (message.stop_reason, message.content) == ("refusal", [])
+    with other.messages.stream(**given) as stream:
+        assert stream.get_final_message().stop_reason == "refusal"
+
+
+def test_a_blocked_question_never_reaches_the_engine(stack: Stack, key: str) -> None:
+    before = httpx2.get(f"{stack.echo}/_log", trust_env=False).json()["requests"]
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError) as refused:
+            chat(stack.gateway, key, "strict", BAD, stream=stream)
+        assert refused.value.code == "content_filter"
+        assert "ABUSE" in str(refused.value)
+    with pytest.raises(openai.BadRequestError):
+        client(stack.gateway, key).responses.create(model="strict", input=[{"role": "user", "content": BAD}])
+    assert httpx2.get(f"{stack.echo}/_log", trust_env=False).json()["requests"] == before
+    # The rule is about some categories alone.
+    assert chat(stack.gateway, key, "strict", f"정말 {ENDINGS['CRIME']}").choices[0].finish_reason == "stop"
+
+
+def test_rules_may_flag_and_may_be_about_keys(stack: Stack, key: str) -> None:
+    gateway = stack.gateway
+    counts = counted(gateway, "content_flagged")
+    assert streamed(gateway, key, "counted", f"{GOOD}{BAD}") == (f"{GOOD}{BAD}", "stop")
+    wait_for(lambda: counted(gateway, "content_flagged") == counts + 1, 10, what="the count")
+    watched = stack.keys["watched"]
+    with pytest.raises(openai.BadRequestError):
+        chat(gateway, watched, "free", BAD)
+
+
+def test_nothing_goes_unseen_where_the_model_that_looks_is_missing(gateway: str, key: str) -> None:
+    with pytest.raises(openai.InternalServerError) as refused:
+        chat(gateway, key, "unseen", GOOD)
+    assert refused.value.code == "moderation_unavailable"

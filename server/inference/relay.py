@@ -13,6 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from common.cors import header_lines
 from common.errors import ApiError, InternalError, Overloaded, error_bytes
 from common.guard import Guard
@@ -27,6 +29,8 @@ from server.inference.attempts import Attempts, Upstreams
 from server.inference.job import Job, Limits, Outbound, renaming
 from server.inference.keep_alive import kept_alive
 from server.inference.model_queues import ModelQueues
+from server.inference.moderation import Moderation, moderation_of
+from server.inference.moderator import Moderator
 from server.inference.outcome import Answered, CutOff, Ended, Interrupted, Refused, Unanswered
 from server.inference.resume import History, may_resume
 from server.inference.token_need import NO_NEED, needed_tokens
@@ -73,6 +77,7 @@ class Relay:
     tracing: bool = False
     """Upstreams get a trace context of ours instead of the client's."""
     upstreams: Upstreams = field(init=False)
+    moderator: Moderator = field(init=False)
 
     def __post_init__(self) -> None:
         """Time-outs are the same for every request."""
@@ -84,6 +89,7 @@ class Relay:
             settings.max_answer_bytes,
         )
         self.upstreams = Upstreams(self.directory, self.pool, limits, settings.engine_fields)
+        self.moderator = Moderator(self.directory, self.pool)
 
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
         """Answer one request, whatever happens; returns when the client has its answer or is gone."""
@@ -186,9 +192,11 @@ class Relay:
             history = (
                 History() if self.settings.resume_streams and may_resume(job.route, asked.head) else None
             )
+            if (moderation := self._moderation(incoming, key, asked, target)) is not None:
+                await moderation.look_at_request(asked.body)
+                job = replace(job, client=moderation.stand_before(job.client))
             attempts = Attempts(self.upstreams, job, record, history)
-            with kept_alive(job, self.settings.keep_alive_s):
-                end = _end_of(await self._in_turn(incoming, attempts, target))
+            end = await self._ask(incoming, attempts, target, moderation)
         except asyncio.CancelledError:
             end = GONE if incoming.client.gone else end
             raise
@@ -199,6 +207,24 @@ class Relay:
             usage, checkpoint = (attempts.usage, attempts.checkpoint) if attempts is not None else (None, "")
             self.accounts.settle(grant, end.outcome, usage, arm, checkpoint)
         return end
+
+    async def _ask(
+        self, incoming: Incoming, attempts: Attempts, target: str, moderation: Moderation | None
+    ) -> End:
+        with kept_alive(attempts.job, self.settings.keep_alive_s):
+            answering = self._in_turn(incoming, attempts, target)
+            if moderation is None:
+                return _end_of(await answering)
+            end = _end_of(await moderation.watch(answering))
+            return End(end.outcome, end.error_code or moderation.code)
+
+    def _moderation(self, incoming: Incoming, key: "Key", asked: Asked, target: str) -> Moderation | None:
+        """What is done with the request under the rules of the settings; None for nothing."""
+        rules = self.settings.moderation
+        if not rules:
+            return None
+        names = (asked.head.model, target)
+        return moderation_of(self.moderator, rules, key, names, incoming.route, incoming.request_id)
 
     def _default_model(self, incoming: Incoming, key: "Key") -> str:
         """The model of a request that names none, where its route allows that; "" for none."""
