@@ -38,10 +38,14 @@ from server.upstreams.directory import Directory
 from server.upstreams.status import breaker_states
 
 if TYPE_CHECKING:
+    import httpx2
+
     from server.accounts.accounts import Accounts
     from server.accounts.keys import Key
     from server.store.database import StoreHealth
-    from server.telemetry.metrics import LiveValues
+    from server.store.feedback import Policy
+    from server.store.opening import Store
+    from server.telemetry.families import LiveValues
 
 logger = logging.getLogger(__name__)
 
@@ -129,11 +133,8 @@ def _lifespan(
 async def _gateway(settings: GatewaySettings, process: int, guard: "Guard[Key]") -> AsyncIterator[Gateway]:
     """Everything that a process has from its start to its end, wired together."""
     # Imported when the app starts: together they cost more than all that `import server.app` needs.
-    import httpx2
-
-    from server.accounts.accounts import Accounts
     from server.store.answered import RecentAnswers
-    from server.store.feedback import FeedbackStore, Policy
+    from server.store.feedback import FeedbackStore
     from server.store.opening import open_store
     from server.telemetry.observability import observing
 
@@ -142,38 +143,54 @@ async def _gateway(settings: GatewaySettings, process: int, guard: "Guard[Key]")
     directory.listeners.append(queues.release_all)
     async with contextlib.AsyncExitStack() as closing:
         store = await closing.enter_async_context(open_store(settings.store_url()))
-        # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
-        http = httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S)
-        await closing.enter_async_context(http)
+        http = await closing.enter_async_context(_http_client())
         live = _live_values(directory, queues, store.database.health)
         observability = await closing.enter_async_context(
             observing(settings, live, process, settings.processes)
         )
-        accounts = Accounts(
-            store,
-            settings.api_keys,
-            required=settings.require_keys,
-            documents_token=settings.documents_token.get_secret_value(),
-        )
+        accounts = _accounts(store, settings)
         closing.push_async_callback(accounts.close)
-        pool = ConnectionPool(settings.connect_timeout_s)
-        closing.callback(pool.close)
+        pool = closing.enter_context(contextlib.closing(ConnectionPool(settings.connect_timeout_s)))
         await accounts.start()
         _tell_of_open_doors(settings, accounts)
-        tracing = observability.tracer is not None
-        policy = Policy(settings.feedback_store != "none", settings.feedback_held_out)
         answered = RecentAnswers()
         sinks = (*observability.sinks, answered.observe)
         yield Gateway(
             directory=directory,
             http=http,
-            feedback=FeedbackStore(store.database, policy, answered),
-            relay=Relay(settings, directory, pool, accounts, queues, guard, sinks, tracing=tracing),
+            feedback=FeedbackStore(store.database, _policy(settings), answered),
+            relay=Relay(
+                settings, directory, pool, accounts, queues, guard, sinks, bool(observability.tracer)
+            ),
             accounts=accounts,
             admin_token=settings.admin_token,
             observability=observability,
             started=time.monotonic(),
         )
+
+
+def _http_client() -> "httpx2.AsyncClient":
+    import httpx2
+
+    # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
+    return httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S)
+
+
+def _policy(settings: GatewaySettings) -> "Policy":
+    from server.store.feedback import Policy
+
+    return Policy(settings.feedback_store != "none", settings.feedback_held_out)
+
+
+def _accounts(store: "Store", settings: GatewaySettings) -> "Accounts":
+    from server.accounts.accounts import Accounts
+
+    return Accounts(
+        store,
+        settings.api_keys,
+        required=settings.require_keys,
+        documents_token=settings.documents_token.get_secret_value(),
+    )
 
 
 def _directory(settings: GatewaySettings) -> Directory:
@@ -186,7 +203,7 @@ def _directory(settings: GatewaySettings) -> Directory:
 
 
 def _live_values(directory: Directory, queues: ModelQueues, store: "StoreHealth") -> "LiveValues":
-    from server.telemetry.metrics import LiveValues
+    from server.telemetry.families import LiveValues
 
     return LiveValues(
         directory,

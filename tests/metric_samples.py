@@ -8,7 +8,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from server.store.database import StoreHealth
-from server.telemetry.metrics import LiveValues, Metrics
+from server.telemetry.families import LiveValues
+from server.telemetry.metrics import Metrics
 from server.upstreams.directory import Directory
 from tests.records import request
 

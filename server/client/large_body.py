@@ -136,11 +136,16 @@ def _thin(body: bytes, fields: dict[str, Member]) -> ThinBody:
     small = b"".join(parts)
     if len(small) > len(fields) * (NAME_BYTES + 2 * KEPT_BYTES) + MODEL_BYTES + GAP_BYTES:
         raise BadRequest("The body has too much white space between its fields.", code="invalid_json")
+    return ThinBody(small, _head(small, body, fields), tuple(stretches))
+
+
+def _head(small: bytes, body: bytes, fields: dict[str, Member]) -> RequestHead:
+    """Read from the thin body, but for what tells a conversation from others."""
     head = parse_head(small)
     for name in ("messages", "prompt"):
         if name in fields:
             setattr(head, name, msgspec.Raw(_beginning(body, fields[name], name)))
-    return ThinBody(small, head, tuple(stretches))
+    return head
 
 
 def _beginning(body: bytes, field: Member, name: str) -> bytes:

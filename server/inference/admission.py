@@ -15,6 +15,7 @@ from server.client.form import FormHead, parse_form_head
 from server.client.large_body import ThinBody, thinned
 from server.client.request import Receive, RequestHead, Scope
 from server.client.routes import AZURE, Route, deployment_in
+from server.inference.job import Job, renaming
 from server.inference.token_estimate import estimated_request_tokens
 from server.record import RequestRecord
 from server.settings import GatewaySettings
@@ -101,6 +102,34 @@ async def read_body(incoming: Incoming, settings: GatewaySettings) -> tuple[byte
     except TimeoutError as error:
         raise BadRequest(f"The body did not arrive within {seconds:.0f} s.", code="body_timeout") from error
     return body, time.monotonic()
+
+
+def job_of(
+    incoming: Incoming,
+    asked: Asked,
+    target: str,
+    key_id: str,
+    headers: bytes,
+    settings: GatewaySettings,
+    tracing: bool,
+) -> Job:
+    """What upstreams are asked to do: `target` is the served model, `headers` are lines of every answer."""
+    head = asked.head
+    return Job(
+        route=incoming.route,
+        client=incoming.client,
+        request_id=incoming.request_id,
+        key_id=key_id,
+        stream=asked.stream,
+        headers=headers,
+        forwarded=forwarded_lines(incoming, tracing=tracing),
+        body=asked.body,
+        began=asked.began,
+        deadline=asked.began + settings.total_timeout_s,
+        rename=renaming(target, head.model) if target != head.model else None,
+        prompt_estimate=asked.prompt_tokens,
+        choices=head.n if isinstance(head.n, int) else 1,
+    )
 
 
 def forwarded_lines(incoming: Incoming, *, tracing: bool) -> bytes:

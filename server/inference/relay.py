@@ -15,23 +15,24 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from common.cors import header_lines
-from common.errors import ApiError, InternalError, Overloaded, error_bytes
+from common.errors import ApiError, InternalError, Overloaded
 from common.guard import Guard
 from common.logs import with_fields
+from common.registry import Split
 from server.client import request
-from server.client.protocol import Phase, take_client
+from server.client.protocol import take_client
 from server.client.request import ClientGone, Receive, Scope, Send
 from server.client.routes import RESPONSES, ROUTES, STORED_DOOR
-from server.inference import dialects, stored_response
-from server.inference.admission import Asked, Incoming, forwarded_lines, read_body, read_request
+from server.inference import stored_response
+from server.inference.admission import Asked, Incoming, forwarded_lines, job_of, read_body, read_request
 from server.inference.attempts import Attempts, Upstreams
-from server.inference.job import Job, Limits, Outbound, renaming
+from server.inference.job import Job, Limits, Outbound
 from server.inference.keep_alive import kept_alive
 from server.inference.model_queues import ModelQueues
 from server.inference.moderation import Moderation, moderation_of
 from server.inference.moderator import Moderator
 from server.inference.outcome import Answered, CutOff, Ended, Interrupted, Refused, Unanswered
+from server.inference.replies import Replies
 from server.inference.resume import History, may_resume
 from server.inference.token_need import NO_NEED, needed_tokens
 from server.inference.whom_to_ask import arm_for, candidates_for
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from server.accounts.accounts import Accounts
     from server.accounts.keys import Key
     from server.accounts.meter import Grant
-    from server.client.protocol import ClientConnection
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class Relay:
     """Upstreams get a trace context of ours instead of the client's."""
     upstreams: Upstreams = field(init=False)
     moderator: Moderator = field(init=False)
+    replies: Replies = field(init=False)
 
     def __post_init__(self) -> None:
         """Time-outs are the same for every request."""
@@ -88,6 +89,7 @@ class Relay:
             settings.total_timeout_s,
             settings.max_answer_bytes,
         )
+        self.replies = Replies(self.guard.cross_origin, cors=bool(settings.cors_origins))
         self.upstreams = Upstreams(self.directory, self.pool, limits, settings.engine_fields)
         self.moderator = Moderator(self.directory, self.pool)
 
@@ -107,7 +109,7 @@ class Relay:
             end = await self._answer(incoming, stored)
         except asyncio.CancelledError:
             if not client.gone:
-                end = self._refuse(incoming, _stopping())
+                end = self._refused(incoming, _stopping())
                 raise
             task.uncancel()
         finally:
@@ -122,7 +124,8 @@ class Relay:
         scope = incoming.scope
         try:
             if scope["method"] == "OPTIONS":
-                return self._preflight(scope, incoming.client)
+                self.replies.preflight(incoming)
+                return OK
             if incoming.client.gone:
                 return GONE
             key = self.guard.check(scope, STORED_DOOR if stored else incoming.route.door)
@@ -133,50 +136,21 @@ class Relay:
         except ClientGone:
             return GONE
         except ApiError as error:
-            return self._refuse(incoming, error)
+            return self._refused(incoming, error)
         except Exception:
             logger.exception("a request failed", extra=with_fields(request_id=incoming.request_id))
-            return self._refuse(incoming, InternalError("The gateway met an unexpected error."))
+            return self._refused(incoming, InternalError("The gateway met an unexpected error."))
 
-    def _refuse(self, incoming: Incoming, error: ApiError) -> End:
-        """Answer with the dialect's error object, or end a stream with it when its status is out."""
-        client, dialect = incoming.client, incoming.route.dialect
-        if client.phase is Phase.WAITING and not client.gone:
-            lines = b"content-type: application/json\r\n"
-            for name, value in error.headers.items():
-                lines += b"%b: %b\r\n" % (name.encode(), value.encode("latin-1"))
-            body = dialects.anthropic_error_bytes(error) if dialect == "anthropic" else error_bytes(error)
-            client.answer(error.status, lines + self._answer_lines(incoming), body)
-        elif client.phase is not Phase.DONE and not client.gone:
-            client.end(dialects.error_frames(error, dialect))
+    def _refused(self, incoming: Incoming, error: ApiError) -> End:
+        self.replies.refuse(incoming, error)
         return _end_with(error)
-
-    def _answer_lines(self, incoming: Incoming) -> bytes:
-        """Header lines of every answer to this request."""
-        lines = b"x-request-id: %b\r\n" % incoming.request_id.encode()
-        if not self.settings.cors_origins:
-            return lines
-        origin = (request.header(incoming.scope, b"origin") or "").encode("latin-1")
-        return lines + header_lines(self.guard.cross_origin.answer_headers(origin))
-
-    def _preflight(self, scope: Scope, client: "ClientConnection") -> End:
-        """A browser asks what it may do. It sends no key with that."""
-        origin = (request.header(scope, b"origin") or "").encode("latin-1")
-        asked = (request.header(scope, b"access-control-request-headers") or "").encode("latin-1")
-        method = b"POST" if scope["path"] in ROUTES or scope["path"].endswith("/cancel") else b"GET"
-        lines = header_lines(self.guard.cross_origin.preflight_headers(origin, asked, method))
-        client.answer(204, lines, b"")
-        return OK
 
     async def _serve(self, incoming: Incoming, key: "Key") -> End:
         """A request for a model, within what its key may use."""
         asked = await read_request(incoming, self.settings, self._default_model(incoming, key))
         self.accounts.check_model(key, asked.head.model)
         split = self.directory.splits.get(asked.head.model)
-        if split is None:
-            target = choice.resolve(self.directory, asked.head.model, key.models)
-        else:
-            target = arm_for(self.directory, split, incoming, asked.head, key.id)
+        target = self._target(incoming, asked, key, split)
         record = incoming.record
         record.began, record.model, record.stream = asked.began, asked.head.model, asked.stream
         record.arm = arm = target if split is not None or target != asked.head.model else ""
@@ -185,17 +159,13 @@ class Relay:
         grant = await self._grant(incoming, key, asked, target)
         end, attempts = End("failed"), None
         try:
-            lines = grant.header_lines
-            if split is not None:
-                lines += b"x-kodolly-arm: %b\r\n" % quote(arm).encode()
-            job = self._job(incoming, key, asked, target, lines)
-            history = (
-                History() if self.settings.resume_streams and may_resume(job.route, asked.head) else None
-            )
+            arm_line = b"x-kodolly-arm: %b\r\n" % quote(arm).encode() if split is not None else b""
+            lines = self.replies.lines(incoming) + grant.header_lines + arm_line
+            job = job_of(incoming, asked, target, key.id, lines, self.settings, self.tracing)
             if (moderation := self._moderation(incoming, key, asked, target)) is not None:
                 await moderation.look_at_request(asked.body)
                 job = replace(job, client=moderation.stand_before(job.client))
-            attempts = Attempts(self.upstreams, job, record, history)
+            attempts = Attempts(self.upstreams, job, record, self._history(incoming, asked))
             end = await self._ask(incoming, attempts, target, moderation)
         except asyncio.CancelledError:
             end = GONE if incoming.client.gone else end
@@ -207,6 +177,15 @@ class Relay:
             usage, checkpoint = (attempts.usage, attempts.checkpoint) if attempts is not None else (None, "")
             self.accounts.settle(grant, end.outcome, usage, arm, checkpoint)
         return end
+
+    def _target(self, incoming: Incoming, asked: Asked, key: "Key", split: Split | None) -> str:
+        if split is None:
+            return choice.resolve(self.directory, asked.head.model, key.models)
+        return arm_for(self.directory, split, incoming, asked.head, key.id)
+
+    def _history(self, incoming: Incoming, asked: Asked) -> History | None:
+        resumable = self.settings.resume_streams and may_resume(incoming.route, asked.head)
+        return History() if resumable else None
 
     async def _ask(
         self, incoming: Incoming, attempts: Attempts, target: str, moderation: Moderation | None
@@ -241,24 +220,6 @@ class Relay:
             grant = await self.accounts.admit(key, asked.head.model, need.tokens, need.ask)
         return grant
 
-    def _job(self, incoming: Incoming, key: "Key", asked: Asked, target: str, lines: bytes) -> Job:
-        head = asked.head
-        return Job(
-            route=incoming.route,
-            client=incoming.client,
-            request_id=incoming.request_id,
-            key_id=key.id,
-            stream=asked.stream,
-            headers=self._answer_lines(incoming) + lines,
-            forwarded=forwarded_lines(incoming, tracing=self.tracing),
-            body=asked.body,
-            began=asked.began,
-            deadline=asked.began + self.settings.total_timeout_s,
-            rename=renaming(target, head.model) if target != head.model else None,
-            prompt_estimate=asked.prompt_tokens,
-            choices=head.n if isinstance(head.n, int) else 1,
-        )
-
     async def _in_turn(self, incoming: Incoming, attempts: Attempts, target: str) -> Ended:
         """Wait for a free worker where all are busy, then run."""
         queue = self.queues.of(target)
@@ -286,7 +247,7 @@ class Relay:
             request_id=incoming.request_id,
             key_id=key.id,
             stream=stream,
-            headers=self._answer_lines(incoming),
+            headers=self.replies.lines(incoming),
             forwarded=forwarded_lines(incoming, tracing=self.tracing),
             body=None,
             began=began,

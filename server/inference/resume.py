@@ -94,22 +94,23 @@ class Resumption:
         return b"data: " + msgspec.json.encode(payload) + b"\n\n"
 
 
-async def plan_resumption(body: bytes, passed: bytes) -> Resumption:
-    """`body` is what the cut worker was asked, `passed` the events that came. Lets others run meanwhile.
-    Raises NotResumable."""
-    text, prompt, completion, finished = "", 0, 0, False
-    first: dict[str, Any] = {}
-    turns = Turns()
-    for event in sse.each_event(passed):
-        if turns.due():
-            await turns.give_way()
-        payload = sse.event_json(event)
-        if payload is None:
-            continue
-        first = first or {name: payload[name] for name in ("id", "created", "model") if name in payload}
+@dataclass(slots=True)
+class _SoFar:
+    """What the events of a cut stream have said."""
+
+    text: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    finished: bool = False
+    first: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, payload: dict[str, Any]) -> None:
+        """One more event. Raises NotResumable."""
+        names = ("id", "created", "model")
+        self.first = self.first or {name: payload[name] for name in names if name in payload}
         counts = counts_of(payload.get("usage"))
-        prompt = counts.prompt or prompt
-        completion = counts.completion or completion
+        self.prompt_tokens = counts.prompt or self.prompt_tokens
+        self.completion_tokens = counts.completion or self.completion_tokens
         for choice in _choices(payload):
             delta = choice.get("delta")
             delta = delta if isinstance(delta, dict) else {}
@@ -118,28 +119,47 @@ async def plan_resumption(body: bytes, passed: bytes) -> Resumption:
             piece = delta.get("content") or ""
             if not isinstance(piece, str):
                 raise NotResumable
-            text += piece
+            self.text += piece
             if counts.completion is None and piece:
-                completion += 1
-            finished = finished or choice.get("finish_reason") is not None
+                self.completion_tokens += 1
+            self.finished = self.finished or choice.get("finish_reason") is not None
+
+
+async def plan_resumption(body: bytes, events: bytes) -> Resumption:
+    """`body` is what the cut worker was asked, `events` are those that came. Lets others run meanwhile.
+    Raises NotResumable."""
+    known = _SoFar()
+    turns = Turns()
+    for event in sse.each_event(events):
+        if turns.due():
+            await turns.give_way()
+        payload = sse.event_json(event)
+        if payload is not None:
+            known.add(payload)
+    tokens = known.prompt_tokens, known.completion_tokens
+    if known.finished:
+        return Resumption(b"", known.first, *tokens, finished=True)
     asked = msgspec.json.decode(body)
-    if finished:
-        return Resumption(b"", first, prompt, completion, finished=True)
-    if text:
-        if asked.get("continue_final_message"):
-            begun = asked["messages"][-1]
-            if not isinstance(begun.get("content"), str):
+    if known.text:
+        _ask_to_go_on(asked, known)
+    return Resumption(msgspec.json.encode(asked), known.first, *tokens)
+
+
+def _ask_to_go_on(asked: dict[str, Any], known: _SoFar) -> None:
+    """Make a request ask for the rest of its answer. Raises NotResumable."""
+    if asked.get("continue_final_message"):
+        begun = asked["messages"][-1]
+        if not isinstance(begun.get("content"), str):
+            raise NotResumable
+        asked["messages"][-1] = begun | {"content": begun["content"] + known.text}
+    else:
+        asked["messages"] = [*asked["messages"], {"role": "assistant", "content": known.text}]
+    asked |= {"add_generation_prompt": False, "continue_final_message": True}
+    for name in _LIMITS:
+        if isinstance(asked.get(name), int):
+            asked[name] -= known.completion_tokens
+            if asked[name] < 1:
                 raise NotResumable
-            asked["messages"][-1] = begun | {"content": begun["content"] + text}
-        else:
-            asked["messages"] = [*asked["messages"], {"role": "assistant", "content": text}]
-        asked |= {"add_generation_prompt": False, "continue_final_message": True}
-        for name in _LIMITS:
-            if isinstance(asked.get(name), int):
-                asked[name] -= completion
-                if asked[name] < 1:
-                    raise NotResumable
-    return Resumption(msgspec.json.encode(asked), first, prompt, completion)
 
 
 def _choices(payload: dict[str, Any]) -> list[dict[str, Any]]:

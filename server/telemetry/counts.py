@@ -4,6 +4,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+MOST_MODELS = 200
+MOST_UPSTREAMS = 500
+MOST_CODES = 100
+LAG_EVERY_S = 0.25
 OTHER = "other"
 """The label of everything beyond a limit."""
 DURATION_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -70,3 +74,28 @@ class Limited:
                 return OTHER
             self.known.add(value)
         return value
+
+
+@dataclass(slots=True)
+class Numbers:
+    """All that one process counts. The keys of each table are the values of its labels."""
+
+    requests: dict[tuple[str, str, str, int], RequestCounts] = field(default_factory=dict)
+    """By model, route, outcome and class of the status."""
+    models: dict[str, ModelCounts] = field(default_factory=dict)
+    durations: dict[tuple[str, str], Histogram] = field(default_factory=dict)
+    """By model and route."""
+    upstream_requests: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By upstream and outcome."""
+    upstream_failures: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By upstream and reason."""
+    errors: dict[str, int] = field(default_factory=dict)
+    """By code."""
+    arms: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
+    """By alias, model, checkpoint and outcome."""
+    overhead: Histogram = field(default_factory=lambda: Histogram(OVERHEAD_S))
+    lag: Histogram = field(default_factory=lambda: Histogram(LAG_S))
+    model_labels: Limited = field(default_factory=lambda: Limited(MOST_MODELS))
+    upstream_labels: Limited = field(default_factory=lambda: Limited(MOST_UPSTREAMS))
+    code_labels: Limited = field(default_factory=lambda: Limited(MOST_CODES))
+    checkpoint_labels: Limited = field(default_factory=lambda: Limited(MOST_MODELS))

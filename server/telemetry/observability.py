@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from server.record import RequestRecord
 from server.settings import GatewaySettings
 from server.telemetry.access_log import AccessLog, log_failed_request
-from server.telemetry.metrics import LiveValues, Metrics
+from server.telemetry.families import LiveValues
+from server.telemetry.metrics import Metrics
 from server.telemetry.metrics_peers import Processes, answer_siblings, scrape
 from server.telemetry.tracing import Tracer, open_tracer
 

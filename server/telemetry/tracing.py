@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import SpanContext, SpanKind, Status
 
 logger = logging.getLogger(__name__)
 
@@ -152,79 +153,105 @@ def _resource() -> "Resource":
 
 def spans_of(record: RequestRecord, resource: "Resource") -> "list[ReadableSpan]":
     """The request's span, and below it one for the queue and one for every upstream asked."""
-    from opentelemetry.sdk.trace import Event, ReadableSpan
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+    from opentelemetry.trace import SpanKind
 
-    _, trace_id, span_id, flags = record.traceparent.split("-")
-    trace = int(trace_id, 16)
-    scope = InstrumentationScope("kodolly.gateway")
-
-    def context(span: int, *, remote: bool = False) -> SpanContext:
-        return SpanContext(trace, span, is_remote=remote, trace_flags=TraceFlags(int(flags, 16)))
-
-    def at(moment: float) -> int:
-        """Monotonic seconds as Unix nanoseconds."""
-        return record.began_ns + int((moment - record.began) * 1e9)
-
-    def child(
-        name: str,
-        kind: SpanKind,
-        begin: float,
-        end: float,
-        attributes: dict[str, Any],
-        error: str | None = None,
-    ) -> ReadableSpan:
-        return ReadableSpan(
-            name,
-            context(int.from_bytes(os.urandom(8), "big") or 1),
-            parent=request_context,
-            resource=resource,
-            attributes=attributes | ({"error.type": error} if error else {}),
-            kind=kind,
-            status=Status(StatusCode.ERROR if error else StatusCode.UNSET),
-            start_time=at(begin),
-            end_time=at(end),
-            instrumentation_scope=scope,
-        )
-
-    request_context = context(int(span_id, 16))
-    client = TRACEPARENT.fullmatch(record.client_traceparent)
-    parent = context(int(client[3], 16), remote=True) if client and client[2] == trace_id else None
+    made = _Spans(record, resource)
     end = record.began + record.total_s
-    failed = record.outcome == "failed" or record.status >= 500
-    events = []
-    if record.first_event_s is not None:
-        events.append(Event("first_event", timestamp=at(record.began + record.first_event_s)))
     asked = _asked(record)
-    spans = [
-        ReadableSpan(
-            f"{record.method} {record.route}",
-            request_context,
-            parent=parent,
-            resource=resource,
-            attributes=_request_attributes(record) | asked | _answer_attributes(record),
-            events=events,
-            kind=SpanKind.SERVER,
-            status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),
-            start_time=record.began_ns,
-            end_time=at(end),
-            instrumentation_scope=scope,
-        )
-    ]
     begin = record.began + record.queued_s
+    spans = [made.of_request(_request_attributes(record) | asked | _answer_attributes(record), end)]
     if record.queued_s:
-        spans.append(child("queue", SpanKind.INTERNAL, record.began, begin, {}))
+        spans.append(made.child("queue", SpanKind.INTERNAL, record.began, begin, {}))
     name = " ".join(filter(None, (asked.get("gen_ai.operation.name", "upstream"), record.model)))
     for number, attempt in enumerate(record.failed_attempts):
         about = asked | {"kodolly.upstream": attempt.upstream, "kodolly.attempt": number + 1}
         begin = attempt.began + attempt.length_s
-        spans.append(child(name, SpanKind.CLIENT, attempt.began, begin, about, attempt.reason))
+        spans.append(made.child(name, SpanKind.CLIENT, attempt.began, begin, about, attempt.reason))
     if record.attempts:
         about = asked | {"kodolly.upstream": record.upstream, "kodolly.attempt": record.attempts}
-        error = (record.error_code or "failed") if failed else None
-        spans.append(child(name, SpanKind.CLIENT, begin, end, about | _answer_attributes(record), error))
+        about |= _answer_attributes(record)
+        error = (record.error_code or "failed") if made.failed else None
+        spans.append(made.child(name, SpanKind.CLIENT, begin, end, about, error))
     return spans
+
+
+class _Spans:
+    """Makes the spans of one request's trace."""
+
+    def __init__(self, record: RequestRecord, resource: "Resource") -> None:
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+        self._record = record
+        self._resource = resource
+        self._scope = InstrumentationScope("kodolly.gateway")
+        _, self._trace_id, span_id, self._flags = record.traceparent.split("-")
+        self._request = self._context(int(span_id, 16))
+        self.failed = record.outcome == "failed" or record.status >= 500
+
+    def of_request(self, attributes: dict[str, Any], end: float) -> "ReadableSpan":
+        """The request's own, until `end`; below the client's span if that sent one."""
+        from opentelemetry.sdk.trace import Event, ReadableSpan
+        from opentelemetry.trace import SpanKind
+
+        record = self._record
+        client = TRACEPARENT.fullmatch(record.client_traceparent)
+        below = client is not None and client[2] == self._trace_id
+        events = []
+        if record.first_event_s is not None:
+            events.append(Event("first_event", timestamp=self._at(record.began + record.first_event_s)))
+        return ReadableSpan(
+            f"{record.method} {record.route}",
+            self._request,
+            parent=self._context(int(client[3], 16), remote=True) if client and below else None,
+            resource=self._resource,
+            attributes=attributes,
+            events=events,
+            kind=SpanKind.SERVER,
+            status=self._status(self.failed),
+            start_time=record.began_ns,
+            end_time=self._at(end),
+            instrumentation_scope=self._scope,
+        )
+
+    def child(
+        self,
+        name: str,
+        kind: "SpanKind",
+        begin: float,
+        end: float,
+        attributes: dict[str, Any],
+        error: str | None = None,
+    ) -> "ReadableSpan":
+        """One below it. Times are monotonic seconds."""
+        from opentelemetry.sdk.trace import ReadableSpan
+
+        return ReadableSpan(
+            name,
+            self._context(int.from_bytes(os.urandom(8), "big") or 1),
+            parent=self._request,
+            resource=self._resource,
+            attributes=attributes | ({"error.type": error} if error else {}),
+            kind=kind,
+            status=self._status(error is not None),
+            start_time=self._at(begin),
+            end_time=self._at(end),
+            instrumentation_scope=self._scope,
+        )
+
+    def _context(self, span: int, *, remote: bool = False) -> "SpanContext":
+        from opentelemetry.trace import SpanContext, TraceFlags
+
+        flags = TraceFlags(int(self._flags, 16))
+        return SpanContext(int(self._trace_id, 16), span, is_remote=remote, trace_flags=flags)
+
+    def _status(self, failed: bool) -> "Status":
+        from opentelemetry.trace import Status, StatusCode
+
+        return Status(StatusCode.ERROR if failed else StatusCode.UNSET)
+
+    def _at(self, moment: float) -> int:
+        """Monotonic seconds as Unix nanoseconds."""
+        return self._record.began_ns + int((moment - self._record.began) * 1e9)
 
 
 def _request_attributes(record: RequestRecord) -> dict[str, Any]:
