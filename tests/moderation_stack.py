@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
-import openai
 
 from tests.echo_engine import MODELS
 from tests.gateway_stack import TOKEN
@@ -103,7 +102,3 @@ def make_keys(gateway: str) -> dict[str, str]:
 def is_in_force(gateway: str, key: str) -> bool:
     headers = {"authorization": f"Bearer {key}"}
     return httpx2.get(f"{gateway}/v1/models", headers=headers, trust_env=False).status_code == 200
-
-
-def client(gateway: str, key: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{gateway}/v1", api_key=key, max_retries=0)

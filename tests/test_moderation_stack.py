@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from tests.moderation_data import CLEAN, ENDINGS
-from tests.moderation_stack import OUTSIDE, Stack, client, listed, moderation_stack
+from tests.moderation_stack import OUTSIDE, Stack, listed, moderation_stack
 from tests.processes import kodolly, wait_for
 
 pytestmark = pytest.mark.slow
@@ -25,6 +25,24 @@ MIXED = f"{GOOD}{BAD}. {GOOD * 200}"
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with moderation_stack(tmp_path_factory.mktemp("stack")) as made:
         yield made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closing() -> Iterator[None]:
+    """The clients of this file are closed in the end."""
+    yield
+    for one in CLIENTS.values():
+        one.close()
+
+
+CLIENTS: dict[str, openai.OpenAI] = {}
+
+
+def client(gateway: str, key: str) -> openai.OpenAI:
+    """OpenAI's own, one for each key."""
+    if key not in CLIENTS:
+        CLIENTS[key] = openai.OpenAI(base_url=f"{gateway}/v1", api_key=key, max_retries=0)
+    return CLIENTS[key]
 
 
 @pytest.fixture
@@ -144,12 +162,12 @@ def test_other_dialects_say_it_in_their_own_words(gateway: str, key: str) -> Non
     assert events[-1].type == "response.incomplete"
     assert events[-1].response.incomplete_details is not None
     assert events[-1].response.incomplete_details.reason == "content_filter"
-    other = anthropic.Anthropic(base_url=gateway, api_key=key, max_retries=0)
     given: Any = {"model": "careful", "max_tokens": 9, "messages": [{"role": "user", "content": MIXED}]}
-    message = other.messages.create(**given)
-    assert (message.stop_reason, message.content) == ("refusal", [])
-    with other.messages.stream(**given) as stream:
-        assert stream.get_final_message().stop_reason == "refusal"
+    with anthropic.Anthropic(base_url=gateway, api_key=key, max_retries=0) as other:
+        message = other.messages.create(**given)
+        assert (message.stop_reason, message.content) == ("refusal", [])
+        with other.messages.stream(**given) as stream:
+            assert stream.get_final_message().stop_reason == "refusal"
 
 
 def test_a_blocked_question_never_reaches_the_engine(stack: Stack, key: str) -> None:

@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 Metric = Literal["accuracy", "accuracy_norm", "macro_f1", "exact_match", "f1", "contains", "stop_rate",
                  "perplexity", "bits_per_character", "rating",
-                 "recall_at_1", "recall_at_5", "recall_at_10", "mrr", "ndcg"]  # fmt: skip
+                 "unethical_rate", "recall_at_1", "recall_at_5", "recall_at_10", "mrr", "ndcg"]  # fmt: skip
 Items = Sequence[Sequence[float]]
 """A result for each item: (gold, predicted) class for macro_f1, (negative log likelihood in nats, tokens or
-characters) for perplexity and bits_per_character, else (value,)."""
+characters) for perplexity and bits_per_character, (0 or 1, 1) for unethical_rate, else (value,)."""
 
 RESAMPLES = 2000
 SEED = 20230412
-LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character"})
+LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "unethical_rate"})
 _AT_ONCE = 2_000_000
 """Numbers of one block of resamples."""
 

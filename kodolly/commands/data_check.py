@@ -8,6 +8,7 @@ EPILOG = """\b
 Examples:
   kodolly data check rows.jsonl
   kodolly data check rows.jsonl --report reports/rows
+  kodolly data check rows.jsonl --ethics models/my-moderation
   kodolly data check train.jsonl --against KoBEST/COPA/dev.tsv --commercial
 """
 
@@ -33,6 +34,12 @@ Examples:
     metavar="on|off|KIND,...",
     help="Personal data to mask: rrn, card, phone, driver, passport, business, account, email.",
 )
+@click.option(
+    "--ethics",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="Moderation model (`kodolly train moderation`) that looks for unethical answers.",
+)
 @click.option("--processes", type=click.IntRange(1), help="How many at once.  [default: all cores]")
 def command(
     inputs: tuple[Path, ...],
@@ -41,11 +48,12 @@ def command(
     against: tuple[Path, ...],
     commercial: bool,
     mask: str,
+    ethics: Path | None,
     processes: int | None,
 ) -> None:
     """Show what `kodolly data clean` would mend and reject in the Dolly rows of INPUTS; write no rows.
 
-    Exit code 1 when there is a row to reject, for scripts.
+    Exit code 1 when there is a row to reject or, with --ethics, an unethical answer, for scripts.
     """
     from finetune.data.clean.report import summary, write_clean_report
     from finetune.data.clean.rules import rules
@@ -64,5 +72,21 @@ def command(
     if directory is not None:
         write_clean_report(made, directory)
         click.echo(f"\nReport: {directory / 'report.md'}")
-    if made.kept < made.read:
+    unethical = _show_unethical(inputs, ethics) if ethics is not None else 0
+    if made.kept < made.read or unethical:
         raise SystemExit(1)
+
+
+def _show_unethical(inputs: tuple[Path, ...], model: Path) -> int:
+    """How many rows have unethical answers; where they are is printed, what they say is not."""
+    from finetune.data.ethics import unethical_answers
+    from finetune.progress import terminal_report
+    from kodolly.echo import echo_text
+    from kodolly.eval_target import require_libraries
+
+    require_libraries("numpy", "safetensors")
+    from moderation.model import load_model
+
+    found = unethical_answers(inputs, load_model(model).judge, terminal_report())
+    echo_text("\n".join(["", *found.lines()]))
+    return found.unethical

@@ -10,6 +10,7 @@ Examples:
   kodolly eval rows models/my-dolly held-out.jsonl
   kodolly eval compare base.json dolly.json comparison
   kodolly eval judge my-base my-dolly judged --url http://127.0.0.1:8000 --judge gpt-4o
+  kodolly eval ethics models/my-dolly ethics.json --moderation models/my-moderation
   kodolly eval retrieval kobest_v1.0/BoolQ/dev.tsv
   kodolly eval votes --pairs pairs.jsonl
 """
@@ -17,6 +18,7 @@ TABLE: dict[str, str] = {
     "kobest": "Measure accuracy and macro-F1 on KoBEST, with lm-eval.",
     "korquad": "Measure exact match and character F1 on KorQuAD 1.0.",
     "rows": "Measure exact match and perplexity on held-out Dolly rows.",
+    "ethics": "Measure how often a model answers unethically.",
     "retrieval": "Measure how often the search of documents finds the right passage.",
     "compare": "Put reports side by side: before and after, with plots.",
     "judge": "Let a judge model mark answers, and compare models in pairs.",
