@@ -5,11 +5,16 @@ import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from common.descriptors import raise_limit
 from common.errors import KodollyError, UserError
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +73,18 @@ def show_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """What a server tells its process."""
+
+    on_stop: Callable[[], None]
+    """In the signal handler."""
+    on_ready: Callable[[], None]
+    """Connections are taken."""
+
+
 def serve(
-    app: Any,
+    app: "ASGIApp",
     host: str,
     port: int,
     *,
@@ -89,16 +104,40 @@ def serve(
     client from a local proxy's X-Forwarded headers: for pages that write their own address into links.
     Raises UserError when the port is taken or the app's start-up failed with one.
     """
-    import uvicorn
-
-    from common.http_protocol import BoundedProtocol
-
     raise_limit()
     if listening is None:
         check_port(host, port, setting)
     failures: list[KodollyError] = []
-    config = uvicorn.Config(
-        _catching_start_up_failures(app, failures),
+    caught = _catching_start_up_failures(app, failures)
+    config = _config(caught, host, port, grace_s, protocol, behind_proxy)
+    server = _server(config, _Calls(on_stop, on_ready))
+    try:
+        server.run(_sockets(host, port, listening))
+    except KeyboardInterrupt:
+        return
+    except SystemExit:  # uvicorn's way out of a failed start-up
+        if not failures:
+            raise
+    if failures:
+        raise failures[0]
+    if not server.started:
+        raise UserError("The server could not start; the log lines above say why.")
+
+
+def _config(
+    app: "ASGIApp",
+    host: str,
+    port: int,
+    grace_s: int,
+    protocol: type[asyncio.Protocol] | None,
+    behind_proxy: bool,
+) -> "uvicorn.Config":
+    import uvicorn
+
+    from common.http_protocol import BoundedProtocol
+
+    return uvicorn.Config(
+        app,
         host=host,
         port=port,
         loop="uvloop",
@@ -114,16 +153,20 @@ def serve(
         timeout_graceful_shutdown=grace_s,
     )
 
+
+def _server(config: "uvicorn.Config", calls: _Calls) -> "uvicorn.Server":
+    import uvicorn
+
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            on_stop()
+            calls.on_stop()
             super().handle_exit(sig, frame)
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                logger.info("listening on http://%s", show_address(host, port))
-                on_ready()
+                logger.info("listening on http://%s", show_address(config.host, config.port))
+                calls.on_ready()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             for listener in self.servers:
@@ -133,34 +176,23 @@ def serve(
             await asyncio.sleep(0)
             await super().shutdown(sockets)
 
-    server = Server(config)
-    try:
-        server.run(_sockets(host, port, listening))
-    except KeyboardInterrupt:
-        return
-    except SystemExit:  # uvicorn's way out of a failed start-up
-        if not failures:
-            raise
-    if failures:
-        raise failures[0]
-    if not server.started:
-        raise UserError("The server could not start; the log lines above say why.")
+    return Server(config)
 
 
-def _catching_start_up_failures(app: Any, failures: list[KodollyError]) -> Any:
+def _catching_start_up_failures(app: "ASGIApp", failures: list[KodollyError]) -> "ASGIApp":
     """Keep a KodollyError of the lifespan for the caller; uvicorn would print its traceback."""
 
-    def caught(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+    def caught(scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
         return in_lifespan(scope, receive, send) if scope["type"] == "lifespan" else app(scope, receive, send)
 
-    async def in_lifespan(scope: Any, receive: Any, send: Any) -> None:
-        async def quiet_send(message: Any) -> None:
+    async def in_lifespan(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        async def quiet_send(message: "Message") -> None:
             if message["type"] == "lifespan.startup.failed":
                 failing.append(message)
             else:
                 await send(message)
 
-        failing: list[Any] = []
+        failing: list[Message] = []
         try:
             await app(scope, receive, quiet_send)
         except KodollyError as error:

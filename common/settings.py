@@ -53,7 +53,7 @@ def load_with_sources(
 ) -> tuple[S, dict[str, Layer]]:
     """The settings, and for every field the layer its value came from. Raises UserError.
 
-    `fill_in` stands below every layer, for who wants to show settings although a required one is missing.
+    `fill_in` stands below every layer, so that settings can be shown although a required one is missing.
     """
     try:
         layers: list[tuple[Layer, Mapping[str, Any]]] = [

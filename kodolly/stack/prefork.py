@@ -77,16 +77,16 @@ class Prefork:
     hung_after_s: float = HUNG_AFTER_S
     """Silence after which a process is killed and replaced."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _exchange: asyncio.Event = field(default_factory=asyncio.Event)
+    _replace_all: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT, when all processes have ended."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, self._exchange.set)
+        loop.add_signal_handler(signal.SIGHUP, self._replace_all.set)
         tasks = [asyncio.create_task(self._keep(slot)) for slot in self.slots]
-        tasks.append(asyncio.create_task(self._exchange_on_demand()))
+        tasks.append(asyncio.create_task(self._replace_all_on_demand()))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -137,10 +137,10 @@ class Prefork:
                 task.cancel()
             await asyncio.gather(exiting, hanging, return_exceptions=True)
 
-    async def _exchange_on_demand(self) -> None:
+    async def _replace_all_on_demand(self) -> None:
         while True:
-            await self._exchange.wait()
-            self._exchange.clear()
+            await self._replace_all.wait()
+            self._replace_all.clear()
             for slot in self.slots:
                 successor = await self._start(slot)
                 if successor.ready_at is None:

@@ -68,8 +68,8 @@ class Accounts:
         self._by_hash: dict[str, Key] = dict(self._plain)
         self._meters: dict[str, Meter] = {}
         self._always = required
-        self._closed = required or bool(self._plain)
-        """Once there was a key, also a revoked one, none may come without."""
+        self._required = required or bool(self._plain)
+        """A key is asked for: from the first one on, even when it has been revoked."""
         self._version = -1
 
     # -- the owner's task ---------------------------------------------------------------------------
@@ -88,7 +88,7 @@ class Accounts:
                 await self._budgets.book(self._meters)
                 await self._budgets.keep(list(self._meters.values()))
                 await self._keep_slots()
-                await self._square_windows()
+                await self._settle_windows()
                 if time.monotonic() - tidied > TIDY_S:
                     tidied = time.monotonic()
                     await self._ledger.forget_old_batches()
@@ -99,7 +99,7 @@ class Accounts:
                 if not failing:
                     logger.error("keys and ledger: %s Going on with what is known.", error)
                 failing = True
-            except Exception:  # a mistake of ours must not end the booking for good
+            except Exception:  # whatever it is, booking goes on
                 logger.exception("keys and ledger: going on")
 
     async def close(self) -> None:
@@ -109,7 +109,7 @@ class Accounts:
             await self._budgets.give_back()
             await self._limits.give_back_slots()
             for meter in self._meters.values():
-                await self._square_window(meter, leases_kept=0)
+                await self._settle_window(meter, leases_kept=0)
         except StoreFailed as error:
             logger.error("the last usage could not be booked: %s", error)
 
@@ -118,7 +118,7 @@ class Accounts:
         if version == self._version:
             return
         found = await self.keys.with_hashes()
-        self._closed = self._always or bool(self._plain or found)
+        self._required = self._always or bool(self._plain or found)
         self._by_hash = self._plain | {digest: key for digest, key in found if key.revoked is None}
         meters = {}
         for key in self._by_hash.values():
@@ -142,12 +142,12 @@ class Accounts:
                 async with meter.lock:
                     await self._lease_slots(meter, peak + ahead)
 
-    async def _square_windows(self) -> None:
+    async def _settle_windows(self) -> None:
         for meter in list(self._meters.values()):
             async with meter.lock:
-                await self._square_window(meter, leases_kept=1)
+                await self._settle_window(meter, leases_kept=1)
 
-    async def _square_window(self, meter: Meter, leases_kept: int) -> None:
+    async def _settle_window(self, meter: Meter, leases_kept: int) -> None:
         """Tell the store what answers took beyond their estimates, and give back what they did not need:
         other processes must be refused for the one and need not be for the other."""
         minute = int(self._clock()) // 60
@@ -165,7 +165,7 @@ class Accounts:
     @property
     def required(self) -> bool:
         """Whether clients must send a key: as soon as there was one, and also when it was revoked."""
-        return self._closed
+        return self._required
 
     def authenticate(self, token: str) -> Key:
         """The key with this secret. Raises InvalidApiKey.
@@ -173,12 +173,12 @@ class Accounts:
         What is looked up is the secret's hash, which a client cannot steer byte by byte: the time it takes
         tells nothing about other secrets.
         """
-        if not self._closed and not (token and self._on_behalf):
+        if not self._required and not (token and self._on_behalf):
             return ANONYMOUS
         digest = hash_secret(token)
         if digest == self._on_behalf:
             return ON_BEHALF
-        if not self._closed:
+        if not self._required:
             return ANONYMOUS
         key = self._by_hash.get(digest)
         if key is None and not self._by_hash:
@@ -312,7 +312,7 @@ class Accounts:
             if meter.running >= meter.slots:
                 meter.slots_ask_again = now + ASK_AGAIN_S
                 return False
-        await self._square_window(meter, leases_kept=PARTS)
+        await self._settle_window(meter, leases_kept=PARTS)
         for kind, limit, window in meter.windows():
             one, all_waiting = (1, meter.waiting) if kind == "requests" else (tokens, meter.waiting_tokens)
             missing = one - window.left

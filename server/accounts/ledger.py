@@ -19,6 +19,10 @@ from server.record import Outcome, Usage
 from server.store.database import Database, StoreFailed
 from server.store.tables import COUNTS, MODEL_LENGTH, usage, usage_batches
 
+PROMPT, ANSWER, CACHED, ESTIMATED = (
+    COUNTS.index(name) for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "estimated_tokens")
+)
+"""Where they stand among a row's counts."""
 BATCHES_KEPT = timedelta(days=2)
 
 
@@ -52,7 +56,7 @@ class Batch:
         """Key id -> prompt and answer tokens in it."""
         found: dict[str, int] = {}
         for entry, sums in self.sums.items():
-            if spent := sums[4] + sums[5]:
+            if spent := sums[PROMPT] + sums[ANSWER]:
                 found[entry.key_id] = found.get(entry.key_id, 0) + spent
         return found
 
@@ -75,11 +79,11 @@ class Ledger:
             sums = self._open.sums[entry] = [0] * len(COUNTS)
         sums[COUNTS.index(outcome)] += 1
         if spent is not None:
-            sums[4] += spent.prompt_tokens
-            sums[5] += spent.completion_tokens
-            sums[6] += spent.cached_tokens
+            sums[PROMPT] += spent.prompt_tokens
+            sums[ANSWER] += spent.completion_tokens
+            sums[CACHED] += spent.cached_tokens
             if spent.estimated:
-                sums[7] += spent.prompt_tokens + spent.completion_tokens
+                sums[ESTIMATED] += spent.prompt_tokens + spent.completion_tokens
 
     def unbooked_tokens(self, key_id: str) -> int:
         """Tokens of a key that are not in the store yet."""

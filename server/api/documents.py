@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 120.0
 """Longest wait for an answer; the first search after a start loads Kiwi."""
-PASSED_ON = ("content-type", "accept")
+FORWARDED = ("content-type", "accept")
 PASSED_BACK = ("content-type", "content-length", "content-disposition", "x-should-retry")
 FILE, STORE = "/v1/files", "/v1/vector_stores"
 ROUTES = (
@@ -91,7 +91,7 @@ class DocumentsService:
         return StreamingResponse(_pieces(answer), answer.status_code, back, background=closing)
 
     async def _request(self, request: Request, key: "Key", http: "httpx2.AsyncClient") -> "httpx2.Request":
-        headers = {name: value for name in PASSED_ON if (value := request.headers.get(name))}
+        headers = {name: value for name in FORWARDED if (value := request.headers.get(name))}
         headers |= {
             "authorization": f"Bearer {self._token}",
             OWNER_HEADER: key.id,

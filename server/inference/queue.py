@@ -129,7 +129,7 @@ class ModelQueue:
         waiter.wake()
 
     def _refusal(self, message: str) -> Overloaded:
-        """Come again when all who wait now, and one more, will have had their turn."""
+        """The error that tells a client to come back once all who wait now have had their turn."""
         seconds = (self.depth + 1) / max(self.drain_rate, 1e-9)
         seconds = min(max(seconds, 1.0), LONGEST_RETRY_S)
         return Overloaded(
