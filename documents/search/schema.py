@@ -9,6 +9,8 @@ from common.private_files import make_private_file
 from documents.search.terms import terms_version
 
 FORMAT = "1"
+LEAST_RELEVANCE = "least relevance"
+"""Name of a fact."""
 WAIT_S = 60.0
 """For another process that is writing."""
 
@@ -63,7 +65,7 @@ def open_file(path: Path, *, create: bool) -> sqlite3.Connection:
 
 def indexed_by(connection: sqlite3.Connection) -> str:
     """The version of the terms that the index holds."""
-    return _fact(connection, "terms")
+    return fact(connection, "terms")
 
 
 def mark_indexed(connection: sqlite3.Connection) -> None:
@@ -88,7 +90,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
-    if (found_format := _fact(connection, "format")) != FORMAT:
+    if (found_format := fact(connection, "format")) != FORMAT:
         raise UserError(
             f"The store {path} has format {found_format}, which this kodolly does not know.",
             hint="Use the kodolly that made it, or add the documents to a new store.",
@@ -96,6 +98,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, 'terms', 'row')")
 
 
-def _fact(connection: sqlite3.Connection, name: str) -> str:
+def fact(connection: sqlite3.Connection, name: str) -> str:
+    """What the file says of itself under this name; "" where it says nothing."""
     row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
     return str(row[0]) if row else ""

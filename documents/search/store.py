@@ -4,6 +4,7 @@ Several processes may read and write one store: a document is added, replaced or
 searches meanwhile sees it before or after.
 """
 
+import random
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from common.errors import UserError
 from documents.chunks import Chunk, Span
 from documents.document import Document, Line
 from documents.search.matching import best_chunks, relevance
-from documents.search.schema import indexed_by, mark_indexed, open_file
+from documents.search.schema import LEAST_RELEVANCE, fact, indexed_by, mark_indexed, open_file
 from documents.search.terms import terms_of, terms_version
 
 _AT_ONCE = 500
@@ -149,6 +150,27 @@ class Store:
             found = best_chunks(self._connection, terms, limit, sources)
             shares = relevance(self._connection, terms, [chunk for chunk, _ in found])
             return [self._hit(chunk, score, shares[chunk]) for chunk, score in found]
+
+    def count_chunks(self) -> int:
+        """How many there are."""
+        (count,) = self._connection.execute("SELECT count(*) FROM chunks").fetchone()
+        return int(count)
+
+    def sample_texts(self, most: int, chance: random.Random) -> list[str]:
+        """The texts of some chunks, of all where there are no more."""
+        ids = [row[0] for row in self._connection.execute("SELECT id FROM chunks ORDER BY id")]
+        chosen = chance.sample(ids, min(most, len(ids)))
+        query = "SELECT text FROM chunks WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+        return [row[0] for row in self._connection.execute(query, (_json(chosen),))]
+
+    def least_relevance(self) -> float:
+        """Below it a passage probably does not answer (see `calibration`); 0 where that was not measured."""
+        return float(fact(self._connection, LEAST_RELEVANCE) or 0)
+
+    def remember_least_relevance(self, least: float) -> None:
+        """Until it is measured again."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (LEAST_RELEVANCE, repr(least)))
 
     def rebuild(self) -> int:
         """Make the index anew from the chunks, which need no file; returns how many they are."""

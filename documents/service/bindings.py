@@ -60,16 +60,19 @@ def binding(catalogue: Catalogue, name: str) -> Row:
 
 
 def passages_for(service: Service, store: str, question: str) -> list[Passage]:
-    """The best first; none where the store is empty or gone. Raises InternalError where its index must be
-    rebuilt."""
+    """The best first; none where the store is empty or gone, or probably knows nothing of it. Raises
+    InternalError where its index must be rebuilt."""
     path = service.places.bound_store(store)
     if not path.exists():
         return []
     try:
         with open_store(path) as opened:
             hits = opened.search(question, MOST_PASSAGES)
+            least = opened.least_relevance()
     except UserError as error:
         raise InternalError(str(error), code="index_unusable") from error
+    if max((hit.relevance for hit in hits), default=0.0) < least:
+        return []
     if not store.startswith(VECTOR_STORE):
         return [_passage(hit, _id_of(hit.source), hit.name) for hit in hits]
     rows = service.catalogue.rows(

@@ -12,6 +12,7 @@ from common.errors import UserError
 from documents.chunks import chunks_of
 from documents.read.file import Limits, read_file_as
 from documents.read.formats import SUFFIXES
+from documents.search.calibration import calibrate
 from documents.search.store import open_store
 from documents.service.catalogue import Catalogue, Row
 from documents.service.places import Places
@@ -48,11 +49,15 @@ class Indexer:
         self._waking.set()
 
     def _run(self) -> None:
+        touched: set[str] = set()
         while not self._stopping:
             self._waking.clear()
             try:
                 while not self._stopping and (row := self._next()) is not None:
                     self._index(row)
+                    touched.add(row["store"])
+                while touched and not self._stopping:
+                    self._calibrate(touched.pop())
                 self._tidy()
             except Exception:  # a full disk, say: what is to be done still stands in the catalogue
                 if not self._stopping:
@@ -99,6 +104,12 @@ class Indexer:
         with open_store(self._places.store(row["store"]), create=True) as store:
             store.add(row["file"], document, chunks, size)
         return sum(len(chunk.text.encode()) for chunk in chunks)
+
+    def _calibrate(self, store_id: str) -> None:
+        path = self._places.store(store_id)
+        if path.exists():
+            with open_store(path) as store:
+                calibrate(store)
 
     def _take_out(self, store_id: str, file_id: str) -> None:
         if self._catalogue.row("SELECT 1 FROM stores WHERE id = ?", (store_id,)) is None:

@@ -39,15 +39,22 @@ def command(paths: tuple[Path, ...], chunk_size: int, name: str, config: Path | 
     a file could not be read; the others are in the store.
     """
     require_documents()
+    from documents.search.calibration import calibrate
+
     failed = 0
     with opened_store(name, config, create=True) as store:
+        changed = False
         known = {one.source: (one.sha256, one.chunk_size) for one in store.documents()}
         for path in _files(paths):
             try:
-                echo_line(_add(store, path, chunk_size, known.get(str(path.resolve()))))
+                line = _add(store, path, chunk_size, known.get(str(path.resolve())))
+                changed |= not line.startswith("unchanged")
+                echo_line(line)
             except UserError as error:
                 failed += 1
                 echo_line(f"kodolly: {error}", err=True)
+        if changed:
+            calibrate(store)
     if failed:
         raise SystemExit(1)
 

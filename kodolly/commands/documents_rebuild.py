@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from kodolly.document_store import opened_store, store_options
+from kodolly.document_store import opened_store, require_documents, store_options
 
 EPILOG = """\b
 Examples:
@@ -17,5 +17,9 @@ Examples:
 def command(name: str, config: Path | None) -> None:
     """Make the index of a store anew from the text in it: after a change of kodolly or Kiwi, which the other
     commands name. The files are not read again."""
+    require_documents()
+    from documents.search.calibration import calibrate
+
     with opened_store(name, config) as store:
         click.echo(f"{store.rebuild()} passages indexed.")
+        calibrate(store)
