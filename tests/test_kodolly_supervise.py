@@ -3,12 +3,23 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from common.errors import UserError
-from kodolly.clients.control import SOCKET, ask_up, open_control
+from kodolly.clients.control import (
+    SOCKET,
+    Addresses,
+    CountRestarts,
+    Removed,
+    RemoveWorker,
+    Request,
+    Restarts,
+    Where,
+    ask_up,
+    open_control,
+)
 from kodolly.stack.parts import Ports, UpSettings, WorkerSpec, build_parts
 from kodolly.stack.supervise import Child, Part
 from tests.processes import PATIENCE_S
@@ -47,29 +58,36 @@ async def test_any_other_end_is_a_failure(tmp_path: Path, code: int, may_end: bo
 async def test_the_control_socket_is_private_and_answers(tmp_path: Path) -> None:
     deep = tmp_path / ("긴이름" * 20) / ("d" * 100)  # longer than a socket's address may be
 
-    async def handle(request: dict[str, Any]) -> dict[str, Any]:
-        if request["do"] == "fail":
+    async def handle(request: Request) -> BaseModel:
+        if isinstance(request, RemoveWorker):
             raise UserError("그런 작업자는 없습니다.")
-        return {"done": request["do"]}
+        assert isinstance(request, CountRestarts)
+        return Removed(part=request.part)
 
-    assert ask_up(deep, {"do": "where"}) is None
+    assert ask_up(deep, Where(), Addresses) is None
     async with open_control(deep, handle):
         assert (deep / SOCKET).stat().st_mode & 0o777 == 0o600
-        assert await asyncio.to_thread(ask_up, deep, {"do": "한글"}) == {"done": "한글"}
+        asked = CountRestarts(part="한글")
+        assert await asyncio.to_thread(ask_up, deep, asked, Removed) == Removed(part="한글")
         with pytest.raises(UserError, match="그런 작업자는 없습니다"):
-            await asyncio.to_thread(ask_up, deep, {"do": "fail"})
-        with pytest.raises(UserError, match="not a request"):
-            await asyncio.to_thread(ask_up, deep, {})
-    assert ask_up(deep, {"do": "where"}) is None
+            await asyncio.to_thread(ask_up, deep, RemoveWorker(part="w"), Removed)
+        with pytest.raises(UserError, match="does not answer"):  # with what belongs to the request
+            await asyncio.to_thread(ask_up, deep, asked, Restarts)
+        for odd in (Where.model_construct(do="fly"), RemoveWorker.model_construct(do="remove")):
+            with pytest.raises(UserError, match="not a request"):
+                await asyncio.to_thread(ask_up, deep, odd, Removed)
+    assert ask_up(deep, Where(), Addresses) is None
 
 
 async def test_a_socket_that_a_killed_up_left_behind_is_replaced(tmp_path: Path) -> None:
-    async def handle(_request: dict[str, Any]) -> dict[str, Any]:
-        return {}
+    there = Addresses(controller="http://127.0.0.1:1", gateway="http://127.0.0.1:2")
+
+    async def handle(_request: Request) -> BaseModel:
+        return there
 
     (tmp_path / SOCKET).touch()
     async with open_control(tmp_path, handle):
-        assert await asyncio.to_thread(ask_up, tmp_path, {"do": "where"}) == {}
+        assert await asyncio.to_thread(ask_up, tmp_path, Where(), Addresses) == there
 
 
 def test_workers_of_one_machine_have_an_address_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

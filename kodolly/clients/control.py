@@ -1,12 +1,8 @@
 """The socket of a running `kodolly up`: other commands on this machine ask it where its parts are, to start
 one more worker, or to stop one. A Unix socket of mode 0600 in the state directory; one JSON line each way.
 
-    {"do": "where"}               -> {"controller": URL, "gateway": URL}
-    {"do": "add", "worker": {...}, "port": N, "env": {...}} -> {"part": NAME, "log": PATH}
-    {"do": "restarts", "part": NAME} -> {"restarts": N}, null when there is no such part
-    {"do": "remove", "part": NAME} -> {"part": NAME}
-
-A request that fails is answered {"error": TEXT}.
+A request that fails is answered {"error": TEXT}. Unknown fields are ignored, so that commands of neighbouring
+versions can talk to it.
 """
 
 import asyncio
@@ -18,10 +14,13 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from common.errors import KodollyError, UserError
 from common.private_files import make_private_directory
+from kodolly.stack.parts import WorkerSpec
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +28,73 @@ SOCKET = "up.sock"
 ANSWER_LIMIT_S = 90.0
 """`remove` waits for a worker's end."""
 
-Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+class Where(BaseModel):
+    """Where the parts are: answered by Addresses."""
+
+    do: Literal["where"] = "where"
+
+
+class AddWorker(BaseModel):
+    """Start one more worker: answered by Added."""
+
+    do: Literal["add"] = "add"
+    worker: WorkerSpec
+    port: int
+    env: dict[str, str] = {}
+    """What the asker's environment says about GPUs."""
+
+
+class CountRestarts(BaseModel):
+    """How often a part was started again: answered by Restarts."""
+
+    do: Literal["restarts"] = "restarts"
+    part: str
+
+
+class RemoveWorker(BaseModel):
+    """Stop a worker, and answer when it is gone: by Removed."""
+
+    do: Literal["remove"] = "remove"
+    part: str
+
+
+Request = Where | AddWorker | CountRestarts | RemoveWorker
+_request: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
+
+
+class Addresses(BaseModel):
+    """URLs."""
+
+    controller: str
+    gateway: str
+
+
+class Added(BaseModel):
+    """The new worker's part, and its log."""
+
+    part: str
+    log: Path
+
+
+class Restarts(BaseModel):
+    """None when there is no such part."""
+
+    restarts: int | None
+
+
+class Removed(BaseModel):
+    """The part that is gone, or was not there."""
+
+    part: str
+
+
+Answer = TypeVar("Answer", bound=BaseModel)
+Handler = Callable[[Request], Awaitable[BaseModel]]
+
+
+class _Failure(BaseModel):
+    error: str
 
 
 @asynccontextmanager
@@ -45,13 +110,13 @@ async def open_control(state_dir: Path, handle: Handler) -> AsyncIterator[None]:
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            answer = await handle(json.loads(await reader.readline()))
+            answer = await handle(_request.validate_json(await reader.readline()))
         except KodollyError as error:
-            answer = {"error": str(error)}
-        except (ValueError, KeyError, TypeError) as error:
-            answer = {"error": f"not a request: {error!r}"}
+            answer = _Failure(error=str(error))
+        except ValidationError as error:
+            answer = _Failure(error=f"not a request: {error}")
         with contextlib.suppress(ConnectionError):
-            writer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+            writer.write(answer.model_dump_json().encode() + b"\n")
             await writer.drain()
         writer.close()
 
@@ -65,7 +130,7 @@ async def open_control(state_dir: Path, handle: Handler) -> AsyncIterator[None]:
 
 
 def _listen(state_dir: Path) -> socket.socket:
-    if ask_up(state_dir, {"do": "where"}) is not None:
+    if ask_up(state_dir, Where(), Addresses) is not None:
         raise UserError(
             f"Another `kodolly up` runs in the state directory {state_dir}.",
             hint="Stop it, or choose another directory with KODOLLY_STATE_DIR.",
@@ -82,8 +147,9 @@ def _listen(state_dir: Path) -> socket.socket:
     return listening
 
 
-def ask_up(state_dir: Path, request: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer of the `up` that runs in `state_dir`; None when there is none. Raises UserError."""
+def ask_up(state_dir: Path, request: Request, answer: type[Answer]) -> Answer | None:
+    """What the `up` that runs in `state_dir` answers, as the type that belongs to the request; None when none
+    runs. Raises UserError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(ANSWER_LIMIT_S)
         try:
@@ -92,14 +158,14 @@ def ask_up(state_dir: Path, request: dict[str, Any]) -> dict[str, Any] | None:
         except OSError:
             return None
         try:
-            connection.sendall(json.dumps(request, ensure_ascii=False).encode() + b"\n")
+            connection.sendall(request.model_dump_json().encode() + b"\n")
             with connection.makefile("rb") as lines:
-                answer = json.loads(lines.readline())
+                said = json.loads(lines.readline())
+            if isinstance(said, dict) and "error" in said:
+                raise UserError(f"`kodolly up` refuses: {said['error']}")
+            return answer.model_validate(said)
         except (OSError, ValueError) as error:
             raise UserError(f"`kodolly up` in {state_dir} does not answer.") from error
-    if not isinstance(answer, dict) or "error" in answer:
-        raise UserError(f"`kodolly up` refuses: {answer['error']}")
-    return answer
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import httpx2
 from common.errors import UserError
 from common.registry import DrainRequest, Snapshot, WorkerRecord
 from common.settings import load_with_sources
-from kodolly.clients.control import ask_up
+from kodolly.clients.control import Addresses, Where, ask_up
 
 TIMEOUT_S = 5.0
 
@@ -101,8 +101,8 @@ def find_controllers(given: Sequence[str], config: Path | None = None) -> Contro
     settings, sources = load_with_sources(GatewaySettings, flags, config)
     urls = settings.controllers
     if sources["controllers"] == "default":
-        where = ask_up(settings.state_dir, {"do": "where"})
-        urls = (where["controller"],) if where is not None else urls
+        where = ask_up(settings.state_dir, Where(), Addresses)
+        urls = (where.controller,) if where is not None else urls
     token = settings.join_token.get_secret_value() or _kept_token(settings.state_dir)
     return Controllers(tuple(url.rstrip("/") for url in urls), token)
 
@@ -124,5 +124,5 @@ def find_gateway(given: str | None, config: Path | None = None) -> str:
     if given:
         return given.rstrip("/")
     settings, sources = load_with_sources(GatewaySettings, {}, config)
-    where = ask_up(settings.state_dir, {"do": "where"}) if sources["port"] == "default" else None
-    return str(where["gateway"]) if where is not None else f"http://127.0.0.1:{settings.port}"
+    where = ask_up(settings.state_dir, Where(), Addresses) if sources["port"] == "default" else None
+    return where.gateway if where is not None else f"http://127.0.0.1:{settings.port}"

@@ -13,7 +13,7 @@ from common.private_files import make_private_directory
 from common.registry import WorkerRecord
 from common.serve import check_port
 from common.settings import load_settings
-from kodolly.clients.control import ask_up
+from kodolly.clients.control import Added, AddWorker, CountRestarts, Removed, RemoveWorker, Restarts, ask_up
 from kodolly.clients.controller_access import Controllers
 from kodolly.operate.drain import drain_workers
 from kodolly.stack.parts import (
@@ -46,12 +46,12 @@ class UpWorker:
 
     def ended(self) -> bool:
         """Whether its process has ended, though it may have been started again since."""
-        answer = ask_up(self.state_dir, {"do": "restarts", "part": self.part})
-        return answer is None or answer["restarts"] != 0
+        answer = ask_up(self.state_dir, CountRestarts(part=self.part), Restarts)
+        return answer is None or answer.restarts != 0
 
     def stop(self) -> None:
         """Stop it; returns when it is gone."""
-        ask_up(self.state_dir, {"do": "remove", "part": self.part})
+        ask_up(self.state_dir, RemoveWorker(part=self.part), Removed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +171,10 @@ def _start(
     wanted: Deployment, port: int, settings: UpSettings, controllers: Controllers, config: Path | None
 ) -> NewWorker:
     spec = WorkerSpec(model=wanted.checkpoint.resolve(), name=wanted.name, args=wanted.args)
-    asked = {"do": "add", "worker": spec.model_dump(mode="json"), "port": port}
-    asked["env"] = devices_of(os.environ)
-    answer = ask_up(settings.state_dir, asked)
+    asked = AddWorker(worker=spec, port=port, env=devices_of(os.environ))
+    answer = ask_up(settings.state_dir, asked, Added)
     if answer is not None:
-        return UpWorker(settings.state_dir, str(answer["part"]), Path(answer["log"]))
+        return UpWorker(settings.state_dir, answer.part, answer.log)
     env = part_env("worker", settings.state_dir) | {"KODOLLY_JOIN_TOKEN": controllers.token}
     advertise_url = advertise_url_at(port, config)
     part = worker_part(spec, port, controllers.urls, threads_each(1), env, config, advertise_url)

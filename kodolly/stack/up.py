@@ -6,14 +6,25 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx2
+from pydantic import BaseModel
 
 from common.errors import UserError
 from common.serve import check_port
 from common.status import Status
-from kodolly.clients.control import open_control
+from kodolly.clients.control import (
+    Added,
+    Addresses,
+    AddWorker,
+    CountRestarts,
+    Removed,
+    RemoveWorker,
+    Request,
+    Restarts,
+    Where,
+    open_control,
+)
 from kodolly.clients.gateway_access import auth_headers
 from kodolly.console import Console
 from kodolly.stack.parts import (
@@ -69,25 +80,23 @@ class RunningStack:
             await asyncio.gather(*(c.stop() for name in group if (c := self.children.get(name)) is not None))
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """A request at the control socket. Raises ValueError, KeyError, UserError."""
-        do = request["do"]
-        if do == "where":
-            return {"controller": self._ports.controller_url(), "gateway": self._ports.gateway_url()}
-        if do == "add":
-            spec = WorkerSpec.model_validate(request["worker"])
-            return self._add_worker(spec, int(request["port"]), devices_of(request.get("env", {})))
-        name = str(request["part"])
-        child = self.children.get(name)
-        if do == "restarts":
-            return {"restarts": None if child is None else child.restarts}
-        if do == "remove":
-            if child is not None:
-                await child.stop()
-            return {"part": name}
-        raise ValueError(f"there is no request {do!r}")
+    async def answer(self, request: Request) -> BaseModel:
+        """A request at the control socket. Raises UserError."""
+        match request:
+            case Where():
+                ports = self._ports
+                return Addresses(controller=ports.controller_url(), gateway=ports.gateway_url())
+            case AddWorker():
+                return self._add_worker(request.worker, request.port, devices_of(request.env))
+            case CountRestarts():
+                child = self.children.get(request.part)
+                return Restarts(restarts=None if child is None else child.restarts)
+            case RemoveWorker():
+                if (child := self.children.get(request.part)) is not None:
+                    await child.stop()
+                return Removed(part=request.part)
 
-    def _add_worker(self, spec: WorkerSpec, port: int, devices: dict[str, str]) -> dict[str, Any]:
+    def _add_worker(self, spec: WorkerSpec, port: int, devices: dict[str, str]) -> Added:
         if self._stopping:
             raise UserError("It is stopping.")
         check_models([spec.model])
@@ -102,7 +111,7 @@ class RunningStack:
             raise UserError(f"{part.name} runs already.")
         self._console.say("up", f"starting {part.name}, as `kodolly deploy` asks")
         self.add(part)
-        return {"part": part.name, "log": str(self._settings.state_dir / "logs" / f"{part.name}.log")}
+        return Added(part=part.name, log=self._settings.state_dir / "logs" / f"{part.name}.log")
 
 
 async def run_stack(
