@@ -5,10 +5,10 @@
 Starts the real gateway before an upstream that sends the worst. Each row has the longest turn of its event
 loop while one input is on its way (see loop_watch.py): `stall` is the CPU time of that turn, which is what
 the limit is for, since other programs on the machine cannot add to it. Beside it stand the longest turn as it
-was held (wall time less the time that the kernel says the thread waited for a core: a call that blocks shows
-there), its wall time, the slowest answer of /healthz meanwhile, and how far the peak of the gateway's memory
-lies above what it had before. What the web UI does is done in this process, by its own functions. Ends with 1
-when a row is above the limit. Needs Linux.
+was held (wall time less that in which the loop's thread, or another one that may have had Python's lock,
+waited for a core: a call that blocks shows there), its wall time, the slowest answer of /healthz meanwhile,
+and how far the peak of the gateway's memory lies above what it had before. What the web UI does is done in
+this process, by its own functions. Ends with 1 when a row is above the limit. Needs Linux.
 """
 
 import argparse
