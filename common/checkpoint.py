@@ -54,7 +54,7 @@ class CheckpointCard(BaseModel):
     """Name or path of the model this was tuned from; None when trained from scratch."""
     base_revision: str | None = None
     """Content hash of the base's weights, or the hub revision."""
-    method: Literal["pretrain", "full", "lora", "qlora", "dpo", "merge"]
+    method: Literal["pretrain", "full", "lora", "qlora", "dpo", "kto", "orpo", "simpo", "merge"]
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: list[DataSource] = Field(default_factory=list)
     sources: list[MergeSource] = Field(default_factory=list)

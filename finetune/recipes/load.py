@@ -10,14 +10,17 @@ from pydantic import ValidationError
 from common.errors import UserError
 from common.yaml_text import BrokenYaml, parse_yaml
 from finetune.files.unreadable import FILE_ENDINGS, HUB_ID
-from finetune.recipes.recipe import KINDS, Recipe, validate_recipe
-from finetune.recipes.sections import Architecture, Dpo, Lora, Part, Source
+from finetune.recipes.recipe import KINDS, METHOD_DEFAULTS, Recipe, validate_recipe
+from finetune.recipes.sections import Architecture, Dpo, Kto, Lora, Orpo, Part, Simpo, Source
 from finetune.recipes.template_choice import FILE_ENDING, check_template_name
 
 SECTIONS: dict[str, type[Part]] = {
     "architecture": Architecture,
     "lora": Lora,
     "dpo": Dpo,
+    "kto": Kto,
+    "orpo": Orpo,
+    "simpo": Simpo,
     "data": Source,
     "replay": Source,
     "validation": Source,
@@ -139,8 +142,8 @@ def _assign(values: Any, parts: Sequence[str], value: Any, key: str) -> None:
 def _explain(error: ValidationError, path: Path) -> UserError:
     first = error.errors()[0]
     if first["type"].startswith("union_tag"):
-        known = first.get("ctx", {}).get("expected_tags") or "pretrain, full, lora, qlora or dpo"
-        return UserError(f"The recipe {path}: `method` is one of {known}.")
+        methods = ", ".join(METHOD_DEFAULTS)
+        return UserError(f"The recipe {path}: `method` is one of {methods}.")
     loc = [str(part) for part in first["loc"][1:]]  # the first is the method
     where = ".".join(loc)
     if first["type"] == "extra_forbidden":

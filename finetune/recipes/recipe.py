@@ -1,21 +1,22 @@
 """A recipe: one YAML file that says what is trained, from what, on which rows and how.
 
-A recipe is one of four types, told apart by its `method`: a model from nothing, all weights of a base, an
-adapter on a base, or an adapter that learns preferences. Each has the keys that mean something to it and says
-what the rest of the program has to know, so that nobody asks for the method's name.
+A recipe is one of several types, told apart by its `method`: a model from nothing, all weights of a base, an
+adapter on a base, or an adapter that learns from pairs or from good and bad answers. Each has the keys that
+mean something to it and says what the rest of the program has to know, so that nobody asks for the method's
+name.
 """
 
 import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, TypeAdapter, model_validator
 
 from finetune.files.hashes import file_hash
 from finetune.files.unreadable import HUB_ID, unreadable
-from finetune.recipes.sections import Architecture, Dpo, Lora, Part, Source
+from finetune.recipes.sections import Architecture, Dpo, Kto, Lora, Orpo, Part, Simpo, Source
 
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "pretrain": {"learning_rate": 2e-3, "schedule": "linear"},
@@ -23,6 +24,9 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "lora": {"learning_rate": 2e-4, "schedule": "linear"},
     "qlora": {"learning_rate": 2e-4, "schedule": "linear", "max_grad_norm": 0.3, "quantize": "nf4"},
     "dpo": {"learning_rate": 5e-6, "schedule": "cosine", "warmup": 0.1},
+    "kto": {"learning_rate": 5e-6, "schedule": "cosine", "warmup": 0.1, "learn": "last"},
+    "orpo": {"learning_rate": 8e-6, "schedule": "cosine", "warmup": 0.1},
+    "simpo": {"learning_rate": 5e-6, "schedule": "cosine", "warmup": 0.1},
 }
 """What a recipe need not say. Preference training bears a fortieth of LoRA's usual learning rate."""
 
@@ -35,7 +39,7 @@ class CommonKeys(Part):
     method: str
     """See the table above."""
     data: tuple[Source, ...] = ()
-    """Dolly rows; for dpo, rows with `chosen` and `rejected`."""
+    """Dolly rows; for dpo, orpo and simpo with `chosen` and `rejected`, for kto with `meta.label`."""
     template: str | None = None
     """`own` (the base's chat template), a name from common/templates, or a file FILE.jinja. Left out: the
     base's own where it has one, else dolly."""
@@ -68,9 +72,15 @@ class CommonKeys(Part):
     gradient_checkpointing: bool = False
     """Keep one layer's activations and compute the others again: much less memory, about a third slower."""
     lora: Lora = Lora()
-    """The adapter of lora, qlora and dpo; see below."""
+    """The adapter of all methods but pretrain and full; see below."""
     dpo: Dpo = Dpo()
-    """Preference training; see below."""
+    """For method dpo; see below."""
+    kto: Kto = Kto()
+    """For method kto; see below."""
+    orpo: Orpo = Orpo()
+    """For method orpo; see below."""
+    simpo: Simpo = Simpo()
+    """For method simpo; see below."""
     validation: float | Source | None = None
     """Part of the rows to hold out, or a file of rows. With it the best checkpoint is kept, not the last."""
     early_stopping: int | None = Field(default=None, ge=1)
@@ -169,7 +179,7 @@ class CommonKeys(Part):
 
     def card_dict(self) -> dict[str, Any]:
         """The recipe for `kodolly.json`; paths shortened to file names tell nothing of a machine."""
-        idle = {"lora", "dpo"} - self.sections
+        idle = {"lora", "dpo", "kto", "orpo", "simpo"} - self.sections
         shown = self.model_dump(mode="json", exclude_none=True, exclude=idle)
         for key in {"data", "replay"} & shown.keys():
             shown[key] = [{**source, "path": Path(source["path"]).name} for source in shown[key]]
@@ -189,6 +199,8 @@ _NO_ARCHITECTURE = "needs `base` and takes no `architecture`"
 _NO_QUANTIZE = "takes no `quantize`; 4-bit weights need method qlora"
 _NO_NEW_TOKENS = "makes its own tokenizer and takes no `new_tokens`"
 _PAIRS_ALONE = "takes pairs in `data`: no `text`, `replay`, `packing`, `new_tokens`"
+_LABELLED_ALONE = "takes rows with a label in `data`: no `text`, `replay`, `packing`, `new_tokens`"
+_NOT_PREFERENCES = ("text", "replay", "packing", "new_tokens")
 
 
 class AnswersAndText(CommonKeys):
@@ -242,7 +254,7 @@ class OnAdapter(FromBase):
     """What trains an adapter and leaves the base's weights alone."""
 
     quantize: Literal["nf4"] | None = None
-    """4-bit weights below the adapter: qlora has them always, dpo when told."""
+    """4-bit weights below the adapter: qlora has them always, preference training when told."""
 
     @property
     def adapter(self) -> Lora:
@@ -305,17 +317,22 @@ class AdapterTuning(AnswersAndText, NewTokens, OnAdapter):
         return self
 
 
-class PreferenceTuning(OnAdapter):
-    """An adapter that learns to prefer one answer to another."""
+class PairTuning(OnAdapter):
+    """An adapter that learns to prefer one answer of a pair to the other."""
+
+    takes_no: ClassVar[dict[str, str]] = {
+        "architecture": _NO_ARCHITECTURE,
+        **dict.fromkeys(_NOT_PREFERENCES, _PAIRS_ALONE),
+    }
+    sequences_per_row: ClassVar[int] = 2
+
+
+class DpoTuning(PairTuning):
+    """Pairs, against the base as the reference."""
 
     method: Literal["dpo"]
     """See the table above."""
-    takes_no: ClassVar[dict[str, str]] = {
-        "architecture": _NO_ARCHITECTURE,
-        **dict.fromkeys(("text", "replay", "packing", "new_tokens"), _PAIRS_ALONE),
-    }
     sections: ClassVar[frozenset[str]] = frozenset({"lora", "dpo"})
-    sequences_per_row: ClassVar[int] = 2
     forward_passes: ClassVar[int] = 4
 
     @property
@@ -323,11 +340,52 @@ class PreferenceTuning(OnAdapter):
         return self.dpo.max_prompt_length
 
 
-KINDS: tuple[type[CommonKeys], ...] = (Pretraining, FullTuning, AdapterTuning, PreferenceTuning)
-Tuning = FullTuning | AdapterTuning | PreferenceTuning
+class OrpoTuning(PairTuning):
+    """Pairs, with the odds of the better answer."""
+
+    method: Literal["orpo"]
+    """See the table above."""
+    sections: ClassVar[frozenset[str]] = frozenset({"lora", "orpo"})
+
+
+class SimpoTuning(PairTuning):
+    """Pairs, with the mean log probabilities of both answers."""
+
+    method: Literal["simpo"]
+    """See the table above."""
+    sections: ClassVar[frozenset[str]] = frozenset({"lora", "simpo"})
+
+
+class LabelledTuning(OnAdapter):
+    """An adapter that learns from answers of which each is good or bad."""
+
+    method: Literal["kto"]
+    """See the table above."""
+    takes_no: ClassVar[dict[str, str]] = {
+        "architecture": _NO_ARCHITECTURE,
+        **dict.fromkeys(_NOT_PREFERENCES, _LABELLED_ALONE),
+    }
+    sections: ClassVar[frozenset[str]] = frozenset({"lora", "kto"})
+    forward_passes: ClassVar[int] = 6
+
+    @model_validator(mode="after")
+    def _one_answer_and_neighbours(self) -> Self:
+        if self.learn != "last":
+            raise ValueError("method kto has one verdict a row, on its last answer: learn is last")
+        if self.kto.loss_type == "kto" and self.batch_size < 2:
+            raise ValueError(
+                "method kto needs batch_size 2 or more: it measures the distance to the reference with the "
+                "answer of the row before; kto.loss_type apo_zero_unpaired does without"
+            )
+        return self
+
+
+Preference = DpoTuning | OrpoTuning | SimpoTuning | LabelledTuning
+Tuning = FullTuning | AdapterTuning | Preference
 """What begins with a base."""
 Recipe = Pretraining | Tuning
 """Everything that decides what comes out of a training run."""
+KINDS: tuple[type[CommonKeys], ...] = get_args(Recipe)
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="method")])
 
 

@@ -116,7 +116,48 @@ class Pairs(Dataset[dict[str, list[int]]]):
         }
 
 
-Data = Sequences | Packed | Pairs
+class Labelled(Dataset[dict[str, object]]):
+    """Answers that are good or bad, in the columns of TRL's KTOTrainer and in an order drawn once.
+
+    `KL_completion_ids` is the answer of the row before in the same batch: the distance to the reference is
+    measured with answers that belong to other prompts, and they must be the batch's own (TRL does the same).
+    """
+
+    def __init__(self, rows: Rows, labels: Array, batch_size: int, seed: int) -> None:
+        order = np.random.default_rng(seed).permutation(len(rows))
+        self.rows, self.labels = rows.select(order), labels[order]
+        self.lengths = self.rows.lengths
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, object]:
+        prompt, answer = self._parts(index)
+        _, other = self._parts(self._neighbour(index))
+        return {
+            "prompt_ids": prompt,
+            "completion_ids": answer,
+            "KL_completion_ids": other,
+            "label": bool(self.labels[index]),
+        }
+
+    def _parts(self, index: int) -> tuple[list[int], list[int]]:
+        """(prompt, last answer)."""
+        ids, labels = self.rows.sequence(index)
+        end = int(np.flatnonzero(labels != IGNORED)[-1]) + 1
+        start = int(np.flatnonzero(labels[:end] == IGNORED)[-1]) + 1
+        return ids[:start].tolist(), ids[start:end].tolist()
+
+    def _neighbour(self, index: int) -> int:
+        first = index - index % self.batch_size
+        size = min(self.batch_size, len(self) - first)
+        if size == 1:  # a last batch of one row has only the batch before
+            return index - 1 if index else 0
+        return first + (index - first - 1) % size
+
+
+Data = Sequences | Packed | Pairs | Labelled
 
 
 def pack(lengths: Array, limit: int) -> list[list[int]]:
@@ -175,6 +216,38 @@ class StepSampler(Sampler[int]):
             mixed[0], mixed[longest] = mixed[longest], mixed[0]
         for step in (*mixed, *rest):
             yield from (int(index) for index in step)
+
+
+class FixedOrder(Sampler[int]):
+    """The data set's own order in every epoch."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def set_epoch(self, epoch: int) -> None:
+        """No epoch has an order of its own."""
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.length))
+
+
+@dataclass(frozen=True)
+class PairPadder:
+    """Batches of pairs: the better answers' sequences, then the worse ones', padded on the right."""
+
+    pad_id: int
+
+    def __call__(self, pairs: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        rows = []
+        for answer in ("chosen_ids", "rejected_ids"):
+            for pair in pairs:
+                prompt, learnt = pair["prompt_ids"], pair[answer]
+                labels = [IGNORED] * len(prompt) + learnt
+                rows.append({"input_ids": np.array(prompt + learnt), "labels": np.array(labels)})
+        return Padder(self.pad_id)(rows)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The loop itself: transformers' Trainer over token ids that are already made.
 
-finetune/train/method.py says what goes in, finetune/train/preferences.py puts TRL's losses in its place.
+finetune/train/method.py says what goes in and which loss takes the place of Trainer's own.
 """
 
 import math
@@ -14,7 +14,7 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
 from common.errors import UserError
-from finetune.train.batches import StepSampler
+from finetune.train.batches import FixedOrder, StepSampler
 from finetune.train.distributed import rank, wait_for_all
 from finetune.train.run_state import COMPLETE, RunState
 
@@ -37,10 +37,10 @@ class Outcome:
 class OrderedTrainer(Trainer):
     """Trainer with an order that a killed run and several processes share, and states that are whole."""
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> StepSampler:
+    def _get_train_sampler(self, train_dataset: Any = None) -> StepSampler | FixedOrder:
         per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         data: Any = train_dataset if train_dataset is not None else self.train_dataset
-        self.sampler = StepSampler(data.lengths, per_step, self.args.seed)
+        self.sampler: StepSampler | FixedOrder = StepSampler(data.lengths, per_step, self.args.seed)
         return self.sampler
 
     def _run_epoch(self, model: Any, epoch: int, *args: Any, **kwargs: Any) -> Any:

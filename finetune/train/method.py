@@ -1,26 +1,35 @@
 """What differs between methods once rows are token ids: the data set, Trainer's arguments, and the loss."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from transformers import Trainer, TrainingArguments
 
-from finetune.recipes.recipe import AnswersAndText, PreferenceTuning, Recipe
+from finetune.recipes.recipe import AnswersAndText, DpoTuning, LabelledTuning, OrpoTuning, Recipe, SimpoTuning
+from finetune.recipes.sections import Source
 from finetune.train.batches import Data, Packed, Padder, Rows, Sequences
 from finetune.train.loop import OrderedTrainer, packs_flat
+from finetune.train.preflight import Fact
 from finetune.train.progress import callbacks
 from finetune.train.session import Session
+
+FilesOfRows = Sequence[Source | None]
+"""Of each token store of the rows the file; None for plain text."""
 
 
 class Method(Protocol):
     """One way of learning."""
 
-    def training_data(self, rows: Rows) -> Data:
-        """The rows as the loss takes them."""
+    def training_data(self, rows: Rows, sources: FilesOfRows) -> Data:
+        """The rows as the loss takes them. Raises UserError."""
 
-    def validation_data(self, rows: Rows) -> Data:
+    def validation_data(self, rows: Rows, sources: FilesOfRows) -> Data:
         """The same for rows that are held out."""
 
-    def arguments(self, values: dict[str, Any]) -> TrainingArguments:
+    def facts(self, data: Data) -> list[Fact]:
+        """What the pre-flight shows of the data. Raises UserError where the loss has no use for it."""
+
+    def arguments(self, values: dict[str, Any], data: Data) -> TrainingArguments:
         """Trainer's arguments of `finetune.train.arguments`, with what the loss adds."""
 
     def trainer(
@@ -35,15 +44,19 @@ class NextToken:
     def __init__(self, recipe: AnswersAndText) -> None:
         self.packed_to = recipe.max_length if recipe.packing else None
 
-    def training_data(self, rows: Rows) -> Data:
+    def training_data(self, rows: Rows, sources: FilesOfRows) -> Data:
         """Rows, packed where the recipe says so."""
         return Packed(rows, self.packed_to) if self.packed_to else Sequences(rows)
 
-    def validation_data(self, rows: Rows) -> Data:
+    def validation_data(self, rows: Rows, sources: FilesOfRows) -> Data:
         """Rows, each by itself."""
         return Sequences(rows)
 
-    def arguments(self, values: dict[str, Any]) -> TrainingArguments:
+    def facts(self, data: Data) -> list[Fact]:
+        """None: the pre-flight counts rows and tokens for every method."""
+        return []
+
+    def arguments(self, values: dict[str, Any], data: Data) -> TrainingArguments:
         """Nothing is added."""
         return TrainingArguments(**values)
 
@@ -62,9 +75,17 @@ class NextToken:
 
 
 def method_of(recipe: Recipe) -> Method:
-    """The method that `recipe` names; TRL loads only for preferences."""
-    if isinstance(recipe, PreferenceTuning):
-        from finetune.train.preferences import PairwisePreference
+    """The method that `recipe` names; TRL loads only where its losses are used."""
+    if isinstance(recipe, LabelledTuning):
+        from finetune.train.labelled import LabelledAnswers
 
-        return PairwisePreference(recipe)
+        return LabelledAnswers(recipe)
+    if isinstance(recipe, DpoTuning):
+        from finetune.train.against_reference import AgainstReference
+
+        return AgainstReference(recipe)
+    if isinstance(recipe, OrpoTuning | SimpoTuning):
+        from finetune.train.reference_free import WithoutReference
+
+        return WithoutReference(recipe)
     return NextToken(recipe)

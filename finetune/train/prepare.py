@@ -29,7 +29,7 @@ from finetune.models.precision import Precision, choose_precision
 from finetune.models.tokenizer import train_tokenizer
 from finetune.progress import Progress, Report, duration
 from finetune.recipes.base import base_directory, base_of
-from finetune.recipes.recipe import AdapterTuning, PreferenceTuning, Pretraining, Recipe
+from finetune.recipes.recipe import AdapterTuning, Preference, Pretraining, Recipe
 from finetune.recipes.template_choice import TemplateChoice, choose_template
 from finetune.rows.row import to_messages
 from finetune.train.arguments import arguments, steps_in_run
@@ -88,15 +88,16 @@ def prepare(recipe: Recipe, output: Path, state: RunState, report: Report, show:
     with _first_process_first():
         tokenizer = _tokenizer(recipe, template, state, report)
         rows = gather(recipe, tokenizer, state.data, report)
-    data = method.training_data(rows.train)
-    validation = method.validation_data(rows.validation) if rows.validation is not None else None
+    data = method.training_data(rows.train, rows.sources)
+    held_out = rows.validation
+    validation = method.validation_data(held_out, rows.validation_sources) if held_out is not None else None
     facts += own_template_fact(rows, tokenizer)
-    facts += check_rows(rows, data, tokenizer, recipe)
+    facts += [*check_rows(rows, data, tokenizer, recipe), *method.facts(data)]
     show(show_rows(tokenizer, rows.train, colour))
 
     # Made before the model: FSDP and DeepSpeed learn from it to load the model in parts.
     values = arguments(recipe, len(data), state, logs_directory(output), precision)
-    args = method.arguments(values)
+    args = method.arguments(values, data)
     model, vocabulary_rows = _model(recipe, tokenizer, precision)
     session = Session(recipe, template, tokenizer, model, precision, state, report)
     longest = int(data.lengths.max())
@@ -191,7 +192,7 @@ def _refuse_unquantised_experts(recipe: Recipe, model: Any) -> None:
 
 def _disk(recipe: Recipe, model: Any) -> tuple[int, int]:
     """(bytes of the output, weights that are trained)."""
-    if isinstance(recipe, PreferenceTuning):  # TRL puts the adapter on later
+    if isinstance(recipe, Preference):  # the trainer puts the adapter on later
         trained = sizes(model.config, recipe.lora).adapter
         return 4 * trained, trained
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

@@ -54,6 +54,7 @@ class Watcher(TrainerCallback):
             "eval_loss": "validation",
             "rewards/accuracies": "right",
             "rewards/margins": "margin",
+            "kl": "distance",
         }
         self.figures |= {known[name]: value for name, value in (logs or {}).items() if name in known}
 

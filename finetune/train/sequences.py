@@ -29,6 +29,8 @@ class TrainingRows:
     validation: Rows | None
     sources: tuple[Source | None, ...]
     """Of each store in `train.stores`; None is plain text."""
+    validation_sources: tuple[Source | None, ...]
+    """The same for `validation.stores`."""
     card: tuple[DataSource, ...]
     rows: int
     """Rows drawn of the files (all of them where `share` is 1); a pair is one."""
@@ -112,6 +114,7 @@ def gather(recipe: Recipe, tokenizer: Any, scratch: Path, report: Report) -> Tra
         train=train,
         validation=validation,
         sources=tuple(sources),
+        validation_sources=(held_out_file,) if held_out_file is not None else tuple(sources),
         card=tuple(card),
         rows=sum(len(one.fates) for one in drawn),
         too_long=sum(one.number(TOO_LONG) for one in drawn),

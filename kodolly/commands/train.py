@@ -42,7 +42,7 @@ class TrainCommand(click.Command):
 def command(
     recipe: Path, overrides: tuple[str, ...], output: Path | None, dry_run: bool, restart: bool
 ) -> None:
-    """Train as RECIPE says: a complete checkpoint (pretrain, full) or an adapter to merge (lora, qlora, dpo).
+    """Train as RECIPE says: a checkpoint (pretrain, full) or an adapter to merge (the other methods).
     RECIPE is a file, or the name of one that `kodolly recipes list` shows.
 
     Before it begins it shows rows as they will be learnt and what the run will take, and learns 20 rows by

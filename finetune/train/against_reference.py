@@ -1,4 +1,4 @@
-"""Preference training: TRL's trainers on pairs that our template has rendered and tokenised."""
+"""DPO: TRL's trainer on pairs that our template has rendered and tokenised."""
 
 from typing import Any
 
@@ -8,19 +8,20 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from finetune.models.load import lora_config, no_word_about_experts
-from finetune.recipes.recipe import PreferenceTuning
-from finetune.train.batches import Data, Pairs, Rows
+from finetune.recipes.recipe import DpoTuning
+from finetune.train.batches import Data
 from finetune.train.loop import OrderedTrainer
+from finetune.train.on_pairs import OnPairs
 from finetune.train.progress import callbacks
 from finetune.train.session import Session
 
 
-class PairTrainer(OrderedTrainer, DPOTrainer):
-    """DPOTrainer over sequences that are made: no second rendering, no cutting at max_length."""
+class MadeSequences(OrderedTrainer):
+    """A trainer of TRL's over sequences that are made: no second rendering, no cutting at max_length."""
 
     def __init__(self, train: Data, validation: Data | None, **kwargs: Any) -> None:
         self.made = {"train": train, "eval": validation}
-        # DPOTrainer asks for tables before it has them prepared, so it gets one of a single word.
+        # TRL asks for tables before it has them prepared, so it gets one of a single word.
         table = Dataset.from_list([{"prompt": ""}])
         super().__init__(train_dataset=table, eval_dataset=table if validation else None, **kwargs)
 
@@ -31,23 +32,28 @@ class PairTrainer(OrderedTrainer, DPOTrainer):
         """No README for the hub: the adapter says what it is in kodolly-adapter.json."""
 
 
-class PairwisePreference:
-    """A better answer against a worse one; the reference is the adapter switched off."""
+class PairTrainer(MadeSequences, DPOTrainer):
+    """DPOTrainer."""
 
-    def __init__(self, recipe: PreferenceTuning) -> None:
+
+class AgainstReference(OnPairs):
+    """DPO: the reference is the adapter switched off."""
+
+    def __init__(self, recipe: DpoTuning) -> None:
         self.recipe = recipe
 
-    def training_data(self, rows: Rows) -> Data:
-        """Pairs."""
-        return Pairs(rows)
-
-    def validation_data(self, rows: Rows) -> Data:
-        """Pairs."""
-        return Pairs(rows)
-
-    def arguments(self, values: dict[str, Any]) -> TrainingArguments:
+    def arguments(self, values: dict[str, Any], data: Data) -> TrainingArguments:
         """DPOConfig."""
-        return DPOConfig(**values, beta=self.recipe.dpo.beta, max_length=None)
+        dpo = self.recipe.dpo
+        return DPOConfig(
+            **values,
+            beta=dpo.beta,
+            max_length=None,
+            loss_type=list(dpo.loss_type),
+            loss_weights=list(dpo.loss_weights) if dpo.loss_weights is not None else None,
+            label_smoothing=dpo.label_smoothing,
+            ld_alpha=dpo.ld_alpha,
+        )
 
     def trainer(
         self, session: Session, data: Data, validation: Data | None, args: TrainingArguments

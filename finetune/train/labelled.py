@@ -1,0 +1,97 @@
+"""KTO: TRL's trainer on answers that are good or bad, each by itself."""
+
+from typing import Any
+
+from transformers import Trainer, TrainingArguments
+from trl.trainer.kto_config import KTOConfig
+from trl.trainer.kto_trainer import KTOTrainer
+
+from common.errors import UserError
+from finetune.models.load import lora_config, no_word_about_experts
+from finetune.recipes.recipe import LabelledTuning
+from finetune.train.against_reference import MadeSequences
+from finetune.train.batches import Data, FixedOrder, Labelled, Rows
+from finetune.train.labels import labels_of
+from finetune.train.method import FilesOfRows
+from finetune.train.preflight import Fact
+from finetune.train.progress import callbacks
+from finetune.train.session import Session
+
+
+class LabelledTrainer(MadeSequences, KTOTrainer):
+    """KTOTrainer; the data set has the order in which rows know their neighbours."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> FixedOrder:
+        data: Any = train_dataset if train_dataset is not None else self.train_dataset
+        self.sampler = FixedOrder(len(data))
+        return self.sampler
+
+
+class LabelledAnswers:
+    """Good answers gain, bad ones lose, against the adapter switched off."""
+
+    def __init__(self, recipe: LabelledTuning) -> None:
+        self.recipe = recipe
+
+    def training_data(self, rows: Rows, sources: FilesOfRows) -> Data:
+        """Rows with their labels, shuffled once by the recipe's seed. Raises UserError."""
+        return Labelled(rows, labels_of(rows, sources), self.recipe.batch_size, self.recipe.seed)
+
+    def validation_data(self, rows: Rows, sources: FilesOfRows) -> Data:
+        """The same. Raises UserError."""
+        return self.training_data(rows, sources)
+
+    def facts(self, data: Data) -> list[Fact]:
+        """Counts of both kinds and what each weighs. Raises UserError when there is one kind only."""
+        good, bad = _counts(data)
+        if not good or not bad:
+            kind = "good" if good else "bad"
+            raise UserError(
+                f"All {good or bad} rows are {kind} answers (meta.label); method kto needs both kinds.",
+                hint="Good answers alone are for method lora.",
+            )
+        desirable, undesirable = self._weights(good, bad)
+        shown = f"{good:,} good answers of weight {desirable:.3g}, {bad:,} bad ones of {undesirable:.3g}"
+        return [Fact("labels", shown)]
+
+    def arguments(self, values: dict[str, Any], data: Data) -> TrainingArguments:
+        """KTOConfig."""
+        desirable, undesirable = self._weights(*_counts(data))
+        return KTOConfig(
+            **values,
+            beta=self.recipe.kto.beta,
+            loss_type=self.recipe.kto.loss_type,
+            desirable_weight=desirable,
+            undesirable_weight=undesirable,
+            max_length=None,
+        )
+
+    def trainer(
+        self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
+    ) -> Trainer:
+        """A fresh adapter on the session's model, which has none yet."""
+        with no_word_about_experts():
+            return LabelledTrainer(
+                data,
+                validation,
+                model=session.model,
+                args=args,
+                processing_class=session.tokenizer,
+                peft_config=lora_config(session.model, self.recipe.lora),
+                callbacks=callbacks(session.recipe, session.report),
+            )
+
+    def _weights(self, good: int, bad: int) -> tuple[float, float]:
+        """(of good, of bad answers). The paper wants their sums between 1:1 and 4:3, so the rarer kind is
+        raised until both sums are the same, unless the recipe says otherwise."""
+        asked = self.recipe.kto
+        if asked.desirable_weight is None and asked.undesirable_weight is None:
+            return max(1.0, bad / good), max(1.0, good / bad)
+        return asked.desirable_weight or 1.0, asked.undesirable_weight or 1.0
+
+
+def _counts(data: Data) -> tuple[int, int]:
+    if not isinstance(data, Labelled):
+        raise TypeError("rows without labels")
+    good = int(data.labels.sum())
+    return good, len(data) - good

@@ -1,0 +1,41 @@
+"""Which answers are good and which are bad: `meta.label` of the rows that sequences came from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import UserError
+from finetune.encoding.token_store import Array
+from finetune.files.line_chunks import BOM
+from finetune.recipes.sections import Source
+from finetune.rows.fast_row import parse_row
+from finetune.train.batches import Rows
+
+
+def labels_of(rows: Rows, sources: Sequence[Source | None]) -> Array:
+    """True for each sequence whose row says `meta.label: true`. Raises UserError where a row has no label."""
+    labels = np.zeros(len(rows), bool)
+    for number, (store, source) in enumerate(zip(rows.stores, sources, strict=True)):
+        if source is None:
+            continue
+        mine = np.flatnonzero(rows.places[:, 0] == number)
+        with source.path.open("rb") as file:
+            for sequence in mine:
+                place = int(store.places[rows.places[sequence, 1]])
+                file.seek(place)
+                labels[sequence] = _label(file.readline().removeprefix(BOM), source.path, place)
+    return labels
+
+
+def _label(line: bytes, path: Path, place: int) -> bool:
+    label = parse_row(line).meta.get("label")
+    if isinstance(label, bool):
+        return label
+    with path.open("rb") as file:
+        number = 1 + file.read(place).count(b"\n")
+    said = "none" if label is None else repr(label)
+    raise UserError(
+        f"{path}, line {number}: method kto learns from rows whose meta.label is true (a good answer) or "
+        f"false (a bad one); this one has {said}.",
+    )

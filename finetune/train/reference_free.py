@@ -1,0 +1,110 @@
+"""ORPO and SimPO: preferences without a reference, by the papers' formulas over the answers' tokens.
+
+TRL has both among its experimental trainers only, which render and cut the rows themselves; the losses are
+short, so they stand here on the sequences that all other methods learn from.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn.functional import logsigmoid
+from transformers import Trainer, TrainingArguments
+
+from finetune.encoding.encode import IGNORED
+from finetune.models.load import add_adapter
+from finetune.recipes.recipe import OrpoTuning, SimpoTuning
+from finetune.train.batches import Data, PairPadder
+from finetune.train.loop import OrderedTrainer
+from finetune.train.on_pairs import OnPairs
+from finetune.train.progress import callbacks
+from finetune.train.session import Session
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Of the better and the worse answers' mean log probabilities; a loss for each pair."""
+
+
+def odds_ratio_loss(better: torch.Tensor, worse: torch.Tensor, beta: float) -> torch.Tensor:
+    """ORPO (Hong et al. 2024) for mean log probabilities of shape (pairs,); learns the better answer, too."""
+    odds = (better - _log_of_rest(better)) - (worse - _log_of_rest(worse))
+    return -better - beta * logsigmoid(odds)
+
+
+def _log_of_rest(chance: torch.Tensor) -> torch.Tensor:
+    """log(1 - exp(chance)), kept finite where a chance is 1."""
+    return torch.log1p(-torch.exp(chance.clamp(max=-1e-6)))
+
+
+def margin_loss(
+    better: torch.Tensor, worse: torch.Tensor, beta: float, gamma: float, sft: float
+) -> torch.Tensor:
+    """SimPO (Meng et al. 2024) for mean log probabilities of shape (pairs,)."""
+    return -logsigmoid(beta * (better - worse) - gamma) - sft * better
+
+
+class ReferenceFreeTrainer(OrderedTrainer):
+    """Trainer over pairs whose loss takes each answer's mean log probability."""
+
+    def __init__(self, loss_of: Loss, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loss_of = loss_of
+        self.model_accepts_loss_kwargs = False  # Trainer then divides by the accumulated passes
+        self.seen: dict[str, list[float]] = defaultdict(list)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The mean loss of a batch of pairs."""
+        labels = inputs["labels"][:, 1:]
+        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        chances = outputs.logits[:, :-1].float().log_softmax(-1)
+        learnt = labels != IGNORED
+        picked = chances.gather(2, labels.clamp(min=0)[..., None])[..., 0] * learnt
+        better, worse = (picked.sum(dim=1) / learnt.sum(dim=1)).chunk(2)
+        loss = self.loss_of(better, worse)
+        if model.training:
+            self.seen["rewards/accuracies"].append(float((better > worse).float().mean()))
+            self.seen["rewards/margins"].append(float((better - worse).detach().mean()))
+        return (loss.mean(), outputs) if return_outputs else loss.mean()
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """With how many pairs are the right way round, and by how much."""
+        if "loss" in logs:
+            logs |= {name: sum(values) / len(values) for name, values in self.seen.items() if values}
+            self.seen.clear()
+        super().log(logs, *args, **kwargs)
+
+
+class WithoutReference(OnPairs):
+    """ORPO and SimPO."""
+
+    def __init__(self, recipe: OrpoTuning | SimpoTuning) -> None:
+        self.recipe = recipe
+
+    def _loss(self, better: torch.Tensor, worse: torch.Tensor) -> torch.Tensor:
+        if isinstance(self.recipe, OrpoTuning):
+            return odds_ratio_loss(better, worse, self.recipe.orpo.beta)
+        simpo = self.recipe.simpo
+        return margin_loss(better, worse, simpo.beta, simpo.gamma, simpo.sft)
+
+    def arguments(self, values: dict[str, Any], data: Data) -> TrainingArguments:
+        """Nothing is added."""
+        return TrainingArguments(**values)
+
+    def trainer(
+        self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
+    ) -> Trainer:
+        """A fresh adapter on the session's model, which has none yet."""
+        model = add_adapter(session.model, self.recipe.lora)
+        if self.recipe.gradient_checkpointing:
+            model.enable_input_require_grads()
+        return ReferenceFreeTrainer(
+            self._loss,
+            model=model,
+            args=args,
+            train_dataset=data,
+            eval_dataset=validation,
+            data_collator=PairPadder(session.tokenizer.pad_token_id),
+            callbacks=callbacks(session.recipe, session.report),
+        )
