@@ -30,6 +30,8 @@ COMMANDS = {
     "ps": "List the workers and what they are doing.",
     "top": "Show workers and gateway, refreshed each second.",
     "deploy": "Put a new checkpoint behind a model's name; no request fails.",
+    "promote": "Let a canary answer all of a name's traffic.",
+    "rollback": "Take a canary away, or serve the checkpoint of before.",
     "drain": "Stop workers once their running requests have ended.",
     "alias": "Give a model another name, or list such names.",
     "ask": "Ask one or several models a question in the terminal.",

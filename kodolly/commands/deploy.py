@@ -1,17 +1,80 @@
 """`kodolly deploy`."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from common.registry import DRAIN_TIMEOUT_S
+from common.registry import DRAIN_TIMEOUT_S, Sticky
+
+if TYPE_CHECKING:
+    from kodolly.operate.canary import Site
+    from kodolly.operate.deploy import Deployment
 
 EPILOG = """\b
 Examples:
   kodolly deploy my-dolly runs/my-dolly-2
+  kodolly deploy my-dolly runs/my-dolly-2 --share 10
   kodolly deploy my-dolly runs/my-dolly-2 --port 21010
   kodolly deploy my-dolly runs/my-dolly-2 -- --max-model-len 2048
 """
+
+
+def wait_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of all commands that start a worker and stop others."""
+    for option in reversed(
+        (
+            click.option(
+                "--timeout",
+                "ready_timeout_s",
+                type=click.FloatRange(1),
+                default=900.0,
+                show_default=True,
+                metavar="SECONDS",
+                help="Longest wait for the new worker to become ready.",
+            ),
+            click.option(
+                "--drain-timeout",
+                "drain_timeout_s",
+                type=click.FloatRange(0, 86400),
+                default=DRAIN_TIMEOUT_S,
+                show_default=True,
+                metavar="SECONDS",
+                help="Longest wait for requests that run at the old workers.",
+            ),
+            click.option(
+                "--controller",
+                "controllers",
+                multiple=True,
+                metavar="URL",
+                help="Controller to ask; may be repeated.",
+            ),
+            click.option(
+                "--config",
+                type=click.Path(path_type=Path),
+                help="Settings file.  [default: ./kodolly.yaml]",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def site_of(controllers: tuple[str, ...], config: Path | None) -> "Site":
+    """The controllers that are meant; what happens is told on stderr. Raises UserError."""
+    from kodolly.clients.controller_access import find_controllers
+    from kodolly.echo import echo_line
+    from kodolly.operate.canary import Site
+
+    return Site(find_controllers(controllers, config), config, lambda line: echo_line(line, err=True))
+
+
+def waiting(name: str, ready_timeout_s: float, drain_timeout_s: float) -> "Deployment":
+    """Time limits for a deployment whose checkpoint is remembered."""
+    from kodolly.operate.deploy import Deployment
+
+    return Deployment(name, Path(), None, (), ready_timeout_s, drain_timeout_s)
 
 
 @click.command("deploy", epilog=EPILOG)
@@ -20,32 +83,26 @@ Examples:
 @click.argument("vllm_args", nargs=-1, type=click.UNPROCESSED)
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the new engine.  [default: a free one]")
 @click.option(
-    "--timeout",
-    "ready_timeout_s",
-    type=click.FloatRange(1),
-    default=900.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Longest wait for the new worker to become ready.",
+    "--share",
+    type=click.FloatRange(0, 100, min_open=True, max_open=True),
+    metavar="PERCENT",
+    help="Give the new checkpoint this part of NAME's traffic, as a canary.  [default: all]",
 )
 @click.option(
-    "--drain-timeout",
-    "drain_timeout_s",
-    type=click.FloatRange(0, 86400),
-    default=DRAIN_TIMEOUT_S,
+    "--sticky",
+    type=click.Choice(get_args(Sticky)),
+    default="user",
     show_default=True,
-    metavar="SECONDS",
-    help="Longest wait for requests that run at the old workers.",
+    help="With --share: what keeps somebody with one checkpoint.",
 )
-@click.option(
-    "--controller", "controllers", multiple=True, metavar="URL", help="Controller to ask; may be repeated."
-)
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
+@wait_options
 def command(
     name: str,
     checkpoint: Path,
     vllm_args: tuple[str, ...],
     port: int | None,
+    share: float | None,
+    sticky: Sticky,
     ready_timeout_s: float,
     drain_timeout_s: float,
     controllers: tuple[str, ...],
@@ -57,10 +114,16 @@ def command(
     ready, it is stopped and nothing has changed. The new worker belongs to the `kodolly up` of this state
     directory, if one runs; else it runs on in the background until `kodolly drain` stops it. Flags after
     `--` go to vLLM.
+
+    With --share the old ones stay, and the new one answers that part of the traffic as NAME-canary until
+    `kodolly promote` or `kodolly rollback`.
     """
-    from kodolly.clients.controller_access import find_controllers
-    from kodolly.echo import echo_line
-    from kodolly.operate.deploy import Deployment, deploy
+    from kodolly.operate.canary import deploy_for_all, deploy_for_some
+    from kodolly.operate.deploy import Deployment
 
     wanted = Deployment(name, checkpoint, port, vllm_args, ready_timeout_s, drain_timeout_s)
-    deploy(wanted, find_controllers(controllers, config), config, lambda line: echo_line(line, err=True))
+    site = site_of(controllers, config)
+    if share is None:
+        deploy_for_all(site, wanted)
+    else:
+        deploy_for_some(site, wanted, share, sticky)

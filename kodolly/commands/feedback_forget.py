@@ -5,7 +5,7 @@ import click
 from kodolly.clients.gateway_access import DEFAULT_URL
 
 
-@click.command("forget", epilog="\b\nExample:\n  kodolly feedback forget browser-4f1c\n")
+@click.command("forget", epilog="\b\nExamples:\n  kodolly feedback forget browser-4f1c\n")
 @click.argument("rater")
 @click.option("--gateway", default=DEFAULT_URL, show_default=True, help="Its key: KODOLLY_API_KEY.")
 def command(rater: str, gateway: str) -> None:

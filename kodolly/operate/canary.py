@@ -1,0 +1,177 @@
+"""A new checkpoint for a part of a name's traffic; later it takes all of it, or goes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
+
+from common.errors import UserError
+from common.registry import Alias, Snapshot, Split, Sticky, WorkerRecord
+from common.settings import load_settings
+from kodolly.clients.controller_access import Controllers
+from kodolly.operate.arms import split_of
+from kodolly.operate.deploy import Deployment, Say, deploy
+from kodolly.operate.deployed import Deployed, Served
+from kodolly.operate.drain import drain_workers
+from kodolly.stack.parts import UpSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where deployments happen."""
+
+    controllers: Controllers
+    config: Path | None
+    say: Say
+    run: Callable[[Deployment, Controllers, Path | None, Say], None] = deploy
+
+    def deployed(self) -> Deployed:
+        """What was deployed from this state directory."""
+        return Deployed(load_settings(UpSettings, {}, self.config).state_dir)
+
+    def snapshot(self) -> Snapshot:
+        """What the first controller that answers knows. Raises UserError."""
+        return self.controllers.snapshot()
+
+    def tell(self, method: str, name: str, alias: Alias | None = None) -> None:
+        """Change a name at all controllers. Raises UserError when none can be reached."""
+        body = alias.model_dump() if alias is not None else None
+        path = f"/v1/aliases/{quote(name, safe='')}"
+        for url in self.controllers.tell_all(method, path, body, ignore=(404,) if alias is None else ()):
+            self.say(f"The controller at {url} could not be told; repeat this when it is back.")
+
+
+def deploy_for_all(site: Site, wanted: Deployment) -> None:
+    """Replace what serves a name, and remember what did. Raises UserError."""
+    deployed = site.deployed()
+    history = deployed.of(wanted.name)
+    if wanted.name in site.snapshot().splits:
+        raise UserError(
+            f"A canary gets a part of {wanted.name}'s traffic.",
+            hint=f"End that first: `kodolly promote {wanted.name}` or `kodolly rollback {wanted.name}`.",
+        )
+    if not history.served and (before := _configured(site, wanted.name)) is not None:
+        history = history.now(before)
+    site.run(wanted, site.controllers, site.config, site.say)
+    deployed.remember(wanted.name, history.now(_served(wanted)))
+
+
+def deploy_for_some(site: Site, wanted: Deployment, share: float, sticky: Sticky) -> None:
+    """Let the new checkpoint answer `share` percent of a name's traffic, beside what serves it now.
+
+    Raises UserError, and stops the new worker, when it does not become ready or cannot be given traffic.
+    """
+    snapshot = site.snapshot()
+    name = wanted.name
+    if name in snapshot.splits:
+        raise UserError(
+            f"{name}'s traffic is split already.",
+            hint=f"`kodolly promote {name}` or `kodolly rollback {name}` ends that.",
+        )
+    stable = snapshot.aliases.get(name, name)
+    canary = f"{stable}-canary"
+    if not any(record.state == "ready" for record in _serving(snapshot, stable)):
+        raise UserError(f"Nothing serves {stable} now.", hint=f"Leave out --share: `kodolly deploy {name}`.")
+    if _serving(snapshot, canary):
+        raise UserError(f"{canary} is served already.", hint=f"Stop it first: `kodolly drain {canary}`.")
+    alias = split_of([(stable, 100 - share), (canary, share)], sticky)
+    deployed = site.deployed()
+    history = deployed.of(name)
+    if not history.served and (before := _configured(site, stable)) is not None:
+        history = history.now(before)
+    site.run(replace(wanted, name=canary), site.controllers, site.config, site.say)
+    try:
+        deployed.remember(name, replace(history, canary=_served(wanted)))
+        site.tell("PUT", name, alias)
+    except BaseException:
+        site.say("stopping the canary; everything stays as it was")
+        deployed.remember(name, history)
+        drain_workers(site.controllers, _serving(site.snapshot(), canary), 0, site.say)
+        raise
+    site.say(f"{share:g}% of {name} is answered by {canary}")
+
+
+def promote(site: Site, name: str, wait: Deployment) -> None:
+    """Let a name's canary answer all of its traffic; no request fails. `wait` has the time limits.
+
+    Can be repeated where it was broken off. Raises UserError.
+    """
+    split, deployed = _split_of(site, name), site.deployed()
+    history = deployed.of(name)
+    if history.canary is None:
+        raise UserError(
+            f"Which checkpoint {name}'s canary has is not known here.",
+            hint=f"Run this where it was deployed, or `kodolly rollback {name}` and deploy it for all.",
+        )
+    chosen = history.canary
+    if not history.served or history.served[-1] != chosen:  # else it was broken off behind this
+        site.run(_again(wait, split.arms[0].model, chosen), site.controllers, site.config, site.say)
+        history = replace(history.now(chosen), canary=chosen)
+        deployed.remember(name, history)
+    _end_split(site, name, split, wait.drain_timeout_s)
+    deployed.remember(name, history.now(chosen))
+
+
+def rollback(site: Site, name: str, wait: Deployment) -> None:
+    """Take a name's canary away; without one, serve the checkpoint before the present one again.
+
+    Raises UserError when there is nothing to go back to.
+    """
+    deployed, snapshot = site.deployed(), site.snapshot()
+    history = deployed.of(name)
+    split = snapshot.splits.get(name)
+    if split is not None:
+        _end_split(site, name, split, wait.drain_timeout_s)
+        deployed.remember(name, replace(history, canary=None))
+        return
+    if len(history.served) < 2:
+        raise UserError(
+            f"No earlier checkpoint of {name} is remembered here.",
+            hint=f"Name it yourself: `kodolly deploy {name} CHECKPOINT`.",
+        )
+    wanted = _again(wait, snapshot.aliases.get(name, name), history.served[-2])
+    site.run(wanted, site.controllers, site.config, site.say)
+    deployed.remember(name, history.back())
+
+
+def _end_split(site: Site, name: str, split: Split, drain_timeout_s: float) -> None:
+    """All traffic to the stable arm, then the others' workers go."""
+    stable, *others = (arm.model for arm in split.arms)
+    if stable == name:
+        site.tell("DELETE", name)
+    else:
+        site.tell("PUT", name, Alias(target=stable))
+    snapshot = site.snapshot()
+    leaving = [record for other in others for record in _serving(snapshot, other)]
+    site.say(f"all of {name} is answered by {stable}")
+    if leaving:
+        drain_workers(site.controllers, leaving, drain_timeout_s, site.say)
+
+
+def _split_of(site: Site, name: str) -> Split:
+    split = site.snapshot().splits.get(name)
+    if split is None:
+        raise UserError(
+            f"{name} has no canary.", hint=f"`kodolly deploy {name} CHECKPOINT --share 10` starts one."
+        )
+    return split
+
+
+def _serving(snapshot: Snapshot, model: str) -> list[WorkerRecord]:
+    return [record for record in snapshot.workers if model in [card.name for card in record.models]]
+
+
+def _configured(site: Site, name: str) -> Served | None:
+    """What kodolly.yaml lets `kodolly up` serve under the name."""
+    for spec in load_settings(UpSettings, {}, site.config).workers:
+        if name in (spec.name, spec.model.name):
+            return Served(str(spec.model.resolve()), tuple(spec.args))
+    return None
+
+
+def _again(wait: Deployment, model: str, served: Served) -> Deployment:
+    return replace(wait, name=model, checkpoint=Path(served.checkpoint), args=tuple(served.args))
+
+
+def _served(wanted: Deployment) -> Served:
+    return Served(str(wanted.checkpoint.resolve()), wanted.args)

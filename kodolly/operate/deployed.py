@@ -1,0 +1,83 @@
+"""Which checkpoints were deployed under each name, kept in the state directory: what can be gone back to."""
+
+import json
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from common.errors import UserError
+from common.private_files import make_private_directory
+
+FILE = "deployed.json"
+KEPT = 20
+"""Checkpoints that are remembered of a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One checkpoint, and how its engine was started."""
+
+    checkpoint: str
+    args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What became of one name."""
+
+    served: tuple[Served, ...] = ()
+    """The last one is what serves it now."""
+    canary: Served | None = None
+
+    def now(self, served: Served) -> "History":
+        """With this checkpoint in service, and no canary."""
+        if self.served and self.served[-1] == served:
+            return replace(self, canary=None)
+        return History((*self.served, served)[-KEPT:])
+
+    def back(self) -> "History":
+        """With the one before in service again. There must be one."""
+        return History(self.served[:-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """The file of one state directory."""
+
+    state_dir: Path
+    _form: TypeAdapter[dict[str, History]] = field(
+        default_factory=lambda: TypeAdapter(dict[str, History]), repr=False
+    )
+
+    def of(self, name: str) -> History:
+        """What is remembered of a name. Raises UserError when the file is broken."""
+        return self._read().get(name, History())
+
+    def remember(self, name: str, history: History) -> None:
+        """Replace what is remembered of a name, in one step. Raises UserError."""
+        known = self._read() | {name: history}
+        path = self.state_dir / FILE
+        temporary = path.with_suffix(".tmp")
+        try:
+            make_private_directory(self.state_dir)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(self._form.dump_python(known, mode="json"), file, ensure_ascii=False, indent=2)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+
+    def _read(self) -> dict[str, History]:
+        path = self.state_dir / FILE
+        try:
+            return self._form.validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValidationError) as error:
+            raise UserError(
+                f"{path} cannot be read.", hint="It says which checkpoints were served before; move it away."
+            ) from error

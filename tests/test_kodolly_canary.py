@@ -1,0 +1,131 @@
+"""A canary from its start to the decision: with real workers once, and what is remembered and refused."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from common.errors import UserError
+from common.registry import ModelCard
+from kodolly.clients.controller_access import Controllers
+from kodolly.operate.canary import Site, deploy_for_all, deploy_for_some, promote, rollback
+from kodolly.operate.deploy import Deployment
+from kodolly.operate.deployed import FILE, Deployed, History, Served
+from tests.gateway_stack import TOKEN
+from tests.operator_stack import Cluster, cluster
+from tests.processes import PATIENCE_S, wait_for
+from tests.stack_in_process import InProcess, in_process
+from tests.test_kodolly_deploy import load_until
+
+ONE, TWO, THREE = (Served(f"/runs/{n}") for n in ("one", "two", "three"))
+
+
+def test_what_was_served_is_remembered_in_order(tmp_path: Path) -> None:
+    deployed = Deployed(tmp_path / "state")
+    assert deployed.of("돌리") == History()
+    history = History().now(ONE).now(TWO).now(TWO)
+    deployed.remember("돌리", replace(history, canary=Served("/runs/three", ("--max-model-len", "8"))))
+    deployed.remember("다른 것", History().now(THREE))
+    found = Deployed(tmp_path / "state").of("돌리")
+    assert (found.served, found.canary) == ((ONE, TWO), Served("/runs/three", ("--max-model-len", "8")))
+    assert found.back() == History((ONE,))
+    assert (tmp_path / "state" / FILE).stat().st_mode & 0o777 == 0o600
+    (tmp_path / "state" / FILE).write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        deployed.of("돌리")
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]:
+    monkeypatch.setenv("KODOLLY_STATE_DIR", str(tmp_path / "state"))
+    with in_process(tmp_path) as running:
+        running.worker("w1", ModelCard(name="돌리"))
+        yield running
+
+
+def wanted(name: str, checkpoint: str) -> Deployment:
+    return Deployment(name, Path(checkpoint), None, (), 5.0, 5.0)
+
+
+def test_a_canary_that_does_not_start_changes_nothing_and_one_is_enough(stack: InProcess) -> None:
+    started: list[str] = []
+
+    def run(asked: Deployment, *_: object) -> None:
+        started.append(asked.name)
+        if asked.checkpoint.name == "broken":
+            raise UserError("The new worker failed.")
+        stack.worker("w2", ModelCard(name=asked.name))
+
+    site = Site(Controllers((stack.controller,), TOKEN), None, lambda _: None, run)
+    for name, words in (("없는 것", "Nothing serves"), ("돌리", "The new worker failed")):
+        with pytest.raises(UserError, match=words):
+            deploy_for_some(site, wanted(name, "/runs/broken"), 10, "user")
+    with pytest.raises(UserError, match="has no canary"):
+        promote(site, "돌리", wanted("돌리", ""))
+    with pytest.raises(UserError, match="No earlier checkpoint"):
+        rollback(site, "돌리", wanted("돌리", ""))
+    assert (site.snapshot().splits, site.deployed().of("돌리")) == ({}, History())
+    deploy_for_some(site, wanted("돌리", "/runs/two"), 10, "session")
+    split = site.snapshot().splits["돌리"]
+    assert [(arm.model, arm.buckets) for arm in split.arms] == [("돌리", 9000), ("돌리-canary", 1000)]
+    assert site.deployed().of("돌리").canary == TWO
+    for again in (
+        lambda: deploy_for_some(site, wanted("돌리", "/runs/three"), 10, "user"),
+        lambda: deploy_for_all(site, wanted("돌리", "/runs/three")),
+    ):
+        with pytest.raises(UserError, match="traffic"):
+            again()
+    assert started == ["돌리-canary", "돌리-canary"]
+
+
+def checkpoints(cluster: Cluster, users: int = 30) -> Counter[str]:
+    """Checkpoint -> how many users' answers it gave."""
+    found: Counter[str] = Counter()
+    for user in range(users):
+        body = {"model": "dolly", "messages": [{"role": "user", "content": "안녕"}], "user": f"user {user}"}
+        answer = httpx2.post(
+            f"{cluster.gateway}/v1/chat/completions", json=body | {"max_tokens": 2}, trust_env=False
+        )
+        found[answer.raise_for_status().headers["x-kodolly-checkpoint"]] += 1
+    return found
+
+
+@pytest.mark.slow
+async def test_a_canary_is_promoted_and_taken_back_under_load_and_no_stream_breaks(tmp_path: Path) -> None:
+    with cluster(tmp_path, controllers=1) as running:
+        first, second = running.checkpoint("first", "v1"), running.checkpoint("second", "v2")
+        flags = running.controller_flags()
+
+        async def command(*args: str) -> str:
+            ran = await asyncio.to_thread(running.command, *args, *flags)
+            assert ran.returncode == 0, ran.stderr
+            return ran.stderr
+
+        await command("deploy", "dolly", str(first))
+        wait_for(lambda: running.states("dolly") == ["ready"], PATIENCE_S)
+        (before,) = checkpoints(running, 3)
+        done = asyncio.Event()
+        loading = asyncio.create_task(load_until(done, running.gateway))
+        try:
+            await command("deploy", "dolly", str(second), "--share", "50")
+            split = await asyncio.to_thread(checkpoints, running)
+            (after,) = set(split) - {before}
+            await command("promote", "dolly")
+            promoted = await asyncio.to_thread(checkpoints, running)
+            names = {card["name"] for worker in running.workers() for card in worker["models"]}  # type: ignore[attr-defined]
+            await command("rollback", "dolly")
+            back = await asyncio.to_thread(checkpoints, running)
+        finally:
+            done.set()
+            outcomes = await loading
+        await command("drain", "dolly")
+    print(f"\nuntil canary, promotion and rollback were over: {len(outcomes)} streams, split {split}")
+    assert 5 < split[after] < 25
+    assert promoted == {after: 30}
+    assert names == {"dolly"}
+    assert back == {before: 30}
+    assert Counter(outcome.end for outcome in outcomes) == {"complete": len(outcomes)}
