@@ -52,7 +52,7 @@ def take_out(project: Project, model: str, directory: Path) -> Path:
     target = directory / "models"
     target.mkdir(exist_ok=True)
     (worker,) = project.containers("worker")
-    run("docker", "cp", f"{worker}:/models/{model}", str(target / "my-dolly"))
+    run("docker", "cp", "--follow-link", f"{worker}:/models/{model}", str(target / "my-dolly"))
     for path in (directory, target, *target.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return target
