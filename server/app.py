@@ -97,12 +97,13 @@ def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
 
     guarded = GuardedApp(app, Doors(app.routes, FOREIGN_ROUTES), guard, admission(accounts))
 
-    def gateway_app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def gateway_app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return app(scope, receive, send)
-        if is_relayed(scope["path"]):
-            return running.gateway.relay(scope, receive, send)  # asks the guard by itself
-        return guarded(scope, receive, _with_request_id(scope, send))
+            await app(scope, receive, send)
+        elif is_relayed(scope["path"]):
+            await running.gateway.relay(scope, receive, send)  # asks the guard by itself
+        else:
+            await guarded(scope, receive, _with_request_id(scope, send))
 
     return gateway_app
 

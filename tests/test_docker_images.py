@@ -104,7 +104,7 @@ def test_locks_pin_all_that_an_image_needs(image: str, extras: tuple[str, ...]) 
     wanted = [*project["dependencies"], *(d for e in extras for d in project["optional-dependencies"][e])]
     pinned = pins(image)
     for dependency in wanted:
-        name = re.split(r"[\[<>=!~;, ]", dependency)[0].lower().replace("_", "-")
+        name = re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~;, ]", dependency)[0].lower())
         assert name in pinned, f"{name}: run scripts/lock"
     assert ("torch" in pinned) == image.startswith("worker")
     if image != "worker-gpu":  # CUDA builds have pins of their own

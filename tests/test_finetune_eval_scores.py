@@ -276,7 +276,6 @@ def test_commands_say_what_is_missing(tmp_path: Path) -> None:
         (["rows", ".", "rows.jsonl"], "transformers", "finetune"),
         (["compare", "a", "b", "out"], "matplotlib", "finetune"),
         (["judge", "a", "out", "--judge", "j"], "numpy", "finetune"),
-        (["votes"], "numpy", "finetune"),
     ],
 )
 def test_a_missing_library_is_told_with_its_extra(
