@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+import finetune.demo
 from common.errors import UserError
 from common.sentences import LONGEST, cut_sentences, split_sentences
 from finetune.moderation.calibrate import thresholds
@@ -22,6 +23,8 @@ from moderation.classes import CLASSES, OPENAI_CATEGORIES, openai_scores
 from moderation.features import runs_of
 from moderation.model import load_model
 from tests.moderation_data import CLEAN, ENDINGS, dialogues, trained, write_dialogues
+
+DEMO = Path(finetune.demo.__path__[0])
 
 
 def run(*arguments: object) -> Result:
@@ -215,3 +218,13 @@ def test_a_sentence_ends_where_a_blank_follows_its_mark() -> None:
         "끝",
     ]
     assert cut_sentences("하나. 둘.") == (["하나."], " 둘.")
+
+
+def test_the_set_written_for_this_project_has_every_class_and_more_clean_sentences() -> None:
+    sentences = read_dialogues([DEMO / "ethics.json"])
+    assert len(sentences) >= 500
+    counts = {name: sum(name in s.classes for s in sentences) for name in CLASSES}
+    assert min(counts.values()) >= 25, counts
+    assert sum(not s.classes for s in sentences) > len(sentences) / 2
+    assert all(1 <= s.intensity <= 3 for s in sentences if s.classes)
+    assert len({s.text for s in sentences}) == len(sentences)
