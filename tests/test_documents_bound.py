@@ -65,8 +65,9 @@ def script(stack: DocumentsStack, **fields: Any) -> None:
 
 
 def asked_of_engine(stack: DocumentsStack) -> dict[str, Any]:
-    last = httpx2.get(f"{stack.engine}/_script/last", trust_env=False).json()
-    body: dict[str, Any] = json.loads(base64.b64decode(last["body"]))
+    """The last request that it was to answer."""
+    seen = httpx2.get(f"{stack.engine}/_script/log", trust_env=False).json()["requests"]
+    body: dict[str, Any] = json.loads(seen[-1]["body"])
     return body
 
 
