@@ -5,6 +5,7 @@ import math
 import random
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from common.feedback import Rating, Vote
 from common.leaderboard.agreement import alpha, interval, nominal
 from common.leaderboard.bradley_terry import Ballot, fit_strengths
 from common.leaderboard.evidence import DECIDED, decide, log_evidence
@@ -21,6 +23,10 @@ from common.leaderboard.intervals import clustered_mean, wilson
 from common.leaderboard.judgements import Filter, rating_of, vote_of
 from common.leaderboard.results import Results, leaderboard
 from kodolly.cli import root
+from server.store.feedback import FeedbackStore
+from server.store.opening import open_store
+from server.store.owner import Owner
+from tests.postgres import binaries, postgres
 from tests.stack_in_process import in_process
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -268,3 +274,44 @@ def test_the_gateway_and_the_command_give_the_same_figures(
         ).answer.name
         == "가"
     )
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_both_databases_tell_the_same_and_no_text_can_break_them(tmp_path: Path, kind: str) -> None:
+    answer = {
+        "model": "돌리",
+        "messages": [{"role": "user", "content": "널\x00문자"}],
+        "answer": "답\x00입니다 😀",
+        "sampling": {"temperature": 0.0, "top_p": 1.0, "max_tokens": 8},
+        "checkpoint": "0123456789ab",
+    }
+    other = answer | {"model": "전", "arm": "전\x00-2", "checkpoint": None, "answer": ""}
+    vote = Vote.model_validate({"choice": "left", "left": answer, "right": other, "blind": True})
+    rating = Rating.model_validate({"score": 4, "answer": answer, "comment": "\x00", "rater_id": "민\x00지"})
+    if kind == "postgresql" and binaries() is None:
+        pytest.skip("PostgreSQL is not installed")
+    with ExitStack() as stack:
+        url = f"sqlite:///{tmp_path / 'kodolly.db'}"
+        if kind == "postgresql":
+            url = stack.enter_context(postgres(tmp_path))
+        async with open_store(url) as store:
+            feedback, owner = FeedbackStore(store.database), Owner("key_a")
+            await feedback.put_vote(owner, str(uuid.uuid4()), vote)
+            await feedback.put_rating(owner, str(uuid.uuid4()), rating)
+            found = await feedback.figures(owner, START - timedelta(days=3650))
+            assert (await feedback.figures(Owner("key_b"))).votes == []
+            assert (await feedback.figures(owner, datetime.max)).votes == []
+            gone = await feedback.forget_rater(owner, "민\x00지")
+    (cast,), (given,) = found.votes, found.ratings
+    assert (cast.left.name, cast.right.name) == ("돌리@0123456789ab", "전-2")
+    assert (cast.left.length, cast.right.length) == (len("답입니다 😀"), 0)
+    assert (given.score, given.about.rater) == (4, "key_a/민지")
+    assert gone == {"votes": 0, "ratings": 1}
+
+
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-23:59", "2026-11-01"])
+def test_no_moment_is_too_much(tmp_path: Path, when: str) -> None:
+    with in_process(tmp_path) as stack:
+        for path in ("leaderboard", "feedback/votes"):
+            assert stack.get(f"/v1/{path}?since={when}")["object"]
+        assert stack.get(f"/v1/leaderboard?until={when}")["votes"] == 0

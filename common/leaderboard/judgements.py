@@ -81,8 +81,11 @@ EVERYTHING = Filter()
 
 
 def in_utc(moment: datetime) -> datetime:
-    """With a zone: what comes without one is UTC."""
-    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    """With a zone: what comes without one is UTC. At the ends of time the zone does not count."""
+    try:
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except OverflowError:
+        return moment.replace(tzinfo=UTC)
 
 
 def vote_of(row: Mapping[str, Any]) -> CastVote:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from common.errors import BadRequest, NotFound
 from common.feedback import FeedbackUse, JudgedAnswer, JudgedRating, Judgement, Kind, RequestFeedback, Vote
+from common.leaderboard.judgements import in_utc
 from common.prompt_hash import HELD_OUT_SHARE, is_held_out, prompt_hash
 from server.store.answered import RecentAnswers
 from server.store.database import Database
@@ -150,6 +151,8 @@ class FeedbackStore:
     async def forget_rater(self, owner: Owner, rater_id: str) -> dict[Kind, int]:
         """Delete everything of one rater, as far as it is the owner's; how much that was."""
 
+        rater_id = _without_nul(rater_id)
+
         def delete(connection: sa.Connection) -> dict[Kind, int]:
             gone: dict[Kind, int] = {}
             for kind, table in TABLES.items():
@@ -219,8 +222,7 @@ class FeedbackStore:
         query = table.select().order_by(*(column.desc() for column in order)).limit(limit + 1)
         query = query.where(_visible(table, owner))
         if since is not None:
-            moment = since.replace(tzinfo=since.tzinfo or UTC).astimezone(UTC)
-            query = query.where(table.c.created >= sa.literal(moment, table.c.created.type))
+            query = query.where(table.c.created >= sa.literal(in_utc(since), table.c.created.type))
         if after is not None:
             query = query.where(sa.tuple_(*order) < sa.tuple_(*_cursor_values(table, after)))
 
@@ -250,10 +252,20 @@ def _put(
     connection: sa.Connection, table: sa.Table, owner: Owner, row_id: str, values: Mapping[str, Any]
 ) -> None:
     key_id = _key_of(connection, table, owner, row_id)
+    values = _without_nul(values)
     if connection.execute(table.update().where(_is(table, key_id, row_id)).values(**values)).rowcount == 0:
         connection.execute(
             table.insert().values(key_id=key_id, id=row_id, created=datetime.now(UTC), **values)
         )
+
+
+def _without_nul(value: Any) -> Any:
+    """PostgreSQL keeps no U+0000 in texts, and cannot look into a JSON value that has one."""
+    if isinstance(value, str):
+        return value.replace("\x00", "")
+    if isinstance(value, Mapping):
+        return {name: _without_nul(inner) for name, inner in value.items()}
+    return [_without_nul(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _key_of(connection: sa.Connection, table: sa.Table, owner: Owner, row_id: str) -> str:
