@@ -140,6 +140,20 @@ def test_list_shows_memory_licence_and_command_of_every_recipe() -> None:
 
 
 @pytest.mark.slow
+def test_list_leaves_out_what_does_not_fit_or_may_not_be_sold() -> None:
+    listed = json.loads(run("recipes", "list", "--json", "--fits", "24GB", "--commercial"))
+    assert {"mistral-7b-qlora", "polyglot-ko-5.8b-lora"} <= {each["name"] for each in listed}
+    assert all(each["gpus"] == 1 and each["gpu_bytes"] <= 24e9 for each in listed)
+    assert {each["use"] for each in listed} == {"commercial"}
+
+
+def test_list_takes_sizes_in_gigabytes_only() -> None:
+    refused = CliRunner().invoke(root, ["recipes", "list", "--fits", "big"])
+    assert refused.exit_code == 2
+    assert "write it as 24GB" in refused.output
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_file_for_several_gpus_says_how_it_is_launched(name: str) -> None:
     entry = shipped(name)

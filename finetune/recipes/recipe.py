@@ -198,9 +198,9 @@ _OTHER = {"base": "architecture", "architecture": "base"}
 _NO_ARCHITECTURE = "needs `base` and takes no `architecture`"
 _NO_QUANTIZE = "takes no `quantize`; 4-bit weights need method qlora"
 _NO_NEW_TOKENS = "makes its own tokenizer and takes no `new_tokens`"
-_PAIRS_ALONE = "takes pairs in `data`: no `text`, `replay`, `packing`, `new_tokens`"
-_LABELLED_ALONE = "takes rows with a label in `data`: no `text`, `replay`, `packing`, `new_tokens`"
-_NOT_PREFERENCES = ("text", "replay", "packing", "new_tokens")
+_PAIRS_ALONE = "takes pairs in `data`: no `text`, `replay`, `packing`, `neftune`, `new_tokens`"
+_LABELLED_ALONE = "takes rows with a label in `data`: no `text`, `replay`, `packing`, `neftune`, `new_tokens`"
+_NOT_PREFERENCES = ("text", "replay", "packing", "neftune", "new_tokens")
 
 
 class AnswersAndText(CommonKeys):
@@ -212,6 +212,8 @@ class AnswersAndText(CommonKeys):
     """Plain text files; every token of them is learnt."""
     packing: bool = False
     """Several short rows in one sequence of max_length. Refused where the model lets them see each other."""
+    neftune: float | None = Field(default=None, gt=0)
+    """Noise on the embeddings while answers are learnt (NEFTune, Jain et al. 2023; 5 there)."""
 
     @property
     def texts(self) -> tuple[Path, ...]:

@@ -53,6 +53,14 @@ class Lora(Part):
     """What the adapter adds is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the adapter's inputs that is left out in training."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(rank) instead (rsLoRA, Kalajdzievski 2023): high ranks learn more."""
+    dora: bool = False
+    """Train each output's length apart from its direction (DoRA, Liu et al. 2024): nearer to full tuning at
+    low ranks, and slower. The merge writes it into the weights."""
+    plus: float | None = Field(default=None, ge=1)
+    """The learning rate of the output-side matrices as a multiple of the recipe's (LoRA+, Hayou et al. 2024;
+    16 there)."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Layers that get an adapter. PEFT's own default for GPT-NeoX, attention alone, learns too little."""
 

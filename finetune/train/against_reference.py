@@ -3,7 +3,7 @@
 from typing import Any
 
 from datasets import Dataset  # type: ignore[import-untyped]
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
@@ -57,7 +57,7 @@ class AgainstReference(OnPairs):
 
     def trainer(
         self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
-    ) -> Trainer:
+    ) -> OrderedTrainer:
         """A fresh adapter on the session's model, which has none yet."""
         with no_word_about_experts():
             return PairTrainer(

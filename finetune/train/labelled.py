@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
 
@@ -12,6 +12,7 @@ from finetune.recipes.recipe import LabelledTuning
 from finetune.train.against_reference import MadeSequences
 from finetune.train.batches import Data, FixedOrder, Labelled, Rows
 from finetune.train.labels import labels_of
+from finetune.train.loop import OrderedTrainer
 from finetune.train.method import FilesOfRows
 from finetune.train.preflight import Fact
 from finetune.train.progress import callbacks
@@ -68,7 +69,7 @@ class LabelledAnswers:
 
     def trainer(
         self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
-    ) -> Trainer:
+    ) -> OrderedTrainer:
         """A fresh adapter on the session's model, which has none yet."""
         with no_word_about_experts():
             return LabelledTrainer(

@@ -43,6 +43,16 @@ class OrderedTrainer(Trainer):
         self.sampler: StepSampler | FixedOrder = StepSampler(data.lengths, per_step, self.args.seed)
         return self.sampler
 
+    lora_plus: float | None = None
+    """Learning rate of the adapter's output-side matrices (B), as a multiple of the others'."""
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Trainer's own, with a higher learning rate for B (LoRA+)."""
+        optimizer: Any = super().create_optimizer(*args, **kwargs)
+        if self.lora_plus is not None:
+            _raise_rate_of_b(optimizer, self.model, self.lora_plus)
+        return optimizer
+
     def _run_epoch(self, model: Any, epoch: int, *args: Any, **kwargs: Any) -> Any:
         self.sampler.set_epoch(epoch)  # accelerate's wrappers do not pass it through after a resume
         return super()._run_epoch(model, epoch, *args, **kwargs)  # type: ignore[no-untyped-call]
@@ -57,6 +67,15 @@ class OrderedTrainer(Trainer):
         wait_for_all()
         if rank() == 0:
             (directory / COMPLETE).touch()
+
+
+def _raise_rate_of_b(optimizer: torch.optim.Optimizer, model: Any, factor: float) -> None:
+    ids = {id(weight) for name, weight in model.named_parameters() if "lora_B" in name}
+    for group in list(optimizer.param_groups):
+        raised = [weight for weight in group["params"] if id(weight) in ids]
+        group["params"] = [weight for weight in group["params"] if id(weight) not in ids]
+        if raised:
+            optimizer.add_param_group({**group, "params": raised, "lr": group["lr"] * factor})
 
 
 def drive(trainer: Trainer, state: RunState) -> Outcome:

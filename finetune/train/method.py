@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 
 from finetune.recipes.recipe import AnswersAndText, DpoTuning, LabelledTuning, OrpoTuning, Recipe, SimpoTuning
 from finetune.recipes.sections import Source
@@ -34,7 +34,7 @@ class Method(Protocol):
 
     def trainer(
         self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
-    ) -> Trainer:
+    ) -> OrderedTrainer:
         """The Trainer, ready to run. Raises UserError."""
 
 
@@ -43,6 +43,7 @@ class NextToken:
 
     def __init__(self, recipe: AnswersAndText) -> None:
         self.packed_to = recipe.max_length if recipe.packing else None
+        self.noise = recipe.neftune
 
     def training_data(self, rows: Rows, sources: FilesOfRows) -> Data:
         """Rows, packed where the recipe says so."""
@@ -57,12 +58,12 @@ class NextToken:
         return []
 
     def arguments(self, values: dict[str, Any], data: Data) -> TrainingArguments:
-        """Nothing is added."""
-        return TrainingArguments(**values)
+        """NEFTune's noise is added where the recipe wants it."""
+        return TrainingArguments(**values, neftune_noise_alpha=self.noise)
 
     def trainer(
         self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
-    ) -> Trainer:
+    ) -> OrderedTrainer:
         """transformers' Trainer in our order."""
         return OrderedTrainer(
             model=session.model,

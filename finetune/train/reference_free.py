@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch.nn.functional import logsigmoid
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 
 from finetune.encoding.encode import IGNORED
 from finetune.models.load import add_adapter
@@ -94,7 +94,7 @@ class WithoutReference(OnPairs):
 
     def trainer(
         self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
-    ) -> Trainer:
+    ) -> OrderedTrainer:
         """A fresh adapter on the session's model, which has none yet."""
         model = add_adapter(session.model, self.recipe.lora)
         if self.recipe.gradient_checkpointing:

@@ -43,6 +43,8 @@ def train(
             return
         with quiet_libraries():
             trainer = method_of(recipe).trainer(run.session, run.data, run.validation, run.args)
+            if recipe.adapter is not None:
+                trainer.lora_plus = recipe.adapter.plus
             outcome = drive(trainer, state)
         weights = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded() else None
         if rank() == 0:

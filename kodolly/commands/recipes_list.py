@@ -1,19 +1,33 @@
 """`kodolly recipes list`."""
 
 import json
+import re
 
 import click
 
 EPILOG = """\b
 Examples:
   kodolly recipes list
+  kodolly recipes list --fits 24GB --commercial
   kodolly recipes list --json
 """
 
 
+def _gigabytes(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    """Bytes of `24GB`, `24 GB` or `24`."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:GB?)?", text.strip(), re.IGNORECASE)
+    if not found or not float(found[1]):
+        raise click.BadParameter("write it as 24GB")
+    return round(float(found[1]) * 10**9)
+
+
 @click.command("list", epilog=EPILOG)
+@click.option("--fits", metavar="24GB", callback=_gigabytes, help="Only those that one GPU of so much holds.")
+@click.option("--commercial", is_flag=True, help="Only models that may be used commercially.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(as_json: bool) -> None:
+def command(fits: int | None, commercial: bool, as_json: bool) -> None:
     """List the shipped recipes.
 
     GPU memory is computed for the recipe as it stands, with every sequence at its longest, and given for
@@ -24,8 +38,12 @@ def command(as_json: bool) -> None:
     from kodolly.operate.table import table
 
     hide_library_notes()
-    entries = [shipped(name) for name in recipe_names()]
-    needs = [gpu_need(entry) for entry in entries]
+    named = [shipped(name) for name in recipe_names()]
+    allowed = [entry for entry in named if not commercial or entry.facts.use == "commercial"]
+    found = [(entry, gpu_need(entry)) for entry in allowed]
+    if fits is not None:
+        found = [(entry, need) for entry, need in found if need.gpus == 1 and need.bytes_each <= fits]
+    entries, needs = [entry for entry, _ in found], [need for _, need in found]
     if as_json:
         listed = [
             {
@@ -43,6 +61,9 @@ def command(as_json: bool) -> None:
             for entry, need in zip(entries, needs, strict=True)
         ]
         click.echo(json.dumps(listed, ensure_ascii=False, indent=2))
+        return
+    if not entries:
+        click.echo("No shipped recipe is like that.")
         return
     rows = [("MODEL", "METHOD", "GPU MEMORY", "LICENCE", "COMMAND")]
     for entry, need in zip(entries, needs, strict=True):
