@@ -29,6 +29,11 @@ def load_template(name: str) -> str:
     return (TEMPLATE_DIR / f"{name}.jinja").read_text(encoding="utf-8")
 
 
+def name_of_text(text: str) -> str | None:
+    """Our name for a template's text; None for one that is not ours."""
+    return next((name for name in template_names() if load_template(name) == text), None)
+
+
 def read_own_template(directory: Path) -> str | None:
     """The chat template that a checkpoint brings, where transformers and vLLM look for it; None for none.
 

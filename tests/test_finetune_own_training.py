@@ -11,14 +11,17 @@ import pytest
 from common.chat_template import load_template, read_own_template
 from common.checkpoint import read_card
 from common.errors import UserError
+from finetune.encoding.encode import encode_rows, prompt_ids
 from finetune.encoding.own_settings import OwnSettings, find_settings
 from finetune.encoding.parity import check_tokens
+from finetune.eval.checkpoint_model import load_eval_tokenizer
 from finetune.merge.lora import merge
 from finetune.models.adapter import read_adapter
 from finetune.models.load import load_tokenizer
 from finetune.progress import silent
 from finetune.recipes.load import load_recipe
 from finetune.recipes.template_choice import choose_template
+from finetune.rows.row import Row
 from finetune.train.run import train
 from finetune.train.sequences import gather
 from tests import own_templates
@@ -196,6 +199,17 @@ def test_a_merge_on_another_day_is_proven_with_the_day_of_training(
         train(
             recipe(folder, f"base={folder / 'merged'}", "template=dolly"), folder / "no", silent, dry_run=True
         )
+
+
+def test_a_checkpoint_is_measured_in_its_own_template_without_thinking(
+    tuned: tuple[Path, list[str]],
+) -> None:
+    tokenizer = load_eval_tokenizer(tuned[0] / "base", None)
+    asked = tokenizer.decode(prompt_ids(tokenizer, [{"role": "user", "content": "산은?"}]))
+    assert asked.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    example = encode_rows(tokenizer, [Row.model_validate(PLAIN)])[0]
+    learnt = [token for token, label in zip(example.input_ids, example.labels, strict=True) if label >= 0]
+    assert tokenizer.decode(learnt) == "높습니다.<|im_end|>"
 
 
 class _Tomorrow:

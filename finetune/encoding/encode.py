@@ -183,7 +183,18 @@ def encode_text(tokenizer: Any, text: str) -> Example:
 
 
 def prompt_ids(tokenizer: Any, messages: list[dict[str, Any]]) -> list[int]:
-    """Token ids of everything before the answer, by the way that an engine takes: render, then tokenise."""
+    """Token ids of everything before the answer, by the way that an engine takes: render, then tokenise.
+
+    A model's own template is told not to think, where it can be. Raises UserError where it refuses.
+    """
+    settings = own_settings(tokenizer)
+    if settings is not None:
+        own = own_template(tokenizer, settings)
+        try:
+            text = own.render(Conversation(messages, (), settings.plain), len(messages), prompt=True)
+        except Refused as error:
+            raise UserError(f"A conversation cannot be asked: {error}.") from error
+        return own.ids(text)
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids

@@ -12,7 +12,6 @@ def text_ids(tokenizer: Any, text: str) -> list[int]:
 def inner_ids(tokenizer: Any, text: str) -> list[int]:
     """Token ids of a text that something precedes: Llama's tokenizers put a space before a text's first
     word, so a line end, which is a token by itself, stands there and is taken away again."""
-    alone = text_ids(tokenizer, text)
     lead = text_ids(tokenizer, "\n")
     ids = text_ids(tokenizer, f"\n{text}")
-    return ids[len(lead) :] if ids[: len(lead)] == lead else alone
+    return ids[len(lead) :] if ids[: len(lead)] == lead else text_ids(tokenizer, text)

@@ -1,6 +1,7 @@
 """A checkpoint directory, run in this process."""
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from common.chat_template import load_template
+from common.chat_template import load_template, name_of_text
 from common.errors import UserError
 from finetune.encoding.encode import prompt_ids
+from finetune.encoding.own_settings import find_settings, set_own
 from finetune.eval.models import Generated, Messages
+from finetune.models.load import engine_stops
 
 TOKENS_AT_ONCE = 4096
 """Places, padding included, in one forward pass."""
@@ -115,6 +118,8 @@ def load_eval_tokenizer(directory: Path, template: str | None) -> Any:
         ) from error
     if template is not None:
         tokenizer.chat_template = load_template(template)
+    elif isinstance(tokenizer.chat_template, str) and name_of_text(tokenizer.chat_template) is None:
+        set_own(tokenizer, find_settings(tokenizer, engine_stops(directory, tokenizer), date.today()))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

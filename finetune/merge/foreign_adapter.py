@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from common.chat_template import load_template, template_hash, template_names
+from common.chat_template import load_template, name_of_text, template_hash, template_names
 from common.checkpoint import CheckpointCard, read_card
 from common.errors import UserError
 from finetune.data.load import load_rows
@@ -142,7 +142,7 @@ def _set_template(tokenizer: Any, card: CheckpointCard | None, template: str | N
             hint=f"Say which: --template NAME, one of {', '.join(template_names())}.",
         )
     tokenizer.chat_template = own
-    return next((name for name in template_names() if load_template(name) == own), "own")
+    return name_of_text(own) or "own"
 
 
 def _probes(tokenizer: Any, config: Any) -> list[Probe]:

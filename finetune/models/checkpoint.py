@@ -39,6 +39,10 @@ def write_checkpoint(
 
 def set_stop_tokens(generation_config: Any, tokenizer: Any, stops: Sequence[int] = ()) -> None:
     """Make an engine stop at `stops`, by default the tokenizer's end token, and never take padding for it."""
+    sampling = (generation_config.temperature, generation_config.top_p, generation_config.top_k)
+    if any(value is not None for value in sampling):
+        # Published settings that say how to sample and not that; transformers refuses to write them.
+        generation_config.do_sample = True
     generation_config.update(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=list(stops) or [tokenizer.eos_token_id],

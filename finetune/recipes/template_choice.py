@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.chat_template import load_template, read_own_template, template_names
+from common.chat_template import load_template, name_of_text, read_own_template, template_names
 from common.errors import UserError
 from finetune.files.unreadable import unreadable
 from finetune.recipes.base import base_of
@@ -65,7 +65,7 @@ def choose_template(recipe: Recipe) -> TemplateChoice:
 
 
 def _by_text(text: str, source: str) -> TemplateChoice:
-    ours = next((name for name in template_names() if load_template(name) == text), None)
+    ours = name_of_text(text)
     return TemplateChoice(ours, text, ours) if ours else TemplateChoice(OWN, text, source)
 
 
