@@ -70,14 +70,16 @@ def fit_strengths(ballots: Sequence[Ballot], *, control_length: bool = False) ->
     place = {name: at for at, name in enumerate(names)}
     size = len(names) + control_length
     counted = Counter(
-        (place[b.first], place[b.second], b.lengths if control_length else 0.0, b.score, b.rater)
+        (place[b.first], place[b.second], round(b.lengths, 2) if control_length else 0.0, b.score, b.rater)
         for b in ballots
     )
     rows: list[Row] = [(*row, count) for row, count in counted.items()]
     compared = {(min(row[:2]), max(row[:2])) for row in counted}
     rows += [(first, second, 0.0, 0.5, NOBODY, 1) for first, second in compared]
-    beta = _solution(rows, size, control_length)
-    errors = _errors(rows, beta, size, control_length)
+    likelihood = _without_raters(rows)
+    beta = _solution(likelihood, size, control_length)
+    bread = _inverse(_information(likelihood, beta, size, control_length))
+    errors = _errors(rows, beta, bread, control_length)
     groups = _groups(len(names), [(row[0], row[1]) for row in rows])
     effect = None
     if control_length:
@@ -90,6 +92,14 @@ def fit_strengths(ballots: Sequence[Ballot], *, control_length: bool = False) ->
 
 Row = tuple[int, int, float, float, str, int]
 """First, second, lengths, score, rater, how many such votes."""
+
+
+def _without_raters(rows: Sequence[Row]) -> list[Row]:
+    """The same votes in fewer rows: for the strengths it does not matter whose they are."""
+    counted: Counter[tuple[int, int, float, float]] = Counter()
+    for row in rows:
+        counted[row[:4]] += row[5]
+    return [(*row, NOBODY, count) for row, count in counted.items()]
 
 
 def _likely(row: Row, beta: Vector, control: bool) -> float:
@@ -150,9 +160,10 @@ def _variance(of: Matrix, weights: Mapping[int, float]) -> float:
     return sum(a * b * of[at][other] for at, a in weights.items() for other, b in weights.items())
 
 
-def _errors(rows: Sequence[Row], beta: Vector, size: int, control: bool) -> Errors:
+def _errors(rows: Sequence[Row], beta: Vector, bread: Matrix, control: bool) -> Errors:
     """The sandwich with the raters as clusters. One rater alone says nothing of others: then each vote is
     one, and the interval is about that rater."""
+    size = len(beta)
     cast = [row for row in rows if row[4] != NOBODY]
     raters = {row[4] for row in cast}
     alone = len(raters) == 1
@@ -168,7 +179,6 @@ def _errors(rows: Sequence[Row], beta: Vector, size: int, control: bool) -> Erro
         for at in used:
             for other in used:
                 meat[at][other] += score[at] * score[other]
-    bread = _inverse(_information(rows, beta, size, control))
     clusters = sum(row[5] for row in cast) if alone else len(raters)
     correction = clusters / (clusters - 1) if clusters > 1 else 1.0
     robust = [[correction * value for value in line] for line in _product(_product(bread, meat), bread)]

@@ -14,7 +14,7 @@ from server.store.owner import Owner
 from server.store.tables import ratings, votes
 
 AT_ONCE = 2000
-MOST = 100_000
+MOST = 50_000
 """Votes, and as many ratings; of more the newest count."""
 ANSWERS: Mapping[Kind, tuple[str, ...]] = {"votes": ("left", "right"), "ratings": ("answer",)}
 TABLES: Mapping[Kind, sa.Table] = {"votes": votes, "ratings": ratings}
