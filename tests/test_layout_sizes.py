@@ -9,7 +9,6 @@ LONGEST_FUNCTION, LONGEST_CLASS = 40, 200
 """Lines, from the signature to the end."""
 LARGER = {
     "server/store/migrations/versions/v0002_keys.py:upgrade": "tables, written once and never changed",
-    "server/accounts/accounts.py:Accounts": "admission and leases of keys share the meters; to be parted",
     "server/upstreams/connection.py:Connection": "one protocol and its parser's call-backs",
 }
 """What may be larger in server/, and why. This list only shrinks."""

@@ -72,8 +72,9 @@ def test_no_limit_is_ever_exceeded(
                     accounts.settle(grant, "ok", Usage(used, 0))
                     spent -= grant.tokens - used
                 elif step == "tick":
-                    await found[number]._keep_slots()
-                    await found[number]._settle_windows()
+                    meters = list(found[number]._meters.values())
+                    await found[number]._leases.keep_slots(meters)
+                    await found[number]._leases.settle_windows(meters)
                 assert admitted <= requests
                 assert spent <= tokens
                 assert len(held) <= concurrency
@@ -87,7 +88,7 @@ async def test_an_answer_much_longer_than_thought_is_felt_everywhere_but_locks_n
         grant = await ask(one, key, 100)
         assert grant is not None
         one.settle(grant, "ok", Usage(8000, 0))
-        await one._settle_windows()
+        await one._leases.settle_windows(list(one._meters.values()))
         assert await ask(other, key, 100) is None
         clock.now += 60
         assert await ask(other, key, 100) is not None
@@ -111,7 +112,7 @@ async def test_unneeded_tokens_of_one_gateway_serve_the_others() -> None:
         grant = await ask(one, key, 900)
         assert grant is not None
         one.settle(grant, "ok", Usage(10, 0))
-        await one._settle_windows()
+        await one._leases.settle_windows(list(one._meters.values()))
         assert await ask(other, key, 900) is not None
 
 

@@ -11,16 +11,16 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
-from difflib import get_close_matches
 
 from pydantic import SecretStr
 
-from common.errors import ApiError, InvalidApiKey, Overloaded, PermissionDenied, RateLimited
 from server.accounts.budgets import Ask, Budget, Budgets
 from server.accounts.keys import ANONYMOUS, ON_BEHALF, Key, KeyStore, hash_secret
+from server.accounts.leases import Leases
 from server.accounts.ledger import Entry, Ledger, UsageReport
-from server.accounts.limits import ASK_AGAIN_S, PARTS, SLOTS_TTL_S, LimitStore, lease_size
+from server.accounts.limits import ASK_AGAIN_S, LimitStore
 from server.accounts.meter import Grant, Meter
+from server.accounts.refusals import expired_key, foreign_model, over_limit, unchecked_limits, unknown_key
 from server.record import Outcome, Usage
 from server.store.database import StoreFailed
 from server.store.opening import Store
@@ -32,8 +32,6 @@ BUDGET_PATIENCE_S = 2.0
 """How long a request waits for tokens of a budget that are not spent, but held for others. Whoever holds them
 idle gives them back within REFRESH_S."""
 TIDY_S = 600.0
-LONGEST_NAME = 500
-"""So many characters of a model's name are compared with those that a key may use: more take minutes."""
 UNIX_EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -58,12 +56,9 @@ class Accounts:
         self._ledger = Ledger(store.database)
         self._limits = LimitStore(store.database, process, clock)
         self._budgets = Budgets(store.database, self._ledger, process, clock)
+        self._leases = Leases(self._limits, self._budgets, clock)
         self._clock = clock
-        self._plain = {
-            hash_secret(secret.get_secret_value()): Key(f"env-{number}", f"env-{number}")
-            for number, secret in enumerate(plain_keys, 1)
-            if secret.get_secret_value()
-        }
+        self._plain = _keys_of_settings(plain_keys)
         self._on_behalf = hash_secret(documents_token) if documents_token else ""
         self._by_hash: dict[str, Key] = dict(self._plain)
         self._meters: dict[str, Meter] = {}
@@ -87,8 +82,8 @@ class Accounts:
                 await self._follow_keys()
                 await self._budgets.book(self._meters)
                 await self._budgets.keep(list(self._meters.values()))
-                await self._keep_slots()
-                await self._settle_windows()
+                await self._leases.keep_slots(list(self._meters.values()))
+                await self._leases.settle_windows(list(self._meters.values()))
                 if time.monotonic() - tidied > TIDY_S:
                     tidied = time.monotonic()
                     await self._ledger.forget_old_batches()
@@ -109,7 +104,7 @@ class Accounts:
             await self._budgets.give_back()
             await self._limits.give_back_slots()
             for meter in self._meters.values():
-                await self._settle_window(meter, leases_kept=0)
+                await self._leases.settle_window(meter, leases_kept=0)
         except StoreFailed as error:
             logger.error("the last usage could not be booked: %s", error)
 
@@ -132,34 +127,6 @@ class Accounts:
     def _new_meter(self, key: Key) -> Meter:
         return Meter(key, budget=Budget(unbooked=self._ledger.unbooked_tokens(key.id)))
 
-    async def _keep_slots(self) -> None:
-        soon = self._clock() + SLOTS_TTL_S / 2
-        for meter in list(self._meters.values()):
-            peak, meter.peak = max(meter.peak, meter.running), meter.running
-            ahead = (meter.key.concurrency or 0) // PARTS
-            # What was leased ahead stays for a load that goes up and down a little.
-            if meter.slots and (meter.slots_until < soon or meter.slots > peak + 2 * ahead):
-                async with meter.lock:
-                    await self._lease_slots(meter, peak + ahead)
-
-    async def _settle_windows(self) -> None:
-        for meter in list(self._meters.values()):
-            async with meter.lock:
-                await self._settle_window(meter, leases_kept=1)
-
-    async def _settle_window(self, meter: Meter, leases_kept: int) -> None:
-        """Tell the store what answers took beyond their estimates, and give back what they did not need:
-        other processes must be refused for the one and need not be for the other."""
-        minute = int(self._clock()) // 60
-        for kind, limit, window in meter.windows():
-            kept = leases_kept * lease_size(limit, 0)
-            if window.left < 0:
-                window.turn_to(minute)
-            if window.minute == minute and not 0 <= window.left <= kept:
-                surplus = window.left - kept if window.left > 0 else window.left
-                window.left -= surplus
-                window.used = await self._limits.book(meter.key.id, kind, minute, -surplus)
-
     # -- for the relay -----------------------------------------------------------------------------
 
     @property
@@ -181,37 +148,16 @@ class Accounts:
         if not self._required:
             return ANONYMOUS
         key = self._by_hash.get(digest)
-        if key is None and not self._by_hash:
-            raise InvalidApiKey(
-                "This gateway asks for a key, and no key is in force.",
-                hint="Make one with `kodolly keys create NAME`. If there were some, look for its database.",
-                headers={"www-authenticate": "Bearer"},
-            )
         if key is None:
-            raise InvalidApiKey(
-                "The API key is not valid." if token else "The API key is missing.",
-                hint="Send it as `Authorization: Bearer <key>`.",
-                headers={"www-authenticate": "Bearer"},
-            )
+            raise unknown_key(token, any_in_force=bool(self._by_hash))
         if key.expires is not None and self._clock() >= key.expires.timestamp():
-            raise InvalidApiKey(
-                f"The API key {key.name!r} expired at {key.expires:%Y-%m-%d %H:%M} UTC.",
-                hint=f"Prolong it with `kodolly keys update {key.id} --expires 30d`.",
-                headers={"www-authenticate": "Bearer"},
-            )
+            raise expired_key(key)
         return key
 
     def check_model(self, key: Key, model: str) -> None:
         """Raises PermissionDenied when the key may not use the model; whether there is one is not told."""
         if not key.may_use(model):
-            near = get_close_matches(model[:LONGEST_NAME], key.models or (), n=1)
-            meant = f"Did you mean {near[0]!r}? " if near else ""
-            raise PermissionDenied(
-                f"The API key {key.name!r} may not use the model {model!r}.",
-                param="model",
-                hint=f"{meant}`kodolly keys list` shows what it may use,"
-                f" `kodolly keys update {key.id} --model NAME` changes it.",
-            )
+            raise foreign_model(key, model)
 
     async def admit_call(self, key: Key) -> Grant:
         """Admit a request that no model answers: it counts as one request without tokens, and is not in the
@@ -237,8 +183,8 @@ class Accounts:
         return Grant(key, model, tokens, minute, reserved, meter.header_lines(now), meter)
 
     async def admit(self, key: Key, model: str | None, tokens: int, ask: Ask | None = None) -> Grant:
-        """Admit with fresh leases. Raises RateLimited, and Overloaded when the limits cannot be checked: a
-        store that is gone must not open what it was to guard."""
+        """Admit with fresh leases. Raises RateLimited, and Overloaded when the limits cannot be checked:
+        without the store nobody gets past them."""
         meter = self._meters[key.id]
         ask = ask or Ask(tokens, tokens)
         meter.waiting += 1
@@ -247,15 +193,11 @@ class Accounts:
         patience = time.monotonic() + BUDGET_PATIENCE_S
         try:
             while (grant := await self._admit_now(meter, model, tokens, ask)) is None:
-                if not self._may_soon_fit(meter, ask) or time.monotonic() > patience:
-                    raise self._refusal(meter, tokens, ask)
+                if not _may_soon_fit(meter, ask, self._clock()) or time.monotonic() > patience:
+                    raise over_limit(meter, tokens, ask, self._clock())
                 await asyncio.sleep(ASK_AGAIN_S)
         except StoreFailed as error:
-            raise Overloaded(
-                "The limits of this key cannot be checked now.",
-                hint="Try again in a few seconds.",
-                headers={"retry-after": "2"},
-            ) from error
+            raise unchecked_limits() from error
         finally:
             meter.waiting -= 1
             meter.waiting_tokens -= tokens
@@ -266,13 +208,9 @@ class Accounts:
         async with meter.lock:
             # Again, when a request that did not have to wait has taken what was leased for this one.
             while (grant := self.try_admit(meter.key, model, tokens, ask)) is None:
-                if not await self._lease(meter, tokens, ask):
+                if not await self._leases.lease(meter, tokens, ask):
                     return None
         return grant
-
-    def _may_soon_fit(self, meter: Meter, ask: Ask) -> bool:
-        """Whether nothing is missing but tokens of a budget that other requests or processes hold for now."""
-        return meter.lacks_budget(ask, self._clock()) and meter.budget.is_enough_for(ask)
 
     def settle(
         self, grant: Grant, outcome: Outcome, usage: Usage | None, arm: str = "", checkpoint: str = ""
@@ -295,98 +233,19 @@ class Accounts:
             day = UNIX_EPOCH + int(now) // 86400
             self._ledger.add(Entry(grant.key.id, grant.model, arm, checkpoint, day), outcome, usage)
 
-    # -- leases -------------------------------------------------------------------------------------
 
-    async def _lease(self, meter: Meter, tokens: int, ask: Ask) -> bool:
-        """Fetch what the request needs; False when the key has not got it."""
-        key, now = meter.key, self._clock()
-        minute = int(now) // 60
-        for _, _, window in meter.windows():
-            window.turn_to(minute)
-        if meter.lacks_budget(ask, now) and not await self._budgets.lease(meter, ask):
-            return False
-        if key.concurrency is not None and (meter.running >= meter.slots or now >= meter.slots_until):
-            if meter.running >= key.concurrency or now < meter.slots_ask_again:
-                return False
-            await self._lease_slots(meter, meter.running + meter.waiting + key.concurrency // PARTS)
-            if meter.running >= meter.slots:
-                meter.slots_ask_again = now + ASK_AGAIN_S
-                return False
-        await self._settle_window(meter, leases_kept=PARTS)
-        for kind, limit, window in meter.windows():
-            one, all_waiting = (1, meter.waiting) if kind == "requests" else (tokens, meter.waiting_tokens)
-            missing = one - window.left
-            if missing <= 0:
-                continue
-            if missing > limit or window.is_empty_for(missing, now):
-                return False
-            wanted = max(missing, min(lease_size(limit, all_waiting - window.left), limit - window.used))
-            granted, used = await self._limits.lease(key.id, kind, minute, limit, wanted, missing)
-            if window.minute == minute:
-                window.left += granted
-                window.used = used
-            if not granted:
-                window.refused, window.ask_again = missing, now + ASK_AGAIN_S
-                return False
-        return True
-
-    async def _lease_slots(self, meter: Meter, needed: int) -> None:
-        limit = meter.key.concurrency or 0
-        wanted = min(limit, needed)
-        meter.slots = min(meter.slots, wanted)  # nobody may take meanwhile what is given back
-        began = self._clock()
-        meter.slots = await self._limits.slots(meter.key.id, limit, wanted)
-        meter.slots_until = began + SLOTS_TTL_S
-
-    def _refusal(self, meter: Meter, tokens: int, ask: Ask) -> ApiError:
-        key, now = meter.key, self._clock()
-        headers = dict(line.split(": ") for line in meter.header_lines(now).decode().splitlines())
-        if meter.lacks_budget(ask, now):
-            return _over_budget(meter, ask, headers)
-        wait_s = 60 - now % 60
-        if key.tokens_per_min is not None and tokens > key.tokens_per_min:
-            return RateLimited(
-                f"The request may need {tokens} tokens; the key {key.name!r} has only"
-                f" {key.tokens_per_min} a minute.",
-                hint="Ask for a shorter answer with max_tokens, or raise the limit with"
-                f" `kodolly keys update {key.id} --tokens-per-min N`.",
-                headers=headers | {"x-should-retry": "false"},
-            )
-        if key.concurrency is not None and meter.running >= meter.slots:
-            wait_s, what = 1.0, f"{key.concurrency} requests at once"
-        elif key.requests_per_min is not None and meter.requests.left < 1:
-            what = f"{key.requests_per_min} requests a minute"
-        else:
-            what = f"{key.tokens_per_min} tokens a minute"
-        return RateLimited(
-            f"The key {key.name!r} is limited to {what}.",
-            hint=f"Try again in {max(1, round(wait_s))} s.",
-            headers=headers
-            | {"retry-after": str(max(1, -int(-wait_s // 1))), "retry-after-ms": str(int(wait_s * 1000) + 1)},
-        )
+def _keys_of_settings(secrets_given: Sequence[SecretStr]) -> dict[str, Key]:
+    """Hash of the secret -> key; empty ones are none."""
+    return {
+        hash_secret(secret.get_secret_value()): Key(f"env-{number}", f"env-{number}")
+        for number, secret in enumerate(secrets_given, 1)
+        if secret.get_secret_value()
+    }
 
 
-def _over_budget(meter: Meter, ask: Ask, headers: dict[str, str]) -> RateLimited:
-    """What is left, and whether it is worth to ask again."""
-    key, left = meter.key, meter.budget.left
-    more = f"`kodolly keys update {key.id} --budget-tokens N` raises it; or wait for next month."
-    if left <= 0:
-        text = f"The key {key.name!r} has used up its {key.budget_tokens} tokens of this month."
-    else:
-        text = (
-            f"Of the {key.budget_tokens} tokens that the key {key.name!r} has this month, {left} are left;"
-            f" this request may need {ask.most}."
-        )
-        more = f"Ask for a shorter answer with max_tokens; {more}"
-    if not meter.budget.is_enough_for(ask):
-        return RateLimited(
-            text, code="insufficient_quota", hint=more, headers=headers | {"x-should-retry": "false"}
-        )
-    return RateLimited(
-        f"{text} Requests that run now may need the rest.",
-        hint="Try again when they have ended.",
-        headers=headers | {"retry-after": "1"},
-    )
+def _may_soon_fit(meter: Meter, ask: Ask, now: float) -> bool:
+    """Whether nothing is missing but tokens of a budget that other requests or processes hold for now."""
+    return meter.lacks_budget(ask, now) and meter.budget.is_enough_for(ask)
 
 
 def matches_admin_token(token: str, expected: SecretStr) -> bool:
