@@ -17,6 +17,7 @@ PIECE = 4
 """Characters of an event."""
 PAUSE_S = 0.002
 seen = {"requests": 0, "cut": 0}
+stored: dict[str, dict[str, Any]] = {}
 
 
 def pieces(text: str) -> list[str]:
@@ -99,9 +100,15 @@ async def answer(request: Request) -> Response:
     asked = await request.json()
     seen["requests"] += 1
     path, model, text = request.url.path, asked["model"], said(asked)
+    if "request_id" in asked:
+        stored[asked["request_id"]] = whole(path, model, text) | {"id": asked["request_id"]}
     if asked.get("stream"):
         return StreamingResponse(stream(path, model, text), media_type="text/event-stream")
-    return JSONResponse(whole(path, model, text))
+    return JSONResponse(stored.get(asked.get("request_id")) or whole(path, model, text))
+
+
+async def response(request: Request) -> Response:
+    return JSONResponse(stored[request.path_params["name"]])
 
 
 async def models(_request: Request) -> Response:
@@ -118,6 +125,7 @@ app = Starlette(
     routes=[
         Route("/v1/models", models),
         Route("/_log", log),
+        Route("/v1/responses/{name}", response),
         *(Route(path, answer, methods=["POST"]) for path in PATHS),
     ]
 )

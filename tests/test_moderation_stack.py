@@ -158,6 +158,11 @@ def test_other_dialects_say_it_in_their_own_words(gateway: str, key: str) -> Non
     assert [event.choices[0].finish_reason for event in complete][-1] == "content_filter"
     response = asked.responses.create(model="careful", input=f"{GOOD}{BAD}")
     assert (response.status, response.output_text) == ("incomplete", "")
+    # The engine has kept it whole.
+    again = asked.responses.retrieve(response.id)
+    assert (again.status, again.output_text) == ("incomplete", "")
+    clean = asked.responses.create(model="careful", input=GOOD)
+    assert asked.responses.retrieve(clean.id).output_text == GOOD
     events = list(asked.responses.create(model="careful", input=MIXED, stream=True))
     assert events[-1].type == "response.incomplete"
     assert events[-1].response.incomplete_details is not None

@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from common.errors import ModelNotReady
 from server.accounts.keys import Key
 from server.client.protocol import Phase
 from server.client.routes import CHAT, ROUTES
 from server.inference.moderated_client import ModeratedClient
+from server.inference.moderation import moderation_of_stored, names_of
 from server.inference.moderator import found_in, rule_for
 from server.inference.spoken_text import answered_texts, asked_texts, streamed_texts
-from server.settings import GatewaySettings, ModerationRule
+from server.settings import ExternalProvider, GatewaySettings, ModerationRule
+from server.upstreams.directory import Directory
 
 
 class Client:
@@ -203,6 +206,23 @@ def test_the_first_rule_about_key_and_model_holds() -> None:
     assert rule_for(rules, other, ("alias", "a")) is rules[1]
     assert rule_for(rules, other, ("b",)) is rules[2]
     assert rule_for(rules, other, ("c",)) is None
+
+
+def test_a_rule_is_not_missed_by_another_spelling_of_the_model() -> None:
+    provider = ExternalProvider(name="out", base_url="http://h/v1", key_env="K", models=("gpt",))
+    directory = Directory((provider,), {"out": SecretStr("k")})
+    assert {"gpt", "out/gpt"} <= names_of(directory, "out/gpt", "out/gpt")
+    assert {"gpt", "out/gpt"} <= names_of(directory, "gpt", "gpt")
+    assert names_of(directory, "alias", "gpt") == {"alias", "gpt", "out/gpt"}
+
+
+def test_a_stored_response_is_under_the_keys_first_rule_for_answers() -> None:
+    rules = (rule(looks_at="input"), rule(keys=("other",)), rule(models=("a",)), rule())
+    moderator: Any = None
+    found = moderation_of_stored(moderator, rules, Key("k1", "one"), "r")
+    assert found is not None
+    assert found.rule is rules[2]
+    assert moderation_of_stored(moderator, rules[:2], Key("k1", "one"), "r") is None
 
 
 def test_categories_and_levels_narrow_what_counts() -> None:

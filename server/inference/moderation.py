@@ -3,7 +3,7 @@ engine answers before the client does."""
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,12 +12,13 @@ import msgspec
 from common.errors import BadRequest
 from common.logs import with_fields
 from server.client.large_body import ThinBody
-from server.client.routes import Route
+from server.client.routes import RESPONSES, Route
 from server.inference.moderated_client import ModeratedClient
-from server.inference.moderator import Moderator, Names, rule_for
+from server.inference.moderator import Moderator, Names, is_about, rule_for
 from server.inference.outcome import ANSWERED, Ended
 from server.inference.spoken_text import asked_texts
 from server.settings import ModerationRule
+from server.upstreams.directory import Directory
 
 if TYPE_CHECKING:
     from server.accounts.keys import Key
@@ -100,7 +101,7 @@ def moderation_of(
     moderator: Moderator,
     rules: Sequence[ModerationRule],
     key: "Key",
-    names: Sequence[str],
+    names: Collection[str],
     route: Route,
     request_id: str,
 ) -> Moderation | None:
@@ -110,6 +111,27 @@ def moderation_of(
         return None
     rule = rule_for(rules, key, names)
     return Moderation(moderator, rule, route, request_id) if rule is not None else None
+
+
+def moderation_of_stored(
+    moderator: Moderator, rules: Sequence[ModerationRule], key: "Key", request_id: str
+) -> Moderation | None:
+    """The same for a stored response. Of which model it is nobody knows before it is here: the first rule
+    about the key that looks at answers holds, whatever its models."""
+    for rule in rules:
+        if rule.looks_at != "input" and is_about(rule, key):
+            return Moderation(moderator, rule, RESPONSES, request_id)
+    return None
+
+
+def names_of(directory: Directory, asked: str, target: str) -> set[str]:
+    """All names of a model: as asked for, behind its alias, as its servers call it, with and without the
+    provider, so that no rule is missed by another spelling."""
+    names = {asked, target}
+    for upstream in directory.serving(target):
+        own = upstream.name_of(target)
+        names |= {own, f"{upstream.id}/{own}"} if upstream.kind == "external" else {own}
+    return names
 
 
 def _decoded(body: bytes) -> Any:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,15 @@ Names = frozenset[str]
 """Categories and classes that a text falls to and the rule is about; none: it may pass."""
 
 
-def rule_for(rules: Sequence[ModerationRule], key: "Key", names: Sequence[str]) -> ModerationRule | None:
+def is_about(rule: ModerationRule, key: "Key") -> bool:
+    """Whether the rule is about this key."""
+    return rule.keys is None or key.id in rule.keys or key.name in rule.keys
+
+
+def rule_for(rules: Sequence[ModerationRule], key: "Key", names: Collection[str]) -> ModerationRule | None:
     """The first rule that is about this key and one of the model's names; None leaves the request alone."""
     for rule in rules:
-        of_key = rule.keys is None or key.id in rule.keys or key.name in rule.keys
-        if of_key and (rule.models is None or any(name in rule.models for name in names)):
+        if is_about(rule, key) and (rule.models is None or any(name in rule.models for name in names)):
             return rule
     return None
 

@@ -29,7 +29,7 @@ from server.inference.attempts import Attempts, Upstreams
 from server.inference.job import Job, Limits, Outbound
 from server.inference.keep_alive import kept_alive
 from server.inference.model_queues import ModelQueues
-from server.inference.moderation import Moderation, moderation_of
+from server.inference.moderation import Moderation, moderation_of, moderation_of_stored, names_of
 from server.inference.moderator import Moderator
 from server.inference.outcome import Answered, CutOff, Ended, Interrupted, Refused, Unanswered
 from server.inference.replies import Replies
@@ -202,7 +202,7 @@ class Relay:
         rules = self.settings.moderation
         if not rules:
             return None
-        names = (asked.head.model, target)
+        names = names_of(self.directory, asked.head.model, target)
         return moderation_of(self.moderator, rules, key, names, incoming.route, incoming.request_id)
 
     def _default_model(self, incoming: Incoming, key: "Key") -> str:
@@ -253,8 +253,16 @@ class Relay:
             began=began,
             deadline=began + self.settings.total_timeout_s,
         )
+        # Its text may have been made in the background, or withheld when it was.
+        rules, looked_at = self.settings.moderation, None
+        if rules and (looked_at := moderation_of_stored(self.moderator, rules, key, incoming.request_id)):
+            job = replace(job, client=looked_at.stand_before(job.client))
         attempts = Attempts(self.upstreams, job, incoming.record)
-        return _end_of(await attempts.ask(owner, Outbound(b""), method, path))
+        asking = attempts.ask(owner, Outbound(b""), method, path)
+        if looked_at is None:
+            return _end_of(await asking)
+        end = _end_of(await looked_at.watch(asking))
+        return End(end.outcome, end.error_code or looked_at.code)
 
 
 def _end_of(outcome: Ended) -> End:
