@@ -55,6 +55,11 @@ def _llama(
     }
 
 
+def _qwen3(layers: int, width: int, heads: int, inner: int, *, tied: bool = False) -> dict[str, Any]:
+    more = {"vocab_size": 151936, "head_dim": 128, "tie_word_embeddings": tied}
+    return _llama("qwen3", layers, width, heads, 8, inner, 40960, **more)
+
+
 def _card(model: str) -> str:
     return f"https://huggingface.co/{model}"
 
@@ -139,6 +144,35 @@ BASE_MODELS: dict[str, BaseModel] = {
         _card("mistralai/Mixtral-8x7B-v0.1"),
         _llama("mixtral", 32, 4096, 32, 8, 14336, 32768, num_local_experts=8, num_experts_per_tok=2),
         EXPERTS_NOTE,
+    ),
+    "Qwen/Qwen3-4B": BaseModel(
+        "Apache-2.0", "commercial", _card("Qwen/Qwen3-4B"), _qwen3(36, 2560, 32, 9728, tied=True)
+    ),
+    "Qwen/Qwen3-8B": BaseModel(
+        "Apache-2.0", "commercial", _card("Qwen/Qwen3-8B"), _qwen3(36, 4096, 32, 12288)
+    ),
+    "Qwen/Qwen3-14B": BaseModel(
+        "Apache-2.0", "commercial", _card("Qwen/Qwen3-14B"), _qwen3(40, 5120, 40, 17408)
+    ),
+    "Qwen/Qwen3-32B": BaseModel(
+        "Apache-2.0", "commercial", _card("Qwen/Qwen3-32B"), _qwen3(64, 5120, 64, 25600)
+    ),
+    "meta-llama/Llama-3.1-8B-Instruct": BaseModel(
+        "Llama 3.1 Community License",
+        "commercial",
+        "https://www.llama.com/llama3_1/license",
+        _llama("llama", 32, 4096, 32, 8, 14336, 131072, vocab_size=128256),
+        "Commercial use up to 700 million monthly users, under an acceptable-use policy; say that it was "
+        "built with Llama, and begin the name of what you publish with Llama. The hub asks you to accept the "
+        "licence first.",
+    ),
+    "LGAI-EXAONE/EXAONE-4.0-1.2B": BaseModel(
+        "EXAONE AI Model License Agreement 1.2 - NC",
+        "research",
+        "https://huggingface.co/LGAI-EXAONE/EXAONE-4.0-1.2B/blob/main/LICENSE",
+        _llama("exaone4", 30, 2048, 32, 8, 4096, 65536, vocab_size=102400, tie_word_embeddings=True),
+        "NO COMMERCIAL USE: neither of the model nor of what is tuned from it, without a licence from LG AI "
+        "Research.",
     ),
     "EleutherAI/pythia-12b": BaseModel(
         "Apache-2.0", "commercial", _card("EleutherAI/pythia-12b"), _neox(36, 5120, 40, 50688)
