@@ -246,6 +246,7 @@ def test_without_a_gateway_the_page_says_so_and_recovers(browser: Browser, tmp_p
                 ui.ask("질문")
                 ui.wait_finished()
                 expect(ui.metrics("right")).to_contain_text("완료")
+            ui.look_again("compare-banner", "게이트웨이에 연결할 수 없습니다.")
             expect(ui.element("compare-banner")).to_contain_text("게이트웨이에 연결할 수 없습니다.")
             ui.ask("또 질문")
             expect(ui.element("left-notice")).to_contain_text("게이트웨이에 연결하지 못했습니다.")

@@ -1,21 +1,25 @@
 """Conversations as data: what models are sent, what is stored, what files hold, what is drawn."""
 
+import html
 import json
+import re
 import string
 
 import pytest
 
 from common.feedback import Sampling
-from common.status import StatusModel, StatusProvider
+from common.status import Status, StatusModel, StatusProvider
 from webui.choices import default_pair, default_sampling, model_ids
 from webui.conversation import Mark, Setup, Side, dump, load_marks, load_side
-from webui.failures import Failure, text_keys
+from webui.failures import Failure, advice, failure_kind, headline, text_keys
+from webui.gateway_client import GatewayClient
 from webui.pages.chat.log import MOST_CHATS, ChatLog, load_log
 from webui.pages.compare.export import Comparison, as_json, as_markdown, pair_key
-from webui.render import chat_messages, count, failure_card, key_hint, metrics_line
+from webui.render import chat_messages, chip, count, failure_card, key_hint, metrics_line, model_cards
 from webui.safe_markdown import safe_markdown
 from webui.snippets import curl_snippet, python_snippet
-from webui.texts import MESSAGES, STATIC, language
+from webui.status_cache import StatusCache
+from webui.texts import MESSAGES, STATIC, Lang, language
 
 SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=64)
 
@@ -259,6 +263,62 @@ def test_snippets_are_code_with_the_model_in_it() -> None:
     words = curl_snippet("http://127.0.0.1:8000/", "한국어")
     assert "http://127.0.0.1:8000/v1/chat/completions" in words
     assert json.loads(words.split("-d '")[1].rstrip("'"))["model"] == "한국어"
+
+
+@pytest.mark.parametrize("code", ["insufficient_quota", "upstream_failed", "upstream_broke_off"])
+@pytest.mark.parametrize("lang", ["ko", "en"])
+def test_what_is_said_of_a_provider_is_true_for_it(code: str, lang: Lang) -> None:
+    failure = Failure(kind=failure_kind(code, 429), external=True, retry_after_s=None)
+    words = headline(failure, lang) + advice(failure, lang)
+    assert not re.search("워커|[Ww]orker|게이트웨이", words)
+    ours = Failure(kind=failure.kind)
+    assert headline(failure, lang) != headline(ours, lang)
+
+
+def test_no_waiting_is_advised_where_money_is_missing() -> None:
+    spent = Failure(kind=failure_kind("insufficient_quota", 429), external=True, retry_after_s=2.0)
+    assert "2초" not in advice(spent, "ko")
+    busy = Failure(kind=failure_kind("rate_limit_exceeded", 429), retry_after_s=2.0)
+    assert "2초" in advice(busy, "ko")
+
+
+def test_a_refused_key_is_no_green_dot_until_an_answer_comes() -> None:
+    cache = StatusCache(GatewayClient("http://127.0.0.1:9"))
+    cache._status = Status(version="0", uptime_s=1, models=[GPT], providers=[], controller_connected=True)
+    cache.note_answer("gpt", "provider_key")
+    assert "kd-state-down" in chip(cache, "gpt", "ko")
+    assert "외부 서비스" not in model_cards(cache, "ko")
+    cache.note_answer("gpt", "timeout")
+    assert "API 키를 거절함" in chip(cache, "gpt", "ko")
+    cache.note_answer("gpt", None)
+    assert "외부 서비스" in chip(cache, "gpt", "ko")
+
+
+def test_a_page_asks_on_only_while_something_is_about_to_change() -> None:
+    cache = StatusCache(GatewayClient("http://127.0.0.1:9"))
+    assert not cache.settled()
+    cache._status = Status(
+        version="0",
+        uptime_s=1,
+        models=[BASE, model("late", state="loading"), model("busy", running=1)],
+        providers=[],
+        controller_connected=True,
+    )
+    assert cache.settled("base", None, "unknown")
+    assert not cache.settled("base", "late")
+    assert not cache.settled("busy")
+    cache.trouble = "gateway_down"
+    assert not cache.settled("base")
+
+
+@pytest.mark.parametrize(
+    "asked", ["def f(*args, **kw):\n    a*b*c", "$5 and $6", "</pre><img src=x>", "# a\n\n* b"]
+)
+def test_a_question_is_shown_as_it_was_written(asked: str) -> None:
+    shown = chat_messages(side("m", "답").ask(asked, Setup(model="m", sampling=SAMPLING)), "ko")[-1][
+        "content"
+    ]
+    assert shown == f'<pre class="kd-plain">{html.escape(asked)}</pre>'
 
 
 # Language

@@ -27,7 +27,9 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+from tests.processes import wait_for
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_ARGS = [
@@ -60,14 +62,23 @@ class WebUi:
 
     def __init__(self, browser: Browser, url: str, **context: Any) -> None:
         options = {"locale": "ko-KR", "viewport": {"width": 1280, "height": 900}} | context
-        self.context = browser.new_context(**options)
-        self.page: Page = self.context.new_page()
+        self._start(browser.new_context(**options), url)
+
+    def _start(self, context: BrowserContext, url: str) -> None:
+        self.context = context
+        self.page: Page = context.new_page()
         self.page.set_default_timeout(TIMEOUT_MS)
         self.url = url
         self.foreign: list[str] = []
         self.errors: list[str] = []
         self.page.on("request", lambda request: self._note(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def tab(self) -> "WebUi":
+        """Another tab of the same browser, closed with this one."""
+        made = WebUi.__new__(WebUi)
+        made._start(self.context, self.url)
+        return made
 
     def _note(self, address: str) -> None:
         parts = urlsplit(address)
@@ -149,6 +160,16 @@ class WebUi:
     def wait_finished(self, page: str = "compare") -> None:
         """Until no answer comes in any more."""
         expect(self.element(f"{page}-send")).to_be_visible()
+
+    def look_again(self, elem_id: str, words: str) -> None:
+        """Come back to the page, as from another window, until `words` stand there. An idle page asks nobody."""
+        box = self.element(elem_id)
+
+        def shown() -> bool:
+            self.page.evaluate("window.dispatchEvent(new Event('focus'))")
+            return words in (box.text_content() or "")
+
+        wait_for(shown, TIMEOUT_MS / 1000, what=words)
 
     def rate(self, side: str, score: int, *tags: str) -> None:
         """Give a score and tick tags by their label."""

@@ -76,7 +76,7 @@ async def answer(client: GatewayClient, side: Side, runs: Runs) -> AsyncGenerato
     except GatewayError as error:
         failed = side.with_last(
             state="failed",
-            failure=error.failure,
+            failure=error.failure.model_copy(update={"external": setup.external}),
             request_id=error.failure.request_id or side.turns[-1].request_id,
         )
         yield failed, watch.waited_s

@@ -16,6 +16,7 @@ FailureKind = Literal[
     "broke_off",
     "timeout",
     "rate_limited",
+    "quota_spent",
     "overloaded",
     "context_too_long",
     "refused",
@@ -33,11 +34,13 @@ _BY_CODE: dict[str, FailureKind] = {
     "upstream_broke_off": "broke_off",
     "upstream_timeout": "timeout",
     "rate_limit_exceeded": "rate_limited",
-    "insufficient_quota": "rate_limited",
+    "insufficient_quota": "quota_spent",
     "overloaded": "overloaded",
     "context_length_exceeded": "context_too_long",
     "prompt_unavailable": "prompt_unavailable",
 }
+_SAID_OF_PROVIDERS: frozenset[FailureKind] = frozenset({"upstream_failed", "broke_off", "quota_spent"})
+"""What is told in other words of a provider than of our own workers and keys."""
 _BY_STATUS: dict[int, FailureKind] = {
     400: "refused",
     401: "gateway_key",
@@ -61,6 +64,8 @@ class Failure(BaseModel):
     """The gateway's own words, in English; shown as detail, hidden while names are hidden."""
     request_id: str | None = None
     retry_after_s: float | None = None
+    external: bool = False
+    """The model is a provider's: no worker of ours, and nothing that restarts by itself."""
 
 
 def failure_kind(code: object, status: int | None = None) -> FailureKind:
@@ -72,16 +77,26 @@ def failure_kind(code: object, status: int | None = None) -> FailureKind:
 
 def headline(failure: Failure, lang: Lang) -> str:
     """What happened, in one sentence."""
-    return text(lang, f"fail_{failure.kind}")
+    return text(lang, _key("fail", failure))
 
 
 def advice(failure: Failure, lang: Lang) -> str:
     """What the reader can do about it."""
-    if failure.retry_after_s:
+    if failure.retry_after_s and failure.kind != "quota_spent":  # no waiting brings money back
         return text(lang, "do_retry_after", seconds=round(failure.retry_after_s))
-    return text(lang, f"do_{failure.kind}")
+    return text(lang, _key("do", failure))
+
+
+def _key(prefix: str, failure: Failure) -> str:
+    other = failure.external and failure.kind in _SAID_OF_PROVIDERS
+    return f"{prefix}_{failure.kind}{'_external' if other else ''}"
 
 
 def text_keys() -> list[str]:
     """Every text key that a failure may ask for."""
-    return [f"{prefix}_{kind}" for kind in get_args(FailureKind) for prefix in ("fail", "do")]
+    return [
+        _key(prefix, Failure(kind=kind, external=external))
+        for kind in get_args(FailureKind)
+        for prefix in ("fail", "do")
+        for external in (False, True)
+    ]

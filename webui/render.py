@@ -23,8 +23,8 @@ def chat_messages(side: Side, lang: Lang) -> list[dict[str, Any]]:
     """The conversation as Gradio's chatbot takes it. Where it has too many marks of Markdown, the older part
     is shown as plain text."""
     messages: list[dict[str, Any]] = []
-    for turn, (question, answer) in zip(side.turns, _drawn(side), strict=True):
-        messages.append({"role": "user", "content": question})
+    for turn, answer in zip(side.turns, _drawn(side), strict=True):
+        messages.append({"role": "user", "content": plain_block(turn.question)})
         if not answer.strip() and turn.state != "running":
             answer = f"*{text(lang, 'failed' if turn.state == 'failed' else 'no_text')}*"
         if answer.strip():
@@ -32,14 +32,19 @@ def chat_messages(side: Side, lang: Lang) -> list[dict[str, Any]]:
     return messages
 
 
-def _drawn(side: Side) -> list[tuple[str, str]]:
-    """Question and answer of each turn as Markdown; the newest ones have the marks first."""
+def plain_block(words: str) -> str:
+    """What a person wrote, as written: neither Markdown nor formulas are drawn in it."""
+    return f'<pre class="kd-plain">{escape(words)}</pre>'
+
+
+def _drawn(side: Side) -> list[str]:
+    """The answer of each turn as Markdown; the newest ones have the marks first."""
     left = MOST_MARKS
-    drawn: list[tuple[str, str]] = []
+    drawn: list[str] = []
     for turn in reversed(side.turns):
-        left -= marks_in(turn.question) + marks_in(turn.answer)
+        left -= marks_in(turn.answer)
         draw = safe_markdown if left >= 0 else as_code
-        drawn.append((draw(turn.question), draw(turn.answer) if turn.answer.strip() else ""))
+        drawn.append(draw(turn.answer) if turn.answer.strip() else "")
     return drawn[::-1]
 
 
@@ -119,6 +124,8 @@ def chip(cache: StatusCache, model_id: str | None, lang: Lang, *, title: str = "
         return _named(model_id, _chip("none", text(lang, "state_gone")))
     if cache.trouble is not None:
         return _named(model_id, _chip("none", text(lang, "state_unknown")))
+    if cache.key_refused(model_id):
+        return _named(model_id, _chip("down", text(lang, "state_key_refused")))
     words = state_words(model, lang)
     if model.running or model.waiting:
         words += " · " + text(lang, "state_busy", running=model.running, waiting=model.waiting)
@@ -162,10 +169,11 @@ def key_hint(providers: list[StatusProvider], lang: Lang) -> str:
 
 def model_cards(cache: StatusCache, lang: Lang) -> str:
     """One card a model."""
-    return f'<div class="kd-cards">{"".join(_model_card(model, lang) for model in cache.models)}</div>'
+    cards = [_model_card(model, lang, refused=cache.key_refused(model.id)) for model in cache.models]
+    return f'<div class="kd-cards">{"".join(cards)}</div>'
 
 
-def _model_card(model: StatusModel, lang: Lang) -> str:
+def _model_card(model: StatusModel, lang: Lang, *, refused: bool) -> str:
     template = " ".join(filter(None, [model.template, (model.template_hash or "")[:12]]))
     rows = {
         "provider": model.provider,
@@ -186,6 +194,8 @@ def _model_card(model: StatusModel, lang: Lang) -> str:
         if value
     )
     state = _chip(model.state, state_words(model, lang), model.detail if model.state != "ready" else "")
+    if refused:
+        state = _chip("down", text(lang, "state_key_refused"))
     return f'<article class="kd-card"><h3>{escape(model.id)}</h3><p>{state}</p><dl>{facts}</dl></article>'
 
 

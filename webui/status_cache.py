@@ -19,6 +19,8 @@ class StatusCache:
         self._status: Status | None = None
         self.trouble: FailureKind | None = None
         """Why the last try failed; None after a good one and before the first."""
+        self._key_refused: set[str] = set()
+        """Models whose provider refused the gateway's key when they were asked last."""
 
     @property
     def heard(self) -> bool:
@@ -37,6 +39,25 @@ class StatusCache:
     def find(self, model: str | None) -> StatusModel | None:
         """One model by its id."""
         return next((entry for entry in self.models if entry.id == model), None)
+
+    def key_refused(self, model: str) -> bool:
+        """True when its provider refused the gateway's key the last time that somebody here asked it."""
+        return model in self._key_refused
+
+    def note_answer(self, model: str, failure: FailureKind | None) -> None:
+        """How a question to `model` ended: a provider's key shows its worth only then."""
+        if failure == "provider_key":
+            self._key_refused.add(model)
+        elif failure is None:
+            self._key_refused.discard(model)
+
+    def settled(self, *models: str | None) -> bool:
+        """True when the gateway answers and none of `models` starts, stops or has requests: nothing is about
+        to change by itself."""
+        if self.trouble is not None or not self.models:
+            return False
+        known = [entry for name in models if (entry := self.find(name)) is not None]
+        return all(entry.state == "ready" and not entry.running and not entry.waiting for entry in known)
 
     async def refresh(self) -> None:
         """Ask once; a failure keeps the old list."""

@@ -74,6 +74,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     # States of a model
     "state_ready": ("준비됨", "ready"),
     "state_external": ("외부 서비스", "external"),
+    "state_key_refused": ("API 키를 거절함", "refuses the API key"),
     "state_loading": ("불러오는 중 {percent}%", "loading {percent}%"),
     "state_draining": ("종료하는 중", "shutting down"),
     "state_down": ("응답 없음", "down"),
@@ -189,6 +190,22 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "잠시 뒤에 다시 시도하거나 다른 모델을 고르세요. 워커는 스스로 다시 시작합니다.",
         "Try again in a moment or choose another model. Workers restart by themselves.",
     ),
+    "fail_upstream_failed_external": (
+        "외부 서비스가 답변하지 못했습니다.",
+        "The provider failed to answer.",
+    ),
+    "do_upstream_failed_external": (
+        "잠시 뒤에 다시 시도하거나 다른 모델을 고르세요.",
+        "Try again in a moment or choose another model.",
+    ),
+    "fail_broke_off_external": (
+        "외부 서비스가 답변을 중간에 끊었습니다.",
+        "The provider broke the answer off.",
+    ),
+    "do_broke_off_external": (
+        "여기까지는 답변의 일부입니다. 잠시 뒤에 다시 시도하세요.",
+        "This is only a part of the answer. Try again in a moment.",
+    ),
     "fail_broke_off": (
         "답변하던 모델 서버가 중간에 멈췄습니다.",
         "The model's server stopped in the middle of the answer.",
@@ -203,10 +220,23 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Try again, or allow fewer answer tokens.",
     ),
     "fail_rate_limited": (
-        "요청이 너무 많거나 사용 한도에 이르렀습니다.",
-        "There were too many requests, or the quota is used up.",
+        "짧은 시간에 요청이 너무 많았습니다.",
+        "There were too many requests in a short time.",
     ),
     "do_rate_limited": ("잠시 뒤에 다시 시도하세요.", "Try again in a moment."),
+    "fail_quota_spent": ("이 키의 사용 한도를 다 썼습니다.", "This key's budget is used up."),
+    "do_quota_spent": (
+        "기다려도 풀리지 않습니다. 관리자에게 한도를 늘려 달라고 하세요.",
+        "Waiting does not help. Ask an administrator for a larger budget.",
+    ),
+    "fail_quota_spent_external": (
+        "외부 서비스 계정의 잔액이나 한도를 다 썼습니다.",
+        "The provider's account has no money or quota left.",
+    ),
+    "do_quota_spent_external": (
+        "기다려도 풀리지 않습니다. 서비스의 결제 화면에서 잔액과 한도를 확인하세요.",
+        "Waiting does not help. Check balance and limits on the provider's billing page.",
+    ),
     "fail_overloaded": ("지금은 대기열이 가득 찼습니다.", "The queue is full right now."),
     "do_overloaded": ("잠시 뒤에 다시 시도하세요.", "Try again in a moment."),
     "fail_context_too_long": (

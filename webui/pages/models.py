@@ -5,7 +5,17 @@ from typing import Any
 import gradio as gr
 
 from webui.choices import default_pair, model_ids
-from webui.pages.parts import Updates, header, lang_of, model_picker, on
+from webui.pages.parts import (
+    Updates,
+    header,
+    lang_of,
+    listed_models,
+    model_picker,
+    on,
+    refresh_on_return,
+    refresher,
+    ticking,
+)
 from webui.render import banner, model_cards
 from webui.snippets import curl_snippet, python_snippet
 from webui.status_cache import StatusCache
@@ -25,7 +35,8 @@ def build_models(demo: gr.Blocks, t: gr.I18n, cache: StatusCache, gateway_url: s
                 python = gr.Code(
                     language="python", show_label=False, interactive=False, elem_id="models-python"
                 )
-    timer, model_list = gr.Timer(refresh_s), gr.State([])
+    again, timer = refresher("models", refresh_s)
+    model_list = listed_models()
 
     def snippets(model: str | None) -> Updates:
         name = model or "MODEL"
@@ -34,6 +45,7 @@ def build_models(demo: gr.Blocks, t: gr.I18n, cache: StatusCache, gateway_url: s
     async def refresh(request: gr.Request, model: str | None, listed: list[str]) -> Updates:
         lang = lang_of(request)
         updates: Updates = {top: banner(cache, lang), cards: model_cards(cache, lang)}
+        updates[timer] = ticking(cache, *[model.id for model in cache.models])
         if model is None:
             model = default_pair(cache.models, cache.providers)[1]
         names = model_ids(cache.models, model, *listed)
@@ -45,7 +57,8 @@ def build_models(demo: gr.Blocks, t: gr.I18n, cache: StatusCache, gateway_url: s
     async def picked(model: str | None) -> Updates:
         return snippets(model)
 
-    everything = [top, cards, picker, model_list, curl, python]
-    for event in (demo.load, timer.tick):
+    everything = [top, cards, picker, model_list, curl, python, timer]
+    refresh_on_return(demo, "models")
+    for event in (demo.load, timer.tick, again.click):
         on(event, refresh, [picker, model_list], everything)
     on(picker.input, picked, [picker], [curl, python])

@@ -7,7 +7,7 @@ import gradio as gr
 
 from common.feedback import Sampling
 from webui.choices import WORKER_SAMPLING, default_sampling
-from webui.conversation import QUESTION_CHARACTERS, Setup
+from webui.conversation import QUESTION_CHARACTERS, Setup, Side
 from webui.status_cache import StatusCache
 from webui.texts import Lang, language
 
@@ -19,6 +19,14 @@ STORAGE_SECRET = "kodolly-page-1"
 
 Updates = dict[Any, Any]
 
+MATHS = [
+    {"left": "$$", "right": "$$", "display": True},
+    {"left": "\\[", "right": "\\]", "display": True},
+    {"left": "\\(", "right": "\\)", "display": False},
+    {"left": "$", "right": "$", "display": False},
+]
+"""How models mark formulas."""
+
 
 def model_picker(label: Any, elem_id: str) -> gr.Dropdown:
     """A dropdown of model names. Its value may be older than its list, e.g. after a restart of this
@@ -29,7 +37,7 @@ def model_picker(label: Any, elem_id: str) -> gr.Dropdown:
 
 
 def on(
-    events: Any, fn: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], **options: Any
+    events: Any, fn: Callable[..., Any] | None, inputs: Sequence[Any], outputs: Sequence[Any], **options: Any
 ) -> Any:
     """Attach a listener that is no public API endpoint, draws no spinner and runs many at once."""
     options = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": STREAMS} | options
@@ -136,6 +144,7 @@ def chatbot(label: Any, elem_id: str, **options: Any) -> gr.Chatbot:
         sanitize_html=True,
         allow_file_downloads=False,
         layout="bubble",
+        latex_delimiters=MATHS,
         placeholder=both("답변이 여기에 나타납니다", "The answer appears here"),
         **options,
     )
@@ -162,6 +171,39 @@ def composer(t: gr.I18n, page: str, hint: str) -> tuple[gr.Textbox, gr.Button, g
             t("stop"), variant="stop", scale=1, min_width=88, visible=False, elem_id=f"{page}-stop"
         )
     return question, send, stop
+
+
+def listed_models() -> gr.JSON:
+    """What the pickers of a page list right now, kept by the page. `gr.State` would keep it on the server,
+    and have each tab hold a connection for ever: browsers give a host six."""
+    return gr.JSON([], visible="hidden")
+
+
+def refresher(page: str, refresh_s: float) -> tuple[gr.Button, gr.Timer]:
+    """What asks for the state of the models anew: a button that the browser presses when the page is looked
+    at again, and a timer that runs only while something is about to change."""
+    return gr.Button(visible="hidden", elem_id=f"{page}-refresh"), gr.Timer(refresh_s)
+
+
+def refresh_on_return(demo: gr.Blocks, page: str) -> None:
+    """Have the browser press the page's refresh button whenever the page comes back into sight."""
+    script = f"""() => {{
+      const press = () => document.hidden || document.querySelector('#{page}-refresh')?.click();
+      document.addEventListener('visibilitychange', press);
+      window.addEventListener('focus', press);
+    }}"""
+    on(demo.load, None, [], [], js=script)
+
+
+def ticking(cache: StatusCache, *models: str | None) -> Any:
+    """Goes on asking while the gateway is away or one of the chosen `models` starts, stops or answers."""
+    return gr.update(active=not cache.settled(*models))
+
+
+def note_answer(cache: StatusCache, side: Side) -> None:
+    """Remember how the last answer of `side` ended, once it has."""
+    if side.last is not None and side.last.state in ("done", "failed"):
+        cache.note_answer(side.last.setup.model, side.last.failure.kind if side.last.failure else None)
 
 
 def browser_state(name: str) -> gr.BrowserState:

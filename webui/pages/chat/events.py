@@ -11,7 +11,16 @@ from webui.conversation import QUESTION_CHARACTERS, Side, dump
 from webui.gateway_client import GatewayClient
 from webui.pages.chat.layout import ChatPage
 from webui.pages.chat.log import ChatLog, load_log
-from webui.pages.parts import Updates, lang_of, on, setup_of, setup_values
+from webui.pages.parts import (
+    Updates,
+    lang_of,
+    note_answer,
+    on,
+    refresh_on_return,
+    setup_of,
+    setup_values,
+    ticking,
+)
 from webui.render import banner, chat_messages, chip, failure_card, metrics_line
 from webui.status_cache import StatusCache
 from webui.texts import Lang, text
@@ -31,9 +40,10 @@ class ChatEvents:
         page = self.page
         buttons = [page.send, page.stop, page.retry, page.undo, page.history, page.new, page.delete]
         whole = [page.chat, page.metrics, page.notice, *buttons, page.store]
-        status, lists = [page.banner, page.chip], [page.picker, page.model_list]
+        status, lists = [page.banner, page.chip, page.timer], [page.picker, page.model_list]
         on(demo.load, self.load, [page.store], [*whole, *status, *page.setup, page.model_list])
-        on(page.timer.tick, self.refresh, lists, [*status, *lists, *page.setup[2:]])
+        refresh_on_return(demo, "chat")
+        on([page.timer.tick, page.refresh.click], self.refresh, lists, [*status, *lists, *page.setup[2:]])
         on(page.picker.input, self.picked, [page.picker], [*status, *page.setup[2:]])
         asked = [
             on([page.question.submit, page.send.click], self.begin, [page.question, page.store, *page.setup],
@@ -41,7 +51,8 @@ class ChatEvents:
             on(page.retry.click, self.retry, [page.store, *page.setup], whole),
         ]  # fmt: skip
         for begun in asked:
-            on(begun.then, self.fetch, [page.store], whole)
+            fetched = on(begun.then, self.fetch, [page.store], whole)
+            on(fetched.then, self.refresh, lists, [*status, *lists, *page.setup[2:]])
         on(page.stop.click, self.stop, [page.store], whole)
         on(page.undo.click, self.undo, [page.store], [*whole, page.question])
         on(page.history.input, self.open, [page.store, page.history], [*whole, *page.setup])
@@ -101,6 +112,7 @@ class ChatEvents:
         """The answer as it grows."""
         lang, log = lang_of(request), load_log(stored)
         async for side, waited_s in answer(self.client, log.side, self.runs):
+            note_answer(self.cache, side)
             yield (
                 self._answer(side, waited_s, lang) if side.running else self._whole(log.with_side(side), lang)
             )
@@ -184,7 +196,11 @@ class ChatEvents:
         return dict(zip(self.page.setup[2:], values[2:], strict=True))
 
     def _status(self, model: str | None, lang: Lang) -> Updates:
-        return {self.page.banner: banner(self.cache, lang), self.page.chip: chip(self.cache, model, lang)}
+        return {
+            self.page.banner: banner(self.cache, lang),
+            self.page.chip: chip(self.cache, model, lang),
+            self.page.timer: ticking(self.cache, model),
+        }
 
     def _picker(self, model: str | None, listed: Sequence[str] = ()) -> Updates:
         names = model_ids(self.cache.models, model, *listed)

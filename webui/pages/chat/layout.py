@@ -5,7 +5,16 @@ from typing import Any
 
 import gradio as gr
 
-from webui.pages.parts import browser_state, chatbot, composer, header, model_picker, settings_inputs
+from webui.pages.parts import (
+    browser_state,
+    chatbot,
+    composer,
+    header,
+    listed_models,
+    model_picker,
+    refresher,
+    settings_inputs,
+)
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,10 @@ class ChatPage:
     question: gr.Textbox
     send: gr.Button
     stop: gr.Button
+    refresh: gr.Button
     timer: gr.Timer
     store: gr.BrowserState
-    model_list: gr.State
+    model_list: gr.JSON
 
     @property
     def picker(self) -> Any:
@@ -58,7 +68,8 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
                 retry = gr.Button(t("retry"), size="sm", visible=False, elem_id="chat-retry")
                 undo = gr.Button(t("undo"), size="sm", visible=False, elem_id="chat-undo")
             question, send, stop = composer(t, "chat", "chat_hint")
-    timer, store, model_list = gr.Timer(refresh_s), browser_state("chat"), gr.State([])
+    refresh, timer = refresher("chat", refresh_s)
+    store, model_list = browser_state("chat"), listed_models()
     return ChatPage(
         banner=banner,
         setup=setup,
@@ -74,6 +85,7 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
         question=question,
         send=send,
         stop=stop,
+        refresh=refresh,
         timer=timer,
         store=store,
         model_list=model_list,

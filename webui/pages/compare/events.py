@@ -13,7 +13,7 @@ from webui.gateway_client import GatewayClient
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.compare.state import Kept, Shared, load_kept, load_shared
 from webui.pages.compare.view import CompareView
-from webui.pages.parts import Updates, lang_of, setup_of, setup_values
+from webui.pages.parts import Updates, lang_of, note_answer, setup_of, setup_values
 from webui.status_cache import StatusCache
 from webui.texts import Lang, text
 
@@ -131,6 +131,7 @@ class CompareEvents:
                 if grown.running:
                     yield self.view.answer(pane, grown, shared, lang, waited_s)
                 else:
+                    note_answer(self.cache, grown)
                     yield self.view.side(pane, grown, shared, {}, lang) | {pane.store: dump(grown)}
 
         return listener

@@ -6,7 +6,16 @@ from typing import Any, get_args
 import gradio as gr
 
 from common.feedback import Choice, Tag
-from webui.pages.parts import browser_state, chatbot, composer, header, model_picker, settings_inputs
+from webui.pages.parts import (
+    browser_state,
+    chatbot,
+    composer,
+    header,
+    listed_models,
+    model_picker,
+    refresher,
+    settings_inputs,
+)
 
 SIDES = ("left", "right")
 
@@ -74,10 +83,11 @@ class ComparePage:
     question: gr.Textbox
     send: gr.Button
     stop: gr.Button
+    refresh: gr.Button
     timer: gr.Timer
     shared: gr.BrowserState
     """{"blind": bool, "hidden": bool, "votes": {pair: choice}}"""
-    model_list: gr.State
+    model_list: gr.JSON
     """The ids that the pickers list right now."""
 
     @property
@@ -110,6 +120,7 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
         elem_classes="kd-examples",
     )
     question, send, stop = composer(t, "compare", "question_hint")
+    refresh, timer = refresher("compare", refresh_s)
     return ComparePage(
         left=left,
         right=right,
@@ -124,9 +135,10 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
         question=question,
         send=send,
         stop=stop,
-        timer=gr.Timer(refresh_s),
+        refresh=refresh,
+        timer=timer,
         shared=browser_state("compare"),
-        model_list=gr.State([]),
+        model_list=listed_models(),
     )
 
 

@@ -11,7 +11,7 @@ from webui.conversation import Mark, Side
 from webui.pages.compare.export import pair_key
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.compare.state import Kept, Shared
-from webui.pages.parts import Updates
+from webui.pages.parts import Updates, ticking
 from webui.render import banner, chat_messages, chip, failure_card, inline, key_hint, metrics_line
 from webui.status_cache import StatusCache
 from webui.texts import Lang, text
@@ -97,12 +97,13 @@ class CompareView:
         return text(lang, "vote_saved", choice=text(lang, f"choice_{choice}"), **names)
 
     def status(self, shared: Shared, left: str | None, right: str | None, lang: Lang) -> Updates:
-        """What the gateway last said: banner, hint and the state of both chosen models."""
+        """What the gateway last said of both chosen models, banner and hint; and whether to ask on."""
         page, cache = self.page, self.cache
         hidden = shared.hidden or (shared.blind and not shared.begun)
         return {
             page.banner: banner(cache, lang),
             page.hint: key_hint(cache.providers, lang),
+            page.timer: ticking(cache, left, right),
             page.left.chip: chip(cache, left, lang, title=text(lang, "export_left") if hidden else ""),
             page.right.chip: chip(cache, right, lang, title=text(lang, "export_right") if hidden else ""),
         }

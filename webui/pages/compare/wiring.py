@@ -7,21 +7,22 @@ import gradio as gr
 from webui.pages.compare.events import CompareEvents
 from webui.pages.compare.feedback import SAVE_FILE_JS, CompareFeedback
 from webui.pages.compare.layout import ComparePage, Pane
-from webui.pages.parts import on
+from webui.pages.parts import on, refresh_on_return
 
 
 def wire_compare(demo: gr.Blocks, page: ComparePage, events: CompareEvents) -> None:
     """Attach every listener of the page."""
     pickers = [page.left.picker, page.right.picker]
     setups = [*page.left.setup, *page.right.setup]
-    status = [page.banner, page.hint, page.left.chip, page.right.chip]
+    status = [page.banner, page.hint, page.left.chip, page.right.chip, page.timer]
     sides = [part for pane in page.panes for part in _side(pane)]
     whole = [*page.stores, *_common(page), *sides, *status]
     blind, clear, _, _ = page.toolbar
 
     on(demo.load, events.load, page.stores, [*whole, *setups, page.model_list, page.question])
     seen = [page.shared, *pickers, page.model_list]
-    on(page.timer.tick, events.refresh, seen, [*status, *setups, page.model_list])
+    refresh_on_return(demo, "compare")
+    on([page.timer.tick, page.refresh.click], events.refresh, seen, [*status, *setups, page.model_list])
     asked = on(
         [page.question.submit, page.send.click],
         events.begin,
@@ -30,14 +31,14 @@ def wire_compare(demo: gr.Blocks, page: ComparePage, events: CompareEvents) -> N
     )
     for pane in page.panes:
         on(pane.picker.input, events.picked(pane), [page.shared, *pickers], [*status, *pane.setup[2:]])
-        _fetch(page, events, pane, asked)
+        _fetch(page, events, pane, asked, seen, [*status, *setups, page.model_list])
         retried = on(
             pane.retry.click,
             events.retry(pane),
             [*page.stores, *pane.setup],
             [page.question, pane.store, *_side(pane), *_common(page)],
         )
-        _fetch(page, events, pane, retried)
+        _fetch(page, events, pane, retried, seen, [*status, *setups, page.model_list])
     on(page.stop.click, events.stop, page.stores, [*page.stores[1:3], *_common(page), *sides])
     on(clear.click, events.clear, [page.shared, *pickers], whole)
     on(blind.input, events.blind, [blind, *page.stores, *pickers], whole)
@@ -73,11 +74,14 @@ async def _take_example(sample: list[str]) -> str:
     return sample[0]
 
 
-def _fetch(page: ComparePage, events: CompareEvents, pane: Pane, after: Any) -> None:
-    """Fetch one side's answer after `after`, then settle the page."""
+def _fetch(
+    page: ComparePage, events: CompareEvents, pane: Pane, after: Any, seen: list[Any], shown: list[Any]
+) -> None:
+    """Fetch one side's answer after `after`, then settle the page and look at the models anew."""
     outputs = [pane.store, *_side(pane)]
     fetched = on(after.then, events.fetch(pane), [pane.store, page.shared], outputs)
     on(fetched.then, events.settle, page.stores, _common(page))
+    on(fetched.then, events.refresh, seen, shown)
 
 
 def _common(page: ComparePage) -> list[Any]:
