@@ -40,9 +40,9 @@ from server.upstreams.status import breaker_states
 if TYPE_CHECKING:
     import httpx2
 
+    from common.database import StoreHealth
     from server.accounts.accounts import Accounts
     from server.accounts.keys import Key
-    from server.store.database import StoreHealth
     from server.store.feedback import Policy
     from server.store.opening import Store
     from server.telemetry.families import LiveValues

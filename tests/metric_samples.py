@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from server.store.database import StoreHealth
+from common.database import StoreHealth
 from server.telemetry.families import LiveValues
 from server.telemetry.metrics import Metrics
 from server.upstreams.directory import Directory

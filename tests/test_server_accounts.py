@@ -22,12 +22,12 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from common.database import Database, StoreFailed
 from common.errors import InvalidApiKey, PermissionDenied, RateLimited
 from server.accounts.accounts import Accounts, Grant
 from server.accounts.keys import ANONYMOUS, Key, KeyStore, new_key_id
 from server.accounts.ledger import Entry, Ledger, UsageReport
 from server.record import Usage
-from server.store.database import Database, StoreFailed
 from server.store.opening import Store, open_store
 from server.store.tables import usage_batches
 from tests.load import new_client, stream

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from common.database import StoreFailed
 from common.errors import RateLimited
 from server.accounts import accounts as accounts_module
 from server.accounts.accounts import Accounts
@@ -22,7 +23,6 @@ from server.client.request import RequestHead
 from server.client.routes import ROUTES
 from server.inference.token_need import LONG_ANSWER_TOKENS, PROBABLE_ANSWER_TOKENS, Need, needed_tokens
 from server.record import Usage
-from server.store.database import StoreFailed
 from server.store.opening import Store, open_store
 
 MONTH = 1_800_000_000.0

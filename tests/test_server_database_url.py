@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.database import StoreFailed, driver_url
 from common.errors import UserError
 from kodolly.doctor.parts import examine_part
-from server.store.database import StoreFailed, driver_url
 from server.store.opening import open_store
 
 SECRET = "pw-secret"
@@ -42,18 +42,18 @@ async def test_a_store_that_cannot_be_opened_is_told_in_one_line(
 
 @pytest.mark.parametrize("driver", ["postgresql", "postgres", "postgresql+psycopg2", "postgresql+asyncpg"])
 def test_postgresql_has_one_driver(driver: str) -> None:
-    url = driver_url(f"{driver}://u:p%40w@h:5432/d")
+    url = driver_url(f"{driver}://u:p%40w@h:5432/d", "a.url")
     assert (url.drivername, url.password, url.port) == ("postgresql+asyncpg", "p@w", 5432)
 
 
 def test_sqlite_stays_sqlite() -> None:
-    assert driver_url("sqlite+aiosqlite:///a.db").drivername == "sqlite"
+    assert driver_url("sqlite+aiosqlite:///a.db", "a.url").drivername == "sqlite"
 
 
 @given(st.text() | st.text("postgresql:/@?#[]%0159", max_size=40).map("postgresql://".__add__))
 def test_any_text_is_a_url_or_a_user_error(text: str) -> None:
     try:
-        url = driver_url(text)
+        url = driver_url(text, "a.url")
     except UserError:
         return
     assert url.drivername in ("sqlite", "postgresql+asyncpg")

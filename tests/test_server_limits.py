@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.database import StoreFailed
 from common.errors import InvalidApiKey, Overloaded, RateLimited
 from server.accounts.accounts import Accounts, Grant
 from server.accounts.keys import Key, KeyStore, new_key_id
 from server.record import Usage
-from server.store.database import StoreFailed
 from server.store.opening import open_store
 
 

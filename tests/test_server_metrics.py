@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from pydantic import SecretStr
 
+from common.database import StoreHealth
 from common.registry import ModelCard
 from server.record import FailedAttempt
-from server.store.database import StoreHealth
 from server.telemetry.counts import MOST_MODELS, MOST_UPSTREAMS
 from server.telemetry.metrics_peers import Processes, scrape
 from server.upstreams.directory import Directory

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from common.database import StoreFailed
 from common.errors import InvalidApiKey
 from server.accounts.accounts import Accounts
 from server.accounts.keys import Key, KeyStore, new_key_id
 from server.record import Usage
-from server.store.database import StoreFailed
 from server.store.opening import open_store
 from tests.postgres import binaries, postgres
 from tests.processes import PATIENCE_S

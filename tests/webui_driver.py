@@ -162,7 +162,7 @@ class WebUi:
         expect(self.element(f"{page}-send")).to_be_visible()
 
     def look_again(self, elem_id: str, words: str) -> None:
-        """Come back to the page, as from another window, until `words` stand there. An idle page asks nobody."""
+        """Come back to the page, as from another window, until `words` stand there."""
         box = self.element(elem_id)
 
         def shown() -> bool:

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from common.database import driver_url
 from common.errors import UserError
 from common.serve import check_port
 from kodolly.doctor.doctor import GIB, Finding
 from kodolly.doctor.doors import gateway_doors
 from kodolly.part_settings import settings_of
-from server.store.database import driver_url
 
 MIB = 1024**2
 MEMORY_BYTES = {"controller": 128 * MIB, "gateway": 256 * MIB, "webui": 512 * MIB, "worker": 3 * GIB}
@@ -156,7 +156,7 @@ def _database(text: str, server_wanted: bool) -> Finding:
     """Waits for a database server that is starting beside this container."""
     fix = "set KODOLLY_GATEWAY_DATABASE_URL in docker/.env as .env.example shows"
     try:
-        url = driver_url(text)
+        url = driver_url(text, "gateway.database_url")
     except UserError as error:
         return Finding("fail", "database", error.message, fix)
     if url.get_backend_name() == "sqlite":

@@ -14,6 +14,7 @@ from datetime import date
 
 from pydantic import SecretStr
 
+from common.database import StoreFailed
 from server.accounts.budgets import Ask, Budget, Budgets
 from server.accounts.keys import ANONYMOUS, ON_BEHALF, Key, KeyStore, hash_secret
 from server.accounts.leases import Leases
@@ -22,7 +23,6 @@ from server.accounts.limits import ASK_AGAIN_S, LimitStore
 from server.accounts.meter import Grant, Meter
 from server.accounts.refusals import expired_key, foreign_model, over_limit, unchecked_limits, unknown_key
 from server.record import Outcome, Usage
-from server.store.database import StoreFailed
 from server.store.opening import Store
 
 logger = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from common.database import Database
 from server.accounts.ledger import Ledger
 from server.accounts.limits import ASK_AGAIN_S, insert_or_update, lease_size
-from server.store.database import Database
 from server.store.tables import api_keys, budget_leases, usage
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from common.database import Database
 from common.documents_service import ON_BEHALF_ID
 from common.errors import NotFound
-from server.store.database import Database
 from server.store.tables import api_keys, key_changes
 
 PREFIX = "sk-kodolly-"

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from common.database import Database, StoreFailed
 from server.record import Outcome, Usage
-from server.store.database import Database, StoreFailed
 from server.store.tables import COUNTS, MODEL_LENGTH, usage, usage_batches
 
 PROMPT, ANSWER, CACHED, ESTIMATED = (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from server.store.database import Database
+from common.database import Database
 from server.store.tables import concurrency_leases, limit_windows
 
 PARTS = 400

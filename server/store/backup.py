@@ -26,9 +26,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from common.database import driver_url, is_sqlite
 from common.errors import UserError
-from server.store.database import driver_url, is_sqlite
-from server.store.opening import migrate, newest_revision, open_store, schema_revision
+from server.store.opening import SCHEMA, SETTING, open_store
 from server.store.tables import api_keys, key_changes, ratings, usage, usage_batches, votes
 
 KEPT: tuple[sa.Table, ...] = (api_keys, usage, usage_batches, votes, ratings)
@@ -59,7 +59,7 @@ async def back_up(store_url: str, target: Path, *, replace: bool = False) -> Man
     """
     with _working_directory(target, replace) as work:
         copy = work / DATABASE
-        url = driver_url(store_url)
+        url = driver_url(store_url, SETTING)
         if is_sqlite(url):
             await asyncio.to_thread(_copy_sqlite, url.database or "", copy)
         else:
@@ -125,10 +125,11 @@ async def _copy_postgresql(url: URL, copy: Path) -> None:
     engine = create_async_engine(url, isolation_level="REPEATABLE READ")
     try:
         async with engine.connect() as connection:
-            revision = await connection.run_sync(schema_revision)
-            if revision != newest_revision():
+            revision = await connection.run_sync(SCHEMA.revision)
+            if revision != SCHEMA.newest_revision():
                 raise UserError(
-                    f"The store's schema is {revision or 'empty'}, this kodolly's is {newest_revision()}.",
+                    f"The store's schema is {revision or 'empty'}, this kodolly's is "
+                    f"{SCHEMA.newest_revision()}.",
                     hint="Back up with the version that runs, then upgrade.",
                 )
             await connection.run_sync(_copy_rows_to, copy)
@@ -143,7 +144,7 @@ async def _copy_postgresql(url: URL, copy: Path) -> None:
 
 def _copy_rows_to(live: sa.Connection, copy: Path) -> None:
     with _sqlite(copy) as kept:
-        migrate(kept)
+        SCHEMA.migrate(kept)
         for table in (*KEPT, key_changes):
             kept.execute(table.delete())
             _copy_table(table, live, kept)
@@ -152,7 +153,7 @@ def _copy_rows_to(live: sa.Connection, copy: Path) -> None:
 def _pack(copy: Path, work: Path, target: Path) -> Manifest:
     with _sqlite(copy) as connection:
         rows = _count(connection)
-        schema = schema_revision(connection) or ""
+        schema = SCHEMA.revision(connection) or ""
     manifest = Manifest(FORMAT, datetime.now(UTC).isoformat(timespec="seconds"), schema, rows)
     whole = work / "backup.zip"
     descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -212,10 +213,10 @@ def _unpack(source: Path, database: Path) -> Manifest:
         with _sqlite(database) as connection:
             if connection.exec_driver_sql("PRAGMA integrity_check").scalar() != "ok":
                 raise UserError(f"The database in {source} is damaged.", hint="Take another backup.")
-            if _count(connection) != manifest.rows or schema_revision(connection) != manifest.schema:
+            if _count(connection) != manifest.rows or SCHEMA.revision(connection) != manifest.schema:
                 raise UserError(f"{source} does not hold what it says.", hint="Take another backup.")
         with _sqlite(database) as connection:
-            migrate(connection)
+            SCHEMA.migrate(connection)
     except SQLAlchemyError as error:
         raise UserError(
             f"The database in {source} cannot be used: {getattr(error, 'orig', error)}."

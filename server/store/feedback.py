@@ -11,12 +11,12 @@ from uuid import UUID, uuid5
 
 import sqlalchemy as sa
 
+from common.database import Database
 from common.errors import BadRequest, NotFound
 from common.feedback import FeedbackUse, JudgedAnswer, JudgedRating, Judgement, Kind, RequestFeedback, Vote
 from common.leaderboard.judgements import in_utc
 from common.prompt_hash import HELD_OUT_SHARE, is_held_out, prompt_hash
 from server.store.answered import RecentAnswers
-from server.store.database import Database
 from server.store.feedback_figures import Figures, read_figures
 from server.store.owner import Owner
 from server.store.tables import ratings, votes

@@ -7,9 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from common.database import Database
 from common.feedback import Kind
 from common.leaderboard.judgements import CastVote, GivenRating, in_utc, rating_of, vote_of
-from server.store.database import Database
 from server.store.owner import Owner
 from server.store.tables import ratings, votes
 

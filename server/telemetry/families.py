@@ -15,7 +15,7 @@ from server.upstreams.breaker import State as BreakerState
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-    from server.store.database import StoreHealth
+    from common.database import StoreHealth
     from server.upstreams.directory import Directory
     from server.upstreams.upstream import Upstream
 

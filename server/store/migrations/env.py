@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `server.store.opening` hands over."""
+"""Alembic's entry: runs the migrations on the connection that `common.database_opening` hands over."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""The database under the store, SQLite or PostgreSQL: whole transactions, beside the event loop.
+"""The database under a part's store, SQLite or PostgreSQL: whole transactions, beside the event loop.
 
 Work is a plain function of a connection, the same for both. On SQLite it runs in a thread from its first
 statement to its last: with a change of threads for each statement, a transaction waits for its turn on a busy
@@ -41,7 +41,7 @@ class StoreFailed(InternalError):
 
 @dataclass(slots=True)
 class StoreHealth:
-    """How the store has answered so far; a gateway asks it every second."""
+    """How the store has answered so far."""
 
     failures: int = 0
     answered: float = field(default_factory=time.monotonic)
@@ -53,7 +53,7 @@ class StoreHealth:
 
 
 class Database:
-    """One gateway process's connections. To be closed."""
+    """One process's connections. To be closed."""
 
     def __init__(self, url: URL) -> None:
         """`url` as `driver_url` gives it. Raises ModuleNotFoundError when the driver is not installed."""
@@ -114,22 +114,20 @@ class Database:
             self._sync.dispose()
 
 
-def driver_url(url: str) -> URL:
-    """`url` with the driver that the gateway uses, whatever driver it names.
+def driver_url(url: str, setting: str) -> URL:
+    """`url`, the value of `setting`, with the driver that is used here, whatever driver it names.
 
     Raises UserError for what is no URL, or one of another database than SQLite and PostgreSQL.
     """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # its text may quote a password
-        raise UserError("gateway.database_url is no database URL.", hint=URL_HINT) from None
+        raise UserError(f"{setting} is no database URL.", hint=URL_HINT) from None
     if parsed.port is not None and not 0 < parsed.port < 65536:
-        raise UserError("gateway.database_url has a port that is not from 1 to 65535.", hint=URL_HINT)
+        raise UserError(f"{setting} has a port that is not from 1 to 65535.", hint=URL_HINT)
     backend = parsed.get_backend_name()
     if backend not in DRIVERS:
-        raise UserError(
-            f"gateway.database_url names {backend}; the store is SQLite or PostgreSQL.", hint=URL_HINT
-        )
+        raise UserError(f"{setting} names {backend}; the store is SQLite or PostgreSQL.", hint=URL_HINT)
     return parsed.set(drivername=DRIVERS[backend])
 
 
@@ -148,7 +146,7 @@ def _store_errors(health: StoreHealth) -> Iterator[None]:
         reason = type(getattr(error, "orig", None) or error).__name__
         raise StoreFailed(
             f"The database failed: {reason}.",
-            hint="Check the disk of the gateway's state directory, or the database server.",
+            hint="Check the disk of the state directory, or the database server.",
         ) from error
 
 
