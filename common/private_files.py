@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common.errors import UserError
 
-OURS = ("kodolly.db", "join-token", "workers-*.json", "aliases-*.json", "*.log", "logs/*.log")
+OURS = ("kodolly.db", "webui.db", "join-token", "workers-*.json", "aliases-*.json", "*.log", "logs/*.log")
 """What tells that a directory is kodolly's own."""
 
 

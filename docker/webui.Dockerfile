@@ -24,11 +24,13 @@ RUN /build/uv/bin/uv pip install --quiet --python /srv/kodolly --prefix /build/o
 FROM ${BASE}
 # Group 0 may write where the user may: a platform that picks the user itself (OpenShift) gives it that group.
 RUN useradd --uid 10001 --user-group --create-home kodolly \
-  && chgrp 0 /home/kodolly && chmod 775 /home/kodolly
+  && chgrp 0 /home/kodolly && chmod 775 /home/kodolly \
+  && install -d -o kodolly -g 0 -m 775 /var/lib/kodolly
 COPY --from=dependencies /srv/kodolly /srv/kodolly
 COPY --from=own /build/own /srv/kodolly
 COPY docker/entrypoint /usr/local/bin/kodolly-entrypoint
-ENV PATH=/srv/kodolly/bin:$PATH PYTHONUNBUFFERED=1 HOME=/home/kodolly USER=kodolly
+ENV PATH=/srv/kodolly/bin:$PATH PYTHONUNBUFFERED=1 HOME=/home/kodolly USER=kodolly \
+  KODOLLY_STATE_DIR=/var/lib/kodolly
 USER kodolly
 WORKDIR /home/kodolly
 EXPOSE 7860

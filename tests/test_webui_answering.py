@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from common.database import StoreFailed
 from common.feedback import Sampling
-from webui.answering import Runs, answer
-from webui.conversation import Setup, Side
+from webui.answering import Answering, answer
+from webui.conversation import Setup, Side, Turn
 from webui.failures import Failure
 from webui.gateway_client import GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
@@ -21,9 +22,10 @@ class Source:
     """A stream that gives `items`, then waits for ever or ends, and knows whether it was closed."""
 
     def __init__(self, items: list[Any], *, endless: bool = False, error: Exception | None = None) -> None:
-        self.items, self.endless, self.error, self.closed = items, endless, error, False
+        self.items, self.endless, self.error, self.closed, self.opened = items, endless, error, False, 0
 
     async def stream(self, _request: object = None) -> AsyncGenerator[Any, None]:
+        self.opened += 1
         try:
             for item in self.items:
                 yield item
@@ -43,9 +45,9 @@ class ScriptedClient(GatewayClient):
         self.stream = source.stream  # type: ignore[method-assign]
 
 
-async def collect(source: Source, runs: Runs | None = None) -> list[Side]:
+async def collect(source: Source) -> list[Side]:
     side = Side().ask("질문", SETUP)
-    return [grown async for grown, _ in answer(ScriptedClient(source), side, runs or Runs())]
+    return [grown async for grown, _ in answer(ScriptedClient(source), side, asyncio.Event())]
 
 
 async def test_nothing_is_lost_or_reordered_by_pacing() -> None:
@@ -106,42 +108,126 @@ async def test_a_failure_keeps_what_came_and_says_why() -> None:
     assert not last.complete
 
 
-async def test_stop_ends_the_request_and_keeps_the_text() -> None:
-    source, runs = Source([StreamEvent(text="반")], endless=True), Runs()
+class Written:
+    """A store of answers that remembers what was written, or fails."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.turns: list[Turn] = []
+        self.broken = broken
+
+    async def write(self, turn: Turn) -> None:
+        if self.broken:
+            raise StoreFailed("The disk is full.")
+        self.turns.append(turn)
+
+
+def answering(source: Source, written: Written, without_page_s: float = 60.0) -> Answering:
+    return Answering(ScriptedClient(source), written.write, without_page_s, write_every_s=0.0)
+
+
+def open_question() -> tuple[Side, str]:
     side = Side().ask("질문", SETUP)
-    assert not runs.stop(side.turns[-1].id)
-    runs.announce(side.turns[-1].id)
-    last = side
-    async for last, _ in answer(ScriptedClient(source), side, runs):
-        if last.turns[-1].answer:
-            assert runs.stop(side.turns[-1].id)
-    assert (last.turns[-1].answer, last.turns[-1].state) == ("반", "stopped")
+    return side, side.turns[-1].id
+
+
+async def test_stop_ends_the_request_and_keeps_the_text() -> None:
+    source, written = Source([StreamEvent(text="반")], endless=True), Written()
+    side, turn_id = open_question()
+    fetching = answering(source, written)
+    assert not fetching.stop(turn_id)
+    async with fetching.running():
+        fetching.start(side)
+        async for grown, _ in fetching.follow(turn_id):
+            side = grown
+            if side.running and side.turns[-1].answer:
+                assert fetching.stop(turn_id)
+    assert (side.turns[-1].answer, side.turns[-1].state) == ("반", "stopped")
+    assert written.turns[-1] == side.turns[-1]
     assert source.closed
-    assert not runs.stop(side.turns[-1].id)
+    assert not fetching.stop(turn_id)
 
 
 async def test_a_stop_before_the_first_text_counts() -> None:
-    source, runs = Source([], endless=True), Runs()
-    side = Side().ask("질문", SETUP)
-    runs.announce(side.turns[-1].id)
-    runs.stop(side.turns[-1].id)
-    states = [grown.turns[-1].state async for grown, _ in answer(ScriptedClient(source), side, runs)]
-    assert states[-1] == "stopped"
+    side, turn_id = open_question()
+    fetching, written = answering(Source([], endless=True), Written()), []
+    async with fetching.running():
+        fetching.start(side)
+        fetching.stop(turn_id)
+        written = [grown.turns[-1].state async for grown, _ in fetching.follow(turn_id)]
+    assert written[-1] == "stopped"
+
+
+async def test_an_answer_goes_on_without_its_page_and_is_there_for_the_next() -> None:
+    events = [StreamEvent(text=f"{n} ") for n in range(50)]
+    source, written = Source(events), Written()
+    side, turn_id = open_question()
+    fetching = answering(source, written)
+    async with fetching.running():
+        fetching.start(side)
+        page = fetching.follow(turn_id)
+        await anext(page)
+        await page.aclose()
+        assert not source.closed
+        async with asyncio.timeout(60):
+            while not written.turns or written.turns[-1].state != "done":
+                await asyncio.sleep(0)
+    assert written.turns[-1].answer == "".join(event.text for event in events)
+
+
+async def test_an_answer_that_no_page_looks_at_any_more_ends_after_a_while() -> None:
+    source, written = Source([StreamEvent(text="반")], endless=True), Written()
+    side, _ = open_question()
+    fetching = answering(source, written, without_page_s=0.0)
+    async with fetching.running():
+        fetching.start(side)
+        async with asyncio.timeout(60):
+            while not written.turns or written.turns[-1].state != "stopped":
+                await asyncio.sleep(0)
+    assert source.closed
+
+
+async def test_the_end_of_the_process_keeps_what_came() -> None:
+    source, written = Source([StreamEvent(text="반")], endless=True), Written()
+    side, turn_id = open_question()
+    fetching = answering(source, written)
+    async with fetching.running():
+        fetching.start(side)
+        async for grown, _ in fetching.follow(turn_id):
+            if grown.turns[-1].answer:
+                break
+    assert (written.turns[-1].answer, written.turns[-1].state) == ("반", "stopped")
+
+
+async def test_a_full_disk_does_not_take_the_answer_off_the_screen() -> None:
+    side, turn_id = open_question()
+    fetching = answering(Source([StreamEvent(text="답")]), Written(broken=True))
+    async with fetching.running():
+        fetching.start(side)
+        seen = [grown.turns[-1] async for grown, _ in fetching.follow(turn_id)]
+    assert (seen[-1].answer, seen[-1].state) == ("답", "done")
 
 
 async def test_nobody_fetches_the_same_answer_twice() -> None:
-    runs, source = Runs(), Source([StreamEvent(text="반")], endless=True)
-    side = Side().ask("질문", SETUP)
-    first = answer(ScriptedClient(source), side, runs)
-    await anext(first)
-    assert [grown async for grown in answer(ScriptedClient(Source([])), side, runs)] == []
-    await first.aclose()
-    assert source.closed
+    source = Source([StreamEvent(text="반")], endless=True)
+    side, turn_id = open_question()
+    fetching = answering(source, Written())
+    async with fetching.running():
+        fetching.start(side)
+        fetching.start(side)
+        first, second = fetching.follow(turn_id), fetching.follow(turn_id)
+        while not (await anext(first))[0].turns[-1].answer:
+            pass
+        assert (await anext(second))[0].turns[-1].answer == "반"
+        await first.aclose()
+        await second.aclose()
+    assert source.opened == 1
 
 
 async def test_a_finished_answer_is_not_asked_for_again() -> None:
     side = Side().ask("질문", SETUP).with_last(state="done", answer="답")
-    assert [grown async for grown in answer(ScriptedClient(Source([])), side, Runs())] == []
+    fetching = answering(Source([]), Written())
+    fetching.start(side)
+    assert [grown async for grown in fetching.follow(side.turns[-1].id)] == []
 
 
 def test_figures_are_those_of_the_reader() -> None:

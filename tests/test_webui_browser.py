@@ -69,15 +69,33 @@ def test_reload_keeps_the_conversation_its_rating_and_its_vote(ui: WebUi) -> Non
     expect(ui.element("vote-right")).to_be_disabled()
 
 
-def test_reload_during_an_answer_leaves_a_usable_page(ui: WebUi, stage: Stage) -> None:
+def test_a_reload_during_an_answer_loses_nothing(ui: WebUi, stage: Stage) -> None:
     compare(ui, "gated", "gated-too")
     ui.ask("질문")
     expect(ui.answer("left")).to_contain_text("gated#4")
-    ui.open()
-    expect(ui.metrics("left")).to_contain_text("중지함")
+    ui.page.reload()
+    expect(ui.answer("left")).to_contain_text("gated#4")
+    expect(ui.metrics("left")).to_contain_text("답변하는 중")
     stage.open_gate()
-    ui.element("left-retry").click()
     expect(ui.answer("left")).to_contain_text("gated#9")
+    expect(ui.answer("right")).to_contain_text("gated-too#9")
+    ui.wait_finished()
+    expect(ui.element("vote-left")).to_be_enabled()
+
+
+def test_two_tabs_keep_both_conversations(ui: WebUi, stage: Stage) -> None:
+    other = ui.tab()
+    for tab in (ui, other):
+        tab.open("/chat")
+        tab.pick("fast", "chat")
+    for tab, question in ((ui, "탭 하나"), (other, "탭 둘")):
+        tab.ask(question, "chat")
+    for tab, own, foreign in ((ui, "탭 하나", "탭 둘"), (other, "탭 둘", "탭 하나")):
+        expect(tab.metrics("chat")).to_contain_text("완료")
+        tab.page.reload()
+        expect(tab.element("chat-chat")).to_contain_text(own)
+        expect(tab.element("chat-chat")).not_to_contain_text(foreign)
+        expect(tab.element("chat-history")).to_contain_text(foreign)
 
 
 def test_downloads_hold_both_answers(ui: WebUi) -> None:
@@ -194,6 +212,9 @@ def test_chat_keeps_a_history(ui: WebUi, stage: Stage) -> None:
     expect(ui.element("chat-chat")).to_contain_text("첫 대화")
     ui.element("chat-delete").click()
     expect(ui.element("chat-history")).not_to_contain_text("첫 대화")
+    ui.element("chat-restore").click()
+    expect(ui.element("chat-history")).to_contain_text("첫 대화")
+    expect(ui.element("chat-chat")).to_contain_text("첫 대화")
 
 
 def test_chat_retry_undo_and_stop(ui: WebUi, stage: Stage) -> None:
@@ -235,7 +256,8 @@ def test_without_a_gateway_the_page_says_so_and_recovers(browser: Browser, tmp_p
     gateway_port, port = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
     webui = webui_command(port, f"http://127.0.0.1:{gateway_port}")
-    with running(webui, tmp_path / "webui.log", f"{url}/healthz"):
+    env = {"KODOLLY_STATE_DIR": str(tmp_path / "state")}
+    with running(webui, tmp_path / "webui.log", f"{url}/healthz", env=env):
         ui = WebUi(browser, url)
         try:
             ui.open()

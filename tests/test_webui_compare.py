@@ -112,12 +112,17 @@ def test_stop_ends_both_answers_and_their_requests(ui: WebUi, stage: Stage) -> N
     wait_for(lambda: stage.script()["ended"] == ["endless", "endless"], LIMIT_S, what="both requests ended")
 
 
-def test_closing_the_page_ends_the_requests(ui: WebUi, stage: Stage) -> None:
-    compare(ui, "endless", "endless")
-    ui.ask("끝없이")
-    expect(ui.answer("right")).to_contain_text("endless#3")
-    ui.close()
-    wait_for(lambda: stage.script()["ended"] == ["endless", "endless"], LIMIT_S, what="both requests ended")
+def test_a_closed_page_ends_no_answer(ui: WebUi, stage: Stage) -> None:
+    compare(ui, "gated", "gated-too")
+    ui.ask("나중에 볼게")
+    expect(ui.answer("right")).to_contain_text("gated-too#4")
+    ui.page.close()
+    stage.open_gate()
+    again = ui.tab().open()
+    expect(again.answer("left")).to_contain_text("gated#9")
+    expect(again.answer("right")).to_contain_text("gated-too#9")
+    expect(again.metrics("right")).to_contain_text("완료")
+    assert stage.script()["ended"] == []
 
 
 # Failures
@@ -132,7 +137,7 @@ def test_closing_the_page_ends_the_requests(ui: WebUi, stage: Stage) -> None:
         ("breaks", "답변하던 모델 서버가 중간에 멈췄습니다."),
         ("silent", "답변이 끝나기 전에 연결이 끊겼습니다."),
         ("loading", "모델이 아직 준비되지 않았습니다."),
-        ("limited", "요청이 너무 많거나 사용 한도에 이르렀습니다."),
+        ("limited", "짧은 시간에 요청이 너무 많았습니다."),
         ("gone", "게이트웨이에 이 모델이 없습니다."),
     ],
 )
@@ -177,12 +182,13 @@ def test_states_of_models_are_shown(ui: WebUi) -> None:
 def test_the_model_list_follows_the_gateway(ui: WebUi, stage: Stage) -> None:
     compare(ui, "endless", "fast")
     stage.reset(models=["demo-base", "demo-dolly", "fast"])
-    expect(ui.element("left-state")).to_contain_text("목록에 없음")
+    ui.look_again("left-state", "목록에 없음")
     ui.open()
     ui.picked("left").click()
     expect(ui.page.get_by_role("option")).to_have_count(3)
     stage.reset()
-    expect(ui.page.get_by_role("option", name="too-slow")).to_be_visible()
+    option = ui.page.get_by_role("option", name="too-slow")
+    wait_for(lambda: ui.come_back() or option.is_visible(), LIMIT_S, what="the new model in the open list")
 
 
 # Feedback

@@ -13,7 +13,6 @@ from webui.choices import default_pair, default_sampling, model_ids
 from webui.conversation import Mark, Setup, Side, dump, load_marks, load_side
 from webui.failures import Failure, advice, failure_kind, headline, text_keys
 from webui.gateway_client import GatewayClient
-from webui.pages.chat.log import MOST_CHATS, ChatLog, load_log
 from webui.pages.compare.export import Comparison, as_json, as_markdown, pair_key
 from webui.render import chat_messages, chip, count, failure_card, key_hint, metrics_line, model_cards
 from webui.safe_markdown import safe_markdown
@@ -67,14 +66,11 @@ def test_asking_again_is_a_new_answer_with_a_new_id() -> None:
 def test_a_conversation_survives_the_browser() -> None:
     made = side("m", "답 1", "답 2")
     assert load_side(json.loads(json.dumps(dump(made)))) == made
-    log = ChatLog().with_side(made)
-    assert load_log(json.loads(json.dumps(dump(log)))) == log
 
 
 @pytest.mark.parametrize("broken", [None, [], "x", {"turns": 3}, {"turns": [{"question": 1}]}])
 def test_broken_browser_data_is_an_empty_conversation(broken: object) -> None:
     assert load_side(broken) == Side()
-    assert load_log({"chats": broken} if broken else None) == ChatLog()
     assert load_marks({"turn": broken} if broken else None) == {}
 
 
@@ -133,26 +129,6 @@ def test_sides_of_different_length_make_a_file() -> None:
     uneven = Comparison(side("a", "1", "2"), side("b", "1"), {}, {}, names_hidden=False)
     assert json.loads(as_json(uneven))["turns"][1]["right"] is None
     assert "## 2." in as_markdown(uneven, "en")
-
-
-# Chats
-
-
-def test_the_newest_chat_is_first_and_old_ones_go() -> None:
-    log = ChatLog()
-    for _ in range(MOST_CHATS + 5):
-        log = log.opened(None).with_side(side("m", "답"))
-    assert len(log.chats) == MOST_CHATS
-    assert log.chats[0].id == log.current
-    oldest = log.chats[-1].id
-    assert log.opened(oldest).current == oldest
-    assert log.opened("unknown").current is None
-    assert log.without(oldest).current is None
-
-
-def test_a_chat_without_turns_is_dropped() -> None:
-    log = ChatLog().with_side(side("m", "답"))
-    assert log.with_side(Side()).chats == ()
 
 
 # What is offered

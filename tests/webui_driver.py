@@ -15,10 +15,12 @@ Compare (`/`), S is `left` or `right`
     S-retry, S-show-prompt, S-prompt-box, S-prompt-info, S-prompt
     S-rating-box, S-rating, S-tags, S-rating-note
 Chat (`/chat`)
-    chat-question, -send, -stop, -chat, -metrics, -notice, -retry, -undo, -history, -new, -delete,
+    chat-question, -send, -stop, -chat, -metrics, -notice, -retry, -undo, -new,
     chat-model, -settings, -system, -temperature, -top-p, -max-tokens, -state, -banner
 Models (`/models`)
     models-cards, models-model, models-curl, models-python, models-banner
+Compare and chat, P is `compare` or `chat`
+    P-search, -history, -title, -pin, -delete, -deleted, -restore      the list of conversations
 Every page: nav-compare, nav-chat, nav-models
 """
 
@@ -161,12 +163,16 @@ class WebUi:
         """Until no answer comes in any more."""
         expect(self.element(f"{page}-send")).to_be_visible()
 
+    def come_back(self) -> None:
+        """What the browser tells a page that is looked at again."""
+        self.page.evaluate("window.dispatchEvent(new Event('focus'))")
+
     def look_again(self, elem_id: str, words: str) -> None:
         """Come back to the page, as from another window, until `words` stand there."""
         box = self.element(elem_id)
 
         def shown() -> bool:
-            self.page.evaluate("window.dispatchEvent(new Event('focus'))")
+            self.come_back()
             return words in (box.text_content() or "")
 
         wait_for(shown, TIMEOUT_MS / 1000, what=words)

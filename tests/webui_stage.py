@@ -53,7 +53,7 @@ def running_stage(cwd: Path) -> Iterator[Stage]:
     gateway_port, port = free_port(), free_port()
     stage = Stage(url=f"http://127.0.0.1:{port}", gateway=f"http://127.0.0.1:{gateway_port}")
     gateway, webui = gateway_command(gateway_port), webui_command(port, stage.gateway)
-    environment = {"KODOLLY_API_KEY": "sk-page-secret"}
+    environment = {"KODOLLY_API_KEY": "sk-page-secret", "KODOLLY_STATE_DIR": str(cwd / "state")}
     with (
         running(gateway, cwd / "gateway.log", f"{stage.gateway}/script"),
         running(webui, cwd / "webui.log", f"{stage.url}/healthz", env=environment),

@@ -1,52 +1,138 @@
 """Ask one side's open question and give the side back, again and again, as the answer grows."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from webui.conversation import Side
+from common.database import StoreFailed
+from webui.conversation import Side, Turn
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
 from webui.pacing import batches
 
+logger = logging.getLogger(__name__)
 
-class Runs:
-    """The answers that this process fetches now, so that Stop can end one and nobody fetches it twice."""
+WRITE_EVERY_S = 2.0
+"""A process that is killed loses at most this much of an answer."""
 
-    def __init__(self) -> None:
-        self._stops: dict[str, asyncio.Event] = {}
-        self._fetching: set[str] = set()
 
-    def announce(self, turn_id: str) -> None:
-        """An answer will be fetched; from now on `stop` finds it."""
-        self._stops.setdefault(turn_id, asyncio.Event())
+class _Run:
+    """One answer on its way, and who looks at it."""
 
-    def claim(self, turn_id: str) -> asyncio.Event | None:
-        """The event that ends the run, or None when somebody fetches this answer already."""
-        if turn_id in self._fetching:
-            return None
-        self._fetching.add(turn_id)
-        return self._stops.setdefault(turn_id, asyncio.Event())
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.waited_s = 0.0
+        self.stop = asyncio.Event()
+        self.changed = asyncio.Event()
+        self.followers = 0
+        self.left_at = time.monotonic()
+        self.task: asyncio.Task[None] | None = None
 
-    def end(self, turn_id: str) -> None:
-        """The run is over."""
-        self._stops.pop(turn_id, None)
-        self._fetching.discard(turn_id)
+    def tell(self, side: Side, waited_s: float) -> None:
+        """The answer has grown or ended."""
+        self.side, self.waited_s = side, waited_s
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+
+class Answering:
+    """The answers that this process fetches, each in a task of its own: a page that is closed or loaded anew
+    ends none. One that no page has looked at for `without_page_s` seconds is stopped."""
+
+    def __init__(
+        self,
+        client: GatewayClient,
+        write: Callable[[Turn], Awaitable[None]],
+        without_page_s: float,
+        write_every_s: float = WRITE_EVERY_S,
+    ) -> None:
+        self._client = client
+        self._write = write
+        self._without_page_s = without_page_s
+        self._write_every_s = write_every_s
+        self._runs: dict[str, _Run] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """At the end of the block every answer is stopped and written as far as it came."""
+        try:
+            yield
+        finally:
+            runs = list(self._runs.values())
+            for run in runs:
+                run.stop.set()
+            await asyncio.gather(*[run.task for run in runs if run.task], return_exceptions=True)
+
+    def start(self, side: Side) -> None:
+        """Fetch the answer to the open last question of `side`."""
+        if side.last is None or not side.running or side.last.id in self._runs:
+            return
+        run = self._runs[side.last.id] = _Run(side)
+        run.task = asyncio.create_task(self._fetch(side.last.id, run))
 
     def stop(self, turn_id: str) -> bool:
-        """Ask a run to stop. False when there is none, e.g. after a restart of this process."""
-        event = self._stops.get(turn_id)
-        if event is not None:
-            event.set()
-        return event is not None
+        """Ask an answer to end. False when this process does not fetch it."""
+        run = self._runs.get(turn_id)
+        if run is not None:
+            run.stop.set()
+        return run is not None
+
+    async def follow(self, turn_id: str) -> AsyncGenerator[tuple[Side, float], None]:
+        """The side whose last answer is `turn_id`, whenever it has grown, and the seconds waited for it. The
+        last value is not running any more. Nothing for an answer that this process does not fetch."""
+        run = self._runs.get(turn_id)
+        if run is None:
+            return
+        run.followers += 1
+        try:
+            while True:
+                changed = run.changed
+                yield run.side, run.waited_s
+                if not run.side.running:
+                    return
+                await changed.wait()
+        finally:
+            run.followers -= 1
+            run.left_at = time.monotonic()
+
+    async def _fetch(self, turn_id: str, run: _Run) -> None:
+        side, written = run.side, time.monotonic()
+        try:
+            async for grown, waited_s in answer(self._client, run.side, run.stop):
+                side = grown
+                if side.running:
+                    run.tell(side, waited_s)
+                    if time.monotonic() - written > self._write_every_s:
+                        await self._keep(side)
+                        written = time.monotonic()
+                    if not run.followers and time.monotonic() - run.left_at > self._without_page_s:
+                        run.stop.set()
+        except Exception:
+            logger.exception("An answer ended by an error of this program", extra={"turn": turn_id})
+            side = side.interrupted()
+        finally:
+            # Written before it is told: a page that looks at the store then finds it ended there, too.
+            await self._keep(side.interrupted())
+            run.tell(side.interrupted(), run.waited_s)
+            self._runs.pop(turn_id, None)
+
+    async def _keep(self, side: Side) -> None:
+        try:
+            await self._write(side.turns[-1])
+        except StoreFailed as error:
+            logger.error("An answer could not be kept: %s", error)
 
 
-async def answer(client: GatewayClient, side: Side, runs: Runs) -> AsyncGenerator[tuple[Side, float], None]:
+async def answer(
+    client: GatewayClient, side: Side, stop: asyncio.Event
+) -> AsyncGenerator[tuple[Side, float], None]:
     """The side with its open last turn growing, and the seconds waited for it.
 
-    The last value is never `running`: it is done, stopped (by `runs`) or failed. Leaving the generator
-    early, as a closed tab does, ends the request at the gateway.
+    The last value is never `running`: it is done, stopped (by `stop`) or failed. Leaving the generator
+    early ends the request at the gateway.
     """
     turn = side.last
     if turn is None or turn.state != "running":
@@ -55,9 +141,6 @@ async def answer(client: GatewayClient, side: Side, runs: Runs) -> AsyncGenerato
     request = ChatRequest(setup.model, side.messages(), setup.sampling, setup.external)
     watch = Stopwatch()
     tokens: int | None = None
-    stop = runs.claim(turn.id)
-    if stop is None:
-        return
     try:
         async with aclosing(batches(_timed(client.stream(request), watch), stop)) as stream:
             async for batch in stream:
@@ -80,8 +163,6 @@ async def answer(client: GatewayClient, side: Side, runs: Runs) -> AsyncGenerato
             request_id=error.failure.request_id or side.turns[-1].request_id,
         )
         yield failed, watch.waited_s
-    finally:
-        runs.end(turn.id)
 
 
 def _last(batch: list[StreamEvent], name: str) -> Any:

@@ -14,10 +14,12 @@ from common.doors import BODY_S, Door, Doors, door
 from common.guard import Guard
 from common.guarded_app import GuardedApp
 from common.own_hosts import OwnHosts
-from webui.answering import Runs
+from webui.answering import Answering
 from webui.gateway_client import GatewayClient
+from webui.session import BrowserCookie
 from webui.settings import WebuiSettings
 from webui.status_cache import StatusCache
+from webui.store.page_store import PageStore
 
 # The browser itself refuses to fetch anything that is not ours, whatever a model writes into its answer.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -52,13 +54,16 @@ def create_app(settings: WebuiSettings) -> FastAPI:
     key = settings.api_key.get_secret_value() if settings.api_key else None
     client = GatewayClient(settings.gateway_url, key)
     cache = StatusCache(client)
+    store = PageStore(settings.store_url())
+    answering = Answering(client, store.conversations.write_answer, settings.answer_without_page_s)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
-            async with cache.running():
+            async with cache.running(), answering.running():
                 yield
         finally:
+            await store.close()
             await client.aclose()
 
     app = FastAPI(title="kodolly web UI", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
@@ -71,12 +76,12 @@ def create_app(settings: WebuiSettings) -> FastAPI:
     with warnings.catch_warnings():
         # Gradio says so for every app of several pages, also for one that never asked for SSR.
         warnings.filterwarnings("ignore", "SSR mode is not supported")
-        mount_pages(
-            app, build_pages(settings.public_gateway_url or settings.gateway_url, client, cache, Runs())
-        )
+        gateway_url = settings.public_gateway_url or settings.gateway_url
+        mount_pages(app, build_pages(gateway_url, client, cache, store, answering))
     app.add_middleware(
         GuardedApp[None], doors=Doors(app.routes, {"": PAGES}), guard=_guard(settings), admit=_admit
     )
+    app.add_middleware(BrowserCookie)
     app.add_middleware(SecurityHeaders)
     return app
 

@@ -1,5 +1,6 @@
 """Settings of the web UI: section `webui` of kodolly.yaml, environment `KODOLLY_WEBUI_*`."""
 
+from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -30,6 +31,19 @@ class WebuiSettings(PartSettings):
         default=None, validation_alias=AliasChoices("api_key", "KODOLLY_API_KEY")
     )
     """The gateway's client key, when it asks for one. Never sent to the browser."""
+
+    state_dir: Path = Field(
+        default=Path(".kodolly"), validation_alias=AliasChoices("state_dir", "KODOLLY_STATE_DIR")
+    )
+    """Directory of the page's database: conversations and settings."""
+    database_url: str | None = None
+    """SQLAlchemy URL of the page's database; None is SQLite in the state directory."""
+    answer_without_page_s: float = Field(default=600, ge=0)
+    """Seconds that an answer goes on for while no page shows it; what came by then is kept."""
+
+    def store_url(self) -> str:
+        """The SQLAlchemy URL of the page's database."""
+        return self.database_url or f"sqlite:///{self.state_dir / 'webui.db'}"
 
     @field_validator("gateway_url", "public_gateway_url")
     @classmethod

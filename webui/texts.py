@@ -63,7 +63,13 @@ STATIC: dict[str, tuple[str, str]] = {
     "conversation": ("대화", "Conversation"),
     "history": ("지난 대화", "History"),
     "new_chat": ("새 대화", "New chat"),
-    "delete_chat": ("이 대화 삭제", "Delete this chat"),
+    "delete_chat": ("삭제", "Delete"),
+    "restore": ("삭제 취소", "Undo delete"),
+    "search": ("대화 찾기", "Search"),
+    "search_hint": ("제목이나 질문의 낱말", "Words of a title or question"),
+    "title": ("제목", "Title"),
+    "pin": ("위에 고정", "Pin"),
+    "comparisons": ("지난 비교", "Past comparisons"),
     # Models
     "snippet_model": ("코드에 넣을 모델", "Model for the snippets"),
     "curl": ("curl", "curl"),
@@ -157,6 +163,18 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "ask_wait": ("앞 답변이 아직 끝나지 않았습니다.", "The last answer has not finished yet."),
     "ask_wait_both": ("양쪽 답변이 끝난 다음 보내세요.", "Send when both answers have finished."),
     "nothing_to_save": ("저장할 대화가 없습니다.", "There is nothing to save yet."),
+    "store_failed": (
+        "대화를 저장하거나 불러오지 못했습니다. 화면의 내용은 그대로 있습니다. "
+        "디스크나 데이터베이스를 확인하고 다시 시도하세요.",
+        "Conversations could not be saved or loaded. What is on the screen stays. "
+        "Check the disk or the database, and try again.",
+    ),
+    "no_cookie": (
+        "이 브라우저가 쿠키를 막고 있어 대화를 보관할 수 없습니다. "
+        "이 사이트의 쿠키를 허용하고 새로고침하세요.",
+        "This browser blocks cookies, so no conversation can be kept. Allow them for this site and reload.",
+    ),
+    "deleted": ("‘{title}’ 대화를 지웠습니다.", "“{title}” was deleted."),
     "prompt_tokens": ("{tokens} 토큰 · {model}", "{tokens} tokens · {model}"),
     "prompt_empty": ("질문을 입력하거나 보낸 다음 누르세요.", "Write or send a question first."),
     # Failures: what happened, and what the reader can do

@@ -5,7 +5,7 @@ from importlib.resources import files
 import gradio as gr
 from fastapi import FastAPI
 
-from webui.answering import Runs
+from webui.answering import Answering
 from webui.gateway_client import GatewayClient
 from webui.pages.chat.events import ChatEvents
 from webui.pages.chat.layout import build_chat
@@ -14,6 +14,7 @@ from webui.pages.compare.layout import build_compare
 from webui.pages.compare.wiring import wire_compare
 from webui.pages.models import build_models
 from webui.status_cache import POLL_S, StatusCache
+from webui.store.page_store import PageStore
 from webui.texts import STATIC
 
 # What Korean desktops and phones have; nothing is downloaded.
@@ -21,15 +22,17 @@ FONTS = ["Pretendard", "Noto Sans KR", "Apple SD Gothic Neo", "Malgun Gothic", "
 MONO = ["D2Coding", "NanumGothicCoding", "ui-monospace", "Menlo", "Consolas", "monospace"]
 
 
-def build_pages(gateway_url: str, client: GatewayClient, cache: StatusCache, runs: Runs) -> gr.Blocks:
+def build_pages(
+    gateway_url: str, client: GatewayClient, cache: StatusCache, store: PageStore, answering: Answering
+) -> gr.Blocks:
     """Compare at `/`, chat at `/chat`, models at `/models`."""
     t = page_i18n()
     demo: gr.Blocks
     with gr.Blocks(title="kodolly", analytics_enabled=False, fill_width=True) as demo:
         page = build_compare(t, POLL_S)
-        wire_compare(demo, page, CompareEvents(page, client, cache, runs))
+        wire_compare(demo, page, CompareEvents(page, store, cache, answering), client)
     with demo.route("채팅 Chat", "/chat", show_in_navbar=False):
-        ChatEvents(build_chat(t, POLL_S), client, cache, runs).wire(demo)
+        ChatEvents(build_chat(t, POLL_S), store, cache, answering).wire(demo)
     with demo.route("모델 Models", "/models", show_in_navbar=False):
         build_models(demo, t, cache, gateway_url, POLL_S)
     demo.queue(default_concurrency_limit=None)

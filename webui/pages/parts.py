@@ -1,15 +1,22 @@
 """Pieces that all pages are made of."""
 
-from collections.abc import Callable, Sequence
+import inspect
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from functools import wraps
 from typing import Any
 
 import gradio as gr
 
-from common.feedback import Sampling
-from webui.choices import WORKER_SAMPLING, default_sampling
-from webui.conversation import QUESTION_CHARACTERS, Setup, Side
+from common.database import StoreFailed
+from webui.conversation import QUESTION_CHARACTERS, Side
+from webui.session import token_in
 from webui.status_cache import StatusCache
-from webui.texts import Lang, language
+from webui.store.users import user_of
+from webui.texts import Lang, language, text
+
+logger = logging.getLogger(__name__)
 
 # Up to this many answers stream at once in one listener; Gradio's default of 1 would make panes take turns.
 STREAMS = 256
@@ -19,7 +26,7 @@ STORAGE_SECRET = "kodolly-page-1"
 
 Updates = dict[Any, Any]
 
-MATHS = [
+MATHS: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
     {"left": "\\(", "right": "\\)", "display": False},
@@ -37,13 +44,67 @@ def model_picker(label: Any, elem_id: str) -> gr.Dropdown:
 
 
 def on(
-    events: Any, fn: Callable[..., Any] | None, inputs: Sequence[Any], outputs: Sequence[Any], **options: Any
+    events: Any,
+    fn: Callable[..., Any] | None,
+    inputs: Sequence[Any] | set[Any],
+    outputs: Sequence[Any],
+    **options: Any,
 ) -> Any:
-    """Attach a listener that is no public API endpoint, draws no spinner and runs many at once."""
+    """Attach a listener that is no public API endpoint, draws no spinner and runs many at once.
+
+    With a set of inputs it gets their values by component. A store that fails is told in one sentence, and
+    what is on the screen stays.
+    """
     options = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": STREAMS} | options
+    given = inputs if isinstance(inputs, set) else list(inputs)
+    listener = _told(fn) if fn is not None and "request" in inspect.signature(fn).parameters else fn
     if isinstance(events, list):
-        return gr.on(events, fn, list(inputs), list(outputs), **options)
-    return events(fn, list(inputs), list(outputs), **options)
+        return gr.on(events, listener, given, list(outputs), **options)
+    return events(listener, given, list(outputs), **options)
+
+
+def _told(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn`, whose first parameter is the request, with its failures told on the page."""
+
+    def tell(request: gr.Request, error: Exception) -> Any:
+        logger.warning("The page could not be served: %s", error)
+        key = "store_failed" if isinstance(error, StoreFailed) else "no_cookie"
+        gr.Warning(text(lang_of(request), key), title="")
+        return gr.skip()
+
+    if inspect.isasyncgenfunction(fn):
+
+        @wraps(fn)
+        async def growing(request: gr.Request, *values: Any) -> AsyncGenerator[Any, None]:
+            try:
+                async with aclosing(fn(request, *values)) as updates:
+                    async for update in updates:
+                        yield update
+            except (StoreFailed, NoCookie) as error:
+                yield tell(request, error)
+
+        return growing
+
+    @wraps(fn)
+    async def once(request: gr.Request, *values: Any) -> Any:
+        try:
+            return await fn(request, *values)
+        except (StoreFailed, NoCookie) as error:
+            return tell(request, error)
+
+    return once
+
+
+class NoCookie(Exception):
+    """The browser sends no cookie, so nothing can be kept for it."""
+
+
+def user_in(request: gr.Request) -> str:
+    """The user's id. Raises NoCookie."""
+    token = token_in(request.headers.get("cookie"))
+    if token is None:
+        raise NoCookie("the browser sends no cookie")
+    return user_of(token)
 
 
 def lang_of(request: gr.Request) -> Lang:
@@ -68,68 +129,6 @@ def header(page: str) -> gr.HTML:
 def both(korean: str, english: str) -> str:
     """Static HTML in both languages."""
     return f'<span class="kd-ko">{korean}</span><span class="kd-en">{english}</span>'
-
-
-def setup_of(values: Sequence[Any], cache: StatusCache) -> Setup | None:
-    """What model, system prompt, temperature, top-p and max tokens are set to; None without a model.
-
-    Values come from the browser: numbers out of range become the defaults.
-    """
-    model, system, temperature, top_p, max_tokens = values
-    if not model:
-        return None
-    known = cache.find(str(model))
-    external = known is not None and known.kind == "external"
-    try:
-        sampling = Sampling(
-            temperature=min(max(float(temperature), 0.0), 2.0),
-            top_p=min(max(float(top_p), 0.01), 1.0),
-            max_tokens=min(max(int(max_tokens), 1), 32768),
-        )
-    except (TypeError, ValueError):
-        sampling = default_sampling(known)
-    return Setup(
-        model=str(model), external=external, system=str(system or "")[:QUESTION_CHARACTERS], sampling=sampling
-    )
-
-
-def setup_values(setup: Setup) -> list[Any]:
-    """The inverse of `setup_of`."""
-    sampling = setup.sampling
-    return [setup.model, setup.system, sampling.temperature, sampling.top_p, sampling.max_tokens]
-
-
-def settings_inputs(translate: gr.I18n, prefix: str) -> list[Any]:
-    """System prompt, temperature, top-p and max tokens."""
-    return [
-        gr.Textbox(
-            label=translate("system"),
-            placeholder=translate("system_hint"),
-            lines=2,
-            max_lines=8,
-            max_length=QUESTION_CHARACTERS,
-            elem_id=f"{prefix}-system",
-        ),
-        gr.Slider(
-            0,
-            2,
-            WORKER_SAMPLING.temperature,
-            step=0.05,
-            label=translate("temperature"),
-            elem_id=f"{prefix}-temperature",
-        ),
-        gr.Slider(
-            0.05, 1, WORKER_SAMPLING.top_p, step=0.05, label=translate("top_p"), elem_id=f"{prefix}-top-p"
-        ),
-        gr.Slider(
-            16,
-            4096,
-            WORKER_SAMPLING.max_tokens,
-            step=16,
-            label=translate("max_tokens"),
-            elem_id=f"{prefix}-max-tokens",
-        ),
-    ]
 
 
 def chatbot(label: Any, elem_id: str, **options: Any) -> gr.Chatbot:
@@ -207,5 +206,25 @@ def note_answer(cache: StatusCache, side: Side) -> None:
 
 
 def browser_state(name: str) -> gr.BrowserState:
-    """Kept in the browser across reloads and restarts."""
+    """What earlier versions kept in the browser; it is taken over once."""
     return gr.BrowserState(None, storage_key=f"kodolly-{name}", secret=STORAGE_SECRET)
+
+
+def shown_conversation(page: str) -> gr.Textbox:
+    """The id of the conversation on the screen; empty for one that has no question yet."""
+    return gr.Textbox("", visible="hidden", elem_id=f"{page}-conversation")
+
+
+ADDRESS_JS = """(id) => {
+  const address = new URL(location.href);
+  const asked = address.searchParams.get('c') || '';
+  if (asked === (id || '')) return;
+  address.search = id ? '?c=' + encodeURIComponent(id) : '';
+  history.replaceState(history.state, '', address);
+}"""
+"""Keeps the conversation in the tab's address: a reload shows it again, and each tab has its own."""
+
+
+def keep_address(shown: gr.Textbox) -> None:
+    """Have the tab's address follow the conversation on the screen."""
+    on(shown.change, None, [shown], [], js=ADDRESS_JS)

@@ -1,75 +1,81 @@
 """채팅 / Chat: what happens on the page."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
-from webui.answering import Runs, answer
+from webui.answering import Answering
 from webui.choices import default_pair, fresh_setup, model_ids
-from webui.conversation import QUESTION_CHARACTERS, Side, dump
-from webui.gateway_client import GatewayClient
+from webui.conversation import QUESTION_CHARACTERS, Setup, Side
 from webui.pages.chat.layout import ChatPage
-from webui.pages.chat.log import ChatLog, load_log
+from webui.pages.conversation_list import ListEvents
+from webui.pages.growth import growth
 from webui.pages.parts import (
     Updates,
+    keep_address,
     lang_of,
     note_answer,
     on,
     refresh_on_return,
-    setup_of,
-    setup_values,
     ticking,
+    user_in,
 )
+from webui.pages.takeover import take_over_chats
 from webui.render import banner, chat_messages, chip, failure_card, metrics_line
 from webui.status_cache import StatusCache
+from webui.store.conversations import Conversation, StillAnswering
+from webui.store.page_store import PageStore
 from webui.texts import Lang, text
+
+PANE = "chat"
+"""The one pane of a chat."""
 
 
 class ChatEvents:
-    """The listeners of one page. The browser holds every conversation."""
+    """The listeners of one page. The store holds every conversation, the page the id of the one it shows."""
 
-    def __init__(self, page: ChatPage, client: GatewayClient, cache: StatusCache, runs: Runs) -> None:
+    def __init__(self, page: ChatPage, store: PageStore, cache: StatusCache, answering: Answering) -> None:
         self.page = page
-        self.client = client
+        self.store = store
         self.cache = cache
-        self.runs = runs
+        self.answering = answering
 
     def wire(self, demo: gr.Blocks) -> None:
         """Attach every listener of the page."""
-        page = self.page
-        buttons = [page.send, page.stop, page.retry, page.undo, page.history, page.new, page.delete]
-        whole = [page.chat, page.metrics, page.notice, *buttons, page.store]
-        status, lists = [page.banner, page.chip, page.timer], [page.picker, page.model_list]
-        on(demo.load, self.load, [page.store], [*whole, *status, *page.setup, page.model_list])
+        page, shown = self.page, self.page.conversations.shown
+        buttons = [page.send, page.stop, page.retry, page.undo, page.new]
+        whole = [page.chat, page.metrics, page.notice, *buttons, *page.conversations.all, *page.setup.all]
+        status, lists = [page.banner, page.chip, page.timer], [page.setup.picker, page.model_list]
+        refreshed = [*status, *lists, *page.setup.sampling]
+        keep_address(shown)
+        loaded = on(demo.load, self.load, [page.old], [*whole, *status, page.model_list, page.old])
         refresh_on_return(demo, "chat")
-        on([page.timer.tick, page.refresh.click], self.refresh, lists, [*status, *lists, *page.setup[2:]])
-        on(page.picker.input, self.picked, [page.picker], [*status, *page.setup[2:]])
+        on([page.timer.tick, page.refresh.click], self.refresh, lists, refreshed)
+        on(page.setup.picker.input, self.picked, [page.setup.picker], [*status, *page.setup.sampling])
+        moved = ListEvents(page.conversations, self.store.conversations, self.show).wire(whole)
         asked = [
-            on([page.question.submit, page.send.click], self.begin, [page.question, page.store, *page.setup],
-               [*whole, page.question]),
-            on(page.retry.click, self.retry, [page.store, *page.setup], whole),
+            on([page.question.submit, page.send.click], self.begin,
+               {page.question, shown, *page.setup.all}, [*whole, page.question]),
+            on(page.retry.click, self.retry, {shown, *page.setup.all}, whole),
         ]  # fmt: skip
-        for begun in asked:
-            fetched = on(begun.then, self.fetch, [page.store], whole)
-            on(fetched.then, self.refresh, lists, [*status, *lists, *page.setup[2:]])
-        on(page.stop.click, self.stop, [page.store], whole)
-        on(page.undo.click, self.undo, [page.store], [*whole, page.question])
-        on(page.history.input, self.open, [page.store, page.history], [*whole, *page.setup])
-        on(page.new.click, self.new, [page.store], whole)
-        on(page.delete.click, self.delete, [page.store], whole)
+        for begun in (loaded, *moved, *asked):
+            fetched = on(begun.then, self.fetch, [shown], whole)
+            on(fetched.then, self.refresh, lists, refreshed)
+        on(page.stop.click, self.stop, [shown], whole)
+        on(page.undo.click, self.undo, [shown], [*whole, page.question])
+        on(page.new.click, self.new, [], whole)
 
-    async def load(self, request: gr.Request, stored: Any) -> Updates:
-        """Show the conversation that was on the screen last."""
-        lang, log = lang_of(request), load_log(stored)
-        if log.side.running:
-            log = log.with_side(log.side.interrupted())
-        updates = self._whole(log, lang)
-        model = self._default_model()
-        if log.side.last is not None:
-            model = log.side.last.setup.model
-            updates |= dict(zip(self.page.setup, setup_values(log.side.last.setup), strict=True))
-        elif model is not None:
+    async def load(self, request: gr.Request, old: Any) -> Updates:
+        """Show the conversation of the tab's address, or the one that was asked in last."""
+        user, lang, wanted = user_in(request), lang_of(request), request.query_params.get("c")
+        await take_over_chats(self.store, user, old)
+        kept = self.store.conversations
+        found = await kept.get(user, wanted) if wanted else await kept.newest(user, "chat")
+        updates = await self.show(request, found) | {self.page.old: None}
+        side = found.sides[PANE] if found else Side()
+        model = side.last.setup.model if side.last else self._default_model()
+        if side.last is None and model is not None:
             updates |= self._sliders(model)
         return updates | self._status(model, lang) | self._picker(model)
 
@@ -87,74 +93,101 @@ class ChatEvents:
         """Another model was chosen."""
         return self._status(model, lang_of(request)) | self._sliders(model)
 
-    async def begin(self, request: gr.Request, question: str | None, stored: Any, *values: Any) -> Updates:
-        """Add the question; the listener after this one fetches the answer."""
-        lang, log, setup = lang_of(request), load_log(stored), setup_of(values, self.cache)
-        question = (question or "").strip()
-        if log.side.running:
-            return self._refused("ask_wait", lang)
+    async def begin(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
+        """Add the question; the listener after this one follows the answer."""
+        lang, setup = lang_of(request), self.page.setup.read(values, self.cache)
+        question = str(values[self.page.question] or "").strip()
         if not question:
             return self._refused("ask_question", lang)
         if len(question) > QUESTION_CHARACTERS:
             return self._refused("ask_shorter", lang)
         if setup is None:
             return self._refused("ask_one_model", lang)
-        return self._announce(log.with_side(log.side.ask(question, setup)), lang) | {self.page.question: ""}
-
-    async def retry(self, request: gr.Request, stored: Any, *values: Any) -> Updates:
-        """Ask the last question again, with what the picker says now."""
-        lang, log, setup = lang_of(request), load_log(stored), setup_of(values, self.cache)
-        if log.side.last is None or log.side.running:
-            return self._refused("ask_wait", lang)
-        return self._announce(log.with_side(log.side.ask_again(setup or log.side.last.setup)), lang)
-
-    async def fetch(self, request: gr.Request, stored: Any) -> AsyncGenerator[Updates, None]:
-        """The answer as it grows."""
-        lang, log = lang_of(request), load_log(stored)
-        async for side, waited_s in answer(self.client, log.side, self.runs):
-            note_answer(self.cache, side)
-            yield (
-                self._answer(side, waited_s, lang) if side.running else self._whole(log.with_side(side), lang)
+        shown = values[self.page.conversations.shown] or None
+        try:
+            asked = await self.store.conversations.ask(
+                user_in(request), "chat", shown, question, {PANE: setup}
             )
+        except StillAnswering:
+            return self._refused("ask_wait", lang)
+        self.answering.start(asked.sides[PANE])
+        return await self._whole(request, asked) | {self.page.question: ""}
 
-    async def stop(self, request: gr.Request, stored: Any) -> Updates:
-        """End the answer; its listener closes it, or this does when it has none any more."""
-        log = load_log(stored)
-        if log.side.last is None or self.runs.stop(log.side.last.id):
-            return {self.page.stop: gr.skip()}
-        return self._whole(log.with_side(log.side.interrupted()), lang_of(request))
-
-    async def undo(self, request: gr.Request, stored: Any) -> Updates:
-        """Take the last question back into the box."""
-        log = load_log(stored)
-        if log.side.last is None or log.side.running:
+    async def retry(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
+        """Ask the last question again, with what the picker says now."""
+        user, shown = user_in(request), values[self.page.conversations.shown]
+        found = await self.store.conversations.get(user, shown) if shown else None
+        if found is None or found.sides[PANE].last is None:
+            return await self._whole(request, found)
+        setup: Setup = self.page.setup.read(values, self.cache) or found.sides[PANE].turns[-1].setup
+        try:
+            asked = await self.store.conversations.ask_again(user, found.id, PANE, setup)
+        except StillAnswering:
             return self._refused("ask_wait", lang_of(request))
-        question = log.side.last.question
-        return self._whole(log.with_side(log.side.without_last()), lang_of(request)) | {
-            self.page.question: question
-        }
+        if asked is not None:
+            self.answering.start(asked.sides[PANE])
+        return await self._whole(request, asked)
 
-    async def open(self, request: gr.Request, stored: Any, chat_id: str | None) -> Updates:
-        """Show another conversation."""
-        log = load_log(stored).opened(chat_id)
-        updates = self._whole(log, lang_of(request))
-        if log.side.last is not None:
-            updates |= dict(zip(self.page.setup, setup_values(log.side.last.setup), strict=True))
-        return updates
+    async def fetch(self, request: gr.Request, shown: str | None) -> AsyncGenerator[Updates, None]:
+        """The answer as it grows."""
+        lang, user = lang_of(request), user_in(request)
+        found = await self.store.conversations.get(user, shown) if shown else None
+        if found is None:
+            return
+        async for side, waited_s in growth(self.answering, self.store.conversations, user, found.id, PANE):
+            yield self._answer(side, waited_s, lang)
+            note_answer(self.cache, side)
+        # Also for an answer that ended before this listener began: the page still shows it as coming.
+        yield await self._whole(request, await self.store.conversations.get(user, found.id))
 
-    async def new(self, request: gr.Request, stored: Any) -> Updates:
-        """Start a conversation."""
-        return self._whole(load_log(stored).opened(None), lang_of(request))
+    async def stop(self, request: gr.Request, shown: str | None) -> Updates:
+        """End the answer; the listener that follows it closes it."""
+        user = user_in(request)
+        found = await self.store.conversations.get(user, shown) if shown else None
+        last = found.sides[PANE].last if found else None
+        if found is not None and found.running and last is not None and not self.answering.stop(last.id):
+            await self.store.conversations.write_answer(last.model_copy(update={"state": "stopped"}))
+            return await self._whole(request, await self.store.conversations.get(user, found.id))
+        return {self.page.stop: gr.skip()}
 
-    async def delete(self, request: gr.Request, stored: Any) -> Updates:
-        """Delete the conversation on the screen."""
-        log = load_log(stored)
-        return self._whole(log.without(log.current), lang_of(request))
+    async def undo(self, request: gr.Request, shown: str | None) -> Updates:
+        """Take the last question back into the box."""
+        user = user_in(request)
+        found = await self.store.conversations.get(user, shown) if shown else None
+        last = found.sides[PANE].last if found else None
+        if found is None or last is None:
+            return {self.page.stop: gr.skip()}
+        try:
+            left = await self.store.conversations.withdraw(user, found.id)
+        except StillAnswering:
+            return self._refused("ask_wait", lang_of(request))
+        return await self._whole(request, left) | {self.page.question: last.question}
 
-    def _announce(self, log: ChatLog, lang: Lang) -> Updates:
-        if log.side.last is not None:
-            self.runs.announce(log.side.last.id)
-        return self._whole(log, lang)
+    async def new(self, request: gr.Request) -> Updates:
+        """Start a conversation; the old one is in the list."""
+        return await self._whole(request, None)
+
+    async def show(self, request: gr.Request, found: Conversation | None) -> Updates:
+        """Another conversation, with the model and settings that it had, or an empty page."""
+        last = found.sides[PANE].last if found else None
+        return await self._whole(request, found) | (self.page.setup.show(last.setup) if last else {})
+
+    async def _whole(self, request: gr.Request, found: Conversation | None) -> Updates:
+        page, user, lang = self.page, user_in(request), lang_of(request)
+        side = found.sides[PANE] if found else Side()
+        free, begun = not side.running, bool(side.turns)
+        updates = await page.conversations.draw(self.store.conversations, user, found)
+        return (
+            updates
+            | self._answer(side, 0.0, lang)
+            | {
+                page.send: gr.update(visible=free),
+                page.stop: gr.update(visible=not free),
+                page.retry: gr.update(visible=free and begun),
+                page.undo: gr.update(visible=free and begun),
+                page.new: gr.update(interactive=free and begun),
+            }
+        )
 
     def _refused(self, key: str, lang: Lang) -> Updates:
         gr.Warning(text(lang, key), title="")
@@ -168,32 +201,13 @@ class ChatEvents:
             self.page.notice: failure_card(turn.failure if turn else None, lang, names_hidden=False),
         }
 
-    def _whole(self, log: ChatLog, lang: Lang) -> Updates:
-        page, side = self.page, log.side
-        # While an answer comes in, the conversation on the screen stays the one it belongs to.
-        free, begun = not side.running, bool(side.turns)
-        choices: list[Any] = [(chat.title, chat.id) for chat in log.chats]
-        return self._answer(side, 0.0, lang) | {
-            page.store: dump(log),
-            page.send: gr.update(visible=free),
-            page.stop: gr.update(visible=not free),
-            page.retry: gr.update(visible=free and begun),
-            page.undo: gr.update(visible=free and begun),
-            page.history: gr.update(
-                choices=choices, value=log.current if begun else None, visible=bool(choices), interactive=free
-            ),
-            page.new: gr.update(interactive=free and begun),
-            page.delete: gr.update(visible=begun, interactive=free),
-        }
-
     def _default_model(self) -> str | None:
         return default_pair(self.cache.models, self.cache.providers)[1]
 
     def _sliders(self, model: str | None) -> Updates:
         if model is None:
             return {}
-        values = setup_values(fresh_setup(model, self.cache.find(model)))
-        return dict(zip(self.page.setup[2:], values[2:], strict=True))
+        return self.page.setup.show_sampling(fresh_setup(model, self.cache.find(model)))
 
     def _status(self, model: str | None, lang: Lang) -> Updates:
         return {
@@ -205,4 +219,4 @@ class ChatEvents:
     def _picker(self, model: str | None, listed: Sequence[str] = ()) -> Updates:
         names = model_ids(self.cache.models, model, *listed)
         choices: list[Any] = [(name, name) for name in names]
-        return {self.page.picker: gr.update(choices=choices, value=model), self.page.model_list: names}
+        return {self.page.setup.picker: gr.update(choices=choices, value=model), self.page.model_list: names}

@@ -1,20 +1,21 @@
 """채팅 / Chat: what stands on the page. What happens on it is in `events`."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 
+from webui.pages.conversation_list import ConversationList, conversation_list
 from webui.pages.parts import (
-    browser_state,
     chatbot,
     composer,
     header,
     listed_models,
     model_picker,
     refresher,
-    settings_inputs,
+    shown_conversation,
 )
+from webui.pages.setup import SetupInputs, setup_inputs
+from webui.pages.takeover import old_states
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,10 @@ class ChatPage:
     """Everything that listeners of the page read or change."""
 
     banner: gr.HTML
-    setup: list[Any]
-    """Picker, system prompt, temperature, top-p, max tokens."""
+    setup: SetupInputs
     chip: gr.HTML
-    history: gr.Radio
+    conversations: ConversationList
     new: gr.Button
-    delete: gr.Button
     chat: gr.Chatbot
     metrics: gr.HTML
     notice: gr.HTML
@@ -38,12 +37,9 @@ class ChatPage:
     stop: gr.Button
     refresh: gr.Button
     timer: gr.Timer
-    store: gr.BrowserState
+    old: gr.BrowserState
+    """Chats of an earlier version."""
     model_list: gr.JSON
-
-    @property
-    def picker(self) -> Any:
-        return self.setup[0]
 
 
 def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
@@ -53,13 +49,12 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
     with gr.Row(elem_classes="kd-chat-page"):
         with gr.Column(scale=1, min_width=240, elem_classes="kd-side"):
             new = gr.Button(t("new_chat"), size="sm", elem_id="chat-new")
-            history = gr.Radio([], label=t("history"), visible=False, elem_id="chat-history")
-            delete = gr.Button(t("delete_chat"), size="sm", visible=False, elem_id="chat-delete")
+            conversations = conversation_list(t, "chat", shown_conversation("chat"))
         with gr.Column(scale=4, min_width=320):
             with gr.Group(elem_classes="kd-setup"):
                 picker = model_picker(t("model"), "chat-model")
-                with gr.Accordion(t("settings"), open=False, elem_id="chat-settings"):
-                    setup = [picker, *settings_inputs(t, "chat")]
+                accordion = gr.Accordion(t("settings"), open=False, elem_id="chat-settings")
+                setup = setup_inputs(t, "chat", picker, accordion)
             chip = gr.HTML(elem_id="chat-state", elem_classes="kd-state")
             chat = chatbot(t("conversation"), "chat-chat", height="54vh")
             metrics = gr.HTML(elem_id="chat-metrics", elem_classes="kd-metrics")
@@ -69,14 +64,12 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
                 undo = gr.Button(t("undo"), size="sm", visible=False, elem_id="chat-undo")
             question, send, stop = composer(t, "chat", "chat_hint")
     refresh, timer = refresher("chat", refresh_s)
-    store, model_list = browser_state("chat"), listed_models()
     return ChatPage(
         banner=banner,
         setup=setup,
         chip=chip,
-        history=history,
+        conversations=conversations,
         new=new,
-        delete=delete,
         chat=chat,
         metrics=metrics,
         notice=notice,
@@ -87,6 +80,6 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
         stop=stop,
         refresh=refresh,
         timer=timer,
-        store=store,
-        model_list=model_list,
+        old=old_states("chat")[0],
+        model_list=listed_models(),
     )

@@ -1,20 +1,21 @@
 """비교 / Compare: votes, ratings, the prompt preview and files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
 
 from common.feedback import Choice, Rating, Vote
-from webui.conversation import Mark, dump, history
+from webui.conversation import Mark, history
 from webui.failures import Failure, advice, headline
 from webui.gateway_client import GatewayClient, GatewayError
 from webui.pages.compare.export import Comparison, as_json, as_markdown, pair_key
 from webui.pages.compare.layout import ComparePage, Pane
-from webui.pages.compare.state import load_kept
+from webui.pages.compare.state import hidden_in, side_of
 from webui.pages.compare.view import CompareView
-from webui.pages.parts import Updates, lang_of, setup_of
+from webui.pages.parts import Updates, lang_of, user_in
 from webui.render import failure_card, inline
+from webui.store.page_store import PageStore
 from webui.texts import Lang, text
 
 # Saves a file without the server ever writing the conversation to its disk.
@@ -31,38 +32,41 @@ SAVE_FILE_JS = """(file) => {
 class CompareFeedback:
     """Listeners that judge and keep what both sides said."""
 
-    def __init__(self, page: ComparePage, client: GatewayClient, view: CompareView) -> None:
+    def __init__(self, page: ComparePage, client: GatewayClient, store: PageStore, view: CompareView) -> None:
         self.page = page
         self.client = client
+        self.store = store
         self.view = view
 
     def vote(self, choice: Choice) -> Callable[..., Any]:
         """Store which answer is better, then show hidden names."""
 
-        async def listener(request: gr.Request, *rest: Any) -> Updates:
-            lang, kept, (left, right) = lang_of(request), load_kept(rest[:5]), rest[5:]
-            pair = pair_key(kept.left.last, kept.right.last)
-            whole = all(side.last is not None and side.last.complete for side in (kept.left, kept.right))
-            if not whole or pair in kept.shared.votes:
-                return {self.page.vote_note: gr.skip()}
+        async def listener(request: gr.Request, values: Mapping[Any, Any]) -> Updates:
+            user, lang, page = user_in(request), lang_of(request), self.page
+            shown = values[page.shown]
+            found = await self.store.conversations.get(user, shown) if shown else None
+            left, right = side_of(found, "left"), side_of(found, "right")
+            pair = pair_key(left.last, right.last)
+            whole = all(side.last is not None and side.last.complete for side in (left, right))
+            if found is None or not whole or pair in found.votes:
+                return {page.vote_note: gr.skip()}
             vote = Vote(
                 choice=choice,
-                left=kept.left.judged(),
-                right=kept.right.judged(),
-                blind=kept.shared.hidden,
+                left=left.judged(),
+                right=right.judged(),
+                blind=found.hidden,
                 locale=lang,
-                rater_id=kept.shared.rater_id,
+                rater_id=await self.store.users.rater_id(user),
             )
             try:
                 await self.client.send_vote(pair, vote)
             except GatewayError as error:
-                return {self.page.vote_note: _not_saved(error.failure, lang)}
-            votes = {**kept.shared.votes, pair: choice}
-            shared = kept.shared.model_copy(update={"votes": votes, "hidden": False})
-            updates: Updates = {self.page.shared: dump(shared)}
-            updates |= self.view.common(shared, kept.left, kept.right, lang)
-            updates |= {pane.show_prompt: gr.update(visible=True) for pane in self.page.panes}
-            return updates | self.view.status(shared, left, right, lang)
+                return {page.vote_note: _not_saved(error.failure, lang)}
+            voted = await self.store.conversations.vote(user, found.id, pair, choice)
+            updates = self.view.common(voted, lang)
+            updates |= {pane.show_prompt: gr.update(visible=True) for pane in page.panes}
+            left_model, right_model = (values[pane.picker] for pane in page.panes)
+            return updates | self.view.status(left_model, right_model, lang, hidden=False)
 
         return listener
 
@@ -70,51 +74,55 @@ class CompareFeedback:
         """Store one side's score and tags; again whenever one of them changes."""
 
         async def listener(
-            request: gr.Request, score: int | None, tags: list[Any] | None, *rest: Any
+            request: gr.Request, score: int | None, tags: list[Any] | None, shown: str | None
         ) -> Updates:
-            lang, kept = lang_of(request), load_kept(rest)
-            side, marks = kept.side(pane), kept.left_marks if pane.name == "left" else kept.right_marks
+            user, lang = user_in(request), lang_of(request)
+            found = await self.store.conversations.get(user, shown) if shown else None
+            side = side_of(found, pane.name)
             turn = side.last
-            if turn is None or not turn.complete or score is None:
+            if found is None or turn is None or not turn.complete or score is None:
                 return {pane.rating_note: gr.skip()}
             mark = Mark(score=score, tags=tuple(tags or ()))
             rating = Rating(
                 score=mark.score,
                 tags=list(mark.tags),
                 answer=side.judged(),
-                blind=kept.shared.hidden,
+                blind=found.hidden,
                 locale=lang,
-                rater_id=kept.shared.rater_id,
+                rater_id=await self.store.users.rater_id(user),
             )
             try:
                 await self.client.send_rating(turn.id, rating)
             except GatewayError as error:
                 return {pane.rating_note: _not_saved(error.failure, lang)}
-            stored = {key: dump(value) for key, value in {**marks, turn.id: mark}.items()}
-            return {pane.marks: stored, pane.rating_note: text(lang, "rating_saved", score=score)}
+            await self.store.conversations.mark(user, found.id, turn.id, mark)
+            return {pane.rating_note: text(lang, "rating_saved", score=score)}
 
         return listener
 
     def show_prompt(self, pane: Pane) -> Callable[..., Any]:
         """The exact prompt of the question in the box, or of the last one asked."""
 
-        async def listener(request: gr.Request, question: str | None, *rest: Any) -> Updates:
-            lang, kept, setup = lang_of(request), load_kept(rest[:5]), setup_of(rest[5:], self.view.cache)
-            side, hidden = kept.side(pane), kept.shared.hidden
-            if hidden or setup is None or not (side.turns or (question or "").strip()):
+        async def listener(request: gr.Request, values: Mapping[Any, Any]) -> Updates:
+            user, lang, shown = user_in(request), lang_of(request), values[self.page.shown]
+            found = await self.store.conversations.get(user, shown) if shown else None
+            side, hidden = side_of(found, pane.name), hidden_in(found)
+            setup = pane.setup.read(values, self.view.cache)
+            question = str(values[self.page.question] or "").strip()
+            if hidden or setup is None or not (side.turns or question):
                 return {pane.prompt_box: gr.skip()}
-            if (question or "").strip():
-                model, messages = setup.model, history(side.turns, setup.system, (question or "").strip())
+            if question:
+                model, messages = setup.model, history(side.turns, setup.system, question)
             else:
                 model, messages = side.turns[-1].setup.model, side.messages()
-            shown: Updates = {pane.prompt_box: gr.update(visible=True)}
+            opened: Updates = {pane.prompt_box: gr.update(visible=True)}
             try:
                 prompt = await self.client.prompt(model, messages)
             except GatewayError as error:
                 card = failure_card(error.failure, lang, names_hidden=hidden)
-                return shown | {pane.prompt_info: card, pane.prompt: gr.update(visible=False)}
+                return opened | {pane.prompt_info: card, pane.prompt: gr.update(visible=False)}
             info = text(lang, "prompt_tokens", tokens=f"{prompt.token_count:,}", model=model)
-            return shown | {
+            return opened | {
                 pane.prompt_info: inline(info),
                 pane.prompt: gr.update(value=prompt.prompt, visible=True),
             }
@@ -124,16 +132,17 @@ class CompareFeedback:
     def save(self, kind: str) -> Callable[..., Any]:
         """Hand the whole comparison to the browser as a file: `markdown` or `json`."""
 
-        async def listener(request: gr.Request, *stored: Any) -> Updates:
-            lang, kept = lang_of(request), load_kept(stored)
-            if not kept.left.turns and not kept.right.turns:
+        async def listener(request: gr.Request, shown: str | None) -> Updates:
+            user, lang = user_in(request), lang_of(request)
+            found = await self.store.conversations.get(user, shown) if shown else None
+            if found is None:
                 return {self.page.download: None}
             comparison = Comparison(
-                left=kept.left,
-                right=kept.right,
-                marks={**kept.left_marks, **kept.right_marks},
-                votes=kept.shared.votes,
-                names_hidden=kept.shared.hidden,
+                left=found.sides["left"],
+                right=found.sides["right"],
+                marks=found.marks,
+                votes=found.votes,
+                names_hidden=found.hidden,
             )
             if kind == "json":
                 file = {"name": "comparison.json", "type": "application/json", "text": as_json(comparison)}

@@ -6,16 +6,18 @@ from typing import Any, get_args
 import gradio as gr
 
 from common.feedback import Choice, Tag
+from webui.pages.conversation_list import ConversationList, conversation_list
 from webui.pages.parts import (
-    browser_state,
     chatbot,
     composer,
     header,
     listed_models,
     model_picker,
     refresher,
-    settings_inputs,
+    shown_conversation,
 )
+from webui.pages.setup import SetupInputs, setup_inputs
+from webui.pages.takeover import COMPARE_KEYS, old_states
 
 SIDES = ("left", "right")
 
@@ -41,8 +43,7 @@ class Pane:
     name: str
     """`left` or `right`."""
     setup_box: gr.Column
-    setup: list[Any]
-    """Picker, system prompt, temperature, top-p, max tokens."""
+    setup: SetupInputs
     chip: gr.HTML
     chat: gr.Chatbot
     notice: gr.HTML
@@ -57,12 +58,10 @@ class Pane:
     prompt_box: gr.Column
     prompt_info: gr.HTML
     prompt: gr.Textbox
-    store: gr.BrowserState
-    marks: gr.BrowserState
 
     @property
-    def picker(self) -> Any:
-        return self.setup[0]
+    def picker(self) -> gr.Dropdown:
+        return self.setup.picker
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,8 @@ class ComparePage:
     right: Pane
     banner: gr.HTML
     hint: gr.HTML
-    toolbar: tuple[gr.Checkbox, gr.Button, gr.Button, gr.Button]
-    """Blind switch, new comparison, save as Markdown, save as JSON."""
+    toolbar: "Toolbar"
+    conversations: ConversationList
     download: gr.JSON
     vote_box: gr.Column
     vote_note: gr.HTML
@@ -85,8 +84,10 @@ class ComparePage:
     stop: gr.Button
     refresh: gr.Button
     timer: gr.Timer
-    shared: gr.BrowserState
-    """{"blind": bool, "hidden": bool, "votes": {pair: choice}}"""
+    names_hidden: gr.Checkbox
+    """True while the names of this comparison are hidden."""
+    old: list[gr.BrowserState]
+    """The comparison of an earlier version, in the order of `COMPARE_KEYS`."""
     model_list: gr.JSON
     """The ids that the pickers list right now."""
 
@@ -95,9 +96,23 @@ class ComparePage:
         return self.left, self.right
 
     @property
-    def stores(self) -> list[gr.BrowserState]:
-        """What the browser keeps: shared, both conversations, the ratings of both."""
-        return [self.shared, self.left.store, self.right.store, self.left.marks, self.right.marks]
+    def shown(self) -> gr.Textbox:
+        """The id of the comparison on the screen."""
+        return self.conversations.shown
+
+
+@dataclass(frozen=True)
+class Toolbar:
+    """The buttons at the top."""
+
+    blind: gr.Checkbox
+    clear: gr.Button
+    markdown: gr.Button
+    json: gr.Button
+
+    @property
+    def all(self) -> list[Any]:
+        return [self.blind, self.clear, self.markdown, self.json]
 
 
 def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
@@ -105,6 +120,8 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
     header("compare")
     banner = gr.HTML(elem_id="compare-banner")
     toolbar = _toolbar(t)
+    with gr.Accordion(t("comparisons"), open=False, elem_id="compare-comparisons"):
+        conversations = conversation_list(t, "compare", shown_conversation("compare"))
     with gr.Row(elem_classes="kd-panes", equal_height=False):
         setups = [_setup(t, side) for side in SIDES]
     hint = gr.HTML(elem_id="compare-hint")
@@ -127,6 +144,7 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
         banner=banner,
         hint=hint,
         toolbar=toolbar,
+        conversations=conversations,
         download=gr.JSON(visible="hidden", elem_id="compare-download"),
         vote_box=vote_box,
         vote_note=vote_note,
@@ -137,18 +155,19 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
         stop=stop,
         refresh=refresh,
         timer=timer,
-        shared=browser_state("compare"),
+        names_hidden=gr.Checkbox(False, visible="hidden"),
+        old=old_states(*COMPARE_KEYS),
         model_list=listed_models(),
     )
 
 
-def _toolbar(t: gr.I18n) -> tuple[gr.Checkbox, gr.Button, gr.Button, gr.Button]:
+def _toolbar(t: gr.I18n) -> Toolbar:
     with gr.Row(elem_classes="kd-toolbar"):
-        return (
-            gr.Checkbox(label=t("blind"), value=False, container=False, elem_id="compare-blind"),
-            gr.Button(t("clear"), size="sm", elem_id="compare-clear"),
-            gr.Button(t("markdown"), size="sm", elem_id="compare-save-markdown"),
-            gr.Button(t("json"), size="sm", elem_id="compare-save-json"),
+        return Toolbar(
+            blind=gr.Checkbox(label=t("blind"), value=False, container=False, elem_id="compare-blind"),
+            clear=gr.Button(t("clear"), size="sm", elem_id="compare-clear"),
+            markdown=gr.Button(t("markdown"), size="sm", elem_id="compare-save-markdown"),
+            json=gr.Button(t("json"), size="sm", elem_id="compare-save-json"),
         )
 
 
@@ -164,15 +183,15 @@ def _vote_box(t: gr.I18n) -> tuple[gr.Column, gr.HTML, dict[Choice, gr.Button]]:
     return box, note, votes
 
 
-def _setup(t: gr.I18n, side: str) -> tuple[gr.Column, list[Any]]:
+def _setup(t: gr.I18n, side: str) -> tuple[gr.Column, SetupInputs]:
     with gr.Column(min_width=300, elem_id=f"{side}-setup") as box, gr.Group(elem_classes="kd-setup"):
         picker = model_picker(t(f"{side}_model"), f"{side}-model")
-        with gr.Accordion(t(f"{side}_settings"), open=False, elem_id=f"{side}-settings"):
-            inputs = settings_inputs(t, side)
-    return box, [picker, *inputs]
+        accordion = gr.Accordion(t(f"{side}_settings"), open=False, elem_id=f"{side}-settings")
+        setup = setup_inputs(t, side, picker, accordion)
+    return box, setup
 
 
-def _pane(t: gr.I18n, side: str, setup_box: gr.Column, setup: list[Any]) -> Pane:
+def _pane(t: gr.I18n, side: str, setup_box: gr.Column, setup: SetupInputs) -> Pane:
     with gr.Column(min_width=300, elem_id=f"{side}-pane", elem_classes="kd-pane"):
         chip = gr.HTML(elem_id=f"{side}-state", elem_classes="kd-state")
         chat = chatbot(t(f"{side}_answer"), f"{side}-chat", height="max(44vh, 320px)")
@@ -202,8 +221,6 @@ def _pane(t: gr.I18n, side: str, setup_box: gr.Column, setup: list[Any]) -> Pane
         prompt_box=prompt_box,
         prompt_info=prompt_info,
         prompt=prompt,
-        store=browser_state(f"compare-{side}"),
-        marks=browser_state(f"compare-{side}-marks"),
     )
 
 

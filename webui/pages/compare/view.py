@@ -1,4 +1,4 @@
-"""How the state of a comparison looks on the page: plain data in, component updates out."""
+"""How a comparison looks on the page: plain data in, component updates out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,14 @@ import gradio as gr
 
 from common.feedback import Choice
 from webui.choices import model_ids
-from webui.conversation import Mark, Side
+from webui.conversation import Side
 from webui.pages.compare.export import pair_key
 from webui.pages.compare.layout import ComparePage, Pane
-from webui.pages.compare.state import Kept, Shared
+from webui.pages.compare.state import hidden_in, left_of, mark_of, right_of, side_of
 from webui.pages.parts import Updates, ticking
 from webui.render import banner, chat_messages, chip, failure_card, inline, key_hint, metrics_line
 from webui.status_cache import StatusCache
+from webui.store.conversations import Conversation
 from webui.texts import Lang, text
 
 
@@ -24,24 +25,24 @@ class CompareView:
         self.page = page
         self.cache = cache
 
-    def answer(self, pane: Pane, side: Side, shared: Shared, lang: Lang, waited_s: float = 0.0) -> Updates:
+    def answer(self, pane: Pane, side: Side, lang: Lang, *, hidden: bool, waited_s: float = 0.0) -> Updates:
         """Conversation, figures and failure of one side."""
         turn = side.last
         failure = turn.failure if turn else None
         return {
             pane.chat: chat_messages(side, lang),
             pane.metrics: metrics_line(turn, waited_s, lang),
-            pane.notice: failure_card(failure, lang, names_hidden=shared.hidden),
+            pane.notice: failure_card(failure, lang, names_hidden=hidden),
         }
 
-    def side(self, pane: Pane, side: Side, shared: Shared, marks: dict[str, Mark], lang: Lang) -> Updates:
+    def side(self, pane: Pane, found: Conversation | None, lang: Lang) -> Updates:
         """Everything of one side."""
-        turn = side.last
-        mark = marks.get(turn.id) if turn else None
+        side, hidden = side_of(found, pane.name), hidden_in(found)
+        turn, mark = side.last, mark_of(found, side)
         settled = turn is not None and not side.running
-        return self.answer(pane, side, shared, lang) | {
+        return self.answer(pane, side, lang, hidden=hidden) | {
             pane.actions: gr.update(visible=settled),
-            pane.show_prompt: gr.update(visible=not shared.hidden),
+            pane.show_prompt: gr.update(visible=not hidden),
             pane.prompt_box: gr.update(visible=False),
             pane.rating_box: gr.update(visible=turn is not None and turn.complete),
             pane.score: gr.update(value=mark.score if mark else None),
@@ -49,23 +50,24 @@ class CompareView:
             pane.rating_note: "",
         }
 
-    def whole(self, kept: Kept, lang: Lang) -> Updates:
+    def whole(self, found: Conversation | None, lang: Lang) -> Updates:
         """The conversation with everything around it."""
-        left = self.side(self.page.left, kept.left, kept.shared, kept.left_marks, lang)
-        right = self.side(self.page.right, kept.right, kept.shared, kept.right_marks, lang)
-        return left | right | self.common(kept.shared, kept.left, kept.right, lang)
+        sides = self.side(self.page.left, found, lang) | self.side(self.page.right, found, lang)
+        return sides | self.common(found, lang)
 
-    def common(self, shared: Shared, left: Side, right: Side, lang: Lang) -> Updates:
+    def common(self, found: Conversation | None, lang: Lang) -> Updates:
         """Buttons, vote row and what the blind switch hides."""
-        page = self.page
+        page, left, right, hidden = self.page, left_of(found), right_of(found), hidden_in(found)
         running, begun = left.running or right.running, bool(left.turns or right.turns)
-        note, may_vote = self._vote(shared, left, right, lang)
-        voted = shared.votes.get(pair_key(left.last, right.last))
+        note, may_vote = self._vote(found, lang)
+        voted = found.votes.get(pair_key(left.last, right.last)) if found else None
+        files = (page.toolbar.clear, page.toolbar.markdown, page.toolbar.json)
         updates: Updates = {
+            page.names_hidden: hidden,
             page.send: gr.update(visible=not running),
             page.stop: gr.update(visible=running),
-            page.toolbar[0]: gr.update(value=shared.blind, interactive=not running),
-            **{button: gr.update(interactive=begun and not running) for button in page.toolbar[1:]},
+            page.toolbar.blind: gr.update(interactive=not running),
+            **{button: gr.update(interactive=begun and not running) for button in files},
             page.examples: gr.update(visible=not begun),
             page.vote_box: gr.update(visible=begun and not running),
             page.vote_note: note,
@@ -74,14 +76,15 @@ class CompareView:
             chosen = "primary" if choice == voted else "secondary"
             updates[button] = gr.update(interactive=may_vote, variant=chosen)
         for pane in page.panes:
-            updates[pane.setup_box] = gr.update(visible=not shared.hidden)
+            updates[pane.setup_box] = gr.update(visible=not hidden)
         return updates
 
-    def _vote(self, shared: Shared, left: Side, right: Side, lang: Lang) -> tuple[str, bool]:
+    def _vote(self, found: Conversation | None, lang: Lang) -> tuple[str, bool]:
+        left, right = left_of(found), right_of(found)
         a, b = left.last, right.last
-        if a is None or b is None or left.running or right.running:
+        if found is None or a is None or b is None or left.running or right.running:
             return text(lang, "vote_wait"), False
-        choice = shared.votes.get(pair_key(a, b))
+        choice = found.votes.get(pair_key(a, b))
         if choice is not None:
             return self.vote_words(choice, left, right, lang), False
         if not (a.complete and b.complete):
@@ -96,10 +99,9 @@ class CompareView:
         }
         return text(lang, "vote_saved", choice=text(lang, f"choice_{choice}"), **names)
 
-    def status(self, shared: Shared, left: str | None, right: str | None, lang: Lang) -> Updates:
+    def status(self, left: str | None, right: str | None, lang: Lang, *, hidden: bool) -> Updates:
         """What the gateway last said of both chosen models, banner and hint; and whether to ask on."""
         page, cache = self.page, self.cache
-        hidden = shared.hidden or (shared.blind and not shared.begun)
         return {
             page.banner: banner(cache, lang),
             page.hint: key_hint(cache.providers, lang),

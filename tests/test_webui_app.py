@@ -1,0 +1,44 @@
+"""The web UI over HTTP, without a browser: the cookie that names one, and that no page holds a connection."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from webui.app import create_app
+from webui.session import COOKIE, token_in
+from webui.settings import WebuiSettings
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    app = create_app(WebuiSettings(state_dir=tmp_path, gateway_url="http://127.0.0.1:9"))
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as made:
+        yield made
+
+
+async def test_a_browser_gets_one_secret_that_no_script_reads(client: httpx2.AsyncClient) -> None:
+    first = await client.get("/chat")
+    (given,) = first.headers.get_list("set-cookie")
+    assert given.startswith(f"{COOKIE}=")
+    assert "HttpOnly" in given
+    assert "SameSite=Lax" in given
+    assert "Secure" not in given  # this page was asked for by http
+    assert "set-cookie" not in (await client.get("/")).headers
+    assert "set-cookie" not in (await client.get("/healthz", headers={"cookie": ""})).headers
+
+
+async def test_no_page_opens_the_connection_that_gradio_holds_for_ever(client: httpx2.AsyncClient) -> None:
+    config = (await client.get("/config")).json()
+    assert config["connect_heartbeat"] is False
+    kinds = {component["type"] for component in config["components"]}
+    assert "state" not in kinds
+    assert "timer" in kinds
+
+
+@pytest.mark.parametrize("cookies", [None, "", "a=b", f"{COOKIE}=short", f"{COOKIE}={'x' * 200}", "\x00;=;"])
+def test_a_strange_cookie_is_no_browser(cookies: str | None) -> None:
+    assert token_in(cookies) is None
+    assert token_in(f"a=b; {COOKIE}={'x' * 32}; c=d") == "x" * 32

@@ -1,0 +1,1 @@
+"""What the web UI keeps: who asks, their conversations and settings."""

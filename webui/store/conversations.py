@@ -1,0 +1,409 @@
+"""Conversations on disk: a record for each conversation, each turn and each answer, never a blob.
+
+Whoever asks sees their own alone: every function takes the user. What two tabs do at once is decided by the
+database; a tab that shows an old state gets the new one back with its next action.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from common.feedback import Choice
+from webui.conversation import Mark, Setup, Side, Turn, dump
+from webui.store.opening import PageDatabase
+from webui.store.tables import TITLE_CHARACTERS, answers, conversations, turns, votes
+
+Kind = Literal["chat", "compare"]
+PANES: Mapping[Kind, tuple[str, ...]] = {"chat": ("chat",), "compare": ("left", "right")}
+
+LISTED = 100
+"""Conversations in a list; a search finds the others."""
+ABANDONED_S = 20.0
+"""An answer that says `running` and was written longer ago has lost the process that fetched it."""
+OUTCOME = ("finish_reason", "metrics", "request_id", "checkpoint", "failure")
+"""Fields of a turn that say how its answer came, kept as one JSON value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """All that is shown of one conversation."""
+
+    id: str
+    kind: Kind
+    title: str
+    pinned: bool
+    hidden: bool
+    """The names of the models are hidden right now."""
+    sides: Mapping[str, Side]
+    """By pane: `chat`, or `left` and `right`."""
+    marks: Mapping[str, Mark]
+    """Ratings by answer id."""
+    votes: Mapping[str, Choice]
+    """By the id of the pair of answers."""
+
+    @property
+    def running(self) -> bool:
+        return any(side.running for side in self.sides.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One line of the list of conversations."""
+
+    id: str
+    title: str
+    pinned: bool
+
+
+class StillAnswering(Exception):
+    """The last question has no answer yet, perhaps in another tab: nothing was changed."""
+
+
+class Conversations:
+    """Conversations of all users. Every method raises StoreFailed when the database does."""
+
+    def __init__(self, database: PageDatabase) -> None:
+        self._database = database
+
+    async def get(self, user: str, conversation_id: str) -> Conversation | None:
+        """One conversation; None for one that is not the user's, or deleted."""
+        return await self._database.run(lambda c: _get(c, user, conversation_id))
+
+    async def newest(self, user: str, kind: Kind) -> Conversation | None:
+        """The conversation that something was asked in last."""
+
+        def work(connection: sa.Connection) -> Conversation | None:
+            found = connection.scalar(
+                sa.select(conversations.c.id)
+                .where(_of(user, kind))
+                .order_by(conversations.c.updated.desc())
+                .limit(1)
+            )
+            return _get(connection, user, found) if found else None
+
+        return await self._database.run(work)
+
+    async def listed(self, user: str, kind: Kind, search: str = "") -> list[Listed]:
+        """Pinned ones first, then the newest; `search` looks into titles and questions."""
+        table = conversations.c
+        query = sa.select(table.id, table.title, table.pinned).where(_of(user, kind))
+        if search.strip():
+            asked = sa.exists().where(
+                turns.c.conversation_id == table.id,
+                turns.c.question.icontains(search.strip(), autoescape=True),
+            )
+            query = query.where(table.title.icontains(search.strip(), autoescape=True) | asked)
+        query = query.order_by(table.pinned.desc(), table.updated.desc()).limit(LISTED)
+        rows = await self._database.run(lambda connection: connection.execute(query).all())
+        return [Listed(id=row.id, title=row.title, pinned=row.pinned) for row in rows]
+
+    async def ask(
+        self,
+        user: str,
+        kind: Kind,
+        conversation_id: str | None,
+        question: str,
+        setups: Mapping[str, Setup],
+        *,
+        hidden: bool = False,
+    ) -> Conversation:
+        """Add one question to a conversation; for None or one that is gone, to a new one.
+
+        `hidden` is for new ones. Raises StillAnswering while the last question is not answered.
+        """
+
+        def work(connection: sa.Connection) -> Conversation:
+            found = _get(connection, user, conversation_id, lock=True) if conversation_id else None
+            if found is not None and found.running:
+                raise StillAnswering
+            known = found.id if found else _new(connection, user, kind, question, hidden=hidden)
+            turn_id = _add_turn(connection, known, question)
+            for pane, setup in setups.items():
+                _add_answer(connection, turn_id, pane, Turn(question=question, setup=setup))
+            _touch(connection, known)
+            return _must_get(connection, user, known)
+
+        return await self._database.run(work)
+
+    async def ask_again(
+        self, user: str, conversation_id: str, pane: str, setup: Setup
+    ) -> Conversation | None:
+        """The last question anew at one pane; the old answer stays as an earlier version.
+
+        None for a conversation that is gone. Raises StillAnswering.
+        """
+
+        def work(connection: sa.Connection) -> Conversation | None:
+            found = _get(connection, user, conversation_id, lock=True)
+            if found is None or found.sides[pane].last is None:
+                return found
+            if found.sides[pane].running:
+                raise StillAnswering
+            turn_id, question = _last_turn(connection, conversation_id)
+            _add_answer(connection, turn_id, pane, Turn(question=question, setup=setup))
+            _touch(connection, conversation_id)
+            return _must_get(connection, user, conversation_id)
+
+        return await self._database.run(work)
+
+    async def withdraw(self, user: str, conversation_id: str) -> Conversation | None:
+        """Take the last question back. Raises StillAnswering."""
+
+        def work(connection: sa.Connection) -> Conversation | None:
+            found = _get(connection, user, conversation_id, lock=True)
+            if found is None or all(side.last is None for side in found.sides.values()):
+                return found
+            if found.running:
+                raise StillAnswering
+            turn_id, _ = _last_turn(connection, conversation_id)
+            connection.execute(sa.update(turns).where(turns.c.id == turn_id).values(withdrawn=True))
+            return _must_get(connection, user, conversation_id)
+
+        return await self._database.run(work)
+
+    async def write_answer(self, turn: Turn) -> None:
+        """Keep an answer as far as it came."""
+        values = _answer_values(turn)
+        await self._database.run(
+            lambda connection: connection.execute(
+                sa.update(answers).where(answers.c.id == turn.id).values(**values)
+            )
+        )
+
+    async def mark(self, user: str, conversation_id: str, answer_id: str, mark: Mark) -> None:
+        """Keep how an answer of the user's was rated."""
+
+        def work(connection: sa.Connection) -> None:
+            found = _get(connection, user, conversation_id)
+            if found and any(turn.id == answer_id for side in found.sides.values() for turn in side.turns):
+                connection.execute(
+                    sa.update(answers).where(answers.c.id == answer_id).values(mark=dump(mark))
+                )
+
+        await self._database.run(work)
+
+    async def vote(self, user: str, conversation_id: str, pair: str, choice: Choice) -> Conversation | None:
+        """Keep a vote and show the names."""
+
+        def work(connection: sa.Connection) -> Conversation | None:
+            if _get(connection, user, conversation_id) is None:
+                return None
+            connection.execute(sa.delete(votes).where(votes.c.id == pair))
+            row = {"id": pair, "conversation_id": conversation_id, "choice": choice}
+            connection.execute(sa.insert(votes).values(row))
+            _set(connection, user, conversation_id, hidden=False)
+            return _get(connection, user, conversation_id)
+
+        return await self._database.run(work)
+
+    async def show_names(self, user: str, conversation_id: str) -> None:
+        """End blindness."""
+        await self._database.run(lambda c: _set(c, user, conversation_id, hidden=False))
+
+    async def rename(self, user: str, conversation_id: str, title: str) -> None:
+        """Give it a title; an empty one changes nothing."""
+        title = _one_line(title)
+        if title:
+            await self._database.run(lambda c: _set(c, user, conversation_id, title=title))
+
+    async def pin(self, user: str, conversation_id: str, *, pinned: bool) -> None:
+        """Hold it at the top of the list, or let it go."""
+        await self._database.run(lambda c: _set(c, user, conversation_id, pinned=pinned))
+
+    async def delete(self, user: str, conversation_id: str) -> None:
+        """Take it out of every list; `restore` brings it back."""
+        await self._database.run(lambda c: _set(c, user, conversation_id, deleted=datetime.now(UTC)))
+
+    async def restore(self, user: str, conversation_id: str) -> Conversation | None:
+        """Bring a deleted one back."""
+
+        def work(connection: sa.Connection) -> Conversation | None:
+            _set(connection, user, conversation_id, deleted=None)
+            return _get(connection, user, conversation_id)
+
+        return await self._database.run(work)
+
+    async def take_over(self, user: str, kept: Conversation) -> None:
+        """Store a conversation that a browser kept; one that is there already stays as it is."""
+
+        def work(connection: sa.Connection) -> None:
+            taken = sa.select(conversations.c.id).where(conversations.c.id == kept.id)
+            first = next((side.turns[0] for side in kept.sides.values() if side.turns), None)
+            if first is None or connection.scalar(taken) is not None:
+                return
+            try:
+                with connection.begin_nested():
+                    _new(connection, user, kept.kind, first.question, hidden=kept.hidden, known=kept.id)
+            except IntegrityError:  # another tab takes it over right now
+                return
+            for number in range(max(len(side.turns) for side in kept.sides.values())):
+                _take_turn(connection, kept, number)
+            for pair, choice in kept.votes.items():
+                row = {"id": pair, "conversation_id": kept.id, "choice": choice}
+                connection.execute(sa.insert(votes).values(row))
+
+        await self._database.run(work)
+
+
+def _of(user: str, kind: Kind) -> sa.ColumnElement[bool]:
+    table = conversations.c
+    return (table.user_id == user) & (table.kind == kind) & table.deleted.is_(None)
+
+
+def _get(
+    connection: sa.Connection, user: str, conversation_id: str, *, lock: bool = False
+) -> Conversation | None:
+    table = conversations.c
+    mine = (table.id == conversation_id) & (table.user_id == user) & table.deleted.is_(None)
+    if lock:
+        # The first write of a transaction is what makes the next tab wait, on SQLite as on PostgreSQL.
+        connection.execute(sa.update(conversations).where(mine).values(updated=table.updated))
+    row = connection.execute(sa.select(conversations).where(mine)).one_or_none()
+    if row is None:
+        return None
+    given: dict[tuple[str, int], sa.Row[Any]] = {}
+    for answer in connection.execute(_answers_of(conversation_id)):
+        given[answer.pane, answer.position] = answer  # the newest version comes last
+    sides = {
+        pane: Side(turns=tuple(_turn(found) for (at, _), found in given.items() if at == pane))
+        for pane in PANES[row.kind]
+    }
+    marks = {found.id: Mark.model_validate(found.mark) for found in given.values() if found.mark}
+    cast = connection.execute(sa.select(votes).where(votes.c.conversation_id == conversation_id))
+    return Conversation(
+        id=row.id,
+        kind=row.kind,
+        title=row.title,
+        pinned=row.pinned,
+        hidden=row.hidden,
+        sides=sides,
+        marks=marks,
+        votes={vote.id: vote.choice for vote in cast},
+    )
+
+
+def _must_get(connection: sa.Connection, user: str, conversation_id: str) -> Conversation:
+    found = _get(connection, user, conversation_id)
+    assert found is not None
+    return found
+
+
+def _answers_of(conversation_id: str) -> sa.Select[Any]:
+    return (
+        sa.select(answers, turns.c.question, turns.c.position)
+        .join(turns, turns.c.id == answers.c.turn_id)
+        .where(turns.c.conversation_id == conversation_id, turns.c.withdrawn.is_(False))
+        .order_by(turns.c.position, answers.c.version)
+    )
+
+
+def _turn(row: sa.Row[Any]) -> Turn:
+    written = row.written if row.written.tzinfo else row.written.replace(tzinfo=UTC)
+    abandoned = datetime.now(UTC) - written > timedelta(seconds=ABANDONED_S)
+    state = "stopped" if row.state == "running" and abandoned else row.state
+    known = {"id": row.id, "question": row.question, "answer": row.answer, "state": state}
+    return Turn.model_validate({**row.outcome, **known, "setup": row.setup})
+
+
+def _new(
+    connection: sa.Connection,
+    user: str,
+    kind: Kind,
+    question: str,
+    *,
+    hidden: bool,
+    known: str | None = None,
+) -> str:
+    made = known or str(uuid.uuid4())
+    connection.execute(
+        sa.insert(conversations).values(
+            id=made,
+            user_id=user,
+            kind=kind,
+            title=_one_line(question),
+            pinned=False,
+            hidden=hidden,
+            updated=datetime.now(UTC),
+        )
+    )
+    return made
+
+
+def _add_turn(connection: sa.Connection, conversation_id: str, question: str) -> str:
+    last = sa.select(sa.func.max(turns.c.position)).where(turns.c.conversation_id == conversation_id)
+    position, turn_id = (connection.scalar(last) or 0) + 1, str(uuid.uuid4())
+    connection.execute(
+        sa.insert(turns).values(
+            id=turn_id,
+            conversation_id=conversation_id,
+            position=position,
+            question=question,
+            withdrawn=False,
+        )
+    )
+    return turn_id
+
+
+def _add_answer(
+    connection: sa.Connection, turn_id: str, pane: str, turn: Turn, mark: Mark | None = None
+) -> None:
+    of = (answers.c.turn_id == turn_id) & (answers.c.pane == pane)
+    version = connection.scalar(sa.select(sa.func.max(answers.c.version)).where(of)) or 0
+    connection.execute(
+        sa.insert(answers).values(
+            id=turn.id,
+            turn_id=turn_id,
+            pane=pane,
+            version=version + 1,
+            setup=dump(turn.setup),
+            mark=dump(mark) if mark else None,
+            **_answer_values(turn),
+        )
+    )
+
+
+def _answer_values(turn: Turn) -> dict[str, Any]:
+    outcome = turn.model_dump(mode="json", include=set(OUTCOME))
+    return {
+        "answer": turn.answer,
+        "state": turn.state,
+        "outcome": outcome,
+        "written": datetime.now(UTC),
+    }
+
+
+def _take_turn(connection: sa.Connection, kept: Conversation, number: int) -> None:
+    there = {pane: side.turns[number] for pane, side in kept.sides.items() if number < len(side.turns)}
+    turn_id = _add_turn(connection, kept.id, next(iter(there.values())).question)
+    for pane, turn in there.items():
+        settled = turn.model_copy(update={"state": "stopped"}) if turn.state == "running" else turn
+        _add_answer(connection, turn_id, pane, settled, kept.marks.get(turn.id))
+
+
+def _last_turn(connection: sa.Connection, conversation_id: str) -> tuple[str, str]:
+    row = connection.execute(
+        sa.select(turns.c.id, turns.c.question)
+        .where(turns.c.conversation_id == conversation_id, turns.c.withdrawn.is_(False))
+        .order_by(turns.c.position.desc())
+        .limit(1)
+    ).one()
+    return row.id, row.question
+
+
+def _touch(connection: sa.Connection, conversation_id: str) -> None:
+    changed = sa.update(conversations).where(conversations.c.id == conversation_id)
+    connection.execute(changed.values(updated=datetime.now(UTC)))
+
+
+def _set(connection: sa.Connection, user: str, conversation_id: str, **values: Any) -> None:
+    mine = (conversations.c.id == conversation_id) & (conversations.c.user_id == user)
+    connection.execute(sa.update(conversations).where(mine).values(**values))
+
+
+def _one_line(words: str) -> str:
+    return " ".join(words.split())[:TITLE_CHARACTERS]

@@ -1,0 +1,19 @@
+"""Everything that the pages keep, as one value to hand around."""
+
+from webui.store.conversations import Conversations
+from webui.store.opening import PageDatabase
+from webui.store.users import Users
+
+
+class PageStore:
+    """The stores over one database. To be closed."""
+
+    def __init__(self, url: str) -> None:
+        """`url` as `webui.database_url` has it. Raises UserError for what is none."""
+        self._database = PageDatabase(url)
+        self.conversations = Conversations(self._database)
+        self.users = Users(self._database)
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self._database.close()

@@ -1,0 +1,75 @@
+"""Every table of the web UI, as the newest migration leaves it.
+
+The names have a prefix: on PostgreSQL they may stand beside the gateway's.
+"""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+TITLE_CHARACTERS = 200
+
+users = sa.Table(
+    "webui_users",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("rater_id", sa.String(100), nullable=False),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+)
+
+conversations = sa.Table(
+    "webui_conversations",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(10), nullable=False),
+    sa.Column("title", sa.String(TITLE_CHARACTERS), nullable=False),
+    sa.Column("pinned", sa.Boolean, nullable=False),
+    sa.Column("hidden", sa.Boolean, nullable=False),
+    sa.Column("updated", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("deleted", sa.DateTime(timezone=True)),
+    sa.Index("ix_webui_conversations_list", "user_id", "kind", "pinned", "updated"),
+)
+
+turns = sa.Table(
+    "webui_turns",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("conversation_id", sa.String(36), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("question", sa.Text, nullable=False),
+    sa.Column("withdrawn", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("conversation_id", "position", name="uq_webui_turns_position"),
+)
+
+answers = sa.Table(
+    "webui_answers",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("turn_id", sa.String(36), nullable=False),
+    sa.Column("pane", sa.String(10), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("setup", sa.JSON, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("outcome", sa.JSON, nullable=False),
+    sa.Column("mark", sa.JSON(none_as_null=True)),
+    sa.Column("written", sa.DateTime(timezone=True), nullable=False),
+    sa.UniqueConstraint("turn_id", "pane", "version", name="uq_webui_answers_version"),
+)
+
+votes = sa.Table(
+    "webui_votes",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("conversation_id", sa.String(36), nullable=False, index=True),
+    sa.Column("choice", sa.String(10), nullable=False),
+)
+
+settings = sa.Table(
+    "webui_settings",
+    metadata,
+    sa.Column("user_id", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("value", sa.JSON, nullable=False),
+)
