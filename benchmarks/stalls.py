@@ -48,7 +48,7 @@ from worst_inputs import (  # noqa: E402
 
 from common.feedback import Sampling  # noqa: E402
 from tests.processes import free_port, running  # noqa: E402
-from webui.answering import Runs, answer  # noqa: E402
+from webui.answering import answer  # noqa: E402
 from webui.conversation import Setup, Side  # noqa: E402
 from webui.gateway_client import GatewayClient  # noqa: E402
 from webui.render import chat_messages  # noqa: E402
@@ -228,7 +228,7 @@ async def draw(text: str) -> None:
 async def fetch(client: GatewayClient) -> None:
     """Fetch an answer and draw it as it grows, as the web UI does."""
     try:
-        async for side, _ in answer(client, Side().ask("a", SETUP), Runs()):
+        async for side, _ in answer(client, Side().ask("a", SETUP), asyncio.Event()):
             chat_messages(side, "ko")
     finally:
         await client.aclose()
