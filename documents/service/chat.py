@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from common.closing_response import ClosingResponse
 from common.documents_service import BOUND_MODELS, ON_BEHALF_ID
 from common.doors import door
 from common.errors import ApiError, BadRequest, NotFound, error_bytes
@@ -70,14 +71,8 @@ async def complete(request: Request, service: ServiceDep, owner: OwnerDep) -> An
             return JSONResponse(await with_citations(await read_answer(answer), question))
     answer = await asking.__aenter__()  # errors before the first event have a status of their own
 
-    async def events() -> AsyncIterator[bytes]:
-        try:
-            async for event in cited_events(answer.aiter_lines(), question):
-                yield event
-        finally:
-            await asking.__aexit__(None, None, None)
-
-    return StreamingResponse(events(), media_type="text/event-stream")
+    events = cited_events(answer.aiter_lines(), question)
+    return ClosingResponse(events, lambda: asking.__aexit__(None, None, None), media_type="text/event-stream")
 
 
 @fallback.api_route("/{path:path}", methods=["POST"], include_in_schema=False)

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from common.closing_response import ClosingResponse
 from common.documents_service import ON_BEHALF_ID
 from common.doors import door
 from common.errors import BadRequest, NotFound
@@ -68,16 +69,15 @@ async def respond(request: Request, service: ServiceDep, owner: OwnerDep) -> Any
     answer = await asking.__aenter__()  # errors before the first event have a status of their own
 
     async def events() -> AsyncIterator[bytes]:
-        try:
-            async for line in answer.aiter_lines():
-                if line.startswith("data:") and (data := line[5:].strip()) != "[DONE]":
-                    for event in await _made(made, msgspec.json.decode(data)):
-                        kind = str(event.get("type", "")).encode()
-                        yield b"event: %b\ndata: %b\n\n" % (kind, msgspec.json.encode(event))
-        finally:
-            await asking.__aexit__(None, None, None)
+        async for line in answer.aiter_lines():
+            if line.startswith("data:") and (data := line[5:].strip()) != "[DONE]":
+                for event in await _made(made, msgspec.json.decode(data)):
+                    kind = str(event.get("type", "")).encode()
+                    yield b"event: %b\ndata: %b\n\n" % (kind, msgspec.json.encode(event))
 
-    return StreamingResponse(events(), media_type="text/event-stream")
+    return ClosingResponse(
+        events(), lambda: asking.__aexit__(None, None, None), media_type="text/event-stream"
+    )
 
 
 async def _made(made: CitedResponse, event: dict[str, Any]) -> list[dict[str, Any]]:

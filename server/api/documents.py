@@ -3,13 +3,11 @@
 Bodies and answers pass as they are. `common.documents_service` says what the two agree on.
 """
 
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
-from starlette.background import BackgroundTask
 
+from common.closing_response import ClosingResponse
 from common.documents_service import OWNER_HEADER, SEES_ALL_HEADER, UPLOAD_BYTES, UPLOAD_S
 from common.doors import door
 from common.errors import ModelNotReady, UpstreamFailed, UpstreamTimeout
@@ -59,7 +57,7 @@ class DocumentsService:
         self._url = (settings.documents_url or "").rstrip("/")
         self._token = settings.documents_token.get_secret_value()
 
-    async def answer(self, request: Request, key: "Key", http: "httpx2.AsyncClient") -> StreamingResponse:
+    async def answer(self, request: Request, key: "Key", http: "httpx2.AsyncClient") -> ClosingResponse:
         """What it answers. Raises ApiError where there is none, or it cannot be reached."""
         import httpx2
 
@@ -87,8 +85,9 @@ class DocumentsService:
                 hint="KODOLLY_DOCUMENTS_TOKEN must be the same for both.",
             )
         back = {name: value for name in PASSED_BACK if (value := answer.headers.get(name))}
-        closing = BackgroundTask(answer.aclose)
-        return StreamingResponse(_pieces(answer), answer.status_code, back, background=closing)
+        return ClosingResponse(
+            answer.aiter_raw(), answer.aclose, status_code=answer.status_code, headers=back
+        )
 
     async def _request(self, request: Request, key: "Key", http: "httpx2.AsyncClient") -> "httpx2.Request":
         headers = {name: value for name in FORWARDED if (value := request.headers.get(name))}
@@ -110,25 +109,17 @@ class DocumentsService:
         )
 
 
-async def _pieces(answer: "httpx2.Response") -> AsyncIterator[bytes]:
-    try:
-        async for piece in answer.aiter_raw():
-            yield piece
-    finally:
-        await answer.aclose()
-
-
 def documents_router(settings: GatewaySettings) -> APIRouter:
     """All routes of the service."""
     service = DocumentsService(settings)
 
     @door("key")
-    async def relay_documents(request: Request, key: KeyDep, gateway: GatewayDep) -> StreamingResponse:
+    async def relay_documents(request: Request, key: KeyDep, gateway: GatewayDep) -> ClosingResponse:
         """Answered by the documents service, on behalf of the key."""
         return await service.answer(request, key, gateway.http)
 
     @door("key", content="form", body_bytes=UPLOAD_BYTES, body_s=UPLOAD_S)
-    async def relay_upload(request: Request, key: KeyDep, gateway: GatewayDep) -> StreamingResponse:
+    async def relay_upload(request: Request, key: KeyDep, gateway: GatewayDep) -> ClosingResponse:
         """Keep a file: `file` and `purpose` of a form."""
         return await service.answer(request, key, gateway.http)
 
