@@ -36,6 +36,7 @@ LONGEST = (
     "tests/test_finetune_families.py",
     "tests/test_end_to_end.py",
     CONFORMANCE,
+    "tests/test_documents_",
     "tests/test_kodolly_deploy.py",
     "tests/test_finetune_eval_models.py",
     "tests/test_server_reliability.py",
@@ -47,13 +48,17 @@ LONGEST = (
 """What takes minutes, the longest first: a run that ends with one of these leaves the other cores idle."""
 
 
+TOGETHER = (CONFORMANCE, "tests/test_documents_")
+"""Files that share what takes longer to start than a hundred of their tests: two stacks; Kiwi's models."""
+
+
 class ByStack(LoadFileScheduling):
-    """The tests of a file share a process, and all conformance tests one: they share two stacks, whose start
-    takes longer than a hundred of them. What takes longest is begun first."""
+    """The tests of a file share a process, and so do files that share a stack. What takes longest is begun
+    first."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return CONFORMANCE if file.startswith(CONFORMANCE) else file
+        return next((begin for begin in TOGETHER if file.startswith(begin)), file)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         if longest := next((scope for scope in LONGEST if scope in self.workqueue), None):

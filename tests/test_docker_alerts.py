@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,15 +45,17 @@ def histogram(name: str, per_scrape: dict[str, int], **labels: str) -> list[dict
     ]
 
 
-def firing(tmp_path: Path, alert: str, *series: dict[str, str], at: str = "10m") -> list[dict[str, str]]:
-    """The labels of each firing instance of `alert`, with a sample of every series each 15 s."""
+def firing(
+    tmp_path: Path, alert: str, *series: dict[str, str], at: str = "10m", step: str = "15s"
+) -> list[dict[str, str]]:
+    """The labels of each firing instance of `alert`, with a sample of every series each `step`."""
     program = first_installed("promtool")
-    case = {"interval": "15s", "input_series": list(series)}
+    case = {"interval": step, "input_series": list(series)}
     case["alert_rule_test"] = [
         {"eval_time": at, "alertname": alert, "exp_alerts": [{"exp_labels": {"no": "x"}}]}
     ]
     rules = str(DOCKER / "prometheus" / "alerts.yml")
-    text = {"rule_files": [rules], "evaluation_interval": "15s", "tests": [case]}
+    text = {"rule_files": [rules], "evaluation_interval": step, "tests": [case]}
     file = tmp_path / "case.yml"
     file.write_text(yaml.safe_dump(text), encoding="utf-8")
     done = subprocess.run([program, "test", "rules", str(file)], capture_output=True, text=True)
@@ -198,12 +201,13 @@ def test_a_worker_that_was_lost_is_told_before_the_controller_forgets_it(tmp_pat
 
 
 def test_no_ready_worker_is_news_only_where_workers_serve(tmp_path: Path) -> None:
+    asked = partial(firing, tmp_path, "NoReadyWorker", step="4m")  # a day of every 15 s takes promtool long
     provider = [
-        gateway("upstream_state", "1x8000", kind="external", state="ready", upstream="openai"),
-        gateway("upstream_state", "0x8000", kind="external", state="down", upstream="openai"),
+        gateway("upstream_state", "1x500", kind="external", state="ready", upstream="openai"),
+        gateway("upstream_state", "0x500", kind="external", state="down", upstream="openai"),
     ]
-    for_an_hour = gateway("upstream_state", "1x240", kind="worker", state="ready", upstream="w")
-    assert not firing(tmp_path, "NoReadyWorker", *provider)
-    assert firing(tmp_path, "NoReadyWorker", *provider, for_an_hour, at="2h")
-    assert not firing(tmp_path, "NoReadyWorker", *provider, for_an_hour, at="26h")
+    for_an_hour = gateway("upstream_state", "1x15", kind="worker", state="ready", upstream="w")
+    assert not asked(*provider)
+    assert asked(*provider, for_an_hour, at="2h")
+    assert not asked(*provider, for_an_hour, at="26h")
     assert firing(tmp_path, "NoReadyWorker", UP)
