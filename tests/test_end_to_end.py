@@ -209,8 +209,9 @@ def browser() -> Iterator[Browser]:
 def ui(browser: Browser, stack: Stack) -> Iterator[WebUi]:
     made = WebUi(browser, stack.webui)
     yield made
+    nameless = made.nameless_buttons()
     made.close()
-    assert (made.foreign, made.errors) == ([], [])
+    assert (made.foreign, made.errors, nameless) == ([], [], [])
 
 
 def compare(ui: WebUi, left: str, right: str) -> None:
@@ -377,6 +378,7 @@ def test_screenshots_have_no_sideways_scroll(browser: Browser, stack: Stack) -> 
             expect(ui.metrics(side)).not_to_be_empty()
         ui.page.screenshot(path=shots / f"{name}.png")
         assert ui.overflow_px() <= 0
+        assert ui.nameless_buttons() == []
         ui.close()
 
 

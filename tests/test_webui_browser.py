@@ -48,6 +48,15 @@ def ui(new_ui: Callable[..., WebUi]) -> WebUi:
     return new_ui()
 
 
+def test_an_untouched_page_is_ready_to_ask(ui: WebUi) -> None:
+    for path, page, pane in (("/", "compare", "left"), ("/chat", "chat", "chat")):
+        ui.open(path)
+        expect(ui.picked(pane)).not_to_have_value("")
+        ui.ask("처음 온 사람의 질문", page)
+        expect(ui.metrics(pane)).to_contain_text("완료")
+        assert ui.nameless_buttons() == []
+
+
 # What stays, what leaves
 
 

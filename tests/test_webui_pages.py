@@ -173,3 +173,10 @@ async def test_a_listener_that_grows_tells_its_failure_too(monkeypatch: pytest.M
     request = gr.Request(headers={}, query_params={})
     assert [update async for update in _told(growing)(request)] == [1, gr.skip()]
     assert len(told) == 1
+
+
+async def test_a_listener_that_has_nothing_to_follow_leaves_the_page_as_it_is(tmp_path: Path) -> None:
+    """Of one that yields nothing Gradio would make an update to None of every output."""
+    async with chat_of(tmp_path) as (chat, _client):
+        updates = [update async for update in _told(chat.fetch)(Tab(chat).request, "")]
+    assert updates == [gr.skip()]

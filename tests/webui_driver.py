@@ -183,6 +183,16 @@ class WebUi:
         for tag in tags:
             self.element(f"{side}-tags").get_by_label(tag, exact=True).check()
 
+    def nameless_buttons(self) -> list[str]:
+        """Buttons that can be seen and have neither words, a picture nor a label."""
+        found: list[str] = self.page.evaluate(
+            """() => [...document.querySelectorAll("button")]
+                .filter(b => b.offsetParent && !b.innerText.trim())
+                .filter(b => !b.ariaLabel && !b.querySelector("svg, img"))
+                .map(b => b.id || b.outerHTML)"""
+        )
+        return found
+
     def overflow_px(self) -> int:
         """By how much the page is wider than the window."""
         width: int = self.page.evaluate(

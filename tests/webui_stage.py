@@ -72,7 +72,8 @@ def chromium_or_skip() -> Iterator[Browser]:
 
 @contextmanager
 def fresh_pages(browser: Browser, stage: Stage) -> Iterator[Callable[..., WebUi]]:
-    """Gives a maker of browser pages; in the end none of them has left this machine or had a script error."""
+    """Gives a maker of browser pages; in the end none of them has left this machine, had a script error or
+    shows a button without words."""
     stage.reset()
     made: list[WebUi] = []
 
@@ -81,8 +82,10 @@ def fresh_pages(browser: Browser, stage: Stage) -> Iterator[Callable[..., WebUi]
         return made[-1]
 
     yield make
+    nameless = [button for ui in made if not ui.page.is_closed() for button in ui.nameless_buttons()]
     for ui in made:
         ui.close()
+    assert nameless == []
     assert [address for ui in made for address in ui.foreign] == []
     assert [error for ui in made for error in ui.errors] == []
 

@@ -76,10 +76,14 @@ def _told(fn: Callable[..., Any]) -> Callable[..., Any]:
 
         @wraps(fn)
         async def growing(request: gr.Request, *values: Any) -> AsyncGenerator[Any, None]:
+            begun = False
             try:
                 async with aclosing(fn(request, *values)) as updates:
                     async for update in updates:
+                        begun = True
                         yield update
+                if not begun:  # else Gradio sets every output to None: buttons lose their words
+                    yield gr.skip()
             except (StoreFailed, NoCookie) as error:
                 yield tell(request, error)
 

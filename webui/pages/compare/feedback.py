@@ -64,8 +64,7 @@ class CompareFeedback:
                 return {page.vote_note: _not_saved(error.failure, lang)}
             voted = await self.store.conversations.vote(user, found.id, pair, choice)
             updates = self.view.common(voted, lang)
-            shown = gr.update(value=text(lang, "show_prompt"), visible=True)
-            updates |= {pane.show_prompt: shown for pane in page.panes}
+            updates |= {pane.show_prompt: gr.update(visible=True) for pane in page.panes}
             left_model, right_model = (values[pane.picker] for pane in page.panes)
             return updates | self.view.status(left_model, right_model, lang, hidden=False)
 

@@ -42,7 +42,7 @@ class CompareView:
         settled = turn is not None and not side.running
         return self.answer(pane, side, lang, hidden=hidden) | {
             pane.actions: gr.update(visible=settled),
-            pane.show_prompt: gr.update(value=text(lang, "show_prompt"), visible=not hidden),
+            pane.show_prompt: gr.update(visible=not hidden),
             pane.prompt_box: gr.update(visible=False),
             pane.rating_box: gr.update(visible=turn is not None and turn.complete),
             pane.score: gr.update(value=mark.score if mark else None),
