@@ -5,15 +5,13 @@ A backup is a ZIP file. Indexes of vector stores are left out: after a restore t
 
 import os
 import shutil
-import sqlite3
 import tempfile
 import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
+from common.backup_file import backup_directory, copy_sqlite, open_backup, write_backup
 from common.errors import UserError
 from documents.service.catalogue import Catalogue
 from documents.service.places import Places
@@ -33,23 +31,10 @@ class Contents:
 def back_up(places: Places, target: Path, *, replace: bool = False) -> Contents:
     """Write `target` (mode 0600), whole or not at all; the service may run. A file that is deleted meanwhile
     is left out. Raises UserError."""
-    if target.exists() and not replace:
-        raise UserError(f"{target} is there already.", hint="Choose another name, or add --replace.")
     if not places.catalogue.is_file() and not any(places.root.parent.glob("*.db")):
         raise UserError(f"There are no documents in {places.root.parent}.", hint="Check KODOLLY_STATE_DIR.")
-    try:
-        with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.absolute().parent) as directory:
-            whole = Path(directory) / "whole.zip"
-            descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as out:
-                with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-                    made = _pack(places, Path(directory), archive)
-                out.flush()
-                os.fsync(out.fileno())
-            whole.replace(target)
-    except (OSError, sqlite3.Error) as error:
-        raise UserError(f"The backup {target} cannot be written: {error}.") from error
-    return made
+    with backup_directory(target, replace=replace) as work:
+        return write_backup(work, target, partial(_pack, places, work))
 
 
 def _pack(places: Places, work: Path, archive: zipfile.ZipFile) -> Contents:
@@ -71,11 +56,8 @@ def _pack(places: Places, work: Path, archive: zipfile.ZipFile) -> Contents:
 
 
 def _add_database(path: Path, name: str, work: Path, archive: zipfile.ZipFile) -> None:
-    """A consistent copy, by SQLite's online backup."""
     copy = work / "copy.db"
-    with closing(sqlite3.connect(path, timeout=60)) as live, closing(sqlite3.connect(copy)) as kept:
-        live.backup(kept)
-        kept.execute("PRAGMA journal_mode=DELETE")  # one file, without -wal beside it
+    copy_sqlite(path, copy)
     archive.write(copy, name)
     copy.unlink()
 
@@ -117,7 +99,7 @@ def _exchange(root: Path, new: Path, old: Path) -> None:
 
 def _unpack(source: Path, new: Places) -> Contents:
     files = stores = 0
-    with _opened(source) as archive:
+    with open_backup(source) as archive:
         if CATALOGUE not in archive.namelist():
             raise UserError(
                 f"{source} is no backup of documents.", hint="`kodolly documents backup FILE` writes one."
@@ -155,16 +137,3 @@ def _forget_indexes(new: Places) -> None:
             catalogue.change("UPDATE attached SET status = 'in_progress' WHERE status = 'completed'")
     finally:
         catalogue.close()
-
-
-@contextmanager
-def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(source) as archive:
-            yield archive
-    except FileNotFoundError as error:
-        raise UserError(f"There is no file {source}.") from error
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise UserError(
-            f"{source} is no whole backup: {error}.", hint="Take another one; nothing was changed."
-        ) from error

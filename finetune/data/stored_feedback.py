@@ -7,15 +7,15 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError
 
 from common.errors import UserError
-from common.feedback import JudgedAnswer, JudgedRating, JudgedVote, Message
+from common.feedback import JudgedAnswer, JudgedRating, JudgedVote, Judgement, Message
 from common.prompt_hash import prompt_hash
 
 Prompt = tuple[tuple[str, str], ...]
 """(role, content) of every message before the answer."""
 
 
-class StoredVote(JudgedVote):
-    """A vote as `GET /v1/feedback/votes` lists it."""
+class Stored(Judgement):
+    """What the gateway adds to each judgement."""
 
     model_config = ConfigDict(extra="ignore")
     id: str
@@ -23,37 +23,29 @@ class StoredVote(JudgedVote):
     key_id: str = ""
     held_out: bool = False
     used_in: list[str] | None = None
+
+    @property
+    def rater(self) -> str:
+        """Who judged; without a rater each judgement is somebody else's."""
+        return f"{self.key_id}/{self.rater_id}" if self.rater_id else self.id
+
+
+class StoredVote(JudgedVote, Stored):
+    """A vote as `GET /v1/feedback/votes` lists it."""
 
     @property
     def question(self) -> str:
         """Hash of what was asked."""
         return prompt_hash(self.left.messages)
 
-    @property
-    def rater(self) -> str:
-        """Who cast it; without a rater each vote is somebody else's."""
-        return f"{self.key_id}/{self.rater_id}" if self.rater_id else self.id
 
-
-class StoredRating(JudgedRating):
+class StoredRating(JudgedRating, Stored):
     """A rating as `GET /v1/feedback/ratings` lists it."""
-
-    model_config = ConfigDict(extra="ignore")
-    id: str
-    created: str = ""
-    key_id: str = ""
-    held_out: bool = False
-    used_in: list[str] | None = None
 
     @property
     def question(self) -> str:
         """Hash of what was asked."""
         return prompt_hash(self.answer.messages)
-
-    @property
-    def rater(self) -> str:
-        """Who gave it; without a rater each rating is somebody else's."""
-        return f"{self.key_id}/{self.rater_id}" if self.rater_id else self.id
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from finetune.models.load import lora_config, no_word_about_experts
 from finetune.recipes.recipe import DpoTuning
+from finetune.recipes.sections import Lora
 from finetune.train.batches import Data
 from finetune.train.loop import OrderedTrainer
 from finetune.train.on_pairs import OnPairs
@@ -17,13 +18,25 @@ from finetune.train.session import Session
 
 
 class MadeSequences(OrderedTrainer):
-    """A trainer of TRL's over sequences that are made: no second rendering, no cutting at max_length."""
+    """A trainer of TRL's over sequences that are made (no second rendering, no cutting at max_length), with a
+    fresh adapter on the session's model, which has none yet: the reference is the adapter switched off."""
 
-    def __init__(self, train: Data, validation: Data | None, **kwargs: Any) -> None:
+    def __init__(
+        self, session: Session, lora: Lora, train: Data, validation: Data | None, args: TrainingArguments
+    ) -> None:
         self.made = {"train": train, "eval": validation}
         # TRL asks for tables before it has them prepared, so it gets one of a single word.
         table = Dataset.from_list([{"prompt": ""}])
-        super().__init__(train_dataset=table, eval_dataset=table if validation else None, **kwargs)
+        with no_word_about_experts():
+            super().__init__(  # type: ignore[call-arg]  # of the TRL trainer that stands behind it
+                model=session.model,
+                args=args,
+                train_dataset=table,
+                eval_dataset=table if validation else None,
+                processing_class=session.tokenizer,
+                peft_config=lora_config(session.model, lora),
+                callbacks=callbacks(session.recipe, session.report),
+            )
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
         return self.made[dataset_name]
@@ -58,14 +71,5 @@ class AgainstReference(OnPairs):
     def trainer(
         self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
     ) -> OrderedTrainer:
-        """A fresh adapter on the session's model, which has none yet."""
-        with no_word_about_experts():
-            return PairTrainer(
-                data,
-                validation,
-                model=session.model,
-                args=args,
-                processing_class=session.tokenizer,
-                peft_config=lora_config(session.model, self.recipe.lora),
-                callbacks=callbacks(session.recipe, session.report),
-            )
+        """TRL's."""
+        return PairTrainer(session, self.recipe.lora, data, validation, args)

@@ -7,7 +7,6 @@ from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
 
 from common.errors import UserError
-from finetune.models.load import lora_config, no_word_about_experts
 from finetune.recipes.recipe import LabelledTuning
 from finetune.train.against_reference import MadeSequences
 from finetune.train.batches import Data, FixedOrder, Labelled, Rows
@@ -15,7 +14,6 @@ from finetune.train.labels import labels_of
 from finetune.train.loop import OrderedTrainer
 from finetune.train.method import FilesOfRows
 from finetune.train.preflight import Fact
-from finetune.train.progress import callbacks
 from finetune.train.session import Session
 
 
@@ -70,17 +68,8 @@ class LabelledAnswers:
     def trainer(
         self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
     ) -> OrderedTrainer:
-        """A fresh adapter on the session's model, which has none yet."""
-        with no_word_about_experts():
-            return LabelledTrainer(
-                data,
-                validation,
-                model=session.model,
-                args=args,
-                processing_class=session.tokenizer,
-                peft_config=lora_config(session.model, self.recipe.lora),
-                callbacks=callbacks(session.recipe, session.report),
-            )
+        """TRL's."""
+        return LabelledTrainer(session, self.recipe.lora, data, validation, args)
 
     def _weights(self, good: int, bad: int) -> tuple[float, float]:
         """(of good, of bad answers). The paper wants their sums between 1:1 and 4:3, so the rarer kind is

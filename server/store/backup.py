@@ -2,20 +2,16 @@
 
 A backup is a ZIP file of two members: `kodolly.db`, an SQLite database with the store's own schema, and
 `backup.json`, the manifest. It is the same whether the store is SQLite or PostgreSQL, so that a backup of
-one can be restored into the other. The ZIP's directory stands at its end and every member has a checksum:
-a file that was cut or changed is refused. What a running gateway holds only for minutes (windows and slots
-of limits) is left out.
+one can be restored into the other. What a running gateway holds only for minutes (windows and slots of
+limits) is left out.
 """
 
 import asyncio
 import json
-import os
-import sqlite3
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +22,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from common.backup_file import backup_directory, copy_sqlite, open_backup, write_backup
 from common.database import driver_url, is_sqlite
 from common.errors import UserError
 from server.store.opening import SCHEMA, SETTING, open_store
@@ -57,11 +54,11 @@ async def back_up(store_url: str, target: Path, *, replace: bool = False) -> Man
     All rows are of one moment. `target` appears when it is whole, or not at all.
     Raises UserError when the store or the target cannot be used, StoreFailed when the database fails.
     """
-    with _working_directory(target, replace) as work:
+    with backup_directory(target, replace=replace) as work:
         copy = work / DATABASE
         url = driver_url(store_url, SETTING)
         if is_sqlite(url):
-            await asyncio.to_thread(_copy_sqlite, url.database or "", copy)
+            await asyncio.to_thread(_copy_sqlite, Path(url.database or ""), copy)
         else:
             await _copy_postgresql(url, copy)
         return await asyncio.to_thread(_pack, copy, work, target)
@@ -85,39 +82,12 @@ async def restore(source: Path, store_url: str, *, replace: bool = False) -> Man
 # -- writing ------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _working_directory(target: Path, replace: bool) -> Iterator[Path]:
-    """A private directory beside the target, so that the last step is a rename on one file system."""
-    parent = target.absolute().parent
-    if target.exists() and not replace:
-        raise UserError(f"{target} is there already.", hint="Choose another name, or add --replace.")
-    if not parent.is_dir():
-        raise UserError(f"The directory {parent} does not exist.", hint="Make it first.")
-    try:
-        with tempfile.TemporaryDirectory(prefix=".backup-", dir=parent) as directory:
-            yield Path(directory)
-    except OSError as error:
-        raise UserError(
-            f"The backup cannot be written to {parent}: {error.strerror or error}.",
-            hint="Check the directory's permissions and the disk.",
-        ) from error
-
-
-def _copy_sqlite(database: str, copy: Path) -> None:
-    """SQLite's online backup: a consistent copy while others write."""
-    if not Path(database).is_file():
+def _copy_sqlite(database: Path, copy: Path) -> None:
+    if not database.is_file():
         raise UserError(
             f"There is no store at {database}.", hint="Check KODOLLY_STATE_DIR and gateway.database_url."
         )
-    try:
-        # `closing`, since sqlite3's own context manager ends transactions, not connections.
-        with closing(sqlite3.connect(database, timeout=30)) as live, closing(sqlite3.connect(copy)) as kept:
-            live.backup(kept)
-            kept.execute("PRAGMA journal_mode=DELETE")  # one file, without -wal beside it
-    except sqlite3.Error as error:
-        raise UserError(
-            f"The store {database} cannot be read: {error}.", hint="Check the file and the disk."
-        ) from error
+    copy_sqlite(database, copy)
 
 
 async def _copy_postgresql(url: URL, copy: Path) -> None:
@@ -155,25 +125,16 @@ def _pack(copy: Path, work: Path, target: Path) -> Manifest:
         rows = _count(connection)
         schema = SCHEMA.revision(connection) or ""
     manifest = Manifest(FORMAT, datetime.now(UTC).isoformat(timespec="seconds"), schema, rows)
-    whole = work / "backup.zip"
-    descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.write(copy, DATABASE)
-            archive.writestr(MANIFEST, json.dumps(asdict(manifest), ensure_ascii=False, indent=2))
-        file.flush()
-        os.fsync(file.fileno())
-    whole.replace(target)
-    return manifest
+
+    def pack(archive: zipfile.ZipFile) -> Manifest:
+        archive.write(copy, DATABASE)
+        archive.writestr(MANIFEST, json.dumps(asdict(manifest), ensure_ascii=False, indent=2))
+        return manifest
+
+    return write_backup(work, target, pack)
 
 
 # -- reading ------------------------------------------------------------------------------------------
-
-
-def read_manifest(source: Path) -> Manifest:
-    """What the backup says of itself. Raises UserError when it is none or not whole."""
-    with _opened(source) as archive:
-        return _manifest(source, archive)
 
 
 def _manifest(source: Path, archive: zipfile.ZipFile) -> Manifest:
@@ -189,22 +150,9 @@ def _manifest(source: Path, archive: zipfile.ZipFile) -> Manifest:
     return manifest
 
 
-@contextmanager
-def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(source) as archive:
-            yield archive
-    except OSError as error:
-        raise UserError(f"The backup {source} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise UserError(
-            f"{source} is no whole backup: {error}.", hint="Take another one; nothing was changed."
-        ) from error
-
-
 def _unpack(source: Path, database: Path) -> Manifest:
     """The backup's database at `database`, checked, counted and migrated to this version's schema."""
-    with _opened(source) as archive:
+    with open_backup(source) as archive:
         manifest = _manifest(source, archive)
         with archive.open(DATABASE) as packed, database.open("wb") as file:
             while part := packed.read(1024 * 1024):  # reading to the end checks the checksum
