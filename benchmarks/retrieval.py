@@ -8,7 +8,9 @@ DIRECTORY holds kobest_v1.0/BoolQ/dev.tsv (SKT-LSL/KoBEST_datarepo) and koalpaca
 8,000 records of Beomi/KoAlpaca's `ko_alpaca_data.json`), as published; nothing is fetched here. First the
 questions of BoolQ are asked of its 700 paragraphs: recall at 1, 5 and 10, MRR and nDCG with intervals, for
 kodolly's store and for what other libraries do with Korean by default: bm25s over words, tantivy, FTS5's
-`unicode61` and `trigram`. Those that are not installed are left out.
+`unicode61` and `trigram`. Those that are not installed are left out. Then kodolly's store measures by itself
+below which relevance it probably does not know, and each question is asked with its paragraph in the store
+and without it.
 
 Then the paragraphs stand among many chunks made by shuffling KoAlpaca's sentences, of a paragraph's length.
 Shown are chunks indexed a second by one process, and the time of a question: median and 95%. Let nothing else
@@ -31,8 +33,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from documents.search.calibration import calibrate
 from documents.search.store import open_store
 from documents.search.terms import terms_version
+from finetune.eval.intervals import wilson
 from finetune.eval.retrieval import DEPTH, add_passages, ranked, scores
 
 ASKED_OF_MANY = 200
@@ -185,6 +189,36 @@ def report(measured: Measured, passages: int, asked: Sequence[str]) -> None:
     )
 
 
+def refusals(passages: Sequence[str], asked: Sequence[str]) -> None:
+    """What a store's own threshold keeps of questions that it answers, and refuses of those it does not."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        open_store(Path(directory) / "passages.db", create=True) as store,
+    ):
+        add_passages(store, passages)
+        least = calibrate(store)
+        with_answer, without = [], []
+        for text, question in zip(passages, asked, strict=True):
+            hits = store.search(question, DEPTH)
+            with_answer.append(max((hit.relevance for hit in hits), default=0.0))
+            without.append(max((hit.relevance for hit in hits if hit.text != text), default=0.0))
+    kept = sum(one >= least for one in with_answer)
+    refused = sum(one < least for one in without)
+    higher = sum((a > b) + (a == b) / 2 for a in with_answer for b in without)
+    print(
+        f"\nThreshold measured by the store itself: relevance {least:.3f}\n"
+        f"{'':18} with its paragraph kept {share(kept, len(asked))}, without it refused"
+        f" {share(refused, len(asked))}, AUC {higher / (len(with_answer) * len(without)):.3f}",
+        flush=True,
+    )
+
+
+def share(count: int, total: int) -> str:
+    """A share with Wilson's 95% interval."""
+    found = wilson(count, total)
+    return f"{found.value:.1%} ({found.low:.1%}-{found.high:.1%})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -204,6 +238,8 @@ def main() -> None:
     print(f"\nBoolQ: {len(asked)} questions, {len(paragraphs)} paragraphs")
     for name in names:
         report(measure(name, paragraphs, asked), len(paragraphs), asked)
+    if "kodolly documents" in names:
+        refusals(paragraphs, asked)
     if options.chunks:
         length = round(statistics.mean(map(len, paragraphs)))
         many = paragraphs + made_chunks(options.data, options.chunks - len(paragraphs), length)

@@ -63,6 +63,10 @@ class ConversationList:
             self.delete: gr.update(visible=shown is not None, interactive=free),
         }
 
+    def free(self) -> Updates:
+        """No answer comes in any more: another conversation may be put on the screen."""
+        return {self.history: gr.update(interactive=True), self.delete: gr.update(interactive=True)}
+
 
 def conversation_list(t: gr.I18n, kind: Kind, shown: gr.Textbox) -> ConversationList:
     """Lay it out."""

@@ -176,7 +176,7 @@ class CompareEvents:
         found = await self.store.conversations.get(user_in(request), shown) if shown else None
         if found is not None and found.running:
             return {self.page.send: gr.skip()}
-        return self.view.common(found, lang_of(request))
+        return self.view.common(found, lang_of(request)) | self.page.conversations.free()
 
     async def stop(self, request: gr.Request, shown: str | None) -> Updates:
         """End both answers. The listeners that follow them close them."""

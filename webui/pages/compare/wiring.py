@@ -74,7 +74,7 @@ def wire_compare(demo: gr.Blocks, page: ComparePage, events: CompareEvents, clie
                      [page.question, *out.everything])  # fmt: skip
         for begun in (loaded, *moved, asked, retried):
             fetched = on(begun.then, events.fetch(pane), [shown], out.side(pane))
-            on(fetched.then, events.settle, [shown], out.common)
+            on(fetched.then, events.settle, [shown], [*out.common, *page.conversations.all])
             on(fetched.then, events.refresh, seen, out.refreshed)
     on(page.stop.click, events.stop, [shown], out.whole)
     on(page.toolbar.clear.click, events.clear, seen, out.everything)

@@ -2,10 +2,10 @@
 docs/moderation.md quotes it.
 
     pip install korcen
-    python benchmarks/moderation.py --data DIRECTORY [--clean finetune/demo/rows.jsonl]
+    python benchmarks/moderation_accuracy.py --data DIRECTORY [--clean finetune/demo/rows.jsonl]
 
 It trains on finetune/demo/ethics.json as `kodolly train moderation` does and shows its figures on held-out
-dialogues. Then false alarms are counted on clean text that neither has seen, as far as DIRECTORY has it, as
+dialogues. Then false alarms are counted on clean text that was not trained on, as far as DIRECTORY has it, as
 published: koalpaca_v1.0_8000.json, chatbot_data_9800.csv (songys/Chatbot_data) and kobest_v1.0/BoolQ/dev.tsv.
 korcen's word list is asked the same, and about the labelled sentences, where it is installed.
 
