@@ -28,6 +28,11 @@ counts labelled rows. Intervals are Wilson's, 95%. Items of evaluation sets are 
 looked for with
 `--against`; an alarm on a row of the data as it is counts as false.
 
+Answers that stop in a sentence are rare in these data, so `truncated` is also tried on answers that are
+cut here: whole ones of KoAlpaca (eight words and more, ended by a full stop) at a random word of their
+second half (seed 1). Its false alarms are counted on all answers that have no end mark. The endings it
+knows were chosen after reading both.
+
 Exit code 1 where an aim is missed: precision 95% of each rule that rejects, recall 80% of refusal,
 identity and leaked_prompt,
 95% of each evaluation set found and no false alarm.
@@ -38,12 +43,14 @@ import csv
 import hashlib
 import json
 import math
+import random
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from finetune.data.clean.broken_text import cut_off
 from finetune.data.clean.contamination import FIELD_END, build_index, read_items
 from finetune.data.clean.findings import findings
 from finetune.data.clean.mending import mend_row
@@ -100,6 +107,7 @@ def main() -> None:
     aims = show_rules(scores, chosen.half)
     if chosen.errors:
         show_errors(scores)
+    show_cut_answers(records)
     aims &= show_evaluation_sets(chosen.data, records)
     raise SystemExit(0 if aims else 1)
 
@@ -202,6 +210,27 @@ def show_errors(scores: dict[str, Score]) -> None:
         for kind, rows in (("wrong", score.wrong), ("missed", score.missed)):
             for shown in rows:
                 print(f"{rule}, {kind}: {shown}")
+
+
+def show_cut_answers(records: list[Record]) -> None:
+    """Print how many answers cut at a word are found, and how many without an end mark are taken for cut."""
+    chance = random.Random(1)
+    answers = [record.row.response.strip() for record in records if record.source == "koalpaca"]
+    cut = []
+    for answer in answers:
+        words = answer.split(" ")
+        if len(words) >= 8 and answer.endswith(("다.", "요.")):
+            piece = " ".join(words[: chance.randrange(len(words) // 2, len(words))])
+            if not piece.endswith((".", "!", "?")):
+                cut.append(piece)
+    found = sum(cut_off(piece) is not None for piece in cut)
+    texts = [record.row.response.strip() for record in records]
+    open_ended = [text for text in texts if len(text) >= 25 and text[-1] not in ".!?…~\"'”’)]}`"]
+    alarms = sum(cut_off(text) is not None for text in open_ended)
+    print(f"\nAnswers cut at a word: {share(found, len(cut))} of {len(cut)} found.")
+    print(
+        f"Answers without an end mark: {alarms} of {len(open_ended)} taken for cut, of which 1 is labelled."
+    )
 
 
 def show_evaluation_sets(directory: Path, records: list[Record]) -> bool:

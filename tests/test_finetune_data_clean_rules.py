@@ -110,6 +110,9 @@ GOOD += [
     row("사자성어 하나를 쓰세요.", "有備無患 居安思危 溫故知新 塞翁之馬 刻舟求劍 守株待兔"),
     row("'UN'을 풀어 쓰세요.", '"United Nations Educational Organization"'),
     row("함수의 입력과 출력의 예를 보여 주세요.", "입력1: 3\n출력1: 9\n입력2: 4\n출력2: 16"),
+    row("형용사를 다섯 개 쓰세요.", "싱싱한, 부드러운, 밝은, 화려한, 깊은, 시원한, 다양한"),
+    row("휴가 때 할 일을 쓰세요.", "국내 여행, 식사를 집에서 해결하기, 아이들과 함께 눈싸움하기"),
+    row("특징을 나열하세요.", "특징은 다음과 같습니다.\n1. 클래식\n2. 현대적인\n3. 전통적인\n4. 근대적인"),
     row("누가 이겼나요?", "美 대통령과 前총리가 만난 자리에서 합의가 이루어졌습니다."),
 ]
 
@@ -132,6 +135,15 @@ def test_what_is_allowed_stays_and_is_counted(tmp_path: Path) -> None:
         rules(allow=["not_json"])
 
 
-def test_an_answer_that_ends_before_its_verb_is_cut_off() -> None:
-    answer = "상추는 서늘한 날씨를 좋아하기 때문에 봄에 심으면 잘 자라고 여름에는 더위로 인해 잎의"
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "상추는 서늘한 날씨를 좋아하기 때문에 봄에 심으면 잘 자라고 여름에는 더위로 인해 잎의",
+        "상추는 서늘한 날씨를 좋아하며, 물이 잘 빠지는 흙에서 잘 자라고",
+        "상추는 서늘한 날씨를 좋아합니다. 여름에는 특히",
+        "상추는 서늘한 날씨에서 잘 자랍니다. 더위를 막으려면 그늘을 만들어 줄 수",
+        "1. 상추는 봄에 심습니다.\n2. 물은 아침에 한 번, 저녁에 한 번 주고 흙이 마르지 않도록",
+    ],
+)
+def test_an_answer_that_ends_before_its_verb_is_cut_off(answer: str) -> None:
     assert [name for name, _ in findings(JsonRow(QUESTION, answer, "open_qa"))] == ["truncated"]

@@ -26,6 +26,22 @@ _NOUN_END = re.compile(
 _FEWEST_WORDS_CUT_OFF = 9
 """Words of a last sentence from which an end in a particle is no title, list or line of a poem."""
 _LIST_SIGNS = re.compile(r"[,:;|/#*=\[(<>\d\n\"'“”‘’·-]")
+_WAITING_END = re.compile(
+    r"(?:[가-힣](?:에서는?|에게|으로(?:서|써)?|하여|하며|하고|되고|되어|이고|지고|있고|없고|이며|으며|면서|지만|므로|려고|려면|으면|하면|되면"
+    r"|도록|하게|있게|해서|아서|어서|여서|적인|스러운|어야|아야|해야|했고|였고|았고|었고|라는|다는|하는|되는|있는|없는|시키는|뿐만|에는|에도"
+    r"|것을|것이|것은|등의|등을|등이|들의|들을|들이|을|를|의)"
+    r"|(?![광사보창재신최참경권예충원냉중비도선피상로])[가-힣]고"
+    r"|(?:\A|\s)(?:수|더|덜|가장|매우|아주|특히|즉|또|또한|그|이|저|이런|그런|어떤|모든|많은|다른|같은|큰|새로운|다양한|여러|각"
+    r"|위해|위한|통해|통한|대해|대한|관한|관해|따라|따른|인해|인한|함께|만약|때문에|하지만|그러나|그리고|것을|것이|것은|등의|등을|등이"
+    r"|있는|없는|하는|되는|아니라|할|될|한|된))\Z"
+)
+"""Endings, particles and words that something has to follow, which no noun ends in or which stand alone."""
+_PIECES = re.compile(
+    r"[.!?。]['\"”’)]?\s+|\\n|<br>|\n|[#=|;:/*<>]\s*|\d+[.)]\s*|\s-\s*|[①-⑳•·]\s*",
+)
+"""Between sentences and between the items of a list."""
+_SENTENCE_BEFORE = re.compile(r"[다요]\.\s[^\n]*\Z")
+_FEWEST_WORDS_WAITING = 5
 _EMPTY_ITEM = re.compile(r"\n[ \t]*(?:\d{1,2}[.)]|[-*•])[ \t]*\Z")
 _ENDS_WELL = frozenset(".!?。！？…~\"'”’)]}」』》`")
 _SHORTEST_CUT_OFF = 25
@@ -82,7 +98,7 @@ def cut_off(response: str) -> str | None:
     if len(response) < _SHORTEST_CUT_OFF or response[-1] in _ENDS_WELL:
         return None
     end = response[-40:]
-    if _EMPTY_ITEM.search(end) or _CUT_OFF.search(end) or _ends_in_particle(response):
+    if _EMPTY_ITEM.search(end) or _CUT_OFF.search(end) or _ends_in_particle(response) or _waits(response):
         return "…" + end[-20:]
     return None
 
@@ -93,6 +109,17 @@ def _ends_in_particle(response: str) -> bool:
         return False
     last = re.split(r"[.!?]\s", response)[-1]
     return len(last.split()) >= _FEWEST_WORDS_CUT_OFF and not _LIST_SIGNS.search(last)
+
+
+def _waits(response: str) -> bool:
+    """Whether the last word waits for another, in what is a sentence and no list of words like it."""
+    if not _WAITING_END.search(response[-20:]) or _NOUN_END.search(response[-6:]):
+        return False
+    last = _PIECES.split(response)[-1]
+    words = len(last.split())
+    if _SENTENCE_BEFORE.search(response):
+        return words >= 2
+    return words >= _FEWEST_WORDS_WAITING and len(last.rsplit(",", 1)[-1].split()) >= 3
 
 
 def digit_run(text: str) -> str | None:
