@@ -35,33 +35,23 @@ def install_error_handlers(app: "FastAPI", no_route: Callable[[str], ApiError] =
     from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
 
-    def render(error: ApiError) -> "Response":
-        from starlette.responses import Response
-
-        return Response(
-            error_bytes(error),
-            status_code=error.status,
-            headers=error.headers,
-            media_type="application/json",
-        )
-
     async def on_api_error(_request: "Request", error: Exception) -> "Response":
         assert isinstance(error, ApiError)
-        return render(error)
+        return _rendered(error)
 
     async def on_validation_error(_request: "Request", error: Exception) -> "Response":
         assert isinstance(error, RequestValidationError)
-        return render(_from_validation(error.errors()))
+        return _rendered(_from_validation(error.errors()))
 
     async def on_http_exception(request: "Request", error: Exception) -> "Response":
         assert isinstance(error, HTTPException)
         if error.status_code == 404:
-            return render(no_route(request.url.path))
-        return render(_from_status(error.status_code, request.method, request.url.path, str(error.detail)))
+            return _rendered(no_route(request.url.path))
+        return _rendered(_from_status(error.status_code, request.method, request.url.path, str(error.detail)))
 
     async def on_bug(request: "Request", error: Exception) -> "Response":
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return render(InternalError("The server met an unexpected error; its log has the details."))
+        return _rendered(InternalError("The server met an unexpected error; its log has the details."))
 
     handlers: list[tuple[type[Exception], Callable[..., Any]]] = [
         (ApiError, on_api_error),
@@ -71,6 +61,14 @@ def install_error_handlers(app: "FastAPI", no_route: Callable[[str], ApiError] =
     ]
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)
+
+
+def _rendered(error: ApiError) -> "Response":
+    from starlette.responses import Response
+
+    return Response(
+        error_bytes(error), status_code=error.status, headers=error.headers, media_type="application/json"
+    )
 
 
 def _from_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:

@@ -77,19 +77,24 @@ def load_with_sources(
     try:
         return cls(_env_file=None, **values), sources
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        name = _field_name(cls, str(first["loc"][0])) if first["loc"] else None
-        source = sources.get(name or where.split(".")[0], "default")
-        if first["type"] == "missing":
-            raise UserError(
-                f"Setting {cls.section}.{where} is missing.",
-                hint=f"Set {_environment_name(cls, name or where)} in the environment or in .env.",
-            ) from error
-        raise UserError(
-            f"Setting {cls.section}.{where} (from {source}): {first['msg']}.",
-            hint="`kodolly config show` lists every setting and where it comes from.",
-        ) from error
+        raise _refusal(cls, error, sources) from error
+
+
+def _refusal(cls: type[S], error: ValidationError, sources: Mapping[str, Layer]) -> UserError:
+    """What is wrong with the first setting that was refused, and where its value came from."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    name = _field_name(cls, str(first["loc"][0])) if first["loc"] else None
+    if first["type"] == "missing":
+        return UserError(
+            f"Setting {cls.section}.{where} is missing.",
+            hint=f"Set {_environment_name(cls, name or where)} in the environment or in .env.",
+        )
+    source = sources.get(name or where.split(".")[0], "default")
+    return UserError(
+        f"Setting {cls.section}.{where} (from {source}): {first['msg']}.",
+        hint="`kodolly config show` lists every setting and where it comes from.",
+    )
 
 
 def environment_names(cls: type[PartSettings]) -> set[str]:

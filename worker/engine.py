@@ -73,7 +73,14 @@ def vllm_command(
         *_structured_output_flags(extra_args),
         *extra_args,
     ]
-    env = child_environment(os.environ, (*SYSTEM, *ENGINE)) | {
+    env = _environment(key)
+    if on_cpu:
+        env |= _cpu_env(settings, processes(extra_args))
+    return EngineCommand(argv, env, settings.local_url(), key)
+
+
+def _environment(key: str) -> dict[str, str]:
+    return child_environment(os.environ, (*SYSTEM, *ENGINE)) | {
         "VLLM_API_KEY": key,  # by environment: argv is visible to every user of the machine
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(KEEP_ALIVE_S),
         "VLLM_NO_USAGE_STATS": "1",
@@ -84,9 +91,6 @@ def vllm_command(
         "HF_HUB_OFFLINE": "1",  # model_dir is on this disk; nothing is to be fetched
         "PYTHONUNBUFFERED": "1",
     }
-    if on_cpu:
-        env |= _cpu_env(settings, processes(extra_args))
-    return EngineCommand(argv, env, settings.local_url(), key)
 
 
 def _structured_output_flags(args: Sequence[str]) -> list[str]:

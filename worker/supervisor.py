@@ -183,10 +183,7 @@ class Supervisor:
         return why
 
     def _on_line(self, line: str) -> None:
-        shown = escape_controls(line, keep="\t")
-        # A full disk or a closed terminal must not stop the reading: the engine would block on its pipe.
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"engine | {shown}\n")
+        _show_line(line)
         self._last_error = error_in(line) or self._last_error
         if ENGINE_DEATH in line:
             self._health.look_now()
@@ -233,16 +230,27 @@ class Supervisor:
         await asyncio.sleep(SETTLE_S)
         if isinstance(self._engine, AttachedEngine) and not self._load.known:
             return  # nobody can tell what runs there
-        idle = asyncio.create_task(wait_until_idle(self._engine.url, self._engine.key))
-        hurried = asyncio.create_task(self._hurry.wait())
-        try:
-            await asyncio.wait([idle, hurried], return_when=asyncio.FIRST_COMPLETED)
-            if not idle.done():
-                logger.warning("stopping although requests are running")
-        finally:
-            for task in (idle, hurried):
-                task.cancel()
-            await asyncio.gather(idle, hurried, return_exceptions=True)
+        await _wait_until_idle_or(self._hurry, self._engine)
+
+
+def _show_line(line: str) -> None:
+    shown = escape_controls(line, keep="\t")
+    # A full disk or a closed terminal must not stop the reading: the engine would block on its pipe.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"engine | {shown}\n")
+
+
+async def _wait_until_idle_or(hurry: asyncio.Event, engine: EngineCommand | AttachedEngine) -> None:
+    idle = asyncio.create_task(wait_until_idle(engine.url, engine.key))
+    hurried = asyncio.create_task(hurry.wait())
+    try:
+        await asyncio.wait([idle, hurried], return_when=asyncio.FIRST_COMPLETED)
+        if not idle.done():
+            logger.warning("stopping although requests are running")
+    finally:
+        for task in (idle, hurried):
+            task.cancel()
+        await asyncio.gather(idle, hurried, return_exceptions=True)
 
 
 def worker_id(url: str) -> str:

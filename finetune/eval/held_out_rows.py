@@ -7,7 +7,7 @@ from typing import Any
 from common.errors import UserError
 from finetune.encoding.encode import IGNORED, encode_rows
 from finetune.eval.korquad import character_f1
-from finetune.eval.models import Model
+from finetune.eval.models import Generated, Model
 from finetune.eval.report import SAMPLES, EvalReport, Sample, Score, hash_texts, now, score, versions
 from finetune.rows.row import Row, to_messages
 
@@ -28,18 +28,10 @@ def evaluate_rows(
     conversations = [to_messages(row)[:-1] for row in rows]
     asked = hash_texts(turn["content"] for row in rows for turn in to_messages(row))
     made = list(model.answers(conversations, max_tokens))
-    wanted = [row.response for row in rows]
     notes = []
     if too_long := sum(not answer.fits for answer in made):
         notes.append(f"{too_long} questions are longer than the model's context and count as wrong.")
-    pairs = list(zip([answer.text for answer in made], wanted, strict=True))
-    scores = [
-        score(
-            name, "exact_match", [[float(_plain(given) == _plain(right))] for given, right in pairs], asked
-        ),
-        score(name, "f1", [[character_f1(given, [right])] for given, right in pairs], asked),
-        score(name, "stop_rate", [[float(answer.finished)] for answer in made], asked),
-    ]
+    scores = _scores(name, made, rows, asked)
     if tokenizer is None:
         notes.append("No perplexity: it takes the model's tokenizer and chat template (--tokenizer).")
     else:
@@ -56,13 +48,27 @@ def evaluate_rows(
         scores=scores,
         settings={"max_tokens": max_tokens},
         notes=notes,
-        samples=[
-            Sample(question=row.instruction, wanted=row.response, answer=answer.text)
-            for row, answer in zip(rows[:SAMPLES], made, strict=False)
-        ],
+        samples=_samples(rows, made),
         created=now(),
         versions=versions(),
     )
+
+
+def _scores(name: str, made: Sequence[Generated], rows: Sequence[Row], asked: str) -> list[Score]:
+    pairs = [(answer.text, row.response) for answer, row in zip(made, rows, strict=True)]
+    exact = [[float(_plain(given) == _plain(right))] for given, right in pairs]
+    return [
+        score(name, "exact_match", exact, asked),
+        score(name, "f1", [[character_f1(given, [right])] for given, right in pairs], asked),
+        score(name, "stop_rate", [[float(answer.finished)] for answer in made], asked),
+    ]
+
+
+def _samples(rows: Sequence[Row], made: Sequence[Generated]) -> list[Sample]:
+    return [
+        Sample(question=row.instruction, wanted=row.response, answer=answer.text)
+        for row, answer in zip(rows[:SAMPLES], made, strict=False)
+    ]
 
 
 def _likelihood(

@@ -87,38 +87,53 @@ def merge_models(
     hide_library_bars()
     values, listed = read_merge_config(config_file)
     sources = [_open(directory) for directory in listed]
-    card_licence = licence or _licence(sources)
-    talk = _agree(values, sources, template)
-    stage = f"{name or output.name}: merging"
+    allowed = licence or _licence(sources)
+    plan = _Plan(name or output.name, allowed, values, sources, _agree(values, sources, template), seed)
+    stage = f"{plan.name}: merging"
     with whole_directory(output) as directory:
         require_room(directory, max(_bytes(source.directory) for source in sources))
         report(Progress(stage, 0.0, f"{len(sources)} models, {_method(values)}"))
         _run_mergekit(values, directory, seed)
         report(Progress(stage, 0.9, "completing the checkpoint"))
-        parameters, dtype = _complete(directory, values, sources, talk)
-        write_card(
-            directory,
-            CheckpointCard(
-                name=name or output.name,
-                base_model=_base(values, sources).name,
-                base_revision=_base(values, sources).sha256,
-                method="merge",
-                recipe={"mergekit": _shortened(values), "seed": seed},
-                data=_data(sources),
-                sources=[
-                    MergeSource(name=source.name, sha256=source.sha256, licence=_licence_of(source))
-                    for source in sources
-                ],
-                licence=card_licence,
-                template=talk.template_name,
-                template_hash=template_hash(talk.template),
-                context_length=_context_length(directory, sources),
-                dtype=dtype,
-                parameters=parameters,
-                created=int(time.time()),
-            ),
-        )
+        parameters, dtype = _complete(directory, values, sources, plan.talk)
+        write_card(directory, plan.card(directory, parameters, dtype))
     report(Progress(stage, 1.0, f"{parameters / 1e9:.3g} billion parameters"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is merged, and what is known of the result before it is."""
+
+    name: str
+    licence: str
+    values: dict[str, Any]
+    """mergekit's configuration."""
+    sources: list[Source]
+    talk: Talk
+    seed: int
+
+    def card(self, directory: Path, parameters: int, dtype: str) -> CheckpointCard:
+        """Of the merged checkpoint in `directory`."""
+        base = _base(self.values, self.sources)
+        return CheckpointCard(
+            name=self.name,
+            base_model=base.name,
+            base_revision=base.sha256,
+            method="merge",
+            recipe={"mergekit": _shortened(self.values), "seed": self.seed},
+            data=_data(self.sources),
+            sources=[
+                MergeSource(name=source.name, sha256=source.sha256, licence=_licence_of(source))
+                for source in self.sources
+            ],
+            licence=self.licence,
+            template=self.talk.template_name,
+            template_hash=template_hash(self.talk.template),
+            context_length=_context_length(directory, self.sources),
+            dtype=dtype,
+            parameters=parameters,
+            created=int(time.time()),
+        )
 
 
 def read_merge_config(path: Path) -> tuple[dict[str, Any], list[Path]]:

@@ -27,9 +27,6 @@ def arguments(
     recipe: Recipe, sequences: int, state: RunState, logs: Path, precision: Precision
 ) -> dict[str, Any]:
     """TrainingArguments' values, which DPOConfig takes too."""
-    _, steps = steps_in_run(recipe, sequences)
-    every = recipe.checkpoint_every
-    when = {"epoch": "epoch", "never": "no"}.get(str(every), "steps")
     if "tensorboard" in recipe.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)
     if sharded() and recipe.has_adapter:
@@ -53,15 +50,17 @@ def arguments(
         "bf16": precision.compute == torch.bfloat16,
         "fp16": precision.compute == torch.float16,
         "seed": recipe.seed,
-        "save_strategy": when,
-        "save_steps": every if isinstance(every, int) else 500,
-        "save_total_limit": 2,
-        "eval_strategy": when if recipe.validation is not None else "no",
-        "eval_steps": every if isinstance(every, int) else None,
-        "load_best_model_at_end": recipe.validation is not None,
-        "metric_for_best_model": "eval_loss" if recipe.validation is not None else None,
-        "greater_is_better": False if recipe.validation is not None else None,
-        "restore_callback_states_from_checkpoint": True,
+        **_checkpoints(recipe),
+        **_logs(recipe, sequences),
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "ddp_find_unused_parameters": False,
+    }
+
+
+def _logs(recipe: Recipe, sequences: int) -> dict[str, object]:
+    _, steps = steps_in_run(recipe, sequences)
+    return {
         "logging_strategy": "steps",
         "logging_steps": max(1, steps // LOGS_PER_RUN),
         "logging_nan_inf_filter": False,
@@ -70,7 +69,22 @@ def arguments(
         "disable_tqdm": True,
         "log_level": "error",
         "log_level_replica": "error",
-        "remove_unused_columns": False,
-        "dataloader_pin_memory": torch.cuda.is_available(),
-        "ddp_find_unused_parameters": False,
+    }
+
+
+def _checkpoints(recipe: Recipe) -> dict[str, object]:
+    """When a checkpoint is written and the validation rows are looked at."""
+    every = recipe.checkpoint_every
+    when = {"epoch": "epoch", "never": "no"}.get(str(every), "steps")
+    validated = recipe.validation is not None
+    return {
+        "save_strategy": when,
+        "save_steps": every if isinstance(every, int) else 500,
+        "save_total_limit": 2,
+        "eval_strategy": when if validated else "no",
+        "eval_steps": every if isinstance(every, int) else None,
+        "load_best_model_at_end": validated,
+        "metric_for_best_model": "eval_loss" if validated else None,
+        "greater_is_better": False if validated else None,
+        "restore_callback_states_from_checkpoint": True,
     }

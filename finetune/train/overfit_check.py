@@ -17,6 +17,7 @@ import torch
 from common.errors import UserError
 from finetune.encoding.encode import IGNORED
 from finetune.encoding.own_settings import stop_ids
+from finetune.encoding.token_store import Array
 from finetune.models.precision import Precision
 from finetune.progress import Progress
 from finetune.train.batches import Padder, Rows
@@ -53,13 +54,7 @@ def smoke_test(session: Session, rows: Rows, rates: tuple[float, float]) -> Smok
     recipe, model, precision = session.recipe, session.model, session.precision
     stage = f"{recipe.name}: learning {min(ROWS, len(rows))} rows by heart"
     some = [rows.sequence(int(n)) for n in np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(int)]
-    padder = Padder(session.tokenizer.pad_token_id)
-    batches = [
-        {name: values.to(model.device) for name, values in padder(chunk).items()}
-        for chunk in _chunks(
-            [{"input_ids": ids, "labels": labels} for ids, labels in some], recipe.batch_size
-        )
-    ]
+    batches = _batches(session, some)
     least, greatest = rates
     seen, loss, stopped, done, took = 0, math.nan, 0.0, 0, 0.0
     with _unchanged(model):
@@ -72,14 +67,8 @@ def smoke_test(session: Session, rows: Rows, rates: tuple[float, float]) -> Smok
             began = time.monotonic()
             loss = 0.0
             for batch in batches:
-                with torch.autocast(model.device.type, precision.compute, _half(precision)):
-                    part = model(**batch).loss
-                part.backward()
-                torch.nn.utils.clip_grad_norm_(trained, recipe.max_grad_norm)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+                loss += _step(session, batch, optimizer, trained) / len(batches)
                 seen += batch["input_ids"].numel()
-                loss += float(part.detach()) / len(batches)
             took += time.monotonic() - began
             done += 1
             session.report(Progress(stage, min(0.99, done / limit), f"loss {loss:.3f}"))
@@ -115,6 +104,32 @@ def forward_rate(session: Session, rows: Rows) -> float:
 
 def _half(precision: Precision) -> bool:
     return precision.compute != torch.float32
+
+
+def _batches(session: Session, some: Sequence[tuple[Array, Array]]) -> list[dict[str, torch.Tensor]]:
+    padder = Padder(session.tokenizer.pad_token_id)
+    examples = [{"input_ids": ids, "labels": labels} for ids, labels in some]
+    return [
+        {name: values.to(session.model.device) for name, values in padder(chunk).items()}
+        for chunk in _chunks(examples, session.recipe.batch_size)
+    ]
+
+
+def _step(
+    session: Session,
+    batch: dict[str, torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    trained: list[torch.nn.Parameter],
+) -> float:
+    """Learn from one batch; its loss."""
+    model, precision = session.model, session.precision
+    with torch.autocast(model.device.type, precision.compute, _half(precision)):
+        loss = model(**batch).loss
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(trained, session.recipe.max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return float(loss.detach())
 
 
 def _chunks(rows: list[Any], size: int) -> Iterator[list[Any]]:

@@ -1,5 +1,6 @@
 """`kodolly alias`."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -18,6 +19,12 @@ Examples:
   kodolly alias                           list them
   kodolly alias --remove chat
 """
+
+
+def _path(name: str) -> str:
+    from urllib.parse import quote
+
+    return f"/v1/aliases/{quote(name, safe='')}"
 
 
 @click.command("alias", epilog=EPILOG)
@@ -49,8 +56,6 @@ def command(
     one: it also answers what the others have no ready worker for. Everybody stays with one target, and when
     a share grows, only those who are needed for it move. NAME may then be the stable model's own name.
     """
-    from urllib.parse import quote
-
     from common.settings import load_settings
     from kodolly.clients.controller_access import find_controllers
     from kodolly.echo import echo_line
@@ -64,19 +69,17 @@ def command(
     configured = load_settings(GatewaySettings, {}, config).aliases
     missed: list[str] = []
     if name is not None and alias is not None:
-        missed = found.tell_all("PUT", f"/v1/aliases/{quote(name, safe='')}", alias.model_dump())
+        missed = found.tell_all("PUT", _path(name), alias.model_dump())
     elif remove is not None:
         if remove in configured:
             echo_line(f"{remove} also stands under gateway.aliases in the settings.", err=True)
-        missed = found.tell_all("DELETE", f"/v1/aliases/{quote(remove, safe='')}")
+        missed = found.tell_all("DELETE", _path(remove))
     for url in missed:
         echo_line(f"The controller at {url} could not be told; repeat this when it is back.", err=True)
     snapshots = found.snapshots()
     _tell_of_differences(snapshots)
-    served = {card.name for worker in snapshots[0].workers for card in worker.models}
-    for target in alias.models() if alias is not None else ():
-        if target not in served:
-            echo_line(f"No worker serves {target} now.", err=True)
+    if alias is not None:
+        _tell_of_unserved(alias.models(), snapshots[0])
     if name is None and remove is None:
         _list(snapshots[0], configured)
 
@@ -89,6 +92,15 @@ def _tell_of_differences(snapshots: "list[Snapshot]") -> None:
     for other in snapshots[1:]:
         if names := sorted(name for name, _ in set(first.items()) ^ set(names_in_words(other).items())):
             echo_line(f"The controllers differ: set {', '.join(dict.fromkeys(names))} again.", err=True)
+
+
+def _tell_of_unserved(targets: Iterable[str], snapshot: "Snapshot") -> None:
+    from kodolly.echo import echo_line
+
+    served = {card.name for worker in snapshot.workers for card in worker.models}
+    for target in targets:
+        if target not in served:
+            echo_line(f"No worker serves {target} now.", err=True)
 
 
 def _list(snapshot: "Snapshot", configured: dict[str, str]) -> None:

@@ -80,18 +80,7 @@ def command(
     from finetune.progress import terminal_report
 
     named = tuple(_column(text) for text in columns)
-    request = Request(
-        inputs,
-        output,
-        name,
-        named,
-        roles,
-        pairs,
-        strict,
-        window,
-        source,
-        licence,
-    )
+    request = Request(inputs, output, name, named, roles, pairs, strict, window, source, licence)
     try:
         done = convert(request, terminal_report())
     except KeyboardInterrupt:

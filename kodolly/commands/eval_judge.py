@@ -3,13 +3,18 @@
 import os
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from common.errors import UserError
 from kodolly.eval_target import offline, opened_target, require_libraries
 from kodolly.operate.table import table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from finetune.eval.judge import Answered, Mode, Verdict
 
 OPENAI = "https://api.openai.com/v1"
 EPILOG = """\b
@@ -66,25 +71,14 @@ def command(
     """
     require_libraries("numpy")
     from finetune.eval.judge import QUESTIONS, collect_answers, collect_verdicts, load_questions
-    from finetune.eval.judge_results import mark_reports, summary
-    from finetune.eval.report import write_json
     from finetune.eval.served_model import ServedModel
     from finetune.progress import terminal_report
 
-    modes: dict[str, list[Any]] = {"both": ["single", "pairwise"] if len(models) > 1 else ["single"]}
-    if mode == "pairwise" and len(models) < 2:
-        raise UserError("A comparison in pairs takes two models.")
+    modes = _modes(mode, len(models))
     offline()
     asked = load_questions(questions or QUESTIONS)[:limit]
-    judged_at = os.environ.get("OPENAI_BASE_URL") or OPENAI
-    key = os.environ.get("OPENAI_API_KEY", "")
-    if judged_at == OPENAI and not key:
-        raise UserError(
-            "The judge's key is missing.",
-            hint="Put it into OPENAI_API_KEY; OPENAI_BASE_URL names another server.",
-        )
-    report = terminal_report()
-    answers = {}
+    judge_url, judge_key = _judge_access()
+    report, answers = terminal_report(), {}
     for model in models:
         with opened_target(model, url, template) as target:
             if target.name in answers:
@@ -92,8 +86,38 @@ def command(
             answers[target.name] = collect_answers(
                 target, asked, output, report, max_tokens=max_tokens, temperature=temperature
             )
-    with closing(ServedModel(judged_at, judge, key, concurrency)) as the_judge:
-        verdicts = collect_verdicts(the_judge, asked, answers, modes.get(mode, [mode]), output, report)
+    with closing(ServedModel(judge_url, judge, judge_key, concurrency)) as the_judge:
+        verdicts = collect_verdicts(the_judge, asked, answers, modes, output, report)
+    _write(verdicts, answers, judge, output)
+
+
+def _modes(mode: str, models: int) -> "list[Mode]":
+    """What the judge is asked for. Raises UserError for pairs of one model."""
+    if mode == "pairwise" and models < 2:
+        raise UserError("A comparison in pairs takes two models.")
+    if mode == "single" or models < 2:
+        return ["single"]
+    return ["pairwise"] if mode == "pairwise" else ["single", "pairwise"]
+
+
+def _judge_access() -> tuple[str, str]:
+    """The judge's URL and its key. Raises UserError where OpenAI's own server needs a key."""
+    url = os.environ.get("OPENAI_BASE_URL") or OPENAI
+    key = os.environ.get("OPENAI_API_KEY", "")
+    if url == OPENAI and not key:
+        raise UserError(
+            "The judge's key is missing.",
+            hint="Put it into OPENAI_API_KEY; OPENAI_BASE_URL names another server.",
+        )
+    return url, key
+
+
+def _write(
+    verdicts: "Sequence[Verdict]", answers: "dict[str, dict[str, Answered]]", judge: str, output: Path
+) -> None:
+    from finetune.eval.judge_results import mark_reports, summary
+    from finetune.eval.report import write_json
+
     for marked in mark_reports(verdicts, answers):
         path = output / f"{marked.model.replace('/', '--')}.json"
         write_json(path, marked)

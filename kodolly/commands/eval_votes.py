@@ -11,6 +11,7 @@ from kodolly.echo import echo_line
 
 if TYPE_CHECKING:
     from common.leaderboard.judgements import Filter
+    from finetune.data.stored_feedback import Sources
 
 EPILOG = """\b
 Examples:
@@ -76,14 +77,18 @@ def command(
     for line in leaderboard_lines(results):
         echo_line(line)
     if pairs is not None or rows is not None:
-        from kodolly.feedback_sources import sources_of
-
-        sources = sources_of(gateway, without, allowed)
+        sources = _sources(gateway, without, allowed)
         _write_training(found, only, pairs, rows, min_score=min_score, sources=sources)
     if output is not None:
         from finetune.eval.report import write_json
 
         write_json(output, results.as_json())
+
+
+def _sources(gateway: str, without: tuple[str, ...], allowed: tuple[str, ...]) -> "Sources":
+    from kodolly.feedback_sources import sources_of
+
+    return sources_of(gateway, without, allowed)
 
 
 def _write_training(

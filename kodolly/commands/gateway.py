@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from server.settings import GatewaySettings
 
 SETTING = "--port or KODOLLY_GATEWAY_PORT"
@@ -48,11 +50,9 @@ def command(
 ) -> None:
     """Start the OpenAI-compatible gateway in front of all workers."""
     from common.logs import configure_logging
-    from common.serve import serve
     from common.settings import load_settings
     from kodolly.environment_names import warn_of_unknown_names
-    from kodolly.stack.heartbeat import start_beating
-    from kodolly.stack.prefork import PROCESS, inherited_socket
+    from kodolly.stack.prefork import inherited_socket
     from server.settings import GatewaySettings
 
     flags = {
@@ -71,7 +71,14 @@ def command(
     if settings.processes > 1 and listening is None:
         _run_several(settings)
         return
+    _serve(settings, listening)
 
+
+def _serve(settings: "GatewaySettings", listening: "socket | None") -> None:
+    """One gateway process; `listening`: the socket that it shares with others, if it has any."""
+    from common.serve import serve
+    from kodolly.stack.heartbeat import start_beating
+    from kodolly.stack.prefork import PROCESS
     from server.app import create_app
     from server.client.protocol import GatewayProtocol
 

@@ -68,14 +68,8 @@ def command(
     hide_library_notes()
     from finetune.merge.lora import merge
 
+    report = terminal_report()
     merge(
-        adapter,
-        output,
-        terminal_report(),
-        base=base,
-        dtype=dtype,
-        prompts=prompts,
-        template=template,
-        licence=licence,
+        adapter, output, report, base=base, dtype=dtype, prompts=prompts, template=template, licence=licence
     )
     click.echo(output)

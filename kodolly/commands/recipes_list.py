@@ -2,8 +2,14 @@
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from finetune.catalogue import GpuNeed, Shipped
 
 EPILOG = """\b
 Examples:
@@ -33,9 +39,8 @@ def command(fits: int | None, commercial: bool, as_json: bool) -> None:
     GPU memory is computed for the recipe as it stands, with every sequence at its longest, and given for
     each GPU; models that do not fit on one of 80 GB lie on several.
     """
-    from finetune.catalogue import gpu_need, launch_command, recipe_names, shipped
+    from finetune.catalogue import gpu_need, recipe_names, shipped
     from finetune.models.quiet import hide_library_notes
-    from kodolly.operate.table import table
 
     hide_library_notes()
     named = [shipped(name) for name in recipe_names()]
@@ -43,30 +48,38 @@ def command(fits: int | None, commercial: bool, as_json: bool) -> None:
     found = [(entry, gpu_need(entry)) for entry in allowed]
     if fits is not None:
         found = [(entry, need) for entry, need in found if need.gpus == 1 and need.bytes_each <= fits]
-    entries, needs = [entry for entry, _ in found], [need for _, need in found]
     if as_json:
-        listed = [
-            {
-                "name": entry.name,
-                "model": entry.model,
-                "method": entry.recipe.method,
-                "template": entry.recipe.template,
-                "licence": entry.facts.licence,
-                "use": entry.facts.use,
-                "licence_source": entry.facts.source,
-                "gpus": need.gpus,
-                "gpu_bytes": need.bytes_each,
-                "command": launch_command(entry, need),
-            }
-            for entry, need in zip(entries, needs, strict=True)
-        ]
+        listed = [_as_json(entry, need) for entry, need in found]
         click.echo(json.dumps(listed, ensure_ascii=False, indent=2))
-        return
-    if not entries:
+    elif found:
+        _show(found)
+    else:
         click.echo("No shipped recipe is like that.")
-        return
+
+
+def _as_json(entry: "Shipped", need: "GpuNeed") -> dict[str, str | int | None]:
+    from finetune.catalogue import launch_command
+
+    return {
+        "name": entry.name,
+        "model": entry.model,
+        "method": entry.recipe.method,
+        "template": entry.recipe.template,
+        "licence": entry.facts.licence,
+        "use": entry.facts.use,
+        "licence_source": entry.facts.source,
+        "gpus": need.gpus,
+        "gpu_bytes": need.bytes_each,
+        "command": launch_command(entry, need),
+    }
+
+
+def _show(found: "Sequence[tuple[Shipped, GpuNeed]]") -> None:
+    from finetune.catalogue import launch_command
+    from kodolly.operate.table import table
+
     rows = [("MODEL", "METHOD", "GPU MEMORY", "LICENCE", "COMMAND")]
-    for entry, need in zip(entries, needs, strict=True):
+    for entry, need in found:
         times = f"{need.gpus} × " if need.gpus > 1 else ""
         rows.append(
             (
@@ -79,9 +92,9 @@ def command(fits: int | None, commercial: bool, as_json: bool) -> None:
         )
     for line in table(rows, right=(2,)):
         click.echo(line)
-    if any(need.gpus > 1 for need in needs):
+    if any(need.gpus > 1 for _, need in found):
         click.echo("\nfsdp.yaml: `kodolly recipes copy` writes it beside a recipe that needs it.")
     click.echo("\nWhere the licences are stated:")
-    models = {entry.model: entry.facts for entry in entries}
+    models = {entry.model: entry.facts for entry, _ in found}
     for line in table([(f"  {model}", facts.source) for model, facts in models.items()]):
         click.echo(line)

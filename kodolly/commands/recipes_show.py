@@ -27,27 +27,28 @@ def command(name: str) -> None:
         ("activations", plan.activations),
         ("logits", plan.logits),
     )
-    shown = ", ".join(f"{part} {size / 1e9:.1f}" for part, size in parts)
+    memory = ", ".join(f"{part} {size / 1e9:.1f}" for part, size in parts)
     on = f" on each of {need.gpus} GPUs" if need.gpus > 1 else ""
     rows = [
         ("model", entry.model),
         ("licence", f"{facts.licence} ({facts.use}), {facts.source}"),
-        ("memory", f"{need.bytes_each / 1e9:.1f} GB{on}: {shown}"),
+        ("memory", f"{need.bytes_each / 1e9:.1f} GB{on}: {memory}"),
         ("command", launch_command(entry, need)),
     ]
     if facts.note:
         rows.append(("note", facts.note))
     if facts.revision:
-        directory = entry.model.rpartition("/")[2]
-        rows.append(
-            (
-                "weights",
-                "Published as pickles, which are not loaded; safetensors that others made of them: "
-                f"`hf download {entry.model} --revision {facts.revision} --local-dir {directory}`, "
-                f"then train with base={directory}",
-            )
-        )
+        rows.append(("weights", _how_to_download(entry.model, facts.revision)))
     for line in table(rows):
         click.echo(line)
     click.echo()
     click.echo(entry.path.read_text(encoding="utf-8"), nl=False)
+
+
+def _how_to_download(model: str, revision: str) -> str:
+    directory = model.rpartition("/")[2]
+    return (
+        "Published as pickles, which are not loaded; safetensors that others made of them: "
+        f"`hf download {model} --revision {revision} --local-dir {directory}`, "
+        f"then train with base={directory}"
+    )

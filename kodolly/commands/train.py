@@ -1,6 +1,7 @@
 """`kodolly train`."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,10 @@ def command(
     from finetune.threads import let_waiting_threads_sleep
     from finetune.train.distributed import leave_process_group, rank
 
-    if not recipe.exists() and recipe.suffix not in (".yaml", ".yml"):
-        loaded = load_recipe(shipped_path(str(recipe)), overrides, folder=Path.cwd())
-    else:
+    if recipe.exists() or recipe.suffix in (".yaml", ".yml"):
         loaded = load_recipe(recipe, overrides)
+    else:
+        loaded = load_recipe(shipped_path(str(recipe)), overrides, folder=Path.cwd())
     base_of(loaded)
     check_files(loaded)
     target = output or Path("runs") / loaded.name
@@ -68,15 +69,9 @@ def command(
     hide_library_notes()
     from finetune.train.run import train  # torch loads only once the recipe is known to be good
 
-    train(
-        loaded,
-        target,
-        terminal_report(),
-        restart=restart,
-        dry_run=dry_run,
-        show=lambda text: click.echo(text, err=True),
-        colour=sys.stderr.isatty(),
-    )
+    show = partial(click.echo, err=True)
+    colour = sys.stderr.isatty()
+    train(loaded, target, terminal_report(), restart=restart, dry_run=dry_run, show=show, colour=colour)
     if not dry_run and rank() == 0:
         click.echo(target)
     leave_process_group()

@@ -1,8 +1,12 @@
 """`kodolly up`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from kodolly.stack.parts import Ports, UpSettings
 
 EPILOG = """\b
 Examples:
@@ -45,25 +49,12 @@ def command(
     import asyncio
 
     from common.settings import load_settings
-    from controller.settings import ControllerSettings
     from kodolly.console import Console
-    from kodolly.document_store import missing_libraries
-    from kodolly.stack.parts import Ports, UpSettings, WorkerSpec, build_parts, join_token
+    from kodolly.stack.parts import UpSettings, WorkerSpec, build_parts
     from kodolly.stack.up import check_models, check_ports, require_installed, run_stack
-    from server.settings import GatewaySettings
-    from webui.settings import WebuiSettings
 
     settings = load_settings(UpSettings, {"worker_port": worker_port}, config)
-    token = join_token(settings.state_dir)
-    ports = Ports(
-        controller=load_settings(
-            ControllerSettings, {"port": controller_port, "join_token": token}, config
-        ).port,
-        gateway=load_settings(GatewaySettings, {"port": port}, config).port,
-        webui=load_settings(WebuiSettings, {"port": ui_port}, config).port,
-        first_worker=settings.worker_port,
-        documents=_documents_port(config) if settings.documents and not missing_libraries() else None,
-    )
+    ports = _ports(settings, controller_port, port, ui_port, config)
     require_installed(demo)
     workers = (*settings.workers, *(WorkerSpec(model=model) for model in models))
     check_models([spec.model for spec in workers])
@@ -75,6 +66,31 @@ def command(
         workers = (*workers, *demo_workers(settings.state_dir))
     settings = settings.model_copy(update={"workers": workers})
     asyncio.run(run_stack(settings, build_parts(settings, ports, config), ports, config, console))
+
+
+def _ports(
+    settings: "UpSettings",
+    controller: int | None,
+    gateway: int | None,
+    webui: int | None,
+    config: Path | None,
+) -> "Ports":
+    """Each part's port: as asked for, else as its settings say."""
+    from common.settings import load_settings
+    from controller.settings import ControllerSettings
+    from kodolly.document_store import missing_libraries
+    from kodolly.stack.parts import Ports, join_token
+    from server.settings import GatewaySettings
+    from webui.settings import WebuiSettings
+
+    token = join_token(settings.state_dir)
+    return Ports(
+        controller=load_settings(ControllerSettings, {"port": controller, "join_token": token}, config).port,
+        gateway=load_settings(GatewaySettings, {"port": gateway}, config).port,
+        webui=load_settings(WebuiSettings, {"port": webui}, config).port,
+        first_worker=settings.worker_port,
+        documents=_documents_port(config) if settings.documents and not missing_libraries() else None,
+    )
 
 
 def _documents_port(config: Path | None) -> int:

@@ -83,45 +83,60 @@ def command(
     With --attach, register an OpenAI-compatible server that runs already.
     """
     from common.logs import configure_logging
-    from common.model_kind import is_moderation
     from common.settings import load_settings
     from kodolly.environment_names import warn_of_unknown_names
     from worker.settings import WorkerSettings
 
-    flags = {
-        "host": host,
-        "port": port,
-        "advertise_url": advertise_url,
-        "controllers": controllers or None,
-        "cpu_cores": cpu_cores,
-        "cpu_threads": cpu_threads,
-    }
+    flags: dict[str, object] = {"host": host, "port": port, "advertise_url": advertise_url}
+    flags |= {"controllers": controllers or None, "cpu_cores": cpu_cores, "cpu_threads": cpu_threads}
+    started = (model_dir, *names, *adapters, host, port, cpu_cores, cpu_threads)
     if attach is None:
-        if model_dir is None:
-            raise click.UsageError("Missing argument 'MODEL_DIR' (or --attach URL).")
-        if models or key_env:
-            raise click.UsageError("--model and --key-env belong to --attach.")
+        directory = _only_started(model_dir, (*models, key_env))
         settings = load_settings(WorkerSettings, flags, config)
-        engine_flags = (*settings.engine_flags, *vllm_args)
-        if is_moderation(model_dir):
-            if adapters or vllm_args:
-                raise click.UsageError("A moderation model takes no adapters and no flags of vLLM.")
-            serve = _serve_moderation(settings, model_dir, names)
-        else:
-            serve = _serve_checkpoint(settings, model_dir, names, adapters, engine_flags)
+        serve = _serve_model(settings, directory, names, adapters, vllm_args)
     else:
-        if model_dir is not None or names or adapters or host or port or cpu_cores or cpu_threads:
-            raise click.UsageError(
-                "With --attach no engine is started: only --model, --key-env, --advertise-url and "
-                "--controller make sense."
-            )
-        if not models:
-            raise click.UsageError("--attach needs --model NAME, as the server itself calls it.")
+        _refuse_beside_attach(started, models)
         settings = load_settings(WorkerSettings, flags, config)
         serve = _serve_attached(settings, attach, models, key_env)
     configure_logging(settings.log_level, settings.log_format)
     warn_of_unknown_names("worker")
     asyncio.run(serve)
+
+
+def _only_started(model_dir: Path | None, for_attached: tuple[str | None, ...]) -> Path:
+    """The checkpoint to serve. Raises UsageError without one, or beside options of --attach."""
+    if model_dir is None:
+        raise click.UsageError("Missing argument 'MODEL_DIR' (or --attach URL).")
+    if any(for_attached):
+        raise click.UsageError("--model and --key-env belong to --attach.")
+    return model_dir
+
+
+def _refuse_beside_attach(started: tuple[object, ...], models: tuple[str, ...]) -> None:
+    """Raise UsageError for options of an engine that is started, and where no model is named."""
+    if any(started):
+        raise click.UsageError(
+            "With --attach no engine is started: only --model, --key-env, --advertise-url and "
+            "--controller make sense."
+        )
+    if not models:
+        raise click.UsageError("--attach needs --model NAME, as the server itself calls it.")
+
+
+def _serve_model(
+    settings: "WorkerSettings",
+    model_dir: Path,
+    names: tuple[str, ...],
+    adapters: tuple[str, ...],
+    vllm_args: tuple[str, ...],
+) -> Coroutine[Any, Any, None]:
+    from common.model_kind import is_moderation
+
+    if not is_moderation(model_dir):
+        return _serve_checkpoint(settings, model_dir, names, adapters, (*settings.engine_flags, *vllm_args))
+    if adapters or vllm_args:
+        raise click.UsageError("A moderation model takes no adapters and no flags of vLLM.")
+    return _serve_moderation(settings, model_dir, names)
 
 
 def _serve_checkpoint(

@@ -1,6 +1,6 @@
 """모델 / Models: what runs, and the lines to paste to use it."""
 
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -30,11 +30,9 @@ def build_models(demo: gr.Blocks, t: gr.I18n, cache: StatusCache, gateway_url: s
         picker = model_picker(t("snippet_model"), "models-model")
         with gr.Tabs():
             with gr.Tab(t("curl")):
-                curl = gr.Code(language="shell", show_label=False, interactive=False, elem_id="models-curl")
+                curl = _code("shell", "models-curl")
             with gr.Tab(t("python")):
-                python = gr.Code(
-                    language="python", show_label=False, interactive=False, elem_id="models-python"
-                )
+                python = _code("python", "models-python")
     again, timer = refresher("models", refresh_s)
     model_list = listed_models()
 
@@ -62,3 +60,7 @@ def build_models(demo: gr.Blocks, t: gr.I18n, cache: StatusCache, gateway_url: s
     for event in (demo.load, timer.tick, again.click):
         on(event, refresh, [picker, model_list], everything)
     on(picker.input, picked, [picker], [curl, python])
+
+
+def _code(language: Literal["shell", "python"], elem_id: str) -> gr.Code:
+    return gr.Code(language=language, show_label=False, interactive=False, elem_id=elem_id)

@@ -19,6 +19,7 @@ from finetune.data.clean.chunk import (
     row_texts,
     source_of,
 )
+from finetune.data.clean.contamination import EvaluationIndex
 from finetune.data.clean.duplicates import SAME, Chunks, Duplicates
 from finetune.data.clean.job import Job
 from finetune.progress import Progress
@@ -67,25 +68,22 @@ def assemble(
     rows: IO[bytes] | None,
     rejects: IO[bytes] | None,
 ) -> CleanReport:
-    made = CleanReport({str(path): 0 for path in inputs})
+    made, stage = CleanReport({str(path): 0 for path in inputs}), "writing" if rows else "counting"
     lengths: dict[str, list[npt.NDArray[np.int32]]] = {"instruction": [], "context": [], "response": []}
     reports = [chunks.report(chunk) for chunk in range(len(chunks.stems))]
     line_numbers = [chunks.index(chunk)["line"].copy() for chunk in range(len(chunks.stems))]
     for chunk, (stem, report) in enumerate(zip(chunks.stems, reports, strict=True)):
-        index = chunks.index(chunk)
-        first = int(chunks.first[chunk])
+        index, first = chunks.index(chunk), int(chunks.first[chunk])
         repeated = duplicates.of[first : first + len(index)]
         kept = repeated < 0
         data = Path(f"{stem}.rows").read_bytes()
         _add_chunk_report(made, report, index[kept])
         dropped = []
         for within in np.flatnonzero(~kept).tolist():
-            row = parse_row(data[int(index["end"][within - 1]) if within else 0 : int(index["end"][within])])
+            row = parse_row(_data_of(data, index, within, within + 1))
             other, place = chunks.locate(int(repeated[within]))
             where = f"{reports[other].file}, line {line_numbers[other][place]}"
-            alike = float(duplicates.similarity[first + within])
-            reason = "duplicate" if alike == SAME else "near_duplicate"
-            detail = f"of {where}" if alike == SAME else f"{alike:.2f} like {where}"
+            reason, detail = _duplicate_of(where, float(duplicates.similarity[first + within]))
             line = int(index["line"][within])
             _add_duplicate(made, report.file, line, reason, detail, row)
             dropped.append((line, reject_line(report.file, line, reason, detail, {"row": row})))
@@ -93,21 +91,33 @@ def assemble(
             values.append(index[name][kept])
         if rows is not None:
             for start, end in _runs(kept):
-                rows.write(data[int(index["end"][start - 1]) if start else 0 : int(index["end"][end - 1])])
+                rows.write(_data_of(data, index, start, end))
         if rejects is not None:
             _write_rejects(rejects, Path(f"{stem}.rejected").read_bytes(), dropped)
-        job.report(
-            Progress(
-                "writing" if rows else "counting", (chunk + 1) / len(chunks.stems), f"{made.kept:,} kept"
-            )
-        )
+        job.report(Progress(stage, (chunk + 1) / len(chunks.stems), f"{made.kept:,} kept"))
     if not made.read:
         raise UserError(f"{', '.join(map(str, inputs))}: no rows there.")
     _describe_lengths(made, lengths)
-    if job.rules.evaluation is not None:
-        made.evaluation_items = len(job.rules.evaluation.names)
-        made.evaluation_items_too_short = job.rules.evaluation.too_short
+    _describe_evaluation(made, job.rules.evaluation)
     return made
+
+
+def _describe_evaluation(made: CleanReport, evaluation: EvaluationIndex | None) -> None:
+    if evaluation is not None:
+        made.evaluation_items = len(evaluation.names)
+        made.evaluation_items_too_short = evaluation.too_short
+
+
+def _data_of(data: bytes, index: npt.NDArray[np.void], start: int, end: int) -> bytes:
+    """The lines of a chunk's rows from number `start` to `end`, without the last."""
+    return data[int(index["end"][start - 1]) if start else 0 : int(index["end"][end - 1])]
+
+
+def _duplicate_of(where: str, alike: float) -> tuple[str, str]:
+    """Reason and detail for a row that is `alike` (Jaccard similarity) the one at `where`."""
+    if alike == SAME:
+        return "duplicate", f"of {where}"
+    return "near_duplicate", f"{alike:.2f} like {where}"
 
 
 def _add_chunk_report(made: CleanReport, report: ChunkReport, kept: Any) -> None:

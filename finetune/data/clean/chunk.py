@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from finetune.data.clean.broken_text import lost_characters
 from finetune.data.clean.contamination import FIELD_END, EvaluationIndex
@@ -279,6 +280,36 @@ def _write(
     rules: Rules,
 ) -> None:
     lines = [write_row(row) for _, row in good]
+    index, origins = _index(file, good, lines)
+    stem = str(work / f"{number:06d}")
+    Path(f"{stem}.rows").write_bytes(b"".join(lines))
+    rejects.sort(key=lambda reject: reject[0])
+    Path(f"{stem}.rejected").write_bytes(b"".join(line for _, line in rejects))
+    write_private(Path(f"{stem}.masked"), b"".join(tally.masked))
+    np.save(f"{stem}.index.npy", index)
+    if rules.near_duplicates:
+        signed = signatures([whole_text(row) for _, row in good])
+        np.save(f"{stem}.signatures.npy", signed)
+        np.save(f"{stem}.bands.npy", band_keys(signed))
+    report = ChunkReport(
+        file,
+        read,
+        origins,
+        dict(tally.rejected),
+        {source: dict(reasons) for source, reasons in tally.rejected_of.items()},
+        dict(tally.mended),
+        dict(tally.allowed),
+        tally.samples,
+    )
+    part = Path(f"{stem}.part")
+    part.write_bytes(msgspec.json.encode(report))
+    os.replace(part, f"{stem}.json")
+
+
+def _index(
+    file: str, good: list[tuple[int, JsonRow]], lines: list[bytes]
+) -> tuple[npt.NDArray[np.void], list[Origin]]:
+    """What later stages ask about each row, and the origins that its column `origin` counts in."""
     origins: dict[Origin, int] = {}
     index = np.zeros(len(good), dtype=INDEX)
     index["end"] = np.cumsum([len(line) for line in lines], dtype=np.int64) if lines else 0
@@ -295,27 +326,4 @@ def _write(
             origin = next(iter(origins))
         places.append(origins.setdefault(origin, len(origins)))
     index["origin"] = places
-
-    stem = str(work / f"{number:06d}")
-    Path(f"{stem}.rows").write_bytes(b"".join(lines))
-    rejects.sort(key=lambda reject: reject[0])
-    Path(f"{stem}.rejected").write_bytes(b"".join(line for _, line in rejects))
-    write_private(Path(f"{stem}.masked"), b"".join(tally.masked))
-    np.save(f"{stem}.index.npy", index)
-    if rules.near_duplicates:
-        signed = signatures([whole_text(row) for _, row in good])
-        np.save(f"{stem}.signatures.npy", signed)
-        np.save(f"{stem}.bands.npy", band_keys(signed))
-    report = ChunkReport(
-        file,
-        read,
-        list(origins),
-        dict(tally.rejected),
-        {source: dict(reasons) for source, reasons in tally.rejected_of.items()},
-        dict(tally.mended),
-        dict(tally.allowed),
-        tally.samples,
-    )
-    part = Path(f"{stem}.part")
-    part.write_bytes(msgspec.json.encode(report))
-    os.replace(part, f"{stem}.json")
+    return index, list(origins)

@@ -52,10 +52,7 @@ def clean(
     `write_report` is called before the output takes its name. Raises UserError for files that cannot be read
     or written.
     """
-    for path in inputs:
-        if output is not None and path.resolve() in _written(output):
-            raise UserError(f"{path} is read and cannot be written at the same time.")
-        _check_readable(path)
+    _check_inputs(inputs, output)
     with ExitStack() as stack:
         if output is None:
             work = stack.enter_context(_temporary_directory())
@@ -77,6 +74,13 @@ def clean(
         _write_masked(masked_path(output), chunks)
         shutil.rmtree(work)
         return made
+
+
+def _check_inputs(inputs: Sequence[Path], output: Path | None) -> None:
+    for path in inputs:
+        if output is not None and path.resolve() in _written(output):
+            raise UserError(f"{path} is read and cannot be written at the same time.")
+        _check_readable(path)
 
 
 def _written(output: Path) -> set[Path]:

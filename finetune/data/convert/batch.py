@@ -1,7 +1,6 @@
 """One batch of source records to lines of rows and of refusals: what every core does of a conversion."""
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,29 +96,18 @@ class Converted:
 
 
 _encoder = msgspec.json.Encoder()
+BAD_CHARACTERS = "half a character, or bytes of another encoding"
 
 
 def convert_batch(batch: Batch, task: Task) -> Converted:
     """The rows (or pairs) of a batch as JSON lines, and its refusals."""
     convert = BY_NAME[task.format].rows
-    rows = bytearray()
-    refused = bytearray()
-    counts = Counts()
-    kinds: Counter[str] = Counter()
-
-    def refuse(number: int, reason: Unusable, record: Record | Unusable) -> None:
-        counts.refused += 1
-        counts.broken += reason.broken
-        kind = _VARIABLE.sub("…", reason.message)
-        kinds[kind] += 1
-        if kinds[kind] == 1:
-            counts.reasons[kind] = FirstOfKind(0, number, reason.message)
-        refused.extend(_refusal(Refusal(task.file, number, reason.message, _shown(record))))
-
+    rows, counts = bytearray(), Counts()
+    refusals = _Refusals(task.file, counts)
     for number, record in records(batch, task.encoding):
         counts.records += 1
         if isinstance(record, Unusable):
-            refuse(number, record, record)
+            refusals.add(number, record, record)
             continue
         rows_before = counts.rows
         noting = Fields(record)
@@ -127,7 +115,7 @@ def convert_batch(batch: Batch, task: Task) -> Converted:
             _refuse_media(record, task.options)
             for made in convert(noting, task.options):
                 if isinstance(made, Unusable):
-                    refuse(number, made, record)
+                    refusals.add(number, made, record)
                     continue
                 for row in strict_rows(made) if task.strict else (made,):
                     rows += _encoder.encode(row)
@@ -136,12 +124,27 @@ def convert_batch(batch: Batch, task: Task) -> Converted:
             if counts.rows > rows_before:
                 _count_notes(counts, noting)
         except Unusable as reason:
-            refuse(number, reason, record)
+            refusals.add(number, reason, record)
         except UnicodeEncodeError:
-            refuse(number, Unusable("half a character, or bytes of another encoding", broken=True), record)
-    for kind, count in kinds.items():
-        counts.reasons[kind].count = count
-    return Converted(bytes(rows), bytes(refused), counts)
+            refusals.add(number, Unusable(BAD_CHARACTERS, broken=True), record)
+    return Converted(bytes(rows), bytes(refusals.lines), counts)
+
+
+class _Refusals:
+    """The refused records of a batch as JSON lines, counted by kind of reason in `counts`."""
+
+    def __init__(self, file: str, counts: Counts) -> None:
+        self._file = file
+        self._counts = counts
+        self.lines = bytearray()
+
+    def add(self, number: int, reason: Unusable, record: Record | Unusable) -> None:
+        counts = self._counts
+        counts.refused += 1
+        counts.broken += reason.broken
+        kind = _VARIABLE.sub("…", reason.message)
+        counts.reasons.setdefault(kind, FirstOfKind(0, number, reason.message)).count += 1
+        self.lines.extend(_refusal(Refusal(self._file, number, reason.message, _shown(record))))
 
 
 def _refuse_media(record: Record, options: Options) -> None:

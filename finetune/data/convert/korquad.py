@@ -122,24 +122,7 @@ def _text_and_spans(
 ) -> tuple[str, list[tuple[int, int] | None]]:
     """The page's text, and where each span of the HTML stands in it (None: nowhere)."""
     html = _MARK.sub("\ufffd", html)
-    marks = []
-    blocks = set()
-    for number, span in enumerate(spans[:_MOST_MARKED]):
-        if span is None:
-            continue
-        start, end = span
-        inner = html[start:end]
-        before = _TAGS_BEFORE.match(inner)
-        assert before is not None  # it matches the empty string too
-        after = _TAGS_AFTER.search(inner)
-        assert after is not None
-        if before.end() >= after.start():
-            continue  # tags alone
-        if "<" in before.group() and "<" in after.group():
-            blocks.add(number)
-        # Inside the tags: between <table> and <tr> a browser's parser would move text out of the table.
-        marks.append((start + before.end(), 1, chr(_FIRST_MARK + 2 * number)))
-        marks.append((start + after.start(), 0, chr(_FIRST_MARK + 2 * number + 1)))
+    marks, blocks = _marks(html, spans[:_MOST_MARKED])
     pieces, last = [], 0
     for place, _, mark in sorted(marks):
         pieces += [html[last:place], mark]
@@ -160,6 +143,30 @@ def _text_and_spans(
         final = places.get(chr(_FIRST_MARK + 2 * number + 1)) if number < _MOST_MARKED else None
         found.append(_span(text, first, final, number in blocks) if span is not None else None)
     return text, found
+
+
+def _marks(html: str, spans: Sequence[tuple[int, int] | None]) -> tuple[list[tuple[int, int, str]], set[int]]:
+    """The marks that go around each span's text (where, order at one place, character), and the numbers of
+    the spans that both begin and end with a tag."""
+    marks = []
+    blocks = set()
+    for number, span in enumerate(spans):
+        if span is None:
+            continue
+        start, end = span
+        inner = html[start:end]
+        before = _TAGS_BEFORE.match(inner)
+        assert before is not None  # it matches the empty string too
+        after = _TAGS_AFTER.search(inner)
+        assert after is not None
+        if before.end() >= after.start():
+            continue  # tags alone
+        if "<" in before.group() and "<" in after.group():
+            blocks.add(number)
+        # Inside the tags: between <table> and <tr> a browser's parser would move text out of the table.
+        marks.append((start + before.end(), 1, chr(_FIRST_MARK + 2 * number)))
+        marks.append((start + after.start(), 0, chr(_FIRST_MARK + 2 * number + 1)))
+    return marks, blocks
 
 
 def _span(text: str, start: int | None, end: int | None, block: bool) -> tuple[int, int] | None:

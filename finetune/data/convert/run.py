@@ -134,12 +134,7 @@ def convert(request: Request, report: Report = silent) -> Conversion:
         total = max(1, sum(sizes))
         for place in range(parts.journal.file, len(inputs)):
             source, task = tasks[place]
-            if len(parts.journal.files) == place:
-                licence = str(task.options.meta.get("licence", ""))
-                parts.journal.files.append(
-                    FileCounts(task.file, task.format, licence, Counts(), task.warning)
-                )
-            counts = parts.journal.files[place].counts
+            counts = parts.counts_of(place, task)
             skipped = parts.journal.batch
             for converted, done in run(islice(_batches(source, task), skipped, None), task):
                 parts.write(converted)
@@ -149,15 +144,18 @@ def convert(request: Request, report: Report = silent) -> Conversion:
                 report(_progress(source, parts.journal.files, read / total, (read - begun_at) / total, began))
             _check_shape(source, task, counts)
             parts.next_file()
-        if not any(file.counts.rows for file in parts.journal.files):
-            reasons = chain.from_iterable(file.counts.reasons.values() for file in parts.journal.files)
-            first = next((f" The first reason: {one.reason} (line {one.line})." for one in reasons), "")
-            parts.discard()
-            raise UserError(f"No row came out of {', '.join(map(str, request.inputs))}.{first}")
+        _refuse_without_rows(request, parts.journal.files)
         any_refused = parts.journal.refused_bytes > 0
         parts.finish(rejects)
         report(Progress("convert", 1.0, _detail(parts.journal.files)))
     return Conversion(request.output, rejects if any_refused else None, tuple(parts.journal.files), resumed)
+
+
+def _refuse_without_rows(request: Request, files: Sequence[FileCounts]) -> None:
+    if not any(file.counts.rows for file in files):
+        reasons = chain.from_iterable(file.counts.reasons.values() for file in files)
+        first = next((f" The first reason: {one.reason} (line {one.line})." for one in reasons), "")
+        raise UserError(f"No row came out of {', '.join(map(str, request.inputs))}.{first}")
 
 
 def _files(request: Request) -> list[Path]:
@@ -302,6 +300,13 @@ class _Parts:
         self.journal.rows_bytes += len(converted.rows)
         self.journal.refused_bytes += len(converted.refused)
         self.journal.batch += 1
+
+    def counts_of(self, place: int, task: Task) -> Counts:
+        """What the input at `place` has given so far."""
+        if len(self.journal.files) == place:
+            licence = str(task.options.meta.get("licence", ""))
+            self.journal.files.append(FileCounts(task.file, task.format, licence, Counts(), task.warning))
+        return self.journal.files[place].counts
 
     def next_file(self) -> None:
         self.journal.file += 1
