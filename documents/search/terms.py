@@ -20,6 +20,7 @@ _CONTENT = ("N", "V", "MAG", "MM", "XR", "SL", "SN", "SH")
 
 https://bab2min.github.io/kiwipiepy/v0.24.0/kr/#_11
 """
+_IN_COMPOUNDS = ("NNG", "NNP", "NR", "XPN", "XSN", "XR", "SL")
 _WORD = re.compile(r"\w+")
 
 
@@ -41,6 +42,24 @@ def morphemes_of(texts: Sequence[str]) -> list[list[str]]:
     """The content morphemes of each text, in order and as often as they occur."""
     normal = [unicodedata.normalize("NFC", text) for text in texts]
     return [_morphemes(tokens) for tokens in kiwi().tokenize(normal)]
+
+
+def compounds_of(texts: Sequence[str]) -> list[list[str]]:
+    """The nouns of each text that are written together from several (연차휴가, 계약직원), in order."""
+    normal = [unicodedata.normalize("NFC", text) for text in texts]
+    return [_compounds(text, tokens) for text, tokens in zip(normal, kiwi().tokenize(normal), strict=True)]
+
+
+def _compounds(text: str, tokens: Sequence[Any]) -> list[str]:
+    runs: list[list[int]] = []
+    for token in tokens:
+        if not token.tag.startswith(_IN_COMPOUNDS):
+            continue
+        if runs and runs[-1][1] == token.start:
+            runs[-1][1:] = [token.end, runs[-1][2] + 1]
+        else:
+            runs.append([token.start, token.end, 1])
+    return [text[start:end] for start, end, count in runs if count > 1]
 
 
 def _morphemes(tokens: Sequence[Any]) -> list[str]:

@@ -49,21 +49,30 @@ class ServedModel:
 
     def check(self) -> None:
         """Raises UserError unless the model is offered at the URL, or the server lists no models."""
+        listed = self._listed()
+        ids = [str(model["id"]) for model in listed or ()]
+        if listed is not None and self.name not in ids:
+            raise UserError(f"{self.url} has no model {self.name!r}.", hint=f"It has: {', '.join(ids)}.")
+
+    def entry(self) -> dict[str, Any]:
+        """What the server says of the model where it lists it, else nothing. Raises UserError."""
+        return next((model for model in self._listed() or () if model["id"] == self.name), {})
+
+    def _listed(self) -> list[dict[str, Any]] | None:
+        """GET /v1/models; None where the server does not tell. Raises UserError."""
         try:
-            listed = self._http.get(f"{self.url}/models")
-            ids = [str(model["id"]) for model in listed.raise_for_status().json()["data"]]
+            answer = self._http.get(f"{self.url}/models").raise_for_status().json()
+            return [model for model in answer["data"] if model["id"]]
         except httpx2.HTTPStatusError as error:
             if error.response.status_code in (401, 403):
                 raise UserError(
                     f"{self.url} refuses the API key.", hint="Put the right one into KODOLLY_API_KEY."
                 ) from error
-            return
+            return None
         except httpx2.HTTPError as error:
             raise UserError(f"Nothing answers at {self.url}.", hint="Is the server running?") from error
         except (ValueError, KeyError, TypeError):
-            return
-        if self.name not in ids:
-            raise UserError(f"{self.url} has no model {self.name!r}.", hint=f"It has: {', '.join(ids)}.")
+            return None
 
     def answers(
         self, conversations: Sequence[Messages], max_tokens: int, temperature: float = 0.0
@@ -77,14 +86,21 @@ class ServedModel:
 
     def chat(self, messages: Messages, max_tokens: int, temperature: float = 0.0) -> dict[str, Any]:
         """The first choice of a chat completion. Raises UserError, TooLong."""
+        choice: dict[str, Any] = self.complete(messages, max_tokens, temperature)["choices"][0]
+        return choice
+
+    def complete(
+        self, messages: Messages, max_tokens: int, temperature: float = 0.0, **settings: Any
+    ) -> dict[str, Any]:
+        """A chat completion, with at least one choice. Raises UserError, TooLong."""
         body = {
             "model": self.name,
             "messages": messages,
             "max_tokens": max_tokens,
             "temperature": temperature,
+            **settings,
         }
-        choice: dict[str, Any] = self._post("chat/completions", self._in_its_terms(body))["choices"][0]
-        return choice
+        return self._post("chat/completions", self._in_its_terms(body))
 
     def _in_its_terms(self, body: dict[str, Any]) -> dict[str, Any]:
         """Some models take `max_completion_tokens` instead, or no temperature; they said so (_learn)."""

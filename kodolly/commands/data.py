@@ -14,6 +14,7 @@ Examples:
 TABLE: dict[str, str] = {
     "convert": "Turn published instruction data into Dolly rows.",
     "from-feedback": "Make training data of votes, ratings, thumbs and corrections.",
+    "from-documents": "Let a model write rows about documents, and check them against these.",
     "check": "Show what is wrong with Dolly rows.",
     "clean": "Mend Dolly rows, and leave out broken and repeated ones.",
     "mix": "Mix row files by weight.",

@@ -1,6 +1,6 @@
 """`kodolly documents add`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,13 +39,14 @@ def command(paths: tuple[Path, ...], chunk_size: int, name: str, config: Path | 
     a file could not be read; the others are in the store.
     """
     require_documents()
+    from documents.read.folder import readable_files
     from documents.search.calibration import calibrate
 
     failed = 0
     with opened_store(name, config, create=True) as store:
         changed = False
         known = {one.source: (one.sha256, one.chunk_size) for one in store.documents()}
-        for path in _files(paths):
+        for path in readable_files(paths):
             try:
                 line = _add(store, path, chunk_size, known.get(str(path.resolve())))
                 changed |= not line.startswith("unchanged")
@@ -99,17 +100,3 @@ def _ranges(numbers: Iterable[int | None]) -> str:
         else:
             ranges.append([number, number])
     return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
-
-
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files as they are named; of folders what can be read, without hidden files and folders."""
-    from documents.read.formats import SUFFIXES
-
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        for found in sorted(path.rglob("*")):
-            hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
-            if found.suffix.lower() in SUFFIXES and not hidden and found.is_file():
-                yield found

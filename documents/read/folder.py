@@ -1,0 +1,18 @@
+"""Which files of a folder can be read."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from documents.read.formats import SUFFIXES
+
+
+def readable_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Files as they are named; of folders what can be read, without hidden files and folders."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        for found in sorted(path.rglob("*")):
+            hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
+            if found.suffix.lower() in SUFFIXES and not hidden and found.is_file():
+                yield found

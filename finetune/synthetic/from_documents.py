@@ -1,0 +1,182 @@
+"""Rows out of documents: what a teacher makes of each passage, checked against it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from finetune.rows.fast_row import JsonRow, UnusableLine, check_row
+from finetune.synthetic.grounding import checked, opinion_of, opinion_request
+from finetune.synthetic.origin import Origin
+from finetune.synthetic.passages import Passage, Reading
+from finetune.synthetic.round_trip import RoundTrip, indexed
+from finetune.synthetic.row_faults import fault_of
+from finetune.synthetic.tasks import Candidate, Task
+from finetune.synthetic.teacher import Request, Teacher, Unusable
+from finetune.synthetic.unanswerable import SHARE, unanswerable
+
+SOURCE = "kodolly-documents"
+TOKENS_A_CHARACTER = 0.7
+"""Of Korean prompts and answers, about; tokenizers differ by half."""
+ANSWER_CHARACTERS = 350
+"""Of one answer to a request for rows, about."""
+OPINION_CHARACTERS = 90
+DOUBTFUL = 1.5
+"""Second opinions for each passage and category, at most: what an estimate reckons with."""
+
+
+@dataclass
+class Made:
+    """The rows, and what became none."""
+
+    rows: list[JsonRow] = field(default_factory=list)
+    proposed: int = 0
+    """Rows that the teacher proposed, unreadable answers not counted."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run asks for, at most about."""
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class _Kept:
+    candidate: Candidate
+    by: str
+    """What found that the passage says so: `words` or `second opinion`."""
+
+
+def requests_for(reading: Reading, kinds: Sequence[Task], seed: int) -> list[tuple[Task, Passage, Request]]:
+    """What is asked of the teacher for all passages."""
+    return [
+        (task, passage, task.request(passage, seed))
+        for passage in reading.passages
+        for task in kinds
+        if len(passage.text) >= task.fewest_characters
+    ]
+
+
+def estimate(reading: Reading, kinds: Sequence[Task], seed: int) -> Estimate:
+    """Before anything is asked."""
+    asked = requests_for(reading, kinds, seed)
+    prompts = sum(len(one.system) + len(one.user) for _, _, one in asked)
+    opinions = round(len(asked) * DOUBTFUL)
+    again = round(opinions * prompts / max(1, len(asked)))
+    written = len(asked) * ANSWER_CHARACTERS + opinions * OPINION_CHARACTERS
+    return Estimate(
+        len(asked) + opinions,
+        round((prompts + again) * TOKENS_A_CHARACTER),
+        round(written * TOKENS_A_CHARACTER),
+    )
+
+
+def rows_from_documents(
+    reading: Reading, kinds: Sequence[Task], size: int, teacher: Teacher, origin: Origin, seed: int
+) -> Made:
+    """Ask for rows, and keep those that hold. Raises UserError; the teacher's journal then has what was
+    answered so far."""
+    made = Made()
+    proposed = _proposed(reading, kinds, teacher, seed, made)
+    fluent = [one for one in proposed if _passes(made, _language_fault(one))]
+    grounded = _grounded(fluent, teacher, seed, made)
+    with indexed(reading, size) as trip:
+        kept = [one for one in grounded if _passes(made, _vague(one.candidate, trip))]
+        asked: set[tuple[str, str]] = set()
+        for one in kept:
+            candidate = one.candidate
+            key = (candidate.instruction, candidate.passage.text if candidate.category != "closed_qa" else "")
+            if key in asked:
+                made.dropped["the same question again"] += 1
+            elif _add(made, candidate, candidate.passage, candidate.response, origin, {"checked": one.by}):
+                asked.add(key)
+        answered = [one.candidate for one in kept if one.candidate.category == "closed_qa"]
+        wanted = round(len(made.rows) * SHARE / (1 - SHARE))
+        for question, passage, said in unanswerable(answered, wanted, trip, teacher, seed, made.dropped):
+            _add(made, question, passage, said, origin, {"answerable": False, "checked": "second opinion"})
+    return made
+
+
+def _proposed(
+    reading: Reading, kinds: Sequence[Task], teacher: Teacher, seed: int, made: Made
+) -> list[Candidate]:
+    asked = requests_for(reading, kinds, seed)
+    answers = teacher.answers([request for _, _, request in asked], "asking for rows")
+    found: list[Candidate] = []
+    for (task, passage, _), answer in zip(asked, answers, strict=True):
+        try:
+            found += task.read(passage, answer)
+        except Unusable as error:
+            made.dropped[str(error)] += 1
+    made.proposed = len(found)
+    return found
+
+
+def _language_fault(one: Candidate) -> str:
+    row = _row(one, one.passage, one.response, {})
+    return fault_of(row, terse=one.category in ("information_extraction", "classification"))
+
+
+def _grounded(candidates: list[Candidate], teacher: Teacher, seed: int, made: Made) -> list[_Kept]:
+    verdicts = checked(candidates)
+    doubtful = [one for one, verdict in zip(candidates, verdicts, strict=True) if verdict == "doubtful"]
+    asked = teacher.answers([opinion_request(one, seed) for one in doubtful], "second opinions")
+    opinions = iter(map(opinion_of, asked))
+    kept = []
+    for one, verdict in zip(candidates, verdicts, strict=True):
+        if verdict == "said":
+            kept.append(_Kept(one, "words"))
+        elif verdict != "doubtful":
+            made.dropped[verdict] += 1
+        elif next(opinions):
+            kept.append(_Kept(one, "second opinion"))
+        else:
+            made.dropped["the passage does not say so (second opinion)"] += 1
+    return kept
+
+
+def _vague(one: Candidate, trip: RoundTrip) -> str:
+    """Other categories than questions are about the passage that stands beside them."""
+    if one.category != "closed_qa" or trip.finds(one.instruction, one.passage):
+        return ""
+    return "the question does not find its passage"
+
+
+def _passes(made: Made, fault: str) -> bool:
+    if fault:
+        made.dropped[fault] += 1
+    return not fault
+
+
+def _add(
+    made: Made, one: Candidate, passage: Passage, response: str, origin: Origin, more: dict[str, Any]
+) -> bool:
+    row = _row(one, passage, response, _meta(one, passage, origin) | more)
+    try:
+        check_row(row)
+    except UnusableLine as error:
+        made.dropped[f"no row: {error.detail}"] += 1
+        return False
+    made.rows.append(row)
+    return True
+
+
+def _row(one: Candidate, passage: Passage, response: str, meta: dict[str, Any]) -> JsonRow:
+    return JsonRow(
+        instruction=one.instruction, context=passage.text, response=response, category=one.category, meta=meta
+    )
+
+
+def _meta(one: Candidate, passage: Passage, origin: Origin) -> dict[str, Any]:
+    """File, page and place of the passage, the evidence, and who wrote the row."""
+    first = passage.chunk.spans[0]
+    meta: dict[str, Any] = {"source": SOURCE, "file": passage.source, "passage": passage.id}
+    if passage.chunk.pages:
+        meta["page"] = passage.chunk.pages[0]
+    meta |= {"span": [first.start, first.end], **origin.meta()}
+    return meta | ({"quotes": list(one.quotes)} if passage is one.passage else {})

@@ -1,0 +1,43 @@
+"""Whether a question leads back to its passage: one that finds others first is vague."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from documents.chunks import chunks_of
+from documents.search.store import Store, open_store
+from finetune.synthetic.passages import Passage, Reading
+
+WITHIN = 5
+"""The rank that a question's own passage must reach."""
+
+
+@contextmanager
+def indexed(reading: Reading, size: int) -> Iterator["RoundTrip"]:
+    """All files in an index of their own, until the block ends."""
+    with (
+        tempfile.TemporaryDirectory(prefix="kodolly-rows-") as folder,
+        open_store(Path(folder) / "rows.db", create=True) as store,
+    ):
+        for source, document in reading.documents:
+            store.add(source, document, chunks_of(document, size), size)
+        yield RoundTrip(store, {passage.text: passage for passage in reading.passages})
+
+
+class RoundTrip:
+    """The index."""
+
+    def __init__(self, store: Store, passages: dict[str, Passage]) -> None:
+        self._store = store
+        self._passages = passages
+
+    def finds(self, question: str, passage: Passage) -> bool:
+        """Whether the passage is among the first for the question."""
+        return any(hit.text == passage.text for hit in self._store.search(question, WITHIN))
+
+    def others(self, question: str, passage: Passage, most: int) -> list[Passage]:
+        """What else the search takes for an answer, the likeliest first."""
+        hits = self._store.search(question, most + 1)
+        found = [self._passages[hit.text] for hit in hits if hit.text in self._passages]
+        return [other for other in found if other.text != passage.text][:most]

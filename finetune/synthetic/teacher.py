@@ -1,0 +1,197 @@
+"""The model that writes rows: asked for JSON of a schema, each answer kept so that a stopped run goes on.
+
+Schemas have no minLength and maxLength: xgrammar 0.2.8 then lets control characters in and forbids every
+escape, so that no quotation mark can be written (mlc-ai/xgrammar#800).
+"""
+
+import hashlib
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from common.errors import UserError
+from finetune.eval.models import Messages
+from finetune.eval.served_model import TooLong
+from finetune.progress import Progress, Report, under_way
+
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the teacher is asked."""
+
+    system: str
+    user: str
+    schema: dict[str, Any]
+    max_tokens: int
+    seed: int = 0
+    temperature: float = 0.0
+
+    @property
+    def messages(self) -> Messages:
+        """As a conversation."""
+        return [{"role": "system", "content": self.system}, {"role": "user", "content": self.user}]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What it said; a line of the journal."""
+
+    key: str
+    text: str
+    finish: str
+    """OpenAI's finish reason; `too_long` where the request does not fit the model's context."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Served(Protocol):
+    """The model at its server (finetune.eval.served_model.ServedModel)."""
+
+    name: str
+
+    def complete(
+        self, messages: Messages, max_tokens: int, temperature: float, **settings: Any
+    ) -> dict[str, Any]: ...
+
+
+class Unusable(Exception):
+    """An answer of which nothing can be made; its text is the reason, as it is counted."""
+
+
+@dataclass
+class Teacher:
+    """Asks `model`, several requests at once, and keeps what it said in `journal`."""
+
+    model: Served
+    journal: Path
+    report: Report
+    at_once: int = 8
+    tokens: Counter[str] = field(default_factory=Counter)
+    """`prompt` and `completion` tokens of all answers, those of earlier runs included."""
+    asked: int = 0
+    """Requests of this run; answers that the journal had are not among them."""
+    _known: dict[str, Answer] | None = None
+
+    def answers(self, requests: Sequence[Request], stage: str) -> list[Answer]:
+        """The answers, in the order of the requests. Raises UserError; what was answered until then stays in
+        the journal."""
+        known = self._read()
+        keys = [_key(self.model.name, request) for request in requests]
+        missing = {k: r for k, r in zip(keys, requests, strict=True) if k not in known}
+        if missing:
+            self._ask(missing, known, stage, len(requests))
+        self.report(Progress(stage, 1.0, f"{len(requests):,} requests, {len(missing):,} of them new"))
+        found = [known[key] for key in keys]
+        for answer in found:
+            self.tokens.update(prompt=answer.prompt_tokens, completion=answer.completion_tokens)
+        return found
+
+    def _ask(self, missing: dict[str, Request], known: dict[str, Answer], stage: str, all_of: int) -> None:
+        began = time.monotonic()
+        pool = ThreadPoolExecutor(self.at_once, thread_name_prefix="teacher")
+        stopped = threading.Event()
+        try:
+            self.journal.parent.mkdir(parents=True, exist_ok=True)
+            with self.journal.open("ab") as out:
+                asked = [pool.submit(self._answer, key, one, stopped) for key, one in missing.items()]
+                for done, future in enumerate(as_completed(asked), start=1):
+                    answer = future.result()
+                    out.write(msgspec.json.encode(answer) + b"\n")
+                    out.flush()
+                    known[answer.key] = answer
+                    self.asked += 1
+                    left = (time.monotonic() - began) / done * (len(missing) - done)
+                    share = (all_of - len(missing) + done) / all_of
+                    self.report(Progress(stage, under_way(share), f"{done:,} answers", left))
+        except OSError as error:
+            raise UserError(f"{self.journal} cannot be written: {error.strerror}.") from error
+        finally:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+    def _answer(self, key: str, request: Request, stopped: threading.Event) -> Answer:
+        if stopped.is_set():
+            raise UserError("The run was stopped.")
+        shape = {"name": "rows", "strict": True, "schema": request.schema}
+        try:
+            body = self.model.complete(
+                request.messages,
+                request.max_tokens,
+                request.temperature,
+                seed=request.seed,
+                response_format={"type": "json_schema", "json_schema": shape},
+            )
+        except TooLong:
+            return Answer(key, "", "too_long")
+        choice, usage = body["choices"][0], body.get("usage") or {}
+        return Answer(
+            key,
+            (choice.get("message") or {}).get("content") or "",
+            str(choice.get("finish_reason")),
+            int(usage.get("prompt_tokens") or 0),
+            int(usage.get("completion_tokens") or 0),
+        )
+
+    def _read(self) -> dict[str, Answer]:
+        """What earlier runs were told. A line that a kill cut short is left out, and ended."""
+        if self._known is not None:
+            return self._known
+        self._known = {}
+        try:
+            content = self.journal.read_bytes() if self.journal.exists() else b""
+            for line in content.split(b"\n"):
+                try:
+                    answer = msgspec.json.decode(line, type=Answer)
+                except msgspec.DecodeError:
+                    continue
+                self._known[answer.key] = answer
+            if content and not content.endswith(b"\n"):
+                with self.journal.open("ab") as out:
+                    out.write(b"\n")
+        except OSError as error:
+            raise UserError(f"{self.journal} cannot be read: {error.strerror}.") from error
+        return self._known
+
+
+def parsed(answer: Answer, kind: type[Struct]) -> Struct:
+    """The answer as what was asked for. Raises Unusable: nothing that was cut off is mended by guess."""
+    if answer.finish == "too_long":
+        raise Unusable("the request does not fit the model's context")
+    if answer.finish != "stop":
+        raise Unusable("the answer was cut off")
+    try:
+        return msgspec.convert(json.loads(answer.text, strict=False), type=kind)
+    except ValueError as error:
+        raise Unusable("the answer is not the JSON that was asked for") from error
+
+
+def object_schema(**properties: dict[str, Any]) -> dict[str, Any]:
+    """JSON schema of an object with these members, all of them required."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def list_schema(of: dict[str, Any], most: int) -> dict[str, Any]:
+    """JSON schema of a list."""
+    return {"type": "array", "items": of, "maxItems": most}
+
+
+TEXT: dict[str, Any] = {"type": "string"}
+
+
+def _key(model: str, request: Request) -> str:
+    asked = [model, request.messages, request.schema, request.max_tokens, request.seed, request.temperature]
+    return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()[:24]
