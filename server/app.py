@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.types import Message, Receive, Scope, Send
 
 from common.background import Background
 from common.doors import Doors
@@ -27,7 +28,7 @@ from server.api import public as api
 from server.api.documents import documents_router
 from server.api.openapi import with_relayed_routes
 from server.client.protocol import open_connections
-from server.client.request import Message, Receive, Scope, Send, request_id
+from server.client.request import request_id
 from server.client.routes import NoRoute, is_relayed
 from server.gateway import Gateway
 from server.inference.model_queues import ModelQueues

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -106,7 +106,7 @@ class StaticModel(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read(cls, value: Any) -> Any:
+    def _read(cls, value: object) -> object:
         if isinstance(value, str):
             name, equals, url = value.rpartition("=")
             if not equals:
@@ -257,7 +257,7 @@ class GatewaySettings(PartSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _static_needs_no_controller(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _static_needs_no_controller(cls, values: dict[str, object]) -> dict[str, object]:
         return {"controllers": ()} | values if values.get("static") else values
 
     def store_url(self) -> str:

@@ -102,7 +102,7 @@ class KeyStore:
         await self._database.run(insert)
         return secret
 
-    async def change(self, key_id: str, values: Mapping[str, Any]) -> None:
+    async def change(self, key_id: str, values: Mapping[str, object]) -> None:
         """Set columns of a key that is in force. Raises NotFound."""
         in_force = (api_keys.c.id == key_id) & api_keys.c.revoked.is_(None)
 
@@ -140,7 +140,7 @@ class KeyStore:
 _CHANGED = key_changes.update().values(version=key_changes.c.version + 1)
 
 
-def _key(row: Any) -> Key:
+def _key(row: sa.Row[Any]) -> Key:
     models: Sequence[str] | None = row.models
     return Key(
         id=row.id,

@@ -8,8 +8,9 @@ import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -158,7 +159,7 @@ class UsageReport:
 
     async def rows(
         self, by: str, since: date | None = None, until: date | None = None, key_id: str | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> list[dict[str, object]]:
         """Sums by one of GROUPS of the days `since` to `until`, both included."""
         column = GROUPS[by]
         query = sa.select(column.label(by), *[sa.func.sum(usage.c[name]).label(name) for name in COUNTS])
@@ -170,7 +171,7 @@ class UsageReport:
             query = query.where(usage.c.key_id == key_id)
         query = query.group_by(column).order_by(column)
 
-        def read(connection: sa.Connection) -> list[dict[str, Any]]:
+        def read(connection: sa.Connection) -> list[dict[str, object]]:
             rows = connection.execute(query).mappings()
             return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
@@ -188,7 +189,7 @@ class UsageReport:
         return await self._database.run(read)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: date | str | int | Decimal) -> str | int:
     if isinstance(value, date):
         return value.isoformat()
     return value if isinstance(value, str) else int(value)

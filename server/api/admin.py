@@ -1,7 +1,7 @@
 """Keys and usage over HTTP: /admin for administrators, GET /v1/usage for a key's own figures."""
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
@@ -85,7 +85,7 @@ async def create_key(limits: KeyLimits, gateway: GatewayDep) -> NewKey:
 
 @router.get("/keys")
 @door("admin")
-async def list_keys(gateway: GatewayDep) -> dict[str, Any]:
+async def list_keys(gateway: GatewayDep) -> dict[str, object]:
     """Every key, also revoked ones."""
     return {"object": "list", "data": [_info(key) for key in await gateway.accounts.keys.all()]}
 
@@ -127,7 +127,7 @@ Day = Annotated[date | None, Query()]
 @door("admin")
 async def all_usage(
     gateway: GatewayDep, by: By = "key", since: Day = None, until: Day = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Requests and tokens of all keys."""
     return {"object": "list", "data": await gateway.accounts.report.rows(by, since, until)}
 
@@ -140,7 +140,7 @@ async def own_usage(
     by: By = "model",
     since: Day = None,
     until: Day = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Requests and tokens of the key that asks; this month unless told otherwise."""
     since = since or datetime.now(UTC).date().replace(day=1)
     return {"object": "list", "data": await gateway.accounts.report.rows(by, since, until, key.id)}

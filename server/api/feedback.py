@@ -1,7 +1,7 @@
 """The routes of votes and ratings. A key sees and replaces its own; administrators all."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -11,6 +11,7 @@ from common.doors import door
 from common.feedback import FeedbackUse, Kind, RaterId, Rating, RequestFeedback, Vote
 from server.accounts.entrance import KeyDep
 from server.api.public import GatewayDep
+from server.store.feedback import Row
 from server.store.owner import Owner
 
 FEEDBACK_BYTES = 4 * 1024 * 1024
@@ -62,7 +63,7 @@ class FeedbackPage(BaseModel):
     """A page of votes or ratings, the newest first; `next` is the `after` of the page behind it."""
 
     object: str = "list"
-    data: list[dict[str, Any]]
+    data: list[Row]
     has_more: bool
     next: str | None
 
@@ -129,7 +130,7 @@ async def list_feedback(
 
 @router.get("/{kind}/{row_id}")
 @door("key")
-async def get_feedback(kind: Kind, row_id: UUID, owner: OwnerDep, gateway: GatewayDep) -> dict[str, Any]:
+async def get_feedback(kind: Kind, row_id: UUID, owner: OwnerDep, gateway: GatewayDep) -> Row:
     """One vote or rating."""
     return await gateway.feedback.get(kind, owner, str(row_id))
 

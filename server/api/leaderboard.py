@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -28,7 +28,7 @@ async def get_leaderboard(
     category: Word = None,
     blind_only: bool = False,
     control_length: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Strengths with intervals, pairs with decisions, ratings and agreement, of this key's votes and ratings;
     of everybody's for an administrator. `complete` is false when there were too many and the newest count."""
     figures = await gateway.feedback.figures(owner, since)

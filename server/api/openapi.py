@@ -8,10 +8,11 @@ from typing import Any
 
 from server.client.routes import ROUTES, Route
 
-CHAT = {"messages": {"type": "array", "items": {"type": "object"}}}
-TEXT = {"type": ["string", "array"]}
-COUNT = {"type": "integer", "minimum": 1}
-FIELDS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+Fields = dict[str, object]
+CHAT: Fields = {"messages": {"type": "array", "items": {"type": "object"}}}
+TEXT: Fields = {"type": ["string", "array"]}
+COUNT: Fields = {"type": "integer", "minimum": 1}
+FIELDS: dict[str, tuple[Fields, tuple[str, ...]]] = {
     "/v1/chat/completions": (CHAT | {"max_tokens": COUNT, "max_completion_tokens": COUNT}, ("messages",)),
     "/v1/completions": ({"prompt": TEXT, "max_tokens": COUNT}, ("prompt",)),
     "/v1/responses": (
@@ -65,9 +66,9 @@ def with_relayed_routes(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _operation(route: Route) -> dict[str, object]:
     fields, needed = FIELDS.get(route.engine_path, ({}, ()))
-    properties: dict[str, Any] = {"model": {"type": "string"}, **fields}
+    properties: dict[str, object] = {"model": {"type": "string"}, **fields}
     if route.dialect != "openai" or route.counts_usage:
         properties["stream"] = {"type": "boolean"}
     kind = "application/json"
@@ -84,7 +85,7 @@ def _operation(route: Route) -> dict[str, Any]:
     return _answered({"summary": f"Relayed to the model's worker: {route.engine_path}", "requestBody": body})
 
 
-def _answered(operation: dict[str, Any]) -> dict[str, Any]:
+def _answered(operation: dict[str, object]) -> dict[str, object]:
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
     responses = {
         status: answer if status == "200" else answer | {"content": error}

@@ -1,9 +1,10 @@
 """The exact prompt that a worker makes of a conversation: rendered and counted by the engine itself."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import TypeVar
 
 import httpx2
+import msgspec
 
 from common.errors import NotFound
 from server.inference import upstream_errors
@@ -12,12 +13,23 @@ from server.upstreams.directory import Directory
 from server.upstreams.upstream import Upstream
 
 
+class _Tokens(msgspec.Struct):
+    tokens: list[int]
+
+
+class _Text(msgspec.Struct):
+    prompt: str
+
+
+Answer = TypeVar("Answer", _Tokens, _Text)
+
+
 async def preview_prompt(
     directory: Directory,
     http: httpx2.AsyncClient,
     model: str,
     known: Collection[str] | None,
-    messages: list[dict[str, Any]],
+    messages: list[dict[str, object]],
 ) -> tuple[str, int]:
     """(final prompt text, number of tokens); `known` are the names that whoever asks may use, None for all.
     Raises ApiError; an external provider reveals neither."""
@@ -27,15 +39,15 @@ async def preview_prompt(
         raise NotFound(
             f"The provider {upstream.id!r} does not reveal its final prompt.", code="prompt_unavailable"
         )
-    rendered = await _post(http, upstream, "/tokenize", {"model": model, "messages": messages})
-    tokens: list[int] = rendered["tokens"]
-    text = await _post(http, upstream, "/detokenize", {"model": model, "tokens": tokens})
-    return str(text["prompt"]), len(tokens)
+    asked: dict[str, object] = {"model": model, "messages": messages}
+    tokens = (await _post(http, upstream, "/tokenize", asked, _Tokens)).tokens
+    text = await _post(http, upstream, "/detokenize", {"model": model, "tokens": tokens}, _Text)
+    return text.prompt, len(tokens)
 
 
 async def _post(
-    http: httpx2.AsyncClient, upstream: Upstream, path: str, payload: dict[str, Any]
-) -> dict[str, Any]:
+    http: httpx2.AsyncClient, upstream: Upstream, path: str, payload: dict[str, object], kind: type[Answer]
+) -> Answer:
     key = upstream.reported.key.get_secret_value()
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
@@ -46,5 +58,4 @@ async def _post(
         raise upstream_errors.unreachable(upstream) from error
     if answer.status_code >= 400:
         raise upstream_errors.from_response(upstream, answer.status_code, answer.content, path)
-    result: dict[str, Any] = answer.json()
-    return result
+    return msgspec.json.decode(answer.content, type=kind)

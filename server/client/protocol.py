@@ -11,11 +11,12 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from common.http_protocol import BoundedProtocol
 from server.client.chunks import framed, size_line
-from server.client.request import EXTENSION, Scope
+from server.client.request import EXTENSION
 from server.client.routes import canonical_path, is_relayed
 
 LAST_REQUEST_S = 0.5

@@ -2,18 +2,12 @@
 
 import random
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 import msgspec
+from starlette.types import Receive, Scope
 
 from common.errors import BadRequest, PayloadTooLarge
 from common.http import bearer_token
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 EXTENSION = "kodolly.client"
 """Under this name the server hands its connection to the relay (see `http_protocol`)."""
@@ -32,22 +26,22 @@ class RequestHead(msgspec.Struct):
 
     model: str
     stream: bool | None = None
-    stream_options: Any = None
-    n: Any = None
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    max_output_tokens: Any = None
+    stream_options: object = None
+    n: object = None
+    max_tokens: object = None
+    max_completion_tokens: object = None
+    max_output_tokens: object = None
     messages: msgspec.Raw = msgspec.Raw(b"")
     prompt: msgspec.Raw = msgspec.Raw(b"")
-    previous_response_id: Any = None
+    previous_response_id: object = None
     tools: msgspec.Raw = msgspec.Raw(b"")
-    logprobs: Any = None
-    user: Any = None
-    safety_identifier: Any = None
+    logprobs: object = None
+    user: object = None
+    safety_identifier: object = None
     metadata: msgspec.Raw = msgspec.Raw(b"")
-    priority: Any = None
-    kv_transfer_params: Any = None
-    ec_transfer_params: Any = None
+    priority: object = None
+    kv_transfer_params: object = None
+    ec_transfer_params: object = None
 
 
 _decoder = msgspec.json.Decoder(RequestHead)

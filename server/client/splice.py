@@ -1,8 +1,6 @@
 """Changing single top-level fields of a JSON body and no other byte: unknown fields, number formats, order of
 keys and white space reach the engine as the client wrote them."""
 
-from typing import Any
-
 import msgspec
 
 from common.errors import BadRequest
@@ -44,7 +42,7 @@ class JsonObject:
     def __contains__(self, name: str) -> bool:
         return name in self._new or bool(self._found(name))
 
-    def set(self, name: str, value: Any) -> None:
+    def set(self, name: str, value: object) -> None:
         """Give a field a value. One that is there keeps its place; a new one comes first."""
         encoded = msgspec.json.encode(value)
         found = self._found(name)

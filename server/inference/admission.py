@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
+from starlette.types import Receive, Scope
 
 from common.content_encoding import decoded
 from common.errors import BadRequest, MethodNotAllowed
 from server.client import request
 from server.client.form import FormHead, parse_form_head
 from server.client.large_body import ThinBody, thinned
-from server.client.request import Receive, RequestHead, Scope
+from server.client.request import RequestHead
 from server.client.routes import AZURE, Route, deployment_in
 from server.inference.job import Job, renaming
 from server.inference.token_estimate import estimated_request_tokens

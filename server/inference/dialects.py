@@ -5,7 +5,6 @@ an Anthropic one with message_stop.
 """
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -51,7 +50,7 @@ def next_to_care_for(block: bytes, start: int, dialect: Dialect = "openai") -> i
     return found.start() if found else -1
 
 
-def large_event_json(event: bytes, dialect: Dialect) -> dict[str, Any] | None:
+def large_event_json(event: bytes, dialect: Dialect) -> dict[str, object] | None:
     """The fields of a large event that tell an error or an end; {} where its two ends have none of the words
     that these have. None for one with so many values that finding them would take long."""
     ends = event[:SHOWN_BYTES], event[-SHOWN_BYTES:]
@@ -80,7 +79,7 @@ def is_last_kind(kind: object, dialect: Dialect) -> bool:
     return isinstance(kind, str) and b'"%b"' % kind.encode() in _LAST[dialect]
 
 
-def is_aborted(payload: dict[str, Any]) -> bool:
+def is_aborted(payload: dict[str, object]) -> bool:
     """Whether the answer ended because the engine was stopped under it: vLLM then says `abort`, and in
     Anthropic's dialect, which has no such word, ends without a stop_reason."""
     choices = payload.get("choices")
@@ -92,7 +91,7 @@ def is_aborted(payload: dict[str, Any]) -> bool:
     return payload.get("type") == "message" and payload.get("stop_reason") is None
 
 
-def is_error(payload: dict[str, Any]) -> bool:
+def is_error(payload: dict[str, object]) -> bool:
     """Whether this is an error event of any dialect. A Responses object carries `error` as a plain field."""
     return payload.get("type") == "error" or (
         bool(payload.get("error")) and payload.get("object") != "response"

@@ -8,7 +8,6 @@ which the service itself sends; the reference documents flat fields; Codex and p
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -54,7 +53,7 @@ class ResponseSeen:
                 continue
         return 0
 
-    def response(self) -> dict[str, Any]:
+    def response(self) -> dict[str, object]:
         """The response object as the client saw it last; a bare one when it has seen none."""
         for data in _data_from_the_end(self.telling):
             try:

@@ -4,36 +4,39 @@ OpenAI and vLLM's clients know `finish_reason: "content_filter"`, the Responses 
 (https://platform.openai.com/docs/api-reference/responses/object), Anthropic's the stop reason `refusal`.
 """
 
-from typing import Any
-
 import msgspec
 
 from server.client.routes import Route
+from server.inference.json_values import objects
 from server.inference.sse import DONE
 
 _KEPT = ("id", "object", "created", "model")
 
 
-def filtered_answer(answer: dict[str, Any], route: Route) -> dict[str, Any]:
+def filtered_answer(answer: dict[str, object], route: Route) -> dict[str, object]:
     """A whole answer without its texts."""
     if route.dialect == "anthropic":
         return answer | {"content": [], "stop_reason": "refusal", "stop_sequence": None}
     if route.dialect == "responses":
         return answer | _incomplete({"output": []})
     choices = []
-    for choice in answer.get("choices", ()):
-        kept = {"index": choice.get("index", 0), "logprobs": None, "finish_reason": "content_filter"}
+    for choice in objects(answer.get("choices")):
+        kept: dict[str, object] = {
+            "index": choice.get("index", 0),
+            "logprobs": None,
+            "finish_reason": "content_filter",
+        }
         kept |= {"text": ""} if "text" in choice else {"message": {"role": "assistant", "content": ""}}
         choices.append(kept)
     return answer | {"choices": choices}
 
 
-def filtered_end(events: list[dict[str, Any]], route: Route) -> bytes:
+def filtered_end(events: list[dict[str, object]], route: Route) -> bytes:
     """What ends a stream of which `events` were the first and the last so far."""
     first, last = (events[0], events[-1]) if events else ({}, {})
     if route.dialect == "anthropic":
         stop = {"stop_reason": "refusal", "stop_sequence": None}
-        closing: list[dict[str, Any]] = [
+        closing: list[dict[str, object]] = [
             {"type": "content_block_stop", "index": last.get("index", 0)},
             {"type": "message_delta", "delta": stop, "usage": {"output_tokens": 0}},
             {"type": "message_stop"},
@@ -42,12 +45,12 @@ def filtered_end(events: list[dict[str, Any]], route: Route) -> bytes:
     if route.dialect == "responses":
         begun = first.get("response")
         response = (begun if isinstance(begun, dict) else {}) | _incomplete({})
-        number = last.get("sequence_number", 0) + 1 if isinstance(last.get("sequence_number", 0), int) else 0
+        number = last.get("sequence_number", 0)
+        number = number + 1 if isinstance(number, int) else 0
         return _named({"type": "response.incomplete", "response": response, "sequence_number": number})
-    indexes = {
-        c.get("index", 0) for event in events for c in event.get("choices") or () if isinstance(c, dict)
-    }
-    body: dict[str, Any] = (
+    choices_seen = [choice for event in events for choice in objects(event.get("choices"))]
+    indexes = {index for one in choices_seen if isinstance(index := one.get("index", 0), int)}
+    body: dict[str, object] = (
         {"text": ""} if "completions" in route.path and "chat" not in route.path else {"delta": {}}
     )
     choices = [
@@ -58,9 +61,9 @@ def filtered_end(events: list[dict[str, Any]], route: Route) -> bytes:
     return b"data: " + msgspec.json.encode(kept | {"choices": choices}) + b"\n\n" + DONE
 
 
-def _incomplete(more: dict[str, Any]) -> dict[str, Any]:
+def _incomplete(more: dict[str, object]) -> dict[str, object]:
     return {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}} | more
 
 
-def _named(event: dict[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), msgspec.json.encode(event))
+def _named(event: dict[str, object]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), msgspec.json.encode(event))

@@ -1,9 +1,10 @@
 """Who asks, as far as a request tells: what keeps somebody in one arm of a split name."""
 
 import msgspec
+from starlette.types import Scope
 
 from common.registry import Sticky
-from server.client.request import RequestHead, Scope, conversation_prefix, header
+from server.client.request import RequestHead, conversation_prefix, header
 
 SESSION_HEADER = b"x-session-id"
 """Requests with the same value belong together."""

@@ -8,7 +8,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -53,7 +52,7 @@ class ModeratedClient:
     """Events, and up to where each part must have been seen before one may go."""
     _waiting_bytes: int = 0
     _parts: dict[str, _Part] = field(default_factory=dict)
-    _events: list[dict[str, Any]] = field(default_factory=list)
+    _events: list[dict[str, object]] = field(default_factory=list)
     """The first and the last event that came, as JSON."""
     _whole: tuple[int, bytes, bytes] | None = None
     _over: bool = False

@@ -5,7 +5,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -63,7 +63,7 @@ class Moderation:
         self.client = ModeratedClient(client, self.route, self._look_at_answer)
         return cast("ClientConnection", self.client)
 
-    async def watch(self, answering: Coroutine[Any, Any, Ended]) -> Ended:
+    async def watch(self, answering: Coroutine[object, object, Ended]) -> Ended:
         """Run the exchanges beside the look at what they bring; a blocked answer stops them."""
         if self.client is None:
             return await answering
@@ -134,7 +134,7 @@ def names_of(directory: Directory, asked: str, target: str) -> set[str]:
     return names
 
 
-def _decoded(body: bytes) -> Any:
+def _decoded(body: bytes) -> object:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

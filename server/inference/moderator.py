@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -43,7 +43,7 @@ def rule_for(rules: Sequence[ModerationRule], key: "Key", names: Collection[str]
     return None
 
 
-def found_in(result: Any, rule: ModerationRule) -> Names:
+def found_in(result: object, rule: ModerationRule) -> Names:
     """What one result of a moderation model says that the rule is about."""
     if not isinstance(result, dict) or not isinstance(result.get("categories"), dict):
         raise ModelNotReady("The moderation model gives no categories.", code="moderation_unavailable")
@@ -111,7 +111,7 @@ class Moderator:
                 code="moderation_unavailable",
             ) from error
 
-    async def _results(self, texts: Sequence[str], model: str) -> list[Any]:
+    async def _results(self, texts: Sequence[str], model: str) -> list[object]:
         target = choice.resolve(self.directory, model)
         for upstream in choice.candidates(self.directory, target)[:2]:
             body = msgspec.json.encode({"model": upstream.name_of(target), "input": texts})
@@ -153,7 +153,7 @@ async def _exchange(connection: Connection, head: bytes, body: bytes) -> tuple[i
     return reply.status, answer
 
 
-def _decoded(answer: bytes) -> list[Any] | None:
+def _decoded(answer: bytes) -> list[object] | None:
     try:
         results = msgspec.json.decode(answer)["results"]
     except (msgspec.DecodeError, KeyError, TypeError, RecursionError):

@@ -3,7 +3,6 @@
 import re
 import uuid
 from hashlib import blake2b
-from typing import Any
 
 import msgspec
 
@@ -67,7 +66,7 @@ def made_for(given: str, key_id: str, worker_id: str) -> bool:
 
 
 class _Counting(msgspec.Struct, frozen=True):
-    options: Any
+    options: object
     """What the engine is asked as `stream_options`."""
     cuts_counts: bool = False
     cuts_total: bool = False
@@ -76,11 +75,11 @@ class _Counting(msgspec.Struct, frozen=True):
 _NO_COUNTING = _Counting(None)
 
 
-def _counting(asked: Any, upstream: Upstream) -> _Counting:
+def _counting(asked: object, upstream: Upstream) -> _Counting:
     """Ask for token counts, on every event where the engine can: so a cut or cancelled stream is counted."""
     if asked is not None and not isinstance(asked, dict):
         return _Counting(asked)  # the engine says what is wrong with it
-    options: dict[str, Any] = dict(asked or {})
+    options: dict[str, object] = dict(asked or {})
     wanted = options.get("include_usage") is True
     if upstream.provider is not None:
         return _Counting(options | {"include_usage": True}, cuts_total=not wanted)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from msgspec.structs import replace
+from starlette.types import Receive, Scope, Send
 
 from common.errors import ApiError, InternalError, Overloaded
 from common.guard import Guard
@@ -21,7 +22,7 @@ from common.logs import with_fields
 from common.registry import Split
 from server.client import request
 from server.client.protocol import take_client
-from server.client.request import ClientGone, Receive, Scope, Send
+from server.client.request import ClientGone
 from server.client.routes import RESPONSES, ROUTES, STORED_DOOR
 from server.inference import stored_response
 from server.inference.admission import Asked, Incoming, forwarded_lines, job_of, read_body, read_request

@@ -5,7 +5,6 @@ events are made to look like those of the first: same id and time, counts that c
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -13,6 +12,7 @@ from common.turns import Turns
 from server.client.request import RequestHead
 from server.client.routes import ROUTES, Route
 from server.inference import sse
+from server.inference.json_values import objects
 from server.inference.usage import counts_of
 
 KEPT_BYTES = 4 * 1024 * 1024
@@ -64,7 +64,7 @@ class Resumption:
 
     body: bytes
     """The request for the next worker."""
-    first: dict[str, Any] = field(default_factory=dict)
+    first: dict[str, object] = field(default_factory=dict)
     """`id`, `created` and `model` of the events that the client has."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -81,7 +81,7 @@ class Resumption:
         if payload is None or "error" in payload:
             return event
         payload |= self.first
-        for choice in _choices(payload):
+        for choice in objects(payload.get("choices")):
             delta = choice.get("delta")
             if isinstance(delta, dict):
                 delta.pop("role", None)
@@ -102,16 +102,16 @@ class _SoFar:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     finished: bool = False
-    first: dict[str, Any] = field(default_factory=dict)
+    first: dict[str, object] = field(default_factory=dict)
 
-    def add(self, payload: dict[str, Any]) -> None:
+    def add(self, payload: dict[str, object]) -> None:
         """One more event. Raises NotResumable."""
         names = ("id", "created", "model")
         self.first = self.first or {name: payload[name] for name in names if name in payload}
         counts = counts_of(payload.get("usage"))
         self.prompt_tokens = counts.prompt or self.prompt_tokens
         self.completion_tokens = counts.completion or self.completion_tokens
-        for choice in _choices(payload):
+        for choice in objects(payload.get("choices")):
             delta = choice.get("delta")
             delta = delta if isinstance(delta, dict) else {}
             if any(delta.get(part) for part in ("tool_calls", "reasoning", "reasoning_content", "refusal")):
@@ -145,26 +145,26 @@ async def plan_resumption(body: bytes, events: bytes) -> Resumption:
     return Resumption(msgspec.json.encode(asked), known.first, *tokens)
 
 
-def _ask_to_go_on(asked: dict[str, Any], known: _SoFar) -> None:
+def _ask_to_go_on(asked: dict[str, object], known: _SoFar) -> None:
     """Make a request ask for the rest of its answer. Raises NotResumable."""
+    messages = objects(asked.get("messages"))
+    if not messages:
+        raise NotResumable
     if asked.get("continue_final_message"):
-        begun = asked["messages"][-1]
-        if not isinstance(begun.get("content"), str):
+        begun = messages[-1].get("content")
+        if not isinstance(begun, str):
             raise NotResumable
-        asked["messages"][-1] = begun | {"content": begun["content"] + known.text}
+        messages[-1] = messages[-1] | {"content": begun + known.text}
     else:
-        asked["messages"] = [*asked["messages"], {"role": "assistant", "content": known.text}]
+        messages.append({"role": "assistant", "content": known.text})
+    asked["messages"] = messages
     asked |= {"add_generation_prompt": False, "continue_final_message": True}
     for name in _LIMITS:
-        if isinstance(asked.get(name), int):
-            asked[name] -= known.completion_tokens
-            if asked[name] < 1:
+        limit = asked.get(name)
+        if isinstance(limit, int):
+            asked[name] = limit - known.completion_tokens
+            if limit <= known.completion_tokens:
                 raise NotResumable
-
-
-def _choices(payload: dict[str, Any]) -> list[dict[str, Any]]:
-    choices = payload.get("choices")
-    return [one for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
 
 
 def closing_events(resumption: Resumption, counts_wanted: bool) -> bytes:

@@ -4,9 +4,9 @@ Texts alone: pictures, sounds and the arguments of tool calls are not looked at.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from server.client.routes import Route
+from server.inference.json_values import objects
 
 Spoken = tuple[str, str]
 """Which part of the answer a piece of text belongs to, such as the number of a choice; and the piece."""
@@ -14,41 +14,41 @@ Spoken = tuple[str, str]
 _STREAMED = ("content", "reasoning_content", "reasoning", "refusal", "text")
 
 
-def asked_texts(body: Any) -> list[str]:
+def asked_texts(body: object) -> list[str]:
     """What the user says in a request of any dialect; not the system prompt, nor earlier answers."""
     if not isinstance(body, dict):
         return []
     found: list[str] = []
-    for message in _objects(body.get("messages")):
+    for message in objects(body.get("messages")):
         if message.get("role") == "user":
             found += _texts(message.get("content"))
     found += _texts(body.get("prompt"))
     given = body.get("input")
     if isinstance(given, str):
         return [*found, given]
-    for item in _objects(given):
+    for item in objects(given):
         if item.get("role") == "user":
             found += _texts(item.get("content"))
     return [text for text in found if text.strip()]
 
 
-def answered_texts(answer: Any) -> list[str]:
+def answered_texts(answer: object) -> list[str]:
     """The texts of a whole answer of any dialect."""
     if not isinstance(answer, dict):
         return []
     found = _texts(answer.get("content"))
-    for choice in _objects(answer.get("choices")):
+    for choice in objects(answer.get("choices")):
         found += _texts(choice.get("text"))
         message = choice.get("message")
         if isinstance(message, dict):
             for field in ("content", "reasoning_content", "reasoning", "refusal"):
                 found += _texts(message.get(field))
-    for item in _objects(answer.get("output")):
+    for item in objects(answer.get("output")):
         found += _texts(item.get("content")) + _texts(item.get("summary"))
     return [text for text in found if text.strip()]
 
 
-def streamed_texts(event: Any, route: Route) -> Iterator[Spoken]:
+def streamed_texts(event: object, route: Route) -> Iterator[Spoken]:
     """The pieces of text that one event of a stream brings."""
     if not isinstance(event, dict):
         return
@@ -58,19 +58,21 @@ def streamed_texts(event: Any, route: Route) -> Iterator[Spoken]:
     elif route.dialect == "anthropic":
         yield from _pieces(event.get("delta"), event.get("index"), ("text", "thinking"))
     else:
-        for choice in _objects(event.get("choices")):
+        for choice in objects(event.get("choices")):
             delta = choice if "text" in choice else choice.get("delta")
             yield from _pieces(delta, choice.get("index"), _STREAMED)
 
 
-def _pieces(holder: Any, index: object, fields: tuple[str, ...]) -> Iterator[Spoken]:
-    for field in fields if isinstance(holder, dict) else ():
+def _pieces(holder: object, index: object, fields: tuple[str, ...]) -> Iterator[Spoken]:
+    if not isinstance(holder, dict):
+        return
+    for field in fields:
         text = holder.get(field)
         if isinstance(text, str) and text:
             yield f"{index} {field}", text
 
 
-def _texts(content: Any) -> list[str]:
+def _texts(content: object) -> list[str]:
     """A string, strings, or parts with a `text`."""
     if isinstance(content, str):
         return [content]
@@ -80,7 +82,3 @@ def _texts(content: Any) -> list[str]:
         one if isinstance(one, str) else one.get("text") if isinstance(one, dict) else None for one in content
     ]
     return [text for text in found if isinstance(text, str)]
-
-
-def _objects(given: Any) -> list[dict[str, Any]]:
-    return [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []

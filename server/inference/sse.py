@@ -8,7 +8,6 @@ for. Streams that use CR get LF in its place at this border, so that all else kn
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -201,14 +200,14 @@ class _Told(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
-    finish_reason: Any = None
+    finish_reason: object = None
 
 
 _told = msgspec.json.Decoder(_Told)
 _choices = msgspec.json.Decoder(list[_Choice])
 
 
-def told(data: bytes | memoryview) -> dict[str, Any]:
+def told(data: bytes | memoryview) -> dict[str, object]:
     """The fields of a large JSON object that tell an error or an end; {} for what is none."""
     try:
         found = _told.decode(data)
@@ -224,13 +223,13 @@ def told(data: bytes | memoryview) -> dict[str, Any]:
     return small | {"choices": [{"finish_reason": reason} for reason in reasons if reason is not None]}
 
 
-def _small(value: msgspec.Raw) -> Any:
+def _small(value: msgspec.Raw) -> object:
     if len(memoryview(value)) > SHOWN_BYTES:
         return {"message": "It is too large to be shown."}
     return msgspec.json.decode(value)
 
 
-def event_json(event: bytes) -> dict[str, Any] | None:
+def event_json(event: bytes) -> dict[str, object] | None:
     """The event's JSON object, or None for anything else."""
     try:
         value = msgspec.json.decode(event_data(event))

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 
+from starlette.types import Scope
+
 from common.errors import MethodNotAllowed, NotFound
-from server.client.request import Scope
 from server.inference.outbound import made_for
 from server.upstreams.upstream import Upstream
 

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from common.errors import (
     ApiError,
@@ -146,7 +145,7 @@ def _from_status(upstream: Upstream, status: int, body: bytes, path: str) -> Api
     return UpstreamFailed(f"{_who(upstream)} failed with status {status}{said}")
 
 
-def _details(body: bytes) -> dict[str, Any]:
+def _details(body: bytes) -> dict[str, object]:
     """What a provider's refusal says besides message, param and code: its type, Azure's `innererror`."""
     if len(body) > DETAILS_BYTES:
         return {}
@@ -187,10 +186,10 @@ def _limit_code(message: str, param: str | None) -> str | None:
     return None
 
 
-def from_event(upstream: Upstream, payload: dict[str, Any], path: str) -> ApiError:
+def from_event(upstream: Upstream, payload: dict[str, object], path: str) -> ApiError:
     """The client's error for a stream whose first event is an error."""
-    error = payload["error"] if isinstance(payload.get("error"), dict) else {}
-    code = error.get("code")
+    error = payload.get("error")
+    code = error.get("code") if isinstance(error, dict) else None
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
     return from_response(upstream, status, json.dumps(payload).encode(), path)
 

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -10,7 +9,7 @@ from server.record import Usage
 
 
 class _Answer(msgspec.Struct):
-    usage: Any = None
+    usage: object = None
     response: msgspec.Raw = msgspec.Raw(b"")
     """In the last event of a Responses stream."""
     message: msgspec.Raw = msgspec.Raw(b"")
@@ -18,7 +17,7 @@ class _Answer(msgspec.Struct):
 
 
 class _Nested(msgspec.Struct):
-    usage: Any = None
+    usage: object = None
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -71,7 +70,7 @@ def counts_in(answer: bytes) -> Counts:
     return counts_of(given)
 
 
-def counts_of(given: Any) -> Counts:
+def counts_of(given: object) -> Counts:
     """The counts in a `usage` of any type. OpenAI's names, and those of the Responses API and Anthropic."""
     if not isinstance(given, dict):
         return NO_COUNTS
@@ -90,17 +89,20 @@ def counts_of(given: Any) -> Counts:
     return Counts(prompt, completion, _count(cached) or _count(given.get("cache_read_input_tokens")) or 0)
 
 
-def _first_count(given: dict[str, Any], *names: str) -> int | None:
+def _first_count(given: dict[str, object], *names: str) -> int | None:
     for name in names:
         if (count := _count(given.get(name))) is not None:
             return count
     return None
 
 
-def _count(value: Any) -> int | None:
+def _count(value: object) -> int | None:
     """A count as some servers write it (`11.0`); None for what is none."""
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    return int(value) if whole and value is not True and 0 <= value <= MOST_TOKENS else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or value is True:
+        return None
+    return int(value) if 0 <= value <= MOST_TOKENS else None
 
 
 _USAGE_OBJECT = re.compile(rb'"usage":\s*(\{[^{}]{0,2000}(?:\{[^{}]{0,2000}\}[^{}]{0,2000}){0,8}\})')
@@ -124,7 +126,7 @@ def estimated_answer_tokens(answer: bytes) -> int:
         return _tokens(len(answer))  # a transcript as plain text, or compressed
 
 
-def _text_bytes(value: Any, *, is_text: bool) -> int:
+def _text_bytes(value: object, *, is_text: bool) -> int:
     """Bytes of the strings in fields that hold text."""
     if isinstance(value, str):
         return len(value.encode("utf-8", "surrogatepass")) if is_text else 0

@@ -1,11 +1,12 @@
 """The order of upstreams for one request: by its conversation, so that an engine knows its beginning."""
 
 import msgspec
+from starlette.types import Scope
 
 from common.errors import ModelNotReady
 from common.registry import Split
 from server.client import request
-from server.client.request import RequestHead, Scope
+from server.client.request import RequestHead
 from server.client.routes import RESPONSES
 from server.inference.admission import Incoming
 from server.inference.identity import SESSION_HEADER, identity_of

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
@@ -206,7 +205,7 @@ def _copy_table(table: sa.Table, source: sa.Connection, target: sa.Connection) -
         target.execute(table.insert(), _in_utc(rows))
 
 
-def _in_utc(rows: Sequence[Any]) -> list[dict[str, Any]]:
+def _in_utc(rows: Sequence[sa.RowMapping]) -> list[dict[str, object]]:
     """SQLite gives times without a zone; PostgreSQL's driver would take those for local time."""
     return [
         {

@@ -21,6 +21,8 @@ from server.store.feedback_figures import Figures, read_figures
 from server.store.owner import Owner
 from server.store.tables import ratings, votes
 
+Row = dict[str, object]
+"""A vote or a rating as clients see it."""
 TABLES: Mapping[Kind, sa.Table] = {"votes": votes, "ratings": ratings}
 BY_REQUEST = UUID("6f2d6f0e-8f0b-5f4c-9d57-9a5b6f0d7c11")
 """Name space of ids that are made of rater and request."""
@@ -32,7 +34,7 @@ AT_ONCE = 500
 class Page:
     """Some rows, the newest first."""
 
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     next: str | None
     """Cursor of the page behind this one; None when this is the last."""
 
@@ -64,7 +66,7 @@ class FeedbackStore:
     async def put_vote(self, owner: Owner, vote_id: str, vote: Vote) -> None:
         """Store the vote under `vote_id`, replacing the owner's earlier one."""
         left, right = self._known(owner, vote.left), self._known(owner, vote.right)
-        values = {
+        values: dict[str, object] = {
             "choice": vote.choice,
             "left_model": left.model,
             "right_model": right.model,
@@ -80,7 +82,7 @@ class FeedbackStore:
     async def put_rating(self, owner: Owner, rating_id: str, rating: JudgedRating) -> None:
         """Store the rating under `rating_id`, replacing the owner's earlier one."""
         answer = self._known(owner, rating.answer)
-        values = {
+        values: dict[str, object] = {
             "model": answer.model,
             "checkpoint": answer.checkpoint,
             "score": rating.score,
@@ -128,11 +130,11 @@ class FeedbackStore:
         seen = {"model": known.model, "arm": known.arm or None, "checkpoint": known.checkpoint or None}
         return answer.model_copy(update=seen)
 
-    def _kept(self, answer: JudgedAnswer) -> dict[str, Any]:
+    def _kept(self, answer: JudgedAnswer) -> dict[str, object]:
         kept = answer if self._policy.keep_text else answer.without_text()
         return kept.model_dump(mode="json")
 
-    def _about(self, said: Judgement, answer: JudgedAnswer) -> dict[str, Any]:
+    def _about(self, said: Judgement, answer: JudgedAnswer) -> dict[str, object]:
         hashed = prompt_hash(answer.messages) if self._policy.keep_text else ""
         return {
             "locale": said.locale,
@@ -151,7 +153,7 @@ class FeedbackStore:
     async def forget_rater(self, owner: Owner, rater_id: str) -> dict[Kind, int]:
         """Delete everything of one rater, as far as it is the owner's; how much that was."""
 
-        rater_id = _without_nul(rater_id)
+        rater_id = _text_without_nul(rater_id)
 
         def delete(connection: sa.Connection) -> dict[Kind, int]:
             gone: dict[Kind, int] = {}
@@ -178,11 +180,11 @@ class FeedbackStore:
 
         return await self._database.run(mark)
 
-    async def get(self, kind: Kind, owner: Owner, row_id: str) -> dict[str, Any]:
+    async def get(self, kind: Kind, owner: Owner, row_id: str) -> Row:
         """One row. Raises NotFound, for another key's row too."""
         table = TABLES[kind]
 
-        def read(connection: sa.Connection) -> dict[str, Any] | None:
+        def read(connection: sa.Connection) -> Row | None:
             key_id = _key_of(connection, table, owner, row_id)
             found = connection.execute(table.select().where(_is(table, key_id, row_id))).mappings().first()
             return _shown(found) if found is not None else None
@@ -226,7 +228,7 @@ class FeedbackStore:
         if after is not None:
             query = query.where(sa.tuple_(*order) < sa.tuple_(*_cursor_values(table, after)))
 
-        def read(connection: sa.Connection) -> list[dict[str, Any]]:
+        def read(connection: sa.Connection) -> list[Row]:
             return [_shown(row) for row in connection.execute(query).mappings()]
 
         rows = await self._database.run(read)
@@ -249,23 +251,27 @@ def _mark(connection: sa.Connection, table: sa.Table, owner: Owner, ids: list[st
 
 
 def _put(
-    connection: sa.Connection, table: sa.Table, owner: Owner, row_id: str, values: Mapping[str, Any]
+    connection: sa.Connection, table: sa.Table, owner: Owner, row_id: str, values: Mapping[str, object]
 ) -> None:
     key_id = _key_of(connection, table, owner, row_id)
-    values = _without_nul(values)
+    values = {name: _without_nul(value) for name, value in values.items()}
     if connection.execute(table.update().where(_is(table, key_id, row_id)).values(**values)).rowcount == 0:
         connection.execute(
             table.insert().values(key_id=key_id, id=row_id, created=datetime.now(UTC), **values)
         )
 
 
-def _without_nul(value: Any) -> Any:
+def _without_nul(value: object) -> object:
     """PostgreSQL keeps no U+0000 in texts, and cannot look into a JSON value that has one."""
     if isinstance(value, str):
-        return value.replace("\x00", "")
+        return _text_without_nul(value)
     if isinstance(value, Mapping):
         return {name: _without_nul(inner) for name, inner in value.items()}
     return [_without_nul(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _text_without_nul(text: str) -> str:
+    return text.replace("\x00", "")
 
 
 def _key_of(connection: sa.Connection, table: sa.Table, owner: Owner, row_id: str) -> str:
@@ -281,13 +287,14 @@ def _is(table: sa.Table, key_id: str, row_id: str) -> sa.ColumnElement[bool]:
     return (table.c.key_id == key_id) & (table.c.id == row_id)
 
 
-def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
+def _shown(row: sa.RowMapping) -> Row:
     created: datetime = row["created"]
     # SQLite keeps no time zone; all that we store is UTC.
-    return {**row, "created": created.replace(tzinfo=created.tzinfo or UTC).isoformat()}
+    columns: Row = {str(name): value for name, value in row.items()}
+    return columns | {"created": created.replace(tzinfo=created.tzinfo or UTC).isoformat()}
 
 
-def _cursor(row: Mapping[str, Any]) -> str:
+def _cursor(row: Mapping[str, object]) -> str:
     place = json.dumps([row["created"], row["id"], row["key_id"]])
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 

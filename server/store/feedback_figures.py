@@ -46,7 +46,9 @@ async def read_figures(database: Database, owner: Owner, since: datetime | None 
     return found
 
 
-async def _rows(database: Database, kind: Kind, owner: Owner, since: datetime | None) -> list[dict[str, Any]]:
+async def _rows(
+    database: Database, kind: Kind, owner: Owner, since: datetime | None
+) -> list[dict[str, object]]:
     """In steps, so that nobody else waits for long."""
     table = TABLES[kind]
     order = (table.c.created, table.c.id, table.c.key_id)
@@ -55,8 +57,8 @@ async def _rows(database: Database, kind: Kind, owner: Owner, since: datetime | 
         query = query.where(table.c.key_id == owner.key_id)
     if since is not None:
         query = query.where(table.c.created >= sa.literal(in_utc(since), table.c.created.type))
-    rows: list[dict[str, Any]] = []
-    place: tuple[Any, ...] | None = None
+    rows: list[dict[str, object]] = []
+    place: tuple[object, ...] | None = None
     while len(rows) < MOST:
         after = query
         if place is not None:
@@ -82,9 +84,9 @@ def _columns(kind: Kind) -> list[sa.ColumnElement[Any]]:
 
 def _page(
     connection: sa.Connection, query: sa.Select[Any], kind: Kind
-) -> list[tuple[dict[str, Any], tuple[Any, ...]]]:
+) -> list[tuple[dict[str, object], tuple[object, ...]]]:
     """Rows as the lists of feedback show them, and the place of each."""
-    found = []
+    found: list[tuple[dict[str, object], tuple[object, ...]]] = []
     for read in connection.execute(query).mappings():
         row = {name: read[name] for name in (*ABOUT, *OWN[kind])}
         row["created"] = in_utc(read["created"]).isoformat()

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from server.record import RequestRecord
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import SpanContext, SpanKind, Status
 
+Attributes = dict[str, str | bool | int | float]
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 4096
@@ -162,7 +163,7 @@ def spans_of(record: RequestRecord, resource: "Resource") -> "list[ReadableSpan]
     spans = [made.of_request(_request_attributes(record) | asked | _answer_attributes(record), end)]
     if record.queued_s:
         spans.append(made.child("queue", SpanKind.INTERNAL, record.began, begin, {}))
-    name = " ".join(filter(None, (asked.get("gen_ai.operation.name", "upstream"), record.model)))
+    name = " ".join(filter(None, (OPERATIONS.get(record.route, "upstream"), record.model)))
     for number, attempt in enumerate(record.failed_attempts):
         about = asked | {"kodolly.upstream": attempt.upstream, "kodolly.attempt": number + 1}
         begin = attempt.began + attempt.length_s
@@ -188,7 +189,7 @@ class _Spans:
         self._request = self._context(int(span_id, 16))
         self.failed = record.outcome == "failed" or record.status >= 500
 
-    def of_request(self, attributes: dict[str, Any], end: float) -> "ReadableSpan":
+    def of_request(self, attributes: Attributes, end: float) -> "ReadableSpan":
         """The request's own, until `end`; below the client's span if that sent one."""
         from opentelemetry.sdk.trace import Event, ReadableSpan
         from opentelemetry.trace import SpanKind
@@ -219,7 +220,7 @@ class _Spans:
         kind: "SpanKind",
         begin: float,
         end: float,
-        attributes: dict[str, Any],
+        attributes: Attributes,
         error: str | None = None,
     ) -> "ReadableSpan":
         """One below it. Times are monotonic seconds."""
@@ -254,8 +255,8 @@ class _Spans:
         return self._record.began_ns + int((moment - self._record.began) * 1e9)
 
 
-def _request_attributes(record: RequestRecord) -> dict[str, Any]:
-    attributes: dict[str, Any] = {
+def _request_attributes(record: RequestRecord) -> Attributes:
+    attributes: Attributes = {
         "http.request.method": record.method,
         "http.route": record.route,
         "kodolly.request_id": record.request_id,
@@ -274,8 +275,8 @@ def _request_attributes(record: RequestRecord) -> dict[str, Any]:
     return attributes
 
 
-def _asked(record: RequestRecord) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
+def _asked(record: RequestRecord) -> Attributes:
+    attributes: Attributes = {}
     if operation := OPERATIONS.get(record.route):
         attributes["gen_ai.operation.name"] = operation
         attributes["gen_ai.provider.name"] = "kodolly"
@@ -286,8 +287,8 @@ def _asked(record: RequestRecord) -> dict[str, Any]:
     return attributes
 
 
-def _answer_attributes(record: RequestRecord) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
+def _answer_attributes(record: RequestRecord) -> Attributes:
+    attributes: Attributes = {}
     if record.stream and record.first_event_s is not None:
         attributes["gen_ai.response.time_to_first_chunk"] = record.first_event_s
     if usage := record.usage:
