@@ -32,6 +32,7 @@ COMMANDS = {
     "deploy": "Put a new checkpoint behind a model's name; no request fails.",
     "promote": "Let a canary answer all of a name's traffic.",
     "rollback": "Take a canary away, or serve the checkpoint of before.",
+    "improve": "From people's feedback to a better model behind the same name.",
     "drain": "Stop workers once their running requests have ended.",
     "alias": "Give a model another name, or list such names.",
     "ask": "Ask one or several models a question in the terminal.",

@@ -74,6 +74,12 @@ class InProcess:
             timeout=30,
         )
 
+    def put(self, path: str, body: Any, **headers: str) -> httpx2.Response:
+        """What the gateway answers."""
+        return httpx2.put(
+            f"{self.gateway}{path}", json=body, headers=self.default_headers | headers, trust_env=False
+        )
+
     def ask(self, model: str, question: str = "안녕?", **more: Any) -> httpx2.Response:
         """One chat answer."""
         headers = more.pop("headers", {})

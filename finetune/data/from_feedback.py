@@ -81,11 +81,12 @@ def made_of(feedback: Feedback, *, min_score: float = MIN_SCORE, sources: Source
 def replayed(path: Path, count: int, seed: int, held_out: Collection[str]) -> list[Row]:
     """At most `count` earlier rows, drawn by the seed, against forgetting; none on a question that is held
     out. Raises UserError."""
-    known = [row for row in load_rows(path) if _question_hash(row) not in held_out]
+    known = [row for row in load_rows(path) if question_hash(row) not in held_out]
     return random.Random(seed).sample(known, min(count, len(known)))
 
 
-def _question_hash(row: Row) -> str:
+def question_hash(row: Row | Pair) -> str:
+    """Of its question, as the gateway hashes it in a conversation."""
     text = row.instruction + (f"{CONTEXT_MARK}{row.context}" if row.context else "")
     return prompt_hash([Message(role="user", content=text)])
 

@@ -50,7 +50,7 @@ def deploy_for_all(site: Site, wanted: Deployment) -> None:
             f"A canary gets a part of {wanted.name}'s traffic.",
             hint=f"End that first: `kodolly promote {wanted.name}` or `kodolly rollback {wanted.name}`.",
         )
-    if not history.served and (before := _configured(site, wanted.name)) is not None:
+    if not history.served and (before := configured(site, wanted.name)) is not None:
         history = history.now(before)
     site.run(wanted, site.controllers, site.config, site.say)
     deployed.remember(wanted.name, history.now(_served(wanted)))
@@ -77,7 +77,7 @@ def deploy_for_some(site: Site, wanted: Deployment, share: float, sticky: Sticky
     alias = split_of([(stable, 100 - share), (canary, share)], sticky)
     deployed = site.deployed()
     history = deployed.of(name)
-    if not history.served and (before := _configured(site, stable)) is not None:
+    if not history.served and (before := configured(site, stable)) is not None:
         history = history.now(before)
     site.run(replace(wanted, name=canary), site.controllers, site.config, site.say)
     try:
@@ -161,7 +161,7 @@ def _serving(snapshot: Snapshot, model: str) -> list[WorkerRecord]:
     return [record for record in snapshot.workers if model in [card.name for card in record.models]]
 
 
-def _configured(site: Site, name: str) -> Served | None:
+def configured(site: Site, name: str) -> Served | None:
     """What kodolly.yaml lets `kodolly up` serve under the name."""
     for spec in load_settings(UpSettings, {}, site.config).workers:
         if name in (spec.name, spec.model.name):

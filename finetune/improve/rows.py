@@ -1,0 +1,128 @@
+"""The files of a turn: what is trained on, and what the result is judged by."""
+
+import random
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.feedback import JudgedAnswer
+from finetune.data.from_feedback import (
+    Training,
+    made_of,
+    question_hash,
+    replayed,
+    training_data,
+    write_training,
+)
+from finetune.data.stored_feedback import Feedback, Sources
+from finetune.improve.method import Counts
+from finetune.rows.row import Pair, Row
+
+PAIRS, LABELLED, ROWS = "pairs.jsonl", "labelled.jsonl", "rows.jsonl"
+HELD_OUT, OLD_ROWS, QUESTIONS = "held-out.jsonl", "old-rows.jsonl", "questions.jsonl"
+OLD_ROWS_MOST = 100
+"""Earlier rows that are kept from this turn's training, to see whether they are still known."""
+OLD_ROWS_SHARE = 0.2
+QUESTIONS_MOST = 100
+"""On which answers before and after are compared: the held-out ones first."""
+SEED = 42
+
+
+@dataclass(frozen=True)
+class TurnRows:
+    """Everything that a turn's files hold."""
+
+    made: Training
+    held_out: list[Pair]
+    replay: list[Row] = field(default_factory=list)
+    old_rows: list[Row] = field(default_factory=list)
+
+    def counts(self) -> Counts:
+        """What there is to learn from."""
+        good = sum(bool(row.meta["label"]) for row in self.made.labelled)
+        return Counts(
+            pairs=len(self.made.pairs),
+            good=good,
+            bad=len(self.made.labelled) - good,
+            corrections=sum(row.meta["from"] == "correction" for row in self.made.rows),
+            held_out=len({question_hash(pair) for pair in self.held_out}),
+        )
+
+    def left_out(self) -> Counter[str]:
+        """Reason -> how many judgements made nothing for it."""
+        return +self.made.left_out
+
+    def write(self, directory: Path) -> None:
+        """Raises UserError."""
+        write_training(self.made.pairs, directory / PAIRS)
+        write_training(self.made.labelled, directory / LABELLED)
+        write_training([*self.made.rows, *self.replay], directory / ROWS)
+        write_training(self.held_out, directory / HELD_OUT)
+        write_training(self.old_rows, directory / OLD_ROWS)
+        write_training(self.questions(), directory / QUESTIONS)
+
+    def questions(self) -> list[Row]:
+        """To be answered by both checkpoints: each question once, with the answer that people preferred."""
+        wanted: dict[str, Row] = {}
+        for pair in (*self.held_out, *self.made.pairs):
+            held = pair in self.held_out
+            row = _preferred(pair, "held out" if held else "trained on")
+            wanted.setdefault(question_hash(pair), row)
+        for row in self.made.rows:
+            told = row.model_copy(update={"meta": {"from": "trained on"}})
+            wanted.setdefault(question_hash(row), told)
+        return list(wanted.values())[:QUESTIONS_MOST]
+
+
+def turn_rows(
+    feedback: Feedback, checkpoint: str, names: Collection[str], sources: Sources, replay: Path | None
+) -> TurnRows:
+    """What feedback on `checkpoint` teaches that no training has used, and what judges the result.
+
+    Judged is by held-out questions whichever checkpoint of `names` answered them. `replay` are earlier rows:
+    as many as are new are mixed in, others are kept to see whether they are still known. Raises UserError.
+    """
+    held = feedback.held_out_questions()
+    made = training_data(on_checkpoint(feedback, checkpoint).unused(), sources=sources)
+    judging = of_names(feedback.on(held), names)
+    held_out = made_of(judging.with_text(), sources=sources).pairs
+    if replay is None:
+        return TurnRows(made, held_out)
+    known = replayed(replay, 10**9, SEED, held)
+    random.Random(SEED).shuffle(known)
+    kept = min(OLD_ROWS_MOST, round(len(known) * OLD_ROWS_SHARE))
+    mixed_in = known[kept:][: max(len(made.rows), kept)]
+    return TurnRows(made, held_out, mixed_in, known[:kept])
+
+
+def on_checkpoint(feedback: Feedback, checkpoint: str) -> Feedback:
+    """Votes and ratings in which an answer of this checkpoint was judged."""
+    return Feedback(
+        tuple(v for v in feedback.votes if checkpoint in (v.left.checkpoint, v.right.checkpoint)),
+        tuple(r for r in feedback.ratings if r.answer.checkpoint == checkpoint),
+    )
+
+
+def of_names(feedback: Feedback, names: Collection[str]) -> Feedback:
+    """Votes and ratings in which an answer of one of these models was judged."""
+
+    def named(answer: JudgedAnswer) -> bool:
+        return answer.model in names or answer.arm in names
+
+    return Feedback(
+        tuple(v for v in feedback.votes if named(v.left) or named(v.right)),
+        tuple(r for r in feedback.ratings if named(r.answer)),
+    )
+
+
+def _preferred(pair: Pair, origin: str) -> Row:
+    category = "closed_qa" if pair.context else "general_qa"
+    return Row(
+        instruction=pair.instruction,
+        context=pair.context,
+        history=pair.history,
+        response=pair.chosen,
+        category=category,
+        meta={"from": origin},
+    )

@@ -1,0 +1,133 @@
+"""A turn's steps in their order, and the lock that lets one process at a time take them."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from common.errors import UserError
+from finetune.files.whole import whole_directory
+from finetune.improve.gates import EXIT_CODES, Gate, first_refusal
+from finetune.improve.method import recipe_values
+from finetune.improve.rows import LABELLED, PAIRS, ROWS
+from kodolly.clients.feedback_pages import mark_used
+from kodolly.improve import canary, training
+from kodolly.improve.journal import Decision, Journal, Options, new_journal, next_directory, read_journal
+from kodolly.improve.plan import Prepared
+from kodolly.improve.report import write_report
+from kodolly.operate.canary import Site
+
+LOCK_WAIT_S = 30.0
+WAITING = 4
+"""Exit code: the canary is served, and people have not decided yet."""
+DATA = {"lora": ROWS, "dpo": PAIRS, "kto": LABELLED}
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Taking:
+    """How a turn is taken."""
+
+    site: Site | None
+    """None where nothing is deployed."""
+    say: Say
+    wait: bool
+    """For people's votes; else the next call goes on."""
+    lock: int
+
+
+def begin(prepared: Prepared, options: Options, runs: Path) -> Journal:
+    """The turn's directory with rows, recipe and journal, whole or not at all. Raises UserError."""
+    target = next_directory(runs)
+    plan = prepared.plan
+    name = f"{target.name}-{''.join(c if c.isascii() and c.isalnum() else '-' for c in plan.name)}"
+    with whole_directory(target) as directory:
+        prepared.rows.write(directory)
+        data = DATA[prepared.choice.method]
+        values = recipe_values(prepared.card, plan.base, name, prepared.choice, data, prepared.rows.counts())
+        # JSON is YAML, and has one way to write each value.
+        recipe = json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+        (directory / training.RECIPE).write_text(recipe, encoding="utf-8")
+        new_journal(directory, plan, options)
+    return read_journal(target)
+
+
+def take(journal: Journal, taking: Taking) -> int:
+    """All steps that are left, up to the decision; the exit code. Raises UserError: calling again goes on."""
+    steps: dict[str, Callable[[], object]] = {
+        "train": lambda: training.train(journal, taking.lock),
+        "merge": lambda: training.merge(journal, taking.lock),
+        "measure": lambda: training.measure(journal, taking.lock),
+        "gates": lambda: [asdict(gate) for gate in training.judged(journal)],
+    }
+    for step, run in steps.items():
+        if step not in journal.content.steps:
+            taking.say(f"{journal.directory.name}: {step}")
+            journal.done(step, run())
+    found = [Gate(**gate) for gate in journal.content.steps["gates"]]
+    for gate in found:
+        taking.say(f"{_mark(gate)} {gate.name}: {gate.words}")
+    refused = first_refusal(found)
+    if refused is not None:
+        return _end(journal, "refused", EXIT_CODES[refused.name], f"gate {refused.name}: {refused.words}")
+    if taking.site is None or not journal.content.options.deploy:
+        return _end(journal, "ready", 0, "every gate is passed")
+    return _among_people(journal, taking, taking.site)
+
+
+def _among_people(journal: Journal, taking: Taking, site: Site) -> int:
+    content = journal.content
+    if "canary" not in content.steps:
+        canary.start(journal, site)
+        journal.done("canary", canary.canary_of(journal))
+    if "votes" not in content.steps:
+        verdict = canary.watch(journal, site, wait=taking.wait)
+        if verdict is None:
+            return WAITING
+        journal.done("votes", asdict(verdict))
+    verdict = canary.Verdict(**content.steps["votes"])
+    if "settle" not in content.steps:
+        canary.settle(journal, site, verdict)
+        if verdict.promote:
+            mark_used(
+                content.plan.gateway, journal.directory.name, content.plan.used, set(content.plan.votes)
+            )
+        journal.done("settle", verdict.promote)
+    return _end(journal, "promoted" if verdict.promote else "withdrawn", verdict.exit_code, verdict.words)
+
+
+def _end(journal: Journal, decision: Decision, exit_code: int, words: str) -> int:
+    write_report(journal, decision, words)
+    journal.end(decision, exit_code, words)
+    return exit_code
+
+
+def _mark(gate: Gate) -> str:
+    return {True: "passed", False: "NOT PASSED", None: "not measured"}[gate.passed]
+
+
+@contextmanager
+def lock_of(runs: Path) -> Iterator[int]:
+    """The turns below `runs` belong to this process and its children, as long as one of them lives. Raises
+    UserError."""
+    runs.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(runs / ".improve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        until = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > until:
+                    raise UserError(
+                        f"Another `kodolly improve` works in {runs} just now.", hint="Wait for it."
+                    ) from error
+                time.sleep(0.2)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,145 @@
+"""What a turn of the loop learns, by which method, and what its result must pass."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from common.checkpoint import CheckpointCard
+from finetune.improve.gates import EXIT_CODES, Gate, Limits, chance_of, first_refusal, gates
+from finetune.improve.measure import Measured
+from finetune.improve.method import Choice, Counts, choose, recipe_values
+from finetune.recipes.recipe import validate_recipe
+
+PLENTY = {"pairs": 200, "good": 200, "bad": 200, "corrections": 100, "held_out": 20}
+
+
+@pytest.mark.parametrize(
+    ("there", "method"),
+    [({}, "lora"), ({"corrections": 29}, "dpo"), ({"corrections": 0, "pairs": 49}, "kto")],
+)
+def test_the_method_follows_from_what_there_is(there: dict[str, int], method: str) -> None:
+    chosen = choose(Counts(**PLENTY | there))
+    assert isinstance(chosen, Choice)
+    assert chosen.method == method
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [
+        (
+            {"corrections": 28, "pairs": 40, "good": 45},
+            "2 more corrected answers, 10 more pairs, or 5 more good",
+        ),
+        ({"held_out": 3}, "5 more held-out questions"),
+    ],
+)
+def test_what_is_missing_is_told_as_a_number(there: dict[str, int], missing: str) -> None:
+    assert missing in str(choose(Counts(**PLENTY | there)))
+
+
+CARD = CheckpointCard(
+    name="my-dolly",
+    method="lora",
+    recipe={
+        "name": "my-dolly",
+        "method": "lora",
+        "base": "polyglot",
+        "data": [{"path": "rows.jsonl"}],
+        "replay": [{"path": "old.jsonl"}],
+        "validation": 0.1,
+        "learning_rate": 4e-4,
+        "schedule": "cosine",
+        "epochs": 7,
+        "batch_size": 1,
+        "max_length": 300,
+        "lora": {"rank": 8, "alpha": 8},
+    },
+    licence="Apache-2.0",
+    template="dolly",
+    template_hash="0",
+    context_length=2048,
+    dtype="float32",
+    parameters=1,
+    created=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "rate", "epochs"), [("lora", 4e-4, 7), ("dpo", 1e-5, 3), ("kto", 1e-5, 3)]
+)
+def test_the_recipe_is_that_of_the_checkpoint_adjusted(method: str, rate: float, epochs: int) -> None:
+    chosen = Choice(method, "because")  # type: ignore[arg-type]
+    values = recipe_values(CARD, "/models/my-dolly", "improve-1", chosen, "data.jsonl", Counts(**PLENTY))
+    recipe = validate_recipe(values)
+    assert (recipe.method, recipe.base, recipe.epochs) == (method, "/models/my-dolly", epochs)  # type: ignore[union-attr]
+    assert (recipe.max_length, recipe.lora.rank) == (300, 8)
+    assert recipe.learning_rate == pytest.approx(rate)
+    assert [str(source.path) for source in recipe.data] == ["data.jsonl"]
+    assert recipe.validation is None
+
+
+def a_measure(margins: Sequence[float] = (), **more: object) -> Measured:
+    """Of a checkpoint that leans to the better answers by these nats."""
+    values = {
+        "better": list(margins),
+        "worse": [0.0] * len(margins),
+        "answers": ["가" * 20] * 10,
+        "finished": [True] * 10,
+        "old_rows": [0.9] * 10,
+    }
+    return Measured.model_validate(values | more)
+
+
+def found(before: Measured, after: Measured, questions: Sequence[str] | None = None) -> dict[str, Gate]:
+    asked = questions or [str(n) for n in range(len(before.better))]
+    return {gate.name: gate for gate in gates(before, after, asked, Limits())}
+
+
+def test_a_checkpoint_that_leans_to_what_people_prefer_passes() -> None:
+    passed = found(a_measure([0.0] * 10), a_measure([1.0] * 8 + [-5.0] + [1.0]))
+    assert {name: gate.passed for name, gate in passed.items()} == {
+        "preference": True,
+        "old_rows": True,
+        "tasks": None,
+        "length": True,
+        "stop": True,
+        "ethics": None,
+    }
+    assert first_refusal(list(passed.values())) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("preference", {}, {"better": [1.0, -1.0] * 5}),
+        ("old_rows", {}, {"old_rows": [0.84] * 10}),
+        ("tasks", {"tasks": {"boolq": 0.6, "copa": 0.6}}, {"tasks": {"boolq": 0.7, "copa": 0.57}}),
+        ("length", {}, {"answers": ["가" * 31] * 10}),
+        ("stop", {}, {"finished": [True] * 9 + [False]}),
+        ("ethics", {"unethical": 0.0}, {"unethical": 0.01}),
+    ],
+)
+def test_each_gate_refuses_what_it_is_for(
+    name: str, before: dict[str, object], after: dict[str, object]
+) -> None:
+    judged = found(a_measure([0.0] * 10, **before), a_measure([1.0] * 10, **before | after))
+    refused = [gate.name for gate in judged.values() if gate.passed is False]
+    assert refused == [name]
+    assert name in EXIT_CODES
+    assert len(set(EXIT_CODES.values())) == len(EXIT_CODES)
+
+
+def test_many_pairs_on_one_question_are_one_proof() -> None:
+    before, after = a_measure([0.0] * 12), a_measure([1.0] * 12)
+    assert found(before, after)["preference"].passed
+    assert not found(before, after, ["one"] * 10 + ["two", "three"])["preference"].passed
+
+
+def test_a_model_that_learnt_nothing_rarely_passes() -> None:
+    assert chance_of(0, 0) == 1
+    passed, rng = 0, random.Random(1)
+    for _ in range(400):
+        after = a_measure([rng.choice((1.0, -1.0)) for _ in range(20)])
+        passed += bool(found(a_measure([0.0] * 20), after)["preference"].passed)
+    assert passed <= 400 * 0.05
