@@ -1,8 +1,9 @@
 """Whether one model is better than another, for people who look after every vote.
 
 A 95% interval that is looked at after each vote until it leaves one half declares a winner between two equal
-models in 43% of all tests of 1,000 votes. The beta-binomial e-process here may be looked at as often as one likes: it
-declares a false one in at most 5% (Ville's inequality; Howard et al. 2021, Annals of Statistics 49, 1055).
+models in 43% of all tests of 1,000 votes. The beta-binomial e-process here may be looked at as often as one
+likes: it declares a false one in at most 5% (Ville's inequality; Howard et al. 2021, Annals of Statistics 49,
+1055).
 """
 
 import math
