@@ -54,11 +54,11 @@ class ServedModel:
         if listed is not None and self.name not in ids:
             raise UserError(f"{self.url} has no model {self.name!r}.", hint=f"It has: {', '.join(ids)}.")
 
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> dict[str, object]:
         """What the server says of the model where it lists it, else nothing. Raises UserError."""
         return next((model for model in self._listed() or () if model["id"] == self.name), {})
 
-    def _listed(self) -> list[dict[str, Any]] | None:
+    def _listed(self) -> list[dict[str, object]] | None:
         """GET /v1/models; None where the server does not tell. Raises UserError."""
         try:
             answer = self._http.get(f"{self.url}/models").raise_for_status().json()
@@ -90,7 +90,7 @@ class ServedModel:
         return choice
 
     def complete(
-        self, messages: Messages, max_tokens: int, temperature: float = 0.0, **settings: Any
+        self, messages: Messages, max_tokens: int, temperature: float = 0.0, **settings: object
     ) -> dict[str, Any]:
         """A chat completion, with at least one choice. Raises UserError, TooLong."""
         body = {
@@ -102,11 +102,11 @@ class ServedModel:
         }
         return self._post("chat/completions", self._in_its_terms(body))
 
-    def _in_its_terms(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _in_its_terms(self, body: dict[str, object]) -> dict[str, object]:
         """Some models take `max_completion_tokens` instead, or no temperature; they said so (_learn)."""
         return {self._renamed.get(name, name): body[name] for name in body if name not in self._refused}
 
-    def _learn(self, message: str, body: dict[str, Any]) -> bool:
+    def _learn(self, message: str, body: dict[str, object]) -> bool:
         """Whether a refusal names a setting that can be sent otherwise; `body` is changed then."""
         if "max_completion_tokens" in message and "max_tokens" in body:
             self._renamed["max_tokens"] = "max_completion_tokens"
@@ -153,7 +153,7 @@ class ServedModel:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _post(self, path: str, body: dict[str, object]) -> dict[str, Any]:
         for attempt in range(ATTEMPTS):
             last = attempt == ATTEMPTS - 1
             try:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from finetune.rows.fast_row import JsonRow, UnusableLine, check_row
 from finetune.synthetic.grounding import checked, opinion_of, opinion_request
@@ -154,7 +153,7 @@ def _passes(made: Made, fault: str) -> bool:
 
 
 def _add(
-    made: Made, one: Candidate, passage: Passage, response: str, origin: Origin, more: dict[str, Any]
+    made: Made, one: Candidate, passage: Passage, response: str, origin: Origin, more: dict[str, object]
 ) -> bool:
     row = _row(one, passage, response, _meta(one, passage, origin) | more)
     try:
@@ -166,16 +165,16 @@ def _add(
     return True
 
 
-def _row(one: Candidate, passage: Passage, response: str, meta: dict[str, Any]) -> JsonRow:
+def _row(one: Candidate, passage: Passage, response: str, meta: dict[str, object]) -> JsonRow:
     return JsonRow(
         instruction=one.instruction, context=passage.text, response=response, category=one.category, meta=meta
     )
 
 
-def _meta(one: Candidate, passage: Passage, origin: Origin) -> dict[str, Any]:
+def _meta(one: Candidate, passage: Passage, origin: Origin) -> dict[str, object]:
     """File, page and place of the passage, the evidence, and who wrote the row."""
     first = passage.chunk.spans[0]
-    meta: dict[str, Any] = {"source": SOURCE, "file": passage.source, "passage": passage.id}
+    meta: dict[str, object] = {"source": SOURCE, "file": passage.source, "passage": passage.id}
     if passage.chunk.pages:
         meta["page"] = passage.chunk.pages[0]
     meta |= {"span": [first.start, first.end], **origin.meta()}

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from finetune.rows.categories import Category
 from finetune.synthetic.passages import Passage
-from finetune.synthetic.teacher import TEXT, Answer, Request, list_schema, object_schema, parsed
+from finetune.synthetic.teacher import TEXT, Answer, Request, Schema, list_schema, object_schema, parsed
 
 _COMMON = (
     "당신은 한국어 학습 자료를 만듭니다. <글>에 적힌 내용만 쓰고, 글에 없는 사실은 더하지 마세요. "
@@ -36,7 +35,7 @@ class Task:
 
     category: Category
     prompt: str
-    schema: dict[str, Any]
+    schema: Schema
     max_tokens: int
     fewest_characters: int
     """Of a passage that it fits."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -23,6 +23,9 @@ from finetune.eval.served_model import TooLong
 from finetune.progress import Progress, Report, under_way
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
+Kind = TypeVar("Kind")
+Schema = dict[str, object]
+"""A JSON schema."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Request:
 
     system: str
     user: str
-    schema: dict[str, Any]
+    schema: Schema
     max_tokens: int
     seed: int = 0
     temperature: float = 0.0
@@ -53,14 +56,33 @@ class Answer(msgspec.Struct, frozen=True):
     completion_tokens: int = 0
 
 
+class _Message(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_Choice]
+    usage: _Usage | None = None
+
+
 class Served(Protocol):
     """The model at its server (finetune.eval.served_model.ServedModel)."""
 
     name: str
 
     def complete(
-        self, messages: Messages, max_tokens: int, temperature: float, **settings: Any
-    ) -> dict[str, Any]: ...
+        self, messages: Messages, max_tokens: int, temperature: float, **settings: object
+    ) -> dict[str, object]: ...
 
 
 class Unusable(Exception):
@@ -132,14 +154,13 @@ class Teacher:
             )
         except TooLong:
             return Answer(key, "", "too_long")
-        choice, usage = body["choices"][0], body.get("usage") or {}
-        return Answer(
-            key,
-            (choice.get("message") or {}).get("content") or "",
-            str(choice.get("finish_reason")),
-            int(usage.get("prompt_tokens") or 0),
-            int(usage.get("completion_tokens") or 0),
-        )
+        try:
+            said = msgspec.convert(body, _Completion)
+        except msgspec.ValidationError as error:
+            raise UserError(f"{self.model.name} does not answer as OpenAI's API does: {error}.") from error
+        choice, usage = said.choices[0], said.usage or _Usage()
+        text, finish = choice.message.content or "", choice.finish_reason or ""
+        return Answer(key, text, finish, usage.prompt_tokens, usage.completion_tokens)
 
     def _read(self) -> dict[str, Answer]:
         """What earlier runs were told. A line that a kill cut short is left out, and ended."""
@@ -164,6 +185,15 @@ class Teacher:
 
 def parsed(answer: Answer, kind: type[Struct]) -> Struct:
     """The answer as what was asked for. Raises Unusable: nothing that was cut off is mended by guess."""
+    return _converted(answer, kind)
+
+
+def parsed_object(answer: Answer) -> dict[str, str]:
+    """The answer as an object of texts. Raises Unusable."""
+    return _converted(answer, dict[str, str])
+
+
+def _converted(answer: Answer, kind: type[Kind]) -> Kind:
     if answer.finish == "too_long":
         raise Unusable("the request does not fit the model's context")
     if answer.finish != "stop":
@@ -174,7 +204,7 @@ def parsed(answer: Answer, kind: type[Struct]) -> Struct:
         raise Unusable("the answer is not the JSON that was asked for") from error
 
 
-def object_schema(**properties: dict[str, Any]) -> dict[str, Any]:
+def object_schema(**properties: Schema) -> Schema:
     """JSON schema of an object with these members, all of them required."""
     return {
         "type": "object",
@@ -184,12 +214,12 @@ def object_schema(**properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def list_schema(of: dict[str, Any], most: int) -> dict[str, Any]:
+def list_schema(of: Schema, most: int) -> Schema:
     """JSON schema of a list."""
     return {"type": "array", "items": of, "maxItems": most}
 
 
-TEXT: dict[str, Any] = {"type": "string"}
+TEXT: Schema = {"type": "string"}
 
 
 def _key(model: str, request: Request) -> str:

@@ -15,6 +15,8 @@ TABLE: dict[str, str] = {
     "convert": "Turn published instruction data into Dolly rows.",
     "from-feedback": "Make training data of votes, ratings, thumbs and corrections.",
     "from-documents": "Let a model write rows about documents, and check them against these.",
+    "generate": "Let a model make up rows after seed tasks.",
+    "translate": "Translate rows into Korean.",
     "check": "Show what is wrong with Dolly rows.",
     "clean": "Mend Dolly rows, and leave out broken and repeated ones.",
     "mix": "Mix row files by weight.",
