@@ -1,4 +1,6 @@
 # kodolly: `make demo` and `make test` work on a fresh machine; both may be run again at any time.
+# Three processes that share the tests, and each `kodolly` they start, read what the first one compiled.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test test-fast lint install clean
 
 demo:            ## install, train two small models once, serve and compare them

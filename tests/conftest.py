@@ -1,7 +1,8 @@
 """What all tests share in being collected."""
 
 import functools
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -72,11 +73,36 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStack
     return ByStack(config, log)
 
 
+def all_slow(file: Path) -> bool:
+    """Whether a file says that each of its tests is slow."""
+    marks = ("pytestmark = pytest.mark.slow", "pytestmark = [pytest.mark.slow")
+    return file.suffix == ".py" and any(
+        line.startswith(marks) for line in file.read_text(encoding="utf-8").splitlines()
+    )
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave files whose tests are all slow alone when no slow test is wanted: many import torch, which takes
     longer than a hundred fast tests."""
-    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
-        return None
-    lines = collection_path.read_text(encoding="utf-8").splitlines()
-    marks = ("pytestmark = pytest.mark.slow", "pytestmark = [pytest.mark.slow")
-    return any(line.startswith(marks) for line in lines) or None
+    return (config.option.markexpr == "not slow" and all_slow(collection_path)) or None
+
+
+COSTLY = {"torch", "transformers", "gradio", "anthropic"}
+"""Seconds each, in each of the processes that share the tests, for each of them collects all."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A file with fast tests imports nothing costly while it is collected."""
+    before = COSTLY & sys.modules.keys()
+    report = yield
+    loaded = sorted((COSTLY & sys.modules.keys()) - before)
+    if loaded and collector.config.option.markexpr == "not slow" and not all_slow(collector.path):
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{collector.nodeid} has fast tests and imports {', '.join(loaded)} while it is collected. "
+            "Import it inside the tests that need it, or mark the whole file: pytestmark = pytest.mark.slow"
+        )
+    return report

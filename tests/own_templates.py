@@ -7,7 +7,6 @@ from typing import Any
 
 from common.template_rendering import ChatTemplate
 from finetune.encoding.own_template import OwnTemplate
-from finetune.models.tokenizer import train_tokenizer
 
 TEXTS = (
     "안녕하세요? 오늘 날씨를 알려 주세요. 반갑습니다.",
@@ -83,6 +82,7 @@ def own(text: str, *stops: str, kind: str = "byte-level", day: date | None = Non
 
 def tokenizer_for(text: str, stops: Sequence[str], kind: str = "byte-level", texts: Any = TEXTS) -> Any:
     """A tokenizer of `kind` (tests.tiny_families) with the template's marks; the first stop ends texts."""
+    from finetune.models.tokenizer import train_tokenizer
     from tests.tiny_families import llama_tokenizer
 
     made: Any = train_tokenizer(list(texts) * 3, 600, 512) if kind == "byte-level" else llama_tokenizer(texts)

@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, TrainingArguments
 
-from common.errors import UserError
 from finetune.merge.lora import merge
 from finetune.models.load import add_adapter
 from finetune.progress import silent
@@ -18,7 +17,7 @@ from finetune.train.loop import OrderedTrainer
 from finetune.train.run import train
 from tests.tiny_training import make_base
 
-RECIPE = "{name: x, method: lora, base: a/b, data: [{path: rows.jsonl}]}"
+pytestmark = pytest.mark.slow
 
 
 def tiny() -> Any:
@@ -51,23 +50,6 @@ def test_lora_plus_raises_the_rate_of_the_output_side_alone(tmp_path: Path) -> N
     assert all(rate == (16e-3 if "lora_B" in name else 1e-3) for name, rate in rates.items())
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        (["lora.plus=0.5"], "greater than or equal to 1"),
-        (["lora.rsLora=true"], "Did you mean 'rslora'"),
-        (["neftune=0"], "greater than 0"),
-        (["method=dpo", "neftune=5"], "takes pairs in `data`"),
-    ],
-)
-def test_what_means_nothing_is_refused(tmp_path: Path, settings: list[str], words: str) -> None:
-    (tmp_path / "x.yaml").write_text(RECIPE, encoding="utf-8")
-    with pytest.raises(UserError) as refused:
-        load_recipe(tmp_path / "x.yaml", settings)
-    assert words in f"{refused.value} {refused.value.hint}"
-
-
-@pytest.mark.slow
 def test_all_of_them_train_and_merge(tmp_path: Path) -> None:
     make_base(tmp_path)
     keys = ["lora.rslora=true", "lora.dora=true", "lora.plus=4", "neftune=5", "epochs=4", "smoke_test=false"]

@@ -16,6 +16,8 @@ from finetune.encoding.own_template import Conversation, OwnTemplate, Refused
 from tests import own_templates
 from tests.own_templates import own
 
+pytestmark = pytest.mark.slow  # transformers' tokenizers
+
 S = {"role": "system", "content": "당신은 친절한 비서입니다."}
 CALL = {
     "id": "call00001",

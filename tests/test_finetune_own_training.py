@@ -28,6 +28,8 @@ from tests import own_templates
 from tests.own_models import QWEN3, OwnModel, make_own_model, weather_rows
 from tests.own_templates import tokenizer_for
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """
 name: own-tiny
 method: lora

@@ -21,6 +21,8 @@ from finetune.train.run import train
 from finetune.train.write import LOG_FILE
 from tests.tiny_training import make_base, pair, tokenizer_of, write_rows
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """
 name: tiny-preferred
 method: kto
@@ -52,44 +54,6 @@ def labelled(number: int, label: Any) -> dict[str, Any]:
 def recipe_file(folder: Path) -> Path:
     (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     return folder / "recipe.yaml"
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        (["batch_size=1"], "needs batch_size 2 or more"),
-        (["learn=all"], "on its last answer"),
-        (["packing=true"], "takes rows with a label"),
-        (["kto.beta=0"], "greater than 0"),
-        (["kto.lossType=kto"], "Did you mean 'loss_type'"),
-        (["method=dpo", "dpo.loss_weights=[1, 0.2]"], "one weight for each"),
-        (["method=dpo", "dpo.loss_type=sft"], "method lora does that"),
-        (["method=dpo", "dpo.loss_type=[sigmoid, sigmoid]"], "each of them once"),
-        (
-            ["method=dpo", "dpo.loss_type=ipo", "dpo.label_smoothing=0.1"],
-            "losses sigmoid, robust and exo_pair",
-        ),
-        (["method=dpo", "dpo.loss_type=exo_pair"], "above 0"),
-        (["method=dpo", "dpo.ld_alpha=2"], "less than or equal to 1"),
-        (["method=orpo", "text=[t.txt]"], "takes pairs in `data`"),
-        (["method=simpo", "simpo.gamma=-1"], "greater than or equal to 0"),
-        (["method=ktoo"], "is one of pretrain"),
-    ],
-)
-def test_what_the_losses_cannot_do_is_refused(tmp_path: Path, settings: list[str], words: str) -> None:
-    with pytest.raises(UserError) as refused:
-        load_recipe(recipe_file(tmp_path), settings)
-    assert words in f"{refused.value} {refused.value.hint}"
-
-
-def test_one_loss_may_be_named_without_a_list_and_kto_without_neighbours_takes_single_rows(
-    tmp_path: Path,
-) -> None:
-    dpo = load_recipe(recipe_file(tmp_path), ["method=dpo", "dpo.loss_type=robust"])
-    assert dpo.card_dict()["dpo"]["loss_type"] == ["robust"]
-    assert "kto" not in dpo.card_dict(), "sections of other methods are no part of what was trained"
-    alone = ["kto.loss_type=apo_zero_unpaired", "batch_size=1"]
-    assert load_recipe(recipe_file(tmp_path), alone).batch_size == 1
 
 
 class _Answers:
@@ -171,7 +135,6 @@ def mean_margin(entries: list[dict[str, float]]) -> float:
     return sum(margins) / len(margins)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -218,7 +181,6 @@ def test_good_answers_gain_and_bad_ones_lose(
         assert "5 good answers of weight 1, 4 bad ones of 1.25" in "".join(shown)
 
 
-@pytest.mark.slow
 def test_labels_are_looked_at_before_the_model_is_loaded(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "tiny-base", tmp_path / "tiny-base")
     (tmp_path / "tiny-base" / "model.safetensors").unlink()

@@ -37,6 +37,7 @@ ASKED_FOR = {
     "bigscience/bloom-7b1": {"lora"},
     "EleutherAI/gpt-j-6b": {"lora"},
 }
+LORA_RECIPE = "{name: x, method: lora, base: a/b, data: [{path: rows.jsonl}]}"
 PUBLISHED_WEIGHTS = {
     "EleutherAI/polyglot-ko-1.3b": 1_331_810_304,
     "EleutherAI/polyglot-ko-3.8b": 3_809_974_272,
@@ -178,3 +179,21 @@ def test_show_gives_the_file_and_what_it_needs() -> None:
     assert "Apache-2.0 (commercial)" in shown
     assert "--revision refs/pr/40 --local-dir gpt-j-6b" in shown
     assert shown.endswith(shipped("gpt-j-6b-lora").path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["lora.plus=0.5"], "greater than or equal to 1"),
+        (["lora.rsLora=true"], "Did you mean 'rslora'"),
+        (["neftune=0"], "greater than 0"),
+        (["method=dpo", "neftune=5"], "takes pairs in `data`"),
+    ],
+)
+def test_a_kind_of_lora_that_means_nothing_is_refused(
+    tmp_path: Path, settings: list[str], words: str
+) -> None:
+    (tmp_path / "x.yaml").write_text(LORA_RECIPE, encoding="utf-8")
+    with pytest.raises(UserError) as refused:
+        load_recipe(tmp_path / "x.yaml", settings)
+    assert words in f"{refused.value} {refused.value.hint}"

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import anthropic
 import httpx2
 import openai
 import pytest
@@ -120,6 +119,8 @@ def test_a_failure_after_a_sign_of_life_ends_the_stream_in_an_error(site: Site, 
 
 
 def test_official_clients_read_what_was_held_and_raise_on_what_failed(site: Site) -> None:
+    import anthropic
+
     common: dict[str, Any] = {"api_key": "any", "max_retries": 0, "timeout": PATIENCE_S}
     transport: dict[str, Any] = {"verify": tls(), "trust_env": False}
     ours = openai.OpenAI(

@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import httpx2
 import openai
 import pytest
@@ -15,6 +14,9 @@ from tests.conformance.endpoint import Engine, tls
 from tests.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
 from tests.scripted_answers import answer_text
 from tests.scripted_manners import MANNERS
+
+if TYPE_CHECKING:
+    import anthropic
 
 TOKENS = 6
 QUESTION: list[Any] = [{"role": "user", "content": "안녕하세요"}]
@@ -38,7 +40,7 @@ class Site:
     engine: Engine
     other: Engine
     openai: openai.OpenAI
-    claude: anthropic.Anthropic
+    claude: "anthropic.Anthropic"
 
     def chat(self, model: str, **fields: Any) -> "openai.Stream[Any]":
         return self.openai.chat.completions.create(
@@ -58,6 +60,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    import anthropic
+
     cwd = tmp_path_factory.mktemp("manners")
     with ExitStack() as stack:
         engine, other = (stack.enter_context(scripted_engine(cwd, "twin")) for _ in range(2))
@@ -145,6 +149,8 @@ def test_every_client_reads_the_same_and_the_ledger_counts_the_same(site: Site) 
 
 
 def test_every_client_raises_on_a_stream_that_breaks(site: Site) -> None:
+    import anthropic
+
     for manner in STREAMING:
         for mode in ("cut_at_token:3", "no_done"):
             site.engine.script(mode, manner=manner)
@@ -160,6 +166,8 @@ def test_every_client_raises_on_a_stream_that_breaks(site: Site) -> None:
 @pytest.mark.parametrize("manner", ["crlf", "cr", "close", "no media type"])
 @pytest.mark.parametrize("mode", ["error_at_token:3", "abort_at_token:3"])
 def test_every_client_raises_on_an_engine_that_says_so(site: Site, manner: str, mode: str) -> None:
+    import anthropic
+
     site.engine.script(mode, manner=manner)
     for way in WAYS:
         with pytest.raises((openai.APIError, anthropic.APIError)):

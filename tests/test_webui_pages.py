@@ -1,95 +1,20 @@
 """What the pages' listeners do, called as Gradio calls them: two tabs, a reload, a store that fails."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import gradio as gr
 import pytest
 
 from common.database import StoreFailed
-from webui.answering import Answering
-from webui.gateway_client import GatewayClient, StreamEvent
-from webui.pages.app import page_i18n
-from webui.pages.chat.events import ChatEvents
-from webui.pages.chat.layout import build_chat
-from webui.pages.conversation_list import ListEvents
-from webui.pages.parts import _told
-from webui.session import COOKIE
-from webui.status_cache import StatusCache
-from webui.store.page_store import PageStore
 
-
-class Words(GatewayClient):
-    """Answers every question with two words."""
-
-    def __init__(self) -> None:
-        self.asked: list[list[str]] = []
-
-    async def stream(self, request: Any) -> AsyncGenerator[StreamEvent, None]:
-        self.asked.append([message.content for message in request.messages])
-        yield StreamEvent(text="두 ")
-        yield StreamEvent(text="낱말", finish_reason="stop")
-
-
-class Tab:
-    """One tab: the values of its components, changed by what listeners give back."""
-
-    def __init__(self, chat: ChatEvents, browser: str = "browser-" + "a" * 20) -> None:
-        self.events, self.page = chat, chat.page
-        headers = {"cookie": f"{COOKIE}={browser}", "accept-language": "ko"}
-        self.request = gr.Request(headers=headers, query_params={})
-        self.values: dict[Any, Any] = dict.fromkeys(self.page.setup.all)
-        self.values |= {
-            self.page.setup.picker: "m",
-            self.page.question: "",
-            self.page.conversations.shown: "",
-        }
-
-    def take(self, updates: dict[Any, Any]) -> None:
-        for part, value in updates.items():
-            if isinstance(value, dict) and value.get("__type__") == "update":
-                value = value.get("value", self.values.get(part))
-            self.values[part] = value
-
-    @property
-    def shown(self) -> str:
-        return str(self.values[self.page.conversations.shown])
-
-    @property
-    def messages(self) -> str:
-        return " ".join(message["content"] for message in self.values[self.page.chat])
-
-    async def load(self, conversation: str = "") -> None:
-        self.request = gr.Request(headers=self.request.headers, query_params={"c": conversation})
-        self.take(await self.events.load(self.request, None))
-        self.values[self.page.setup.picker] = "m"
-        await self.follow()
-
-    async def ask(self, question: str) -> None:
-        self.values[self.page.question] = question
-        self.take(await self.events.begin(self.request, self.values))
-
-    async def follow(self) -> None:
-        async for updates in self.events.fetch(self.request, self.shown):
-            self.take(updates)
-
-
-@asynccontextmanager
-async def chat_of(folder: Path) -> AsyncIterator[tuple[ChatEvents, Words]]:
-    client, store = Words(), PageStore(f"sqlite:///{folder / 'webui.db'}")
-    answering = Answering(client, store.conversations.write_answer, without_page_s=60)
-    with gr.Blocks(analytics_enabled=False):
-        page = build_chat(page_i18n(), 2.0)
-    try:
-        async with answering.running():
-            yield ChatEvents(page, store, StatusCache(client), answering), client
-    finally:
-        await store.close()
+if TYPE_CHECKING:
+    import gradio as gr
 
 
 async def test_two_tabs_keep_their_own_conversations(tmp_path: Path) -> None:
+    from tests.webui_tab import Tab, chat_of
+
     async with chat_of(tmp_path) as (chat, client):
         one, two = Tab(chat), Tab(chat)
         await one.load()
@@ -108,6 +33,8 @@ async def test_two_tabs_keep_their_own_conversations(tmp_path: Path) -> None:
 
 
 async def test_a_reload_before_the_answer_finds_it(tmp_path: Path) -> None:
+    from tests.webui_tab import Tab, chat_of
+
     async with chat_of(tmp_path) as (chat, _):
         tab, reloaded = Tab(chat), Tab(chat)
         await tab.load()
@@ -118,6 +45,9 @@ async def test_a_reload_before_the_answer_finds_it(tmp_path: Path) -> None:
 
 
 async def test_what_was_deleted_is_brought_back_by_one_click(tmp_path: Path) -> None:
+    from tests.webui_tab import Tab, chat_of
+    from webui.pages.conversation_list import ListEvents
+
     async with chat_of(tmp_path) as (chat, _):
         tab = Tab(chat)
         await tab.load()
@@ -134,6 +64,8 @@ async def test_what_was_deleted_is_brought_back_by_one_click(tmp_path: Path) -> 
 
 
 async def test_another_browser_sees_nothing_of_it(tmp_path: Path) -> None:
+    from tests.webui_tab import Tab, chat_of
+
     async with chat_of(tmp_path) as (chat, _):
         tab, stranger = Tab(chat), Tab(chat, "browser-" + "b" * 20)
         await tab.load()
@@ -149,6 +81,11 @@ async def test_another_browser_sees_nothing_of_it(tmp_path: Path) -> None:
 async def test_what_cannot_be_kept_is_told_and_the_screen_stays(
     failure: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import gradio as gr
+
+    from tests.webui_tab import Tab, chat_of
+    from webui.pages.parts import _told
+
     told: list[str] = []
     monkeypatch.setattr(gr, "Warning", lambda text, **_: told.append(text))
     (tmp_path / "webui.db").mkdir()
@@ -163,10 +100,14 @@ async def test_what_cannot_be_kept_is_told_and_the_screen_stays(
 
 
 async def test_a_listener_that_grows_tells_its_failure_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gradio as gr
+
+    from webui.pages.parts import _told
+
     told: list[str] = []
     monkeypatch.setattr(gr, "Warning", lambda text, **_: told.append(text))
 
-    async def growing(request: gr.Request) -> AsyncGenerator[int, None]:
+    async def growing(request: "gr.Request") -> AsyncGenerator[int, None]:
         yield 1
         raise StoreFailed("The disk is full.")
 
@@ -177,6 +118,11 @@ async def test_a_listener_that_grows_tells_its_failure_too(monkeypatch: pytest.M
 
 async def test_a_listener_that_has_nothing_to_follow_leaves_the_page_as_it_is(tmp_path: Path) -> None:
     """Of one that yields nothing Gradio would make an update to None of every output."""
+    import gradio as gr
+
+    from tests.webui_tab import Tab, chat_of
+    from webui.pages.parts import _told
+
     async with chat_of(tmp_path) as (chat, _client):
         updates = [update async for update in _told(chat.fetch)(Tab(chat).request, "")]
     assert updates == [gr.skip()]

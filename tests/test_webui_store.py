@@ -15,7 +15,6 @@ from common.database import StoreFailed
 from common.errors import UserError
 from common.feedback import Sampling
 from webui.conversation import Mark, Setup, Side
-from webui.pages.takeover import take_over_chats, take_over_comparison
 from webui.store.conversations import PANES, Conversation, Kind, StillAnswering
 from webui.store.page_store import PageStore
 from webui.store.tables import answers
@@ -181,6 +180,8 @@ async def test_an_answer_whose_process_died_is_a_stopped_one(store: PageStore) -
 
 
 async def test_what_a_browser_kept_is_taken_over_once(store: PageStore) -> None:
+    from webui.pages.takeover import take_over_chats, take_over_comparison
+
     left = Side().ask("질문", SETUP).with_last(state="done", answer="왼 답")
     right = Side().ask("질문", SETUP).with_last(answer="반")
     turn_id, pair = left.turns[0].id, str(uuid.uuid4())
@@ -208,6 +209,8 @@ async def test_what_a_browser_kept_is_taken_over_once(store: PageStore) -> None:
 
 @pytest.mark.parametrize("broken", [None, [], "x", {"chats": 3}, {"chats": [{"id": "x", "side": {}}]}])
 async def test_broken_browser_data_is_no_conversation(store: PageStore, broken: object) -> None:
+    from webui.pages.takeover import take_over_chats, take_over_comparison
+
     await take_over_chats(store, ANNA, broken)
     await take_over_comparison(store, ANNA, [broken] * 5)
     assert await store.conversations.listed(ANNA, "chat") == []

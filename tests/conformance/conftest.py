@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import anthropic
 import openai
 import pytest
 
 from tests.conformance.differential import Service
 from tests.conformance.endpoint import CAPABILITIES, Endpoint, Engine
 from tests.conformance.stacks import scripted_stack, vllm_stack
+
+if TYPE_CHECKING:
+    import anthropic
 
 KNOWN_FAILURES: dict[str, str] = {}
 """What our own gateway does not keep yet: beginning of a check's name, less the kind of stack -> why. A pass
@@ -120,7 +123,7 @@ def client(endpoint: Endpoint) -> Iterator[openai.OpenAI]:
 
 
 @pytest.fixture
-def claude(endpoint: Endpoint) -> Iterator[anthropic.Anthropic]:
+def claude(endpoint: Endpoint) -> "Iterator[anthropic.Anthropic]":
     """The official Anthropic client."""
     endpoint.need("messages")
     with endpoint.anthropic() as made:

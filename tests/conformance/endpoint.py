@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-import anthropic
 import httpx2
 import openai
 import pytest
@@ -19,6 +18,8 @@ from tests.conformance.wire import Event, parse_events
 from tests.processes import wait_for
 
 if TYPE_CHECKING:
+    import anthropic
+
     from tests.conformance.differential import Service
 
 CAPABILITIES = (
@@ -275,8 +276,10 @@ class Endpoint:
             http_client=openai.DefaultHttpxClient(verify=tls(), trust_env=False),
         )
 
-    def anthropic(self, api_key: str | None = None) -> anthropic.Anthropic:
-        """The official client, without retries."""
+    def anthropic(self, api_key: str | None = None) -> "anthropic.Anthropic":
+        """The official client, without retries. Imported here: it takes as long as a hundred tests."""
+        import anthropic
+
         return anthropic.Anthropic(
             base_url=self.root,
             api_key=api_key or self.api_key,

@@ -4,13 +4,15 @@ Source: https://docs.anthropic.com/en/api/messages, .../messages-streaming and .
 """
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import httpx2
 import pytest
 
 from tests.conformance.endpoint import QUESTION, Endpoint, Streamed
+
+if TYPE_CHECKING:
+    import anthropic
 
 MESSAGES = "/v1/messages"
 ERRORS = {
@@ -54,7 +56,7 @@ def error_of(answer: httpx2.Response | Streamed) -> dict[str, Any]:
 
 
 def test_w27_a_message_is_the_same_streamed_and_plain(
-    endpoint: Endpoint, claude: anthropic.Anthropic
+    endpoint: Endpoint, claude: "anthropic.Anthropic"
 ) -> None:
     """W27: text, stop reason and usage through the client's own accumulation."""
     plain = claude.messages.create(**call(endpoint))
@@ -92,6 +94,8 @@ def test_w27_the_key_may_come_as_x_api_key_or_bearer(endpoint: Endpoint) -> None
 @pytest.mark.parametrize("key", ["wrong-key", ""])
 def test_w27_a_wrong_key_is_an_authentication_error(endpoint: Endpoint, key: str) -> None:
     """W27: 401 in Anthropic's shape; the client raises its own exception."""
+    import anthropic
+
     if not endpoint.asks_for_keys:
         pytest.skip("not applicable: this service asks for no key")
     answer = endpoint.send(MESSAGES, body(endpoint), headers={"authorization": "", "x-api-key": key})
@@ -137,7 +141,7 @@ def test_w27_a_wrong_method_has_it_too(endpoint: Endpoint) -> None:
     error_of(answer)
 
 
-def test_w27_tokens_can_be_counted(endpoint: Endpoint, claude: anthropic.Anthropic) -> None:
+def test_w27_tokens_can_be_counted(endpoint: Endpoint, claude: "anthropic.Anthropic") -> None:
     """W27: /v1/messages/count_tokens counts what a message then costs."""
     counted = claude.messages.count_tokens(model=endpoint.model, messages=QUESTION)
     spent = claude.messages.create(**call(endpoint)).usage
@@ -154,7 +158,7 @@ def test_w27_tokens_are_counted_where_a_stream_was_asked_for(endpoint: Endpoint)
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_w27_tool_use_is_the_same_streamed_and_plain(
-    endpoint: Endpoint, claude: anthropic.Anthropic, stream: bool
+    endpoint: Endpoint, claude: "anthropic.Anthropic", stream: bool
 ) -> None:
     """W27: a tool_use block with parsed input and stop_reason tool_use."""
     endpoint.need("tools")
@@ -175,9 +179,11 @@ def test_w27_tool_use_is_the_same_streamed_and_plain(
     "mode", ["cut_at_token:3", "reset_at_token:3", "abort_at_token:3", "error_at_token:3", "no_done"]
 )
 def test_w27_a_message_that_breaks_ends_in_an_error_event(
-    endpoint: Endpoint, claude: anthropic.Anthropic, mode: str
+    endpoint: Endpoint, claude: "anthropic.Anthropic", mode: str
 ) -> None:
     """W27, W15: `event: error` with the error object is the last event, and the client raises."""
+    import anthropic
+
     endpoint.script(mode)
     answer = endpoint.stream(MESSAGES, body(endpoint, stream=True))
     assert answer.status == 200

@@ -4,15 +4,17 @@ Official clients read the same from each, and raise alike when it breaks.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import openai
 import pytest
 
 from tests.conformance.endpoint import QUESTION, Endpoint
 from tests.scripted_answers import answer_text
 from tests.scripted_manners import MANNERS
+
+if TYPE_CHECKING:
+    import anthropic
 
 STREAMING = sorted(MANNERS.keys() - {"plain"})
 BREAKS = ["cut_at_token:3", "reset_at_token:3", "abort_at_token:3", "error_at_token:3", "no_done"]
@@ -41,7 +43,7 @@ def response(endpoint: Endpoint, client: openai.OpenAI) -> str:
     return "".join(event.delta for event in events if event.type == "response.output_text.delta")
 
 
-def message(endpoint: Endpoint, claude: anthropic.Anthropic) -> str:
+def message(endpoint: Endpoint, claude: "anthropic.Anthropic") -> str:
     """The text of a streamed message."""
     asked: Any = {"model": endpoint.model, "messages": QUESTION, "max_tokens": 6}
     with claude.messages.stream(**asked) as events:
@@ -82,7 +84,7 @@ def test_w15_official_clients_raise_on_every_manner_of_broken_stream(
 
 @pytest.mark.parametrize("manner", MANNERS)
 def test_w27_official_clients_read_every_manner_of_responses_and_messages_alike(
-    endpoint: Endpoint, client: openai.OpenAI, claude: anthropic.Anthropic, manner: str
+    endpoint: Endpoint, client: openai.OpenAI, claude: "anthropic.Anthropic", manner: str
 ) -> None:
     """W27, W2: the same in the two other dialects."""
     endpoint.script(manner=manner)
@@ -91,9 +93,11 @@ def test_w27_official_clients_read_every_manner_of_responses_and_messages_alike(
 
 @pytest.mark.parametrize("manner", STREAMING)
 def test_w27_official_clients_raise_on_every_manner_of_broken_response_and_message(
-    endpoint: Endpoint, client: openai.OpenAI, claude: anthropic.Anthropic, manner: str
+    endpoint: Endpoint, client: openai.OpenAI, claude: "anthropic.Anthropic", manner: str
 ) -> None:
     """W27, W15: the same in the two other dialects."""
+    import anthropic
+
     for mode in BREAKS:
         endpoint.script(mode, manner=manner)
         if mode in OF_RESPONSES:
