@@ -45,15 +45,19 @@ class Guard(Generic[K]):
         self._authenticate, self._asks_key = authenticate, asks_key
         self._body_bytes, self._body_s = body_bytes, body_s
 
-    def check(self, scope: Scope, door: Door) -> K:
-        """Who asks. Raises ApiError for whoever may not, or asks in a way that is not taken."""
+    def check(self, scope: Scope, door: Door, headers: Headers | None = None) -> K:
+        """Who asks. Raises ApiError for whoever may not, or asks in a way that is not taken. `headers` are
+        those of the scope by name, of a repeated one the first, where they are at hand."""
         given = scope["headers"]
-        headers: Headers = dict(given)
-        if len(headers) != len(given):
-            headers = _first_of_each(given)
+        if headers is None:
+            headers = dict(reversed(given))
+        if len(headers) != len(given) and sum(name == b"host" for name, _ in given) > 1:
+            raise _not_one_host()
         if b"host" not in headers and scope["http_version"] != "1.0":
             raise _not_one_host()
-        if not (door.any_host or self._is_keyed(door)):
+        access = door.access
+        keyed = access == "admin" or (access != "public" and self._asks_key())
+        if not (keyed or door.any_host):
             self._check_page(scope, headers)
         key = self._authenticate(_token(headers), door)
         length = headers.get(b"content-length", b"0")
@@ -71,9 +75,6 @@ class Guard(Generic[K]):
     def body_s(self, door: Door) -> float:
         """Longest time for a body to arrive, in seconds."""
         return self._body_s if door.body_s is None else door.body_s
-
-    def _is_keyed(self, door: Door) -> bool:
-        return door.access == "admin" or (door.access != "public" and self._asks_key())
 
     def _check_page(self, scope: Scope, headers: Headers) -> None:
         """Where no key is asked for, all that this machine's browsers send is let in: so pages of other sites
@@ -118,12 +119,6 @@ class Guard(Generic[K]):
 def too_large(limit: int) -> PayloadTooLarge:
     """The body has more than `limit` bytes."""
     return PayloadTooLarge(f"The body is too large; at most {limit} bytes are taken.")
-
-
-def _first_of_each(given: list[tuple[bytes, bytes]]) -> Headers:
-    if sum(name == b"host" for name, _ in given) > 1:
-        raise _not_one_host()
-    return dict(reversed(given))
 
 
 def _not_one_host() -> BadRequest:

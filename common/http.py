@@ -94,6 +94,8 @@ def _from_status(status: int, method: str, path: str, detail: str) -> ApiError:
 
 def bearer_token(authorization: str | None) -> str:
     """The token of an `Authorization: Bearer` header; "" when there is none."""
+    if authorization is not None and authorization.startswith("Bearer "):
+        return authorization[7:].strip()
     scheme, _, token = (authorization or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 

@@ -96,14 +96,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
+        if len(data) <= FEED_BYTES and self._linger_timer is None and not self._waiting:
+            self._feed(data)
+            if self._in_head:
+                self._time_head()
+            return
         if self._linger_timer is not None:
             self._lingered += len(data)
             if self._lingered > LINGER_BYTES:
                 self._client.abort()
         elif self._waiting:  # it was on its way when reading was stopped
             self._waiting.append(data)
-        elif len(data) <= FEED_BYTES:
-            self._feed(data)
         else:
             self._feed_in_turns(data)
         self._time_head()

@@ -13,7 +13,8 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Literal, TextIO
 
@@ -54,43 +55,41 @@ def configure_logging(level: LogLevel = "info", log_format: LogFormat = "text") 
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
-    """Writes each line at once, or those of a block together."""
+    """Writes each line at once, or several together."""
 
-    _block: list[str] | None = None
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self._block is None:
-            super().emit(record)
-            return
-        try:
-            self._block.append(self.format(record) + self.terminator)
-        except Exception:
-            self.handleError(record)
-
-    @contextlib.contextmanager
-    def one_write(self) -> Iterator[None]:
-        """What this thread logs in the block is written when it ends."""
-        with self.lock or contextlib.nullcontext():
-            self._block = []
+    def handle_together(self, records: Iterable[logging.LogRecord]) -> None:
+        """What `handle` would do with each, in one write."""
+        lines = []
+        for record in records:
             try:
-                yield
-            finally:
-                lines, self._block = self._block, None
-                try:
-                    self.stream.write("".join(lines))
-                    self.flush()
-                except OSError:
-                    pass  # a full disk or a closed pipe; there is no other place to say so
+                lines.append(self.format(record) + self.terminator)
+            except Exception:
+                self.handleError(record)
+        with self.lock or contextlib.nullcontext():
+            try:
+                self.stream.write("".join(lines))
+                self.flush()
+            except OSError:
+                pass  # a full disk or a closed pipe; there is no other place to say so
 
 
-@contextlib.contextmanager
-def lines_in_one_write() -> Iterator[None]:
-    """A system call for each of many lines costs more than the lines."""
-    with contextlib.ExitStack() as stack:
-        for handler in logging.getLogger().handlers:
-            if isinstance(handler, LineHandler):
-                stack.enter_context(handler.one_write())
-        yield
+def handle_together(logger: logging.Logger, records: Sequence[logging.LogRecord]) -> None:
+    """What `logger.handle` would do with records of one level, in one write: a system call for each of many
+    lines costs more than the lines, and so does the way of each through its handlers."""
+    if logger.disabled:
+        return
+    if logger.filters:
+        records = [record for record in records if logger.filter(record)]
+    at: logging.Logger | None = logger
+    while at is not None:
+        for handler in at.handlers:
+            if isinstance(handler, LineHandler) and not (handler.level or handler.filters):
+                handler.handle_together(records)
+            else:
+                for record in records:
+                    if record.levelno >= handler.level:
+                        handler.handle(record)
+        at = at.parent if at.propagate else None
 
 
 def with_fields(**fields: object) -> dict[str, Any]:
@@ -118,12 +117,18 @@ class TextFormatter(logging.Formatter):
             joined = "".join(texts)
             if "" in texts or not joined.isprintable() or _needs_quotes(joined):
                 texts = list(map(_quoted, texts))
-            line += "".join([f" {name}={text}" for name, text in zip(fields, texts, strict=True)])
+            line += _places(tuple(fields)) % tuple(texts)
         if record.exc_info and record.exc_info[0] is not None:
             line += "\n" + escape_controls(self.formatException(record.exc_info), keep="\n\t")
         if record.stack_info:
             line += "\n" + self.formatStack(record.stack_info)
         return redacted_text(line)
+
+
+@lru_cache
+def _places(names: tuple[str, ...]) -> str:
+    """How fields of these names stand in a line."""
+    return "".join([f" {name}=%s" for name in names])
 
 
 class JsonFormatter(logging.Formatter):

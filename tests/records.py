@@ -1,7 +1,8 @@
 """Finished requests for the tests of what is made of them: metrics, traces, log lines."""
 
-import dataclasses
 from typing import Any
+
+import msgspec
 
 from server.record import RequestRecord, Usage
 
@@ -28,4 +29,4 @@ ANSWERED = RequestRecord(
 
 def request(**changes: Any) -> RequestRecord:
     """ANSWERED with some fields changed."""
-    return dataclasses.replace(ANSWERED, **changes)
+    return msgspec.structs.replace(ANSWERED, **changes)

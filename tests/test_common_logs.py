@@ -17,6 +17,7 @@ from common.logs import (
     LineHandler,
     TextFormatter,
     configure_logging,
+    handle_together,
     with_fields,
 )
 
@@ -147,7 +148,7 @@ def test_text_is_the_default_and_the_level_counts(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err[8:] == " WARNING part: loud request_id=req-1\n"
 
 
-def test_the_lines_of_a_block_are_one_write(capfd: pytest.CaptureFixture[str]) -> None:
+def test_records_handled_together_are_one_write(capfd: pytest.CaptureFixture[str]) -> None:
     class Stream(io.StringIO):
         writes = 0
 
@@ -155,18 +156,24 @@ def test_the_lines_of_a_block_are_one_write(capfd: pytest.CaptureFixture[str]) -
             self.writes += 1
             return super().write(text)
 
-    stream = Stream()
-    logger = logging.Logger("block")
-    handler = LineHandler(stream)
-    logger.addHandler(handler)
-    with handler.one_write():
-        logger.info("하나")
-        logger.info("둘")
-        assert stream.getvalue() == ""
-    assert stream.getvalue() == "하나\n둘\n"
-    assert stream.writes == 1
-    with pytest.raises(ZeroDivisionError), handler.one_write():
-        logger.info("셋")
-        raise ZeroDivisionError
-    logger.info("넷")
-    assert stream.getvalue().endswith("셋\n넷\n")
+    def record(text: str, *args: object) -> logging.LogRecord:
+        return logging.LogRecord("block.of", logging.INFO, __file__, 1, text, args, None)
+
+    stream, others = Stream(), Stream()
+    logger, child = logging.Logger("block"), logging.Logger("block.of")
+    child.parent = logger
+    logger.addHandler(LineHandler(stream))
+    logger.addHandler(other := logging.StreamHandler(others))
+    handle_together(child, [record("하나"), record("%d", "no number"), record("둘")])
+    assert (stream.getvalue(), stream.writes) == ("하나\n둘\n", 1)
+    assert "no number" in capfd.readouterr().err
+    assert others.getvalue() == "하나\n둘\n"
+    child.addFilter(lambda record: "셋" not in record.getMessage())
+    other.setLevel(logging.WARNING)
+    handle_together(child, [record("셋"), record("넷")])
+    assert (stream.getvalue(), others.getvalue()) == ("하나\n둘\n넷\n", "하나\n둘\n")
+    child.propagate = False
+    handle_together(child, [record("다섯")])
+    child.propagate, child.disabled = True, True
+    handle_together(child, [record("여섯")])
+    assert stream.writes == 2

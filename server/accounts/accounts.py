@@ -170,7 +170,7 @@ class Accounts:
         `tokens` is what the request will probably take, `ask` what is to be set aside for it of a budget: the
         same unless told otherwise.
         """
-        if model is not None:
+        if model is not None and key.models is not None:
             self.check_model(key, model)
         meter = self._meters.get(key.id)
         if meter is None:

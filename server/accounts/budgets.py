@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import sqlalchemy as sa
 
 from common.database import Database
@@ -29,8 +30,7 @@ SCARCE_TOKENS, SCARCE_PARTS = 50_000, 20
 """With fewer tokens or parts of a budget left, nothing is leased ahead: it may be what another needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """Tokens to set aside for one request."""
 
     most: int

@@ -46,6 +46,10 @@ def gateway_guard(settings: GatewaySettings, accounts: "Callable[[], Accounts]")
     """The guard of one gateway; `accounts` is asked when the first request comes."""
 
     def authenticate(token: str, door: Door) -> "Key":
+        if door.access == "key+model":
+            return accounts().authenticate(
+                token
+            )  # before the imports, which every relayed request would pay for
         return _authenticate(accounts(), settings, token, door)
 
     return Guard(
@@ -59,8 +63,6 @@ def gateway_guard(settings: GatewaySettings, accounts: "Callable[[], Accounts]")
 
 
 def _authenticate(accounts: "Accounts", settings: GatewaySettings, token: str, door: Door) -> "Key":
-    if door.access == "key+model":
-        return accounts.authenticate(token)  # before the imports, which every relayed request would pay for
     from server.accounts.accounts import matches_admin_token
     from server.accounts.keys import ANONYMOUS, Key
 

@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
+import msgspec
+
 from server.accounts.budgets import Ask, Budget
 from server.accounts.keys import Key
 from server.accounts.limits import Window
@@ -14,8 +16,7 @@ _REQUESTS_LEFT, _TOKENS_LEFT = (
 )
 
 
-@dataclass(slots=True)
-class Grant:
+class Grant(msgspec.Struct):
     """One admitted request."""
 
     key: Key

@@ -7,7 +7,6 @@ steps that let other requests run: one of 16 MB with millions of values takes se
 
 import re
 import secrets
-from dataclasses import dataclass
 
 import msgspec
 
@@ -42,8 +41,7 @@ _MARK = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+(
 _READ = frozenset(RequestHead.__struct_fields__)
 
 
-@dataclass(frozen=True, slots=True)
-class ThinBody:
+class ThinBody(msgspec.Struct, frozen=True):
     """A body in which stand-ins take the place of long stretches."""
 
     body: bytes
@@ -58,13 +56,18 @@ class ThinBody:
         return _STAND_IN.sub(lambda found: self.stretches[int(found[1])], body)
 
 
+def small(body: bytes) -> ThinBody:
+    """A body of at most LARGE_BYTES as it is. Raises BadRequest for what is no request."""
+    head = parse_head(body)
+    if len(head.model) > MODEL_BYTES:
+        raise _name_too_long()
+    return ThinBody(body, head)
+
+
 async def thinned(body: bytes) -> ThinBody:
     """What the relay works with in place of `body`. Raises BadRequest for what is no request."""
     if len(body) <= LARGE_BYTES:
-        head = parse_head(body)
-        if len(head.model) > MODEL_BYTES:
-            raise _name_too_long()
-        return ThinBody(body, head)
+        return small(body)
     if len(body) <= CHECKED_BYTES and not is_json(body):
         raise BadRequest(str(Unsound()), code="invalid_json")
     turns = Turns()

@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import Scope
@@ -197,7 +198,7 @@ class ClientConnection:
         return framed(data) if self.chunked else data
 
     def _date(self) -> bytes:
-        return b"".join(b"%b: %b\r\n" % pair for pair in self._cycle.default_headers)
+        return _lines(tuple(self._cycle.default_headers))
 
     def _complete(self) -> None:
         cycle = self._cycle
@@ -213,6 +214,12 @@ class ClientConnection:
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
+
+
+@lru_cache(maxsize=1)
+def _lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Of every answer: they are others when a second has gone by."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
 def take_client(scope: Scope) -> ClientConnection:

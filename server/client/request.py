@@ -64,18 +64,28 @@ def conversation_prefix(head: RequestHead) -> bytes:
     return b"".join(map(bytes, messages[:FIRST_MESSAGES]))[:PREFIX_BYTES]
 
 
+def first_of_each(scope: Scope) -> dict[bytes, bytes]:
+    """The headers by their names (lower case), of a repeated one the first."""
+    return dict(reversed(scope["headers"]))
+
+
 def header(scope: Scope, name: bytes) -> str | None:
     """The first header called `name` (lower case), as text."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value.decode("latin-1"))
-    return None
+    value = first_of_each(scope).get(name)
+    return None if value is None else value.decode("latin-1")
 
 
 def request_id(scope: Scope) -> str:
     """The client's x-request-id when it is harmless, else a new one."""
-    given = header(scope, b"x-request-id")
-    return given if given and REQUEST_ID.fullmatch(given) else f"req-{random.getrandbits(128):032x}"
+    return id_from(first_of_each(scope))
+
+
+def id_from(headers: dict[bytes, bytes]) -> str:
+    """The same, from the headers by their names."""
+    given = headers.get(b"x-request-id")
+    if given is not None and REQUEST_ID.fullmatch(text := given.decode("latin-1")):
+        return text
+    return f"req-{random.getrandbits(128):032x}"
 
 
 def api_key(scope: Scope) -> str:

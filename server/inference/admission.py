@@ -13,7 +13,7 @@ from common.content_encoding import decoded
 from common.errors import BadRequest, MethodNotAllowed
 from server.client import request
 from server.client.form import FormHead, parse_form_head
-from server.client.large_body import ThinBody, thinned
+from server.client.large_body import LARGE_BYTES, ThinBody, small, thinned
 from server.client.request import RequestHead
 from server.client.routes import AZURE, Route, deployment_in
 from server.inference.job import Job, renaming
@@ -35,6 +35,8 @@ class Incoming(msgspec.Struct, frozen=True):
     """One client request before it is known where it goes."""
 
     scope: Scope
+    headers: dict[bytes, bytes]
+    """The first of each name."""
     receive: Receive
     client: "ClientConnection"
     route: Route
@@ -49,20 +51,14 @@ class Asked(msgspec.Struct, frozen=True):
     """A request for a model, read."""
 
     body: ThinBody
+    head: RequestHead
+    """The fields that routing needs."""
+    stream: bool
+    """The client wants one."""
     prompt_tokens: int
     """An estimate."""
     began: float
     """Monotonic seconds when the last byte of the body was here."""
-
-    @property
-    def head(self) -> RequestHead:
-        """The fields that routing needs."""
-        return self.body.head
-
-    @property
-    def stream(self) -> bool:
-        """The client wants one."""
-        return bool(self.body.head.stream)
 
 
 async def read_request(incoming: Incoming, settings: GatewaySettings, default_model: str = "") -> Asked:
@@ -72,8 +68,8 @@ async def read_request(incoming: Incoming, settings: GatewaySettings, default_mo
     if scope["method"] != "POST":
         raise MethodNotAllowed(f"{route.path} takes POST, not {scope['method']}.", headers={"allow": "POST"})
     body, began = await read_body(incoming, settings)
-    if (codings := request.header(scope, b"content-encoding")) is not None:
-        body = await decoded(body, codings, settings.max_body_bytes)
+    if (codings := incoming.headers.get(b"content-encoding")) is not None:
+        body = await decoded(body, codings.decode("latin-1"), settings.max_body_bytes)
     if scope["raw_path"].startswith(AZURE) and not route.multipart:
         default_model = deployment_in(scope["raw_path"]) or default_model
     if default_model:
@@ -82,10 +78,10 @@ async def read_request(incoming: Incoming, settings: GatewaySettings, default_mo
         content_type = request.header(scope, b"content-type") or ""
         thin = ThinBody(body, await parse_form_head(content_type, body))
     else:
-        thin = await thinned(body)
+        thin = small(body) if len(body) <= LARGE_BYTES else await thinned(body)
     head = thin.head
     tokens = estimated_request_tokens(body, head.file_at if isinstance(head, FormHead) else None)
-    return Asked(thin, tokens, began)
+    return Asked(thin, head, bool(head.stream), tokens, began)
 
 
 async def read_body(incoming: Incoming, settings: GatewaySettings) -> tuple[bytes, float]:
@@ -138,6 +134,8 @@ def forwarded_lines(incoming: Incoming, *, tracing: bool) -> bytes:
     headers: Iterable[tuple[bytes, bytes]] = incoming.scope["headers"]
     if tracing:
         headers = _traced(headers, incoming.record)
+    elif len(incoming.headers) == len(incoming.scope["headers"]):  # each is there once
+        headers = [(name, incoming.headers[name]) for name in sorted(FORWARDED & incoming.headers.keys())]
     lines = [b"%b: %b\r\n" % pair for pair in headers if pair[0] in FORWARDED]
     return b"x-request-id: %b\r\n%b" % (incoming.request_id.encode(), b"".join(lines))
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from msgspec.structs import replace
 
 from common.documents_service import OWNER_HEADER
@@ -71,8 +72,7 @@ class Upstreams:
         )
 
 
-@dataclass(slots=True)
-class Attempts:
+class Attempts(msgspec.Struct):
     """Those of one request."""
 
     shared: Upstreams

@@ -56,13 +56,12 @@ class AnswerHead(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, status: int, headers: list[tuple[bytes, bytes]], until_close: bool) -> "AnswerHead":
         """Reads the headers that matter."""
-        content_type = encoding = b""
-        for name, value in headers:
-            if name == b"content-type":
-                content_type = value
-            elif name == b"content-encoding" and value.lower() != b"identity":
-                encoding = value
-        return cls(status, headers, until_close, content_type, encoding)
+        given = dict(headers)
+        encoding = b""
+        if b"content-encoding" in given:
+            codings = [value for name, value in headers if name == b"content-encoding"]
+            encoding = next((coding for coding in codings if coding.lower() != b"identity"), b"")
+        return cls(status, headers, until_close, given.get(b"content-type", b""), encoding)
 
 
 class Delivery:

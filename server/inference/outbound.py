@@ -25,7 +25,8 @@ def outbound(job: Job, target: str, upstream: Upstream) -> Outbound:
     if thin is None:
         return Outbound(b"")
     head = thin.head
-    checkpoint, target = upstream.checkpoint_of(target), upstream.name_of(target)
+    card = upstream.reported.models.get(target)
+    checkpoint, target = (card.checkpoint or "", card.name) if card is not None else ("", target)
     provider, renamed = upstream.provider, target != head.model
     rename = renaming_all(head.model) if provider is not None and renamed else job.rename
     counted = job.route.counts_usage and head.stream is True

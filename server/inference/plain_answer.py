@@ -105,7 +105,7 @@ class PlainAnswer:
             # Nothing but the closed connection said that this was all.
             delivery.give_up(Unanswered(upstream_errors.broken_off(upstream)))
             return True
-        if not (b'"error"' in body or b'"abort"' in body or dialects.NO_STOP_REASON.search(body)):
+        if not (b'"error"' in body or b'"abort"' in body or self._never_stopped(body)):
             return False
         payload = sse.told(body)
         if dialects.is_error(payload):
@@ -116,6 +116,10 @@ class PlainAnswer:
             delivery.give_up(Unanswered(upstream_errors.broken_off(upstream)))
             return True
         return False
+
+    def _never_stopped(self, body: bytes) -> bool:
+        is_message = self._delivery.attempt.job.route.dialect == "anthropic"
+        return is_message and dialects.NO_STOP_REASON.search(body) is not None
 
     def _finish_large(self) -> None:
         """An answer with very many embeddings or a picture. Its two ends tell what must be known: the bytes

@@ -35,7 +35,7 @@ from server.inference.moderator import Moderator
 from server.inference.outcome import Answered, CutOff, Ended, Interrupted, Refused, Unanswered
 from server.inference.replies import Replies
 from server.inference.resume import History, may_resume
-from server.inference.token_need import NO_NEED, needed_tokens
+from server.inference.token_need import NO_NEED, Need, needed_tokens
 from server.inference.whom_to_ask import arm_for, candidates_for
 from server.record import Outcome, RequestRecord
 from server.settings import GatewaySettings
@@ -46,7 +46,6 @@ from server.upstreams.directory import Directory
 if TYPE_CHECKING:
     from server.accounts.accounts import Accounts
     from server.accounts.keys import Key
-    from server.accounts.meter import Grant
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +60,7 @@ class End:
 
 OK = End("ok")
 GONE = End("cancelled")
+FAILED = End("failed")
 
 
 @dataclass(slots=True)
@@ -98,10 +98,11 @@ class Relay:
         """Answer one request, whatever happens; returns when the client has its answer or is gone."""
         client = take_client(scope)
         route, stored = ROUTES.get(scope["path"], RESPONSES), scope["path"] not in ROUTES
-        request_id, began = request.request_id(scope), time.monotonic()
+        headers = request.first_of_each(scope)
+        request_id, began = request.id_from(headers), time.monotonic()
         path = stored_response.ROUTE if stored else route.path
         record = RequestRecord(request_id, path, began, time.time_ns(), scope["method"])
-        incoming = Incoming(scope, receive, client, route, record, request_id, began)
+        incoming = Incoming(scope, headers, receive, client, route, record, request_id, began)
         task = asyncio.current_task()
         assert task is not None
         client.on_gone = partial(_cancel, task)
@@ -129,7 +130,8 @@ class Relay:
                 return OK
             if incoming.client.gone:
                 return GONE
-            key = self.guard.check(scope, STORED_DOOR if stored else incoming.route.door)
+            door = STORED_DOOR if stored else incoming.route.door
+            key = self.guard.check(scope, door, incoming.headers)
             incoming.record.key_id = key.id
             if stored:
                 return await self._stored_response(incoming, key)
@@ -148,17 +150,21 @@ class Relay:
 
     async def _serve(self, incoming: Incoming, key: "Key") -> End:
         """A request for a model, within what its key may use."""
-        asked = await read_request(incoming, self.settings, self._default_model(incoming, key))
-        self.accounts.check_model(key, asked.head.model)
-        split = self.directory.splits.get(asked.head.model)
+        asked = await read_request(incoming, self.settings, _default_model(self.directory, incoming, key))
+        model = asked.head.model
+        self.accounts.check_model(key, model)
+        split = self.directory.splits.get(model)
         target = self._target(incoming, asked, key, split)
         record = incoming.record
-        record.began, record.model, record.stream = asked.began, asked.head.model, asked.stream
-        record.arm = arm = target if split is not None or target != asked.head.model else ""
+        record.began, record.model, record.stream = asked.began, model, asked.stream
+        record.arm = arm = target if split is not None or target != model else ""
         if asked.body.stretches:
             await asyncio.sleep(0)  # each pass over 16 MB takes milliseconds
-        grant = await self._grant(incoming, key, asked, target)
-        end, attempts = End("failed"), None
+        need = _need(self.directory, incoming, asked, target) if key.limited else NO_NEED
+        grant = self.accounts.try_admit(key, model, need.tokens, need.ask)
+        if grant is None:
+            grant = await self.accounts.admit(key, model, need.tokens, need.ask)
+        end, attempts = FAILED, None
         try:
             arm_line = b"x-kodolly-arm: %b\r\n" % quote(arm).encode() if split is not None else b""
             lines = self.replies.lines(incoming) + grant.header_lines + arm_line
@@ -167,7 +173,10 @@ class Relay:
                 await moderation.look_at_request(asked.body)
                 job = replace(job, client=moderation.stand_before(job.client))
             attempts = Attempts(self.upstreams, job, record, self._history(incoming, asked))
-            end = await self._ask(incoming, attempts, target, moderation)
+            if moderation is None and not self.settings.keep_alive_s:
+                end = _end_of(await self._in_turn(incoming, attempts, target))
+            else:
+                end = await self._ask(incoming, attempts, target, moderation)
         except asyncio.CancelledError:
             end = GONE if incoming.client.gone else end
             raise
@@ -205,21 +214,6 @@ class Relay:
             return None
         names = names_of(self.directory, asked.head.model, target)
         return moderation_of(self.moderator, rules, key, names, incoming.route, incoming.request_id)
-
-    def _default_model(self, incoming: Incoming, key: "Key") -> str:
-        """The model of a request that names none, where its route allows that; "" for none."""
-        kind = incoming.route.default_kind
-        return choice.default_of_kind(self.directory, kind, key.may_use) if kind is not None else ""
-
-    async def _grant(self, incoming: Incoming, key: "Key", asked: Asked, target: str) -> "Grant":
-        need = NO_NEED
-        if key.limited:
-            context_length = partial(choice.context_length, self.directory, target)
-            need = needed_tokens(asked.head, incoming.route, asked.prompt_tokens, context_length)
-        grant = self.accounts.try_admit(key, asked.head.model, need.tokens, need.ask)
-        if grant is None:
-            grant = await self.accounts.admit(key, asked.head.model, need.tokens, need.ask)
-        return grant
 
     async def _in_turn(self, incoming: Incoming, attempts: Attempts, target: str) -> Ended:
         """Wait for a free worker where all are busy, then run."""
@@ -264,6 +258,17 @@ class Relay:
             return _end_of(await asking)
         end = _end_of(await looked_at.watch(asking))
         return End(end.outcome, end.error_code or looked_at.code)
+
+
+def _default_model(directory: Directory, incoming: Incoming, key: "Key") -> str:
+    """The model of a request that names none, where its route allows that; "" for none."""
+    kind = incoming.route.default_kind
+    return choice.default_of_kind(directory, kind, key.may_use) if kind is not None else ""
+
+
+def _need(directory: Directory, incoming: Incoming, asked: Asked, target: str) -> Need:
+    context_length = partial(choice.context_length, directory, target)
+    return needed_tokens(asked.head, incoming.route, asked.prompt_tokens, context_length)
 
 
 def _end_of(outcome: Ended) -> End:

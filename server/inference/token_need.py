@@ -1,7 +1,6 @@
 """How many tokens a request may take, as far as it can be told before it runs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -17,8 +16,7 @@ shorter, that counts."""
 _list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(msgspec.Struct, frozen=True):
     """Tokens of prompt and answers together."""
 
     tokens: int

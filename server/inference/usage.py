@@ -1,7 +1,6 @@
 """Token counts out of an answer, whatever its dialect, and estimates where none are given."""
 
 import re
-from dataclasses import dataclass
 
 import msgspec
 
@@ -34,8 +33,7 @@ _TEXTS = frozenset(
 """Fields of an answer that hold what the model wrote."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True):
     """What an answer says of its tokens; None where it says nothing that can be believed."""
 
     prompt: int | None = None
@@ -86,18 +84,22 @@ def counts_of(given: object) -> Counts:
         return NO_COUNTS  # no prompt is empty: some servers fill in zeros
     details = given.get("prompt_tokens_details") or given.get("input_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return Counts(prompt, completion, _count(cached) or _count(given.get("cache_read_input_tokens")) or 0)
+    read = given.get("cache_read_input_tokens")
+    found = (_count(cached) if cached else None) or (_count(read) if read else None)
+    return Counts(prompt, completion, found or 0)
 
 
 def _first_count(given: dict[str, object], *names: str) -> int | None:
     for name in names:
-        if (count := _count(given.get(name))) is not None:
+        if (value := given.get(name)) is not None and (count := _count(value)) is not None:
             return count
     return None
 
 
 def _count(value: object) -> int | None:
     """A count as some servers write it (`11.0`); None for what is none."""
+    if type(value) is int:
+        return value if 0 <= value <= MOST_TOKENS else None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or value is True:

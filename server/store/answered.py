@@ -1,6 +1,6 @@
 """Who gave the answers of the last hours, by request id: what feedback by request id is about."""
 
-from dataclasses import dataclass
+import msgspec
 
 from server.record import RequestRecord
 from server.store.owner import Owner
@@ -9,9 +9,8 @@ MOST = 50_000
 """Answers that a process remembers; the oldest are forgotten first. About 15 MB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """One answer: whose, and by whom."""
+class Answered(msgspec.Struct, frozen=True, gc=False):
+    """One answer: whose, and by whom. There are so many that the garbage collector must not look at them."""
 
     key_id: str
     model: str

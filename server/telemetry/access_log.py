@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 
-from common.logs import lines_in_one_write
+from common.logs import handle_together
 from server.record import RequestRecord
 
 logger = logging.getLogger("server.access")
@@ -46,10 +46,9 @@ class AccessLog:
             self._timer.cancel()
             self._timer = None
         waiting, self._waiting = self._waiting, []
-        if waiting:
-            with lines_in_one_write():
-                for record, finished in waiting:
-                    log_request(record, finished)
+        if waiting and logger.isEnabledFor(logging.INFO):
+            lines = [_log_record(logging.INFO, finished, record) for record, finished in waiting]
+            handle_together(logger, lines)
 
 
 def log_request(record: RequestRecord, finished: float | None = None) -> None:

@@ -264,8 +264,8 @@ class Connection(asyncio.Protocol):
             return
         self._status = status
         self._keep = self._parser.should_keep_alive()
-        names = {name for name, _ in self._headers}
-        self.until_close = b"content-length" not in names and b"transfer-encoding" not in names
+        given = dict(self._headers)
+        self.until_close = b"content-length" not in given and b"transfer-encoding" not in given
         if self._receiver is not None:
             self._receiver.on_head(status, self._headers)
 
@@ -282,7 +282,8 @@ class Connection(asyncio.Protocol):
         self._receiver = None
         self._used = True
         if self._keep and not self.until_close:
-            self.resume()  # the answer was whole before its client had taken it: the next one must be read
+            if self._paused:  # the answer was whole before its client had taken it
+                self.resume()
             self.pool.put_back(self)
         else:
             self.transport.close()
