@@ -12,11 +12,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from click.testing import CliRunner
 
 from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
 from common.registry import ModelCard
 from finetune.improve.measure import Measured
+from kodolly.cli import root
 from kodolly.clients.controller_access import Controllers
 from kodolly.improve import canary, training
 from kodolly.improve.journal import Options, journals
@@ -101,7 +103,7 @@ class Stage:
 
     def wanted(self, **more: Any) -> Wanted:
         asked = {"name": "돌리", "gateway": self.stack.gateway, "runs": self.path / "runs"}
-        return Wanted(**asked | {"checkpoint": None, "replay": None} | more)
+        return Wanted(**asked | {"checkpoint": None, "replay": None, "replay_share": 1.0} | more)
 
     def prepared(self) -> Prepared:
         return prepare(self.wanted(), self.site())
@@ -223,6 +225,12 @@ def test_a_better_checkpoint_is_promoted_and_its_feedback_marked(stage: Stage, t
     assert stage.site().snapshot().splits == {}
     used = [row["used_in"] for row in stage.stack.get("/v1/feedback/ratings?limit=100")["data"]]
     assert 30 <= used.count(["improve-1"]) < 50
+    new = journal.content.steps["merge"]
+    shown = CliRunner().invoke(root, ["models", "--lineage", "--gateway", stage.stack.gateway])
+    assert shown.output.splitlines() == [
+        f"{stage.checkpoint}  {stage.path / 'first'}",
+        f"└─ {new}  improve-1, lora: promoted ({journal.content.words})  <- serves 돌리",
+    ]
     page = (journal.directory / "report.html").read_text(encoding="utf-8")
     assert "promoted" in page
     assert "<script" not in page

@@ -1,6 +1,7 @@
 """The files of a turn: what is trained on, and what the result is judged by."""
 
 import random
+import sys
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -22,8 +23,7 @@ from finetune.rows.row import Pair, Row
 PAIRS, LABELLED, ROWS = "pairs.jsonl", "labelled.jsonl", "rows.jsonl"
 HELD_OUT, OLD_ROWS, QUESTIONS = "held-out.jsonl", "old-rows.jsonl", "questions.jsonl"
 OLD_ROWS_MOST = 100
-"""Earlier rows that are kept from this turn's training, to see whether they are still known."""
-OLD_ROWS_SHARE = 0.2
+"""Earlier rows by which it is seen whether they are still known."""
 QUESTIONS_MOST = 100
 """On which answers before and after are compared: the held-out ones first."""
 SEED = 42
@@ -75,25 +75,37 @@ class TurnRows:
         return list(wanted.values())[:QUESTIONS_MOST]
 
 
+@dataclass(frozen=True)
+class Replay:
+    """Rows of earlier trainings."""
+
+    files: tuple[Path, ...] = ()
+    share: float = 1.0
+    """How many are mixed in for each new row."""
+
+    def rows(self, held_out: Collection[str]) -> list[Row]:
+        """Each once, in an order drawn by the seed; none on a held-out question. Raises UserError."""
+        found: dict[tuple[str, str, str], Row] = {}
+        for path in self.files:
+            for row in replayed(path, sys.maxsize, SEED, held_out):
+                found.setdefault((row.instruction, row.context, row.response), row)
+        return random.Random(SEED).sample(list(found.values()), len(found))
+
+
 def turn_rows(
-    feedback: Feedback, checkpoint: str, names: Collection[str], sources: Sources, replay: Path | None
+    feedback: Feedback, checkpoint: str, names: Collection[str], sources: Sources, replay: Replay
 ) -> TurnRows:
     """What feedback on `checkpoint` teaches that no training has used, and what judges the result.
 
-    Judged is by held-out questions whichever checkpoint of `names` answered them. `replay` are earlier rows:
-    as many as are new are mixed in, others are kept to see whether they are still known. Raises UserError.
+    Judged is by held-out questions, whichever checkpoint of `names` answered them, and by a sample of all
+    earlier rows, mixed in or not. Raises UserError.
     """
     held = feedback.held_out_questions()
     made = training_data(on_checkpoint(feedback, checkpoint).unused(), sources=sources)
     judging = of_names(feedback.on(held), names)
     held_out = made_of(judging.with_text(), sources=sources).pairs
-    if replay is None:
-        return TurnRows(made, held_out)
-    known = replayed(replay, 10**9, SEED, held)
-    random.Random(SEED).shuffle(known)
-    kept = min(OLD_ROWS_MOST, round(len(known) * OLD_ROWS_SHARE))
-    mixed_in = known[kept:][: max(len(made.rows), kept)]
-    return TurnRows(made, held_out, mixed_in, known[:kept])
+    known = replay.rows(held)
+    return TurnRows(made, held_out, known[: round(len(made.rows) * replay.share)], known[-OLD_ROWS_MOST:])
 
 
 def on_checkpoint(feedback: Feedback, checkpoint: str) -> Feedback:

@@ -35,7 +35,14 @@ FILES = click.Path(path_type=Path, exists=True)
 @click.command("improve", epilog=EPILOG)
 @click.argument("name")
 @click.argument("vllm_args", nargs=-1, type=click.UNPROCESSED)
-@click.option("--replay", type=FILES, help="Earlier rows, against forgetting; some are kept to measure it.")
+@click.option("--replay", type=FILES, help="Earlier rows, against forgetting and to measure it.")
+@click.option(
+    "--replay-share",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    help="Earlier rows for each new one.",
+)
 @click.option("--checkpoint", type=FILES, help="Directory of what serves NAME.  [default: as deployed]")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
 @click.option("--dry-run", is_flag=True, help="Show counts, method, cost and gates; change nothing.")
@@ -90,6 +97,7 @@ FILES = click.Path(path_type=Path, exists=True)
 def command(
     name: str,
     replay: Path | None,
+    replay_share: float,
     checkpoint: Path | None,
     runs: Path,
     dry_run: bool,
@@ -114,7 +122,7 @@ def command(
 
     chosen = _options(options)
     site = site_of(controllers, config) if chosen.deploy else None
-    wanted = Wanted(name, find_gateway(gateway, config), runs, checkpoint, replay)
+    wanted = Wanted(name, find_gateway(gateway, config), runs, checkpoint, replay, replay_share)
     try:
         if dry_run:
             _show(wanted, site, chosen)

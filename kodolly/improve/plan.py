@@ -11,7 +11,7 @@ from common.errors import UserError
 from common.status import StatusModel
 from finetune.data.stored_feedback import parse_feedback
 from finetune.improve.method import Choice, choose
-from finetune.improve.rows import TurnRows, on_checkpoint, turn_rows
+from finetune.improve.rows import ROWS, Replay, TurnRows, on_checkpoint, turn_rows
 from kodolly.clients.feedback_pages import fetch_feedback
 from kodolly.clients.gateway_access import fetch_status
 from kodolly.feedback_sources import sources_of
@@ -37,6 +37,9 @@ class Wanted:
     checkpoint: Path | None
     """None: where it was deployed from, or as kodolly.yaml has it."""
     replay: Path | None
+    """Earlier rows; what earlier turns learnt is added to them."""
+    replay_share: float
+    """Of them for each new row."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,8 @@ def prepare(wanted: Wanted, site: Site | None) -> Prepared:
     names = {wanted.name, served, f"{served}-canary"}
     if not len(own):
         raise TooLittle(f"Nobody has judged an answer of {wanted.name}'s checkpoint {model.checkpoint} yet.")
-    rows = turn_rows(
-        feedback, str(model.checkpoint), names, sources_of(wanted.gateway, (), ()), wanted.replay
-    )
+    sources = sources_of(wanted.gateway, (), ())
+    rows = turn_rows(feedback, str(model.checkpoint), names, sources, _replay(wanted))
     judgements = [one.id for one in (*own.unused().votes, *own.unused().ratings)]
     _enough_news(wanted, str(model.checkpoint), judgements)
     chosen = choose(rows.counts())
@@ -93,6 +95,16 @@ def prepare(wanted: Wanted, site: Site | None) -> Prepared:
         replayed=len(rows.replay),
     )
     return Prepared(plan, rows, card, chosen)
+
+
+def _replay(wanted: Wanted) -> Replay:
+    earlier = [
+        turn.directory / ROWS
+        for turn in journals(wanted.runs, wanted.name)
+        if turn.content.decision == "promoted" and turn.content.plan.method == "lora"
+    ]
+    given = [] if wanted.replay is None else [wanted.replay]
+    return Replay((*given, *earlier), wanted.replay_share)
 
 
 def serving(gateway: str, name: str) -> StatusModel | None:
