@@ -28,7 +28,8 @@ THINKING = """
 {%- endif %}
 {{- m.content }}
 {%- for call in m.tool_calls or [] %}
-{{- '<tool_call>\n' + (call.function | tojson) + '\n</tool_call>' }}
+{{- '<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' }}
+{{- (call.function.arguments | tojson) + '}\n</tool_call>' }}
 {%- endfor %}
 {{- '<|im_end|>\n' }}
 {%- endfor %}
@@ -38,6 +39,56 @@ THINKING = """
 {%- if enable_thinking is defined and not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}{% endif %}
 {%- endif %}"""
 """History loses its reasoning; a switch closes the thought in the prompt."""
+JSON_CALL = """{{- '<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' }}
+{{- (call.function.arguments | tojson) + '}\n</tool_call>' }}"""
+XML_CALLS = THINKING.replace(
+    JSON_CALL,
+    """{{- '<tool_call>\n<function=' + call.function.name + '>\n' }}
+{%- for name, value in call.function.arguments | items %}
+{{- '<parameter=' + name + '>\n' + value + '\n</parameter>\n' }}
+{%- endfor %}
+{{- '</function>\n</tool_call>' }}""",
+)
+ROLE_MARKS = (
+    "{% for m in messages %}{{ '<|im_start|><|' + m.role + '|>' + m.content }}"
+    "{% for call in m.tool_calls or [] %}" + JSON_CALL + "{% endfor %}{{ '<|im_end|>' }}{% endfor %}"
+    "{% if tools %}{% endif %}{% if add_generation_prompt %}{{ '<|im_start|><|assistant|>' }}{% endif %}"
+)
+"""No line ends; roles are tokens."""
+HEADERS = """{{- bos_token }}{%- for m in messages %}
+{{- '<|start_header_id|>' + ('ipython' if m.role == 'tool' else m.role) + '<|end_header_id|>\n\n' }}
+{{- m.content | trim }}
+{%- for call in m.tool_calls or [] %}
+{{- '{"name": "' + call.function.name + '", "parameters": ' + (call.function.arguments | tojson) + '}' }}
+{%- endfor %}
+{{- '<|eot_id|>' }}{%- endfor %}{% if tools %}{% endif %}
+{%- if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"""
+"""The first token stands in the template; blanks are trimmed; results have a role of their own."""
+TURNS = """{{- bos_token }}
+{%- set system = messages[0].content + '\n\n' if messages[0].role == 'system' else '' %}
+{%- set rest = messages[1:] if system else messages %}
+{%- for m in rest %}
+{{- '<start_of_turn>' + ('model' if m.role == 'assistant' else m.role) + '\n' }}
+{{- (system if loop.first else '') + (m.content | trim) + '<end_of_turn>\n' }}{%- endfor %}
+{%- if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"""
+"""The system message is part of the first question; no tools."""
+BRACKETS = (
+    """{%- for m in messages %}{{- '[|' + m.role + '|]\n' + m.content }}
+{%- for call in m.tool_calls or [] %}"""
+    + JSON_CALL
+    + """{%- endfor %}
+{{- '[|endofturn|]\n' if m.role == 'assistant' else '\n' }}{%- endfor %}{% if tools %}{% endif %}
+{%- if add_generation_prompt %}{{ '[|assistant|]\n' }}{% endif %}"""
+)
+"""Only answers have an end."""
+INSTRUCTIONS = """{{- bos_token }}
+{%- set system = messages[0].content + '\n\n' if messages[0].role == 'system' else '' %}
+{%- for m in messages %}
+{%- if m.role == 'user' %}
+{{- '[INST] ' + (system if loop.last else '') + m.content + '[/INST]' }}
+{%- elif m.role == 'assistant' %}{{ m.content + '</s>' }}{% endif %}
+{%- endfor %}"""
+"""The system message stands in the last question only."""
 SYSTEM_IN_LAST_TURN = """
 {%- set system = messages[0].content if messages[0].role == 'system' else '' %}
 {%- for m in messages %}
@@ -70,7 +121,9 @@ RAISES = (
 NO_END = PLAIN.replace("<|im_end|>", "")
 ENDS_TWICE = PLAIN + "{% if not add_generation_prompt %}{{ '<|endoftext|>' }}{% endif %}"
 UNKNOWN = "{{ preamble }}" + PLAIN
-MARK = re.compile(r"<\|[a-z_]+\|>|</?(?:think|tool_call|s)>|\[/?INST\]")
+MARK = re.compile(
+    r"<\|[a-z_]+\|>|</?(?:think|tool_call|s)>|\[/?INST\]|<(?:start|end)_of_turn>|\[\|endofturn\|\]"
+)
 
 
 def own(text: str, *stops: str, kind: str = "byte-level", day: date | None = None) -> OwnTemplate:

@@ -1,6 +1,7 @@
 """Training and merging with a base's own chat template: chosen by default, shown, recorded, proven again."""
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from finetune.rows.row import Row
 from finetune.train.run import train
 from finetune.train.sequences import gather
 from tests import own_templates
-from tests.own_models import QWEN3, OwnModel, make_own_model, weather_rows
+from tests.own_models import QWEN3, make_own_model, weather_rows
 from tests.own_templates import tokenizer_for
 
 pytestmark = pytest.mark.slow
@@ -119,7 +120,7 @@ def test_the_bases_own_template_is_the_default_and_one_of_ours_goes_by_its_name(
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A folder with base, rows and an adapter of one step; what was shown. The template asks for the date."""
     folder = tmp_path_factory.mktemp("own")
-    model = OwnModel(QWEN3.name, QWEN3.config, DATED)
+    model = replace(QWEN3, template=replace(QWEN3.template, text=DATED))
     make_own_model(model, folder, [*weather_rows(), TURNS, PLAIN])
     shown: list[str] = []
     train(recipe(folder), folder / "adapter", silent, show=shown.append)

@@ -1,6 +1,7 @@
 """Models and tokenizers: made from nothing, loaded, given an adapter."""
 
 import importlib.util
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -199,9 +200,20 @@ def lora_config(model: Any, lora: Lora, new_ids: tuple[int, ...] = ()) -> LoraCo
         use_rslora=lora.rslora,
         use_dora=lora.dora,
         target_modules=targets,
+        exclude_modules=_other_layers(model),
         trainable_token_indices=tokens,
         task_type="CAUSAL_LM",
     )
+
+
+def _other_layers(model: torch.nn.Module) -> str | None:
+    """The layers of a model for images or sounds too that no text reaches, as PEFT's pattern.
+
+    Rows are texts: an adapter there would cost memory and learn nothing.
+    """
+    names = [name for name, _ in model.named_modules()]
+    text = next((name for name in names if name.rsplit(".", 1)[-1] == "language_model"), "")
+    return rf"(?!{re.escape(text)}\.).*" if text else None
 
 
 def engine_stops(directory: Path, tokenizer: Any) -> tuple[int, ...]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Use = Literal["commercial", "research"]
+Shape = dict[str, Any]
+"""Arguments of `transformers.AutoConfig.for_model`."""
 
 
 @dataclass(frozen=True)
@@ -18,15 +20,14 @@ class BaseModel:
     """research: the weights, or data that went into them, may not be used commercially."""
     source: str
     """Where the licence is stated."""
-    config: dict[str, Any]
-    """Arguments of `transformers.AutoConfig.for_model`."""
+    config: Shape
     note: str = ""
     """What has to be known before one begins with it."""
     revision: str | None = None
     """A revision with safetensors, proposed by others than the publisher, where `main` has pickles alone."""
 
 
-def _neox(layers: int, width: int, heads: int, vocabulary: int) -> dict[str, Any]:
+def _neox(layers: int, width: int, heads: int, vocabulary: int) -> Shape:
     return {
         "model_type": "gpt_neox",
         "vocab_size": vocabulary,
@@ -40,8 +41,15 @@ def _neox(layers: int, width: int, heads: int, vocabulary: int) -> dict[str, Any
 
 
 def _llama(
-    model_type: str, layers: int, width: int, heads: int, kv_heads: int, inner: int, context: int, **more: Any
-) -> dict[str, Any]:
+    model_type: str,
+    layers: int,
+    width: int,
+    heads: int,
+    kv_heads: int,
+    inner: int,
+    context: int,
+    **more: object,
+) -> Shape:
     return {
         "model_type": model_type,
         "vocab_size": 32000,
@@ -55,9 +63,43 @@ def _llama(
     }
 
 
-def _qwen3(layers: int, width: int, heads: int, inner: int, *, tied: bool = False) -> dict[str, Any]:
+def _qwen3(layers: int, width: int, heads: int, inner: int, *, tied: bool = False) -> Shape:
     more = {"vocab_size": 151936, "head_dim": 128, "tie_word_embeddings": tied}
     return _llama("qwen3", layers, width, heads, 8, inner, 40960, **more)
+
+
+def _qwen3_5(
+    layers: int, width: int, heads: int, inner: int, value_heads: int, *, tied: bool = False
+) -> Shape:
+    """Of the text part, which is what training loads; three layers in four have linear attention."""
+    more = {"vocab_size": 248320, "head_dim": 256, "tie_word_embeddings": tied}
+    more |= {"linear_num_value_heads": value_heads}
+    return _llama("qwen3_5_text", layers, width, heads, 4, inner, 262144, **more)
+
+
+def _gemma3(layers: int, width: int, heads: int, kv_heads: int, inner: int, head: int) -> Shape:
+    text = {"head_dim": head, "sliding_window": 1024, "tie_word_embeddings": True}
+    vision = {"hidden_size": 1152, "num_hidden_layers": 27, "num_attention_heads": 16}
+    return {
+        "model_type": "gemma3",
+        "text_config": _llama("gemma3_text", layers, width, heads, kv_heads, inner, 131072, **text)
+        | {"vocab_size": 262208},
+        "vision_config": {
+            "model_type": "siglip_vision_model",
+            "intermediate_size": 4304,
+            "image_size": 896,
+            "patch_size": 14,
+            "vision_use_head": False,
+            **vision,
+        },
+    }
+
+
+def _llama3(
+    layers: int, width: int, heads: int, inner: int, *, tied: bool = False, head: int | None = None
+) -> Shape:
+    more = {"vocab_size": 128256, "tie_word_embeddings": tied, "head_dim": head or width // heads}
+    return _llama("llama", layers, width, heads, 8, inner, 131072, **more)
 
 
 def _card(model: str) -> str:
@@ -73,6 +115,24 @@ KOALPACA_NOTE = (
 EXPERTS_NOTE = (
     "The experts are fused tensors that 4-bit quantisation leaves in 16 bits, so memory is far above a "
     "quarter; adapters go on the attention layers alone."
+)
+VISION_NOTE = "Reads images, too: its text part is tuned, and the merge keeps the rest as it is."
+LINEAR_NOTE = (
+    f"{VISION_NOTE} Without flash-linear-attention and causal-conv1d training is slow; not to be tuned on "
+    "4-bit weights."
+)
+LLAMA_NOTE = (
+    "Commercial use up to 700 million monthly users, under an acceptable-use policy; say that it was "
+    "built with Llama, and begin the name of what you publish with Llama. The hub asks you to accept the "
+    "licence first."
+)
+GEMMA_NOTE = (
+    f"{VISION_NOTE} Commercial use under Google's list of forbidden uses, which goes with what you publish. "
+    "The hub asks you to accept the licence first."
+)
+EXAONE_NOTE = (
+    "NO COMMERCIAL USE: neither of the model nor of what is tuned from it, without a licence from LG AI "
+    "Research."
 )
 
 BASE_MODELS: dict[str, BaseModel] = {
@@ -157,22 +217,110 @@ BASE_MODELS: dict[str, BaseModel] = {
     "Qwen/Qwen3-32B": BaseModel(
         "Apache-2.0", "commercial", _card("Qwen/Qwen3-32B"), _qwen3(64, 5120, 64, 25600)
     ),
+    "Qwen/Qwen3-30B-A3B": BaseModel(
+        "Apache-2.0",
+        "commercial",
+        _card("Qwen/Qwen3-30B-A3B"),
+        _llama(
+            "qwen3_moe",
+            48,
+            2048,
+            32,
+            4,
+            6144,
+            40960,
+            vocab_size=151936,
+            head_dim=128,
+            num_experts=128,
+            num_experts_per_tok=8,
+            moe_intermediate_size=768,
+        ),
+        "Adapters go on the attention layers alone; its 128 experts in each layer are left as they are.",
+    ),
+    "Qwen/Qwen3.5-4B": BaseModel(
+        "Apache-2.0",
+        "commercial",
+        _card("Qwen/Qwen3.5-4B"),
+        _qwen3_5(32, 2560, 16, 9216, 32, tied=True),
+        LINEAR_NOTE,
+    ),
+    "Qwen/Qwen3.5-9B": BaseModel(
+        "Apache-2.0",
+        "commercial",
+        _card("Qwen/Qwen3.5-9B"),
+        _qwen3_5(32, 4096, 16, 12288, 32),
+        LINEAR_NOTE,
+    ),
+    "Qwen/Qwen3.5-27B": BaseModel(
+        "Apache-2.0",
+        "commercial",
+        _card("Qwen/Qwen3.5-27B"),
+        _qwen3_5(64, 5120, 24, 17408, 48),
+        LINEAR_NOTE,
+    ),
+    "google/gemma-3-4b-it": BaseModel(
+        "Gemma Terms of Use",
+        "commercial",
+        "https://ai.google.dev/gemma/terms",
+        _gemma3(34, 2560, 8, 4, 10240, 256),
+        GEMMA_NOTE,
+    ),
+    "google/gemma-3-12b-it": BaseModel(
+        "Gemma Terms of Use",
+        "commercial",
+        "https://ai.google.dev/gemma/terms",
+        _gemma3(48, 3840, 16, 8, 15360, 256),
+        GEMMA_NOTE,
+    ),
+    "google/gemma-3-27b-it": BaseModel(
+        "Gemma Terms of Use",
+        "commercial",
+        "https://ai.google.dev/gemma/terms",
+        _gemma3(62, 5376, 32, 16, 21504, 128),
+        GEMMA_NOTE,
+    ),
+    "K-intelligence/Midm-2.0-Mini-Instruct": BaseModel(
+        "MIT",
+        "commercial",
+        _card("K-intelligence/Midm-2.0-Mini-Instruct"),
+        _llama(
+            "llama", 48, 1792, 32, 8, 4608, 32768, vocab_size=131392, head_dim=128, tie_word_embeddings=True
+        ),
+    ),
+    "meta-llama/Llama-3.2-3B-Instruct": BaseModel(
+        "Llama 3.2 Community License",
+        "commercial",
+        "https://www.llama.com/llama3_2/license",
+        _llama3(28, 3072, 24, 8192, tied=True),
+        f"{LLAMA_NOTE} Its template tells today's date.",
+    ),
+    "meta-llama/Llama-3.3-70B-Instruct": BaseModel(
+        "Llama 3.3 Community License",
+        "commercial",
+        "https://www.llama.com/llama3_3/license",
+        _llama3(80, 8192, 64, 28672),
+        LLAMA_NOTE,
+    ),
     "meta-llama/Llama-3.1-8B-Instruct": BaseModel(
         "Llama 3.1 Community License",
         "commercial",
         "https://www.llama.com/llama3_1/license",
         _llama("llama", 32, 4096, 32, 8, 14336, 131072, vocab_size=128256),
-        "Commercial use up to 700 million monthly users, under an acceptable-use policy; say that it was "
-        "built with Llama, and begin the name of what you publish with Llama. The hub asks you to accept the "
-        "licence first.",
+        LLAMA_NOTE,
     ),
     "LGAI-EXAONE/EXAONE-4.0-1.2B": BaseModel(
         "EXAONE AI Model License Agreement 1.2 - NC",
         "research",
         "https://huggingface.co/LGAI-EXAONE/EXAONE-4.0-1.2B/blob/main/LICENSE",
         _llama("exaone4", 30, 2048, 32, 8, 4096, 65536, vocab_size=102400, tie_word_embeddings=True),
-        "NO COMMERCIAL USE: neither of the model nor of what is tuned from it, without a licence from LG AI "
-        "Research.",
+        EXAONE_NOTE,
+    ),
+    "LGAI-EXAONE/EXAONE-4.0-32B": BaseModel(
+        "EXAONE AI Model License Agreement 1.2 - NC",
+        "research",
+        "https://huggingface.co/LGAI-EXAONE/EXAONE-4.0-32B/blob/main/LICENSE",
+        _llama("exaone4", 64, 5120, 40, 8, 27392, 131072, vocab_size=102400),
+        EXAONE_NOTE,
     ),
     "EleutherAI/pythia-12b": BaseModel(
         "Apache-2.0", "commercial", _card("EleutherAI/pythia-12b"), _neox(36, 5120, 40, 50688)
