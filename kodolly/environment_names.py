@@ -24,6 +24,7 @@ COMPOSE = frozenset(
         "ALLOWED_HOSTS",
         "BASE_IMAGE",
         "BIND",
+        "DOCUMENTS_MEMORY",
         "GATEWAY_MEMORY",
         "GPU_IDS",
         "HTTPS_PORT",

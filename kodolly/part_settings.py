@@ -13,6 +13,7 @@ from kodolly.cli import root
 def settings_of(part: str, flags: Sequence[str] = ()) -> Any:
     """What `kodolly PART FLAGS...` would run with. Raises UserError for unknown flags and broken settings."""
     from controller.settings import ControllerSettings
+    from documents.service.settings import DocumentsSettings
     from server.settings import GatewaySettings
     from webui.settings import WebuiSettings
     from worker.settings import WorkerSettings
@@ -20,6 +21,7 @@ def settings_of(part: str, flags: Sequence[str] = ()) -> Any:
     classes: dict[str, type[PartSettings]] = {
         "controller": ControllerSettings,
         "gateway": GatewaySettings,
+        "documents": DocumentsSettings,
         "webui": WebuiSettings,
         "worker": WorkerSettings,
     }

@@ -8,6 +8,7 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from controller.settings import ControllerSettings
+from documents.service.settings import DocumentsSettings
 from server.settings import OPENAI, GatewaySettings
 from webui.settings import WebuiSettings
 from worker.settings import WorkerSettings
@@ -16,21 +17,23 @@ ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
 COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-IMAGES = ("gateway", "webui", "worker-cpu", "worker-gpu")
+IMAGES = ("gateway", "documents", "webui", "worker-cpu", "worker-gpu")
 PROFILES = (
     "",
     "demo",
     "cpu",
     "gpu",
+    "documents",
     "openai",
     "postgres",
     "monitoring",
     "tls",
-    "demo,openai,postgres,monitoring,tls",
+    "demo,documents,openai,postgres,monitoring,tls",
 )
 PARTS: dict[str, type[BaseSettings]] = {
     "controller": ControllerSettings,
     "gateway": GatewaySettings,
+    "documents": DocumentsSettings,
     "webui": WebuiSettings,
     "worker": WorkerSettings,
 }

@@ -11,7 +11,9 @@ import yaml
 
 from common.settings import PartSettings
 from controller.settings import ControllerSettings
+from documents.service.settings import DocumentsSettings
 from kodolly.commands.controller import command as controller_command
+from kodolly.commands.documents import command as documents_command
 from kodolly.commands.gateway import command as gateway_command
 from kodolly.commands.webui import command as webui_command
 from kodolly.commands.worker import command as worker_command
@@ -41,6 +43,7 @@ class Part:
 PARTS = {
     "controller": Part(ControllerSettings, controller_command, ("kodolly-gateway",), 21001, "/healthz"),
     "gateway": Part(GatewaySettings, gateway_command, ("kodolly-gateway",), 8000, "/healthz"),
+    "documents": Part(DocumentsSettings, documents_command, ("kodolly-documents",), 21501, "/healthz"),
     "webui": Part(WebuiSettings, webui_command, ("kodolly-webui",), 7860, "/healthz"),
     "worker": Part(
         WorkerSettings, worker_command, ("kodolly-worker-cpu", "kodolly-worker-gpu"), 21002, "/health"

@@ -108,10 +108,15 @@ def test_the_addresses_between_the_parts_lead_to_their_ports() -> None:
     texts = [
         (DOCKER / "compose.yaml").read_text(encoding="utf-8"),
         (DOCKER / "caddy" / "Caddyfile").read_text(encoding="utf-8"),
+        (DOCKER / ".env.example").read_text(encoding="utf-8"),
         *((DOCKER / f"{image}.Dockerfile").read_text(encoding="utf-8") for image in IMAGES),
     ]
-    found = {hit for text in texts for hit in re.findall(r"\b(controller|gateway|webui):(\d{4,5})\b", text)}
-    assert {name for name, _ in found} == {"controller", "gateway", "webui"}
+    found = {
+        hit
+        for text in texts
+        for hit in re.findall(r"\b(controller|gateway|documents|webui):(\d{4,5})\b", text)
+    }
+    assert {name for name, _ in found} == {"controller", "gateway", "documents", "webui"}
     for name, port in found:
         assert int(port) == ports[name]
     prometheus = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
@@ -187,6 +192,8 @@ def test_volumes_are_declared_files_exist_and_state_lies_in_volumes() -> None:
                 assert source in COMPOSE["volumes"], source
     mounted = {mount.split(":")[1] for mount in SERVICES["gateway"]["volumes"]}
     assert mounted == {"/var/lib/kodolly", "/var/backups/kodolly"}
+    documents = {mount.split(":")[1] for mount in SERVICES["documents"]["volumes"]}
+    assert documents == {"/var/lib/kodolly", "/var/backups/kodolly"}
     url = interpolate(environment(SERVICES["gateway"])["KODOLLY_GATEWAY_DATABASE_URL"], {})
     assert url == "sqlite:////var/lib/kodolly/kodolly.db"
     assert environment(SERVICES["gateway"]).keys() >= {"KODOLLY_JOIN_TOKEN", "OPENAI_API_KEY"}

@@ -94,6 +94,7 @@ def test_the_build_context_has_what_the_wheel_needs_and_nothing_private() -> Non
     ("image", "extras"),
     [
         ("gateway", ("postgres", "tracing")),
+        ("documents", ("documents",)),
         ("webui", ("webui",)),
         ("worker-cpu", ("worker-cpu", "finetune", "merge")),
         ("worker-gpu", ("worker", "finetune", "merge")),

@@ -86,6 +86,7 @@ def _rule_permits(rule: Manifest, peer: str, other: Pods, port: int) -> bool:
 NEEDED = {
     *(("gateway", "controller"), ("worker", "controller"), ("controller", "worker"), ("gateway", "worker")),
     *(("webui", "gateway"), ("gateway", "postgres")),
+    *(("gateway", "documents"), ("documents", "gateway")),
 }
 
 

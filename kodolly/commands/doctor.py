@@ -31,7 +31,7 @@ MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("fail", "
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--part",
-    type=click.Choice(["controller", "gateway", "webui", "worker"]),
+    type=click.Choice(["controller", "gateway", "documents", "webui", "worker"]),
     help="Only whether this part can start here.",
 )
 @click.option(

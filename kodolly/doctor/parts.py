@@ -18,8 +18,15 @@ from kodolly.doctor.doors import gateway_doors
 from kodolly.part_settings import settings_of
 
 MIB = 1024**2
-MEMORY_BYTES = {"controller": 128 * MIB, "gateway": 256 * MIB, "webui": 512 * MIB, "worker": 3 * GIB}
-"""What each part takes at least; a worker's is a small model on a CPU, without its key-value cache."""
+MEMORY_BYTES = {
+    "controller": 128 * MIB,
+    "gateway": 256 * MIB,
+    "documents": 1 * GIB,
+    "webui": 512 * MIB,
+    "worker": 3 * GIB,
+}
+"""What each part takes at least; a worker's is a small model on a CPU, without its key-value cache;
+that of documents is Kiwi with its model."""
 STATE_BYTES = 256 * MIB
 SHORT_TOKEN = 16
 DATABASE_WAIT_S = 60.0
@@ -31,6 +38,7 @@ def examine_part(part: str, flags: Sequence[str] = ()) -> Iterator[Finding]:
         yield from {
             "controller": _controller,
             "gateway": _gateway,
+            "documents": _documents,
             "webui": _webui,
             "worker": _worker,
         }[part](settings_of(part, flags))
@@ -58,7 +66,27 @@ def _gateway(settings: Any) -> Iterator[Finding]:
     if "openai" in profiles and not provider_keys(settings):
         fix = "put OPENAI_API_KEY=... into docker/.env, or take openai out of COMPOSE_PROFILES"
         yield Finding("fail", "ChatGPT", "the profile openai is on, but no key is set", fix)
+    if "documents" in profiles and not settings.documents_url:
+        fix = "set KODOLLY_GATEWAY_DOCUMENTS_URL in docker/.env as .env.example shows"
+        yield Finding(
+            "fail", "documents", "the profile documents is on, but the gateway knows no service", fix
+        )
     yield _database(settings.store_url(), "postgres" in profiles)
+
+
+def _documents(settings: Any) -> Iterator[Finding]:
+    yield _shared_token(settings.token.get_secret_value())
+    yield memory(MEMORY_BYTES["documents"])
+    yield _directory(settings.state_dir)
+    yield _port(settings.host, settings.port, "KODOLLY_DOCUMENTS_PORT")
+
+
+def _shared_token(token: str) -> Finding:
+    """What gateway and documents service share."""
+    fix = "put KODOLLY_DOCUMENTS_TOKEN=$(openssl rand -hex 32) into docker/.env, the same for both"
+    if len(token) < SHORT_TOKEN:
+        return Finding("warn", "documents token", f"it is shorter than {SHORT_TOKEN} characters", fix)
+    return Finding("ok", "documents token", "set")
 
 
 def _webui(settings: Any) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ class Door:
 DOORS = {
     "controller": Door(21001, "/healthz"),
     "gateway": Door(8000, "/healthz"),
+    "documents": Door(21501, "/healthz"),
     "webui": Door(7860, "/healthz"),
     "worker": Door(21002, "/health"),
 }
