@@ -25,7 +25,9 @@ from worker.settings import WorkerSettings
 
 KUBERNETES = DOCKER / "kubernetes"
 STACKS = sorted(path.parent.name for path in KUBERNETES.glob("overlays/*/kustomization.yaml"))
-RENDERED = [*STACKS, "training"]
+JOBS = ("training", "improve")
+"""What runs beside a stack."""
+RENDERED = [*STACKS, *JOBS]
 Manifest = dict[str, Any]
 
 
@@ -54,13 +56,14 @@ TEMPLATE_PATHS = {
     "Deployment": ["template"],
     "StatefulSet": ["template"],
     "Job": ["template"],
+    "CronJob": ["jobTemplate.spec.template"],
     "LeaderWorkerSet": ["leaderWorkerTemplate.leaderTemplate", "leaderWorkerTemplate.workerTemplate"],
 }
 
 
 @functools.cache
 def render(name: str) -> tuple[Manifest, ...]:
-    directory = KUBERNETES / name if name == "training" else KUBERNETES / "overlays" / name
+    directory = KUBERNETES / name if name in JOBS else KUBERNETES / "overlays" / name
     program = {"kustomize": ["kustomize", "build"], "kubectl": ["kubectl", "kustomize"]}[
         first_installed("kustomize", "kubectl")
     ]

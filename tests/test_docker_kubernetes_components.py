@@ -95,6 +95,22 @@ def test_alerts_say_what_to_do_in_words_of_the_cluster() -> None:
     assert set(re.findall(r" -l ([\w./=-]+)", text)) <= labels
 
 
+def test_nightly_turn_is_a_command_that_there_is_and_its_refusals_are_not_repeated() -> None:
+    from finetune.improve.gates import EXIT_CODES
+    from kodolly.commands.improve import TOO_LITTLE, command
+
+    (job,) = of_kind("improve", "CronJob")
+    (group,) = pods("improve")
+    name, *words = group.spec["containers"][0]["args"]
+    assert name == "improve"
+    with command.make_context("improve", [word for word in words if "=/" not in word]) as context:
+        assert context.params["deploy"] is False
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known | {"--no-deploy"}
+    (rule,) = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    assert rule["onExitCodes"]["values"] == sorted({TOO_LITTLE, *EXIT_CODES.values()})
+
+
 def test_training_job_meets_at_its_first_pod() -> None:
     from finetune.recipes.load import load_recipe
 

@@ -1,7 +1,9 @@
 """`kodolly improve` against a gateway and a controller: what it refuses, decides and goes on with."""
 
 import contextlib
+import errno
 import json
+import os
 import pkgutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,7 +23,7 @@ from finetune.improve.measure import Measured
 from kodolly.cli import root
 from kodolly.clients.controller_access import Controllers
 from kodolly.improve import canary, training
-from kodolly.improve.journal import Options, journals
+from kodolly.improve.journal import Options, journals, read_journal
 from kodolly.improve.plan import Prepared, TooLittle, Wanted, prepare
 from kodolly.improve.turn import WAITING, Taking, begin, lock_of, take
 from kodolly.operate.canary import Site
@@ -32,6 +34,8 @@ from tests.stack_in_process import InProcess, Worker, in_process
 from tests.test_finetune_data_from_feedback import answer, rating, vote
 from tests.test_finetune_improve import CARD
 
+PROVIDER = {"name": "provider", "base_url": "http://127.0.0.1:9/v1", "key_env": "PROVIDERS_KEY"}
+PROVIDER |= {"models": ["chatgpt"]}
 OPTIONS = Options(share=50, days=1, max_longer=0.5, max_forgotten=0.05, max_task_loss=0.02)
 
 
@@ -121,9 +125,10 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setenv("KODOLLY_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("PROVIDERS_KEY", "any")
     monkeypatch.chdir(tmp_path)
     with (
-        in_process(tmp_path, feedback_held_out=0.3) as stack,
+        in_process(tmp_path, feedback_held_out=0.3, external=(PROVIDER,)) as stack,
         httpx2.Client(base_url=stack.gateway, trust_env=False) as client,
     ):
         made = Stage(stack, tmp_path, client)
@@ -181,6 +186,7 @@ def test_a_turn_cannot_begin_where_it_could_not_end(stage: Stage) -> None:
             prepare(stage.wanted(**more), stage.site())
 
     refused("knows no model", name="없는 것")
+    refused("provider's model", name="chatgpt")
     refused("Nobody has judged", TooLittle)
     other = answer("다른 것", "답", checkpoint="0123456789ab")
     stage.say("ratings", rating(1, other))
@@ -198,6 +204,28 @@ def test_a_turn_cannot_begin_where_it_could_not_end(stage: Stage) -> None:
     stage.stack.worker("w3", ModelCard(name="카드 없음", checkpoint=checkpoint_id(bare)))
     refused("has no kodolly.json", name="카드 없음", checkpoint=bare)
     assert not (stage.path / "runs").exists()
+
+
+def test_a_full_disk_leaves_nothing_and_the_turn_begins_when_there_is_room(
+    stage: Stage, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.correct(50)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr("finetune.improve.rows.write_training", full)
+        with pytest.raises(UserError, match="(?i)no space|full"):
+            taken(stage)
+        assert not list((stage.path / "runs").glob("*improve-*"))
+    assert taken(stage) == WAITING
+    (journal,) = journals(stage.path / "runs")
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_text", full)
+        with pytest.raises(UserError, match="cannot be written"):
+            journal.done("more", 1)
+    assert "more" not in read_journal(journal.directory).content.steps
 
 
 def test_raters_who_contradict_each_other_teach_nothing(stage: Stage) -> None:
