@@ -26,8 +26,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from gateway import GATEWAY_CORE, cpu_ns, engine, family, memory_kb, ours, paced, pinned, wait_until_whole  # noqa: E402
 
 from common.registry import RENEW_EVERY_S  # noqa: E402
-from tests.gateway_stack import TOKEN, member  # noqa: E402
-from tests.processes import free_port, kodolly, running, scripted_engine, wait_for  # noqa: E402
+from tests.support.gateway_stack import TOKEN, member  # noqa: E402
+from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for  # noqa: E402
 
 SHARE = 0.6
 """Of a core: what is planned with. The rest is for bursts, and for a neighbour that is away."""

@@ -29,9 +29,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from peers import CACHE, peer_venv  # noqa: E402
 
-from tests.conformance.stacks import ALIAS, KEY, limited_keys, started_gateway  # noqa: E402
-from tests.gateway_stack import member  # noqa: E402
-from tests.processes import free_port, running, scripted_engine, wait_for  # noqa: E402
+from tests.support.conformance.stacks import ALIAS, KEY, limited_keys, started_gateway  # noqa: E402
+from tests.support.gateway_stack import member  # noqa: E402
+from tests.support.processes import free_port, running, scripted_engine, wait_for  # noqa: E402
 
 CHAT, EMBED = "twin", "embed"
 RULES = {

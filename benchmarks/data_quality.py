@@ -2,11 +2,11 @@
 
     python benchmarks/data_quality.py [--offices 40] [--sections 4] [--errs 0.3] [--believes 0.1] [--show]
 
-The documents are made, so that their facts are known (tests/known_facts.py). The teacher is scripted
-(tests/scripted_teacher.py): it answers over loopback as OpenAI's API does, writes a share of wrong rows of
-listed kinds, cuts some answers off, and is itself wrong when it is asked for a second opinion: it believes a
-tenth of wrong rows and doubts a fiftieth of right ones. A second run with a teacher that believes everything
-shows what the words alone catch. Intervals are Wilson's, 95%.
+The documents are made, so that their facts are known (tests/support/known_facts.py). The teacher is scripted
+(tests/support/scripted_teacher.py): it answers over loopback as OpenAI's API does, writes a share of wrong
+rows of listed kinds, cuts some answers off, and is itself wrong when it is asked for a second opinion: it
+believes a tenth of wrong rows and doubts a fiftieth of right ones. A second run with a teacher that believes
+everything shows what the words alone catch. Intervals are Wilson's, 95%.
 
 Exit code 1 where an aim is missed: 95% of the bad rows caught, at most 5% of the good ones lost.
 """
@@ -31,8 +31,8 @@ from finetune.synthetic.origin import Origin
 from finetune.synthetic.passages import Reading, read_folder
 from finetune.synthetic.tasks import tasks
 from finetune.synthetic.teacher import Teacher
-from tests.known_facts import Fact, write_papers
-from tests.scripted_teacher import NAME, ScriptedTeacher, row_key, served
+from tests.support.known_facts import Fact, write_papers
+from tests.support.scripted_teacher import NAME, ScriptedTeacher, row_key, served
 
 MOST_LOST, LEAST_CAUGHT = 0.05, 0.95
 SIZE = 1000

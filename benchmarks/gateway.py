@@ -31,8 +31,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from peers import CACHE, peer_venv  # noqa: E402
 
-from tests.gateway_stack import TOKEN, member  # noqa: E402
-from tests.processes import free_port, kodolly, running, wait_for  # noqa: E402
+from tests.support.gateway_stack import TOKEN, member  # noqa: E402
+from tests.support.processes import free_port, kodolly, running, wait_for  # noqa: E402
 
 LOAD_CORE, GATEWAY_CORE = "0", "1"
 MODEL = "tiny"

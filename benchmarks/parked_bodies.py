@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from tests.processes import free_port, kodolly, running  # noqa: E402
+from tests.support.processes import free_port, kodolly, running  # noqa: E402
 
 KEY = "parked-bodies-key"
 BODY_BYTES = 15_000_000

@@ -26,9 +26,9 @@ import httpx2
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from tests.gateway_stack import TOKEN, member, model_ids  # noqa: E402
-from tests.load import new_client, stream  # noqa: E402
-from tests.processes import free_port, kodolly, running, script, scripted_engine, wait_for  # noqa: E402
+from tests.support.gateway_stack import TOKEN, member, model_ids  # noqa: E402
+from tests.support.load import new_client, stream  # noqa: E402
+from tests.support.processes import free_port, kodolly, running, script, scripted_engine, wait_for  # noqa: E402
 
 LOOK_EVERY_S = 2.0
 FLAT_KB_PER_HOUR = 2048.0

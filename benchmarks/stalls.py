@@ -47,7 +47,7 @@ from worst_inputs import (  # noqa: E402
 )
 
 from common.feedback import Sampling  # noqa: E402
-from tests.processes import free_port, running  # noqa: E402
+from tests.support.processes import free_port, running  # noqa: E402
 from webui.answering import answer  # noqa: E402
 from webui.conversation import Setup, Side  # noqa: E402
 from webui.gateway_client import GatewayClient  # noqa: E402

@@ -32,9 +32,9 @@ from gateway import WRK  # noqa: E402
 
 from finetune.demo.build import build_demo, demo_directories  # noqa: E402
 from finetune.progress import terminal_report  # noqa: E402
-from tests.conformance.stacks import engines_of  # noqa: E402
-from tests.gateway_stack import TOKEN, model_ids  # noqa: E402
-from tests.processes import free_port, kodolly, running, wait_for  # noqa: E402
+from tests.support.conformance.stacks import engines_of  # noqa: E402
+from tests.support.gateway_stack import TOKEN, model_ids  # noqa: E402
+from tests.support.processes import free_port, kodolly, running, wait_for  # noqa: E402
 
 DEMO = ROOT / ".kodolly" / "e2e" / "demo"
 TOKENS = 64

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.child_process import PAUSES_S, STABLE_S, Backoff, ending_with_parent, how_it_ended
-from tests.processes import wait_for
+from tests.support.processes import wait_for
 
 
 def test_pauses_grow_and_begin_again_after_a_stable_run() -> None:

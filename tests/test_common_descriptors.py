@@ -12,8 +12,8 @@ import pytest
 from common import descriptors
 from common.descriptors import SPARE, Shortage
 from server.upstreams.connect import ConnectFailed, open_connection, origin_of
-from tests.gateway_stack import TOKEN
-from tests.processes import free_port, kodolly, running, wait_for
+from tests.support.gateway_stack import TOKEN
+from tests.support.processes import free_port, kodolly, running, wait_for
 
 LIMIT = 64
 

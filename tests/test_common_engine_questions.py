@@ -29,7 +29,7 @@ from server.upstreams.choice import candidates
 from server.upstreams.directory import Directory
 from server.upstreams.probe import probe_workers
 from server.upstreams.static import watch_static
-from tests.foreign_server import ForeignServer, foreign_server, listing
+from tests.support.foreign_server import ForeignServer, foreign_server, listing
 from worker.attach import AttachedEngine, watch_attached
 
 LITELLM = {

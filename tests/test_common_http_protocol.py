@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from common.http_protocol import HEAD_BYTES, HEAD_LINES, BoundedProtocol
 from server.client.protocol import GatewayProtocol
-from tests.asgi_server import serving
-from tests.conformance.wire import Answer, talk
-from tests.processes import PATIENCE_S
+from tests.support.asgi_server import serving
+from tests.support.conformance.wire import Answer, talk
+from tests.support.processes import PATIENCE_S
 
 START = b"POST /echo HTTP/1.1\r\nhost: x\r\n"
 MANY = 4 * HEAD_BYTES

@@ -12,7 +12,7 @@ from common.chat_template import load_template, template_names
 from common.template_facts import TEMPLATES, template_of_model
 from finetune.encoding.encode import IGNORED, encode_row
 from finetune.rows.row import Row, Turn, to_messages
-from tests.tiny_families import tokenizer_of
+from tests.support.tiny_families import tokenizer_of
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ import controller.watchers as controller_watchers
 from common.registry import Delta
 from controller.registry import Registry
 from controller.watchers import QUEUE_LENGTH, Watchers, WatchResponse
-from tests.gateway_stack import TOKEN, Member, member
-from tests.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.gateway_stack import TOKEN, Member, member
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
 
 AUTH = {"authorization": f"Bearer {TOKEN}"}
 

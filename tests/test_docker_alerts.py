@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.docker_files import DOCKER
-from tests.programs import first_installed
+from tests.support.docker_files import DOCKER
+from tests.support.programs import first_installed
 
 UP = {"series": 'up{job="kodolly-gateway", instance="g"}', "values": "1x30"}
 

@@ -16,7 +16,7 @@ import yaml
 
 from kodolly.cli import root
 from kodolly.doctor.docker import interpolate
-from tests.docker_files import (
+from tests.support.docker_files import (
     COMPOSE,
     COMPOSE_OWN,
     DOCKER,
@@ -31,7 +31,7 @@ from tests.docker_files import (
     seconds,
     variables,
 )
-from tests.programs import absent, first_installed
+from tests.support.programs import absent, first_installed
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from common.own_hosts import OwnHosts, read_names
 from kodolly.doctor.docker import interpolate
 from kodolly.doctor.doors import gateway_doors, webui_doors
 from server.settings import GatewaySettings
-from tests.docker_files import DOCKER, SERVICES, environment
+from tests.support.docker_files import DOCKER, SERVICES, environment
 from webui.settings import WebuiSettings
 
 

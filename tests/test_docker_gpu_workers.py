@@ -5,7 +5,7 @@ import subprocess
 import pytest
 import yaml
 
-from tests.docker_files import DOCKER
+from tests.support.docker_files import DOCKER
 from worker.settings import WorkerSettings
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from kodolly.commands.doctor import command as doctor
 from kodolly.operate.health import DOORS
-from tests.docker_files import DOCKER, IMAGES, PARTS, ROOT, variables
+from tests.support.docker_files import DOCKER, IMAGES, PARTS, ROOT, variables
 
 
 def instructions(image: str) -> Iterator[tuple[str, str]]:

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from server.settings import GatewaySettings
-from tests.docker_files import ROOT
-from tests.kubernetes_files import PARTS, RENDERED, STACKS, of_kind, part_of, parts, pods, variables
+from tests.support.docker_files import ROOT
+from tests.support.kubernetes_files import PARTS, RENDERED, STACKS, of_kind, part_of, parts, pods, variables
 from worker.flags import check_flags
 from worker.process import TERMINATE_GRACE_S
 from worker.settings import WorkerSettings

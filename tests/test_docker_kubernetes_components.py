@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from tests.docker_files import ROOT
-from tests.kubernetes_files import KUBERNETES, of_kind, pods, render
-from tests.programs import first_installed
+from tests.support.docker_files import ROOT
+from tests.support.kubernetes_files import KUBERNETES, of_kind, pods, render
+from tests.support.programs import first_installed
 
 
 def test_queue_scaling_asks_for_metrics_that_exist() -> None:

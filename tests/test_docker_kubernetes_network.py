@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes_files import (
+from tests.support.kubernetes_files import (
     PARTS,
     RENDERED,
     STACKS,
@@ -23,7 +23,7 @@ from tests.kubernetes_files import (
     pods,
     render,
 )
-from tests.processes import PATIENCE_S
+from tests.support.processes import PATIENCE_S
 from webui.settings import WebuiSettings
 
 

@@ -12,7 +12,7 @@ import pytest
 from jsonschema.validators import Draft202012Validator
 from referencing import Registry, Resource
 
-from tests.kubernetes_files import RENDERED, STACKS, Manifest, of_kind, pods, render
+from tests.support.kubernetes_files import RENDERED, STACKS, Manifest, of_kind, pods, render
 
 OLDEST = "1.30"
 """The preStop hook `sleep` is there, without a switch, since this version."""

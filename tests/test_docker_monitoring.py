@@ -6,8 +6,8 @@ import subprocess
 
 import yaml
 
-from tests.docker_files import DOCKER, ROOT, SERVICES
-from tests.programs import first_installed
+from tests.support.docker_files import DOCKER, ROOT, SERVICES
+from tests.support.programs import first_installed
 
 
 def known_metrics() -> set[str]:

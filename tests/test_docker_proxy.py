@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx2
 
 from server.client.routes import ROUTES
-from tests.docker_files import DOCKER
-from tests.processes import PATIENCE_S, free_port, running
-from tests.programs import first_installed
+from tests.support.docker_files import DOCKER
+from tests.support.processes import PATIENCE_S, free_port, running
+from tests.support.programs import first_installed
 from tests.test_worker_supervisor import scripted
 
 

@@ -13,7 +13,7 @@ from kodolly.commands.doctor import command
 from kodolly.doctor.docker import examine_docker, interpolate
 from kodolly.doctor.doctor import Finding
 from kodolly.doctor.parts import examine_part, gpu, memory
-from tests.processes import free_port
+from tests.support.processes import free_port
 
 DOCKER = Path(__file__).parents[1] / "docker"
 GIB = 1024**3

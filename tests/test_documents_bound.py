@@ -11,8 +11,8 @@ import httpx2
 import openai
 import pytest
 
-from tests.documents_stack import KEYS, DocumentsStack, documents_stack
-from tests.processes import PATIENCE_S, kodolly, wait_for
+from tests.support.documents_stack import KEYS, DocumentsStack, documents_stack
+from tests.support.processes import PATIENCE_S, kodolly, wait_for
 
 pytestmark = pytest.mark.slow
 HANDBOOK = """# 휴가

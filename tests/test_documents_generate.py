@@ -14,7 +14,7 @@ from finetune.rows.fast_row import JsonRow, parse_row
 from finetune.synthetic.novelty import Novelty
 from finetune.synthetic.self_instruct import NEEDS_CONTEXT, load_seeds
 from kodolly.cli import root
-from tests.scripted_teacher import NAME, served
+from tests.support.scripted_teacher import NAME, served
 
 SUBJECTS = ("등산", "낚시", "요리", "수영", "독서", "바둑", "농구", "사진", "정원", "목공", "뜨개질", "캠핑")
 WISHES = (

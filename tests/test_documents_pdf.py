@@ -13,7 +13,7 @@ from documents.document import Document
 from documents.read.file import read_file
 from documents.read.pdf import SCAN
 from documents.read.pdf_layout import Item, reading_order
-from tests.paper_files import BLACK, WHITE, Box, Paper, Print, lines, table, write_pdf
+from tests.support.paper_files import BLACK, WHITE, Box, Paper, Print, lines, table, write_pdf
 
 LEFT = (
     "제1조(휴가의 신청) 직원은 휴가를 사용하려는 날의 3일 전까지 소속 부서장에게 신청하여야 하며, 부서장은 "

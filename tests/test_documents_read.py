@@ -10,7 +10,7 @@ from docx.shared import Pt, RGBColor
 from common.errors import UserError
 from documents.document import Document
 from documents.read.file import Limits, read_file
-from tests.paper_files import write_hwpx
+from tests.support.paper_files import write_hwpx
 
 
 def kinds(document: Document) -> list[tuple[str, int, str]]:

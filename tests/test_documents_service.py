@@ -9,10 +9,10 @@ import httpx2
 import openai
 import pytest
 
-from tests.conformance.wire import request, talk
-from tests.documents_stack import DocumentsStack, documents_stack
-from tests.paper_files import Paper, write_pdf
-from tests.processes import PATIENCE_S, wait_for
+from tests.support.conformance.wire import request, talk
+from tests.support.documents_stack import DocumentsStack, documents_stack
+from tests.support.paper_files import Paper, write_pdf
+from tests.support.processes import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.slow
 LEAVE = "# 휴가\n\n연차휴가는 1년에 15일이다. 승인을 받는다.\n\n# 경조\n\n경조금은 한 달 안에 청구한다.\n"

@@ -24,8 +24,8 @@ from finetune.synthetic.speech_level import speech_levels
 from finetune.synthetic.tasks import Candidate
 from finetune.synthetic.teacher import TEXT, Request, Teacher, Unusable, object_schema, parsed
 from kodolly.cli import root
-from tests.known_facts import Fact, write_papers
-from tests.scripted_teacher import NAME, ScriptedTeacher, row_key, served
+from tests.support.known_facts import Fact, write_papers
+from tests.support.scripted_teacher import NAME, ScriptedTeacher, row_key, served
 
 
 @dataclass

@@ -25,9 +25,9 @@ from playwright.sync_api import Browser, expect
 
 from finetune.data.load import load_rows
 from finetune.rows.row import to_messages
-from tests.processes import free_port, kodolly, running, stop, wait_for
-from tests.programs import absent
-from tests.webui_driver import CHROMIUM, WebUi, chromium
+from tests.support.processes import free_port, kodolly, running, stop, wait_for
+from tests.support.programs import absent
+from tests.support.webui_driver import CHROMIUM, WebUi, chromium
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

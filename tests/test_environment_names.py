@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from kodolly.cli import root
 from kodolly.environment_names import PREFIX, unknown_names, warn_of_unknown_names
-from tests.docker_files import DOCKER, ROOT
-from tests.processes import free_port, kodolly
+from tests.support.docker_files import DOCKER, ROOT
+from tests.support.processes import free_port, kodolly
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import pytest
 
 from common.errors import UserError
 from finetune.data.convert.run import Request, convert
-from tests.clean_rows import cleaned, row
-from tests.convert_samples import converted, write_lines
+from tests.support.clean_rows import cleaned, row
+from tests.support.convert_samples import converted, write_lines
 
 ASK, TELL = "3번 창구는 언제 여나요?", "3번 창구는 아침 아홉 시에 엽니다."
 USER, BOT = {"role": "user", "content": ASK}, {"role": "assistant", "content": TELL}

@@ -27,7 +27,7 @@ from finetune.rows.fast_row import UnusableLine, parse_row, write_row
 from finetune.rows.reasons import MENDED, REJECTED
 from finetune.rows.row import Pair, Row
 from kodolly.cli import root
-from tests.clean_rows import ANSWER, BROKEN, pair, rejects, row, write
+from tests.support.clean_rows import ANSWER, BROKEN, pair, rejects, row, write
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

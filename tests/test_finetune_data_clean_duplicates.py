@@ -13,7 +13,7 @@ from finetune.data.clean.report import summary
 from finetune.data.clean.rules import rules
 from finetune.data.clean.run import clean
 from finetune.rows.fast_row import JsonRow
-from tests.clean_rows import LONG, cleaned, rejects, row, write
+from tests.support.clean_rows import LONG, cleaned, rejects, row, write
 
 
 def test_of_repeated_rows_the_first_stays(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from finetune.data.clean.run import masked_path
 from finetune.rows.characters import mend_text
 from finetune.rows.reasons import MENDED
 from finetune.rows.row import Row
-from tests.clean_rows import cleaned, row
+from tests.support.clean_rows import cleaned, row
 
 MENDS = [
     ("한글", unicodedata.normalize("NFD", "한글"), "nfc"),

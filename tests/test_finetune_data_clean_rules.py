@@ -11,7 +11,7 @@ from finetune.data.clean.mending import mend_row
 from finetune.data.clean.rules import rules
 from finetune.rows.fast_row import JsonRow, JsonTurn
 from finetune.rows.reasons import REJECTED
-from tests.clean_rows import ANSWER, BROKEN, QUESTION, cleaned, row
+from tests.support.clean_rows import ANSWER, BROKEN, QUESTION, cleaned, row
 
 
 @pytest.mark.parametrize("reason", BROKEN)

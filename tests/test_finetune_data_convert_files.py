@@ -23,8 +23,16 @@ from finetune.data.convert import run as converting
 from finetune.data.convert.run import Request, convert
 from finetune.data.convert.sources import batches, open_source, records
 from finetune.files.json_spans import json_spans
-from tests.convert_samples import ALPACA, CHAT, KORQUAD_1, SHAREGPT, converted, read_lines, write_lines
-from tests.processes import PATIENCE_S, kodolly
+from tests.support.convert_samples import (
+    ALPACA,
+    CHAT,
+    KORQUAD_1,
+    SHAREGPT,
+    converted,
+    read_lines,
+    write_lines,
+)
+from tests.support.processes import PATIENCE_S, kodolly
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)

@@ -19,7 +19,7 @@ from finetune.data.convert.sources import Batch
 from finetune.data.load import load_rows
 from finetune.rows.row import Pair, Row
 from kodolly.commands.data_convert import FORMATS as NAMED
-from tests.convert_samples import (
+from tests.support.convert_samples import (
     ALPACA,
     DOLLY,
     GUANACO,

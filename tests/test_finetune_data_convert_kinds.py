@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from common.errors import UserError
 from finetune.data.convert.run import Request, convert
 from kodolly.cli import root
-from tests.convert_samples import converted, rows_of, write_lines
+from tests.support.convert_samples import converted, rows_of, write_lines
 
 ASK, TELL = "귤은 언제 따나요?", "십일월에 땁니다."
 USER, BOT = {"role": "user", "content": ASK}, {"role": "assistant", "content": TELL}

@@ -16,8 +16,8 @@ from finetune.data.load import load_rows
 from finetune.data.stored_feedback import Sources, parse_feedback
 from finetune.rows.row import Pair
 from kodolly.cli import root
-from tests.processes import free_port, kodolly, running
-from tests.stack_in_process import in_process
+from tests.support.processes import free_port, kodolly, running
+from tests.support.stack_in_process import in_process
 
 QUESTION = "서울에서 부산까지 얼마나 걸리나요?"
 

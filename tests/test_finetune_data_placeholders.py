@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from finetune.rows.placeholders import without_placeholder
 from kodolly.cli import root
-from tests.convert_samples import ALPACA, read_lines, rows_of, write_lines
+from tests.support.convert_samples import ALPACA, read_lines, rows_of, write_lines
 
 PLACEHOLDERS = (
     *(

@@ -17,9 +17,9 @@ from finetune.progress import silent
 from finetune.recipes.load import load_recipe
 from finetune.train.run import train
 from finetune.train.write import LOG_FILE
-from tests import fsdp_on_cpu
-from tests.processes import free_port, stop
-from tests.tiny_training import make_base
+from tests.support import fsdp_on_cpu
+from tests.support.processes import free_port, stop
+from tests.support.tiny_training import make_base
 
 pytestmark = pytest.mark.slow
 

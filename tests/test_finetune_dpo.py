@@ -15,7 +15,7 @@ from finetune.progress import silent
 from finetune.recipes.load import load_recipe
 from finetune.train.run import train
 from finetune.train.write import LOG_FILE
-from tests.tiny_training import make_base, pair, tokenizer_of, write_rows
+from tests.support.tiny_training import make_base, pair, tokenizer_of, write_rows
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from finetune.eval.ethics import evaluate_ethics
 from finetune.eval.models import Generated, Messages
 from kodolly.cli import root
 from moderation.model import load_model
-from tests.moderation_data import CLEAN, ENDINGS, trained
+from tests.support.moderation_data import CLEAN, ENDINGS, trained
 
 BAD = f"정말 {ENDINGS['ABUSE']}"
 

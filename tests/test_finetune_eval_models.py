@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from finetune.eval.report import EvalReport, read_report
 from kodolly.cli import root
-from tests.processes import free_port, kodolly, running
+from tests.support.processes import free_port, kodolly, running
+from tests.support.tiny_training import make_base
 from tests.test_finetune_eval_scores import KOBEST, korquad_file, write_tables
-from tests.tiny_training import make_base
 
 pytestmark = pytest.mark.slow
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.family_matrix import PAGE, run_family, table_row
-from tests.tiny_families import FAMILIES, Family
+from tests.support.family_matrix import PAGE, run_family, table_row
+from tests.support.tiny_families import FAMILIES, Family
 
 pytestmark = pytest.mark.slow
 

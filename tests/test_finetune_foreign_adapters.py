@@ -20,8 +20,8 @@ from finetune.merge.lora import merge
 from finetune.models.adapter import ADAPTER_FILE
 from finetune.progress import silent
 from kodolly.commands.merge_lora import command
-from tests.merge_stage import SPREAD, load, make_base, weights_of
-from tests.tiny_families import byte_level_tokenizer
+from tests.support.merge_stage import SPREAD, load, make_base, weights_of
+from tests.support.tiny_families import byte_level_tokenizer
 
 pytestmark = pytest.mark.slow
 CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

@@ -15,7 +15,7 @@ from finetune.recipes.load import load_recipe
 from finetune.recipes.sections import Lora
 from finetune.train.loop import OrderedTrainer
 from finetune.train.run import train
-from tests.tiny_training import make_base
+from tests.support.tiny_training import make_base
 
 pytestmark = pytest.mark.slow
 

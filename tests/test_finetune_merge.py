@@ -18,7 +18,7 @@ from common.errors import UserError
 from finetune.merge import parity as merge_parity
 from finetune.merge.lora import merge
 from finetune.progress import silent
-from tests.merge_stage import change_card, load, make_adapter, make_base, weights_of
+from tests.support.merge_stage import change_card, load, make_adapter, make_base, weights_of
 
 pytestmark = pytest.mark.slow
 ARCHITECTURES = ("GPTNeoX", "Llama", "Llama, tied", "Mistral", "Mixtral", "BLOOM", "GPT-J")

@@ -11,8 +11,8 @@ from transformers import LlamaConfig
 
 from finetune.merge.parameter_names import empty_model
 from finetune.merge.safetensors_io import INDEX, Planned, write_tensors
-from tests.merge_stage import make_adapter
-from tests.tiny_families import byte_level_tokenizer
+from tests.support.merge_stage import make_adapter
+from tests.support.tiny_families import byte_level_tokenizer
 
 pytestmark = pytest.mark.slow
 MERGE = """

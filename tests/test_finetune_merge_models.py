@@ -17,7 +17,7 @@ from common.checkpoint import read_card
 from common.errors import UserError
 from finetune.merge.mergekit import merge_models
 from finetune.progress import silent
-from tests.merge_stage import load, make_source
+from tests.support.merge_stage import load, make_source
 
 pytestmark = pytest.mark.slow
 PROMPTS = {

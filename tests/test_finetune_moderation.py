@@ -22,7 +22,7 @@ from kodolly.cli import root
 from moderation.classes import CLASSES, OPENAI_CATEGORIES, openai_scores
 from moderation.features import runs_of
 from moderation.model import load_model
-from tests.moderation_data import CLEAN, ENDINGS, dialogues, trained, write_dialogues
+from tests.support.moderation_data import CLEAN, ENDINGS, dialogues, trained, write_dialogues
 
 DEMO = Path(finetune.demo.__path__[0])
 

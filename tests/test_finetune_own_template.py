@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from common.template_rendering import ChatTemplate, TemplateRefusal
 from finetune.encoding.answer_chains import chains
 from finetune.encoding.own_template import Conversation, OwnTemplate, Refused
-from tests import own_templates
-from tests.own_templates import own
+from tests.support import own_templates
+from tests.support.own_templates import own
 
 pytestmark = pytest.mark.slow  # transformers' tokenizers
 

@@ -25,9 +25,9 @@ from finetune.recipes.template_choice import choose_template
 from finetune.rows.row import Row
 from finetune.train.run import train
 from finetune.train.sequences import gather
-from tests import own_templates
-from tests.own_models import QWEN3, make_own_model, weather_rows
-from tests.own_templates import tokenizer_for
+from tests.support import own_templates
+from tests.support.own_models import QWEN3, make_own_model, weather_rows
+from tests.support.own_templates import tokenizer_for
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from finetune.recipes.load import load_recipe
 from finetune.train.batches import Packed, Padder, Rows, Sequences, StepSampler, pack
 from finetune.train.packing_check import check_packing
 from finetune.train.run import train
-from tests.tiny_training import make_base
+from tests.support.tiny_training import make_base
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from finetune.train.batches import Labelled
 from finetune.train.reference_free import margin_loss, odds_ratio_loss
 from finetune.train.run import train
 from finetune.train.write import LOG_FILE
-from tests.tiny_training import make_base, pair, tokenizer_of, write_rows
+from tests.support.tiny_training import make_base, pair, tokenizer_of, write_rows
 
 pytestmark = pytest.mark.slow
 

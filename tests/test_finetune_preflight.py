@@ -31,8 +31,8 @@ from finetune.train.run import train
 from finetune.train.run_state import RunState
 from finetune.train.sequences import gather
 from finetune.train.session import Session
-from tests.processes import kodolly
-from tests.tiny_training import LORA, make_base, row, tokenizer_of, write_rows
+from tests.support.processes import kodolly
+from tests.support.tiny_training import LORA, make_base, row, tokenizer_of, write_rows
 
 pytestmark = pytest.mark.slow
 

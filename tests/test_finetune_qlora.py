@@ -20,7 +20,7 @@ from finetune.recipes.load import load_recipe
 from finetune.train.preflight import refuse_recipe
 from finetune.train.run import train
 from finetune.train.write import LOG_FILE
-from tests.tiny_training import QUESTIONS, answer, make_base, tokenizer_of
+from tests.support.tiny_training import QUESTIONS, answer, make_base, tokenizer_of
 
 pytestmark = pytest.mark.slow
 QLORA = ("method=qlora", "lora.rank=32")

@@ -16,8 +16,8 @@ from finetune.progress import Progress, silent
 from finetune.recipes.load import load_recipe
 from finetune.train.run import train
 from finetune.train.write import LOG_FILE
-from tests.processes import kodolly, wait_for
-from tests.tiny_training import make_base
+from tests.support.processes import kodolly, wait_for
+from tests.support.tiny_training import make_base
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 # Dropout draws random numbers, accumulation holds half a step, a state is written in the middle of an epoch.

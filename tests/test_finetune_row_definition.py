@@ -19,7 +19,7 @@ from finetune.encoding.encode_files import row_at
 from finetune.rows.fast_row import JsonPair, UnusableLine, parse_row, write_row
 from finetune.rows.row import Pair, Row
 from kodolly.cli import root
-from tests.clean_rows import ANSWER, QUESTION, pair, row, write
+from tests.support.clean_rows import ANSWER, QUESTION, pair, row, write
 
 TURNS = [{"role": "user", "content": "가"}, {"role": "assistant", "content": "나"}]
 USER, ASSISTANT = TURNS

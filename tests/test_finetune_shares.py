@@ -11,7 +11,7 @@ from finetune.models.tokenizer import train_tokenizer
 from finetune.progress import silent
 from finetune.recipes.load import load_recipe
 from finetune.train.sequences import TrainingRows, describe, gather
-from tests.tiny_training import write_rows
+from tests.support.tiny_training import write_rows
 
 pytestmark = pytest.mark.slow
 

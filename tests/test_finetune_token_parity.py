@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig
 from common.chat_template import load_template, template_names
 from finetune.encoding.encode import encode_row
 from finetune.rows.row import Row, Turn, to_messages
-from tests.forked_vllm import ask, served
-from tests.tiny_families import TEXTS, tokenizer_of
+from tests.support.forked_vllm import ask, served
+from tests.support.tiny_families import TEXTS, tokenizer_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -14,8 +14,8 @@ from finetune.data.load import load_rows
 from finetune.encoding.encode import encode_row
 from finetune.rows.fast_row import UnusableLine, parse_row, write_row
 from finetune.rows.row import Row, learnt_messages, to_messages
-from tests.clean_rows import write
-from tests.tool_rows import CALL, TOOL, tool_row
+from tests.support.clean_rows import write
+from tests.support.tool_rows import CALL, TOOL, tool_row
 
 
 def parsed(**more: Any) -> Any:

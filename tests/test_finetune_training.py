@@ -25,8 +25,8 @@ from finetune.recipes.load import load_recipe
 from finetune.rows.fast_row import is_blank
 from finetune.rows.row import Row
 from finetune.train.run import train
-from tests.processes import kodolly
-from tests.tiny_training import answer, make_base, tokenizer_of
+from tests.support.processes import kodolly
+from tests.support.tiny_training import answer, make_base, tokenizer_of
 
 pytestmark = pytest.mark.slow
 

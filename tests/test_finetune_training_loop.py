@@ -22,7 +22,7 @@ from finetune.rows.row import Row, Turn
 from finetune.train.run import train
 from finetune.train.sequences import gather
 from finetune.train.write import LOG_FILE
-from tests.tiny_training import QUESTIONS, answer, make_base, row, tokenizer_of, write_rows
+from tests.support.tiny_training import QUESTIONS, answer, make_base, row, tokenizer_of, write_rows
 
 pytestmark = pytest.mark.slow
 QUICK = ("smoke_test=false",)

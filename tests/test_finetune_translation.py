@@ -20,7 +20,7 @@ from finetune.synthetic.protected_text import protected
 from finetune.synthetic.teacher import Teacher
 from finetune.synthetic.translation import Translated, translate, why_not
 from kodolly.cli import root
-from tests.scripted_teacher import NAME, served
+from tests.support.scripted_teacher import NAME, served
 
 QUESTION = "How do I install 3 packages?"
 ANSWER = "Run `pip install a b c` and see https://example.com/docs for the 3 packages."

@@ -13,8 +13,8 @@ from finetune.data.clean.run import clean
 from finetune.data.load import load_rows
 from finetune.rows.fast_row import UnusableLine, parse_row, write_row
 from finetune.rows.row import Row, Turn
-from tests.clean_rows import row, write
-from tests.convert_samples import converted, write_lines
+from tests.support.clean_rows import row, write
+from tests.support.convert_samples import converted, write_lines
 
 ASK, TELL = "귤은 언제 따나요?", "십일월에 땁니다."
 
@@ -109,7 +109,7 @@ def test_the_loss_covers_the_answers_of_weight_1_and_no_other(
     answer that is learnt."""
     from common.chat_template import load_template
     from finetune.encoding.encode import IGNORED, encode_row
-    from tests.tiny_families import byte_level_tokenizer
+    from tests.support.tiny_families import byte_level_tokenizer
 
     tokenizer = byte_level_tokenizer()
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})

@@ -16,7 +16,7 @@ from finetune.models.load import add_adapter
 from finetune.progress import silent
 from finetune.recipes.sections import Lora
 from finetune.train.run import train
-from tests.own_models import SHAPE, TURNS, XML, OwnModel, make_own_model, recipe_of, weather_rows
+from tests.support.own_models import SHAPE, TURNS, XML, OwnModel, make_own_model, recipe_of, weather_rows
 
 VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
 GEMMA3 = (

@@ -13,9 +13,9 @@ import httpx2
 import pytest
 
 from server.client.routes import ROUTES
-from tests.conformance.wire import Answer, request, talk
-from tests.gateway_stack import TOKEN
-from tests.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.conformance.wire import Answer, request, talk
+from tests.support.gateway_stack import TOKEN
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
 
 ADMIN = "admin-token"
 PUBLIC = {("GET", "/healthz"), ("GET", "/metrics")}

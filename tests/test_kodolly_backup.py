@@ -34,8 +34,8 @@ from server.store.feedback import FeedbackStore
 from server.store.opening import open_store
 from server.store.owner import Owner
 from server.store.tables import budget_leases, concurrency_leases, key_changes, limit_windows
-from tests.postgres import binaries, postgres
-from tests.processes import PATIENCE_S, free_port, kodolly, running, wait_for
+from tests.support.postgres import binaries, postgres
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, wait_for
 
 TODAY = date(2026, 11, 21)
 

@@ -15,10 +15,10 @@ from kodolly.clients.controller_access import Controllers
 from kodolly.operate.canary import Site, deploy_for_all, deploy_for_some, promote, rollback
 from kodolly.operate.deploy import Deployment
 from kodolly.operate.deployed import FILE, Deployed, History, Served
-from tests.gateway_stack import TOKEN
-from tests.operator_stack import Cluster, cluster
-from tests.processes import PATIENCE_S, wait_for
-from tests.stack_in_process import InProcess, in_process
+from tests.support.gateway_stack import TOKEN
+from tests.support.operator_stack import Cluster, cluster
+from tests.support.processes import PATIENCE_S, wait_for
+from tests.support.stack_in_process import InProcess, in_process
 from tests.test_kodolly_deploy import load_until
 
 ONE, TWO, THREE = (Served(f"/runs/{n}") for n in ("one", "two", "three"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kodolly.stack.parts import join_token, threads_each
-from tests.processes import free_port, kodolly
+from tests.support.processes import free_port, kodolly
 
 
 def run(cwd: Path, *args: str, **env: str) -> "subprocess.CompletedProcess[str]":

@@ -14,9 +14,9 @@ import pytest
 
 from finetune.demo.build import build_demo, demo_directories
 from finetune.progress import silent
-from tests.load import Outcome, new_client, stream, summary
-from tests.operator_stack import Cluster, cluster, fake_vllm
-from tests.processes import PATIENCE_S, free_port, kodolly, running, wait_for
+from tests.support.load import Outcome, new_client, stream, summary
+from tests.support.operator_stack import Cluster, cluster, fake_vllm
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 from common.errors import UserError
 from common.settings import load_settings
 from kodolly.operate.health import DOORS, container_url, problem
-from tests.docker_files import PARTS
-from tests.processes import free_port, kodolly, running
+from tests.support.docker_files import PARTS
+from tests.support.processes import free_port, kodolly, running
 from worker.settings import WorkerSettings
 
 DEAD_PROXY = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")

@@ -29,8 +29,8 @@ from kodolly.improve.turn import WAITING, Taking, begin, lock_of, take
 from kodolly.operate.canary import Site
 from kodolly.operate.deploy import Deployment
 from kodolly.operate.deployed import History, Served
-from tests.gateway_stack import TOKEN
-from tests.stack_in_process import InProcess, Worker, in_process
+from tests.support.gateway_stack import TOKEN
+from tests.support.stack_in_process import InProcess, Worker, in_process
 from tests.test_finetune_data_from_feedback import answer, rating, vote
 from tests.test_finetune_improve import CARD
 

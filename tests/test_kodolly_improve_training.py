@@ -13,10 +13,10 @@ import pytest
 from common.checkpoint_identity import checkpoint_id
 from common.registry import ModelCard
 from kodolly.improve.journal import journals
-from tests.processes import PATIENCE_S, kodolly, wait_for
-from tests.stack_in_process import InProcess, in_process
+from tests.support.processes import PATIENCE_S, kodolly, wait_for
+from tests.support.stack_in_process import InProcess, in_process
+from tests.support.tiny_training import QUESTIONS, make_base, row, write_rows
 from tests.test_finetune_data_from_feedback import answer, rating
-from tests.tiny_training import QUESTIONS, make_base, row, write_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -15,8 +15,8 @@ import pytest
 from controller.aliases import read_names
 from kodolly.operate.overview import age_s, duration
 from kodolly.operate.table import fit, table, width
-from tests.operator_stack import Cluster, cluster
-from tests.processes import PATIENCE_S, free_port, kodolly, running, wait_for
+from tests.support.operator_stack import Cluster, cluster
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, wait_for
 
 pytestmark = pytest.mark.slow
 

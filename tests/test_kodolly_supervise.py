@@ -22,7 +22,7 @@ from kodolly.clients.control import (
 )
 from kodolly.stack.parts import Ports, UpSettings, WorkerSpec, build_parts
 from kodolly.stack.supervise import Child, Part
-from tests.processes import PATIENCE_S
+from tests.support.processes import PATIENCE_S
 
 
 def part(code: int, *, may_end: bool) -> Part:

@@ -26,8 +26,8 @@ from kodolly.cli import root
 from server.store.feedback import FeedbackStore
 from server.store.opening import open_store
 from server.store.owner import Owner
-from tests.postgres import binaries, postgres
-from tests.stack_in_process import in_process
+from tests.support.postgres import binaries, postgres
+from tests.support.stack_in_process import in_process
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 

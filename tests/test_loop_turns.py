@@ -30,7 +30,7 @@ from server.upstreams.coalescing import Coalescing
 from server.upstreams.connection import PIECE_BYTES, Connection, ConnectionPool
 from server.upstreams.directory import Directory
 from server.upstreams.upstream import Reported, Upstream
-from tests.asgi_server import serving
+from tests.support.asgi_server import serving
 
 
 @pytest.fixture(autouse=True)

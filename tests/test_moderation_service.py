@@ -12,7 +12,7 @@ from common.errors import UserError
 from moderation.classes import CLASSES, OPENAI_CATEGORIES
 from moderation.model import load_model
 from moderation.service import ModerationService
-from tests.moderation_data import CLEAN, ENDINGS, trained
+from tests.support.moderation_data import CLEAN, ENDINGS, trained
 from worker.moderation_model import describe_moderation
 
 KEY = {"authorization": "Bearer engine-key"}

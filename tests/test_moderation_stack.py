@@ -10,9 +10,9 @@ import httpx2
 import openai
 import pytest
 
-from tests.moderation_data import CLEAN, ENDINGS
-from tests.moderation_stack import OUTSIDE, Stack, listed, moderation_stack
-from tests.processes import kodolly, wait_for
+from tests.support.moderation_data import CLEAN, ENDINGS
+from tests.support.moderation_stack import OUTSIDE, Stack, listed, moderation_stack
+from tests.support.processes import kodolly, wait_for
 
 pytestmark = pytest.mark.slow
 BAD = f"정말 {ENDINGS['ABUSE']}"

@@ -20,7 +20,7 @@ from kodolly.stack.supervise import Child, Part
 from server.app import create_app as create_gateway
 from server.settings import GatewaySettings
 from server.store.opening import open_store
-from tests.asgi_server import started
+from tests.support.asgi_server import started
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.load import Outcome, new_client, stream, summary
-from tests.operator_stack import Cluster, cluster
-from tests.processes import kodolly, running, stop, wait_for
+from tests.support.load import Outcome, new_client, stream, summary
+from tests.support.operator_stack import Cluster, cluster
+from tests.support.processes import kodolly, running, stop, wait_for
 
 pytestmark = pytest.mark.slow
 

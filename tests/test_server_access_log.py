@@ -11,8 +11,8 @@ from common.logs import JsonFormatter, TextFormatter
 from server.record import Usage
 from server.telemetry import access_log
 from server.telemetry.access_log import AccessLog, log_failed_request, log_request
-from tests.processes import PATIENCE_S
-from tests.records import request
+from tests.support.processes import PATIENCE_S
+from tests.support.records import request
 
 
 @pytest.fixture(autouse=True)

@@ -30,9 +30,9 @@ from server.accounts.ledger import Entry, Ledger, UsageReport
 from server.record import Usage
 from server.store.opening import Store, open_store
 from server.store.tables import usage_batches
-from tests.load import new_client, stream
-from tests.postgres import binaries, postgres
-from tests.processes import PATIENCE_S, free_port, kodolly, running, script, scripted_engine, wait_for
+from tests.support.load import new_client, stream
+from tests.support.postgres import binaries, postgres
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, script, scripted_engine, wait_for
 
 NO_POSTGRES = pytest.mark.skipif(
     binaries() is None, reason="PostgreSQL is not installed: apt install postgresql"

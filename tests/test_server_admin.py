@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
 
 ADMIN = "admin-token"
 

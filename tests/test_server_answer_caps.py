@@ -11,9 +11,9 @@ import openai
 import pytest
 
 from server.inference import sse
-from tests.conformance.endpoint import Engine, tls
-from tests.conformance.wire import parse_events
-from tests.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.conformance.endpoint import Engine, tls
+from tests.support.conformance.wire import parse_events
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
 
 QUESTION: list[Any] = [{"role": "user", "content": "안녕하세요"}]
 CHAT: dict[str, Any] = {"model": "dolly", "messages": QUESTION, "stream": True}

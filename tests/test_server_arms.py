@@ -23,9 +23,9 @@ from kodolly.operate.arms import alias_of, split_of
 from server.client.request import parse_head
 from server.inference.identity import identity_of
 from server.upstreams.arms import arm_at, bucket_of
-from tests.gateway_stack import TOKEN
-from tests.processes import PATIENCE_S, wait_for
-from tests.stack_in_process import InProcess, in_process
+from tests.support.gateway_stack import TOKEN
+from tests.support.processes import PATIENCE_S, wait_for
+from tests.support.stack_in_process import InProcess, in_process
 
 V1, V2 = "0123456789ab", "fedcba987654"
 

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from server.client.routes import ROUTES, canonical_path
-from tests.processes import free_port, kodolly, running, scripted_engine
+from tests.support.processes import free_port, kodolly, running, scripted_engine
 
 CHAT = {"model": "dolly", "messages": [{"role": "user", "content": "안녕"}], "max_tokens": 3}
 

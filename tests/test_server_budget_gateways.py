@@ -14,9 +14,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.load import new_client
-from tests.postgres import binaries, postgres
-from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.load import new_client
+from tests.support.postgres import binaries, postgres
+from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
 
 NO_POSTGRES = pytest.mark.skipif(
     binaries() is None, reason="PostgreSQL is not installed: apt install postgresql"

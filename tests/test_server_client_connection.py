@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from server.client.protocol import AnswerBegun, ClientConnection, GatewayProtocol, Phase, take_client
-from tests.asgi_server import serving
-from tests.processes import PATIENCE_S
+from tests.support.asgi_server import serving
+from tests.support.processes import PATIENCE_S
 
 STEPS: dict[str, Callable[[ClientConnection], object]] = {
     "answer": lambda client: client.answer(200, b"", b"whole"),

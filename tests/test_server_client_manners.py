@@ -14,7 +14,7 @@ from common import zstd
 from common.errors import BadRequest
 from server.client.request import parse_head
 from server.inference.engine_fields import check_engine_fields
-from tests.processes import free_port, kodolly, running, scripted_engine
+from tests.support.processes import free_port, kodolly, running, scripted_engine
 
 BODY = {"model": "dolly", "messages": [{"role": "user", "content": "안녕" * 200}], "max_tokens": 3}
 KEY = "right-key"

@@ -11,7 +11,7 @@ import pytest
 
 from server.proxy import Proxy, parse_proxy
 from server.upstreams.connect import ConnectFailed, Origin, open_connection
-from tests.processes import free_port
+from tests.support.processes import free_port
 
 
 class Talk(asyncio.Protocol):
@@ -91,7 +91,7 @@ async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.close()
 
 
-CERTIFICATE = Path(__file__).parent / "loopback.pem"
+CERTIFICATE = Path(__file__).parent / "support" / "loopback.pem"
 """Certificate and key of 127.0.0.1, made for these tests alone."""
 
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conformance.differential import unnamed
-from tests.conformance.endpoint import Endpoint, encoded, tls
-from tests.conformance.stacks import scripted_stack
-from tests.conformance.wire import parse_events
-from tests.processes import PATIENCE_S
-from tests.scripted_manners import MANNERS
+from tests.support.conformance.differential import unnamed
+from tests.support.conformance.endpoint import Endpoint, encoded, tls
+from tests.support.conformance.stacks import scripted_stack
+from tests.support.conformance.wire import parse_events
+from tests.support.processes import PATIENCE_S
+from tests.support.scripted_manners import MANNERS
 
 pytestmark = pytest.mark.slow
 

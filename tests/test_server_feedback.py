@@ -12,8 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from kodolly.clients.feedback_pages import fetch_feedback
-from tests.gateway_stack import TOKEN, member, model_ids
-from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.gateway_stack import TOKEN, member, model_ids
+from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
 
 
 @pytest.fixture(scope="module")

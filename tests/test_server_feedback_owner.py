@@ -22,7 +22,7 @@ from server.store.feedback import FeedbackStore
 from server.store.opening import open_store
 from server.store.owner import Owner
 from server.store.tables import ratings
-from tests.postgres import binaries, postgres
+from tests.support.postgres import binaries, postgres
 from tests.test_kodolly_backup import answer, make_old_store
 
 VOTE = {

@@ -8,7 +8,7 @@ from common.settings import load_settings
 from server.settings import GatewaySettings
 from server.upstreams.directory import Directory
 from server.upstreams.follow import follow_controllers
-from tests.processes import PATIENCE_S
+from tests.support.processes import PATIENCE_S
 
 
 async def test_keep_alives_of_a_controller_are_signs_of_life_of_its_workers(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from tests.conformance.endpoint import Engine, encoded
-from tests.conformance.record_streams import Recording, recordings
-from tests.conformance.wire import parse_events
-from tests.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
-from tests.scripted_manners import MANNERS, combined
+from tests.support.conformance.endpoint import Engine, encoded
+from tests.support.conformance.record_streams import Recording, recordings
+from tests.support.conformance.wire import parse_events
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.scripted_manners import MANNERS, combined
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -9,10 +9,10 @@ import httpx2
 import openai
 import pytest
 
-from tests.conformance.endpoint import Engine, tls
-from tests.conformance.wire import parse_events
-from tests.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
-from tests.scripted_answers import answer_text
+from tests.support.conformance.endpoint import Engine, tls
+from tests.support.conformance.wire import parse_events
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.scripted_answers import answer_text
 
 TOKEN = "test-join-token"
 QUESTION: list[Any] = [{"role": "user", "content": "안녕하세요"}]

@@ -10,10 +10,10 @@ import httpx2
 import openai
 import pytest
 
-from tests.conformance.endpoint import Engine, tls
-from tests.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
-from tests.scripted_answers import answer_text
-from tests.scripted_manners import MANNERS
+from tests.support.conformance.endpoint import Engine, tls
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.scripted_answers import answer_text
+from tests.support.scripted_manners import MANNERS
 
 if TYPE_CHECKING:
     import anthropic

@@ -22,8 +22,8 @@ from server.telemetry.metrics_peers import Processes, scrape
 from server.upstreams.directory import Directory
 from server.upstreams.status import status_models
 from server.upstreams.upstream import Reported, Upstream
-from tests.metric_samples import OPENMETRICS, exposition, metrics, samples, value
-from tests.records import request
+from tests.support.metric_samples import OPENMETRICS, exposition, metrics, samples, value
+from tests.support.records import request
 
 DOCS = Path(__file__).parents[1] / "docs" / "observability.md"
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from common.errors import UserError
 from server.telemetry.exposition import merge
 from server.telemetry.metrics_peers import Processes, answer_siblings, scrape
-from tests.metric_samples import OPENMETRICS, Samples, exposition, fresh, samples, value
+from tests.support.metric_samples import OPENMETRICS, Samples, exposition, fresh, samples, value
 
 
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])

@@ -14,8 +14,8 @@ from common.settings import load_settings
 from server.settings import GatewaySettings
 from server.telemetry.observability import Observability, observing
 from server.telemetry.tracing import child_traceparent
-from tests.metric_samples import live_values
-from tests.records import request
+from tests.support.metric_samples import live_values
+from tests.support.records import request
 
 
 @pytest.fixture

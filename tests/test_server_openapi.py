@@ -19,7 +19,7 @@ from hypothesis.errors import Unsatisfiable
 from server.app import create_app
 from server.client.routes import ROUTES
 from server.settings import GatewaySettings
-from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
 from tests.test_server_fuzz import INSIDE
 
 CASES = int(os.environ.get("KODOLLY_SCHEMATHESIS_CASES", "12"))

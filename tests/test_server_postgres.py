@@ -14,8 +14,8 @@ from server.accounts.accounts import Accounts
 from server.accounts.keys import Key, KeyStore, new_key_id
 from server.record import Usage
 from server.store.opening import open_store
-from tests.postgres import binaries, postgres
-from tests.processes import PATIENCE_S
+from tests.support.postgres import binaries, postgres
+from tests.support.processes import PATIENCE_S
 
 pytestmark = [
     pytest.mark.slow,

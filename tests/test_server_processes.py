@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.load import Outcome, new_client, stream, summary
-from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
-from tests.scripted_engine import answer_text
+from tests.support.load import Outcome, new_client, stream, summary
+from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.scripted_engine import answer_text
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.processes import free_port, kodolly, running, scripted_engine
+from tests.support.processes import free_port, kodolly, running, scripted_engine
 
 SETTINGS = """
 gateway:

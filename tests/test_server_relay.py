@@ -10,9 +10,9 @@ import httpx2
 import openai
 import pytest
 
-from tests.gateway_stack import Stack, gateway_stack, model_ids
-from tests.processes import PATIENCE_S, script, wait_for
-from tests.scripted_engine import answer_text
+from tests.support.gateway_stack import Stack, gateway_stack, model_ids
+from tests.support.processes import PATIENCE_S, script, wait_for
+from tests.support.scripted_engine import answer_text
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.gateway_stack import TOKEN, Member, member, model_ids
-from tests.load import Outcome, new_client, stream, streams, summary
-from tests.processes import free_port, kodolly, running, script, stop, wait_for
-from tests.scripted_engine import answer_text
+from tests.support.gateway_stack import TOKEN, Member, member, model_ids
+from tests.support.load import Outcome, new_client, stream, streams, summary
+from tests.support.processes import free_port, kodolly, running, script, stop, wait_for
+from tests.support.scripted_engine import answer_text
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +73,7 @@ class Cluster:
 
 @contextmanager
 def engine_process(root: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    argv = [sys.executable, "-m", "tests.scripted_engine", "--port", str(port), "--model", "dolly"]
+    argv = [sys.executable, "-m", "tests.support.scripted_engine", "--port", str(port), "--model", "dolly"]
     health = f"http://127.0.0.1:{port}/health"
     with running(argv, root / f"engine-{port}.log", health) as process:
         yield process

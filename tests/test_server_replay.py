@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conformance.endpoint import Endpoint, encoded, tls
-from tests.conformance.record_streams import Recording, recordings
-from tests.conformance.stacks import scripted_stack
-from tests.processes import PATIENCE_S
+from tests.support.conformance.endpoint import Endpoint, encoded, tls
+from tests.support.conformance.record_streams import Recording, recordings
+from tests.support.conformance.stacks import scripted_stack
+from tests.support.processes import PATIENCE_S
 
 RECORDED = {recording.name: recording for recording in recordings()}
 USAGE = re.compile(rb',"usage":\{[^{}]*\}')

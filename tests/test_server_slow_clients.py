@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine
 
 pytestmark = pytest.mark.slow
 

@@ -16,9 +16,9 @@ from server.upstreams.choice import candidates, ready
 from server.upstreams.directory import Directory
 from server.upstreams.static import static_upstreams, watch_static
 from server.upstreams.status import status_models
-from tests.asgi_server import started
-from tests.foreign_server import foreign_server, listing
-from tests.processes import free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.asgi_server import started
+from tests.support.foreign_server import foreign_server, listing
+from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
 from tests.test_worker_supervisor import scripted
 
 

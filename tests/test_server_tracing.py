@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from server.record import FailedAttempt, RequestRecord
 from server.telemetry import tracing
 from server.telemetry.tracing import TRACEPARENT, Tracer, child_traceparent, open_tracer
-from tests.processes import PATIENCE_S, free_port, wait_for
-from tests.records import request
+from tests.support.processes import PATIENCE_S, free_port, wait_for
+from tests.support.records import request
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 

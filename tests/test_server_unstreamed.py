@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from server.client.routes import Dialect
 from server.inference.unstreamed import events_of
-from tests.conformance.wire import Event, parse_events
+from tests.support.conformance.wire import Event, parse_events
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "날씨", "arguments": '{"city": "서울"}'}}
 CHAT = {"id": "a", "object": "chat.completion", "created": 1, "model": "m", "system_fingerprint": "f"}

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.inference.usage import MOST_TOKENS, Counts, counts_in, estimated_answer_tokens
-from tests.processes import free_port, kodolly, running, wait_for
+from tests.support.processes import free_port, kodolly, running, wait_for
 
 TEXT = "한국어로 답합니다. " * 20
 QUESTION = "이 글을 요약해 주세요. " * 20

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import kodolly, running, wait_for
-from tests.programs import first_installed
+from tests.support.processes import kodolly, running, wait_for
+from tests.support.programs import first_installed
 
 FIRST, SECOND = "10.231.7.1", "10.231.7.2"
 """Addresses of the two machines."""
@@ -104,13 +104,13 @@ def test_a_worker_on_another_machine_serves_and_comes_back_after_a_cut(
     with ExitStack() as stack:
 
         def start(host: Host, argv: list[str], log: str) -> None:
-            cwd = Path(__file__).parents[1] if "tests.scripted_engine" in argv else tmp_path
+            cwd = Path(__file__).parents[1] if "tests.support.scripted_engine" in argv else tmp_path
             env = ENV | {"KODOLLY_STATE_DIR": str(tmp_path / log)}
             stack.enter_context(running(host.argv(argv), tmp_path / f"{log}.log", env=env, cwd=cwd))
 
         start(first, kodolly("controller", "--host", FIRST), "controller")
         start(first, kodolly("gateway", "--host", FIRST, "--controller", controller), "gateway")
-        engine = [sys.executable, "-m", "tests.scripted_engine", "--host", SECOND, "--port", "9000"]
+        engine = [sys.executable, "-m", "tests.support.scripted_engine", "--host", SECOND, "--port", "9000"]
         start(second, [*engine, "--model", "far", "--gap-ms", "50"], "engine")
         attach = ["--attach", f"http://{SECOND}:9000", "--model", "far", "--controller", controller]
         ready = f"http://{SECOND}:9000/health"
@@ -143,7 +143,7 @@ def _or_nothing(host: Host, argv: list[str], cwd: Path) -> str:
 
 @pytest.mark.slow
 def test_two_machines_train_one_adapter(hosts: tuple[Host, Host], tmp_path: Path) -> None:
-    from tests.tiny_training import make_base
+    from tests.support.tiny_training import make_base
 
     make_base(tmp_path)
     recipe = ["tune.yaml", "epochs=3", "batch_size=2", "smoke_test=false", "data.0.split=null"]

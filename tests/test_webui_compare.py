@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.processes import wait_for
-from tests.webui_driver import WebUi
-from tests.webui_stage import (
+from tests.support.processes import wait_for
+from tests.support.webui_driver import WebUi
+from tests.support.webui_stage import (
     LIMIT_S,
     Stage,
     chromium_or_skip,

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Request, expect
 
-from tests.webui_driver import WebUi
-from tests.webui_stage import Stage, chromium_or_skip, fresh_pages, running_stage
+from tests.support.webui_driver import WebUi
+from tests.support.webui_stage import Stage, chromium_or_skip, fresh_pages, running_stage
 
 pytestmark = pytest.mark.slow
 

@@ -15,11 +15,11 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.gateway_stack import gateway_stack
-from tests.processes import free_port, running
-from tests.programs import absent
-from tests.webui_driver import CHROMIUM, CHROMIUM_ARGS, TIMEOUT_MS
-from tests.webui_stage import webui_command
+from tests.support.gateway_stack import gateway_stack
+from tests.support.processes import free_port, running
+from tests.support.programs import absent
+from tests.support.webui_driver import CHROMIUM, CHROMIUM_ARGS, TIMEOUT_MS
+from tests.support.webui_stage import webui_command
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 async def test_two_tabs_keep_their_own_conversations(tmp_path: Path) -> None:
-    from tests.webui_tab import Tab, chat_of
+    from tests.support.webui_tab import Tab, chat_of
 
     async with chat_of(tmp_path) as (chat, client):
         one, two = Tab(chat), Tab(chat)
@@ -33,7 +33,7 @@ async def test_two_tabs_keep_their_own_conversations(tmp_path: Path) -> None:
 
 
 async def test_a_reload_before_the_answer_finds_it(tmp_path: Path) -> None:
-    from tests.webui_tab import Tab, chat_of
+    from tests.support.webui_tab import Tab, chat_of
 
     async with chat_of(tmp_path) as (chat, _):
         tab, reloaded = Tab(chat), Tab(chat)
@@ -45,7 +45,7 @@ async def test_a_reload_before_the_answer_finds_it(tmp_path: Path) -> None:
 
 
 async def test_what_was_deleted_is_brought_back_by_one_click(tmp_path: Path) -> None:
-    from tests.webui_tab import Tab, chat_of
+    from tests.support.webui_tab import Tab, chat_of
     from webui.pages.conversation_list import ListEvents
 
     async with chat_of(tmp_path) as (chat, _):
@@ -64,7 +64,7 @@ async def test_what_was_deleted_is_brought_back_by_one_click(tmp_path: Path) -> 
 
 
 async def test_another_browser_sees_nothing_of_it(tmp_path: Path) -> None:
-    from tests.webui_tab import Tab, chat_of
+    from tests.support.webui_tab import Tab, chat_of
 
     async with chat_of(tmp_path) as (chat, _):
         tab, stranger = Tab(chat), Tab(chat, "browser-" + "b" * 20)
@@ -83,7 +83,7 @@ async def test_what_cannot_be_kept_is_told_and_the_screen_stays(
 ) -> None:
     import gradio as gr
 
-    from tests.webui_tab import Tab, chat_of
+    from tests.support.webui_tab import Tab, chat_of
     from webui.pages.parts import _told
 
     told: list[str] = []
@@ -120,7 +120,7 @@ async def test_a_listener_that_has_nothing_to_follow_leaves_the_page_as_it_is(tm
     """Of one that yields nothing Gradio would make an update to None of every output."""
     import gradio as gr
 
-    from tests.webui_tab import Tab, chat_of
+    from tests.support.webui_tab import Tab, chat_of
     from webui.pages.parts import _told
 
     async with chat_of(tmp_path) as (chat, _client):

@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.gateway_stack import TOKEN
-from tests.processes import PATIENCE_S, free_port, kodolly, running, script, scripted_engine, wait_for
+from tests.support.gateway_stack import TOKEN
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, script, scripted_engine, wait_for
 from tests.test_worker_supervisor import AUTH, MESSAGES, listed, scripted, state
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ import worker.flags
 import worker.health
 from common.errors import UserError
 from common.settings import load_settings
-from tests.processes import free_port, running
+from tests.support.processes import free_port, running
 from tests.test_worker_supervisor import scripted
 from worker.adapters import adapter_flags, read_adapters
 from worker.attach import attached_engine

@@ -9,7 +9,7 @@ import pytest
 
 from common.template_parsers import Parsers, find_parsers
 from common.template_rendering import ChatTemplate
-from tests.own_templates import OPENS_THOUGHT, PLAIN, PROMPT, THINKING
+from tests.support.own_templates import OPENS_THOUGHT, PLAIN, PROMPT, THINKING
 from worker.parsers import parser_flags
 
 THINKS = "{% if m.reasoning_content %}{{ '<think>\n' + m.reasoning_content + '\n</think>\n\n' }}{% endif %}"

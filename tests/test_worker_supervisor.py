@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.gateway_stack import TOKEN
-from tests.processes import PATIENCE_S, free_port, kodolly, running, script, wait_for
+from tests.support.gateway_stack import TOKEN
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, script, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +44,7 @@ def supervise(port: int, engine: list[str], *controllers: str) -> list[str]:
 def scripted(port: int) -> list[str]:
     """The command line of a scripted engine."""
     words = ["--port", str(port), "--model", "dolly", "--key", "k"]
-    return [sys.executable, "-m", "tests.scripted_engine", *words]
+    return [sys.executable, "-m", "tests.support.scripted_engine", *words]
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import openai
 import pytest
 
-from tests.conformance.differential import Service
-from tests.conformance.endpoint import CAPABILITIES, Endpoint, Engine
-from tests.conformance.stacks import scripted_stack, vllm_stack
+from tests.support.conformance.differential import Service
+from tests.support.conformance.endpoint import CAPABILITIES, Endpoint, Engine
+from tests.support.conformance.stacks import scripted_stack, vllm_stack
 
 if TYPE_CHECKING:
     import anthropic
@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="URL",
-        help="a tests.scripted_engine behind --base-url, for the checks that make it fail; may be repeated",
+        help="a tests.support.scripted_engine behind --base-url, for checks that make it fail; repeatable",
     )
 
 

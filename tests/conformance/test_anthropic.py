@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 
-from tests.conformance.endpoint import QUESTION, Endpoint, Streamed
+from tests.support.conformance.endpoint import QUESTION, Endpoint, Streamed
 
 if TYPE_CHECKING:
     import anthropic

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
-from tests.conformance.endpoint import Endpoint, encoded, error_of
-from tests.conformance.wire import Answer, request, talk
+from tests.support.conformance.endpoint import Endpoint, encoded, error_of
+from tests.support.conformance.wire import Answer, request, talk
 
 CHAT = "/v1/chat/completions"
 CHUNKED = "Transfer-Encoding: chunked"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conformance.differential import CASES, Case, comparable, differences
-from tests.conformance.endpoint import Endpoint
+from tests.support.conformance.differential import CASES, Case, comparable, differences
+from tests.support.conformance.endpoint import Endpoint
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

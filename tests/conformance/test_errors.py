@@ -9,9 +9,9 @@ from typing import Any
 import openai
 import pytest
 
-from tests.conformance.endpoint import QUESTION, Endpoint, Streamed, error_of
-from tests.conformance.wire import talk
-from tests.processes import wait_for
+from tests.support.conformance.endpoint import QUESTION, Endpoint, Streamed, error_of
+from tests.support.conformance.wire import talk
+from tests.support.processes import wait_for
 
 CHAT = "/v1/chat/completions"
 BREAKS = ["cut_at_token:3", "reset_at_token:3", "abort_at_token:3", "error_at_token:3", "no_done"]

@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.conformance.endpoint import QUESTION, Endpoint, error_of
+from tests.support.conformance.endpoint import QUESTION, Endpoint, error_of
 
 CITY = {"type": "string", "enum": ["서울", "부산"]}
 SCHEMA = {"type": "object", "properties": {"city": CITY}, "required": ["city"], "additionalProperties": False}

@@ -9,9 +9,9 @@ import re
 import httpx2
 import pytest
 
-from tests.conformance.endpoint import Endpoint, encoded, tls
-from tests.conformance.wire import request, talk
-from tests.processes import wait_for
+from tests.support.conformance.endpoint import Endpoint, encoded, tls
+from tests.support.conformance.wire import request, talk
+from tests.support.processes import wait_for
 
 CHAT = "/v1/chat/completions"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

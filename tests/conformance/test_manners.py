@@ -1,4 +1,4 @@
-"""W2, W5, W14, W15 and W27 behind engines that are not stock vLLM (tests/scripted_manners.py).
+"""W2, W5, W14, W15 and W27 behind engines that are not stock vLLM (tests/support/scripted_manners.py).
 
 Official clients read the same from each, and raise alike when it breaks.
 """
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 
-from tests.conformance.endpoint import QUESTION, Endpoint
-from tests.scripted_answers import answer_text
-from tests.scripted_manners import MANNERS
+from tests.support.conformance.endpoint import QUESTION, Endpoint
+from tests.support.scripted_answers import answer_text
+from tests.support.scripted_manners import MANNERS
 
 if TYPE_CHECKING:
     import anthropic

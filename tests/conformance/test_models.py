@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
-from tests.conformance.endpoint import Endpoint, error_of
-from tests.conformance.wire import request
+from tests.support.conformance.endpoint import Endpoint, error_of
+from tests.support.conformance.wire import request
 
 # W24
 

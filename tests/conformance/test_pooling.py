@@ -12,7 +12,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.conformance.endpoint import Endpoint, error_of
+from tests.support.conformance.endpoint import Endpoint, error_of
 
 TEXTS = ["안녕하세요", "세상", "good morning"]
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from tests.conformance.endpoint import Endpoint
-from tests.conformance.record_streams import Recording, recordings
+from tests.support.conformance.endpoint import Endpoint
+from tests.support.conformance.record_streams import Recording, recordings
 
 
 def cuts(length: int, how: str) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.conformance.endpoint import Endpoint, error_of
+from tests.support.conformance.endpoint import Endpoint, error_of
 
 RESPONSES = "/v1/responses"
 LAST = {"response.completed", "response.incomplete"}

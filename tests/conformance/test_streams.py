@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.conformance.endpoint import QUESTION, Endpoint, error_of
+from tests.support.conformance.endpoint import QUESTION, Endpoint, error_of
 
 FINISHED = {"stop", "length", "tool_calls", "content_filter"}
 ROUTES = ["/v1/chat/completions", "/v1/completions"]

@@ -1,0 +1,133 @@
+"""A controller and a gateway as real processes, with scripted engines in the places of workers."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from common.registry import ModelCard, Registration
+from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
+
+TOKEN = "test-join-token"
+
+
+@dataclass
+class Member:
+    """Stands in for a worker's supervisor: keeps one scripted engine registered."""
+
+    controller: str
+    registration: Registration
+
+    def put(self) -> httpx2.Response:
+        """Register or renew once."""
+        return httpx2.put(
+            f"{self.controller}/v1/workers/{self.registration.worker_id}",
+            content=self.registration.model_dump_json(),
+            headers={"authorization": f"Bearer {TOKEN}", "content-type": "application/json"},
+            trust_env=False,
+        )
+
+    @contextmanager
+    def kept(self) -> Iterator["Member"]:
+        """Renew in the background while the block runs."""
+        stop = threading.Event()
+
+        def renew() -> None:
+            while not stop.wait(2.0):
+                # A controller may be away; a supervisor goes on renewing, too.
+                with suppress(httpx2.TransportError):
+                    self.put()
+
+        self.put().raise_for_status()
+        thread = threading.Thread(target=renew, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            stop.set()
+            thread.join()
+
+
+def member(controller: str, engine: str, worker_id: str, model: str) -> Member:
+    """A ready worker `worker_id` that serves `model` at the URL `engine`."""
+    return Member(
+        controller,
+        Registration(
+            worker_id=worker_id,
+            incarnation="incarnation-1",
+            url=engine,
+            models=(ModelCard(name=model, licence="Apache-2.0"),),
+            state="ready",
+            progress=1.0,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Stack:
+    """URLs of everything that runs."""
+
+    gateway: str
+    controller: str
+    engines: dict[str, str]
+    log: Path
+
+
+SETTINGS = """
+gateway:
+  first_event_timeout_s: 2
+  idle_timeout_s: 2
+  external:
+    - {{name: openai, base_url: "{outside}", key_env: OUTSIDE_KEY, models: [outside]}}
+    - {{name: denied, base_url: "{outside}", key_env: WRONG_KEY, models: [denied]}}
+    - {{name: nowhere, base_url: "http://127.0.0.1:9/v1", key_env: OUTSIDE_KEY, models: [nowhere]}}
+    - {{name: keyless, base_url: "{outside}", key_env: ABSENT_KEY, models: [keyless]}}
+"""
+
+
+@contextmanager
+def gateway_stack(tmp_path: Path) -> Iterator[Stack]:
+    """Engines twin-a and twin-b (model `twin`), solo (model `solo`), outside (provider), one gateway."""
+    with ExitStack() as stack:
+        engines = {
+            name: stack.enter_context(scripted_engine(tmp_path, model, key))
+            for name, model, key in (
+                ("twin-a", "twin", ""),
+                ("twin-b", "twin", ""),
+                ("solo", "solo", ""),
+                ("outside", "outside", "right-key"),
+            )
+        }
+        controller, gateway = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        (tmp_path / "kodolly.yaml").write_text(SETTINGS.format(outside=f"{engines['outside']}/v1"))
+        env = {
+            "KODOLLY_JOIN_TOKEN": TOKEN,
+            "KODOLLY_STATE_DIR": str(tmp_path / "state"),
+            "OUTSIDE_KEY": "right-key",
+            "WRONG_KEY": "wrong-key",
+        }
+        log = tmp_path / "gateway.log"
+        stack.enter_context(
+            running(
+                kodolly("controller", "--port", controller.rpartition(":")[2]),
+                tmp_path / "controller.log",
+                f"{controller}/healthz",
+                env,
+                tmp_path,
+            )
+        )
+        argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--controller", controller)
+        stack.enter_context(running(argv, log, f"{gateway}/healthz", env, tmp_path))
+        for name, model in (("twin-a", "twin"), ("twin-b", "twin"), ("solo", "solo")):
+            stack.enter_context(member(controller, engines[name], name, model).kept())
+        wait_for(lambda: len(model_ids(gateway)) == 5, 10, what="all models")
+        yield Stack(gateway, controller, engines, log)
+
+
+def model_ids(gateway: str) -> list[str]:
+    """The ids of GET /v1/models."""
+    answer = httpx2.get(f"{gateway}/v1/models", trust_env=False).raise_for_status()
+    return sorted(model["id"] for model in answer.json()["data"])

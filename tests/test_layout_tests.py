@@ -1,0 +1,34 @@
+"""Where tests and their helpers lie, and how long a file of them may be."""
+
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+LONGEST_FILE = 400
+LONGER = {
+    "conformance/test_bodies.py",
+    "support/scripted_answers.py",
+    "support/scripted_engine.py",
+    "test_end_to_end.py",
+    "test_finetune_data_convert_files.py",
+    "test_finetune_data_convert_formats.py",
+    "test_server_accounts.py",
+    "test_server_queue.py",
+    "test_worker_checks.py",
+}
+"""Not split yet. This list only shrinks."""
+
+
+def files() -> dict[str, Path]:
+    return {path.relative_to(TESTS).as_posix(): path for path in TESTS.rglob("*.py")}
+
+
+def test_no_file_is_longer_than_one_reads_at_once() -> None:
+    lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in files().items()}
+    assert {name for name, count in lines.items() if count > LONGEST_FILE} == LONGER
+
+
+def test_helpers_lie_in_tests_support_and_tests_do_not() -> None:
+    """Whoever looks for a test finds tests, and whoever needs a server or a sample finds what there is."""
+    for name, path in files().items():
+        if path.name not in ("__init__.py", "conftest.py"):
+            assert path.name.startswith("test_") != name.startswith("support/"), f"tests/{name}"
