@@ -134,6 +134,23 @@ def test_train_takes_a_shipped_name_with_paths_from_here(
     assert str(tmp_path / "models" / "mistral-7b-qlora") in str(result.exception)
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("exaone", "EXAONE 3.5 is no part of transformers 5"),
+        ("solar_open", "Solar Open is no part of vLLM"),
+        ("qwen3_vl", "no class that trains its text part"),
+    ],
+)
+def test_what_cannot_be_tuned_and_served_is_refused_before_it_is_loaded(
+    tmp_path: Path, kind: str, said: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}), encoding="utf-8")
+    result = CliRunner().invoke(root, ["train", "qwen3-8b-lora", f"base={tmp_path}", "--dry-run"])
+    assert isinstance(result.exception, UserError)
+    assert said in str(result.exception)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "weights"), PUBLISHED_WEIGHTS.items())
 def test_shapes_give_the_published_number_of_weights(model: str, weights: int) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from finetune.files.unreadable import HUB_ID
+from finetune.recipes.not_native import refuse_not_native
 from finetune.recipes.recipe import HUB_ADDRESS, FromBase, Recipe
 
 
@@ -15,7 +16,8 @@ def base_of(recipe: Recipe) -> Path | None:
 def base_directory(recipe: FromBase) -> Path:
     """Where the base checkpoint lies; a hub id is looked up in the local cache and nowhere else.
 
-    Raises UserError when it is not there; cheap enough to ask before torch loads.
+    Raises UserError when it is not there, or cannot be tuned and served; cheap enough to ask before torch
+    loads.
     """
     if HUB_ID.fullmatch(recipe.base):
         from huggingface_hub import try_to_load_from_cache
@@ -26,9 +28,11 @@ def base_directory(recipe: FromBase) -> Path:
                 f"The base {recipe.base} is not in the local Hugging Face cache.",
                 hint=f"Download it with `hf download {recipe.base}`, or give base=DIRECTORY.",
             )
+        refuse_not_native(Path(found).parent)
         return Path(found).parent
     directory = Path(recipe.base)
     if (directory / "config.json").is_file():
+        refuse_not_native(directory)
         return directory
     if address := HUB_ADDRESS.search(recipe.base):
         raise UserError(
