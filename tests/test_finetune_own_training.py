@@ -1,6 +1,7 @@
 """Training and merging with a base's own chat template: chosen by default, shown, recorded, proven again."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -16,8 +17,9 @@ from finetune.encoding.encode import encode_rows, prompt_ids
 from finetune.encoding.own_settings import OwnSettings, find_settings
 from finetune.encoding.parity import check_tokens
 from finetune.eval.checkpoint_model import load_eval_tokenizer
+from finetune.merge import serving_proof
 from finetune.merge.lora import merge
-from finetune.models.adapter import read_adapter
+from finetune.models.adapter import Probe, read_adapter
 from finetune.models.load import load_tokenizer
 from finetune.progress import silent
 from finetune.recipes.load import load_recipe
@@ -202,6 +204,54 @@ def test_a_merge_on_another_day_is_proven_with_the_day_of_training(
         train(
             recipe(folder, f"base={folder / 'merged'}", "template=dolly"), folder / "no", silent, dry_run=True
         )
+
+
+def test_a_merge_that_vllm_renders_otherwise_is_refused_and_leaves_nothing(
+    tuned: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = tuned
+    seen: list[Probe] = []
+
+    def other_tokens(_url: str, probe: Probe) -> list[int]:
+        seen.append(probe)
+        return [*probe.input_ids[: probe.prompt_tokens], 7]
+
+    monkeypatch.setattr(serving_proof, "_renderer", lambda _directory: nullcontext(""))
+    monkeypatch.setattr(serving_proof, "_rendered", other_tokens)
+    with pytest.raises(UserError, match="vLLM makes other tokens of a prompt than training saw"):
+        merge(folder / "adapter", folder / "refused", silent, renderer=True)
+    assert len(seen) == 1
+    assert not (folder / "refused").exists()
+    monkeypatch.setattr(
+        serving_proof, "_rendered", lambda _url, probe: probe.input_ids[: probe.prompt_tokens]
+    )
+    merge(folder / "adapter", folder / "proven", silent, renderer=True)
+    card = read_card(folder / "proven")
+    assert card is not None
+    assert card.metrics["serving_prompts"] == len(read_adapter(folder / "adapter").probes)
+
+
+def test_where_vllms_renderer_does_not_start_the_merge_says_so_and_goes_on(
+    tuned: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = tuned
+    monkeypatch.setattr(serving_proof, "RENDERER", "no_such_module")
+    told: list[str] = []
+    merge(folder / "adapter", folder / "unproven", lambda progress: told.append(str(progress)), renderer=True)
+    assert any("renderer did not start" in line for line in told)
+    card = read_card(folder / "unproven")
+    assert card is not None
+    assert card.metrics["serving_prompts"] == 0
+
+
+def test_vllms_own_renderer_makes_the_tokens_of_every_prompt_that_training_saw(
+    tuned: tuple[Path, list[str]],
+) -> None:
+    folder, _ = tuned
+    merge(folder / "adapter", folder / "rendered", silent, renderer=serving_proof.has_renderer())
+    card = read_card(folder / "rendered")
+    assert card is not None
+    assert card.metrics["serving_prompts"] == len(read_adapter(folder / "adapter").probes) > 4
 
 
 def test_a_checkpoint_is_measured_in_its_own_template_without_thinking(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from finetune.merge.safetensors_io import (
     stored_tensors,
     write_tensors,
 )
+from finetune.merge.serving_proof import prove_serving
 from finetune.merge.source import MergeSource, own_source
 from finetune.merge.streamed_model import StreamedModel, Weights, grow, open_weights
 from finetune.models.adapter import ADAPTER_FILE, CONFIG, WEIGHTS, Probe, is_ours
@@ -57,12 +58,13 @@ def merge(
     prompts: int | None = None,
     template: str | None = None,
     licence: str | None = None,
+    renderer: bool = False,
 ) -> Parity:
     """Write the complete checkpoint `output` and return how alike it is to base and adapter.
 
-    base: where the base lies now, if it has moved. dtype: of the merged weights, in place of the base's own.
+    base: where it lies now, if it has moved. dtype: of the merged weights, in place of the base's own.
     prompts: conversations to compare, at most; all that there are when left out. template, licence: of an
-    adapter that another trainer wrote, where neither it nor its base says.
+    adapter that another trainer wrote, where neither it nor its base says. renderer: ask vLLM's, too.
     A run that was killed goes on after its last whole shard. Memory holds a few tensors or one layer at a
     time, never the model. Raises UserError when the result would not be what training made.
     """
@@ -76,13 +78,13 @@ def merge(
     edits = open_adapter(model, source.files, source.base)
     with whole_directory(output, _mark(adapter_dir, source, dtype)) as directory:
         shards = _plan(source.base, weights, tuned.shapes(), dtype)
-        there = sum(path.stat().st_size for path in directory.glob("*.safetensors"))
-        require_room(directory, sum(each.size for plan in shards.values() for each in plan) - there)
+        _require_room(directory, shards)
         _write_shards(directory, shards, weights, edits, stage, report)
         kept = _write_files(directory, source, shards)
         check_tokens(directory, source.probes, source.card.own_template)
         parity = _prove(directory, source, tuned, prompts, report)
         metrics = source.card.metrics | parity.metrics()
+        metrics |= _prove_serving(directory, source, report) if renderer else {}
         write_card(directory, source.card.model_copy(update={"metrics": metrics, "dtype": kept}))
     report(Progress(f"{source.card.name}: comparing", 1.0, str(parity)))
     return parity
@@ -157,6 +159,11 @@ def _added(name: str, value: torch.Tensor, kind: torch.dtype) -> Target:
     """A parameter that the base has no tensor for: its input embedding is its output's too, and the result's
     is not."""
     return Target(Planned(name, kind, tuple(value.shape)), Place(name))
+
+
+def _require_room(directory: Path, shards: Mapping[str, Sequence[Target]]) -> None:
+    there = sum(path.stat().st_size for path in directory.glob("*.safetensors"))
+    require_room(directory, sum(each.size for plan in shards.values() for each in plan) - there)
 
 
 def _write_shards(
@@ -257,6 +264,16 @@ def _prove(
         probes, lambda done: report(Progress(stage, under_way(0.5 + done / 2), "merged"))
     )
     return compare(probes, expected, found, source.stops if source.card.own_template else source.stops[:1])
+
+
+def _prove_serving(directory: Path, source: MergeSource, report: Report) -> dict[str, float]:
+    """vLLM's renderer is asked where the template is the model's own; ours are proven in tests.
+
+    For gpt-oss vLLM writes Harmony by itself, whatever the template, so there is nothing to compare.
+    """
+    if source.card.own_template is None or source.config.model_type == "gpt_oss":
+        return {}
+    return prove_serving(directory, source.tokenizer, source.probes, source.card.name, report)
 
 
 def _plain_probes(tokenizer: Any) -> list[Probe]:

@@ -53,23 +53,36 @@ def command(
 
     The base is read and written tensor by tensor, so it need not fit in memory, and a run that was killed
     goes on where it was. Then base with adapter and the merged model are compared; they must prefer the same
-    token at 99% of the answers' tokens and stop equally often, or nothing is written.
+    token at 99% of the answers' tokens and stop equally often, or nothing is written. Where vLLM is
+    installed, it must make the tokens of each prompt that training in the base's own template saw.
     """
+    _get_ready(adapter)
+    from finetune.merge.lora import merge
+    from finetune.merge.serving_proof import has_renderer
+    from finetune.progress import terminal_report
+
+    merge(
+        adapter,
+        output,
+        terminal_report(),
+        base=base,
+        dtype=dtype,
+        prompts=prompts,
+        template=template,
+        licence=licence,
+        renderer=has_renderer(),
+    )
+    click.echo(output)
+
+
+def _get_ready(adapter: Path) -> None:
+    """Tell of a wrong directory before torch loads."""
     from finetune.models.adapter import is_ours, read_adapter, require_safetensors
     from finetune.models.quiet import hide_library_notes
-    from finetune.progress import terminal_report
     from finetune.threads import let_waiting_threads_sleep
 
-    # A wrong directory is told before torch loads.
     require_safetensors(adapter)
     if is_ours(adapter):
         read_adapter(adapter)
     let_waiting_threads_sleep()
     hide_library_notes()
-    from finetune.merge.lora import merge
-
-    report = terminal_report()
-    merge(
-        adapter, output, report, base=base, dtype=dtype, prompts=prompts, template=template, licence=licence
-    )
-    click.echo(output)

@@ -1,0 +1,165 @@
+"""vLLM's own renderer, without weights or a GPU, makes the very tokens of every prompt that training saw."""
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import httpx2
+
+from common.child_environment import ENGINE, SYSTEM, child_environment
+from common.child_process import ending_with_parent
+from common.errors import UserError
+from common.template_rendering import Message
+from finetune.encoding.own_settings import own_settings, own_template
+from finetune.encoding.own_template import Conversation
+from finetune.models.adapter import Probe
+from finetune.progress import Progress, Report, under_way
+
+RENDERER = "vllm.entrypoints.launchers.render.entry"
+"""Module of `vllm launch render` (vLLM 0.32)."""
+MODEL = "proof"
+START_LIMIT_S = 180.0
+_DETAIL = 300
+
+
+def has_renderer() -> bool:
+    """Whether a vLLM that has the renderer is installed; to look loads nothing of it."""
+    try:
+        return importlib.util.find_spec("vllm") is not None and importlib.util.find_spec(RENDERER) is not None
+    except ImportError:
+        return False
+
+
+def prove_serving(
+    directory: Path, tokenizer: Any, probes: Sequence[Probe], name: str, report: Report
+) -> dict[str, float]:
+    """`serving_prompts`: of how many vLLM makes the tokens that training saw; all, or a UserError.
+
+    tokenizer: with the template's settings. A template that asks for the date is compared as of today, which
+    vLLM takes for granted. 0 where vLLM's renderer does not start, which `report` is told under `name`.
+    """
+    stage, settings = f"{name}: proving", own_settings(tokenizer)
+    assert settings is not None
+    own = own_template(tokenizer, replace(settings, day=date.today() if settings.day else None))
+    try:
+        with _renderer(directory) as url:
+            for number, probe in enumerate(probes, start=1):
+                conversation = Conversation(probe.messages, probe.tools, probe.template_kwargs)
+                expected = own.ids(own.render(conversation, len(probe.messages) - 1, prompt=True))
+                _compare(tokenizer, _rendered(url, probe), expected)
+                report(Progress(stage, under_way(number / len(probes)), "prompts as vLLM renders them"))
+    except _NotStartedError as error:
+        report(Progress(stage, 1.0, str(error)))
+        return {"serving_prompts": 0}
+    return {"serving_prompts": len(probes)}
+
+
+def _compare(tokenizer: Any, made: list[int], expected: list[int]) -> None:
+    if made == expected:
+        return
+    shown = [repr(tokenizer.decode(ids)[-_DETAIL:]) for ids in (made, expected)]
+    raise UserError(
+        f"vLLM makes other tokens of a prompt than training saw: {shown[0]} in place of {shown[1]}.",
+        hint="The checkpoint was not written. Train with a template that vLLM renders alike.",
+    )
+
+
+class _NotStartedError(Exception):
+    """vLLM's renderer does not start here; says why."""
+
+
+def as_client_sends(messages: Sequence[Message]) -> list[Message]:
+    """Messages as a client of vLLM sends them: arguments as JSON text, thoughts by vLLM's name."""
+    sent = []
+    for message in messages:
+        made = {key: value for key, value in message.items() if key != "reasoning_content"}
+        if thought := message.get("reasoning_content"):
+            made["reasoning"] = thought
+        if calls := message.get("tool_calls"):
+            made["tool_calls"] = [{**call, "function": _as_text(call["function"])} for call in calls]
+        sent.append(made)
+    return sent
+
+
+def _as_text(function: Mapping[str, object]) -> dict[str, object]:
+    return {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}
+
+
+def _rendered(url: str, probe: Probe) -> list[int]:
+    return rendered_prompt(url, MODEL, probe.messages[:-1], probe.tools, probe.template_kwargs)
+
+
+def rendered_prompt(
+    url: str,
+    model: str,
+    messages: Sequence[Message],
+    tools: Sequence[Mapping[str, object]],
+    template_kwargs: Mapping[str, object],
+) -> list[int]:
+    """The tokens that the vLLM at `url` makes of the messages, for an answer to them. Raises UserError."""
+    body: dict[str, object] = {
+        "model": model,
+        "messages": as_client_sends(messages),
+        "chat_template_kwargs": template_kwargs,
+    }
+    if tools:
+        # With "auto" a server asks for a parser of calls, which is nothing to the prompt.
+        body |= {"tools": list(tools), "tool_choice": "none"}
+    answered = httpx2.post(f"{url}/v1/chat/completions/render", json=body, timeout=60, trust_env=False)
+    if answered.status_code != 200:
+        raise UserError(f"vLLM does not render a training conversation: {answered.text[:_DETAIL]}")
+    ids: list[int] = answered.json()["token_ids"]
+    return ids
+
+
+@contextmanager
+def _renderer(directory: Path) -> Iterator[str]:
+    """The URL of vLLM's renderer for `directory`. Raises _NotStartedError."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    argv = [sys.executable, "-m", RENDERER, "--model", str(directory), "--served-model-name", MODEL]
+    argv += ["--host", "127.0.0.1", "--port", str(port)]
+    env = child_environment(os.environ, (*SYSTEM, *ENGINE))
+    env |= {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(ending_with_parent(argv), env=env, stdout=log, stderr=log)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait(process, url, log)
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait(process: "subprocess.Popen[bytes]", url: str, log: BinaryIO) -> None:
+    end = time.monotonic() + START_LIMIT_S
+    while True:
+        try:
+            if httpx2.get(f"{url}/health", timeout=2, trust_env=False).status_code == 200:
+                return
+        except httpx2.HTTPError:
+            pass
+        if process.poll() is not None or time.monotonic() > end:
+            log.seek(0)
+            last = log.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise _NotStartedError(
+                f"vLLM's renderer did not start, its prompts were not compared: {' '.join(last)[:_DETAIL]}"
+            )
+        time.sleep(0.2)
