@@ -10,6 +10,8 @@ SUFFIXES = {
     ".hwpx": "hwpx",
     ".hwp": "hwp",
     ".docx": "docx",
+    ".pptx": "pptx",
+    ".xlsx": "xlsx",
     ".html": "html",
     ".htm": "html",
     ".md": "markdown",
@@ -18,7 +20,8 @@ SUFFIXES = {
 }
 _ZIP = b"PK\x03\x04"
 _COMPOUND = bytes.fromhex("d0cf11e0a1b11ae1")
-"""Microsoft's compound file: HWP 5, old Word files, and DOCX files with a password."""
+"""Microsoft's compound file: HWP 5, old Office files, and new ones with a password."""
+_OFFICE = ("docx", "pptx", "xlsx")
 
 
 def format_of(path: Path) -> str:
@@ -47,9 +50,9 @@ def parse(path: Path) -> RawDocument:
 def _check_head(name: str, head: bytes) -> None:
     if name == "pdf" and b"%PDF-" not in head:
         raise Unreadable("it is no PDF file")
-    if name == "docx" and head.startswith(_COMPOUND):
+    if name in _OFFICE and head.startswith(_COMPOUND):
         raise Unreadable("it is protected with a password", "Save it without the password.")
-    if name in ("docx", "hwpx") and not head.startswith(_ZIP):
+    if name in (*_OFFICE, "hwpx") and not head.startswith(_ZIP):
         raise Unreadable(f"it is no {name.upper()} file")
 
 
@@ -67,6 +70,14 @@ def _reader(name: str) -> Callable[[Path], RawDocument]:
         from documents.read.docx import read_docx
 
         return read_docx
+    if name == "pptx":
+        from documents.read.pptx import read_pptx
+
+        return read_pptx
+    if name == "xlsx":
+        from documents.read.xlsx import read_xlsx
+
+        return read_xlsx
     if name == "html":
         from documents.read.html import read_html
 

@@ -1,4 +1,4 @@
-"""Whether a zip file, which DOCX and HWPX files are, unpacks to more than anybody writes."""
+"""Whether a zip file, which Office and HWPX files are, unpacks to more than anybody writes."""
 
 import zipfile
 from pathlib import Path

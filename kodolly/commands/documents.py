@@ -30,4 +30,4 @@ TABLE: dict[str, str] = {
 
 @click.group("documents", cls=LazyGroup, table=TABLE, epilog=EPILOG)
 def command() -> None:
-    """Read papers of a team (PDF, HWPX, HWP, DOCX, HTML, Markdown, TXT) and search them in Korean."""
+    """Read papers (PDF, HWPX, HWP, DOCX, PPTX, XLSX, HTML, Markdown, TXT) and search them in Korean."""
