@@ -9,6 +9,7 @@ Examples:
   kodolly eval kobest models/my-dolly --data kobest_v1.0 --output dolly.json
   kodolly eval rows models/my-dolly held-out.jsonl
   kodolly eval compare base.json dolly.json comparison
+  kodolly eval page models/my-dolly base.json dolly.json
   kodolly eval judge my-base my-dolly judged --url http://127.0.0.1:8000 --judge gpt-4o
   kodolly eval ethics models/my-dolly ethics.json --moderation models/my-moderation
   kodolly eval retrieval kobest_v1.0/BoolQ/dev.tsv
@@ -21,6 +22,7 @@ TABLE: dict[str, str] = {
     "ethics": "Measure how often a model answers unethically.",
     "retrieval": "Measure how often the search of documents finds the right passage.",
     "compare": "Put reports side by side: before and after, with plots.",
+    "page": "One HTML page on a model: card, data, scores with intervals.",
     "judge": "Let a judge model mark answers, and compare models in pairs.",
     "votes": "Win rates from people's votes, and rows and pairs to train on.",
 }
