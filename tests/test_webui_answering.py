@@ -248,3 +248,30 @@ def test_an_answer_in_one_piece_has_the_rate_of_its_whole_time() -> None:
     assert watch.metrics(5).tokens_per_s == pytest.approx(2.5)
     assert watch.metrics(None).tokens_per_s is None
     assert watch.metrics(None).ttft_ms == pytest.approx(2000)
+
+
+def test_reasoning_has_its_own_time_and_the_first_of_both_counts() -> None:
+    times = iter([0.0, 1.0, 3.0, 6.0, 8.0])
+    watch = Stopwatch(lambda: next(times))
+    watch.reasoning_arrived()
+    watch.reasoning_arrived()
+    assert watch.metrics(None).reasoning_ms == pytest.approx(2000)
+    watch.text_arrived()
+    watch.text_arrived()
+    figures = watch.metrics(tokens=8)
+    assert (figures.ttft_ms, figures.reasoned_first) == (pytest.approx(1000), True)
+    assert figures.reasoning_ms == pytest.approx(5000)
+
+
+def test_without_reasoning_there_is_no_time_of_it() -> None:
+    times = iter([0.0, 1.0])
+    watch = Stopwatch(lambda: next(times))
+    watch.text_arrived()
+    figures = watch.metrics(tokens=None)
+    assert (figures.reasoned_first, figures.reasoning_ms) == (False, None)
+
+
+async def test_reasoning_grows_beside_the_answer() -> None:
+    events = [StreamEvent(reasoning="먼저 "), StreamEvent(reasoning="생각"), StreamEvent(text="답")]
+    last = (await collect(Source(events)))[-1].turns[-1]
+    assert (last.reasoning, last.answer, last.metrics.reasoned_first) == ("먼저 생각", "답", True)

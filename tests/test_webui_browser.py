@@ -78,7 +78,7 @@ def test_reload_keeps_the_conversation_its_rating_and_its_vote(ui: WebUi) -> Non
     expect(ui.picked("right")).to_have_value("short")
     expect(ui.element("right-rating").get_by_label("2", exact=True)).to_be_checked()
     expect(ui.element("compare-vote-note")).to_contain_text("왼쪽이 나음")
-    expect(ui.element("vote-right")).to_be_disabled()
+    expect(ui.element("vote-right")).to_be_enabled()
 
 
 def test_a_reload_during_an_answer_loses_nothing(ui: WebUi, stage: Stage) -> None:

@@ -13,6 +13,7 @@ from webui.choices import default_pair, default_sampling, model_ids
 from webui.conversation import Mark, Setup, Side, dump, load_marks, load_side
 from webui.failures import Failure, advice, failure_kind, headline, text_keys
 from webui.gateway_client import GatewayClient
+from webui.metrics import Metrics
 from webui.pages.compare.export import Comparison, as_json, as_markdown, pair_key
 from webui.render import chat_messages, chip, count, failure_card, key_hint, metrics_line, model_cards
 from webui.safe_markdown import safe_markdown
@@ -214,6 +215,26 @@ def test_an_answer_cut_by_the_length_limit_says_so() -> None:
     turn = side("m", "답").with_last(finish_reason="length").last
     assert "길이 제한으로 끊김" in metrics_line(turn, 0, "ko")
     assert "cut by the length limit" in metrics_line(turn, 0, "en")
+
+
+def test_reasoning_is_folded_above_its_answer_with_its_time() -> None:
+    made = side("m", "답").with_last(reasoning="<b>생각</b>", metrics=Metrics(reasoning_ms=3200.0))
+    _, thoughts, answer = chat_messages(made, "ko")
+    assert thoughts["metadata"]["title"] == "생각한 과정 · 3.20 s"
+    assert "&lt;b&gt;생각" in thoughts["content"]
+    assert answer["content"] == "답"
+    _, thoughts, _ = chat_messages(made, "ko", hidden=True)
+    assert thoughts["metadata"]["title"] == "생각한 과정"
+
+
+def test_an_answer_that_is_reasoning_alone_says_what_to_do() -> None:
+    made = side("m", "").with_last(reasoning="생각", finish_reason="length")
+    assert "최대 답변 토큰" in chat_messages(made, "ko")[-1]["content"]
+
+
+def test_the_first_figure_says_whether_it_is_of_reasoning() -> None:
+    figures = Metrics(ttft_ms=100.0, reasoned_first=True)
+    assert "첫 생각 100 ms" in metrics_line(side("m", "답").with_last(metrics=figures).last, 0, "ko")
 
 
 def test_an_empty_answer_is_visible() -> None:

@@ -183,3 +183,15 @@ def test_a_providers_model_is_not_sent_the_values_that_are_its_defaults_anyway()
     assert "temperature" not in external.body()
     assert external.body()["top_p"] == 0.5
     assert external.body()["max_completion_tokens"] == 9
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+async def test_reasoning_is_read_under_both_of_its_names(name: str) -> None:
+    thinking = {"choices": [{"index": 0, "delta": {name: "생각", "content": None}, "finish_reason": None}]}
+    body = [f"data: {json.dumps(thinking)}\n\n".encode(), chunk("답", "stop"), DONE]
+    async with gateway(lambda _: (200, {}, body)) as client:
+        events = await read(client)
+    assert ["".join(event.reasoning for event in events), "".join(event.text for event in events)] == [
+        "생각",
+        "답",
+    ]

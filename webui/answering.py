@@ -148,6 +148,7 @@ async def answer(
                 last = side.turns[-1]
                 side = side.with_last(
                     answer=last.answer + "".join([event.text for event in batch]),
+                    reasoning=last.reasoning + "".join([event.reasoning for event in batch]),
                     finish_reason=_last(batch, "finish_reason") or last.finish_reason,
                     request_id=_last(batch, "request_id") or last.request_id,
                     checkpoint=_last(batch, "checkpoint") or last.checkpoint,
@@ -176,6 +177,8 @@ async def _timed(
     """Tell the watch of a text when it comes, not when the page draws it."""
     async with aclosing(stream):
         async for event in stream:
+            if event.reasoning:
+                watch.reasoning_arrived()
             if event.text:
                 watch.text_arrived()
             yield event

@@ -39,6 +39,8 @@ class Turn(Data):
     question: str
     setup: Setup
     answer: str = ""
+    reasoning: str = ""
+    """What the model thought before it answered; it is not sent back to the model."""
     state: TurnState = "running"
     finish_reason: str | None = None
     metrics: Metrics = Metrics()
@@ -56,7 +58,8 @@ class Mark(Data):
     """How one answer was rated. Kept apart from the turns, so that a late answer to a rating never
     overwrites a newer turn."""
 
-    score: int
+    score: int | None
+    """None while only tags are ticked: without a score there is no rating yet."""
     tags: tuple[Tag, ...] = ()
 
 

@@ -70,6 +70,7 @@ class StreamEvent:
     """What one server-sent event added; empty when it added nothing."""
 
     text: str = ""
+    reasoning: str = ""
     finish_reason: str | None = None
     completion_tokens: int | None = None
     request_id: str | None = None
@@ -203,11 +204,19 @@ def _stream_event(data: str, request_id: str | None) -> StreamEvent:
         raise GatewayError(
             Failure(kind="broke_off", message="The engine stopped while answering.", request_id=request_id)
         )
+    delta = choice.get("delta") or {}
     return StreamEvent(
-        text=(choice.get("delta") or {}).get("content") or "",
+        text=_words(delta, "content"),
+        # vLLM's name of it today, and the one that vLLM had before and other servers still have.
+        reasoning=_words(delta, "reasoning") or _words(delta, "reasoning_content"),
         finish_reason=finish_reason,
         completion_tokens=(event.get("usage") or {}).get("completion_tokens"),
     )
+
+
+def _words(delta: Mapping[str, Any], name: str) -> str:
+    words = delta.get(name)
+    return words if isinstance(words, str) else ""
 
 
 def _http_failure(response: httpx2.Response) -> Failure:

@@ -11,7 +11,11 @@ class Metrics(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     ttft_ms: float | None = None
-    """Milliseconds from sending the request to the first text."""
+    """Milliseconds from sending the request to the first text, be it answer or reasoning."""
+    reasoned_first: bool = False
+    """What came first was reasoning."""
+    reasoning_ms: float | None = None
+    """Milliseconds from the first reasoning to the first text of the answer, or so far."""
     tokens: int | None = None
     """Completion tokens as the engine counted them."""
     tokens_per_s: float | None = None
@@ -27,9 +31,28 @@ class Stopwatch:
         self._start = clock()
         self._first: float | None = None
         self._last: float | None = None
+        self._reasoning: float | None = None
+        """When the first reasoning came."""
+        self._reasoned: float | None = None
+        """When the answer's first text came after it; until then, when its last piece came."""
+        self._answered = False
 
     def text_arrived(self) -> None:
-        """Some text came just now."""
+        """Some text of the answer came just now."""
+        self._arrived()
+        if not self._answered and self._reasoning is not None:
+            self._reasoned = self._last
+        self._answered = True
+
+    def reasoning_arrived(self) -> None:
+        """Some reasoning came just now."""
+        self._arrived()
+        if self._reasoning is None:
+            self._reasoning = self._last
+        if not self._answered:
+            self._reasoned = self._last
+
+    def _arrived(self) -> None:
         self._last = self._clock()
         if self._first is None:
             self._first = self._last
@@ -49,4 +72,13 @@ class Stopwatch:
         elif tokens:
             # A fast answer can come in one network packet; then only the whole time is known.
             rate = tokens / (self._last - self._start)
-        return Metrics(ttft_ms=(self._first - self._start) * 1000, tokens=tokens, tokens_per_s=rate)
+        reasoned = None
+        if self._reasoning is not None and self._reasoned is not None:
+            reasoned = (self._reasoned - self._reasoning) * 1000
+        return Metrics(
+            ttft_ms=(self._first - self._start) * 1000,
+            reasoned_first=self._reasoning == self._first,
+            reasoning_ms=reasoned,
+            tokens=tokens,
+            tokens_per_s=rate,
+        )

@@ -7,6 +7,7 @@ from typing import Any
 from common.status import StatusModel, StatusProvider
 from webui.conversation import Side, Turn
 from webui.failures import Failure, advice, headline
+from webui.metrics import Metrics
 from webui.safe_markdown import MOST_MARKS, as_code, marks_in, safe_markdown
 from webui.status_cache import StatusCache
 from webui.texts import Lang, text
@@ -19,17 +20,36 @@ def inline(sentence: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(sentence))
 
 
-def chat_messages(side: Side, lang: Lang) -> list[dict[str, Any]]:
+def chat_messages(side: Side, lang: Lang, *, hidden: bool = False) -> list[dict[str, Any]]:
     """The conversation as Gradio's chatbot takes it. Where it has too many marks of Markdown, the older part
-    is shown as plain text."""
+    is shown as plain text. What a model thought first stands folded above its answer; `hidden` leaves out
+    how long that took."""
     messages: list[dict[str, Any]] = []
     for turn, answer in zip(side.turns, _drawn(side), strict=True):
         messages.append({"role": "user", "content": plain_block(turn.question)})
+        if turn.reasoning.strip():
+            title = {"title": thought(turn, lang, hidden=hidden), "status": "done"}
+            messages.append(
+                {"role": "assistant", "content": plain_block(turn.reasoning.strip()), "metadata": title}
+            )
         if not answer.strip() and turn.state != "running":
-            answer = f"*{text(lang, 'failed' if turn.state == 'failed' else 'no_text')}*"
+            answer = f"*{_nothing(turn, lang)}*"
         if answer.strip():
             messages.append({"role": "assistant", "content": answer})
     return messages
+
+
+def thought(turn: Turn, lang: Lang, *, hidden: bool) -> str:
+    """The title of a model's reasoning, with the time that it took unless that may tell a hidden name."""
+    took = None if hidden else turn.metrics.reasoning_ms
+    return text(lang, "thought") + (f" · {duration(took)}" if took is not None else "")
+
+
+def _nothing(turn: Turn, lang: Lang) -> str:
+    """What stands in place of an answer without text."""
+    if turn.reasoning and turn.finish_reason == "length":
+        return text(lang, "only_reasoning")
+    return text(lang, "failed" if turn.state == "failed" else "no_text")
 
 
 def plain_block(words: str) -> str:
@@ -48,16 +68,20 @@ def _drawn(side: Side) -> list[str]:
     return drawn[::-1]
 
 
-def metrics_line(turn: Turn | None, waited_s: float, lang: Lang) -> str:
-    """Below an answer: time to first token, tokens a second, tokens, and how it ended."""
+def metrics_line(turn: Turn | None, waited_s: float, lang: Lang, *, hidden: bool = False) -> str:
+    """Below an answer: time to first token, tokens a second, tokens, and how it ended. While names are
+    hidden, the end alone: who knows the models knows them by their speed."""
     if turn is None:
         return ""
     figures = turn.metrics
     if turn.state == "running" and figures.ttft_ms is None:
         return f'<span class="kd-live">{text(lang, "waiting", seconds=round(waited_s))}</span>'
+    if hidden:
+        figures = Metrics()
     parts: list[str] = []
     if figures.ttft_ms is not None:
-        parts.append(text(lang, "ttft", value=duration(figures.ttft_ms)))
+        first = "ttft_reasoning" if figures.reasoned_first else "ttft"
+        parts.append(text(lang, first, value=duration(figures.ttft_ms)))
     if figures.tokens_per_s is not None:
         parts.append(text(lang, "rate", value=f"{figures.tokens_per_s:.1f}"))
     if figures.tokens is not None:

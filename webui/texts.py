@@ -116,6 +116,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
     # Below an answer
     "waiting": ("첫 글자를 기다리는 중 · {seconds}초", "Waiting for the first text · {seconds} s"),
     "ttft": ("첫 글자 {value}", "first text {value}"),
+    "ttft_reasoning": ("첫 생각 {value}", "first reasoning {value}"),
+    "thought": ("생각한 과정", "Reasoning"),
+    "only_reasoning": (
+        "(생각만 하다가 토큰 한도에 닿았습니다. 설정에서 최대 답변 토큰을 늘려 보세요.)",
+        "(The token limit ended it while it was still reasoning. Allow more answer tokens in the settings.)",
+    ),
     "rate": ("{value} 토큰/초", "{value} tokens/s"),
     "tokens": ("{value} 토큰", "{value} tokens"),
     "finish_stop": ("완료", "finished"),
@@ -144,13 +150,17 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "One answer is not complete, so this question has no vote.",
     ),
     "vote_saved": (
-        "투표를 저장했습니다: {choice} (왼쪽 {left} · 오른쪽 {right})",
-        "Vote saved: {choice} (left {left} · right {right})",
+        "투표를 저장했습니다: {choice} (왼쪽 {left} · 오른쪽 {right}). 다른 단추를 누르면 고쳐집니다.",
+        "Vote saved: {choice} (left {left} · right {right}). Another button corrects it.",
     ),
     "choice_left": ("왼쪽이 나음", "left is better"),
     "choice_tie": ("비슷함", "tie"),
     "choice_both_bad": ("둘 다 나쁨", "both bad"),
     "choice_right": ("오른쪽이 나음", "right is better"),
+    "rating_needs_score": (
+        "고른 항목을 기억했습니다. 점수를 고르면 평가로 저장됩니다.",
+        "Your ticks are kept. They are stored as a rating once you choose a score.",
+    ),
     "rating_saved": ("점수 {score}점을 저장했습니다.", "Score {score} saved."),
     "not_saved": ("저장하지 못했습니다. {headline} {advice}", "Not saved. {headline} {advice}"),
     "ask_model": ("양쪽 모델을 먼저 고르세요.", "Choose a model on both sides first."),

@@ -198,6 +198,17 @@ def refresh_on_return(demo: gr.Blocks, page: str) -> None:
     on(demo.load, None, [], [], js=script)
 
 
+def stop_on_escape(demo: gr.Blocks, page: str) -> None:
+    """Have Esc press the page's stop button, unless it closes a list or ends a composed syllable."""
+    script = f"""() => document.addEventListener('keydown', (event) => {{
+      if (event.key !== 'Escape' || event.isComposing || event.defaultPrevented) return;
+      if (event.target.getAttribute?.('aria-expanded') === 'true') return;
+      const stop = document.querySelector('#{page}-stop');
+      if (stop?.offsetParent) stop.click();
+    }})"""
+    on(demo.load, None, [], [], js=script)
+
+
 def ticking(cache: StatusCache, *models: str | None) -> Any:
     """Goes on asking while the gateway is away or one of the chosen `models` starts, stops or answers."""
     return gr.update(active=not cache.settled(*models))

@@ -25,7 +25,7 @@ LISTED = 100
 """Conversations in a list; a search finds the others."""
 ABANDONED_S = 20.0
 """An answer that says `running` and was written longer ago has lost the process that fetched it."""
-OUTCOME = ("finish_reason", "metrics", "request_id", "checkpoint", "failure")
+OUTCOME = ("reasoning", "finish_reason", "metrics", "request_id", "checkpoint", "failure")
 """Fields of a turn that say how its answer came, kept as one JSON value."""
 
 

@@ -18,6 +18,7 @@ from webui.pages.parts import (
     note_answer,
     on,
     refresh_on_return,
+    stop_on_escape,
     ticking,
     user_in,
 )
@@ -51,6 +52,7 @@ class ChatEvents:
         keep_address(shown)
         loaded = on(demo.load, self.load, [page.old], [*whole, *status, page.model_list, page.old])
         refresh_on_return(demo, "chat")
+        stop_on_escape(demo, "chat")
         on([page.timer.tick, page.refresh.click], self.refresh, lists, refreshed)
         on(page.setup.picker.input, self.picked, [page.setup.picker], [*status, *page.setup.sampling])
         moved = ListEvents(page.conversations, self.store.conversations, self.show).wire(whole)

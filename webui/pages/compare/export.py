@@ -32,7 +32,7 @@ def pair_key(left: Turn | None, right: Turn | None) -> str:
 
 
 def as_json(comparison: Comparison) -> str:
-    """Every turn of both sides with settings, figures, scores and votes."""
+    """Every turn of both sides with settings, figures, reasoning, scores and votes."""
     left, right = comparison.left, comparison.right
     turns = [
         {
@@ -52,6 +52,7 @@ def _turn_json(side: Side, index: int, comparison: Comparison) -> dict[str, Any]
     turn = side.turns[index]
     mark = comparison.marks.get(turn.id)
     data = side.judged(index).model_dump(mode="json")
+    data |= {"reasoning": turn.reasoning or None}
     data |= {"state": turn.state, "score": mark and mark.score, "tags": list(mark.tags) if mark else []}
     if comparison.names_hidden:
         data |= {"model": None, "request_id": None, "checkpoint": None}
@@ -84,7 +85,8 @@ def _turn_markdown(side_name: str, turn: Turn, lang: Lang, comparison: Compariso
         f"max {sampling.max_tokens}",
     ]
     if turn.metrics.ttft_ms is not None:
-        facts.append(text(lang, "ttft", value=duration(turn.metrics.ttft_ms)))
+        first = "ttft_reasoning" if turn.metrics.reasoned_first else "ttft"
+        facts.append(text(lang, first, value=duration(turn.metrics.ttft_ms)))
     if turn.metrics.tokens_per_s is not None:
         facts.append(text(lang, "rate", value=f"{turn.metrics.tokens_per_s:.1f}"))
     if turn.metrics.tokens is not None:
@@ -97,7 +99,8 @@ def _turn_markdown(side_name: str, turn: Turn, lang: Lang, comparison: Compariso
     mark = comparison.marks.get(turn.id)
     if mark is not None:
         tags = ", ".join(text(lang, f"tag_{tag}") for tag in mark.tags)
-        lines += [f"{text(lang, 'export_rating')}: {mark.score}/5{f' ({tags})' if tags else ''}", ""]
+        score = "-" if mark.score is None else f"{mark.score}/5"
+        lines += [f"{text(lang, 'export_rating')}: {score}{f' ({tags})' if tags else ''}", ""]
     return lines
 
 

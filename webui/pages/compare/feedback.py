@@ -1,6 +1,7 @@
 """비교 / Compare: votes, ratings, the prompt preview and files."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import gradio as gr
@@ -39,7 +40,8 @@ class CompareFeedback:
         self.view = view
 
     def vote(self, choice: Choice) -> Callable[..., Any]:
-        """Store which answer is better, then show hidden names."""
+        """Store which answer is better, then show hidden names. Another choice replaces it, and counts as one
+        that was made with the names in sight."""
 
         async def listener(request: gr.Request, values: Mapping[Any, Any]) -> Updates:
             user, lang, page = user_in(request), lang_of(request), self.page
@@ -48,7 +50,7 @@ class CompareFeedback:
             left, right = side_of(found, "left"), side_of(found, "right")
             pair = pair_key(left.last, right.last)
             whole = all(side.last is not None and side.last.complete for side in (left, right))
-            if found is None or not whole or pair in found.votes:
+            if found is None or not whole or found.votes.get(pair) == choice:
                 return {page.vote_note: gr.skip()}
             vote = Vote(
                 choice=choice,
@@ -64,7 +66,9 @@ class CompareFeedback:
                 return {page.vote_note: _not_saved(error.failure, lang)}
             voted = await self.store.conversations.vote(user, found.id, pair, choice)
             updates = self.view.common(voted, lang)
-            updates |= {pane.show_prompt: gr.update(visible=True) for pane in page.panes}
+            for pane in page.panes:
+                updates |= self.view.answer(pane, side_of(voted, pane.name), lang, hidden=False)
+                updates |= {pane.show_prompt: gr.update(visible=True)}
             left_model, right_model = (values[pane.picker] for pane in page.panes)
             return updates | self.view.status(left_model, right_model, lang, hidden=False)
 
@@ -80,11 +84,14 @@ class CompareFeedback:
             found = await self.store.conversations.get(user, shown) if shown else None
             side = side_of(found, pane.name)
             turn = side.last
-            if found is None or turn is None or not turn.complete or score is None:
+            if found is None or turn is None or not turn.complete:
                 return {pane.rating_note: gr.skip()}
             mark = Mark(score=score, tags=tuple(tags or ()))
+            if score is None:
+                await self.store.conversations.mark(user, found.id, turn.id, mark)
+                return {pane.rating_note: text(lang, "rating_needs_score")}
             rating = Rating(
-                score=mark.score,
+                score=score,
                 tags=list(mark.tags),
                 answer=side.judged(),
                 blind=found.hidden,
@@ -144,11 +151,12 @@ class CompareFeedback:
                 votes=found.votes,
                 names_hidden=found.hidden,
             )
+            name = f"comparison-{datetime.now():%Y-%m-%d-%H%M}"
             if kind == "json":
-                file = {"name": "comparison.json", "type": "application/json", "text": as_json(comparison)}
+                file = {"name": f"{name}.json", "type": "application/json", "text": as_json(comparison)}
             else:
                 words = as_markdown(comparison, lang)
-                file = {"name": "comparison.md", "type": "text/markdown", "text": words}
+                file = {"name": f"{name}.md", "type": "text/markdown", "text": words}
             return {self.page.download: file}
 
         return listener

@@ -30,8 +30,8 @@ class CompareView:
         turn = side.last
         failure = turn.failure if turn else None
         return {
-            pane.chat: chat_messages(side, lang),
-            pane.metrics: metrics_line(turn, waited_s, lang),
+            pane.chat: chat_messages(side, lang, hidden=hidden),
+            pane.metrics: metrics_line(turn, waited_s, lang, hidden=hidden),
             pane.notice: failure_card(failure, lang, names_hidden=hidden),
         }
 
@@ -86,7 +86,7 @@ class CompareView:
             return text(lang, "vote_wait"), False
         choice = found.votes.get(pair_key(a, b))
         if choice is not None:
-            return self.vote_words(choice, left, right, lang), False
+            return self.vote_words(choice, left, right, lang), True
         if not (a.complete and b.complete):
             return text(lang, "vote_off"), False
         return text(lang, "vote_ask"), True

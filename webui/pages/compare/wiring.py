@@ -10,7 +10,7 @@ from webui.pages.compare.events import CompareEvents
 from webui.pages.compare.feedback import SAVE_FILE_JS, CompareFeedback
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.conversation_list import ListEvents
-from webui.pages.parts import keep_address, on, refresh_on_return
+from webui.pages.parts import keep_address, on, refresh_on_return, stop_on_escape
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def wire_compare(demo: gr.Blocks, page: ComparePage, events: CompareEvents, clie
     loaded = on(demo.load, events.load, page.old,
                 [*out.everything, page.model_list, page.question, *page.old])  # fmt: skip
     refresh_on_return(demo, "compare")
+    stop_on_escape(demo, "compare")
     on([page.timer.tick, page.refresh.click], events.refresh, seen, out.refreshed)
     moved = ListEvents(page.conversations, events.store.conversations, events.show).wire(out.everything)
     asked = on([page.question.submit, page.send.click], events.begin,
@@ -97,7 +98,9 @@ def _wire_feedback(out: Outputs, feedback: CompareFeedback) -> None:
         preview = [pane.prompt_box, pane.prompt_info, pane.prompt]
         on(pane.show_prompt.click, feedback.show_prompt(pane), {page.question, page.shown, *pane.setup.all},
            preview)  # fmt: skip
-    voted = [*out.common, *out.status, page.left.show_prompt, page.right.show_prompt]
+    voted = [*out.common, *out.status]
+    for pane in page.panes:
+        voted += [pane.chat, pane.metrics, pane.notice, pane.show_prompt]
     for choice, button in page.votes.items():
         on(button.click, feedback.vote(choice), {page.shown, page.left.picker, page.right.picker}, voted)
     for kind, button in (("markdown", page.toolbar.markdown), ("json", page.toolbar.json)):

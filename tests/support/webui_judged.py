@@ -1,0 +1,94 @@
+"""A comparison of two finished answers whose names are hidden, and the listeners that judge it.
+
+Imports Gradio: tests import this inside what needs it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from common.feedback import Choice, Rating, Sampling, Vote
+from webui.answering import Answering
+from webui.conversation import Setup
+from webui.gateway_client import GatewayClient
+from webui.metrics import Metrics
+from webui.pages.app import page_i18n
+from webui.pages.compare.events import CompareEvents
+from webui.pages.compare.feedback import CompareFeedback
+from webui.pages.compare.layout import ComparePage, build_compare
+from webui.session import COOKIE
+from webui.status_cache import StatusCache
+from webui.store.conversations import Conversation
+from webui.store.page_store import PageStore
+from webui.store.users import user_of
+
+BROWSER = "browser-" + "a" * 20
+USER = user_of(BROWSER)
+REQUEST = gr.Request(headers={"cookie": f"{COOKIE}={BROWSER}", "accept-language": "ko"}, query_params={})
+SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=64)
+FIGURES = Metrics(ttft_ms=123.0, tokens=45, tokens_per_s=67.0)
+
+
+class Kept(GatewayClient):
+    """Keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.votes: list[Vote] = []
+        self.ratings: list[Rating] = []
+
+    async def send_vote(self, vote_id: str, vote: Vote) -> None:
+        self.votes.append(vote)
+
+    async def send_rating(self, rating_id: str, rating: Rating) -> None:
+        self.ratings.append(rating)
+
+
+@dataclass
+class Judged:
+    """A page on which two finished answers stand."""
+
+    page: ComparePage
+    store: PageStore
+    feedback: CompareFeedback
+    shown: str
+    gateway: Kept
+    request: gr.Request = REQUEST
+
+    async def vote(self, choice: Choice) -> dict[Any, Any]:
+        values = {self.page.shown: self.shown, **{pane.picker: "m" for pane in self.page.panes}}
+        updates: dict[Any, Any] = await self.feedback.vote(choice)(REQUEST, values)
+        return updates
+
+    async def rate(self, score: int | None, *tags: str) -> dict[Any, Any]:
+        updates: dict[Any, Any] = await self.feedback.rate(self.page.left)(
+            REQUEST, score, list(tags), self.shown
+        )
+        return updates
+
+    async def now(self) -> Conversation:
+        found = await self.store.conversations.get(USER, self.shown)
+        assert found is not None
+        return found
+
+
+@asynccontextmanager
+async def judged_comparison(tmp_path: Path) -> AsyncIterator[Judged]:
+    """Two answers, asked blind, none of them judged yet."""
+    gateway, store = Kept(), PageStore(f"sqlite:///{tmp_path / 'webui.db'}")
+    cache = StatusCache(gateway)
+    with gr.Blocks(analytics_enabled=False):
+        page = build_compare(page_i18n(), 2.0)
+    events = CompareEvents(page, store, cache, Answering(gateway, store.conversations.write_answer, 60))
+    setups = {side: Setup(model=f"model-{side}", sampling=SAMPLING) for side in ("left", "right")}
+    asked = await store.conversations.ask(USER, "compare", None, "질문", setups, hidden=True)
+    for side in asked.sides.values():
+        done = side.with_last(state="done", answer="답", finish_reason="stop", metrics=FIGURES)
+        await store.conversations.write_answer(done.turns[-1])
+    try:
+        yield Judged(page, store, CompareFeedback(page, gateway, store, events.view), asked.id, gateway)
+    finally:
+        await store.close()

@@ -1,0 +1,62 @@
+"""Votes and ratings of a comparison, through the listeners of its page: corrected, incomplete, blind."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from webui.conversation import Mark
+
+if TYPE_CHECKING:
+    from tests.support.webui_judged import Judged
+
+
+@pytest.fixture
+async def judged(tmp_path: Path) -> "AsyncIterator[Judged]":
+    from tests.support.webui_judged import judged_comparison
+
+    async with judged_comparison(tmp_path) as made:
+        yield made
+
+
+async def test_a_vote_is_corrected_and_the_correction_is_not_blind(judged: "Judged") -> None:
+    updates = await judged.vote("left")
+    assert all(updates[button]["interactive"] for button in judged.page.votes.values())
+    await judged.vote("left")
+    updates = await judged.vote("right")
+    assert [(vote.choice, vote.blind) for vote in judged.gateway.votes] == [("left", True), ("right", False)]
+    assert list((await judged.now()).votes.values()) == ["right"]
+    assert updates[judged.page.votes["right"]]["variant"] == "primary"
+    assert updates[judged.page.votes["left"]]["variant"] == "secondary"
+
+
+async def test_speed_and_length_are_hidden_until_the_vote(judged: "Judged") -> None:
+    pane, view = judged.page.left, judged.feedback.view
+    hidden = view.whole(await judged.now(), "ko")[pane.metrics]
+    assert "완료" in hidden
+    assert not any(figure in hidden for figure in ("123", "45", "67"))
+    shown = (await judged.vote("tie"))[pane.metrics]
+    assert all(figure in shown for figure in ("123 ms", "45", "67.0"))
+
+
+async def test_tags_without_a_score_are_kept_and_the_page_says_what_is_missing(judged: "Judged") -> None:
+    updates = await judged.rate(None, "tone")
+    assert "점수를 고르면" in updates[judged.page.left.rating_note]
+    assert judged.gateway.ratings == []
+    found = await judged.now()
+    answer = found.sides["left"].turns[0]
+    assert found.marks == {answer.id: Mark(score=None, tags=("tone",))}
+    drawn = judged.feedback.view.side(judged.page.left, found, "ko")
+    assert drawn[judged.page.left.tags]["value"] == ["tone"]
+    await judged.rate(4, "tone")
+    assert [(rating.score, rating.tags) for rating in judged.gateway.ratings] == [(4, ["tone"])]
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("json", ".json"), ("markdown", ".md")])
+async def test_a_file_has_its_date_in_its_name(judged: "Judged", kind: str, ending: str) -> None:
+    await judged.rate(None, "tone")
+    file = (await judged.feedback.save(kind)(judged.request, judged.shown))[judged.page.download]
+    assert file["name"].startswith("comparison-20")
+    assert file["name"].endswith(ending)
+    assert "None/5" not in file["text"]
