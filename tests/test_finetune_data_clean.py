@@ -28,8 +28,7 @@ from finetune.rows.reasons import MENDED, REJECTED
 from finetune.rows.row import Pair, Row
 from kodolly.cli import root
 from tests.support.clean_rows import ANSWER, BROKEN, pair, rejects, row, write
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+from tests.support.real_data import KOALPACA, real_data
 
 
 def test_preference_pairs_are_cleaned_as_rows_are(tmp_path: Path) -> None:
@@ -365,10 +364,7 @@ def test_the_command_writes_rows_rejects_and_a_report(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_published_rows_are_mostly_kept(tmp_path: Path) -> None:
-    path = SHARED / "koalpaca_v1.0_8000.json"
-    if not path.exists():
-        pytest.skip(f"{path} is not here; benchmarks/cleaning.py says where it is published")
-    records = json.loads(path.read_text(encoding="utf-8"))
+    records = json.loads(real_data(KOALPACA).read_text(encoding="utf-8"))
     lines = [row(r["instruction"], r["output"], context=r["input"]) for r in records if r["output"].strip()]
     report = clean([write(tmp_path / "rows.jsonl", *lines)], tmp_path / "clean.jsonl", rules())
     assert 0.98 < report.kept / report.read < 1

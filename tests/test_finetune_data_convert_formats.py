@@ -23,22 +23,15 @@ from tests.support.convert_samples import (
     ALPACA,
     DOLLY,
     GUANACO,
-    KORQUAD_1,
-    KORQUAD_2,
     MESSAGES,
     OASST,
-    PAGE,
-    PAIR,
-    PARAGRAPH,
     SAMPLES,
     SHAREGPT,
     converted,
-    page_question,
     rows_of,
     write_lines,
 )
-
-SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+from tests.support.real_data import real_data
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -186,92 +179,6 @@ def test_guanaco_text_is_cut_at_its_marks(tmp_path: Path) -> None:
     assert row["history"][0]["content"] == "바다는 왜 짠가요?"
 
 
-def test_korquad_1_answers_are_found_where_meta_says_also_when_the_source_is_off(tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, KORQUAD_1)
-    assert [row["response"] for row in rows] == ["1989년", "월요일"]
-    for row in rows:
-        assert row["context"] == PARAGRAPH
-        assert row["category"] == "closed_qa"
-        assert row["context"][row["meta"]["answer_start"] :].startswith(row["response"])
-    assert rows[0]["meta"]["title"] == "한밭도서관"
-
-
-def test_a_korquad_answer_that_is_not_in_the_text_is_refused_and_its_sisters_stay(tmp_path: Path) -> None:
-    record = copy.deepcopy(KORQUAD_1)
-    record["paragraphs"][0]["qas"][0]["answers"][0]["text"] = "2050년"
-    rows, refusals, _ = converted(write_lines(tmp_path / "in.jsonl", record))
-    assert [row["response"] for row in rows] == ["월요일"]
-    assert "'2050년' is not in the context" in refusals[0]["reason"]
-
-
-def test_korquad_files_are_read_from_their_data_array(tmp_path: Path) -> None:
-    path = tmp_path / "KorQuAD_v1.0_dev.json"
-    path.write_text(json.dumps({"version": "KorQuAD_v1.0_dev", "data": [KORQUAD_1, KORQUAD_1]}))
-    rows, _, done = converted(path)
-    assert len(rows) == 4
-    assert done.files[0].licence == "CC-BY-ND-2.0-KR"
-    assert rows[0]["meta"]["source"] == "KorQuAD 1.0"
-
-
-def test_korquad_2_pages_become_text_in_which_the_answer_stands(tmp_path: Path) -> None:
-    words, table = rows_of(tmp_path, KORQUAD_2)
-    assert words["response"] == "산속 마을"
-    assert table["response"] == "| 해 | 사람 |\n| 2001 | 120명 |"
-    for row in (words, table):
-        assert "<" not in row["context"]
-        assert "color" not in row["context"]
-        assert "- 봄에는 나물" in row["context"]
-        assert row["context"][row["meta"]["answer_start"] :].startswith(row["response"])
-
-
-def test_a_page_too_long_to_be_shown_is_cut_in_the_rejects_file(tmp_path: Path) -> None:
-    record = long_page(1000, 1000)
-    record["qas"].append({"id": "x", "question": "없는 것?", "answer": {"text": "없음", "answer_start": 0}})
-    _, refusals, done = converted(write_lines(tmp_path / "in.jsonl", record))
-    assert refusals[0]["line"] == 1
-    assert refusals[0]["record"].startswith("{'title': '골짜기'")
-    assert done.rejects is not None
-    assert done.rejects.stat().st_size < 10_000
-
-
-def long_page(before: int, after: int) -> dict[str, Any]:
-    filler = "<p>골짜기를 따라 논과 밭이 이어지고 개울이 흐른다.</p>\n"
-    page = (
-        "<html><body>"
-        + filler * before
-        + "<p>우물은 <i>모두 일곱</i> 개다.</p>"
-        + filler * after
-        + "</body></html>"
-    )
-    answer = "<i>모두 일곱</i> 개"
-    question = {
-        "id": "w",
-        "question": "우물은 몇인가?",
-        "answer": {"text": answer, "answer_start": page.index(answer)},
-    }
-    return {"title": "골짜기", "context": page, "qas": [question]}
-
-
-@settings(max_examples=25, deadline=None)
-@given(before=st.integers(0, 120), after=st.integers(0, 120), window=st.integers(100, 900))
-def test_the_window_around_a_korquad_2_answer_is_short_enough_and_holds_it(
-    before: int, after: int, window: int
-) -> None:
-    (row,) = BY_NAME["korquad-2"].rows(long_page(before, after), Options(window=window))
-    assert isinstance(row, dict)
-    assert row["response"] == "모두 일곱 개"
-    assert len(row["context"]) <= window
-    assert row["context"][row["meta"]["answer_start"] :].startswith("모두 일곱 개다.")
-
-
-def test_an_answer_longer_than_the_window_stays_whole(tmp_path: Path) -> None:
-    body = PAGE[PAGE.index("<body>") + 6 : PAGE.index("</body>")]
-    record = KORQUAD_2 | {"qas": [page_question("all", "전부 보여라.", body)]}
-    (row,) = rows_of(tmp_path, record, window=10)
-    assert row["response"].startswith("감나무골")
-    assert row["response"].endswith("가을에는 감")
-
-
 def test_oasst_takes_the_best_ranked_path_and_no_deleted_reply(tmp_path: Path) -> None:
     (row,) = rows_of(tmp_path, OASST)
     assert row["response"].startswith("보온병에")
@@ -305,74 +212,6 @@ def test_flat_oasst_messages_are_put_together_by_tree(tmp_path: Path) -> None:
     assert [row["response"] for row in rows_of(tmp_path, *flat)] == ["어서 오세요.", "일합니다."]
     (pair,) = rows_of(tmp_path, *flat, pairs=True)
     assert (pair["chosen"], pair["rejected"]) == ("어서 오세요.", "반갑습니다.")
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        PAIR,
-        {
-            "system": "짧게 답한다.",
-            "question": PAIR["prompt"],
-            "chosen": PAIR["chosen"],
-            "rejected": PAIR["rejected"],
-        },
-        {
-            "chosen": [
-                {"role": "user", "content": PAIR["prompt"]},
-                {"role": "assistant", "content": PAIR["chosen"]},
-            ],
-            "rejected": [
-                {"role": "user", "content": PAIR["prompt"]},
-                {"role": "assistant", "content": PAIR["rejected"]},
-            ],
-        },
-        {
-            "prompt": [{"role": "user", "content": PAIR["prompt"]}],
-            "chosen": [{"role": "assistant", "content": PAIR["chosen"]}],
-            "rejected": [{"role": "assistant", "content": PAIR["rejected"]}],
-        },
-        {
-            "conversations": [{"from": "human", "value": PAIR["prompt"]}],
-            "chosen": {"from": "gpt", "value": PAIR["chosen"]},
-            "rejected": {"from": "gpt", "value": PAIR["rejected"]},
-        },
-        {
-            "chosen": f"\n\nHuman: {PAIR['prompt']}\n\nAssistant: {PAIR['chosen']}",
-            "rejected": f"\n\nHuman: {PAIR['prompt']}\n\nAssistant: {PAIR['rejected']}",
-        },
-    ],
-    ids=["texts", "system", "messages", "prompt messages", "turns", "hh"],
-)
-def test_preference_data_of_every_shape_gives_the_same_pair(record: dict[str, Any], tmp_path: Path) -> None:
-    (made,) = rows_of(tmp_path, record, pairs=True)
-    pair = Pair.model_validate(made)
-    assert (pair.instruction, pair.chosen, pair.rejected) == (
-        PAIR["prompt"],
-        PAIR["chosen"],
-        PAIR["rejected"],
-    )
-    (row,) = rows_of(tmp_path, record)
-    assert row["response"] == PAIR["chosen"]
-
-
-def test_pairs_that_say_the_same_twice_or_part_early_are_refused(tmp_path: Path) -> None:
-    same = PAIR | {"rejected": PAIR["chosen"] + "\n"}
-    other = {
-        "chosen": [{"role": "user", "content": "하나?"}, {"role": "assistant", "content": "둘"}],
-        "rejected": [{"role": "user", "content": "셋?"}, {"role": "assistant", "content": "넷"}],
-    }
-    rows, refusals, _ = converted(write_lines(tmp_path / "in.jsonl", PAIR, same, other), pairs=True)
-    assert len(rows) == 1
-    assert [refusal["reason"] for refusal in refusals] == [
-        "chosen and rejected are the same answer",
-        "chosen and rejected answer different conversations",
-    ]
-
-
-def test_pairs_are_not_made_of_data_that_has_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no preference pairs"):
-        convert(Request((write_lines(tmp_path / "in.jsonl", ALPACA),), tmp_path / "rows.jsonl", pairs=True))
 
 
 def test_columns_can_be_named_and_the_usual_ones_need_not_be(tmp_path: Path) -> None:
@@ -481,7 +320,6 @@ def test_a_record_with_anything_in_it_is_a_valid_row_or_a_reason(
     )
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the real data is not beside the checkout (../shared/data)")
 @pytest.mark.parametrize(
     ("name", "form", "records"),
     [
@@ -496,17 +334,10 @@ def test_a_record_with_anything_in_it_is_a_valid_row_or_a_reason(
     ],
 )
 def test_real_files_convert_without_loss(name: str, form: str, records: int | None, tmp_path: Path) -> None:
-    done = convert(Request((SHARED / name,), tmp_path / "rows.jsonl"))
+    done = convert(Request((real_data(name),), tmp_path / "rows.jsonl"))
     assert done.files[0].format == form
     assert done.total.records == (records or done.total.records)
     assert done.total.refused == 0
     rows = load_rows(done.output)
     assert len(rows) == done.total.rows >= done.total.records
     assert not any(row.context in ("입력 없음", "<noinput>", "N/A") for row in rows)
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="the real data is not beside the checkout (../shared/data)")
-def test_a_korquad_2_page_that_was_cut_before_its_answer_says_so(tmp_path: Path) -> None:
-    path = SHARED / "seed_samples" / "korquad_2.0_truncated.json"
-    with pytest.raises(UserError, match="No row came out of .* is not in the context"):
-        convert(Request((path,), tmp_path / "rows.jsonl"))

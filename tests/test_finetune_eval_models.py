@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from finetune.eval.report import EvalReport, read_report
 from kodolly.cli import root
 from tests.support.processes import free_port, kodolly, running
+from tests.support.real_data import KOBEST, real_data
 from tests.support.tiny_training import make_base
-from tests.test_finetune_eval_scores import KOBEST, korquad_file, write_tables
+from tests.test_finetune_eval_scores import korquad_file, write_tables
 
 pytestmark = pytest.mark.slow
 
@@ -66,10 +67,9 @@ def values(report: EvalReport) -> dict[tuple[str, str], float]:
     return {(one.task, one.metric): one.value for one in report.scores}
 
 
-@pytest.mark.skipif(not KOBEST.exists(), reason="needs KoBEST's dev tables in shared/data")
 def test_kobest_scores_are_the_same_both_ways(base: Path, url: str, tmp_path: Path) -> None:
     # 256 tokens of context: with shots, both must cut the same tokens away.
-    asked = ["--data", str(KOBEST), "--shots", "2", "--limit", "20"]
+    asked = ["--data", str(real_data(KOBEST)), "--shots", "2", "--limit", "20"]
     local = evaluate_alone(tmp_path / "local.json", "kobest", str(base), *asked)
     served = evaluate_alone(
         tmp_path / "served.json", "kobest", "tiny", "--url", url, "--tokenizer", str(base), *asked

@@ -18,8 +18,7 @@ from finetune.eval.kobest_data import TASKS, Task, find_tables, read_table
 from finetune.eval.korquad import character_f1, contains, exact_match, normalise, read_questions, to_messages
 from finetune.eval.report import EvalReport, Sample, read_report, score, write_json
 from kodolly.cli import root
-
-KOBEST = Path(__file__).parents[2] / "shared" / "data" / "kobest_v1.0"
+from tests.support.real_data import KOBEST, real_data
 
 
 @pytest.mark.slow
@@ -181,9 +180,9 @@ def test_a_broken_table_is_named_with_line_and_reason(
         read_table(path, task)
 
 
-@pytest.mark.skipif(not KOBEST.exists(), reason="needs KoBEST's dev tables in shared/data")
 def test_every_item_of_the_real_tables_has_a_label() -> None:
-    counts = {task: len(read_table(find_tables(KOBEST, task).questions, task)) for task in TASKS}
+    folder = real_data(KOBEST)
+    counts = {task: len(read_table(find_tables(folder, task).questions, task)) for task in TASKS}
     assert counts == {"boolq": 700, "copa": 500, "hellaswag": 500, "sentineg": 400, "wic": 610}
 
 

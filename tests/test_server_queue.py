@@ -5,117 +5,14 @@ import math
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Literal
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from common.errors import ModelNotReady, Overloaded
 from server.inference.queue import ModelQueue
+from tests.support.stepped_line import Model
 
-
-class SteppedLoop(asyncio.SelectorEventLoop):
-    """Its time stands still until a test moves it."""
-
-    now = 0.0
-
-    def time(self) -> float:
-        return self.now
-
-
-@dataclass(eq=False)
-class Visit:
-    """One request on its way through the line."""
-
-    key: str
-    number: int
-    finish: asyncio.Event = field(default_factory=asyncio.Event)
-    state: Literal["new", "waiting", "running", "done", "refused", "cancelled"] = "new"
-    waited: float = 0.0
-    error: Overloaded | None = None
-    deadline: float = math.inf
-    ahead: int = 0
-    """Waiters of the same key when it came."""
-    passed_by: Counter[str] = field(default_factory=Counter)
-    """Key -> requests that were admitted while this one waited."""
-    task: "asyncio.Task[None] | None" = None
-
-
-class Model:
-    """A model with so many slots, and the line before it; callers do what the relay does."""
-
-    def __init__(self, slots: int, limit: int) -> None:
-        self.loop = SteppedLoop()
-        self.queue = ModelQueue(limit, self.loop.time)
-        self.slots, self.in_flight = slots, 0
-        self.visits: list[Visit] = []
-        self.admitted: list[Visit] = []
-
-    def close(self) -> None:
-        for visit in self.visits:
-            assert visit.task is not None
-            visit.task.cancel()
-        self.settle()
-        assert (self.queue.depth, self.in_flight) == (0, 0)
-        self.loop.close()
-
-    def has_room(self) -> bool:
-        return self.in_flight < self.slots
-
-    def arrive(self, key: str, timeout_s: float = 1000.0) -> Visit:
-        visit = Visit(key, len(self.visits))
-        visit.task = self.loop.create_task(self._go(visit, timeout_s))
-        self.visits.append(visit)
-        return visit
-
-    async def _go(self, visit: Visit, timeout_s: float) -> None:
-        try:
-            if self.queue.must_wait() or not self.has_room():
-                visit.ahead = sum(other.key == visit.key for other in self.waiting())
-                visit.deadline = self.loop.now + timeout_s
-                visit.state = "waiting"
-                visit.waited = await self.queue.wait(visit.key, timeout_s, self.has_room)
-            self.in_flight += 1
-            assert self.in_flight <= self.slots
-            visit.state = "running"
-            self.admitted.append(visit)
-            for other in self.waiting():
-                other.passed_by[visit.key] += 1
-            try:
-                await visit.finish.wait()
-                visit.state = "done"
-            finally:
-                self.in_flight -= 1
-                self.queue.release()
-        except Overloaded as error:
-            visit.state, visit.error = "refused", error
-        except asyncio.CancelledError:
-            visit.state = "cancelled"
-
-    def waiting(self) -> list[Visit]:
-        return [visit for visit in self.visits if visit.state == "waiting"]
-
-    def running(self) -> list[Visit]:
-        return [visit for visit in self.visits if visit.state == "running"]
-
-    def settle(self) -> None:
-        """Let everything happen that can without time passing."""
-
-        async def rounds() -> None:
-            for _ in range(4 * len(self.visits) + 8):
-                await asyncio.sleep(0)
-
-        self.loop.run_until_complete(rounds())
-
-    def finish(self, visits: list[Visit]) -> None:
-        for visit in visits:
-            visit.finish.set()
-
-    def pass_time(self, seconds: float) -> None:
-        self.loop.now += seconds
+Make = Callable[[int, int], Model]
 
 
 @pytest.fixture
@@ -129,9 +26,6 @@ def make_model() -> Iterator[Callable[[int, int], Model]]:
     yield make
     for model in made:
         model.close()
-
-
-Make = Callable[[int, int], Model]
 
 
 def drain_in_order(model: Model) -> list[str]:
@@ -377,115 +271,3 @@ async def test_keys_leave_nothing_behind() -> None:
 
 
 # -- any order of events -------------------------------------------------------------------------
-
-LIMIT = 6
-
-
-class AnyOrder(RuleBasedStateMachine):
-    """Requests come, end, are cancelled and time out, workers come and go, several in the same instant."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model = Model(2, LIMIT)
-        self.settled = True
-
-    @initialize(slots=st.integers(0, 3))
-    def begin(self, slots: int) -> None:
-        self.model.slots = slots
-
-    @rule(
-        keys=st.lists(st.sampled_from("abc"), min_size=1, max_size=4), timeout_s=st.sampled_from([1, 5, 30])
-    )
-    def arrive(self, keys: list[str], timeout_s: float) -> None:
-        for key in keys:
-            self.model.arrive(key, timeout_s)
-        self.settled = False
-
-    @precondition(lambda self: self.model.running())
-    @rule(data=st.data())
-    def finish(self, data: st.DataObject) -> None:
-        running = self.model.running()
-        chosen = data.draw(st.sets(st.integers(0, len(running) - 1), min_size=1))
-        self.model.finish([running[at] for at in chosen])
-        self.settled = False
-
-    @precondition(lambda self: self.model.waiting() or self.model.running())
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        there = self.model.waiting() + self.model.running()
-        for at in data.draw(st.sets(st.integers(0, len(there) - 1), min_size=1)):
-            task = there[at].task
-            assert task is not None
-            task.cancel()
-        self.settled = False
-
-    @rule(slots=st.integers(0, 4))
-    def workers_come_or_go(self, slots: int) -> None:
-        self.model.slots = slots
-        self.model.queue.release()
-        self.settled = False
-
-    @rule()
-    def wake_for_nothing(self) -> None:
-        self.model.queue.release()
-
-    @rule(seconds=st.sampled_from([0.5, 1.0, 4.0, 30.0]))
-    def time_passes(self, seconds: float) -> None:
-        self.model.pass_time(seconds)
-        self.settled = False
-
-    @rule()
-    def one_round(self) -> None:
-        self.model.loop.run_until_complete(asyncio.sleep(0))
-        self.settled = False
-
-    @rule()
-    def settle(self) -> None:
-        self.model.settle()
-        self.settled = True
-
-    @invariant()
-    def the_line_is_bounded_and_fair(self) -> None:
-        assert self.model.queue.depth <= LIMIT
-        for visit in self.model.visits:
-            if visit.state in ("waiting", "running", "done"):
-                others = [count for key, count in visit.passed_by.items() if key != visit.key]
-                assert max(others, default=0) <= visit.ahead + 1
-        for key in "abc":
-            order = [v.number for v in self.model.admitted if v.key == key]
-            assert order == sorted(order)
-
-    @invariant()
-    def a_refusal_says_when_to_come_again(self) -> None:
-        for visit in self.model.visits:
-            if visit.error is not None:
-                seconds = int(visit.error.headers["retry-after"])
-                assert 1 <= seconds <= 60
-                assert seconds - 1 < int(visit.error.headers["retry-after-ms"]) / 1000 <= seconds
-
-    @invariant()
-    def nobody_is_forgotten(self) -> None:
-        if not self.settled:
-            return
-        waiting = self.model.waiting()
-        assert self.model.queue.depth == len(waiting)
-        assert self.model.queue.must_wait() == bool(waiting)
-        assert not (waiting and self.model.has_room()), "a wake-up was lost"
-        assert self.model.in_flight == len(self.model.running())
-        assert all(visit.deadline > self.model.loop.now for visit in waiting)
-        for visit in self.model.visits:
-            assert visit.task is not None
-            if visit.task.done() and not visit.task.cancelled():
-                visit.task.result()
-
-    def teardown(self) -> None:
-        self.model.close()
-        for visit in self.model.visits:
-            assert visit.task is not None
-            assert visit.task.done()
-            if not visit.task.cancelled():  # before it had begun
-                visit.task.result()
-
-
-AnyOrder.TestCase.settings = settings(stateful_step_count=60, deadline=None)
-TestAnyOrder = AnyOrder.TestCase

@@ -1,5 +1,8 @@
 """A controller and a gateway as real processes, with scripted engines in the places of workers."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -131,3 +134,10 @@ def model_ids(gateway: str) -> list[str]:
     """The ids of GET /v1/models."""
     answer = httpx2.get(f"{gateway}/v1/models", trust_env=False).raise_for_status()
     return sorted(model["id"] for model in answer.json()["data"])
+
+
+def create_key(env: dict[str, str], cwd: Path, *flags: str) -> str:
+    """The secret of a new key of the store that `env` names."""
+    argv = [sys.executable, "-m", "kodolly", "keys", "create", "시험", *flags]
+    done = subprocess.run(argv, env=os.environ | env, cwd=cwd, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
