@@ -8,7 +8,6 @@ refused while it still sends gets to read why.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -37,6 +36,8 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 
 class _ClientTransport:
     """The transport of a client, but for `close`, which is the protocol's."""
+
+    __slots__ = ("_transport", "close", "close_now", "lingers", "write", "writelines")
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
         self._transport = transport
@@ -72,8 +73,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Bytes that came after the answer."""
         self._idle_since = 0.0
         """Time of the loop when the last answer ended."""
-        self._waiting: deque[bytes] = deque()
-        """What has been read and not been fed to the parser, which gets a piece in each turn of the loop."""
+        self._waiting: list[bytes] = []
+        """What has been read and not been fed to the parser, which gets a piece in each turn of the loop. An
+        empty deque takes ten times the memory."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._client = _ClientTransport(transport, self._close)
@@ -123,7 +125,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deaf or self.transport.is_closing():
             self._waiting.clear()
         if self._waiting:
-            self._feed(self._waiting.popleft())
+            self._feed(self._waiting.pop(0))
             self._time_head()
         if self._waiting:
             self.loop.call_soon(self._feed_next)

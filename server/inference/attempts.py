@@ -40,7 +40,7 @@ from server.inference.retry_budget import RetryBudget
 from server.record import FailedAttempt, RequestRecord, Usage
 from server.upstreams import choice
 from server.upstreams.connect import ConnectFailed
-from server.upstreams.connection import Connection, ConnectionPool
+from server.upstreams.connection import ConnectionPool
 from server.upstreams.directory import Directory
 from server.upstreams.upstream import Upstream
 
@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
 """The first worker and at most two others."""
+_ABANDONED = Report(Abandoned())
+"""Of an attempt that does not come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class Attempts(msgspec.Struct):
             head += b"%b: %b\r\n" % (OWNER_HEADER.encode(), job.key_id.encode())
         head += b"%bcontent-length: %d\r\n\r\n" % (job.forwarded, len(sent.body))
         ticket = upstream.standing.begin()
-        report = Report(Abandoned())
+        report = _ABANDONED
         try:
             report = await self._connect_and_exchange(attempt, head)
         finally:
@@ -161,20 +163,30 @@ class Attempts(msgspec.Struct):
         pool, upstream = self.shared.pool, attempt.upstream
         before_s = 0.0
         connection = pool.idle(upstream.origin)
-        if connection is not None:
-            report = await _exchange(attempt, connection, head)
-            if not (isinstance(report.outcome, Unanswered) and report.outcome.stale):
+        while True:
+            if connection is None:
+                try:
+                    connection = await pool.connect(upstream.origin)
+                except ConnectFailed as error:
+                    upstream.standing.rest()
+                    unreachable = upstream_errors.unreachable(upstream, error)
+                    return Report(Unanswered(unreachable, cause=error), before_s)
+            exchange = Exchange(attempt, connection, asyncio.get_running_loop().create_future())
+            outcome: Outcome
+            try:
+                exchange.send(head)
+                outcome = await exchange.done
+            except asyncio.CancelledError:
+                outcome = Abandoned()
+            finally:
+                exchange.close()
+            report = exchange.report(outcome)
+            if before_s:
+                report = replace(report, upstream_s=before_s + report.upstream_s)
+            if not (isinstance(outcome, Unanswered) and outcome.stale):
                 return report
-            before_s = report.upstream_s
-        # No idle connection, or the engine had closed it in the same moment: nothing was lost.
-        try:
-            connection = await pool.connect(upstream.origin)
-        except ConnectFailed as error:
-            upstream.standing.rest()
-            unreachable = upstream_errors.unreachable(upstream, error)
-            return Report(Unanswered(unreachable, cause=error), before_s)
-        report = await _exchange(attempt, connection, head)
-        return replace(report, upstream_s=before_s + report.upstream_s) if before_s else report
+            # The engine had closed the idle connection in the same moment: nothing was lost.
+            before_s, connection = report.upstream_s, None
 
     def _may_move(self) -> bool:
         """Whether another upstream may be asked: nothing of an answer is out, and retries are left."""
@@ -217,16 +229,3 @@ class Attempts(msgspec.Struct):
 
     def _warn(self, message: str, *values: str) -> None:
         logger.warning(message, *values, extra=with_fields(request_id=self.job.request_id))
-
-
-async def _exchange(attempt: Attempt, connection: Connection, head: bytes) -> Report:
-    exchange = Exchange(attempt, connection, asyncio.get_running_loop().create_future())
-    outcome: Outcome
-    try:
-        exchange.send(head)
-        outcome = await exchange.done
-    except asyncio.CancelledError:
-        outcome = Abandoned()
-    finally:
-        exchange.close()
-    return exchange.report(outcome)
