@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING
 from kodolly.clients.gateway_access import fetch_status
 
 if TYPE_CHECKING:
+    from common.status import Status
     from finetune.data.stored_feedback import Sources
 
 
 def sources_of(gateway: str, without: Collection[str], allowed: Collection[str]) -> "Sources":
     """Providers' models are left out, but for those in `allowed`. Raises UserError."""
+    return sources_in(fetch_status(gateway), without, allowed)
+
+
+def sources_in(status: "Status", without: Collection[str] = (), allowed: Collection[str] = ()) -> "Sources":
+    """The same with what the gateway has said already."""
     from finetune.data.stored_feedback import Sources
 
-    status = fetch_status(gateway)
     external = {model.id for model in status.models if model.kind == "external"}
     for provider in status.providers:
         # Also one whose key has been taken away since.

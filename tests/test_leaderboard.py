@@ -199,7 +199,7 @@ def test_ties_count_half_whatever_the_side_and_both_bad_not_at_all() -> None:
 def test_filters_choose_what_counts() -> None:
     rows = [
         row(0, "left", "a", "b", locale="en"),
-        row(1, "left", "a", "b", blind=False),
+        row(1, "left", "a", "b", blind=False, session_id="연구"),
         row(2, "left", "a", "b", category="요약"),
         row(3, "left", "a", "b"),
     ]
@@ -208,10 +208,14 @@ def test_filters_choose_what_counts() -> None:
         (Filter(locale="en"), 1),
         (Filter(blind_only=True), 3),
         (Filter(category="요약"), 1),
+        (Filter(session="연구"), 1),
         (Filter(since=START + timedelta(minutes=2)), 2),
         (Filter(until=(START + timedelta(minutes=2)).replace(tzinfo=None)), 2),
     ):
         assert results(rows, only).votes == n
+    of_one = results(rows, Filter(category="요약"))
+    assert (of_one.locales, of_one.categories) == ({"ko": 3, "en": 1}, {"요약": 1})
+    assert of_one.first_judged == dict.fromkeys("ab", (START + timedelta(minutes=2)).isoformat())
 
 
 def test_agreement_is_krippendorffs_alpha() -> None:

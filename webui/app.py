@@ -16,6 +16,7 @@ from common.guarded_app import GuardedApp
 from common.own_hosts import OwnHosts
 from webui.answering import Answering
 from webui.gateway_client import GatewayClient
+from webui.results.downloads import TrainingRows, add_downloads
 from webui.session import BrowserCookie
 from webui.settings import WebuiSettings
 from webui.status_cache import StatusCache
@@ -44,8 +45,9 @@ PAGES = Door("public", "either", body_bytes=PAGE_BYTES)
 """Of everything that Gradio answers: events come as JSON, files as forms."""
 
 
-def create_app(settings: WebuiSettings) -> FastAPI:
-    """The whole web UI. It starts and answers also while the gateway is away."""
+def create_app(settings: WebuiSettings, training: TrainingRows | None = None) -> FastAPI:
+    """The whole web UI. It starts and answers also while the gateway is away. `training` makes rows for a
+    training out of feedback; without it the results page offers none."""
     # Gradio reads these when Blocks are built: no telemetry, no version check.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -67,23 +69,28 @@ def create_app(settings: WebuiSettings) -> FastAPI:
             await client.aclose()
 
     app = FastAPI(title="kodolly web UI", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-
-    @app.get("/healthz")
-    @door("public", any_host=True)
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
+    _add_health(app)
+    add_downloads(app, client, training)
     with warnings.catch_warnings():
         # Gradio says so for every app of several pages, also for one that never asked for SSR.
         warnings.filterwarnings("ignore", "SSR mode is not supported")
         gateway_url = settings.public_gateway_url or settings.gateway_url
-        mount_pages(app, build_pages(gateway_url, client, cache, store, answering))
+        mount_pages(
+            app, build_pages(gateway_url, client, cache, store, answering, training=training is not None)
+        )
     app.add_middleware(
         GuardedApp[None], doors=Doors(app.routes, {"": PAGES}), guard=_guard(settings), admit=_admit
     )
     app.add_middleware(BrowserCookie)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/healthz")
+    @door("public", any_host=True)
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
 
 
 def _guard(settings: WebuiSettings) -> Guard[None]:

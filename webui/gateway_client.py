@@ -112,6 +112,10 @@ class GatewayClient:
         body = {"model": model, "messages": [message.model_dump() for message in messages]}
         return _parse(Prompt, await self._request("POST", "/v1/prompt", body))
 
+    async def get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The JSON object at a path. Raises GatewayError."""
+        return _object(await self._request("GET", path, params=params))
+
     async def send_vote(self, vote_id: str, vote: Vote) -> None:
         """Store a vote; the same id again replaces it. Raises GatewayError."""
         await self._request("PUT", f"/v1/feedback/votes/{vote_id}", vote.model_dump(mode="json"))
@@ -149,10 +153,15 @@ class GatewayClient:
         )
 
     async def _request(
-        self, method: str, path: str, body: Any = None, timeout_s: float = CALL_TIMEOUT_S
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+        params: Mapping[str, Any] | None = None,
     ) -> httpx2.Response:
         try:
-            response = await self._http.request(method, path, json=body, timeout=timeout_s)
+            response = await self._http.request(method, path, json=body, params=params, timeout=timeout_s)
         except httpx2.HTTPError as error:
             raise GatewayError(_transport_failure(error, None)) from error
         if not response.is_success:
@@ -184,6 +193,17 @@ def _parse(kind: type[M], response: httpx2.Response) -> M:
     except ValidationError as error:
         message = f"The gateway's answer is not a {kind.__name__} object."
         raise GatewayError(Failure(kind="other", message=message)) from error
+
+
+def _object(response: httpx2.Response) -> dict[str, Any]:
+    try:
+        found = json.loads(response.content)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        message = "The gateway's answer is no JSON object."
+        raise GatewayError(Failure(kind="other", message=message))
+    return found
 
 
 def _stream_event(data: str, request_id: str | None) -> StreamEvent:

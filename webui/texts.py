@@ -7,9 +7,12 @@ browser asks for; a browser that asks for neither gets English, one that says no
 
 from typing import Literal
 
+from webui import screen_texts
+
 Lang = Literal["ko", "en"]
 
 STATIC: dict[str, tuple[str, str]] = {
+    **screen_texts.STATIC,
     # Compare
     "left_model": ("왼쪽 모델", "Left model"),
     "right_model": ("오른쪽 모델", "Right model"),
@@ -77,6 +80,7 @@ STATIC: dict[str, tuple[str, str]] = {
 }
 
 MESSAGES: dict[str, tuple[str, str]] = {
+    **screen_texts.MESSAGES,
     # States of a model
     "state_ready": ("준비됨", "ready"),
     "state_external": ("외부 서비스", "external"),

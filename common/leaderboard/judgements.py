@@ -21,6 +21,8 @@ class About:
     blind: bool
     locale: str
     category: str | None
+    session: str
+    """"" when unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Filter:
     locale: str | None = None
     category: str | None = None
     blind_only: bool = False
+    session: str | None = None
 
     def admits(self, about: About) -> bool:
         """Whether a vote or rating counts."""
@@ -74,6 +77,7 @@ class Filter:
             and self.locale in (None, about.locale)
             and self.category in (None, about.category)
             and (about.blind or not self.blind_only)
+            and self.session in (None, about.session)
         )
 
 
@@ -118,4 +122,5 @@ def _about(row: Mapping[str, Any]) -> About:
         blind=bool(row.get("blind")),
         locale=str(row.get("locale", "ko")),
         category=row.get("category"),
+        session=str(row.get("session_id") or UNKNOWN),
     )

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from common.leaderboard.agreement import alpha, interval, nominal
@@ -73,6 +74,11 @@ class Results:
     raters: int
     against_itself: int
     """Votes between two answers of one contender: they say nothing."""
+    first_judged: Mapping[str, str]
+    """Contender -> when the first of these votes and ratings came, ISO 8601: the order of checkpoints."""
+    locales: Mapping[str, int]
+    """Language -> votes and ratings; of these and of categories also what the filter leaves out."""
+    categories: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:
         """For `GET /v1/leaderboard` and files."""
@@ -87,6 +93,8 @@ def leaderboard(
     control_length: bool = False,
 ) -> Results:
     """Results of the votes and ratings that `only` admits, in whatever order they come."""
+    votes, ratings = list(votes), list(ratings)
+    everything = [*(vote.about for vote in votes), *(rating.about for rating in ratings)]
     counted = [vote for vote in votes if only.admits(vote.about)]
     counted.sort(key=lambda vote: (vote.about.created, vote.about.id))
     judged = [rating for rating in ratings if only.admits(rating.about)]
@@ -109,7 +117,23 @@ def leaderboard(
         votes=len(counted),
         raters=len({vote.about.rater for vote in counted} | {one.about.rater for one in judged}),
         against_itself=len(counted) - len(between),
+        first_judged=_first_judged(counted, judged),
+        locales=_tally(about.locale for about in everything),
+        categories=_tally(about.category for about in everything),
     )
+
+
+def _tally(words: Iterable[str | None]) -> dict[str, int]:
+    return dict(Counter(word for word in words if word).most_common())
+
+
+def _first_judged(votes: Sequence[CastVote], ratings: Sequence[GivenRating]) -> dict[str, str]:
+    seen: dict[str, datetime] = {}
+    judged = [(one.about.created, name) for one in votes for name in (one.left.name, one.right.name)]
+    judged += [(one.about.created, one.answer.name) for one in ratings]
+    for created, name in judged:
+        seen[name] = min(created, seen.get(name, created))
+    return {name: seen[name].isoformat() for name in sorted(seen)}
 
 
 def _first_score(vote: CastVote) -> tuple[str, str, float]:

@@ -27,12 +27,13 @@ async def get_leaderboard(
     locale: Word = None,
     category: Word = None,
     blind_only: bool = False,
+    session_id: Annotated[str | None, Query(max_length=100)] = None,
     control_length: bool = False,
 ) -> dict[str, object]:
     """Strengths with intervals, pairs with decisions, ratings and agreement, of this key's votes and ratings;
     of everybody's for an administrator. `complete` is false when there were too many and the newest count."""
     figures = await gateway.feedback.figures(owner, since)
-    only = Filter(since, until, locale, category, blind_only)
+    only = Filter(since, until, locale, category, blind_only, session_id)
     # Some 10,000 votes take a second of computing: a thread lets the streams go on.
     results = await asyncio.to_thread(
         leaderboard, figures.votes, figures.ratings, only, control_length=control_length

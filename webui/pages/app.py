@@ -13,6 +13,7 @@ from webui.pages.compare.events import CompareEvents
 from webui.pages.compare.layout import build_compare
 from webui.pages.compare.wiring import wire_compare
 from webui.pages.models import build_models
+from webui.pages.results.page import build_results
 from webui.status_cache import POLL_S, StatusCache
 from webui.store.page_store import PageStore
 from webui.texts import STATIC
@@ -23,9 +24,16 @@ MONO = ["D2Coding", "NanumGothicCoding", "ui-monospace", "Menlo", "Consolas", "m
 
 
 def build_pages(
-    gateway_url: str, client: GatewayClient, cache: StatusCache, store: PageStore, answering: Answering
+    gateway_url: str,
+    client: GatewayClient,
+    cache: StatusCache,
+    store: PageStore,
+    answering: Answering,
+    *,
+    training: bool = False,
 ) -> gr.Blocks:
-    """Compare at `/`, chat at `/chat`, models at `/models`."""
+    """Compare at `/`, chat at `/chat`, results at `/results`, models at `/models`. `training`: whether rows
+    for a training can be made here."""
     t = page_i18n()
     demo: gr.Blocks
     with gr.Blocks(title="kodolly", analytics_enabled=False, fill_width=True) as demo:
@@ -33,6 +41,8 @@ def build_pages(
         wire_compare(demo, page, CompareEvents(page, store, cache, answering), client)
     with demo.route("채팅 Chat", "/chat", show_in_navbar=False):
         ChatEvents(build_chat(t, POLL_S), store, cache, answering).wire(demo)
+    with demo.route("결과 Results", "/results", show_in_navbar=False):
+        build_results(demo, client, training=training)
     with demo.route("모델 Models", "/models", show_in_navbar=False):
         build_models(demo, t, cache, gateway_url, POLL_S)
     demo.queue(default_concurrency_limit=None)

@@ -122,6 +122,7 @@ def header(page: str) -> gr.HTML:
     for name, path, korean, english in (
         ("compare", "./", "비교", "Compare"),
         ("chat", "./chat", "채팅", "Chat"),
+        ("results", "./results", "결과", "Results"),
         ("models", "./models", "모델", "Models"),
     ):
         current = ' aria-current="page"' if name == page else ""
