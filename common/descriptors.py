@@ -5,6 +5,7 @@ one), and nobody hears of it.
 """
 
 import logging
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -24,6 +25,15 @@ def raise_limit() -> None:
     wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(ENOUGH, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def one_is_left() -> bool:
+    """Whether this process can have another descriptor now."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 class Shortage:

@@ -1,6 +1,7 @@
 """Connections to upstreams: through proxies, and why one cannot be made."""
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -206,3 +207,20 @@ async def test_each_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         "its name does not resolve",
         "the name 'llm.invalid' does not resolve",
     )
+
+
+async def test_a_lack_of_descriptors_is_told_as_the_gateways_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    number = OSError(errno.EMFILE, "Too many open files")
+    lookup = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    for error, left, ours in ((number, True, True), (lookup, False, True), (lookup, True, False)):
+
+        async def fail(*_args: object, error: OSError = error, **_more: object) -> None:
+            raise error
+
+        monkeypatch.setattr(loop, "create_connection", fail)
+        monkeypatch.setattr("server.upstreams.connect.one_is_left", lambda left=left: left)
+        failure = await failure_of(Origin("worker", 80, False))
+        assert failure.ours is ours
+        assert ("file descriptor" in failure.cause) is ours

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from common.errors import ApiError
+from server.inference.outcome import Unanswered, did_well
 from server.inference.upstream_errors import from_response, unreachable
 from server.upstreams.connect import ConnectFailed
 from server.upstreams.upstream import Reported, Upstream
@@ -90,3 +91,12 @@ def test_why_a_provider_cannot_be_reached_is_told_and_of_workers_nothing() -> No
     assert str(unreachable(WORKER, failure)) == (
         "The model's worker cannot be reached. Try again in a few seconds."
     )
+
+
+@pytest.mark.parametrize("upstream", [PROVIDER, WORKER])
+def test_a_gateway_without_descriptors_says_that_it_is_full_and_blames_nobody(upstream: Upstream) -> None:
+    failure = ConnectFailed("w:1: none left", cause="the gateway has no file descriptor left", ours=True)
+    error = unreachable(upstream, failure)
+    assert (error.status, error.headers["retry-after"]) == (503, "2")
+    assert did_well(Unanswered(error)) is None
+    assert did_well(Unanswered(unreachable(upstream, ConnectFailed("refused")))) is False

@@ -168,7 +168,8 @@ class Attempts(msgspec.Struct):
                 try:
                     connection = await pool.connect(upstream.origin)
                 except ConnectFailed as error:
-                    upstream.standing.rest()
+                    if not error.ours:
+                        upstream.standing.rest()
                     unreachable = upstream_errors.unreachable(upstream, error)
                     return Report(Unanswered(unreachable, cause=error), before_s)
             exchange = Exchange(attempt, connection, asyncio.get_running_loop().create_future())

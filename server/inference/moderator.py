@@ -115,11 +115,15 @@ class Moderator:
         target = choice.resolve(self.directory, model)
         for upstream in choice.candidates(self.directory, target)[:2]:
             body = msgspec.json.encode({"model": upstream.name_of(target), "input": texts})
-            ticket, well = upstream.standing.begin(), False
+            well: bool | None = False
+            ticket = upstream.standing.begin()
             try:
                 status, answer = await _ask(self.pool, upstream, body)
                 well = status < 500
-            except (Broken, ConnectFailed, TimeoutError):
+            except ConnectFailed as error:
+                well = None if error.ours else False
+                continue
+            except (Broken, TimeoutError):
                 continue
             finally:
                 upstream.standing.end(ticket, well)

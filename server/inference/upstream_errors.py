@@ -52,9 +52,16 @@ RETRY_AFTER_S = "2"
 """What a client is told to wait when the upstream does not say."""
 
 
-def unreachable(upstream: Upstream, failure: ConnectFailed | None = None) -> UpstreamFailed:
-    """No connection, or it broke before an answer came. Why a provider's did is told without addresses."""
+def unreachable(upstream: Upstream, failure: ConnectFailed | None = None) -> UpstreamFailed | Overloaded:
+    """No connection, or it broke before an answer came. Why a provider's did is told without addresses. 503
+    where it is the gateway that has no room for one more."""
     hint = "Try again in a few seconds."
+    if failure is not None and failure.ours:
+        return Overloaded(
+            "The gateway has no room for another connection.",
+            hint=hint,
+            headers={"retry-after": RETRY_AFTER_S},
+        )
     if failure is None or upstream.kind == "worker":
         return UpstreamFailed(f"{_who(upstream)} cannot be reached.", hint=hint)
     return UpstreamFailed(f"{_who(upstream)} cannot be reached: {failure.cause}.", hint=failure.hint or hint)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
-from common.descriptors import shortage
+from common.descriptors import one_is_left, shortage
 from server.proxy import Proxy
 
 HEAD_BYTES = 16 * 1024
@@ -38,12 +38,14 @@ def origin_of(url: str, proxy: Proxy | None = None, connect_timeout_s: float | N
 class ConnectFailed(Exception):
     """No connection could be made: the request was certainly not sent. The message is for the log."""
 
-    def __init__(self, detail: str, *, cause: str = "", hint: str = "") -> None:
+    def __init__(self, detail: str, *, cause: str = "", hint: str = "", ours: bool = False) -> None:
         super().__init__(detail)
         self.cause = cause or detail
         """The same without addresses."""
         self.hint = hint
         """What can be done, if more than trying again."""
+        self.ours = ours
+        """The gateway lacked something: it tells nothing of the upstream."""
 
 
 P = TypeVar("P", bound=asyncio.Protocol)
@@ -131,6 +133,10 @@ def _failure(origin: Origin, error: Exception, limit_s: float) -> ConnectFailed:
     what = "it"
     if origin.proxy is not None and not isinstance(error, ssl.SSLError):
         at, what = f"the proxy {origin.proxy!r}", "the proxy"
+    if _lacks_descriptors(error):
+        shortage.tell()
+        why = "the gateway has no file descriptor left"
+        return ConnectFailed(f"{at}: {why}", cause=why, ours=True)
     if isinstance(error, ssl.SSLCertVerificationError):
         why = f"the TLS certificate is not trusted: {error.verify_message}"
         return ConnectFailed(f"{at}: {why}", cause=why, hint=PRIVATE_CA)
@@ -147,9 +153,12 @@ def _failure(origin: Origin, error: Exception, limit_s: float) -> ConnectFailed:
         return ConnectFailed(
             f"no connection to {at} within {limit_s:g} s", cause=f"no connection within {limit_s:g} s"
         )
-    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        shortage.tell()
-        why = "the gateway has no file descriptor left"
-        return ConnectFailed(f"{at}: {why}", cause=why)
     why = cast(OSError, error).strerror or str(error) or type(error).__name__
     return ConnectFailed(f"{at}: {why}", cause=f"{what} cannot be connected to ({why})")
+
+
+def _lacks_descriptors(error: Exception) -> bool:
+    """Whether there was none for the connection, or for looking a name up, which then fails for no reason."""
+    if isinstance(error, socket.gaierror):
+        return not one_is_left()
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
