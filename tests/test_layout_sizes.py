@@ -28,9 +28,6 @@ LARGER = {
     "finetune/files/json_spans.py:feed": "the loop over every bracket of a large file; calls would slow it",
     "server/store/migrations/versions/v0002_keys.py:upgrade": "tables, written once and never changed",
     "server/upstreams/connection.py:Connection": "one protocol and its parser's call-backs",
-    "webui/pages/chat/layout.py:build_chat": "a page's layout, from top to bottom",
-    "webui/pages/compare/events.py:CompareEvents": "the listeners of one page",
-    "webui/pages/compare/layout.py:build_compare": "a page's layout, from top to bottom",
     "webui/store/migrations/versions/v0001_conversations.py:upgrade": "tables, written once, never changed",
 }
 """What may be larger, and why. This list only shrinks."""

@@ -76,6 +76,17 @@ async def test_silence_gives_empty_batches_so_that_a_clock_can_go_on() -> None:
     await paced.aclose()
 
 
+async def test_what_shows_nothing_holds_back_nothing() -> None:
+    paced = batches(Source(["head", "text"], endless=True).stream(), asyncio.Event(), interval_s=3600,
+                    rest_after=lambda batch: "text" in batch)  # fmt: skip
+    seen: list[str] = []
+    async with asyncio.timeout(60):
+        while "text" not in seen:
+            seen += await anext(paced)
+    await paced.aclose()
+    assert seen == ["head", "text"]
+
+
 async def test_leaving_early_closes_the_source() -> None:
     source = Source([1], endless=True)
     paced = batches(source.stream(), asyncio.Event(), interval_s=0.001)

@@ -142,7 +142,9 @@ async def answer(
     watch = Stopwatch()
     tokens: int | None = None
     try:
-        async with aclosing(batches(_timed(client.stream(request), watch), stop)) as stream:
+        events = _timed(client.stream(request), watch)
+        # The head of an answer shows nothing: no rest after it, so that the first text comes at once.
+        async with aclosing(batches(events, stop, rest_after=_shows)) as stream:
             async for batch in stream:
                 tokens = _last(batch, "completion_tokens") or tokens
                 last = side.turns[-1]
@@ -164,6 +166,10 @@ async def answer(
             request_id=error.failure.request_id or side.turns[-1].request_id,
         )
         yield failed, watch.waited_s
+
+
+def _shows(batch: list[StreamEvent]) -> bool:
+    return any(event.text or event.reasoning for event in batch)
 
 
 def _last(batch: list[StreamEvent], name: str) -> Any:

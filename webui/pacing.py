@@ -1,7 +1,7 @@
 """Slow a fast stream down to what a page can draw, and end it when somebody says stop."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -18,8 +18,11 @@ async def batches(
     stop: asyncio.Event,
     interval_s: float = INTERVAL_S,
     tick_s: float = TICK_S,
+    rest_after: Callable[[list[T]], bool] = bool,
 ) -> AsyncGenerator[list[T], None]:
-    """Items of `source` in batches, at most one each `interval_s`, an empty one after `tick_s` of silence.
+    """Items of `source` in batches, an empty one after `tick_s` of silence.
+
+    After a batch of which `rest_after` says so, the next one comes in `interval_s` at the earliest.
 
     Ends when `source` ends or `stop` is set; raises what `source` raised, after what came before it.
     `source` runs in one task that this generator owns and has always ended when it is left.
@@ -27,12 +30,7 @@ async def batches(
     ready = asyncio.Event()
     items: list[T] = []
 
-    async def pump() -> None:
-        async for item in source:
-            items.append(item)
-            ready.set()
-
-    task = asyncio.create_task(pump())
+    task = asyncio.create_task(_pump(source, items, ready))
     task.add_done_callback(lambda _: ready.set())
     stopping = asyncio.create_task(stop.wait())
     stopping.add_done_callback(lambda _: ready.set())
@@ -46,9 +44,16 @@ async def batches(
             if task.done() and not items:
                 task.result()
                 return
-            await asyncio.wait([stopping], timeout=interval_s)
+            if rest_after(batch):
+                await asyncio.wait([stopping], timeout=interval_s)
     finally:
         for owned in (task, stopping):
             owned.cancel()
         await asyncio.gather(task, stopping, return_exceptions=True)
         await source.aclose()
+
+
+async def _pump(source: AsyncGenerator[T, None], items: list[T], ready: asyncio.Event) -> None:
+    async for item in source:
+        items.append(item)
+        ready.set()

@@ -59,9 +59,7 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
             chat = chatbot(t("conversation"), "chat-chat", height="54vh")
             metrics = gr.HTML(elem_id="chat-metrics", elem_classes="kd-metrics")
             notice = gr.HTML(elem_id="chat-notice")
-            with gr.Row(elem_classes="kd-actions"):
-                retry = gr.Button(t("retry"), size="sm", visible=False, elem_id="chat-retry")
-                undo = gr.Button(t("undo"), size="sm", visible=False, elem_id="chat-undo")
+            retry, undo = _actions(t)
             question, send, stop = composer(t, "chat", "chat_hint")
     refresh, timer = refresher("chat", refresh_s)
     return ChatPage(
@@ -83,3 +81,10 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
         old=old_states("chat")[0],
         model_list=listed_models(),
     )
+
+
+def _actions(t: gr.I18n) -> tuple[gr.Button, gr.Button]:
+    with gr.Row(elem_classes="kd-actions"):
+        retry = gr.Button(t("retry"), size="sm", visible=False, elem_id="chat-retry")
+        undo = gr.Button(t("undo"), size="sm", visible=False, elem_id="chat-undo")
+    return retry, undo

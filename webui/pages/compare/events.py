@@ -40,7 +40,7 @@ class CompareEvents:
         user, query, page = user_in(request), dict(request.query_params), self.page
         await take_over_comparison(self.store, user, old)
         blind = bool(await self.store.users.setting(user, BLIND))
-        found = await self._wanted(user, query)
+        found = await _wanted(self.store, user, query)
         updates = await self._shown(request, found) | {page.toolbar.blind: blind}
         updates |= dict.fromkeys(page.old)
         defaults = default_pair(self.cache.models, self.cache.providers)
@@ -54,14 +54,6 @@ class CompareEvents:
         hidden = hidden_in(found) or (blind and found is None)
         updates |= self.view.status(left, right, lang_of(request), hidden=hidden)
         return updates | self.view.pickers(left, right)
-
-    async def _wanted(self, user: str, query: Mapping[str, str]) -> Conversation | None:
-        kept = self.store.conversations
-        if query.get("c"):
-            return await kept.get(user, query["c"])
-        if any(query.get(name) for name in ("a", "b", "q")):
-            return None
-        return await kept.newest(user, "compare")
 
     def _fresh_setup(self, model: str | None) -> Setup | None:
         return fresh_setup(model, self.cache.find(model)) if model else None
@@ -229,3 +221,12 @@ class CompareEvents:
         user = user_in(request)
         drawn = await self.page.conversations.draw(self.store.conversations, user, found)
         return drawn | self.view.whole(found, lang_of(request))
+
+
+async def _wanted(store: PageStore, user: str, query: Mapping[str, str]) -> Conversation | None:
+    """The comparison of the address; the newest for an address that asks for none and for no new one."""
+    if query.get("c"):
+        return await store.conversations.get(user, query["c"])
+    if any(query.get(name) for name in ("a", "b", "q")):
+        return None
+    return await store.conversations.newest(user, "compare")

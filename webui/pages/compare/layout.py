@@ -128,14 +128,7 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
     with gr.Row(elem_classes="kd-panes", equal_height=False):
         left, right = (_pane(t, side, *setup) for side, setup in zip(SIDES, setups, strict=True))
     vote_box, vote_note, votes = _vote_box(t)
-    examples = gr.Dataset(
-        components=["textbox"],
-        samples=[[question] for question in EXAMPLES],
-        label=t("examples"),
-        type="values",
-        elem_id="compare-examples",
-        elem_classes="kd-examples",
-    )
+    examples = _examples(t)
     question, send, stop = composer(t, "compare", "question_hint")
     refresh, timer = refresher("compare", refresh_s)
     return ComparePage(
@@ -169,6 +162,17 @@ def _toolbar(t: gr.I18n) -> Toolbar:
             markdown=gr.Button(t("markdown"), size="sm", elem_id="compare-save-markdown"),
             json=gr.Button(t("json"), size="sm", elem_id="compare-save-json"),
         )
+
+
+def _examples(t: gr.I18n) -> gr.Dataset:
+    return gr.Dataset(
+        components=["textbox"],
+        samples=[[question] for question in EXAMPLES],
+        label=t("examples"),
+        type="values",
+        elem_id="compare-examples",
+        elem_classes="kd-examples",
+    )
 
 
 def _vote_box(t: gr.I18n) -> tuple[gr.Column, gr.HTML, dict[Choice, gr.Button]]:
