@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from common.errors import UserError
 from finetune.eval.intervals import Items, Metric, estimate
 
-Kind = Literal["kobest", "korquad", "rows", "judge", "retrieval", "ethics"]
+Kind = Literal["kobest", "korquad", "rows", "judge", "retrieval", "ethics", "instructions"]
 SAMPLES = 20
 """Answers a report shows in full."""
 

@@ -19,6 +19,7 @@ TABLE: dict[str, str] = {
     "kobest": "Measure accuracy and macro-F1 on KoBEST, with lm-eval.",
     "korquad": "Measure exact match and character F1 on KorQuAD 1.0.",
     "rows": "Measure exact match and perplexity on held-out Dolly rows.",
+    "instructions": "Measure how often a model keeps what is asked of an answer's form.",
     "ethics": "Measure how often a model answers unethically.",
     "retrieval": "Measure how often the search of documents finds the right passage.",
     "compare": "Put reports side by side: before and after, with plots.",
