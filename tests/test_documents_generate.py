@@ -96,10 +96,10 @@ def test_the_seeds_are_clean_rows_of_all_categories() -> None:
 def test_rows_of_all_categories_are_made_and_bad_ones_counted(tmp_path: Path) -> None:
     maker = Maker()
     with served(maker) as url:
-        done = run(tmp_path / "rows.jsonl", url, "--rows", "60", "--evolve", "0.5", "--licence", "mit")
+        done = run(tmp_path / "rows.jsonl", url, "--rows", "40", "--evolve", "0.5", "--licence", "mit")
         assert done.exit_code == 0, done.output
         rows = rows_of(tmp_path / "rows.jsonl")
-        assert len(rows) == 60
+        assert len(rows) == 40
         assert {row.category for row in rows} == CATEGORIES
         assert {row.meta["from"] for row in rows} == {"new", "evolved"}
         for row in rows:
@@ -111,7 +111,7 @@ def test_rows_of_all_categories_are_made_and_bad_ones_counted(tmp_path: Path) ->
             assert reason in done.output
         first = (tmp_path / "rows.jsonl").read_bytes()
         asked = len(maker.requests)
-        run(tmp_path / "rows.jsonl", url, "--rows", "60", "--evolve", "0.5", "--licence", "mit")
+        run(tmp_path / "rows.jsonl", url, "--rows", "40", "--evolve", "0.5", "--licence", "mit")
         assert (tmp_path / "rows.jsonl").read_bytes() == first
         assert len(maker.requests) == asked
 
