@@ -342,8 +342,7 @@ class Deaths:
         return call
 
 
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("better", [False, True])
+@pytest.mark.parametrize(("after", "better"), [(False, True), (True, True), (True, False)])
 def test_killed_anywhere_it_goes_on_to_the_same_decision(
     stage: Stage, trained: list[str], monkeypatch: pytest.MonkeyPatch, after: bool, better: bool
 ) -> None:
