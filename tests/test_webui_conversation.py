@@ -17,7 +17,7 @@ from webui.metrics import Metrics
 from webui.pages.compare.export import Comparison, as_json, as_markdown, pair_key
 from webui.render import chat_messages, chip, count, failure_card, key_hint, metrics_line, model_cards
 from webui.safe_markdown import safe_markdown
-from webui.snippets import curl_snippet, python_snippet
+from webui.snippets import SNIPPETS
 from webui.status_cache import StatusCache
 from webui.texts import MESSAGES, STATIC, Lang, language
 
@@ -256,8 +256,13 @@ def test_counts_are_short() -> None:
 
 
 def test_snippets_are_code_with_the_model_in_it() -> None:
-    compile(python_snippet("http://127.0.0.1:8000/", 'a"b'), "snippet", "exec")
-    words = curl_snippet("http://127.0.0.1:8000/", "한국어")
+    for kind in ("python", "langchain", "litellm"):
+        code = SNIPPETS[kind].write("http://127.0.0.1:8000/", 'a"b')
+        compile(code, "snippet", "exec")
+        assert 'a\\"b' in code
+        assert '"http://127.0.0.1:8000/v1"' in code
+    assert "http://127.0.0.1:8000/v1" in SNIPPETS["open_webui"].write("http://127.0.0.1:8000/", "한국어")
+    words = SNIPPETS["curl"].write("http://127.0.0.1:8000/", "한국어")
     assert "http://127.0.0.1:8000/v1/chat/completions" in words
     assert json.loads(words.split("-d '")[1].rstrip("'"))["model"] == "한국어"
 

@@ -202,6 +202,7 @@ def _model_card(model: StatusModel, lang: Lang, *, refused: bool) -> str:
     rows = {
         "provider": model.provider,
         "base": model.base,
+        "checkpoint": model.checkpoint,
         "method": model.method,
         "licence": model.licence,
         "template": template or None,

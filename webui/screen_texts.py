@@ -1,8 +1,15 @@
 """Sentences of the pages around comparison and chat, Korean and English side by side, as in `webui.texts`."""
 
-STATIC: dict[str, tuple[str, str]] = {}
+STATIC: dict[str, tuple[str, str]] = {
+    # Models
+    "langchain": ("LangChain", "LangChain"),
+    "litellm": ("LiteLLM", "LiteLLM"),
+    "open_webui": ("Open WebUI", "Open WebUI"),
+}
 
 MESSAGES: dict[str, tuple[str, str]] = {
+    # Models
+    "card_checkpoint": ("체크포인트", "Checkpoint"),
     # Results
     "results_title": ("결과", "Results"),
     "results_none": (

@@ -18,7 +18,7 @@ Chat (`/chat`)
     chat-question, -send, -stop, -chat, -metrics, -notice, -retry, -undo, -new,
     chat-model, -settings, -system, -temperature, -top-p, -max-tokens, -state, -banner
 Models (`/models`)
-    models-cards, models-model, models-curl, models-python, models-banner
+    models-cards, models-model, models-banner, models-X with X of webui.snippets.SNIPPETS
 Compare and chat, P is `compare` or `chat`
     P-search, -history, -title, -pin, -delete, -deleted, -restore      the list of conversations
 Every page: nav-compare, nav-chat, nav-models

@@ -17,7 +17,7 @@ from webui.pages.parts import (
     ticking,
 )
 from webui.render import banner, model_cards
-from webui.snippets import curl_snippet, python_snippet
+from webui.snippets import SNIPPETS
 from webui.status_cache import StatusCache
 
 
@@ -29,16 +29,16 @@ def build_models(demo: gr.Blocks, t: gr.I18n, cache: StatusCache, gateway_url: s
     with gr.Group(elem_classes="kd-setup"):
         picker = model_picker(t("snippet_model"), "models-model")
         with gr.Tabs():
-            with gr.Tab(t("curl")):
-                curl = _code("shell", "models-curl")
-            with gr.Tab(t("python")):
-                python = _code("python", "models-python")
+            codes: dict[str, gr.Code] = {}
+            for kind, snippet in SNIPPETS.items():
+                with gr.Tab(t(kind)):
+                    codes[kind] = _code(snippet.language, f"models-{kind.replace('_', '-')}")
     again, timer = refresher("models", refresh_s)
     model_list = listed_models()
 
     def snippets(model: str | None) -> Updates:
         name = model or "MODEL"
-        return {curl: curl_snippet(gateway_url, name), python: python_snippet(gateway_url, name)}
+        return {code: SNIPPETS[kind].write(gateway_url, name) for kind, code in codes.items()}
 
     async def refresh(request: gr.Request, model: str | None, listed: list[str]) -> Updates:
         lang = lang_of(request)
@@ -55,11 +55,11 @@ def build_models(demo: gr.Blocks, t: gr.I18n, cache: StatusCache, gateway_url: s
     async def picked(model: str | None) -> Updates:
         return snippets(model)
 
-    everything = [top, cards, picker, model_list, curl, python, timer]
+    everything = [top, cards, picker, model_list, *codes.values(), timer]
     refresh_on_return(demo, "models")
     for event in (demo.load, timer.tick, again.click):
         on(event, refresh, [picker, model_list], everything)
-    on(picker.input, picked, [picker], [curl, python])
+    on(picker.input, picked, [picker], list(codes.values()))
 
 
 def _code(language: Literal["shell", "python"], elem_id: str) -> gr.Code:
