@@ -25,7 +25,7 @@ lint:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/mypy benchmarks/*.py
+	.venv/bin/mypy benchmarks/*.py tests/support
 	.venv/bin/lint-imports
 
 clean:           ## forget the trained demo models, logs and database

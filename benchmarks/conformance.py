@@ -94,7 +94,7 @@ def kodolly(tmp: Path, engines: Engines, cache: Path) -> Iterator[Started]:
         asked = json.dumps({"model": CHAT, "messages": [{"role": "user", "content": "hi"}]}).encode()
         wait_for(lambda: answers(f"{base_url}/chat/completions", asked, 200), 30, what="the models")
         keys = limited_keys(url, CHAT, EMBED)
-        options = [[f"--{name.replace('_', '-')}", key] for name, key in keys.items()]
+        options = [[f"--{name.replace('_', '-')}", str(key)] for name, key in keys.items()]
         yield Started(base_url, ("--alias", ALIAS, *(word for option in options for word in option)))
 
 

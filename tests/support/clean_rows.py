@@ -6,8 +6,9 @@ from typing import Any
 
 from finetune.data.clean.assemble import CleanReport
 from finetune.data.clean.rules import rules
-from finetune.data.clean.run import clean, rejects_path
+from finetune.data.clean.run import clean
 from finetune.data.load import load_rows
+from finetune.files.outputs import rejects_path
 from finetune.rows.row import Row
 
 QUESTION = "봄에 심기 좋은 채소를 알려 주세요."

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -58,6 +59,10 @@ def company_proxy(project: Project) -> Iterator[str]:
         run("docker", "rm", "-f", name, check=False)
 
 
+def _healthy(container: str) -> bool:
+    return inspect(container, ".State.Health.Status") == "healthy"
+
+
 def is_well_behind_a_company_proxy(project: Project) -> None:
     """Each container was given the proxy and is healthy; only the provider is asked through it."""
     services = ("controller", "gateway", "webui", "worker", "worker-base")
@@ -66,9 +71,7 @@ def is_well_behind_a_company_proxy(project: Project) -> None:
         given = inspect(container, ".Config.Env")
         assert isinstance(given, list)
         assert f"HTTPS_PROXY={COMPANY_PROXY}" in given or f"https_proxy={COMPANY_PROXY}" in given, given
-        wait(
-            lambda container=container: inspect(container, ".State.Health.Status") == "healthy", service, 120
-        )  # type: ignore[misc]
+        wait(partial(_healthy, container), service, 120)
     with company_proxy(project) as proxy:
 
         def provider_answers() -> bool:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -203,7 +204,7 @@ async def while_streaming(project: Project, tokens: int, event: Callable[[], Non
     async with new_client(STREAMS) as http:
         http.headers.update(project.headers)
         tasks = [
-            asyncio.create_task(stream(http, project.url, body, lambda number=number: on_token(number)))
+            asyncio.create_task(stream(http, project.url, body, partial(on_token, number)))
             for number, body in enumerate(bodies(STREAMS, tokens))
         ]
         await asyncio.wait_for(all_begun.wait(), 120)

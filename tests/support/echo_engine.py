@@ -25,7 +25,7 @@ def pieces(text: str) -> list[str]:
 
 
 def said(asked: dict[str, Any]) -> str:
-    given = asked.get("messages") or asked.get("prompt") or asked.get("input")
+    given = asked.get("messages") or asked.get("prompt") or asked["input"]
     return given if isinstance(given, str) else str(given[-1]["content"])
 
 
@@ -68,16 +68,18 @@ def events(path: str, model: str, text: str) -> list[dict[str, Any]]:
         ]
     if path == "/v1/responses":
         begun = whole(path, model, "") | {"status": "in_progress", "output": []}
-        deltas = [
+        deltas: list[dict[str, Any]] = [
             {"type": "response.output_text.delta", "item_id": "m", "content_index": 0, "delta": piece}
             for piece in pieces(text)
         ]
         done = {"type": "response.completed", "response": whole(path, model, text)}
-        told = [{"type": "response.created", "response": begun}, *deltas, done]
+        told: list[dict[str, Any]] = [{"type": "response.created", "response": begun}, *deltas, done]
         return [event | {"sequence_number": number} for number, event in enumerate(told)]
     chunk = base | {"object": "chat.completion.chunk" if "chat" in path else "text_completion"}
-    texts = [{"delta": {"content": p}} if "chat" in path else {"text": p} for p in pieces(text)]
-    last = {"delta": {}} if "chat" in path else {"text": ""}
+    texts: list[dict[str, Any]] = [
+        {"delta": {"content": p}} if "chat" in path else {"text": p} for p in pieces(text)
+    ]
+    last: dict[str, Any] = {"delta": {}} if "chat" in path else {"text": ""}
     choices = [*(t | {"finish_reason": None} for t in texts), last | {"finish_reason": "stop"}]
     return [chunk | {"choices": [{"index": 0} | choice]} for choice in choices]
 

@@ -38,7 +38,7 @@ def _serve(argv: list[str], env: dict[str, str], log: str) -> None:
     from vllm.v1.engine import utils
 
     # On CPUs vLLM would start its engine process anew, and import everything a second time.
-    utils.get_mp_context = partial(multiprocessing.get_context, "fork")
+    vars(utils)["get_mp_context"] = partial(multiprocessing.get_context, "fork")
     sys.argv = argv
     runpy.run_module(argv[0], run_name="__main__")
 

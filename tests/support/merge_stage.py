@@ -31,7 +31,7 @@ QUESTIONS = ("하늘은 무슨 색인가요?", "바다에는 누가 사나요?",
 ANSWERS = ("맑은 날에는 파란색입니다.", "고래와 거북이가 삽니다.", "삼월이면 옵니다.")
 SPREAD = 0.3
 """Of fresh weights: wide enough for a random model to prefer one token clearly."""
-LLAMA = {
+LLAMA: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 96,
     "num_hidden_layers": 2,
@@ -115,7 +115,12 @@ def make_adapter(folder: Path, base: Path, new_tokens: tuple[str, ...] = (), **l
         tokenizer.eos_token = new_tokens[0]
         model.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=64)
         rows = int(model.get_input_embeddings().weight.shape[0])
-    options = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} | lora
+    options: dict[str, Any] = {
+        "r": 8,
+        "lora_alpha": 16,
+        "target_modules": "all-linear",
+        "task_type": "CAUSAL_LM",
+    } | lora
     if new_tokens:
         tied = model.config.tie_word_embeddings
         names = {id(module): name for name, module in model.named_modules()}
@@ -131,7 +136,7 @@ def make_adapter(folder: Path, base: Path, new_tokens: tuple[str, ...] = (), **l
             torch.nn.init.normal_(parameter, std=0.05)
         elif "trainable_tokens_delta" in name:
             torch.nn.init.normal_(parameter, std=SPREAD)
-    tuned.save_pretrained(folder, save_embedding_layers=False)
+    tuned.save_pretrained(str(folder), save_embedding_layers=False)
     if new_tokens:
         tokenizer.save_pretrained(folder)
     card = AdapterCard(

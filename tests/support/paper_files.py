@@ -70,7 +70,7 @@ def write_pdf(path: Path, pages: Sequence[Paper]) -> Path:
 def _text(pdf: pdfium.PdfDocument, font: object, part: Print) -> object:
     made = raw.FPDFPageObj_CreateTextObj(pdf, font, part.size)
     letters = (part.text + "\0").encode("utf-16-le")
-    raw.FPDFText_SetText(made, ctypes.cast(letters, ctypes.POINTER(ctypes.c_ushort)))
+    raw.FPDFText_SetText(made, ctypes.cast(ctypes.c_char_p(letters), ctypes.POINTER(ctypes.c_ushort)))
     raw.FPDFPageObj_SetFillColor(made, *part.colour, 255)
     raw.FPDFPageObj_Transform(made, 1, 0, 0, 1, part.x, PAGE[1] - part.y)
     return made

@@ -104,7 +104,7 @@ def continued_at(model: str, asked: dict[str, Any]) -> int:
         return 0
     said = asked["messages"][-1]
     assert said["role"] == "assistant", said
-    count = said["content"].count(f"{model}-")
+    count: int = said["content"].count(f"{model}-")
     assert said["content"] == answer_text(model, count), said
     return count
 
@@ -415,8 +415,8 @@ def message_stream(model: str, asked: dict[str, Any], base: dict[str, Any]) -> I
                 yield step("content_block_delta", at, index=index, delta=delta)
                 at += 1
         yield step("content_block_stop", index=index)
-    delta = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
-    yield step("message_delta", delta=delta, usage=whole["usage"])
+    ended = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
+    yield step("message_delta", delta=ended, usage=whole["usage"])
     yield step("message_stop")
 
 
@@ -427,7 +427,12 @@ def response(model: str, asked: dict[str, Any], base: dict[str, Any]) -> dict[st
     """The whole answer of responses."""
     check(asked, "input", "max_output_tokens")
     said = generate(model, asked, asked.get("max_output_tokens"))
-    part = {"type": "output_text", "text": "".join(said.pieces), "annotations": [], "logprobs": None}
+    part: dict[str, Any] = {
+        "type": "output_text",
+        "text": "".join(said.pieces),
+        "annotations": [],
+        "logprobs": None,
+    }
     item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
     spent = {
         "input_tokens": PROMPT_TOKENS,
@@ -527,11 +532,11 @@ def score(model: str, asked: dict[str, Any], base: dict[str, Any]) -> dict[str, 
 def rerank(model: str, asked: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
     """The documents, the closest first."""
     check(asked, "query")
-    results = [
+    results: list[dict[str, Any]] = [
         {"index": i, "document": {"text": text}, "relevance_score": closeness(asked["query"], text)}
         for i, text in enumerate(asked["documents"])
     ]
-    results.sort(key=lambda found: -float(found["relevance_score"]))
+    results.sort(key=lambda found: -found["relevance_score"])
     return base | {"results": results[: asked.get("top_n") or None], "usage": usage_of(0)}
 
 

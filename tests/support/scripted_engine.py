@@ -409,8 +409,8 @@ def failed(path: str) -> Step:
         error = {"type": "internal_error", "message": "scripted"}
         return Step({"type": "error", "error": error}, name="error")
     if path == "/v1/responses":
-        error = {"type": "error", "code": "server_error", "message": "scripted", "param": None}
-        return Step(error | {"sequence_number": 99}, name="error")
+        told = {"type": "error", "code": "server_error", "message": "scripted", "param": None}
+        return Step(told | {"sequence_number": 99}, name="error")
     return Step({"error": {"message": "scripted", "type": "Scripted", "param": None, "code": 500}})
 
 

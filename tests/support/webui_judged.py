@@ -59,7 +59,10 @@ class Judged:
     request: gr.Request = REQUEST
 
     async def vote(self, choice: Choice) -> dict[Any, Any]:
-        values = {self.page.shown: self.shown, **{pane.picker: "m" for pane in self.page.panes}}
+        values: dict[Any, Any] = {
+            self.page.shown: self.shown,
+            **{pane.picker: "m" for pane in self.page.panes},
+        }
         updates: dict[Any, Any] = await self.feedback.vote(choice)(REQUEST, values)
         return updates
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import httpx2
 
@@ -123,8 +123,16 @@ def vllm_stack(tmp_path: Path) -> Iterator[Endpoint]:
         )
 
 
-def limited_keys(gateway: str, model: str, other: str) -> dict[str, str]:
+class LimitedKeys(TypedDict):
     """Keys with limits, as Endpoint names them."""
+
+    limited_key: str
+    restricted_key: str
+    spent_key: str
+
+
+def limited_keys(gateway: str, model: str, other: str) -> LimitedKeys:
+    """New ones: for `model`, and one for `other` alone."""
 
     def create(name: str, **limits: Any) -> str:
         headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
@@ -132,12 +140,12 @@ def limited_keys(gateway: str, model: str, other: str) -> dict[str, str]:
         answer = httpx2.post(f"{gateway}/admin/keys", json=asked, headers=headers, trust_env=False)
         return str(answer.raise_for_status().json()["secret"])
 
-    keys = {
+    keys: LimitedKeys = {
         "limited_key": create("limited", requests_per_min=20, tokens_per_min=100_000),
         "restricted_key": create("restricted", models=[other]),
         "spent_key": create("spent", budget_tokens=1),
     }
-    wait_for(lambda: None not in [_models(gateway, key) for key in keys.values()], 10, what="the keys")
+    wait_for(lambda: None not in [_models(gateway, str(key)) for key in keys.values()], 10, what="the keys")
     question = {"model": model, "messages": [{"role": "user", "content": "안녕"}], "max_tokens": 2}
 
     def is_spent() -> bool:
