@@ -4,7 +4,7 @@ import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from common.errors import UserError
 from finetune.files.unreadable import HUB_ID
@@ -12,6 +12,10 @@ from finetune.models.memory import MemoryPlan, plan_memory
 from finetune.models.published import BASE_MODELS, BaseModel
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import Tuning
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
 
 RECIPES = Path(__file__).parent / "recipes"
 SHARDING = Path(__file__).parent / "accelerate" / "fsdp.yaml"
@@ -140,7 +144,8 @@ def launch_command(entry: Shipped, need: GpuNeed) -> str:
     )
 
 
-def _config(facts: BaseModel) -> Any:
+def _config(facts: BaseModel) -> "PretrainedConfig":
     from transformers import AutoConfig
 
-    return AutoConfig.for_model(**facts.config)
+    config: PretrainedConfig = AutoConfig.for_model(**facts.config)
+    return config

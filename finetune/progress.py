@@ -19,25 +19,27 @@ class Progress:
     stage: str
     """What is being done, e.g. `demo-base: training`."""
     done: float
-    """0 to 1; with 1 the stage is over (`under_way`)."""
+    """0 to 1, as far as its work has been counted; `over` alone says that the stage has ended."""
     detail: str = ""
     seconds_left: float | None = None
+    over: bool = False
 
 
 Report = Callable[[Progress], None]
 
 
-def under_way(done: float) -> float:
-    """`done` of a stage that is not over, however its work has been counted."""
-    return min(done, 0.999)
+def finished(stage: str, detail: str = "") -> Progress:
+    """The last word of a stage."""
+    return Progress(stage, 1.0, detail, over=True)
 
 
 def format_progress(progress: Progress) -> str:
     """One line: what, how far, the rest."""
-    parts = [f"{progress.stage} {int(progress.done * 100):3}%"]
+    percent = 100 if progress.over else min(99, int(progress.done * 100))
+    parts = [f"{progress.stage} {percent:3}%"]
     if progress.detail:
         parts.append(progress.detail)
-    if progress.seconds_left is not None and progress.done < 1:
+    if progress.seconds_left is not None and not progress.over:
         parts.append(f"about {duration(progress.seconds_left)} left")
     return escape_controls(" · ".join(parts))
 
@@ -60,10 +62,9 @@ def terminal_report(stream: TextIO | None = None) -> Report:
     def report(progress: Progress) -> None:
         nonlocal last_stage, last_time
         now = time.monotonic()
-        finished = progress.done >= 1
         if drawn_over:
-            out.write(f"\r\x1b[K{format_progress(progress)}" + ("\n" if finished else ""))
-        elif finished or progress.stage != last_stage or now - last_time >= LINE_EVERY_S:
+            out.write(f"\r\x1b[K{format_progress(progress)}" + ("\n" if progress.over else ""))
+        elif progress.over or progress.stage != last_stage or now - last_time >= LINE_EVERY_S:
             out.write(format_progress(progress) + "\n")
         else:
             return

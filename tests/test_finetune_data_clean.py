@@ -114,7 +114,7 @@ def test_a_run_refuses_to_write_what_it_reads_or_what_another_run_writes(tmp_pat
     output = tmp_path / "clean.jsonl"
 
     def second_run(_progress: object) -> None:
-        with pytest.raises(UserError, match="being written by another run"):
+        with pytest.raises(UserError, match="Another run is writing"):
             clean([path], output, rules(), processes=1)
 
     assert clean([path], output, rules(), processes=1, report=second_run).kept == 1

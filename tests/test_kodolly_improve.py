@@ -222,7 +222,7 @@ def test_a_full_disk_leaves_nothing_and_the_turn_begins_when_there_is_room(
     assert taken(stage) == WAITING
     (journal,) = journals(stage.path / "runs")
     with monkeypatch.context() as disk:
-        disk.setattr(Path, "write_text", full)
+        disk.setattr(Path, "replace", full)
         with pytest.raises(UserError, match="cannot be written"):
             journal.done("more", 1)
     assert "more" not in read_journal(journal.directory).content.steps

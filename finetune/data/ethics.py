@@ -7,7 +7,7 @@ from pathlib import Path
 
 from finetune.files.line_chunks import BOM
 from finetune.files.unreadable import unreadable
-from finetune.progress import Progress, Report
+from finetune.progress import Progress, Report, finished
 from finetune.rows.fast_row import JsonRow, UnusableLine, parse_row
 from moderation.classes import CLASSES
 from moderation.model import Verdict
@@ -53,7 +53,7 @@ def unethical_answers(
                         report(Progress("looking for unethical answers", file.tell() / size, path.name))
         except OSError as error:
             raise unreadable(path, error, "The row file") from error
-    report(Progress("looking for unethical answers", 1.0, f"{found.rows:,} rows"))
+    report(finished("looking for unethical answers", f"{found.rows:,} rows"))
     return found
 
 

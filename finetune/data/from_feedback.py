@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -173,7 +172,7 @@ def _add_row(
     left_out: Counter[str],
     prompt: Prompt,
     answer: JudgedAnswer,
-    meta: dict[str, Any],
+    meta: dict[str, object],
     *,
     permitted: bool,
 ) -> bool:
@@ -196,15 +195,15 @@ def _add_row(
     return False
 
 
-def _origin(feedback_id: str, origin: str) -> dict[str, Any]:
+def _origin(feedback_id: str, origin: str) -> dict[str, object]:
     return {"source": SOURCE, "id": feedback_id, "from": origin}
 
 
-def _by(answer: JudgedAnswer) -> dict[str, Any]:
+def _by(answer: JudgedAnswer) -> dict[str, object]:
     return {"model": answer.arm or answer.model, "checkpoint": answer.checkpoint}
 
 
-def _told(meta: dict[str, Any]) -> dict[str, Any]:
+def _told(meta: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in meta.items() if value is not None}
 
 
@@ -212,7 +211,7 @@ def _is_whole(answer: JudgedAnswer) -> bool:
     return answer.finish_reason in (None, "stop")
 
 
-def _question(prompt: Prompt) -> dict[str, Any] | None:
+def _question(prompt: Prompt) -> dict[str, object] | None:
     """`instruction`, `context` and `history` of a conversation; None when its turns do not alternate."""
     system = prompt[:1] if prompt[0][0] == "system" else ()
     turns = prompt[len(system) :]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from common.errors import UserError
 from finetune.files.whole import whole_file
-from finetune.progress import Progress, Report, silent, under_way
+from finetune.progress import Progress, Report, finished, silent
 from finetune.rows.fast_row import JsonRow
 from finetune.rows.reader import row_lines
 
@@ -139,9 +139,7 @@ def _read(
             end += len(line)
             ends.append(end)
             if len(ends) % _REPORT_EVERY == 0:
-                report(
-                    Progress("reading", begin + part * under_way(done), f"{path.name}: {len(ends):,} rows")
-                )
+                report(Progress("reading", begin + part * done, f"{path.name}: {len(ends):,} rows"))
         copy.flush()
     except OSError as error:
         raise UserError(
@@ -176,8 +174,8 @@ def _write(out: IO[bytes], lines: Sequence[_Lines], order: Iterator[tuple[int, i
             digest.update(line)
             out.write(line)
             if number % _REPORT_EVERY == 0:
-                report(Progress("writing", under_way(number / total), f"{number:,} rows"))
-    report(Progress("writing", 1.0))
+                report(Progress("writing", number / total, f"{number:,} rows"))
+    report(finished("writing"))
     return digest.hexdigest()
 
 

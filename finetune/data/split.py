@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from finetune.files.whole import whole_file
-from finetune.progress import Progress, Report, silent, under_way
+from finetune.progress import Progress, Report, finished, silent
 from finetune.rows.fast_row import JsonRow
 from finetune.rows.reader import row_lines
 
@@ -45,14 +45,14 @@ def split(
             files[name].write(line)
             counts[name] += 1
             if sum(counts.values()) % 10_000 == 0:
-                report(Progress("splitting", under_way(done), f"{sum(counts.values()):,} rows"))
+                report(Progress("splitting", done, f"{sum(counts.values()):,} rows"))
         for name, count in counts.items():
             if not count:
                 raise UserError(
                     f"No row of {path} fell into {name}: there are only {sum(counts.values())}.",
                     hint="Take a larger share, or another --seed.",
                 )
-    report(Progress("splitting", 1.0, f"{sum(counts.values()):,} rows"))
+    report(finished("splitting", f"{sum(counts.values()):,} rows"))
     return counts
 
 

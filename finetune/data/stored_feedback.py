@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ConfigDict, ValidationError
 
@@ -108,7 +107,7 @@ class Sources:
 OWN = Sources()
 
 
-def parse_feedback(votes: Iterable[Any], ratings: Iterable[Any]) -> Feedback:
+def parse_feedback(votes: Iterable[object], ratings: Iterable[object]) -> Feedback:
     """The gateway's lists as types. Raises UserError."""
     try:
         cast = [StoredVote.model_validate(vote) for vote in votes]

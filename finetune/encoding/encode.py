@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from common.errors import UserError
 from common.template_rendering import ChatTemplate
@@ -12,8 +12,12 @@ from common.thought_marks import split_thought
 from finetune.encoding.answer_chains import Chain, chains
 from finetune.encoding.own_settings import OwnSettings, own_settings, own_template
 from finetune.encoding.own_template import Conversation, OwnTemplate, Refused
-from finetune.encoding.text_ids import inner_ids
-from finetune.rows.row import Row, Turn, learnt_messages, to_messages
+from finetune.encoding.text_ids import inner_ids, rendered, text_ids
+from finetune.rows.row import Message, Row, Turn, learnt_messages, to_messages
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 Learn = Literal["all", "last"]
 """Which answers of a conversation are learnt."""
@@ -31,29 +35,31 @@ class Example:
     input_ids: list[int]
     labels: list[int]
     """The same ids where they are learnt, IGNORED elsewhere."""
-    messages: list[dict[str, Any]] | None = None
+    messages: list[Message] | None = None
     """The conversation it came from; None for plain text."""
     prompt_tokens: int = 0
     """Tokens before the last answer."""
-    tools: Sequence[dict[str, Any]] = ()
+    tools: Sequence[dict[str, object]] = ()
     """What the conversation may call."""
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    kwargs: dict[str, object] = field(default_factory=dict)
     """What the template was given besides."""
     trims: bool = False
     """Whether the template takes blanks off an answer's ends."""
 
 
-def encode_row(tokenizer: Any, row: Row) -> Example:
+def encode_row(tokenizer: "PreTrainedTokenizerBase", row: Row) -> Example:
     """`encode_rows` of one row."""
     return encode_rows(tokenizer, [row])[0]
 
 
-def encode_rows(tokenizer: Any, rows: Sequence[Row]) -> list[Example]:
+def encode_rows(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Row]) -> list[Example]:
     """Of each row the sequence that ends with its last answer. Raises as `encode_conversations`."""
     return [examples[-1] for examples in encode_conversations(tokenizer, rows)]
 
 
-def encode_conversations(tokenizer: Any, rows: Sequence[Row], learn: Learn = "all") -> list[list[Example]]:
+def encode_conversations(
+    tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Row], learn: Learn = "all"
+) -> list[list[Example]]:
     """Of each row the sequences that together learn its answers (or the last of them): one, unless a model's
     own template shows an engine another text at each turn.
 
@@ -70,7 +76,9 @@ def encode_conversations(tokenizer: Any, rows: Sequence[Row], learn: Learn = "al
 def _encode_own(own: OwnTemplate, settings: OwnSettings, row: Row, learn: Learn) -> list[Example]:
     messages = to_messages(row)
     _refuse_special_tokens(own.tokenizer, messages, row)
-    if any(split_thought(turn.get("content") or "")[0] for turn in messages if turn["role"] == "assistant"):
+    if any(
+        split_thought(str(turn.get("content") or ""))[0] for turn in messages if turn["role"] == "assistant"
+    ):
         raise UserError(
             f"The row {_name(row)} has a thought within an answer's text.",
             hint="`kodolly data convert` puts it where it belongs, into reasoning_content.",
@@ -102,7 +110,7 @@ def _example(chain: Chain, conversation: Conversation) -> Example:
     )
 
 
-def _encode_marked(tokenizer: Any, rows: Sequence[Row]) -> list[Example]:
+def _encode_marked(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Row]) -> list[Example]:
     """By the {% generation %} marks of a built-in template."""
     for row in rows:
         if beyond := row.beyond_text():
@@ -113,12 +121,13 @@ def _encode_marked(tokenizer: Any, rows: Sequence[Row]) -> list[Example]:
     conversations = [_with_system(to_messages(row)) for row in rows]
     for messages, row in zip(conversations, rows, strict=True):
         _refuse_special_tokens(tokenizer, messages, row)
-    encoded = tokenizer.apply_chat_template(
-        conversations, return_dict=True, return_assistant_tokens_mask=True, padding=False
+    encoded: Any = tokenizer.apply_chat_template(
+        conversations,  # type: ignore[arg-type]
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+        padding=False,
     )
-    prompts = tokenizer.apply_chat_template(
-        [messages[:-1] for messages in conversations], tokenize=False, add_generation_prompt=True
-    )
+    prompts = [rendered(tokenizer, messages[:-1], prompt=True) for messages in conversations]
     prompt_tokens = tokenizer(prompts, add_special_tokens=False)["input_ids"]
     examples = []
     for messages, row, ids, mask, text, asked in zip(
@@ -140,7 +149,7 @@ def _encode_marked(tokenizer: Any, rows: Sequence[Row]) -> list[Example]:
     return examples
 
 
-def _with_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_system(messages: list[Message]) -> list[Message]:
     """What a developer says is the system prompt of these templates, as vLLM has it."""
     if not any(message["role"] == "developer" for message in messages):
         return messages
@@ -165,7 +174,7 @@ def _without_context_turns(mask: Sequence[int], row: Row) -> list[int]:
     ]
 
 
-def encode_pair(tokenizer: Any, chosen: Row, rejected: Row) -> tuple[Example, Example]:
+def encode_pair(tokenizer: "PreTrainedTokenizerBase", chosen: Row, rejected: Row) -> tuple[Example, Example]:
     """A better and a worse answer to one prompt. Only the two answers count, not the history's."""
     better, worse = (_answer_only(example) for example in encode_rows(tokenizer, [chosen, rejected]))
     return better, worse
@@ -176,13 +185,13 @@ def _answer_only(example: Example) -> Example:
     return Example(example.input_ids, labels, example.messages, example.prompt_tokens)
 
 
-def encode_text(tokenizer: Any, text: str) -> Example:
+def encode_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> Example:
     """Plain text: every token and the end token are learnt."""
     ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     return Example(ids, list(ids))
 
 
-def prompt_ids(tokenizer: Any, messages: list[dict[str, Any]]) -> list[int]:
+def prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: list[Message]) -> list[int]:
     """Token ids of everything before the answer, by the way that an engine takes: render, then tokenise.
 
     A model's own template is told not to think, where it can be. Raises UserError where it refuses.
@@ -195,12 +204,10 @@ def prompt_ids(tokenizer: Any, messages: list[dict[str, Any]]) -> list[int]:
         except Refused as error:
             raise UserError(f"A conversation cannot be asked: {error}.") from error
         return own.ids(text)
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
+    return text_ids(tokenizer, rendered(tokenizer, messages, prompt=True))
 
 
-def fit(tokenizer: Any, row: Row, excess: int) -> Row | None:
+def fit(tokenizer: "PreTrainedTokenizerBase", row: Row, excess: int) -> Row | None:
     """`row` with `excess` tokens less (about), or None when that would take more than it has to give.
 
     The oldest exchanges of the history go first, the system message never; then the context shrinks to a
@@ -226,11 +233,11 @@ def _texts(turn: Turn) -> list[str]:
     return [turn.content, turn.reasoning_content, *calls]
 
 
-def _count(tokenizer: Any, text: str) -> int:
+def _count(tokenizer: "PreTrainedTokenizerBase", text: str) -> int:
     return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _window(tokenizer: Any, context: str, answer: str, excess: int) -> str:
+def _window(tokenizer: "PreTrainedTokenizerBase", context: str, answer: str, excess: int) -> str:
     """The part of `context` that is `excess` tokens shorter and has the answer near its middle; or ""."""
     offsets = tokenizer(context, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     room = len(offsets) - excess
@@ -243,7 +250,7 @@ def _window(tokenizer: Any, context: str, answer: str, excess: int) -> str:
     return context[offsets[first][0] : offsets[first + room - 1][1]].strip()
 
 
-def _refuse_special_tokens(tokenizer: Any, messages: list[dict[str, Any]], row: Row) -> None:
+def _refuse_special_tokens(tokenizer: "PreTrainedTokenizerBase", messages: list[Message], row: Row) -> None:
     """A special token spelt out in a text becomes that token, so a row could end its own answer early."""
     for text in [text for message in messages for text in _strings(message)]:
         for token in tokenizer.all_special_tokens:
@@ -254,7 +261,7 @@ def _refuse_special_tokens(tokenizer: Any, messages: list[dict[str, Any]], row: 
                 )
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -263,14 +270,18 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _split_at_answer(
-    tokenizer: Any, messages: list[dict[str, Any]], prompt: str, asked: list[int], row: Row
+    tokenizer: "PreTrainedTokenizerBase",
+    messages: list[Message],
+    prompt: str,
+    asked: list[int],
+    row: Row,
 ) -> tuple[list[int], list[int]]:
     """(ids, mask) of a row whose prompt and answer share a token when they are tokenised in one go.
 
     `### 답변:` and an answer that starts with a quotation mark do: `:"` is one token of many vocabularies.
     An engine tokenises the prompt alone, so training must see that prompt, and the answer after it.
     """
-    whole = tokenizer.apply_chat_template(messages, tokenize=False)
+    whole = rendered(tokenizer, messages)
     answer = inner_ids(tokenizer, whole[len(prompt) :])
     ids = [*asked, *answer]
     if not whole.startswith(prompt) or tokenizer.decode(ids) != tokenizer.decode(
@@ -285,7 +296,9 @@ def _split_at_answer(
     return ids, [0] * len(asked) + [1] * learnt + [0] * (len(answer) - learnt)
 
 
-def _check_answer(tokenizer: Any, ids: Sequence[int], labels: list[int], prompt: int) -> None:
+def _check_answer(
+    tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], labels: list[int], prompt: int
+) -> None:
     """The loss must cover the last answer from its first token to its end token, and no end of a prompt."""
     answer = labels[prompt:]
     learnt = next((n for n, label in enumerate(answer) if label == IGNORED), len(answer))

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from common.errors import UserError
 from finetune.data.load import AnyRow, load_paragraphs, rows_of_file
@@ -40,10 +40,14 @@ from finetune.encoding.token_store import (
 from finetune.files.child_process import process_pool
 from finetune.files.hashes import file_hash
 from finetune.files.whole import whole_directory
-from finetune.progress import Progress, Report
+from finetune.progress import Progress, Report, finished
 from finetune.recipes.recipe import Recipe
 from finetune.recipes.sections import Source
 from finetune.rows.row import Pair, Row
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 FORMAT = 4
 """Of the stores and the rules in this file and encoding.py; raise it when either changes."""
@@ -74,7 +78,7 @@ class Rules:
         return cls(pairs, split, recipe.max_length, prompt, recipe.over_length, recipe.learn)
 
 
-def tokenizer_hash(tokenizer: Any) -> str:
+def tokenizer_hash(tokenizer: "PreTrainedTokenizerBase") -> str:
     """Changes with anything that decides which tokens a conversation becomes."""
     parts = [
         tokenizer.backend_tokenizer.to_str(),
@@ -92,7 +96,7 @@ def cache_directory() -> Path:
 
 
 def encode_source(
-    source: Source, tokenizer: Any, recipe: Recipe, scratch: Path, report: Report
+    source: Source, tokenizer: "PreTrainedTokenizerBase", recipe: Recipe, scratch: Path, report: Report
 ) -> TokenStore:
     """The store of one file of rows: out of the cache, or made now. Raises UserError naming file and line."""
     rules = Rules.of(recipe, source.split)
@@ -106,8 +110,8 @@ def encode_source(
             for block, read in _blocks(source.path, tokenizer, rules, large, stack):
                 writer.add(block)
                 done += read
-                report(Progress(stage, min(0.99, done / size), f"{writer.rows:,} rows"))
-        report(Progress(stage, 1.0))
+                report(Progress(stage, done / size, f"{writer.rows:,} rows"))
+        report(finished(stage))
     store = open_store(directory)
     if not len(store.fates):
         wanted = f" with meta.split {source.split!r}" if source.split else ""
@@ -115,7 +119,7 @@ def encode_source(
     return store
 
 
-def encode_texts(recipe: Recipe, tokenizer: Any, scratch: Path) -> TokenStore | None:
+def encode_texts(recipe: Recipe, tokenizer: "PreTrainedTokenizerBase", scratch: Path) -> TokenStore | None:
     """The store of the recipe's plain text, a sequence a paragraph; None without any."""
     if not recipe.texts:
         return None
@@ -137,13 +141,13 @@ def row_at(path: Path, place: int, pairs: bool) -> Row:
     return next(rows_of_file(path, Row, place))[0]
 
 
-def _key(data: str, rules: Rules, tokenizer: Any) -> str:
+def _key(data: str, rules: Rules, tokenizer: "PreTrainedTokenizerBase") -> str:
     parts = [str(FORMAT), data, repr(rules), tokenizer_hash(tokenizer)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
 def _blocks(
-    path: Path, tokenizer: Any, rules: Rules, large: bool, stack: ExitStack
+    path: Path, tokenizer: "PreTrainedTokenizerBase", rules: Rules, large: bool, stack: ExitStack
 ) -> Iterator[tuple[Block, int]]:
     """(block, bytes read) of every chunk of the file, in its order."""
     chunks = list(_chunks(path))
@@ -186,7 +190,7 @@ def _chunks(path: Path) -> Iterator[tuple[int, int]]:
             start = end
 
 
-_worker_tokenizer: Any = None
+_worker_tokenizer: "PreTrainedTokenizerBase | None" = None
 """Of a process of the pool; nothing else sets it."""
 
 
@@ -195,16 +199,20 @@ def _start_worker(folder: str, template: str, own: OwnSettings | None) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     from transformers import AutoTokenizer
 
-    _worker_tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    _worker_tokenizer.chat_template = template
-    set_own(_worker_tokenizer, own)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer.chat_template = template
+    set_own(tokenizer, own)
+    _worker_tokenizer = tokenizer
 
 
 def _encode_chunk_there(path: Path, rules: Rules, chunk: tuple[int, int]) -> Block | UserError:
+    assert _worker_tokenizer is not None, "set when the process began"
     return _encode_chunk(_worker_tokenizer, path, rules, chunk)
 
 
-def _encode_chunk(tokenizer: Any, path: Path, rules: Rules, chunk: tuple[int, int]) -> Block | UserError:
+def _encode_chunk(
+    tokenizer: "PreTrainedTokenizerBase", path: Path, rules: Rules, chunk: tuple[int, int]
+) -> Block | UserError:
     """A chunk's block, or what is wrong with one of its rows: an exception would lose its hint on the way."""
     fates: list[int] = []
     examples: list[tuple[Example, int]] = []
@@ -235,7 +243,7 @@ def _in_split(
 
 
 def _fit_rows(
-    tokenizer: Any, batch: Sequence[tuple[Row, int]], rules: Rules, fates: list[int]
+    tokenizer: "PreTrainedTokenizerBase", batch: Sequence[tuple[Row, int]], rules: Rules, fates: list[int]
 ) -> list[tuple[Example, int]]:
     """The sequences of the rows that fit; `fates` gets what became of each row."""
     if not batch:
@@ -253,7 +261,9 @@ def _fit_rows(
     return result
 
 
-def _windowed(tokenizer: Any, row: Row, examples: Sequence[Example], rules: Rules) -> list[Example]:
+def _windowed(
+    tokenizer: "PreTrainedTokenizerBase", row: Row, examples: Sequence[Example], rules: Rules
+) -> list[Example]:
     """The sequences of the row without what is far from its answer; none where that does not fit either."""
     if rules.over_length != "window":
         return []
@@ -288,7 +298,9 @@ def _answers(pair: Pair) -> tuple[Row, Row]:
     return with_answer(pair.chosen), with_answer(pair.rejected)
 
 
-def _fit_pair(tokenizer: Any, pair: Pair, rules: Rules, fates: list[int]) -> list[Example]:
+def _fit_pair(
+    tokenizer: "PreTrainedTokenizerBase", pair: Pair, rules: Rules, fates: list[int]
+) -> list[Example]:
     """The two sequences of a pair, from one prompt; none when it is too long. `fates` gets which."""
     chosen, rejected = _answers(pair)
     limit = rules.max_prompt or rules.max_length

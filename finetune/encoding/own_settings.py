@@ -4,14 +4,19 @@ tokenizer, as transformers keeps the template itself there."""
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING
 
 from common.chat_template import template_hash
 from common.checkpoint import OwnTemplateCard
 from common.errors import UserError
 from common.template_rendering import ChatTemplate, TemplateRefusal
 from finetune.encoding.own_template import OwnTemplate
+from finetune.encoding.text_ids import token_ids
 from finetune.encoding.thinking_switch import plain_kwargs, thinking_kwargs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 _ATTRIBUTE = "kodolly_own_settings"
 
@@ -24,12 +29,12 @@ class OwnSettings:
     """Tokens at which an engine ends an answer."""
     day: date | None
     """What the template takes for today; None where it does not ask."""
-    plain: Mapping[str, Any]
+    plain: Mapping[str, object]
     """What the template is given for rows without reasoning."""
-    thinking: Mapping[str, Any]
+    thinking: Mapping[str, object]
     """And for rows with it."""
 
-    def card(self, tokenizer: Any, *, reasons: bool) -> OwnTemplateCard:
+    def card(self, tokenizer: "PreTrainedTokenizerBase", *, reasons: bool) -> OwnTemplateCard:
         """For `kodolly.json`; reasons: whether rows had reasoning, so that serving asks for it, too."""
         return OwnTemplateCard(
             template_kwargs=dict(self.thinking if reasons else self.plain),
@@ -40,17 +45,17 @@ class OwnSettings:
         )
 
     @classmethod
-    def of_card(cls, tokenizer: Any, card: OwnTemplateCard) -> "OwnSettings":
+    def of_card(cls, tokenizer: "PreTrainedTokenizerBase", card: OwnTemplateCard) -> "OwnSettings":
         """What `card` recorded."""
         return cls(
-            stops=tuple(tokenizer.convert_tokens_to_ids(card.stop_tokens)),
+            stops=tuple(token_ids(tokenizer, card.stop_tokens)),
             day=date.fromisoformat(card.date) if card.date else None,
             plain=card.plain_kwargs,
             thinking=card.thinking_kwargs,
         )
 
 
-def find_settings(tokenizer: Any, stops: tuple[int, ...], today: date) -> OwnSettings:
+def find_settings(tokenizer: "PreTrainedTokenizerBase", stops: tuple[int, ...], today: date) -> OwnSettings:
     """How the tokenizer's chat template is to be rendered. Raises UserError for one that cannot be."""
     template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens_map)
     name = f"The chat template ({template_hash(template.text)})"
@@ -69,23 +74,23 @@ def find_settings(tokenizer: Any, stops: tuple[int, ...], today: date) -> OwnSet
     return OwnSettings(stops, day, plain or {}, thinking or {})
 
 
-def set_own(tokenizer: Any, settings: OwnSettings | None) -> None:
+def set_own(tokenizer: "PreTrainedTokenizerBase", settings: OwnSettings | None) -> None:
     """Have conversations rendered as `settings` say; None: by the {% generation %} marks of its template."""
     setattr(tokenizer, _ATTRIBUTE, settings)
 
 
-def own_settings(tokenizer: Any) -> OwnSettings | None:
+def own_settings(tokenizer: "PreTrainedTokenizerBase") -> OwnSettings | None:
     """What `set_own` has set."""
     return getattr(tokenizer, _ATTRIBUTE, None)
 
 
-def stop_ids(tokenizer: Any) -> tuple[int, ...]:
+def stop_ids(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, ...]:
     """Tokens with which answers end: of a model's own template those of an engine, else the end token."""
     settings = own_settings(tokenizer)
     return settings.stops if settings is not None else (tokenizer.eos_token_id,)
 
 
-def own_template(tokenizer: Any, settings: OwnSettings) -> OwnTemplate:
+def own_template(tokenizer: "PreTrainedTokenizerBase", settings: OwnSettings) -> OwnTemplate:
     """Tokenizer, template and settings together."""
     template = _chat_template(tokenizer)
     return OwnTemplate(tokenizer, template, frozenset(settings.stops), settings.day)
@@ -94,7 +99,7 @@ def own_template(tokenizer: Any, settings: OwnSettings) -> OwnTemplate:
 _TEMPLATE = "kodolly_chat_template"
 
 
-def _chat_template(tokenizer: Any) -> ChatTemplate:
+def _chat_template(tokenizer: "PreTrainedTokenizerBase") -> ChatTemplate:
     """The parsed template, kept on the tokenizer: to parse a long one takes as long as rendering ten rows."""
     kept = getattr(tokenizer, _TEMPLATE, None)
     if not isinstance(kept, ChatTemplate) or kept.text != tokenizer.chat_template:

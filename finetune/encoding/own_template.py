@@ -9,11 +9,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING
 
 from common.template_rendering import ChatTemplate, Message, TemplateRefusal
 from common.thought_marks import closes_thought, opened_thought
 from finetune.encoding.text_ids import inner_ids, text_ids
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class Refused(Exception):
@@ -24,7 +27,7 @@ class Refused(Exception):
 class OwnTemplate:
     """A tokenizer and a chat template as an engine uses them."""
 
-    tokenizer: Any
+    tokenizer: "PreTrainedTokenizerBase"
     template: ChatTemplate
     stops: frozenset[int]
     """Tokens at which the engine ends an answer."""
@@ -54,8 +57,8 @@ class Conversation:
     """Messages in OpenAI's form (arguments of tool calls as objects), and what is said besides them."""
 
     messages: Sequence[Message]
-    tools: Sequence[Mapping[str, Any]] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    tools: Sequence[Mapping[str, object]] = ()
+    kwargs: Mapping[str, object] = field(default_factory=dict)
     """Names for the template, such as a switch for thinking."""
 
     def until(self, end: int, *more: Message) -> "Conversation":
@@ -229,7 +232,7 @@ def _pieces(message: Message) -> Iterator[tuple[str, str]]:
             yield "tool argument", value
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def _leaves(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         for each in value.values():
             yield from _leaves(each)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from transformers import AutoTokenizer
 
@@ -11,7 +11,12 @@ from common.errors import UserError
 from finetune.encoding.encode import Example, prompt_ids
 from finetune.encoding.own_settings import OwnSettings, own_settings, own_template
 from finetune.encoding.own_template import Conversation, Refused, answer_at
+from finetune.encoding.text_ids import rendered, text_ids
 from finetune.models.adapter import Probe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 CHANGED = "The checkpoint's tokenizer and chat template give other tokens than training saw."
 AGAIN = "The base or the template has changed since; train again."
@@ -19,7 +24,7 @@ PROBES = 32
 """Training sequences that are kept for the check."""
 
 
-def make_probes(tokenizer: Any, examples: Sequence[Example]) -> list[Probe]:
+def make_probes(tokenizer: "PreTrainedTokenizerBase", examples: Sequence[Example]) -> list[Probe]:
     """Conversations out of `examples`, evenly spread, so that every kind of row is among them."""
     asked = [(example, example.messages) for example in examples if example.messages]
     own = own_settings(tokenizer) is not None
@@ -53,8 +58,7 @@ def check_tokens(directory: Path, probes: Sequence[Probe], card: OwnTemplateCard
                 raise UserError(CHANGED, hint=AGAIN)
         return
     for probe in probes:
-        text = tokenizer.apply_chat_template(probe.messages, tokenize=False)
-        whole = tokenizer(text, add_special_tokens=False)["input_ids"]
+        whole = text_ids(tokenizer, rendered(tokenizer, probe.messages))
         asked = prompt_ids(tokenizer, probe.messages[:-1])
         if whole != probe.input_ids or asked != probe.input_ids[: probe.prompt_tokens]:
             raise UserError(CHANGED, hint=AGAIN)

@@ -5,8 +5,6 @@ It is found by trying: every name that the template asks for, with true, false a
 compared with, until a small conversation comes out as wanted.
 """
 
-from typing import Any
-
 from common.template_rendering import Message
 from common.template_switches import Kwargs, candidates
 from finetune.encoding.own_template import Answer, Conversation, OwnTemplate, Refused, answer_at
@@ -42,5 +40,5 @@ def _answer(own: OwnTemplate, message: Message, kwargs: Kwargs) -> Answer | None
         return None
 
 
-def _key(kwargs: Kwargs) -> tuple[tuple[str, Any], ...]:
+def _key(kwargs: Kwargs) -> tuple[tuple[str, object], ...]:
     return tuple(sorted(kwargs.items()))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 import transformers
@@ -13,8 +13,13 @@ from common.chat_template import load_template, name_of_text
 from common.errors import UserError
 from finetune.encoding.encode import prompt_ids
 from finetune.encoding.own_settings import find_settings, set_own
+from finetune.encoding.text_ids import decoded
 from finetune.eval.models import Generated, Messages
 from finetune.models.load import engine_stops
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 TOKENS_AT_ONCE = 4096
 """Places, padding included, in one forward pass."""
@@ -34,7 +39,7 @@ class CheckpointModel:
         self.tokenizer = load_eval_tokenizer(directory, template)
         on_gpu = torch.cuda.is_available()
         try:
-            model: Any = AutoModelForCausalLM.from_pretrained(
+            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
                 directory,
                 dtype="auto" if on_gpu else torch.float32,
                 use_safetensors=True,
@@ -46,7 +51,9 @@ class CheckpointModel:
                 hint="Name a checkpoint directory with config.json and *.safetensors.",
             ) from error
         self._device = torch.device("cuda" if on_gpu else "cpu")
-        self._model = model.to(self._device).eval()
+        model.to(self._device)  # type: ignore[arg-type]
+        model.train(False)
+        self._model = model
         self._context = int(model.config.max_position_embeddings)
 
     def answers(
@@ -82,11 +89,11 @@ class CheckpointModel:
         filler = self.tokenizer.pad_token_id
         padded = [[filler] * (longest - len(ids)) + ids for ids in prompts]
         mask = [[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts]
-        sampling: dict[str, Any] = {"do_sample": False}
+        sampling: dict[str, object] = {"do_sample": False}
         if temperature > 0:
             sampling = {"do_sample": True, "temperature": temperature}
         with torch.inference_mode():
-            made = self._model.generate(
+            made = self._model.generate(  # type: ignore[operator]
                 input_ids=torch.tensor(padded, device=self._device),
                 attention_mask=torch.tensor(mask, device=self._device),
                 max_new_tokens=max_tokens,
@@ -104,14 +111,14 @@ class CheckpointModel:
     def _cut(self, ids: list[int], ends: set[int]) -> Generated:
         at = next((n for n, token in enumerate(ids) if token in ends), NEVER_STOPS)
         kept = ids if at == NEVER_STOPS else ids[:at]
-        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        text = decoded(self.tokenizer, kept, skip_special_tokens=True)
         return Generated(text, finished=at != NEVER_STOPS)
 
 
-def load_eval_tokenizer(directory: Path, template: str | None) -> Any:
+def load_eval_tokenizer(directory: Path, template: str | None) -> "PreTrainedTokenizerBase":
     """The checkpoint's tokenizer, with the bundled chat template `template` or its own. Raises UserError."""
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{directory} holds no tokenizer that can be loaded: {str(error).splitlines()[0]}"
@@ -125,7 +132,7 @@ def load_eval_tokenizer(directory: Path, template: str | None) -> Any:
     return tokenizer
 
 
-def require_chat_template(tokenizer: Any, directory: Path) -> None:
+def require_chat_template(tokenizer: "PreTrainedTokenizerBase", directory: Path) -> None:
     """Raises UserError when the tokenizer has none."""
     if not tokenizer.chat_template:
         raise UserError(

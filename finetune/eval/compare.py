@@ -51,7 +51,8 @@ def compare(reports: Sequence[EvalReport], before: str | None = None) -> Compari
         )
     figures: dict[tuple[str, str, int | None], dict[str, Score]] = {}
     for report in reports:
-        shots = report.settings.get("shots")
+        said = report.settings.get("shots")
+        shots = said if isinstance(said, int) else None
         for one in report.scores:
             place = figures.setdefault((one.task, one.metric, shots), {})
             if report.model in place:

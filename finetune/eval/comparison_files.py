@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from common.errors import UserError
 from finetune.eval.compare import Comparison, Row
@@ -56,7 +55,7 @@ def to_markdown(comparison: Comparison, plots: Sequence[str] = ()) -> str:
     return "\n".join(lines)
 
 
-def to_json(comparison: Comparison) -> dict[str, Any]:
+def to_json(comparison: Comparison) -> dict[str, object]:
     """The same figures for programs."""
     return {
         "models": list(comparison.models),

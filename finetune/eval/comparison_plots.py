@@ -2,11 +2,13 @@
 
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from common.errors import UserError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from finetune.eval.compare import Comparison, Row
 
 COLOURS = ("#8c96a3", "#1f6feb", "#d9730d", "#2da44e", "#8250df")
@@ -34,7 +36,7 @@ def plot_comparison(comparison: "Comparison", directory: Path) -> list[Path]:
     return paths
 
 
-def _draw(axes: Any, rows: "list[Row]", models: tuple[str, ...], metric: str, shots: int | None) -> None:
+def _draw(axes: "Axes", rows: "list[Row]", models: tuple[str, ...], metric: str, shots: int | None) -> None:
     width = MOST_BARS / len(models)
     for place, model in enumerate(models):
         here = [(n, row.scores[model]) for n, row in enumerate(rows) if model in row.scores]
@@ -52,7 +54,7 @@ def _draw(axes: Any, rows: "list[Row]", models: tuple[str, ...], metric: str, sh
     axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def _draw_published(axes: Any, rows: "list[Row]") -> None:
+def _draw_published(axes: "Axes", rows: "list[Row]") -> None:
     """A dash for each published model across the place of the task."""
     styles = ("dotted", "dashdot", "dashed", "solid")
     names = list(dict.fromkeys(name for row in rows for name in row.published))
@@ -63,7 +65,7 @@ def _draw_published(axes: Any, rows: "list[Row]") -> None:
             [n - MOST_BARS / 2 for n, _ in here],
             [n + MOST_BARS / 2 for n, _ in here],
             colors="#24292f",
-            linestyles=style,
+            linestyles=style,  # type: ignore[arg-type]
             linewidth=1,
             label=f"{name} (published)",
         )

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from common.errors import UserError
 from finetune.encoding.encode import IGNORED, encode_rows
@@ -11,11 +11,19 @@ from finetune.eval.models import Generated, Model
 from finetune.eval.report import SAMPLES, EvalReport, Sample, Score, hash_texts, now, score, versions
 from finetune.rows.row import Row, to_messages
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
 MAX_TOKENS = 256
 
 
 def evaluate_rows(
-    model: Model, rows: Sequence[Row], name: str, tokenizer: Any = None, max_tokens: int = MAX_TOKENS
+    model: Model,
+    rows: Sequence[Row],
+    name: str,
+    tokenizer: "PreTrainedTokenizerBase | None" = None,
+    max_tokens: int = MAX_TOKENS,
 ) -> EvalReport:
     """Exact match, character F1 and stop rate of greedy answers; with `tokenizer` (which must have the chat
     template) also the perplexity of the rows' own answers. Raises UserError.
@@ -26,7 +34,7 @@ def evaluate_rows(
     if beyond := next(filter(None, (row.beyond_text() for row in rows)), None):
         raise UserError(f"The rows hold {beyond}; what is compared here is questions and answers in text.")
     conversations = [to_messages(row)[:-1] for row in rows]
-    asked = hash_texts(turn["content"] for row in rows for turn in to_messages(row))
+    asked = hash_texts(str(turn["content"]) for row in rows for turn in to_messages(row))
     made = list(model.answers(conversations, max_tokens))
     notes = []
     if too_long := sum(not answer.fits for answer in made):
@@ -37,10 +45,7 @@ def evaluate_rows(
     else:
         likelihood, left_out = _likelihood(model, rows, name, tokenizer, asked)
         scores += likelihood
-        if left_out:
-            notes.append(
-                f"{left_out} rows are longer than the model's context and are not in the perplexity."
-            )
+        notes += _left_out(left_out)
     return EvalReport(
         kind="rows",
         model=model.name,
@@ -52,6 +57,10 @@ def evaluate_rows(
         created=now(),
         versions=versions(),
     )
+
+
+def _left_out(rows: int) -> list[str]:
+    return [f"{rows} rows are longer than the model's context and are not in the perplexity."] if rows else []
 
 
 def _scores(name: str, made: Sequence[Generated], rows: Sequence[Row], asked: str) -> list[Score]:
@@ -72,7 +81,7 @@ def _samples(rows: Sequence[Row], made: Sequence[Generated]) -> list[Sample]:
 
 
 def _likelihood(
-    model: Model, rows: Sequence[Row], name: str, tokenizer: Any, asked: str
+    model: Model, rows: Sequence[Row], name: str, tokenizer: "PreTrainedTokenizerBase", asked: str
 ) -> tuple[list[Score], int]:
     """(perplexity and bits per character, number of rows that do not fit)."""
     examples = encode_rows(tokenizer, rows)

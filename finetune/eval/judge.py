@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -137,7 +137,8 @@ def collect_answers(
             )
             append_line(path, line)
             found[question.id] = line
-        report(Progress(stage, (len(questions) - len(missing) + first + len(some)) / len(questions)))
+        done = len(questions) - len(missing) + first + len(some)
+        report(Progress(stage, done / len(questions), over=done == len(questions)))
     return {question.id: found[question.id] for question in questions}
 
 
@@ -171,7 +172,8 @@ def collect_verdicts(
         )
         append_line(path, line)
         found[one.key] = line
-        report(Progress(f"{judge.name}: judging", (len(asked) - len(missing) + number) / len(asked)))
+        done = len(asked) - len(missing) + number
+        report(Progress(f"{judge.name}: judging", done / len(asked), over=done == len(asked)))
     return [found[one.key] for one in asked]
 
 
@@ -247,5 +249,5 @@ def read_lines(path: Path, kind: type[Line]) -> list[Line]:
         ) from error
 
 
-def _hash(*parts: Any) -> str:
+def _hash(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from finetune.eval.intervals import Estimate, estimate, wilson
 from finetune.eval.judge import Answered, Verdict
@@ -84,7 +83,7 @@ def trust(verdicts: Sequence[Verdict]) -> Trust:
     )
 
 
-def summary(verdicts: Sequence[Verdict], judge: str) -> dict[str, Any]:
+def summary(verdicts: Sequence[Verdict], judge: str) -> dict[str, object]:
     """Everything for summary.json."""
     marks: dict[str, list[list[float]]] = defaultdict(list)
     for verdict in verdicts:
@@ -138,8 +137,8 @@ def _mark_report(model: str, verdicts: list[Verdict], answers: dict[str, Answere
     )
 
 
-def _mean(results: Iterable[Any]) -> float:
-    marks = [float(result) for result in results]
+def _mean(results: Iterable[str | float | None]) -> float:
+    marks = [float(result) for result in results if result is not None]
     return sum(marks) / len(marks)
 
 

@@ -13,11 +13,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from finetune.eval.kobest_data import Tables, Task, find_tables, read_table, write_jsonl
 from finetune.eval.report import EvalReport, Score, hash_texts, now, score, versions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 SEED = 1234
 """Of the choice of shots, lm-eval's own."""
@@ -92,7 +96,7 @@ def evaluate_kobest(model: Path | Served, questions: Questions, batch_size: int 
     )
 
 
-def _tasks(questions: Questions, folder: Path) -> tuple[list[dict[str, Any]], str, list[str]]:
+def _tasks(questions: Questions, folder: Path) -> tuple[list[dict[str, object]], str, list[str]]:
     """(lm-eval's task configurations, split, notes)."""
     import lm_eval.tasks  # type: ignore[import-untyped]
     from lm_eval.tasks._yaml_loader import load_yaml  # type: ignore[import-untyped]
@@ -105,12 +109,12 @@ def _tasks(questions: Questions, folder: Path) -> tuple[list[dict[str, Any]], st
         {"metric": "acc", "aggregation": "mean", "higher_is_better": True},
         {"metric": "f1", "aggregation": macro_f1_score, "higher_is_better": True},
     ]
-    configs: list[dict[str, Any]] = []
+    configs: list[dict[str, object]] = []
     notes: list[str] = []
     splits: list[str] = []
     for task in questions.tasks:
         extra = [{"metric": "acc_norm", "aggregation": "mean", "higher_is_better": True}]
-        config: dict[str, Any] = {
+        config: dict[str, object] = {
             **load_yaml(own / f"kobest_{task}.yaml", resolve_func=True),
             "metric_list": metrics + (extra if task == "hellaswag" else []),
         }
@@ -132,7 +136,7 @@ def _tasks(questions: Questions, folder: Path) -> tuple[list[dict[str, Any]], st
     return configs, "+".join(dict.fromkeys(splits)), notes
 
 
-def _local(tables: Tables, shots: int, folder: Path) -> dict[str, Any]:
+def _local(tables: Tables, shots: int, folder: Path) -> dict[str, object]:
     task, examples = tables.task, tables.examples
     items = read_table(tables.questions, task)
     files = {"test": str(write_jsonl(items, folder / f"{task}-test.jsonl"))}
@@ -151,7 +155,7 @@ def _local(tables: Tables, shots: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def _is_cut(sample: dict[str, Any], tokenizer: Any, context: int) -> bool:
+def _is_cut(sample: dict[str, Any], tokenizer: "PreTrainedTokenizerBase", context: int) -> bool:
     """Whether lm-eval had to leave out the beginning of one of the item's texts."""
     texts = ("".join(request) for request in sample["arguments"])
     return any(len(tokenizer(text)["input_ids"]) > context - 1 for text in texts)
@@ -159,9 +163,9 @@ def _is_cut(sample: dict[str, Any], tokenizer: Any, context: int) -> bool:
 
 def _run(
     model: Path | Served,
-    tokenizer: Any,
+    tokenizer: "PreTrainedTokenizerBase",
     context: int,
-    tasks: list[dict[str, Any]],
+    tasks: list[dict[str, object]],
     questions: Questions,
     batch_size: int,
 ) -> dict[str, Any]:
@@ -204,13 +208,13 @@ def _why(error: Exception, model: Path | Served, questions: Questions) -> str:
     return f"{where} cannot be measured: {reason}"
 
 
-def _tokenizer_and_context(model: Path | Served) -> tuple[Any, int]:
+def _tokenizer_and_context(model: Path | Served) -> tuple["PreTrainedTokenizerBase", int]:
     """(tokenizer, tokens that the model can see at once)."""
     from transformers import AutoConfig, AutoTokenizer
 
     directory = model.tokenizer if isinstance(model, Served) else model
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory, local_files_only=True)
         context = int(AutoConfig.from_pretrained(directory, local_files_only=True).max_position_embeddings)
     except (OSError, ValueError) as error:
         raise UserError(
@@ -220,7 +224,9 @@ def _tokenizer_and_context(model: Path | Served) -> tuple[Any, int]:
     return tokenizer, context
 
 
-def _model_arguments(model: Path | Served, tokenizer: Any, context: int) -> tuple[str, dict[str, Any]]:
+def _model_arguments(
+    model: Path | Served, tokenizer: "PreTrainedTokenizerBase", context: int
+) -> tuple[str, dict[str, object]]:
     """Both kinds get the same tokens: a start token where the tokenizer sets one, at most context - 1.
 
     (An engine keeps one place for the token it makes. lm-eval's `max_length` means something else in its two

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from common.errors import UserError
 
@@ -85,7 +85,7 @@ def find_tables(root: Path, task: Task, split: str | None = None) -> Tables:
     raise UserError(f"{folders[0]} holds no {split or 'test or dev'} table (.tsv).")
 
 
-def read_table(path: Path, task: Task) -> list[dict[str, Any]]:
+def read_table(path: Path, task: Task) -> list[dict[str, object]]:
     """The table's items as lm-eval's task reads them. Raises UserError with file, line and reason."""
     layout = _LAYOUTS[task]
     items = []
@@ -107,14 +107,14 @@ def read_table(path: Path, task: Task) -> list[dict[str, Any]]:
     return items
 
 
-def write_jsonl(items: list[dict[str, Any]], path: Path) -> Path:
+def write_jsonl(items: list[dict[str, object]], path: Path) -> Path:
     """One item on each line."""
     with path.open("w", encoding="utf-8") as out:
         out.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
     return path
 
 
-def _item(cells: dict[str, str], layout: _Layout, path: Path, line: int) -> dict[str, Any]:
+def _item(cells: dict[str, str], layout: _Layout, path: Path, line: int) -> dict[str, object]:
     label = layout.labels.get(cells.get(layout.label, "").strip().lower())
     if label is None:
         known = ", ".join(layout.labels)
@@ -122,7 +122,7 @@ def _item(cells: dict[str, str], layout: _Layout, path: Path, line: int) -> dict
             f"{path}, line {line}: the label {cells.get(layout.label, '')!r} is none of {known}.",
             hint="The test tables without labels cannot be scored.",
         )
-    item: dict[str, Any] = {field: cells[column].strip() for field, column in layout.fields.items()}
+    item: dict[str, object] = {field: cells[column].strip() for field, column in layout.fields.items()}
     if empty := [field for field, text in item.items() if not text]:
         raise UserError(f"{path}, line {line}: {empty[0]} is empty.")
     if item.get("question") not in ("원인", "결과") and "premise" in item:

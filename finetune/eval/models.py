@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-Messages = list[dict[str, str]]
+from finetune.rows.row import Message
+
+Messages = list[Message]
 """A conversation that ends with the user's message."""
 
 

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import UserError
 from finetune.eval.intervals import Items, Metric, estimate
+from finetune.files.whole import whole_file
 
 Kind = Literal["kobest", "korquad", "rows", "judge", "retrieval", "ethics", "instructions"]
 SAMPLES = 20
@@ -54,7 +55,7 @@ class EvalReport(BaseModel):
     source: str
     """`checkpoint` or `served`."""
     scores: list[Score]
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, object] = Field(default_factory=dict)
     """Everything that two comparable evaluations must share: shots, split, limit, prompt."""
     notes: list[str] = Field(default_factory=list)
     """What a reader must know: left out items, another split than the usual."""
@@ -97,16 +98,11 @@ def versions(*packages: str) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in ("kodolly", *packages)}
 
 
-def write_json(path: Path, content: BaseModel | Mapping[str, Any]) -> None:
+def write_json(path: Path, content: BaseModel | Mapping[str, object]) -> None:
     """UTF-8, Hangul as it is, whole or not at all. Raises UserError."""
     value = content.model_dump() if isinstance(content, BaseModel) else content
-    part = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+    with whole_file(path) as file:
+        file.write((json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
 
 
 def read_report(path: Path) -> EvalReport:

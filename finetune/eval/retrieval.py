@@ -105,7 +105,7 @@ def _sample(questions: Questions, at: int, found: Sequence[int]) -> Sample:
 def _pairs(path: Path) -> Iterator[tuple[str, str]]:
     suffix = path.suffix.lower()
     if suffix == ".tsv":
-        yield from ((item["question"], item["paragraph"]) for item in read_table(path, "boolq"))
+        yield from ((str(item["question"]), str(item["paragraph"])) for item in read_table(path, "boolq"))
     elif suffix == ".json":
         yield from ((item.question, item.context) for item in read_questions(path))
     elif suffix == ".jsonl":

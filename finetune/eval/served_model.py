@@ -18,6 +18,7 @@ PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
 READ_LIMIT_S = 600.0
 
 T = TypeVar("T")
+Q = TypeVar("Q")
 
 
 class TooLong(Exception):
@@ -146,7 +147,7 @@ class ServedModel:
             )
         return [float(value) for value in found[1 : len(ids)]]
 
-    def _in_order(self, ask: Callable[[Any], T], questions: Sequence[Any]) -> Iterator[T]:
+    def _in_order(self, ask: Callable[[Q], T], questions: Sequence[Q]) -> Iterator[T]:
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="eval")
         try:
             yield from pool.map(ask, questions)

@@ -30,7 +30,7 @@ def process_pool(
     return pool
 
 
-def _begin_process(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+def _begin_process(begin: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None  # this runs in a child

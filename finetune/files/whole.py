@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from common.errors import UserError
+from finetune.files.lock import lock_for
 
 
 @contextmanager
@@ -86,10 +86,7 @@ def _held(part: Path, target: Path, mark: str | None) -> Iterator[None]:
     part.mkdir(exist_ok=True)
     descriptor = os.open(part, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"Another run is writing {target} just now.", hint="Wait for it.") from error
+        lock_for(target, descriptor)
         _refuse_existing(target)  # the other run may have ended between the two lines above
         _empty_unless_marked(part, mark)
         try:

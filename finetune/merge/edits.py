@@ -4,7 +4,7 @@ import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from accelerate import init_empty_weights  # type: ignore[import-untyped]
@@ -21,6 +21,10 @@ from common.errors import UserError
 from finetune.merge.parameter_names import Place
 from finetune.models.adapter_files import ADAPTER, AdapterFiles
 from finetune.models.lora_targets import linear_layers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 MAGNITUDE = "lora_magnitude_vector"
 
@@ -97,7 +101,7 @@ class NewRows:
         return weight
 
 
-def open_adapter(model: Any, files: AdapterFiles, base: Path) -> dict[str, list[Edit]]:
+def open_adapter(model: "PreTrainedModel", files: AdapterFiles, base: Path) -> dict[str, list[Edit]]:
     """Put the adapter on `model` (merge_names.empty_model), as PEFT understands it, and return what it does
     to each parameter of the model.
 
@@ -105,7 +109,7 @@ def open_adapter(model: Any, files: AdapterFiles, base: Path) -> dict[str, list[
     """
     tuned = _on_the_model(model, files, base)
     _fill(tuned, files, base)
-    tuned.eval()
+    tuned.train(False)
     edits: dict[str, list[Edit]] = defaultdict(list)
     for name, module in model.named_modules():
         owner = name.removesuffix(".token_adapter")
@@ -121,7 +125,7 @@ def open_adapter(model: Any, files: AdapterFiles, base: Path) -> dict[str, list[
     return dict(edits)
 
 
-def _on_the_model(model: Any, files: AdapterFiles, base: Path) -> Any:
+def _on_the_model(model: "PreTrainedModel", files: AdapterFiles, base: Path) -> torch.nn.Module:
     """The model with PEFT's empty adapter. Raises UserError where the base has no layers for it."""
     has = linear_layers(model)
     try:
@@ -139,7 +143,7 @@ def _on_the_model(model: Any, files: AdapterFiles, base: Path) -> Any:
         ) from error
 
 
-def _fill(tuned: Any, files: AdapterFiles, base: Path) -> None:
+def _fill(tuned: torch.nn.Module, files: AdapterFiles, base: Path) -> None:
     """Give the adapter's layers their weights. Raises UserError unless files and layers match one to one."""
     stored = _as_named_today(tuned, files)
     filled: dict[str, torch.Tensor] = {}
@@ -172,7 +176,7 @@ def _first(found: list[str]) -> str:
     return found[0] if len(found) == 1 else f"{found[0]} (and {len(found) - 1} more)"
 
 
-def _as_named_today(tuned: Any, files: AdapterFiles) -> dict[str, torch.Tensor]:
+def _as_named_today(tuned: torch.nn.Module, files: AdapterFiles) -> dict[str, torch.Tensor]:
     """The changes by the names that the layers have now: transformers 5 fused the experts that adapters of
     older versions have one by one, and PEFT knows how."""
     try:

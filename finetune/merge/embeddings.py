@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,6 +16,10 @@ from common.errors import UserError
 from finetune.merge.parameter_names import empty_model, places
 from finetune.merge.streamed_model import open_weights
 from finetune.models.adapter_files import PREFIX, AdapterFiles
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
 
 _BASE_HINT = "--base names the model that it was trained on."
 
@@ -35,7 +39,7 @@ class _Ends:
         return f"{self.source}.weight", f"{self.head}.weight"
 
 
-def fit_embeddings(config: Any, files: AdapterFiles, base: Path) -> AdapterFiles:
+def fit_embeddings(config: "PretrainedConfig", files: AdapterFiles, base: Path) -> AdapterFiles:
     """The adapter with its whole parameters by the names of the model of `config`.
 
     `config`, the base's, is given the adapter's number of tokens, and separate embeddings for input and
@@ -44,7 +48,7 @@ def fit_embeddings(config: Any, files: AdapterFiles, base: Path) -> AdapterFiles
     model = empty_model(config)
     whole = _by_names_of(model, files)
     names = {id(module): name for name, module in model.named_modules()}
-    ends = _Ends(names[id(model.get_input_embeddings())], names[id(model.get_output_embeddings())])
+    ends = _Ends(names[id(model.get_input_embeddings())], names[id(model.get_output_embeddings())])  # type: ignore[no-untyped-call]
     _check_shapes(model, whole, ends, base)
     if config.get_text_config().tie_word_embeddings and _apart(files, whole, ends):
         own = open_weights(base, model).load(ends.weights[0], model.get_parameter(ends.weights[0]).shape)
@@ -55,7 +59,7 @@ def fit_embeddings(config: Any, files: AdapterFiles, base: Path) -> AdapterFiles
     return replace(files, whole=whole)
 
 
-def _by_names_of(model: Any, files: AdapterFiles) -> dict[str, torch.Tensor]:
+def _by_names_of(model: "PreTrainedModel", files: AdapterFiles) -> dict[str, torch.Tensor]:
     found = places(model, files.whole)
     named = {}
     for name, value in files.whole.items():
@@ -66,7 +70,9 @@ def _by_names_of(model: Any, files: AdapterFiles) -> dict[str, torch.Tensor]:
     return named
 
 
-def _check_shapes(model: Any, whole: Mapping[str, torch.Tensor], ends: _Ends, base: Path) -> None:
+def _check_shapes(
+    model: "PreTrainedModel", whole: Mapping[str, torch.Tensor], ends: _Ends, base: Path
+) -> None:
     for name, value in whole.items():
         needed = list(model.get_parameter(name).shape)
         given = list(value.shape)
@@ -98,7 +104,7 @@ def _apart(files: AdapterFiles, whole: Mapping[str, torch.Tensor], ends: _Ends) 
     )
 
 
-def _set_rows(config: Any, whole: Mapping[str, torch.Tensor], ends: _Ends, base: Path) -> None:
+def _set_rows(config: "PretrainedConfig", whole: Mapping[str, torch.Tensor], ends: _Ends, base: Path) -> None:
     text = config.get_text_config()
     given = {name: len(whole[name]) for name in ends.weights if name in whole}
     rows = set(given.values())

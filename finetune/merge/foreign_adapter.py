@@ -8,7 +8,7 @@ directory is it. Which prompt they were trained on stands in the tokenizer that 
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from transformers import AutoTokenizer
 
@@ -17,6 +17,7 @@ from common.checkpoint import CheckpointCard, read_card
 from common.errors import UserError
 from finetune.data.load import load_rows
 from finetune.encoding.encode import prompt_ids
+from finetune.encoding.text_ids import rendered, text_ids
 from finetune.merge.embeddings import fit_embeddings
 from finetune.merge.source import MergeSource, read_base_config
 from finetune.models.adapter import Probe
@@ -26,6 +27,10 @@ from finetune.models.load import ROW_MULTIPLE, listed_stops
 from finetune.models.memory import sizes
 from finetune.models.published import BASE_MODELS
 from finetune.rows.row import to_messages
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
 
 ROWS = Path(__file__).parents[1] / "demo" / "rows.jsonl"
 """Conversations that are at hand wherever kodolly is."""
@@ -88,7 +93,7 @@ def _base(files: AdapterFiles, base: Path | None) -> Path:
     return given
 
 
-def _tokenizer(directory: Path, base: Path) -> Any:
+def _tokenizer(directory: Path, base: Path) -> "PreTrainedTokenizerBase":
     """The adapter's own tokenizer, else the base's. Raises UserError where the two number tokens differently:
     then the adapter was trained on another base."""
     ours = _load_tokenizer(base)
@@ -110,7 +115,7 @@ def _tokenizer(directory: Path, base: Path) -> Any:
     return tokenizer
 
 
-def _load_tokenizer(directory: Path) -> Any:
+def _load_tokenizer(directory: Path) -> "PreTrainedTokenizerBase":
     try:
         return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # tokenizers of others may be broken in any way
@@ -118,14 +123,16 @@ def _load_tokenizer(directory: Path) -> Any:
         raise UserError(f"{directory} holds no tokenizer that can be loaded: {reason}") from error
 
 
-def _refuse_without_end(tokenizer: Any, directory: Path) -> None:
+def _refuse_without_end(tokenizer: "PreTrainedTokenizerBase", directory: Path) -> None:
     if tokenizer.eos_token_id is None:
         raise UserError(f"The tokenizer in {directory} has no end token; answers would never stop.")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
 
 
-def _set_template(tokenizer: Any, card: CheckpointCard | None, template: str | None) -> str:
+def _set_template(
+    tokenizer: "PreTrainedTokenizerBase", card: CheckpointCard | None, template: str | None
+) -> str:
     """Give the tokenizer its chat template; returns our name for it, `own` where we have none."""
     if template is not None:
         tokenizer.chat_template = load_template(template)
@@ -144,20 +151,20 @@ def _set_template(tokenizer: Any, card: CheckpointCard | None, template: str | N
     return name_of_text(own) or "own"
 
 
-def _probes(tokenizer: Any, config: Any) -> list[Probe]:
+def _probes(tokenizer: "PreTrainedTokenizerBase", config: "PretrainedConfig") -> list[Probe]:
     """Bundled conversations as the adapter would have seen them. Raises UserError when none can be made."""
     longest = min(LONGEST, _context_length(config, tokenizer))
     made: list[Probe] = []
     for row in load_rows(ROWS):
         messages = to_messages(row.model_copy(update={"history": ()}))
         try:
-            text = tokenizer.apply_chat_template(messages, tokenize=False)
+            text = rendered(tokenizer, messages)
             asked = prompt_ids(tokenizer, messages[:-1])
         except Exception as error:  # a template is a program, and this one is anybody's
             raise UserError(
                 f"The chat template cannot be rendered: {error}.", hint="--template NAME takes one of ours."
             ) from error
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = text_ids(tokenizer, text)
         if ids[: len(asked)] == asked and len(asked) < len(ids) <= longest:
             made.append(Probe(messages=messages, input_ids=ids, prompt_tokens=len(asked)))
         if len(made) == PROBES:
@@ -165,7 +172,12 @@ def _probes(tokenizer: Any, config: Any) -> list[Probe]:
     return made
 
 
-def _rows(config: Any, tokenizer: Any, files: AdapterFiles, probes: Sequence[Probe]) -> int | None:
+def _rows(
+    config: "PretrainedConfig",
+    tokenizer: "PreTrainedTokenizerBase",
+    files: AdapterFiles,
+    probes: Sequence[Probe],
+) -> int | None:
     """Embedding rows that are needed besides the base's: for padding, say, which no prompt holds. Raises
     UserError where prompts hold tokens that nobody has trained."""
     text = config.get_text_config()
@@ -191,7 +203,7 @@ def _token_rows(files: AdapterFiles) -> list[list[int]]:
     return list(indices.values()) if isinstance(indices, dict) else [indices]
 
 
-def _stops(base: Path, tokenizer: Any, probes: Sequence[Probe]) -> tuple[int, ...]:
+def _stops(base: Path, tokenizer: "PreTrainedTokenizerBase", probes: Sequence[Probe]) -> tuple[int, ...]:
     """The token that the template ends answers with, the tokenizer's end token, and the base's own list."""
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     answers = (probe.input_ids[probe.prompt_tokens :] for probe in probes[:1])
@@ -212,7 +224,7 @@ def _licence(files: AdapterFiles, card: CheckpointCard | None) -> str:
     raise UserError("The base does not say its licence.", hint="Give it: --licence NAME.")
 
 
-def _told(files: AdapterFiles) -> dict[str, Any]:
+def _told(files: AdapterFiles) -> dict[str, object]:
     config = files.config
     return {
         "base": files.base,
@@ -224,7 +236,7 @@ def _told(files: AdapterFiles) -> dict[str, Any]:
     }
 
 
-def _context_length(config: Any, tokenizer: Any) -> int:
+def _context_length(config: "PretrainedConfig", tokenizer: "PreTrainedTokenizerBase") -> int:
     """Positions of the model; where it counts none (BLOOM), what its tokenizer says."""
     said = tokenizer.model_max_length
     given = getattr(config.get_text_config(), "max_position_embeddings", None)

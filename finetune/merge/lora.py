@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import GenerationConfig
@@ -35,7 +35,11 @@ from finetune.merge.streamed_model import StreamedModel, Weights, grow, open_wei
 from finetune.models.adapter import ADAPTER_FILE, CONFIG, WEIGHTS, Probe, is_ours
 from finetune.models.checkpoint import copy_processors, set_stop_tokens, write_card, write_tokenizer
 from finetune.models.quiet import hide_library_bars
-from finetune.progress import Progress, Report, under_way
+from finetune.progress import Progress, Report, finished
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 JOURNAL = ".finished.json"
 """In a directory that is being written: the shards that are whole, with their SHA-256."""
@@ -86,7 +90,7 @@ def merge(
         metrics = source.card.metrics | parity.metrics()
         metrics |= _prove_serving(directory, source, report) if renderer else {}
         write_card(directory, source.card.model_copy(update={"metrics": metrics, "dtype": kept}))
-    report(Progress(f"{source.card.name}: comparing", 1.0, str(parity)))
+    report(finished(f"{source.card.name}: comparing", str(parity)))
     return parity
 
 
@@ -174,16 +178,17 @@ def _write_shards(
     stage: str,
     report: Report,
 ) -> None:
-    finished = _finished(directory)
+    written = _finished(directory)
     total = sum(target.size for targets in shards.values() for target in targets)
     done = 0
     for number, (name, targets) in enumerate(shards.items()):
-        if name not in finished:
+        if name not in written:
             tensors = (_merged(target, weights, edits) for target in targets)
-            finished[name] = write_tensors(directory / name, [target.planned for target in targets], tensors)
-            _write_journal(directory, finished)
+            written[name] = write_tensors(directory / name, [target.planned for target in targets], tensors)
+            _write_journal(directory, written)
         done += sum(target.size for target in targets)
         report(Progress(stage, done / total, f"shard {number + 1} of {len(shards)}"))
+    report(finished(stage, f"{len(shards)} shards"))
     (directory / JOURNAL).unlink()
 
 
@@ -217,9 +222,9 @@ def _finished(directory: Path) -> dict[str, str]:
     }
 
 
-def _write_journal(directory: Path, finished: dict[str, str]) -> None:
+def _write_journal(directory: Path, written: dict[str, str]) -> None:
     part = directory / f"{JOURNAL}.part"
-    part.write_text(json.dumps(finished), encoding="utf-8")
+    part.write_text(json.dumps(written), encoding="utf-8")
     part.rename(directory / JOURNAL)
 
 
@@ -260,9 +265,7 @@ def _prove(
     expected = tuned.likeliest(probes, lambda done: report(Progress(stage, done / 2, "adapter")))
     model = empty_model(source.config)
     merged = StreamedModel(model, open_weights(directory, model))
-    found = merged.likeliest(
-        probes, lambda done: report(Progress(stage, under_way(0.5 + done / 2), "merged"))
-    )
+    found = merged.likeliest(probes, lambda done: report(Progress(stage, 0.5 + done / 2, "merged")))
     return compare(probes, expected, found, source.stops if source.card.own_template else source.stops[:1])
 
 
@@ -276,6 +279,6 @@ def _prove_serving(directory: Path, source: MergeSource, report: Report) -> dict
     return prove_serving(directory, source.tokenizer, source.probes, source.card.name, report)
 
 
-def _plain_probes(tokenizer: Any) -> list[Probe]:
+def _plain_probes(tokenizer: "PreTrainedTokenizerBase") -> list[Probe]:
     texts = [encode_text(tokenizer, text) for text in SENTENCES]
     return [Probe(messages=[], input_ids=text.input_ids, prompt_tokens=1) for text in texts]

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
@@ -32,7 +32,12 @@ from finetune.merge.safetensors_io import shard_names, stored_tensors
 from finetune.merge.streamed_model import count_whole, open_weights
 from finetune.models.checkpoint import set_stop_tokens, weights_hash, write_card, write_tokenizer
 from finetune.models.quiet import hide_library_bars
-from finetune.progress import Progress, Report
+from finetune.progress import Progress, Report, finished
+from finetune.rows.row import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 METHODS = ("slerp", "dare_ties", "dare_linear", "ties", "linear", "passthrough", "task_arithmetic", "moe")
 """Named in messages; mergekit knows more and they are passed on."""
@@ -41,7 +46,7 @@ MODEL_KEYS = ("model", "base_model", "source_model", "tokenizer_source", "source
 NOT_MODELS = ("union", "base")
 OLD_TABLES = (".attention.bias", ".attention.masked_bias", ".attention.rotary_emb.inv_freq")
 """Computed, not learnt; GPT-NeoX files had them once."""
-QUESTION = [{"role": "user", "content": "오늘 저녁에 무엇을 먹으면 좋을까요?"}]
+QUESTION: list[Message] = [{"role": "user", "content": "오늘 저녁에 무엇을 먹으면 좋을까요?"}]
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Source:
 
     directory: Path
     card: CheckpointCard | None
-    tokenizer: Any
+    tokenizer: "PreTrainedTokenizerBase"
     sha256: str
 
     @property
@@ -97,7 +102,7 @@ def merge_models(
         report(Progress(stage, 0.9, "completing the checkpoint"))
         parameters, dtype = _complete(directory, values, sources, plan.talk)
         write_card(directory, plan.card(directory, parameters, dtype))
-    report(Progress(stage, 1.0, f"{parameters / 1e9:.3g} billion parameters"))
+    report(finished(stage, f"{parameters / 1e9:.3g} billion parameters"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ class _Plan:
 
     name: str
     licence: str
-    values: dict[str, Any]
+    values: dict[str, object]
     """mergekit's configuration."""
     sources: list[Source]
     talk: Talk
@@ -136,7 +141,7 @@ class _Plan:
         )
 
 
-def read_merge_config(path: Path) -> tuple[dict[str, Any], list[Path]]:
+def read_merge_config(path: Path) -> tuple[dict[str, object], list[Path]]:
     """(mergekit's configuration with every model as an absolute path, the models' directories).
 
     A model is a directory, relative to the file or to where the command runs, or a hub id that is in the
@@ -204,7 +209,7 @@ def _open(directory: Path) -> Source:
     return Source(directory, read_card(directory), tokenizer, weights_hash(directory))
 
 
-def _agree(values: Mapping[str, Any], sources: list[Source], template: str | None) -> Talk:
+def _agree(values: Mapping[str, object], sources: list[Source], template: str | None) -> Talk:
     """The template and end token of all that have a template. Raises UserError when they differ, as then no
     template would be what the result was trained with."""
     if not ({"tokenizer", "tokenizer_source"} & values.keys()):
@@ -254,11 +259,11 @@ def _licence(sources: list[Source]) -> str:
     return " AND ".join(sorted({str(_licence_of(source)) for source in sources}))
 
 
-def _method(values: Mapping[str, Any]) -> str:
+def _method(values: Mapping[str, object]) -> str:
     return "moe" if "experts" in values else str(values["merge_method"])
 
 
-def _base(values: Mapping[str, Any], sources: list[Source]) -> Source:
+def _base(values: Mapping[str, object], sources: list[Source]) -> Source:
     named = values.get("base_model")
     path = named.get("path") if isinstance(named, dict) else named
     return next((source for source in sources if str(source.directory) == path), sources[0])
@@ -268,7 +273,7 @@ def _bytes(directory: Path) -> int:
     return sum((directory / name).stat().st_size for name in shard_names(directory))
 
 
-def _run_mergekit(values: dict[str, Any], directory: Path, seed: int) -> None:
+def _run_mergekit(values: dict[str, object], directory: Path, seed: int) -> None:
     """Let mergekit write weights, configuration and tokenizer. Raises UserError with what it says."""
     said: list[str] = []
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), _heard(said):
@@ -282,7 +287,7 @@ def _run_mergekit(values: dict[str, Any], directory: Path, seed: int) -> None:
             raise UserError(f"mergekit refuses the merge: {reason or type(error).__name__}") from error
 
 
-def _call_mergekit(values: dict[str, Any], directory: Path, seed: int) -> None:
+def _call_mergekit(values: dict[str, object], directory: Path, seed: int) -> None:
     from mergekit.config import MergeConfiguration  # type: ignore[import-untyped]
     from mergekit.merge import run_merge  # type: ignore[import-untyped]
     from mergekit.moe.config import MoEMergeConfig  # type: ignore[import-untyped]
@@ -300,7 +305,7 @@ def _call_mergekit(values: dict[str, Any], directory: Path, seed: int) -> None:
         run_merge(config, str(directory), options)
 
 
-def _moe_architecture(values: Mapping[str, Any]) -> str:
+def _moe_architecture(values: Mapping[str, object]) -> str:
     """Mixtral is what vLLM is known to load and what models of Llama's and Mistral's kind become."""
     asked = str(values.get("architecture") or "mixtral").lower()
     if asked != "mixtral":
@@ -352,7 +357,7 @@ def _without_old_tables() -> Iterator[None]:
 
 
 def _complete(
-    directory: Path, values: Mapping[str, Any], sources: list[Source], talk: Talk
+    directory: Path, values: Mapping[str, object], sources: list[Source], talk: Talk
 ) -> tuple[int, str]:
     """Make a checkpoint of mergekit's output and check it; returns (parameters, type of most weights)."""
     if "experts" in values:
@@ -385,14 +390,16 @@ def _complete(
     return parameters, str(config.dtype).removeprefix("torch.")
 
 
-def _tokenizer(directory: Path, values: Mapping[str, Any], sources: list[Source]) -> Any:
+def _tokenizer(
+    directory: Path, values: Mapping[str, object], sources: list[Source]
+) -> "PreTrainedTokenizerBase":
     """The one that mergekit made when it was told to make one, else the base's as it was."""
     if {"tokenizer", "tokenizer_source"} & values.keys():
         return AutoTokenizer.from_pretrained(directory, local_files_only=True)
     return _base(values, sources).tokenizer
 
 
-def _check_prompt(directory: Path, values: Mapping[str, Any], speaker: Source, talk: Talk) -> None:
+def _check_prompt(directory: Path, values: Mapping[str, object], speaker: Source, talk: Talk) -> None:
     """The result must see the tokens that its source saw. Raises UserError."""
     written = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     trained = speaker.tokenizer
@@ -412,13 +419,13 @@ def _context_length(directory: Path, sources: list[Source]) -> int:
     return min([*trained, *([length] if length else [])], default=2048)
 
 
-def _data(sources: list[Source]) -> list[Any]:
+def _data(sources: list[Source]) -> list[object]:
     """Every file of rows that any of them was trained on, once."""
     unique = {(row.path, row.sha256): row for source in sources if source.card for row in source.card.data}
     return list(unique.values())
 
 
-def _shortened(values: Any) -> Any:
+def _shortened(values: object) -> object:
     """The configuration without this machine's directories."""
     if isinstance(values, dict):
         return {key: _shortened(value) for key, value in values.items()}

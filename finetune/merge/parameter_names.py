@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import init_empty_weights  # type: ignore[import-untyped]
@@ -23,6 +23,9 @@ from transformers.core_model_loading import (
 )
 
 from common.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -42,23 +45,27 @@ class Place:
         return parameter[self.expert].chunk(self.parts)[self.part]
 
 
-def read_config(directory: Path) -> Any:
+def read_config(directory: Path) -> "PretrainedConfig":
     """The checkpoint's configuration. Raises UserError."""
     try:
-        return AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+        return config
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{directory} is not a model: {str(error).splitlines()[0]}") from error
 
 
-def empty_model(config: Any) -> Any:
+def empty_model(config: "PretrainedConfig") -> "PreTrainedModel":
     """The model of `config` without weights (they are on the `meta` device); its buffers are real."""
     with init_empty_weights(include_buffers=False):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     model.tie_weights()
-    return model.eval()
+    model.train(False)
+    return model
 
 
-def places(model: Any, keys: Iterable[str]) -> dict[str, Place]:
+def places(model: "PreTrainedModel", keys: Iterable[str]) -> dict[str, Place]:
     """Where each tensor of a checkpoint belongs in `model`; what belongs nowhere (old files hold rotary
     tables and masks) is left out. Raises UserError when a tensor is not a plain part of a parameter."""
     rules = get_model_conversion_mapping(model)

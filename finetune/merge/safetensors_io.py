@@ -118,7 +118,7 @@ def read_tensor(stored: Stored) -> torch.Tensor:
 
 def write_tensors(path: Path, plan: Sequence[Planned], tensors: Iterator[torch.Tensor]) -> str:
     """Write `tensors`, which are as `plan` says and taken one by one; returns the file's SHA-256 in hex."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for each in plan:
         end = offset + each.size

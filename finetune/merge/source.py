@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from common.chat_template import TEMPLATE_FILE, load_template, template_hash
 from common.checkpoint import CheckpointCard
@@ -14,6 +14,9 @@ from finetune.models.adapter_files import AdapterFiles, read_adapter_files
 from finetune.models.checkpoint import weights_hash
 from finetune.models.load import load_tokenizer
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
 
 @dataclass(frozen=True)
 class MergeSource:
@@ -21,11 +24,11 @@ class MergeSource:
 
     files: AdapterFiles
     base: Path
-    config: Any
+    config: "PretrainedConfig"
     """The result's configuration: the base's, with as many tokens as the adapter has."""
     card: CheckpointCard
     """What the result says of itself; its metrics grow."""
-    tokenizer: Any
+    tokenizer: "PreTrainedTokenizerBase"
     """With the chat template that training used."""
     probes: list[Probe]
     """Conversations on which adapter and result are compared."""
@@ -73,7 +76,7 @@ def own_source(directory: Path, base: Path | None) -> MergeSource:
     )
 
 
-def read_base_config(base: Path) -> Any:
+def read_base_config(base: Path) -> "PretrainedConfig":
     """The base's configuration. Raises UserError for a base that nothing can be merged into."""
     config = read_config(base)
     if getattr(config, "quantization_config", None):

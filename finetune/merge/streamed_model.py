@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -15,6 +15,10 @@ from common.errors import UserError
 from finetune.merge.parameter_names import Place, places
 from finetune.merge.safetensors_io import Stored, read_tensor, shard_names, stored_tensors
 from finetune.models.adapter import Probe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 TOKENS_AT_ONCE = 4096
 """Places, padding included, in one pass through the layers."""
@@ -58,7 +62,10 @@ class Weights:
 
 
 def open_weights(
-    directory: Path, model: Any, rows: int | None = None, whole: Mapping[str, torch.Tensor] | None = None
+    directory: Path,
+    model: "PreTrainedModel",
+    rows: int | None = None,
+    whole: Mapping[str, torch.Tensor] | None = None,
 ) -> Weights:
     """The files of `directory` as parameters of `model`; rows, whole: as in `Weights`. Raises UserError."""
     stored: dict[str, Stored] = {}
@@ -97,7 +104,7 @@ class StreamedModel:
     Made before PEFT puts an adapter on the model: the adapter's own weights stay.
     """
 
-    def __init__(self, model: Any, weights: Weights) -> None:
+    def __init__(self, model: "PreTrainedModel", weights: Weights) -> None:
         self.model = model
         self.weights = weights
         self.device = torch.accelerator.current_accelerator() or torch.device("cpu")
@@ -127,7 +134,7 @@ class StreamedModel:
             done = 0
             for layer, module in self.layers.items():
 
-                def after(_module: Any, _inputs: Any, _output: Any, layer: str = layer) -> None:
+                def after(_module: object, _inputs: object, _output: object, layer: str = layer) -> None:
                     nonlocal done
                     for slot in self.inside[layer]:
                         self._empty(slot)
@@ -135,7 +142,7 @@ class StreamedModel:
                     done += 1
                     watch(done / (len(batches) * len(self.layers)))
 
-                def before(_module: Any, _inputs: Any, layer: str = layer) -> None:
+                def before(_module: object, _inputs: object, layer: str = layer) -> None:
                     for slot in self.inside[layer]:
                         self._fill(slot)
 
@@ -157,7 +164,7 @@ class StreamedModel:
         hidden = self.model.base_model(
             input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False
         ).last_hidden_state
-        head = self.model.get_output_embeddings()
+        head = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]
         for number, probe in enumerate(probes):
             answer = hidden[number, probe.prompt_tokens - 1 : len(probe.input_ids) - 1]
             yield [token for part in answer.split(ROWS_AT_ONCE) for token in head(part).argmax(-1).tolist()]
@@ -173,7 +180,7 @@ class StreamedModel:
         slot.put(nn.Parameter(torch.empty(slot.shape, device="meta"), requires_grad=False))
 
 
-def count_whole(model: Any, weights: Weights) -> int:
+def count_whole(model: "PreTrainedModel", weights: Weights) -> int:
     """Numbers in all parameters of `model`. Raises UserError unless the files have each, in its shape."""
     count = 0
     for slot in _slots(model):
@@ -187,7 +194,7 @@ def count_whole(model: Any, weights: Weights) -> int:
     return count
 
 
-def _layers(model: Any) -> dict[str, nn.Module]:
+def _layers(model: "PreTrainedModel") -> dict[str, nn.Module]:
     """The model's layers by name: the members of its outermost lists of modules that have weights."""
     found: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
@@ -196,7 +203,7 @@ def _layers(model: Any) -> dict[str, nn.Module]:
     return found
 
 
-def _slots(model: Any) -> list[Slot]:
+def _slots(model: "PreTrainedModel") -> list[Slot]:
     names: dict[int, list[str]] = defaultdict(list)
     holders: dict[int, list[tuple[nn.Module, str]]] = defaultdict(list)
     shapes: dict[int, torch.Size] = {}
@@ -209,15 +216,15 @@ def _slots(model: Any) -> list[Slot]:
     return [Slot(tuple(names[key]), tuple(holders[key]), shapes[key]) for key in shapes]
 
 
-def _move(model: Any, device: torch.device) -> None:
+def _move(model: "PreTrainedModel", device: torch.device) -> None:
     """Buffers and the adapter's weights, which are small, to `device`; what is on `meta` stays there."""
     for module in model.modules():
-        for kept in (module._parameters, module._buffers):
-            for name, value in kept.items():
-                if value is None or value.device.type in ("meta", device.type):
-                    continue
-                moved = value.to(device)
-                kept[name] = nn.Parameter(moved, False) if isinstance(value, nn.Parameter) else moved
+        for name, weight in module._parameters.items():
+            if weight is not None and weight.device.type not in ("meta", device.type):
+                module._parameters[name] = nn.Parameter(weight.to(device), False)
+        for name, buffer in module._buffers.items():
+            if buffer is not None and buffer.device.type not in ("meta", device.type):
+                module._buffers[name] = buffer.to(device)
 
 
 def _give_back_memory() -> None:

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,13 +17,13 @@ WEIGHTS = "adapter_model.safetensors"
 class Probe(BaseModel):
     """One training sequence, kept to check that the merged checkpoint makes the same tokens of it."""
 
-    messages: list[dict[str, Any]]
+    messages: list[dict[str, object]]
     input_ids: list[int]
     prompt_tokens: int
     """Number of tokens before the answer."""
-    tools: list[dict[str, Any]] = []
+    tools: list[dict[str, object]] = []
     """What the conversation may call."""
-    template_kwargs: dict[str, Any] = {}
+    template_kwargs: dict[str, object] = {}
     """What the chat template was given besides, where it is the model's own."""
 
 

@@ -77,7 +77,7 @@ def read_adapter_files(directory: Path) -> AdapterFiles:
     )
 
 
-def _read_config(directory: Path) -> dict[str, Any]:
+def _read_config(directory: Path) -> dict[str, object]:
     path = directory / CONFIG
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

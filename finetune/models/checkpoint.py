@@ -4,14 +4,18 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from common.chat_template import TEMPLATE_FILE
 from common.checkpoint import CARD_FILE, CheckpointCard
 from common.errors import UserError
 
+if TYPE_CHECKING:
+    import torch
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-def size_of(model: Any, dtype: str, *, trained_only: bool = False) -> int:
+
+def size_of(model: "PreTrainedModel", dtype: str, *, trained_only: bool = False) -> int:
     """Bytes that the weights (or those that training changes) take in a file."""
     width = {"float32": 4, "float16": 2, "bfloat16": 2}[dtype]
     return sum(width * int(p.numel()) for p in model.parameters() if p.requires_grad or not trained_only)
@@ -19,10 +23,10 @@ def size_of(model: Any, dtype: str, *, trained_only: bool = False) -> int:
 
 def write_checkpoint(
     directory: Path,
-    model: Any,
-    tokenizer: Any,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
     card: CheckpointCard,
-    weights: dict[str, Any] | None = None,
+    weights: "dict[str, torch.Tensor] | None" = None,
     stops: Sequence[int] = (),
 ) -> None:
     """Fill `directory` with a complete checkpoint: weights, tokenizer, template, stop token, card.
@@ -37,20 +41,22 @@ def write_checkpoint(
     write_card(directory, card)
 
 
-def set_stop_tokens(generation_config: Any, tokenizer: Any, stops: Sequence[int] = ()) -> None:
+def set_stop_tokens(
+    generation_config: "GenerationConfig", tokenizer: "PreTrainedTokenizerBase", stops: Sequence[int] = ()
+) -> None:
     """Make an engine stop at `stops`, by default the tokenizer's end token, and never take padding for it."""
     sampling = (generation_config.temperature, generation_config.top_p, generation_config.top_k)
     if any(value is not None for value in sampling):
         # Published settings that say how to sample and not that; transformers refuses to write them.
         generation_config.do_sample = True
-    generation_config.update(
+    generation_config.update(  # type: ignore[no-untyped-call]
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=list(stops) or [tokenizer.eos_token_id],
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id != tokenizer.eos_token_id else None,
     )
 
 
-def write_tokenizer(directory: Path, tokenizer: Any) -> None:
+def write_tokenizer(directory: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
     """The tokenizer and the very bytes of the template that training rendered with, whatever
     save_pretrained makes of them."""
     tokenizer.save_pretrained(directory)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -24,6 +24,10 @@ from finetune.models.precision import Precision, choose_attention
 from finetune.recipes.recipe import FromBase
 from finetune.recipes.sections import Architecture, Lora
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
 ROW_MULTIPLE = 64
 """Embedding rows are added in such numbers: matrix units and tensor parallel ranks divide them."""
 
@@ -32,7 +36,9 @@ INITIAL_SPREAD = 0.06
 costs about three epochs (measured on the demo)."""
 
 
-def make_model(architecture: Architecture, tokenizer: Any, seed: int) -> Any:
+def make_model(
+    architecture: Architecture, tokenizer: "PreTrainedTokenizerBase", seed: int
+) -> "PreTrainedModel":
     """A GPT-NeoX with fresh weights for `tokenizer`."""
     torch.manual_seed(seed)
     config = GPTNeoXConfig(
@@ -50,7 +56,7 @@ def make_model(architecture: Architecture, tokenizer: Any, seed: int) -> Any:
     return GPTNeoXForCausalLM(config)  # type: ignore[no-untyped-call]
 
 
-def load_model(directory: Path) -> Any:
+def load_model(directory: Path) -> "PreTrainedModel":
     """The checkpoint's model in float32, from safetensors only. Raises UserError."""
     try:
         return AutoModelForCausalLM.from_pretrained(
@@ -63,9 +69,9 @@ def load_model(directory: Path) -> Any:
         ) from error
 
 
-def load_for_training(directory: Path, recipe: FromBase, precision: Precision) -> Any:
+def load_for_training(directory: Path, recipe: FromBase, precision: Precision) -> "PreTrainedModel":
     """The base in the precision and with the attention that training takes. Raises UserError."""
-    options: dict[str, Any] = {"dtype": precision.weights}
+    options: dict[str, object] = {"dtype": precision.weights}
     if recipe.four_bit:
         options |= _four_bit(precision)
     try:
@@ -100,7 +106,7 @@ def require_bitsandbytes() -> None:
         )
 
 
-def _four_bit(precision: Precision) -> dict[str, Any]:
+def _four_bit(precision: Precision) -> dict[str, object]:
     """NF4 with double quantisation (Dettmers et al. 2023)."""
     require_bitsandbytes()
     from transformers import BitsAndBytesConfig
@@ -118,7 +124,7 @@ def _four_bit(precision: Precision) -> dict[str, Any]:
     }
 
 
-def load_tokenizer(directory: Path, template: str) -> Any:
+def load_tokenizer(directory: Path, template: str) -> "PreTrainedTokenizerBase":
     """The checkpoint's tokenizer with the text `template` for chat template. Raises UserError."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
@@ -135,7 +141,7 @@ def load_tokenizer(directory: Path, template: str) -> Any:
     return tokenizer
 
 
-def set_tokens(tokenizer: Any, recipe: FromBase) -> None:
+def set_tokens(tokenizer: "PreTrainedTokenizerBase", recipe: FromBase) -> None:
     """Give `tokenizer` the recipe's new tokens and end token. Raises UserError."""
     known = [
         token for token in recipe.added_tokens if tokenizer.convert_tokens_to_ids(token) in _ids(tokenizer)
@@ -152,33 +158,41 @@ def set_tokens(tokenizer: Any, recipe: FromBase) -> None:
         tokenizer.eos_token = recipe.end_token
 
 
-def _ids(tokenizer: Any) -> set[int]:
+def _ids(tokenizer: "PreTrainedTokenizerBase") -> set[int]:
     return set(tokenizer.get_vocab().values()) - {tokenizer.unk_token_id}
 
 
-def make_room(model: Any, tokenizer: Any) -> int | None:
+def make_room(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int | None:
     """Embedding rows for all tokens: None when the model has them (many pad their tables), else the new
     number. Tables never shrink: a checkpoint would lose rows that its shards are divided by."""
-    rows = int(model.get_input_embeddings().weight.shape[0])
+    rows = embedding_rows(model)
     if len(tokenizer) <= rows:
         return None
     model.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=ROW_MULTIPLE)
-    return int(model.get_input_embeddings().weight.shape[0])
+    return embedding_rows(model)
 
 
-def embedding_names(model: Any) -> tuple[str, str | None]:
+def embedding_rows(model: "PreTrainedModel") -> int:
+    """Of the input embedding: at least as many as there are tokens."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return int(weight.shape[0])
+
+
+def embedding_names(model: "PreTrainedModel") -> tuple[str, str | None]:
     """Module names of the input and the output embedding, from the model itself: they differ between
     architectures and have changed between versions. The second is None where both share their weights."""
     names = {id(module): name for name, module in model.named_modules()}
-    source, target = model.get_input_embeddings(), model.get_output_embeddings()
+    source, target = model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[no-untyped-call]
     shared = model.config.get_text_config().tie_word_embeddings or target.weight is source.weight
     return names[id(source)], None if shared else names[id(target)]
 
 
-def add_adapter(model: Any, lora: Lora, new_ids: tuple[int, ...] = ()) -> Any:
+def add_adapter(model: "PreTrainedModel", lora: Lora, new_ids: tuple[int, ...] = ()) -> "PreTrainedModel":
     """`model` with a fresh, trainable LoRA adapter; the rows of `new_ids` are trained on both sides."""
     with no_word_about_experts():
-        return get_peft_model(model, lora_config(model, lora, new_ids))
+        tuned = get_peft_model(model, lora_config(model, lora, new_ids))
+    return cast("PreTrainedModel", tuned)  # it passes on what is asked of it
 
 
 @contextmanager
@@ -189,7 +203,7 @@ def no_word_about_experts() -> Iterator[None]:
         yield
 
 
-def lora_config(model: Any, lora: Lora, new_ids: tuple[int, ...] = ()) -> LoraConfig:
+def lora_config(model: "PreTrainedModel", lora: Lora, new_ids: tuple[int, ...] = ()) -> LoraConfig:
     """PEFT's form of `lora`. A new token's output row must be trained, or it can never be the likeliest."""
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
     tokens = {name: list(new_ids) for name in embedding_names(model) if name} if new_ids else None
@@ -216,13 +230,13 @@ def _other_layers(model: torch.nn.Module) -> str | None:
     return rf"(?!{re.escape(text)}\.).*" if text else None
 
 
-def engine_stops(directory: Path, tokenizer: Any) -> tuple[int, ...]:
+def engine_stops(directory: Path, tokenizer: "PreTrainedTokenizerBase") -> tuple[int, ...]:
     """The tokenizer's end token and those that generation_config.json lists: there vLLM stops unless a
     request says more."""
     return tuple(dict.fromkeys([tokenizer.eos_token_id, *listed_stops(directory, tokenizer)]))
 
 
-def listed_stops(directory: Path, tokenizer: Any) -> list[int]:
+def listed_stops(directory: Path, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """The end tokens in generation_config.json; [] where there is none."""
     try:
         stops = GenerationConfig.from_pretrained(directory, local_files_only=True).eos_token_id

@@ -1,7 +1,7 @@
 """Whether the base has the layers that `lora.targets` names, by its configuration: no weights are loaded."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -10,6 +10,10 @@ from transformers.pytorch_utils import Conv1D
 from common.errors import UserError
 from finetune.models.load import add_adapter
 from finetune.recipes.sections import Lora
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
 
 _LINEAR = (torch.nn.Linear, Conv1D)
 
@@ -43,12 +47,13 @@ def check_targets(base: Path, lora: Lora) -> None:
         raise UserError(f"{', '.join(unfit)} of the base cannot carry an adapter.", hint=_has(model))
 
 
-def _without_storage(config: Any) -> Any:
+def _without_storage(config: "PretrainedConfig") -> "PreTrainedModel":
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    return model
 
 
-def _takes_adapter(config: Any, lora: Lora, target: str) -> bool:
+def _takes_adapter(config: "PretrainedConfig", lora: Lora, target: str) -> bool:
     """By trial: PEFT also adapts embeddings, and knows old names of layers that are fused today."""
     model = _without_storage(config)
     try:
@@ -59,14 +64,14 @@ def _takes_adapter(config: Any, lora: Lora, target: str) -> bool:
     return True
 
 
-def linear_layers(model: Any) -> list[str]:
+def linear_layers(model: "PreTrainedModel") -> list[str]:
     """Last parts of the names of all linear layers but the output embedding, in the model's order."""
-    head = model.get_output_embeddings()
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     layers = [
         name for name, module in model.named_modules() if isinstance(module, _LINEAR) and module is not head
     ]
     return list(dict.fromkeys(name.rsplit(".", 1)[-1] for name in layers))
 
 
-def _has(model: Any) -> str:
+def _has(model: "PreTrainedModel") -> str:
     return f"It has {', '.join(linear_layers(model))} (or all-linear)."

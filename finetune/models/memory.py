@@ -6,10 +6,14 @@ unit in half precision, less what attention without a stored matrix and without 
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from finetune.recipes.recipe import Recipe
 from finetune.recipes.sections import Lora
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Per weight: 4 bits, an 8-bit scale per 64 of them, a 32-bit scale per 256 scales (double quantisation)."""
@@ -56,7 +60,7 @@ class Sizes:
     """In fused expert tensors, which bitsandbytes does not shrink."""
 
 
-def sizes(config: Any, adapter: Lora | None = None) -> Sizes:
+def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> Sizes:
     """Count the weights of the model that `config` describes, and of `adapter` on it; nothing is loaded."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -83,7 +87,9 @@ def sizes(config: Any, adapter: Lora | None = None) -> Sizes:
     return replace(counted, adapter=trained)
 
 
-def plan_memory(config: Any, recipe: Recipe, *, longest: int, compute_bytes: int) -> MemoryPlan:
+def plan_memory(
+    config: "PretrainedConfig", recipe: Recipe, *, longest: int, compute_bytes: int
+) -> MemoryPlan:
     """The plan for `recipe` on the model of `config`.
 
     longest: tokens of the longest sequence. compute_bytes: 4 where the arithmetic is float32, else 2.

@@ -1,12 +1,15 @@
 """Which number formats and which attention a device gets, with the reason, so that it can be told."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from finetune.recipes.recipe import CommonKeys
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def choose_precision(recipe: CommonKeys) -> Precision:
     return Precision(compute, weights, reason)
 
 
-def choose_attention(config: Any, precision: Precision) -> str:
+def choose_attention(config: "PretrainedConfig", precision: Precision) -> str:
     """`flash_attention_2` where it is installed and the model and the number format have it, else `sdpa`,
     torch's own, or `eager` for a model without."""
     from transformers import AutoModelForCausalLM

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -102,11 +101,11 @@ def _sentences(name: str, data: bytes) -> Iterator[Sentence]:
         yield from _of_dialogue(where, f"{name}#{dialogue.get('id', number)}", dialogue["sentences"])
 
 
-def _of_dialogue(where: str, dialogue: str, entries: Iterable[Any]) -> Iterator[Sentence]:
+def _of_dialogue(where: str, dialogue: str, entries: Iterable[object]) -> Iterator[Sentence]:
     for number, entry in enumerate(entries, start=1):
         at = f"{where}, sentence {number}"
-        text = (entry.get("text") or entry.get("origin_text")) if isinstance(entry, dict) else None
-        types = entry.get("types") if isinstance(entry, dict) else None
+        fields = entry if isinstance(entry, dict) else {}
+        text, types = fields.get("text") or fields.get("origin_text"), fields.get("types")
         if not isinstance(text, str) or not isinstance(types, list) or not types:
             raise UserError(f"{at} has no text or no types.", hint=SHAPE)
         if unknown := [one for one in types if one not in (*CLASSES, CLEAN)]:
@@ -115,10 +114,10 @@ def _of_dialogue(where: str, dialogue: str, entries: Iterable[Any]) -> Iterator[
                 hint=f"Known are {', '.join((*CLASSES, CLEAN))}.",
             )
         classes = frozenset(types) - {CLEAN}
-        yield Sentence(dialogue, text, classes, _intensity(at, entry.get("intensity")) if classes else 0.0)
+        yield Sentence(dialogue, text, classes, _intensity(at, fields.get("intensity")) if classes else 0.0)
 
 
-def _intensity(at: str, given: Any) -> float:
+def _intensity(at: str, given: str | float | None) -> float:
     if given is None:
         return 3.0
     if isinstance(given, str) and given.upper() in _WORDS:

@@ -19,7 +19,7 @@ from finetune.moderation.clean_text import clean_sentences, is_clean_text
 from finetune.moderation.dialogues import Sentence, data_files, read_dialogues
 from finetune.moderation.figures import ModerationReport, measure
 from finetune.moderation.fit import Rows, fit, rows_of
-from finetune.progress import Progress, Report
+from finetune.progress import Progress, Report, finished
 from moderation.classes import CLASSES, Level
 from moderation.features import VERSION
 from moderation.model import WEIGHTS_FILE, ModerationCard
@@ -84,7 +84,7 @@ def train_moderation(
         final = _fitted(rows, membership(sentences), report, "training on everything")
         card = _card(target.resolve().name, sentences, limits, licence, [*data, *clean], figures)
         _write(directory, card, Weights(rows.spread_out(final.weights), final.bias), scale, figures)
-    report(Progress("moderation model", 1.0, f"{time.monotonic() - began:.0f} s"))
+    report(finished("moderation model", f"{time.monotonic() - began:.0f} s"))
     return figures
 
 

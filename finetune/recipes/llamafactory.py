@@ -124,7 +124,7 @@ _LOSSES = ("sigmoid", "hinge", "ipo")
 class Imported:
     """A recipe and what of the file it does not hold."""
 
-    recipe: dict[str, Any]
+    recipe: dict[str, object]
     missing: dict[str, str] = field(default_factory=dict)
     """Their key to why, and what to do."""
 
@@ -227,7 +227,7 @@ def _loop(values: Mapping[str, Any], made: Imported) -> None:
 def _adapter(values: Mapping[str, Any], made: Imported) -> None:
     rank = int(values.get("lora_rank", 8))
     targets = _list(values.get("lora_target", "all"))
-    lora: dict[str, Any] = {
+    lora: dict[str, object] = {
         "rank": rank,
         "alpha": int(values.get("lora_alpha") or 2 * rank),
         "dropout": float(values.get("lora_dropout", 0)),
@@ -261,20 +261,20 @@ def _preferences(values: Mapping[str, Any], made: Imported) -> None:
         if loss not in _LOSSES:
             made.missing["pref_loss"] = f"{loss} is not there; sigmoid is written"
             loss = "sigmoid"
-        dpo: dict[str, Any] = {"beta": beta, "loss_type": [loss, "sft"] if sft else [loss]}
+        dpo: dict[str, object] = {"beta": beta, "loss_type": [loss, "sft"] if sft else [loss]}
         dpo |= {"loss_weights": [1.0, sft]} if sft else {}
         for theirs, ours in (("dpo_label_smoothing", "label_smoothing"), ("ld_alpha", "ld_alpha")):
             dpo |= {ours: float(values[theirs])} if values.get(theirs) else {}
         made.recipe["dpo"] = dpo
 
 
-def _list(value: Any) -> list[str]:
+def _list(value: object) -> list[str]:
     """`a,b`, a list, or nothing."""
     parts = value if isinstance(value, list) else str(value or "").split(",")
     return [str(part).strip() for part in parts if str(part).strip()]
 
 
-def _number(value: Any) -> int | float:
+def _number(value: str | float) -> int | float:
     """YAML reads `1e-4`, without a point, as text."""
     number = float(value)
     return int(number) if isinstance(value, int) or (number.is_integer() and number > 1) else number

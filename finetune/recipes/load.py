@@ -47,7 +47,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), folder: Path | None =
     return recipe
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, object]:
     if path.suffix in FILE_ENDINGS and path.suffix != ".json":
         raise UserError(
             f"{path} is a data file, no recipe.",
@@ -72,18 +72,18 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _anchored(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _anchored(values: Mapping[str, object], folder: Path) -> dict[str, object]:
     """`values` with every path made absolute from `folder`."""
 
-    def anchor(value: Any) -> Any:
+    def anchor(value: object) -> object:
         return str((folder / Path(value).expanduser()).resolve()) if isinstance(value, str) else value
 
-    def anchor_source(source: Any) -> Any:
+    def anchor_source(source: object) -> object:
         if isinstance(source, dict) and "path" in source:
             return {**source, "path": anchor(source["path"])}
         return source
 
-    result = dict(values)
+    result: dict[str, Any] = dict(values)
     for key in ("data", "replay"):
         if isinstance(result.get(key), list):
             result[key] = [anchor_source(source) for source in result[key]]
@@ -99,7 +99,7 @@ def _anchored(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return result
 
 
-def _split_override(override: str) -> tuple[str, Any]:
+def _split_override(override: str) -> tuple[str, object]:
     key, equals, text = override.partition("=")
     if not key or not equals:
         raise UserError(
@@ -117,7 +117,7 @@ def _split_override(override: str) -> tuple[str, Any]:
     return key, _anchored({parts[0]: value}, Path.cwd())[parts[0]] if len(parts) == 1 else value
 
 
-def _assign(values: Any, parts: Sequence[str], value: Any, key: str) -> None:
+def _assign(values: Any, parts: Sequence[str], value: object, key: str) -> None:
     """Set one dotted key; sections that are missing are made."""
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1

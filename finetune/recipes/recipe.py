@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, TypeAdapter, model_validator
 
@@ -18,7 +18,7 @@ from finetune.files.hashes import file_hash
 from finetune.files.unreadable import HUB_ID, unreadable
 from finetune.recipes.sections import Architecture, Dpo, Kto, Lora, Orpo, Part, Simpo, Source
 
-METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
+METHOD_DEFAULTS: dict[str, dict[str, object]] = {
     "pretrain": {"learning_rate": 2e-3, "schedule": "linear"},
     "full": {"learning_rate": 2e-5, "schedule": "cosine"},
     "lora": {"learning_rate": 2e-4, "schedule": "linear"},
@@ -113,7 +113,7 @@ class CommonKeys(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _only_keys_of_the_method(cls, values: Any) -> Any:
+    def _only_keys_of_the_method(cls, values: object) -> object:
         if not isinstance(values, dict):
             return values
         method = str(values.get("method"))
@@ -177,7 +177,7 @@ class CommonKeys(Part):
         held_out = (self.validation,) if isinstance(self.validation, Source) else ()
         return (*self.learnt, *held_out)
 
-    def card_dict(self) -> dict[str, Any]:
+    def card_dict(self) -> dict[str, object]:
         """The recipe for `kodolly.json`; paths shortened to file names tell nothing of a machine."""
         idle = {"lora", "dpo", "kto", "orpo", "simpo"} - self.sections
         shown = self.model_dump(mode="json", exclude_none=True, exclude=idle)
@@ -391,7 +391,7 @@ KINDS: tuple[type[CommonKeys], ...] = get_args(Recipe)
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="method")])
 
 
-def validate_recipe(values: Any) -> Recipe:
+def validate_recipe(values: object) -> Recipe:
     """The recipe of a mapping of keys. Raises pydantic.ValidationError; its places begin with the method."""
     return _ADAPTER.validate_python(values)
 

@@ -1,6 +1,6 @@
 """Dolly rows as lines of JSON: the one place that says what a row is, for checking, cleaning and training."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -41,8 +41,8 @@ class JsonRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     category: str
     context: str = ""
     history: list[JsonTurn] = []
-    meta: dict[str, Any] = {}
-    tools: list[dict[str, Any]] = []
+    meta: dict[str, object] = {}
+    tools: list[dict[str, object]] = []
     """What the assistant may call, as OpenAI's API has it: `{type: function, function: {name, ...}}`."""
     steps: list[JsonTurn] = []
     """Between instruction and response: the assistant's tool calls and their results."""
@@ -86,8 +86,8 @@ class _Written(msgspec.Struct, omit_defaults=True):
     response: str
     category: str
     history: list[JsonTurn] = []
-    meta: dict[str, Any] = {}
-    tools: list[dict[str, Any]] = []
+    meta: dict[str, object] = {}
+    tools: list[dict[str, object]] = []
     steps: list[JsonTurn] = []
     reasoning_content: str = ""
     tool_calls: list[ToolCall] = []
@@ -102,8 +102,8 @@ class _PairLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, 
     rejected: str
     category: str | None = None
     history: list[JsonTurn] = []
-    meta: dict[str, Any] = {}
-    tools: list[dict[str, Any]] = []
+    meta: dict[str, object] = {}
+    tools: list[dict[str, object]] = []
     steps: list[JsonTurn] = []
 
 

@@ -1,7 +1,7 @@
 """Dolly rows: what the files look like, and the conversation a row stands for."""
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -9,13 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from finetune.rows.categories import Category
 from finetune.rows.fast_row import JsonPair, JsonRow, UnusableLine, check_row
 
+Message = dict[str, object]
+"""One message of a conversation, as OpenAI's chat API has it."""
+
 
 class Call(BaseModel):
     """One call of a tool."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: dict[str, object] = Field(default_factory=dict)
     id: str = ""
 
 
@@ -46,9 +49,9 @@ class Row(BaseModel):
     category: Category
     history: tuple[Turn, ...] = ()
     """What was said before `instruction`: a system prompt at most once and first, then pairs."""
-    meta: dict[str, Any] = Field(default_factory=dict)
+    meta: dict[str, object] = Field(default_factory=dict)
     """Facts about the row: `id`, `split`, source, licence. Never shown to the model."""
-    tools: tuple[dict[str, Any], ...] = ()
+    tools: tuple[dict[str, object], ...] = ()
     """What the assistant may call, as OpenAI's API has it."""
     steps: tuple[Turn, ...] = ()
     """Between instruction and response: tool calls and their results."""
@@ -81,13 +84,13 @@ class Pair(BaseModel):
     rejected: str
     category: Category | None = None
     history: tuple[Turn, ...] = ()
-    meta: dict[str, Any] = Field(default_factory=dict)
-    tools: tuple[dict[str, Any], ...] = ()
+    meta: dict[str, object] = Field(default_factory=dict)
+    tools: tuple[dict[str, object], ...] = ()
     steps: tuple[Turn, ...] = ()
 
     @field_validator("category", mode="before")
     @classmethod
-    def _none_said(cls, value: Any) -> Any:
+    def _none_said(cls, value: object) -> object:
         return None if value == "" else value
 
     @model_validator(mode="after")
@@ -97,7 +100,7 @@ class Pair(BaseModel):
         return self
 
 
-def _as(kind: type[JsonRow], values: dict[str, Any]) -> JsonRow:
+def _as(kind: type[JsonRow], values: dict[str, object]) -> JsonRow:
     return msgspec.convert(values, kind)
 
 
@@ -108,7 +111,7 @@ def _check(row: JsonRow) -> None:
         raise ValueError(error.detail) from error
 
 
-def to_messages(row: Row) -> list[dict[str, Any]]:
+def to_messages(row: Row) -> list[Message]:
     """The row as chat messages, the way a client would send them; the last one is the answer.
 
     Tool calls are in OpenAI's form, with their arguments as objects.
@@ -134,25 +137,25 @@ def learnt_messages(row: Row) -> list[int]:
     return [*learnt, len(turns)]
 
 
-def _messages(turns: tuple[Turn, ...]) -> Iterator[dict[str, Any]]:
+def _messages(turns: tuple[Turn, ...]) -> Iterator[Message]:
     made = 0
-    waiting: list[dict[str, Any]] = []  # calls whose results are still to come
+    waiting: list[tuple[str, str]] = []  # id and tool of calls whose results are still to come
     for turn in turns:
-        message: dict[str, Any] = {"role": turn.role, "content": turn.content}
+        message: Message = {"role": turn.role, "content": turn.content}
         if turn.reasoning_content:
             message["reasoning_content"] = turn.reasoning_content
         if turn.tool_calls:
             # Nine letters and digits: some templates take no other id.
-            calls = [
-                {
-                    "id": call.id or f"call{made + place:05d}",
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": call.arguments},
-                }
+            ids = [
+                (call.id or f"call{made + place:05d}", call.name)
                 for place, call in enumerate(turn.tool_calls, start=1)
             ]
+            calls = [
+                {"id": call_id, "type": "function", "function": {"name": name, "arguments": call.arguments}}
+                for (call_id, name), call in zip(ids, turn.tool_calls, strict=True)
+            ]
             made += len(calls)
-            waiting = list(calls)
+            waiting = ids
             message["tool_calls"] = calls
             message["content"] = turn.content or None
         if turn.role == "tool":
@@ -160,11 +163,8 @@ def _messages(turns: tuple[Turn, ...]) -> Iterator[dict[str, Any]]:
         yield message
 
 
-def _result_of(turn: Turn, waiting: list[dict[str, Any]]) -> dict[str, str]:
+def _result_of(turn: Turn, waiting: list[tuple[str, str]]) -> dict[str, str]:
     """The fields that say which call a tool's result belongs to; that call waits no longer."""
-    place = next((n for n, call in enumerate(waiting) if call["id"] == turn.tool_call_id), 0)
-    call: dict[str, Any] = waiting.pop(place) if waiting else {"id": "", "function": {"name": ""}}
-    return {
-        "tool_call_id": turn.tool_call_id or str(call["id"]),
-        "name": turn.name or str(call["function"]["name"]),
-    }
+    place = next((n for n, (call_id, _) in enumerate(waiting) if call_id == turn.tool_call_id), 0)
+    call_id, tool = waiting.pop(place) if waiting else ("", "")
+    return {"tool_call_id": turn.tool_call_id or call_id, "name": turn.name or tool}

@@ -1,7 +1,6 @@
 """Calls of tools in a row, and the tools themselves."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -10,7 +9,7 @@ class ToolCall(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, f
     """One call by the assistant."""
 
     name: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, object] = {}
     id: str = ""
     """'' for one that is made when the row is rendered."""
 
@@ -19,7 +18,7 @@ class ToolCall(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, f
         return list(_texts(self.arguments))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -27,7 +26,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(each)
 
 
-def tool_names(tools: Iterable[Mapping[str, Any]]) -> set[str] | None:
+def tool_names(tools: Iterable[Mapping[str, object]]) -> set[str] | None:
     """The tools' names; None where one is not in OpenAI's form."""
     names = set()
     for tool in tools:

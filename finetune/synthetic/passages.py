@@ -11,7 +11,7 @@ from documents.chunks import Chunk, chunks_of
 from documents.document import Document
 from documents.read.file import read_file
 from documents.read.folder import readable_files
-from finetune.progress import Progress, Report, under_way
+from finetune.progress import Progress, Report, finished
 
 FEWEST_CHARACTERS = 80
 """A shorter passage is a heading or a rest of something."""
@@ -68,12 +68,12 @@ def read_folder(folder: Path, size: int, report: Report) -> Reading:
     listed = list(readable_files([folder]))
     for done, path in enumerate(listed):
         source = str(path.relative_to(folder)) if path != folder else path.name
-        report(Progress("reading", under_way(done / len(listed)), source))
+        report(Progress("reading", done / len(listed), source))
         try:
             documents.append((unicodedata.normalize("NFC", source), read_file(path)))
         except UserError as error:
             failed.append(str(error))
-    report(Progress("reading", 1.0, f"{len(documents)} of {len(listed)} files"))
+    report(finished("reading", f"{len(documents)} of {len(listed)} files"))
     found = [Passage(source, chunk) for source, one in documents for chunk in chunks_of(one, size)]
     long = [passage for passage in found if len(passage.text) >= FEWEST_CHARACTERS]
     kept = list({passage.text: passage for passage in reversed(long)}.values())[::-1]

@@ -20,7 +20,7 @@ import msgspec
 from common.errors import UserError
 from finetune.eval.models import Messages
 from finetune.eval.served_model import TooLong
-from finetune.progress import Progress, Report, under_way
+from finetune.progress import Progress, Report, finished
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 Kind = TypeVar("Kind")
@@ -111,7 +111,7 @@ class Teacher:
         missing = {k: r for k, r in zip(keys, requests, strict=True) if k not in known}
         if missing:
             self._ask(missing, known, stage, len(requests))
-        self.report(Progress(stage, 1.0, f"{len(requests):,} requests, {len(missing):,} of them new"))
+        self.report(finished(stage, f"{len(requests):,} requests, {len(missing):,} of them new"))
         found = [known[key] for key in keys]
         for answer in found:
             self.tokens.update(prompt=answer.prompt_tokens, completion=answer.completion_tokens)
@@ -133,7 +133,7 @@ class Teacher:
                     self.asked += 1
                     left = (time.monotonic() - began) / done * (len(missing) - done)
                     share = (all_of - len(missing) + done) / all_of
-                    self.report(Progress(stage, under_way(share), f"{done:,} answers", left))
+                    self.report(Progress(stage, share, f"{done:,} answers", left))
         except OSError as error:
             raise UserError(f"{self.journal} cannot be written: {error.strerror}.") from error
         finally:

@@ -38,7 +38,9 @@ class MadeSequences(OrderedTrainer):
                 callbacks=callbacks(session.recipe, session.report),
             )
 
-    def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
+    def _prepare_dataset(
+        self, dataset: object, processing_class: object, args: object, dataset_name: str
+    ) -> object:
         return self.made[dataset_name]
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:

@@ -3,7 +3,6 @@
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,7 +24,7 @@ def steps_in_run(recipe: Recipe, sequences: int) -> tuple[int, int]:
 
 def arguments(
     recipe: Recipe, sequences: int, state: RunState, logs: Path, precision: Precision
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """TrainingArguments' values, which DPOConfig takes too."""
     if "tensorboard" in recipe.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)

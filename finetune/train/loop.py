@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import Trainer
@@ -17,6 +17,9 @@ from common.errors import UserError
 from finetune.train.batches import FixedOrder, StepSampler
 from finetune.train.distributed import rank, wait_for_all
 from finetune.train.run_state import COMPLETE, RunState
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,16 @@ class OrderedTrainer(Trainer):
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """Trainer's own, with a higher learning rate for B (LoRA+)."""
-        optimizer: Any = super().create_optimizer(*args, **kwargs)
-        if self.lora_plus is not None:
+        optimizer: torch.optim.Optimizer = super().create_optimizer(*args, **kwargs)
+        if self.lora_plus is not None and self.model is not None:
             _raise_rate_of_b(optimizer, self.model, self.lora_plus)
         return optimizer
 
-    def _run_epoch(self, model: Any, epoch: int, *args: Any, **kwargs: Any) -> Any:
+    def _run_epoch(self, model: "PreTrainedModel", epoch: int, *args: Any, **kwargs: Any) -> Any:
         self.sampler.set_epoch(epoch)  # accelerate's wrappers do not pass it through after a resume
         return super()._run_epoch(model, epoch, *args, **kwargs)  # type: ignore[no-untyped-call]
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         directory = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         # Trainer takes a state for the best only where it sees its directory, which one process has made
         # while another looks already; then one would wait in the end for others to load it.
@@ -69,7 +72,7 @@ class OrderedTrainer(Trainer):
             (directory / COMPLETE).touch()
 
 
-def _raise_rate_of_b(optimizer: torch.optim.Optimizer, model: Any, factor: float) -> None:
+def _raise_rate_of_b(optimizer: torch.optim.Optimizer, model: torch.nn.Module, factor: float) -> None:
     ids = {id(weight) for name, weight in model.named_parameters() if "lora_B" in name}
     for group in list(optimizer.param_groups):
         raised = [weight for weight in group["params"] if id(weight) in ids]
@@ -105,6 +108,6 @@ def drive(trainer: Trainer, state: RunState) -> Outcome:
     )
 
 
-def packs_flat(model: Any) -> bool:
+def packs_flat(model: "PreTrainedModel") -> bool:
     """Whether rows are laid end to end over a whole batch, as FlashAttention's variable lengths want it."""
     return str(getattr(model.config, "_attn_implementation", "")).startswith("flash_attention")

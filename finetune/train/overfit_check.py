@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -19,9 +19,13 @@ from finetune.encoding.encode import IGNORED
 from finetune.encoding.own_settings import stop_ids
 from finetune.encoding.token_store import Array
 from finetune.models.precision import Precision
-from finetune.progress import Progress
+from finetune.progress import Progress, finished
 from finetune.train.batches import Padder, Rows
 from finetune.train.session import Session
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 ROWS = 20
 PASSES = 60
@@ -33,6 +37,8 @@ LOOK_EVERY = 5
 RISE = ((0.0, 1.0), (1 / 3, 3.0), (2 / 3, 10.0))
 """From which part of the test on the learning rate is how much higher: what is tested is whether the model
 can stop, not whether the recipe's rate is the best."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,10 @@ def smoke_test(session: Session, rows: Rows, rates: tuple[float, float]) -> Smok
                 seen += batch["input_ids"].numel()
             took += time.monotonic() - began
             done += 1
-            session.report(Progress(stage, min(0.99, done / limit), f"loss {loss:.3f}"))
+            session.report(Progress(stage, done / limit, f"loss {loss:.3f}"))
             if done % LOOK_EVERY == 0:
                 stopped = _stop_rate(model, batches, stop_ids(session.tokenizer), precision)
-    session.report(Progress(stage, 1.0, f"stops after {stopped:.0%} of them"))
+    session.report(finished(stage, f"stops after {stopped:.0%} of them"))
     if stopped < 1.0:
         raise UserError(
             f"After {done} passes over {len(some)} rows the model stops after {stopped:.0%} of them, "
@@ -132,17 +138,20 @@ def _step(
     return float(loss.detach())
 
 
-def _chunks(rows: list[Any], size: int) -> Iterator[list[Any]]:
+def _chunks(rows: list[T], size: int) -> Iterator[list[T]]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 
 
 @torch.no_grad()
 def _stop_rate(
-    model: Any, batches: list[dict[str, torch.Tensor]], ends: Sequence[int], precision: Precision
+    model: "PreTrainedModel",
+    batches: list[dict[str, torch.Tensor]],
+    ends: Sequence[int],
+    precision: Precision,
 ) -> float:
     """Part of the sequences whose end tokens are preferred exactly where the labels have them."""
-    model.eval()
+    model.train(False)
     right = total = 0
     for batch in batches:
         with torch.autocast(model.device.type, precision.compute, _half(precision)):
@@ -157,7 +166,7 @@ def _stop_rate(
 
 
 @contextlib.contextmanager
-def _unchanged(model: Any) -> Iterator[None]:
+def _unchanged(model: "PreTrainedModel") -> Iterator[None]:
     """Weights, mode and random numbers afterwards as before; dropout is off in between."""
     before = [
         (weight, weight.detach().to("cpu", copy=True))

@@ -1,6 +1,6 @@
 """Whether rows packed into one sequence see each other."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -8,13 +8,19 @@ import torch
 from common.errors import UserError
 from finetune.train.batches import Rows
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from finetune.encoding.token_store import Array
+
+
 BORDER_TOLERANCE = 0.02
 """Relative difference of the logits of a row packed behind another and of the row alone: rounding of half
 precision stays below, a row that sees its neighbour is far above."""
 
 
 @torch.no_grad()
-def check_packing(model: Any, rows: Rows, flat: bool) -> None:
+def check_packing(model: "PreTrainedModel", rows: Rows, flat: bool) -> None:
     """Raises UserError when a row changes the prediction for a row packed behind it.
 
     Found by trial, with the model as training has it (no cache): whether positions that begin anew keep
@@ -22,9 +28,9 @@ def check_packing(model: Any, rows: Rows, flat: bool) -> None:
     """
     first, second = (rows.sequence(n % len(rows))[0][:48] for n in (0, 1))
     training = model.training
-    model.eval()
+    model.train(False)
 
-    def logits(ids: Any, positions: Any) -> torch.Tensor:
+    def logits(ids: "Array", positions: "Array") -> torch.Tensor:
         device = model.device
         given = {"input_ids": torch.from_numpy(ids)[None], "position_ids": torch.from_numpy(positions)[None]}
         with torch.autocast(device.type, torch.bfloat16, enabled=flat):

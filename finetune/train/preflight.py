@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,6 +28,12 @@ from finetune.train.arguments import steps_in_run
 from finetune.train.batches import Data, Packed
 from finetune.train.distributed import world_size
 from finetune.train.sequences import TrainingRows, describe
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+    from finetune.encoding.token_store import Array
+
 
 MANY_TOO_LONG = 0.05
 CHECKED_ENDS = 2000
@@ -83,7 +89,7 @@ def template_fact(template: TemplateChoice, base: Path) -> Fact:
     return Fact("template", shown)
 
 
-def own_template_fact(rows: TrainingRows, tokenizer: Any) -> list[Fact]:
+def own_template_fact(rows: TrainingRows, tokenizer: "PreTrainedTokenizerBase") -> list[Fact]:
     """How a model's own template is rendered, and what it costs that it rewrites what is past."""
     settings = own_settings(tokenizer)
     if settings is None:
@@ -114,7 +120,9 @@ def licence_of(recipe: Recipe, base: CheckpointCard | None) -> str:
     return licence
 
 
-def check_rows(rows: TrainingRows, data: Data, tokenizer: Any, recipe: Recipe) -> list[Fact]:
+def check_rows(
+    rows: TrainingRows, data: Data, tokenizer: "PreTrainedTokenizerBase", recipe: Recipe
+) -> list[Fact]:
     """Counts of the data. Raises UserError when a row would teach nothing, or not to stop."""
     train = rows.train
     learnt, lengths = train.learnt_lengths, train.lengths
@@ -154,14 +162,14 @@ def check_rows(rows: TrainingRows, data: Data, tokenizer: Any, recipe: Recipe) -
     ]
 
 
-def _end(ids: Any, labels: Any, stops: Sequence[int]) -> int | None:
+def _end(ids: "Array", labels: "Array", stops: Sequence[int]) -> int | None:
     """The token with which what is learnt ends, if it is one of `stops`."""
     learnt = np.flatnonzero(labels != IGNORED)
     last = int(ids[learnt[-1]]) if len(learnt) else None
     return last if last in stops else None
 
 
-def check_length(longest: int, config: Any) -> None:
+def check_length(longest: int, config: "PretrainedConfig") -> None:
     """Raises UserError when a sequence has more tokens than the model has positions."""
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     if positions is not None and longest > positions:

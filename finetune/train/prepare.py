@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import TrainingArguments
@@ -14,6 +14,7 @@ from common.checkpoint import read_card
 from common.errors import UserError
 from finetune.data.load import load_paragraphs, load_rows
 from finetune.encoding.own_settings import find_settings, set_own
+from finetune.encoding.text_ids import rendered, token_ids
 from finetune.models.checkpoint import size_of
 from finetune.models.load import (
     add_adapter,
@@ -27,7 +28,7 @@ from finetune.models.load import (
 from finetune.models.memory import plan_memory, sizes
 from finetune.models.precision import Precision, choose_precision
 from finetune.models.tokenizer import train_tokenizer
-from finetune.progress import Progress, Report, duration
+from finetune.progress import Progress, Report, duration, finished
 from finetune.recipes.base import base_directory, base_of
 from finetune.recipes.recipe import AdapterTuning, Preference, Pretraining, Recipe
 from finetune.recipes.template_choice import TemplateChoice, choose_template
@@ -56,6 +57,10 @@ from finetune.train.run_state import RunState, logs_directory
 from finetune.train.sequences import TrainingRows, gather
 from finetune.train.session import Session
 from finetune.train.show_rows import show_rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 Show = Callable[[str], None]
 
@@ -127,7 +132,9 @@ def _first_process_first() -> Iterator[None]:
         wait_for_all()
 
 
-def _tokenizer(recipe: Recipe, template: TemplateChoice, state: RunState, report: Report) -> Any:
+def _tokenizer(
+    recipe: Recipe, template: TemplateChoice, state: RunState, report: Report
+) -> "PreTrainedTokenizerBase":
     if isinstance(recipe, Pretraining):
         return _made_tokenizer(recipe, template, report)
     base = base_directory(recipe)
@@ -138,7 +145,9 @@ def _tokenizer(recipe: Recipe, template: TemplateChoice, state: RunState, report
     return tokenizer
 
 
-def _made_tokenizer(recipe: Pretraining, template: TemplateChoice, report: Report) -> Any:
+def _made_tokenizer(
+    recipe: Pretraining, template: TemplateChoice, report: Report
+) -> "PreTrainedTokenizerBase":
     if template.is_own:
         raise UserError(
             "A model from nothing has no tokens for the marks of a template of its own.",
@@ -150,15 +159,17 @@ def _made_tokenizer(recipe: Pretraining, template: TemplateChoice, report: Repor
     renderer = train_tokenizer([], size, context)
     renderer.chat_template = template.text
     rows = (row for source in recipe.learnt for row in load_rows(source.path, source.split))
-    texts = [str(renderer.apply_chat_template(to_messages(row), tokenize=False)) for row in rows]
+    texts = [rendered(renderer, to_messages(row)) for row in rows]
     paragraphs = [paragraph for path in recipe.text for paragraph in load_paragraphs(path)]
     tokenizer = train_tokenizer([*texts, *paragraphs], size, context)
     tokenizer.chat_template = template.text
-    report(Progress(f"{recipe.name}: tokenizer", 1.0, f"{len(tokenizer)} tokens"))
+    report(finished(f"{recipe.name}: tokenizer", f"{len(tokenizer)} tokens"))
     return tokenizer
 
 
-def _model(recipe: Recipe, tokenizer: Any, precision: Precision) -> tuple[Any, int | None]:
+def _model(
+    recipe: Recipe, tokenizer: "PreTrainedTokenizerBase", precision: Precision
+) -> tuple["PreTrainedModel", int | None]:
     """(model to train, embedding rows if they had to grow)."""
     if isinstance(recipe, Pretraining):
         made = make_model(recipe.architecture, tokenizer, recipe.seed)
@@ -171,16 +182,16 @@ def _model(recipe: Recipe, tokenizer: Any, precision: Precision) -> tuple[Any, i
     torch.manual_seed(recipe.seed)
     vocabulary_rows = make_room(model, tokenizer)
     if isinstance(recipe, AdapterTuning):
-        new_ids = tuple(tokenizer.convert_tokens_to_ids(list(recipe.new_tokens)))
+        new_ids = tuple(token_ids(tokenizer, recipe.new_tokens))
         model = add_adapter(model, recipe.lora, new_ids)
         if recipe.gradient_checkpointing:
-            model.enable_input_require_grads()
+            model.enable_input_require_grads()  # type: ignore[no-untyped-call]
     if torch.cuda.is_available() and not recipe.four_bit and not sharded():
-        model.to(torch.device("cuda", torch.cuda.current_device()))
+        model.to(torch.device("cuda", torch.cuda.current_device()))  # type: ignore[arg-type]
     return model, vocabulary_rows
 
 
-def _refuse_unquantised_experts(recipe: Recipe, model: Any) -> None:
+def _refuse_unquantised_experts(recipe: Recipe, model: "PreTrainedModel") -> None:
     experts = sum(p.numel() for p in model.parameters() if p.ndim == 3) if recipe.four_bit else 0
     if experts and recipe.lora.targets == "all-linear":
         raise UserError(
@@ -190,7 +201,7 @@ def _refuse_unquantised_experts(recipe: Recipe, model: Any) -> None:
         )
 
 
-def _disk(recipe: Recipe, model: Any) -> tuple[int, int]:
+def _disk(recipe: Recipe, model: "PreTrainedModel") -> tuple[int, int]:
     """(bytes of the output, weights that are trained)."""
     if isinstance(recipe, Preference):  # the trainer puts the adapter on later
         trained = sizes(model.config, recipe.lora).adapter

@@ -67,4 +67,5 @@ class Watcher(TrainerCallback):
         shown = "".join(f", {name} {value:.3f}" for name, value in self.figures.items())
         a_step = (time.monotonic() - self.started) / (state.global_step - self.first_step)
         left = a_step * (state.max_steps - state.global_step)
-        self.report(Progress(self.stage, done, f"epoch {epoch}/{epochs}{shown}", left))
+        over = state.global_step >= state.max_steps
+        self.report(Progress(self.stage, done, f"epoch {epoch}/{epochs}{shown}", left, over))

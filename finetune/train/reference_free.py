@@ -6,7 +6,7 @@ short, so they stand here on the sequences that all other methods learn from.
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import logsigmoid
@@ -20,6 +20,10 @@ from finetune.train.loop import OrderedTrainer
 from finetune.train.on_pairs import OnPairs
 from finetune.train.progress import callbacks
 from finetune.train.session import Session
+
+if TYPE_CHECKING:
+    pass
+
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Of the better and the worse answers' mean log probabilities; a loss for each pair."""
@@ -53,8 +57,12 @@ class ReferenceFreeTrainer(OrderedTrainer):
         self.seen: dict[str, list[float]] = defaultdict(list)
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor | Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
         """The mean loss of a batch of pairs."""
         labels = inputs["labels"][:, 1:]
         outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
@@ -98,7 +106,7 @@ class WithoutReference(OnPairs):
         """A fresh adapter on the session's model, which has none yet."""
         model = add_adapter(session.model, self.recipe.lora)
         if self.recipe.gradient_checkpointing:
-            model.enable_input_require_grads()
+            model.enable_input_require_grads()  # type: ignore[no-untyped-call]
         return ReferenceFreeTrainer(
             self._loss,
             model=model,

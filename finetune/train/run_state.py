@@ -7,7 +7,6 @@ checkpoint-N/     Trainer's state after step N; `complete` is written last
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from datetime import date
 from pathlib import Path
 
 from common.errors import UserError
+from finetune.files.lock import lock_for
 from finetune.train.distributed import rank, wait_for_all
 
 COMPLETE = "complete"
@@ -64,10 +64,7 @@ def run_state(output: Path, fingerprint: str, *, restart: bool) -> Iterator[RunS
     (directory / "data").mkdir(parents=True, exist_ok=True)
     lock = os.open(directory, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"Another run is training {output} just now.", hint="Wait for it.") from error
+        lock_for(output, lock)
         _settle(directory, output, fingerprint, restart)
         wait_for_all()
         try:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,11 +14,14 @@ from finetune.encoding.encode import Example, Learn, encode_conversations
 from finetune.encoding.encode_files import encode_source, encode_texts, row_at
 from finetune.encoding.token_store import TOO_LONG, WINDOWED, Array, TokenStore
 from finetune.files.hashes import file_hash
-from finetune.progress import Progress, Report
+from finetune.progress import Report, finished
 from finetune.recipes.recipe import Recipe
 from finetune.recipes.sections import Source
 from finetune.rows.fast_row import parse_row
 from finetune.train.batches import Rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class TrainingRows:
     reasons: bool
     """Whether a row has reasoning."""
 
-    def conversations(self, tokenizer: Any, number: int) -> list[Example]:
+    def conversations(self, tokenizer: "PreTrainedTokenizerBase", number: int) -> list[Example]:
         """Up to `number` training sequences with their messages, evenly spread."""
         asked = np.array([n for n, source in enumerate(self.sources) if source is not None])
         step = self.sequences_per_row
@@ -87,7 +90,13 @@ def _starts(offsets: Array, stores: Array) -> Array:
     return np.flatnonzero(np.concatenate([np.ones(min(1, len(offsets)), bool), changed]))
 
 
-def gather(recipe: Recipe, tokenizer: Any, scratch: Path, report: Report) -> TrainingRows:
+def _describe_text(path: Path) -> DataSource:
+    return DataSource(path=path.name, sha256=file_hash(path), rows=len(load_paragraphs(path)))
+
+
+def gather(
+    recipe: Recipe, tokenizer: "PreTrainedTokenizerBase", scratch: Path, report: Report
+) -> TrainingRows:
     """Encode and draw. Raises UserError when a row is wrong or nothing is left."""
     held_out_file = recipe.validation if isinstance(recipe.validation, Source) else None
     learnt = recipe.learnt
@@ -100,9 +109,7 @@ def gather(recipe: Recipe, tokenizer: Any, scratch: Path, report: Report) -> Tra
         stores.append(text)
         sources.append(None)
         drawn.append(_Drawn(np.arange(len(text)), text.fates))
-        card += [
-            DataSource(path=p.name, sha256=file_hash(p), rows=len(load_paragraphs(p))) for p in recipe.texts
-        ]
+        card += [_describe_text(path) for path in recipe.texts]
     train = Rows(tuple(stores), _places(drawn))
     validation = None
     if held_out_file is not None:
@@ -124,7 +131,7 @@ def gather(recipe: Recipe, tokenizer: Any, scratch: Path, report: Report) -> Tra
         reasons=any(_reasons(source) for source in learnt),
     )
     _refuse(result, recipe)
-    report(Progress(f"{recipe.name}: data", 1.0, describe(result, recipe)))
+    report(finished(f"{recipe.name}: data", describe(result, recipe)))
     return result
 
 

@@ -1,12 +1,17 @@
 """Rows as they will be learnt, for the eye."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common.escape import escape_controls
 from finetune.encoding.encode import IGNORED
+from finetune.encoding.text_ids import decoded
 from finetune.train.batches import Rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 SHOWN_ROWS = 3
 SHOWN_CHARACTERS = 700
@@ -14,7 +19,7 @@ SHOWN_CHARACTERS = 700
 GREEN, DIM, PLAIN = "\x1b[32m", "\x1b[2m", "\x1b[0m"
 
 
-def show_rows(tokenizer: Any, rows: Rows, colour: bool) -> str:
+def show_rows(tokenizer: "PreTrainedTokenizerBase", rows: Rows, colour: bool) -> str:
     """Three rows: green (or between ⟦ and ⟧) is what is learnt, the rest the model only reads."""
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(SHOWN_ROWS, len(rows))).astype(int))
     opening, closing = (GREEN, PLAIN) if colour else ("⟦", "⟧")
@@ -24,7 +29,7 @@ def show_rows(tokenizer: Any, rows: Rows, colour: bool) -> str:
         borders = np.flatnonzero(np.diff((labels != IGNORED).astype(int))) + 1
         parts = []
         for span in np.split(np.arange(len(ids)), borders):
-            text = escape_controls(tokenizer.decode(ids[span]), keep="\n\t")
+            text = escape_controls(decoded(tokenizer, ids[span]), keep="\n\t")
             if labels[span[0]] != IGNORED:
                 parts.append(f"{opening}{text}{closing}")
             else:

@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,6 +12,7 @@ from common.checkpoint import CheckpointCard, read_card
 from finetune.encoding.encode import Example
 from finetune.encoding.own_settings import own_settings, stop_ids
 from finetune.encoding.parity import PROBES, check_tokens, make_probes
+from finetune.encoding.text_ids import rendered, text_ids
 from finetune.models.adapter import ADAPTER_FILE, AdapterCard
 from finetune.models.checkpoint import weights_hash, write_checkpoint
 from finetune.models.memory import sizes
@@ -21,11 +22,21 @@ from finetune.train.loop import Outcome
 from finetune.train.preflight import licence_of
 from finetune.train.prepare import Run
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
 LOG_FILE = "training-log.json"
 """In the output: every logged step with loss, gradient norm and learning rate, every evaluation."""
 
 
-def write(directory: Path, run: Run, model: Any, weights: dict[str, Any] | None, outcome: Outcome) -> None:
+def write(
+    directory: Path,
+    run: Run,
+    model: "PreTrainedModel",
+    weights: dict[str, torch.Tensor] | None,
+    outcome: Outcome,
+) -> None:
     """Fill `directory`. `weights`: what a model in parts was put together to, None for a whole one."""
     recipe, tokenizer = run.session.recipe, run.session.tokenizer
     card = _card(run, model, outcome)
@@ -65,13 +76,14 @@ def _probe_examples(run: Run) -> list[Example]:
         return found
     whole = []
     for example in found:
-        text = run.session.tokenizer.apply_chat_template(example.messages, tokenize=False)
-        if run.session.tokenizer(text, add_special_tokens=False)["input_ids"] == example.input_ids:
+        assert example.messages is not None, "a conversation"
+        tokenizer = run.session.tokenizer
+        if text_ids(tokenizer, rendered(tokenizer, example.messages)) == example.input_ids:
             whole.append(example)
     return whole
 
 
-def _card(run: Run, model: Any, outcome: Outcome) -> CheckpointCard:
+def _card(run: Run, model: "PreTrainedModel", outcome: Outcome) -> CheckpointCard:
     recipe = run.session.recipe
     directory = base_of(recipe)
     base = read_card(directory) if directory else None
@@ -106,6 +118,6 @@ def _base_name(recipe: Recipe, base: CheckpointCard | None) -> str | None:
     return Path(recipe.base).name if Path(recipe.base).is_absolute() else recipe.base
 
 
-def _context_length(config: Any, recipe: Recipe) -> int:
+def _context_length(config: "PretrainedConfig", recipe: Recipe) -> int:
     """Positions of the model; architectures that count none (BLOOM) are good for what they were tuned to."""
     return int(getattr(config.get_text_config(), "max_position_embeddings", None) or recipe.max_length)

@@ -60,12 +60,7 @@ def prepare(wanted: Wanted, site: Site | None) -> Prepared:
     model = _served_model(wanted)
     served = wanted.name if site is None else _unsplit(site, wanted.name)
     base = _directory(wanted, site, served, str(model.checkpoint))
-    card = read_card(base)
-    if card is None:
-        raise UserError(
-            f"{base} has no kodolly.json, so it is not known how it was trained.",
-            hint="Tune it with `kodolly train` and `kodolly merge` once; what comes out has one.",
-        )
+    card = _card(base)
     votes, ratings = (fetch_feedback(wanted.gateway, kind) for kind in ("votes", "ratings"))
     feedback = parse_feedback(votes, ratings)
     own = on_checkpoint(feedback, str(model.checkpoint))
@@ -105,6 +100,16 @@ def _replay(wanted: Wanted) -> Replay:
     ]
     given = [] if wanted.replay is None else [wanted.replay]
     return Replay((*given, *earlier), wanted.replay_share)
+
+
+def _card(base: Path) -> CheckpointCard:
+    card = read_card(base)
+    if card is None:
+        raise UserError(
+            f"{base} has no kodolly.json, so it is not known how it was trained.",
+            hint="Tune it with `kodolly train` and `kodolly merge` once; what comes out has one.",
+        )
+    return card
 
 
 def serving(gateway: str, name: str) -> StatusModel | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from finetune.data.clean.chunk import (
 from finetune.data.clean.contamination import EvaluationIndex
 from finetune.data.clean.duplicates import SAME, Chunks, Duplicates
 from finetune.data.clean.job import Job
-from finetune.progress import Progress
+from finetune.progress import Progress, finished
 from finetune.rows.fast_row import JsonRow, parse_row
 
 
@@ -90,11 +90,11 @@ def assemble(
         for name, values in lengths.items():
             values.append(index[name][kept])
         if rows is not None:
-            for start, end in _runs(kept):
-                rows.write(_data_of(data, index, start, end))
+            rows.writelines(_data_of(data, index, start, end) for start, end in _runs(kept))
         if rejects is not None:
             _write_rejects(rejects, Path(f"{stem}.rejected").read_bytes(), dropped)
         job.report(Progress(stage, (chunk + 1) / len(chunks.stems), f"{made.kept:,} kept"))
+    job.report(finished(stage, f"{made.kept:,} kept"))
     if not made.read:
         raise UserError(f"{', '.join(map(str, inputs))}: no rows there.")
     _describe_lengths(made, lengths)
@@ -120,7 +120,7 @@ def _duplicate_of(where: str, alike: float) -> tuple[str, str]:
     return "near_duplicate", f"{alike:.2f} like {where}"
 
 
-def _add_chunk_report(made: CleanReport, report: ChunkReport, kept: Any) -> None:
+def _add_chunk_report(made: CleanReport, report: ChunkReport, kept: npt.NDArray[np.void]) -> None:
     made.inputs[report.file] += report.read
     made.read += report.read
     made.kept += len(kept)

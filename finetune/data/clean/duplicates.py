@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from finetune.data.clean.chunk import ChunkReport, Rules
 from finetune.data.clean.job import Job
 from finetune.data.clean.minhash import BANDS, Pairs, may_be_similar, pairs_of_band, similar_pairs
-from finetune.progress import Progress, under_way
+from finetune.progress import Progress, finished
 from finetune.rows.fast_row import parse_row
 
 SAME = 2.0
@@ -31,8 +31,9 @@ class Chunks:
     first: npt.NDArray[np.int64]
     """Number of each chunk's first good row among all; one more entry for the end."""
 
-    def index(self, chunk: int) -> Any:
-        return np.load(f"{self.stems[chunk]}.index.npy")
+    def index(self, chunk: int) -> npt.NDArray[np.void]:
+        index: npt.NDArray[np.void] = np.load(f"{self.stems[chunk]}.index.npy")
+        return index
 
     def report(self, chunk: int) -> ChunkReport:
         return msgspec.json.decode(Path(f"{self.stems[chunk]}.json").read_bytes(), type=ChunkReport)
@@ -101,7 +102,7 @@ def _likely_pairs(job: Job, chunks: Chunks, found: Duplicates) -> Pairs:
     return np.asarray(every[np.lexsort((every[:, 0], every[:, 1]))])
 
 
-def _signatures(chunks: Chunks, rows: npt.NDArray[np.int64]) -> Any:
+def _signatures(chunks: Chunks, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """Of some rows, which are sorted."""
     parts = []
     borders = np.searchsorted(rows, chunks.first)
@@ -124,7 +125,7 @@ def _similar(job: Job, chunks: Chunks, pairs: Pairs) -> Iterator[tuple[int, int,
             int(ends[chunk][within]),
         )
 
-    def tasks() -> Iterator[tuple[float, tuple[Any, ...] | None]]:
+    def tasks() -> Iterator[tuple[float, tuple[object, ...] | None]]:
         for first in range(0, len(pairs), _COMPARED_AT_ONCE):
             some = pairs[first : first + _COMPARED_AT_ONCE]
             rows = np.unique(some)
@@ -134,9 +135,9 @@ def _similar(job: Job, chunks: Chunks, pairs: Pairs) -> Iterator[tuple[int, int,
             yield done, (rows.tolist(), places, local.tolist(), job.similarity)
 
     for done, found in job.pool.map(_compare, tasks()):
-        job.report(Progress("finding near-duplicates", under_way(done), f"{len(pairs):,} pairs compared"))
+        job.report(Progress("finding near-duplicates", done, f"{len(pairs):,} pairs compared"))
         yield from found or []
-    job.report(Progress("finding near-duplicates", 1.0, f"{len(pairs):,} pairs compared"))
+    job.report(finished("finding near-duplicates", f"{len(pairs):,} pairs compared"))
 
 
 def _compare(

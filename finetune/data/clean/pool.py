@@ -6,7 +6,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import Any
+from typing import TypeVar
 
 from common.errors import UserError
 from finetune.data.clean.chunk import Rules
@@ -14,6 +14,8 @@ from finetune.files.child_process import process_pool
 
 _IN_FLIGHT = 2
 """Stretches read ahead for each process."""
+
+T = TypeVar("T")
 
 
 class Pool:
@@ -41,9 +43,9 @@ class Pool:
 
     def map(
         self,
-        function: Callable[..., Any],
-        tasks: Iterable[tuple[float, tuple[Any, ...] | None]],
-    ) -> Iterator[tuple[float, Any]]:
+        function: Callable[..., T],
+        tasks: Iterable[tuple[float, tuple[object, ...] | None]],
+    ) -> Iterator[tuple[float, T | None]]:
         """(share done, result of `function(rules, *arguments)`) for (share done, arguments); None for
         None."""
         tasks = iter(tasks)
@@ -54,7 +56,7 @@ class Pool:
                 yield done, None if arguments is None else function(self.rules, *arguments)
             return
         executor = self._executor()
-        waiting: list[tuple[float, Future[Any] | None]] = []
+        waiting: list[tuple[float, Future[T] | None]] = []
         for done, arguments in every:
             waiting.append(
                 (done, None if arguments is None else executor.submit(_in_process, function, *arguments))
@@ -81,5 +83,5 @@ def _begin_process(rules: Rules) -> None:
     os.environ["RAYON_NUM_THREADS"] = "1"  # rensa's; the processes take all cores already
 
 
-def _in_process(function: Callable[..., Any], *arguments: Any) -> Any:
+def _in_process(function: Callable[..., T], *arguments: object) -> T:
     return function(_rules_of_process, *arguments)

@@ -5,7 +5,6 @@ so memory stays flat (about 40 bytes a row, for finding duplicates) and a run th
 the last whole stretch.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from common.errors import UserError
 from finetune.data.clean.assemble import CleanReport, assemble
@@ -24,10 +22,11 @@ from finetune.data.clean.duplicates import Chunks, find_duplicates, load_chunks
 from finetune.data.clean.job import Job
 from finetune.data.clean.pool import Pool
 from finetune.files.line_chunks import CHUNK, Chunk, line_chunks
+from finetune.files.lock import lock_for
 from finetune.files.outputs import masked_path, rejects_path
 from finetune.files.unreadable import unreadable
 from finetune.files.whole import whole_file
-from finetune.progress import Progress, Report, silent, under_way
+from finetune.progress import Progress, Report, finished, silent
 
 VERSION = 2
 """Of the work directory's files and of the rules: what an older one left behind is not gone on from."""
@@ -95,7 +94,7 @@ def _judge_all(job: Job, inputs: Sequence[Path], chunk_size: int) -> None:
     started = time.monotonic()
     rows = 0
 
-    def tasks() -> Iterator[tuple[float, tuple[Any, ...] | None]]:
+    def tasks() -> Iterator[tuple[float, tuple[object, ...] | None]]:
         number = 0
         for place, path in enumerate(inputs):
             for chunk in line_chunks(path, chunk_size):
@@ -112,8 +111,8 @@ def _judge_all(job: Job, inputs: Sequence[Path], chunk_size: int) -> None:
         spent = time.monotonic() - started
         way = done - (begun or 0)
         left = spent / way * (1 - done) if way > 0 else None
-        job.report(Progress("cleaning", under_way(done), f"{rows:,} rows", left))
-    job.report(Progress("cleaning", 1.0, f"{rows:,} rows"))
+        job.report(Progress("cleaning", done, f"{rows:,} rows", left))
+    job.report(finished("cleaning", f"{rows:,} rows"))
 
 
 def _clean_chunk(rules: Rules, work: Path, number: int, file: str, chunk: Chunk) -> int:
@@ -176,10 +175,7 @@ def _work_directory(output: Path, identity: str) -> Iterator[Path]:
     try:
         work.mkdir(parents=True, exist_ok=True)
         with (work / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(f"{output} is being written by another run.") from error
+            lock_for(output, lock.fileno())
             job = work / "job.json"
             if not job.exists() or job.read_text(encoding="utf-8") != identity:
                 for path in work.iterdir():

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -45,7 +44,7 @@ class Refusal(msgspec.Struct, omit_defaults=True):
     file: str
     line: int
     reason: str
-    record: Any
+    record: object
 
 
 class FirstOfKind(msgspec.Struct):
@@ -162,7 +161,7 @@ def _count_notes(counts: Counts, record: Fields) -> None:
         counts.left_out[what] = counts.left_out.get(what, 0) + 1
 
 
-def _shown(record: Record | Unusable) -> Any:
+def _shown(record: Record | Unusable) -> object:
     return record.undecoded[:_CUT_TEXT] if isinstance(record, Unusable) else record
 
 

@@ -1,7 +1,6 @@
 """Plain tables and lines: a question and an answer column, named by the user or by their usual names."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from finetune.data.convert.fields import Options, Record, Unusable, meta, pair, peek, says_something, string
 from finetune.data.convert.prompts import answered
@@ -54,7 +53,7 @@ def is_table(record: Record) -> bool:
     return not names.isdisjoint(QUESTIONS) and not names.isdisjoint(ANSWERS)
 
 
-def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
+def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
     """One row (or pair) by `options.columns`, which the caller has filled."""
     columns = options.columns
     facts = meta(options, record)
@@ -76,7 +75,7 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
         yield made | {"category": category} if category else made
 
 
-def _folded(column: Any) -> str:
+def _folded(column: object) -> str:
     return str(column).strip().lower()
 
 

@@ -3,7 +3,6 @@ content}]`, dialogues in other spellings, and OpenAssistant-guanaco's single tex
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from finetune.data.convert.columns import is_table
 from finetune.data.convert.fields import Message, Options, Record, Unusable, is_text, meta, peek, string
@@ -55,7 +54,7 @@ def is_guanaco(record: Record) -> bool:
     return is_text(record, "text") and bool(re.search(r"###\s*Human\s*:", record["text"]))
 
 
-def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
+def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
     """One row for a conversation: the last question and answer, and the turns before them as history."""
     refuse_bad_answer(record)
     said = messages_of(record)
@@ -70,7 +69,7 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
     yield conversation_row(before(record, said), record, meta(options, record))
 
 
-def guanaco_rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
+def guanaco_rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
     """The same for a text cut up at its marks."""
     said = before(record, split_marks(string(record, "text")))
     yield conversation_row(said, record, meta(options, record))

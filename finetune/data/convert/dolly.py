@@ -1,7 +1,6 @@
 """Dolly rows: databricks-dolly-15k, and rows of ours that pass through."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from finetune.data.convert.fields import Options, Record, is_category, is_text, meta, peek, row
 from finetune.data.convert.prompts import answered
@@ -15,7 +14,7 @@ def is_dolly(record: Record) -> bool:
     return has_fields and not {"output", "chosen"} & record.keys()
 
 
-def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
+def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
     """The row itself; its own meta wins over the options'."""
     if record.keys() == _PLAIN and is_text(record, *_PLAIN) and is_category(record["category"]):
         yield row(

@@ -31,7 +31,7 @@ class Fields(dict[str, Any]):
         self.left_out: list[str] = []
         """Parts that stand in no row, in words."""
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, default: object = None) -> Any:
         self.read.add(key)
         return super().get(key, default)
 
@@ -51,7 +51,7 @@ def peek(record: Record, key: str) -> Any:
     return dict.get(record, key) if isinstance(record, dict) else record.get(key)
 
 
-def says_something(value: Any) -> bool:
+def says_something(value: object) -> bool:
     """Whether a field's value would be missed: not null, blank, empty or not a number."""
     if isinstance(value, str):
         return bool(value) and not value.isspace()
@@ -100,7 +100,7 @@ class Options:
     `rejected` or `meta.NAME`."""
     window: int = 1500
     """Longest context cut out of a KorQuAD 2 article, in characters."""
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, object] = field(default_factory=dict)
     """What every row's meta holds: `source`, `licence`."""
 
 
@@ -110,15 +110,15 @@ class Message(NamedTuple):
     learnt: bool = True
     """Whether the source lets an answer be learnt (OpenAI's `weight`)."""
     reasoning: str = ""
-    calls: tuple[dict[str, Any], ...] = ()
+    calls: tuple[dict[str, object], ...] = ()
     """Tool calls of the assistant, as a row has them."""
     call_id: str = ""
     """Of a tool's result."""
     name: str = ""
 
-    def turn(self) -> dict[str, Any]:
+    def turn(self) -> dict[str, object]:
         """As a row's history and steps have it."""
-        said: dict[str, Any] = {"role": self.role, "content": self.content}
+        said: dict[str, object] = {"role": self.role, "content": self.content}
         more = {
             "weight": None if self.learnt else 0,
             "reasoning_content": self.reasoning or None,
@@ -132,14 +132,14 @@ class Message(NamedTuple):
 class Conversation(NamedTuple):
     """A conversation that ends with an answer, cut up as a row holds it."""
 
-    history: list[dict[str, Any]]
+    history: list[dict[str, object]]
     instruction: str
     response: str
-    steps: list[dict[str, Any]]
+    steps: list[dict[str, object]]
     reasoning: str
-    calls: list[dict[str, Any]]
+    calls: list[dict[str, object]]
 
-    def beyond_text(self, tools: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    def beyond_text(self, tools: Sequence[Mapping[str, object]] = ()) -> dict[str, object]:
         """Fields of a row that are there only where they say something."""
         found = {
             "tools": list(tools),
@@ -167,13 +167,13 @@ def string(record: Record, key: str, *, required: bool = True) -> str:
 def row(
     instruction: str,
     response: str,
-    meta: Mapping[str, Any],
+    meta: Mapping[str, object],
     *,
     context: str = "",
     category: object = None,
-    history: Sequence[Mapping[str, Any]] = (),
-    beyond: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    history: Sequence[Mapping[str, object]] = (),
+    beyond: Mapping[str, object] | None = None,
+) -> dict[str, object]:
     """A Dolly row. With a context it is `closed_qa`, else `open_qa`, unless the source says more.
 
     beyond: tools, steps, calls and reasoning. Raises Unusable when instruction or response is blank.
@@ -184,7 +184,7 @@ def row(
     if (not response or response.isspace()) and "tool_calls" not in beyond:
         raise Unusable("the response is empty")
     _refuse_media(instruction)
-    made: dict[str, Any] = {
+    made: dict[str, object] = {
         "instruction": instruction,
         "context": context,
         "response": response,
@@ -201,13 +201,13 @@ def pair(
     instruction: str,
     chosen: str,
     rejected: str,
-    meta: Mapping[str, Any],
+    meta: Mapping[str, object],
     *,
     context: str = "",
     category: object = None,
-    history: Sequence[Mapping[str, Any]] = (),
-    beyond: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    history: Sequence[Mapping[str, object]] = (),
+    beyond: Mapping[str, object] | None = None,
+) -> dict[str, object]:
     """A preference pair (`rows.row.Pair`). Raises Unusable when a text is blank or the answers equal."""
     for name, text in (("instruction", instruction), ("chosen", chosen), ("rejected", rejected)):
         if not text or text.isspace():
@@ -215,7 +215,7 @@ def pair(
     if chosen.strip() == rejected.strip():
         raise Unusable("chosen and rejected are the same answer")
     _refuse_media(instruction)
-    made: dict[str, Any] = {"instruction": instruction, "context": context}
+    made: dict[str, object] = {"instruction": instruction, "context": context}
     made |= {"chosen": chosen, "rejected": rejected}
     if is_category(category):
         made["category"] = category
@@ -302,7 +302,7 @@ def _require_text(message: Message, place: int, end: int) -> None:
     raise Unusable(f"{ends.get(place, f'message {place + 1}')} is empty")
 
 
-def meta(options: Options, record: Record, keys: Iterable[str] = ("id",)) -> dict[str, Any]:
+def meta(options: Options, record: Record, keys: Iterable[str] = ("id",)) -> dict[str, object]:
     """The options' meta, and the record's own facts under `keys`."""
     made = dict(options.meta)
     for key in keys:
@@ -312,7 +312,7 @@ def meta(options: Options, record: Record, keys: Iterable[str] = ("id",)) -> dic
     return made
 
 
-def strict_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
+def strict_rows(made: Mapping[str, Any]) -> list[dict[str, object]]:
     """Rows of exactly the four keys. A conversation becomes one row for each answer, with what was said
     before it as context: `이전 질문: ...`, `이전 답변: ...`."""
     if not {"tools", "steps", "tool_calls"}.isdisjoint(made):
@@ -334,11 +334,11 @@ def strict_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _strict(instruction: str, context: str, response: str, category: str) -> dict[str, Any]:
+def _strict(instruction: str, context: str, response: str, category: str) -> dict[str, object]:
     return {"instruction": instruction, "context": context, "response": response, "category": category}
 
 
-def _json_type(value: Any) -> str:
+def _json_type(value: object) -> str:
     if isinstance(value, list):
         return "an array"
     if isinstance(value, bool):

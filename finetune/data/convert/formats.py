@@ -102,7 +102,7 @@ def table_columns(sample: Sequence[Record], options: Options, path: Path) -> dic
 
     Raises UserError for a field or column that does not exist, and where a column is missing.
     """
-    first: dict[str, Any] = {}
+    first: dict[str, object] = {}
     for record in sample:  # a later record may have fields that the first one lacks
         first |= {key: value for key, value in record.items() if first.get(key) is None}
     for name, column in options.columns.items():

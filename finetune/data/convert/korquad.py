@@ -7,7 +7,6 @@ is always a part of the context, at `meta.answer_start` (in characters).
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from finetune.data.convert.fields import Options, Record, Unusable, is_text, meta, row
 from finetune.data.convert.html_text import html_text
@@ -22,7 +21,7 @@ _TAG = re.compile(r"<[^>]*>")
 _CUT_WITHIN = 200
 """How far from where the window ends by length a line or word end is looked for, in characters."""
 
-Made = dict[str, Any] | Unusable
+Made = dict[str, object] | Unusable
 
 
 def is_article_1(record: Record) -> bool:
@@ -183,7 +182,7 @@ def _span(text: str, start: int | None, end: int | None, block: bool) -> tuple[i
     return (start, end) if start < end else None
 
 
-def _answer(question: Any) -> tuple[str, int]:
+def _answer(question: object) -> tuple[str, int]:
     """The (first) answer's text and its published place."""
     if not isinstance(question, dict) or not is_text(question, "question"):
         raise Unusable("a question has no text", broken=True)
@@ -212,10 +211,10 @@ def _locate(text: str, answer: str, start: int) -> int:
     return min(places, key=lambda place: abs(place - start))
 
 
-def _row(question: Record, text: str, start: int, end: int, facts: dict[str, Any]) -> Made:
+def _row(question: Record, text: str, start: int, end: int, facts: dict[str, object]) -> Made:
     answer = text[start:end]
     shift = len(answer) - len(answer.lstrip())
-    own = {"answer_start": start + shift}
+    own: dict[str, object] = {"answer_start": start + shift}
     if question.get("id"):
         own["id"] = question["id"]
     try:
@@ -225,5 +224,5 @@ def _row(question: Record, text: str, start: int, end: int, facts: dict[str, Any
         return reason
 
 
-def _name(question: Any) -> str:
+def _name(question: Record) -> str:
     return str(question.get("id") or question.get("question", "")[:40])

@@ -4,7 +4,6 @@ Alpaca's and KoAlpaca's prompts, Vicuna."""
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from finetune.data.convert.fields import Message, Options, Record, Unusable, meta, note_left_out, peek, string
 from finetune.data.convert.prompts import before, conversation_row
@@ -63,7 +62,7 @@ def is_marked(record: Record) -> bool:
     return _field(record) is not None
 
 
-def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
+def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
     """One row for the conversation that the text holds."""
     name = _field(record)
     if name is None:

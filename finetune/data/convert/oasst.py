@@ -4,13 +4,12 @@ A tree becomes one row: its best path, where each reply is the best ranked one. 
 pair for each prompt with at least two ranked replies: the best and the worst.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from finetune.data.convert.fields import Message, Options, Record, Unusable, conversation, is_text, pair, row
 from finetune.data.convert.turns import SPEAKERS
 
-Node = Mapping[str, Any]
+Node = Record
 
 
 def is_tree(record: Record) -> bool:
@@ -23,7 +22,7 @@ def is_flat_message(record: Record) -> bool:
     return known and isinstance(record["parent_id"], str | None)
 
 
-def tree_rows(record: Record, options: Options) -> Iterator[dict[str, Any] | Unusable]:
+def tree_rows(record: Record, options: Options) -> Iterator[dict[str, object] | Unusable]:
     """The rows (or pairs) of `{message_tree_id, prompt: {text, role, replies: [...]}}`."""
     root = record.get("prompt")
     if not isinstance(root, dict) or not is_text(root, "text", "role"):
@@ -46,7 +45,7 @@ def tree_rows(record: Record, options: Options) -> Iterator[dict[str, Any] | Unu
     yield row(said.instruction, said.response, facts, history=said.history)
 
 
-def message_rows(record: Record, options: Options) -> Iterator[dict[str, Any] | Unusable]:
+def message_rows(record: Record, options: Options) -> Iterator[dict[str, object] | Unusable]:
     """The same for `{message_tree_id, messages: [...]}`: flat messages of a tree, gathered on reading."""
     nodes = {message["message_id"]: {**message, "replies": []} for message in record["messages"]}
     roots = []
@@ -87,7 +86,7 @@ def gather_trees(
         yield first, {"message_tree_id": tree[0]["message_tree_id"], "messages": tree}
 
 
-def _pairs(root: Node, facts: dict[str, Any]) -> Iterator[dict[str, Any] | Unusable]:
+def _pairs(root: Node, facts: dict[str, object]) -> Iterator[dict[str, object] | Unusable]:
     stack: list[tuple[Node, list[Message]]] = [(root, [])]
     while stack:
         node, before = stack.pop()

@@ -10,7 +10,6 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from finetune.data.convert.fields import (
     Message,
@@ -39,7 +38,7 @@ def is_pair(record: Record) -> bool:
     return all(key in record for key in _answers(record))
 
 
-def rows(record: Record, options: Options) -> Iterator[dict[str, Any]]:
+def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
     """One pair; without `options.pairs` the chosen answer as a row."""
     chosen, rejected = _answers(record)
     better, worse = _conversation(record, chosen), _conversation(record, rejected)

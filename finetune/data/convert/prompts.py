@@ -3,7 +3,6 @@ names that published data gives them."""
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from finetune.data.convert.fields import (
     Message,
@@ -96,8 +95,13 @@ def marked_turns(parts: Sequence[str]) -> list[Message]:
 
 
 def answered(
-    record: Record, options: Options, question: str, answer: str, context: str | None, facts: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
+    record: Record,
+    options: Options,
+    question: str,
+    answer: str,
+    context: str | None,
+    facts: dict[str, object],
+) -> Iterator[dict[str, object]]:
     """The row of a record with a field for the question and one for the answer.
 
     context: its field; None looks for one of the usual names.
@@ -113,8 +117,8 @@ def answered(
 
 
 def conversation_row(
-    messages: Sequence[Message], record: Record, facts: dict[str, Any], context: str = ""
-) -> dict[str, Any]:
+    messages: Sequence[Message], record: Record, facts: dict[str, object], context: str = ""
+) -> dict[str, object]:
     """The row of a whole conversation. Raises Unusable."""
     if messages and messages[-1].role == "user":
         note_left_out(record, UNANSWERED)
@@ -134,7 +138,7 @@ def conversation_row(
     )
 
 
-def with_tools(messages: Sequence[Message], record: Record) -> tuple[list[Message], list[dict[str, Any]]]:
+def with_tools(messages: Sequence[Message], record: Record) -> tuple[list[Message], list[dict[str, object]]]:
     """The conversation without tools in its system prompt, and the tools: the prompt's and the record's."""
     name = named(record, TOOLS)
     tools = tools_of(record[name]) if name else []

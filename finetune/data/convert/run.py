@@ -6,7 +6,6 @@ way.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import time
@@ -37,9 +36,10 @@ from finetune.data.convert.formats import (
 )
 from finetune.data.convert.sources import Batch, Source
 from finetune.files.child_process import process_pool
+from finetune.files.lock import lock_for
 from finetune.files.outputs import rejects_path
 from finetune.files.unreadable import unreadable
-from finetune.progress import Progress, Report, silent, under_way
+from finetune.progress import Progress, Report, finished, silent
 
 VERSION = 2
 """Raise it when the same input would give other rows: a journal of another version is not gone on with."""
@@ -147,7 +147,7 @@ def convert(request: Request, report: Report = silent) -> Conversion:
         _refuse_without_rows(request, parts.journal.files)
         any_refused = parts.journal.refused_bytes > 0
         parts.finish(rejects)
-        report(Progress("convert", 1.0, _detail(parts.journal.files)))
+        report(finished("convert", _detail(parts.journal.files)))
     return Conversion(request.output, rejects if any_refused else None, tuple(parts.journal.files), resumed)
 
 
@@ -349,10 +349,7 @@ def _parts(output: Path, request: str) -> Iterator[_Parts]:
         output.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             rows = stack.enter_context(_beside(output, "rows").open("ab", buffering=1 << 20))
-            try:
-                fcntl.flock(rows, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(f"Another conversion is writing {output}.") from error
+            lock_for(output, rows.fileno())
             refused = stack.enter_context(_beside(output, "rejected").open("ab", buffering=1 << 20))
             journal = _Journal(request)
             with suppress(OSError, msgspec.DecodeError):
@@ -390,7 +387,7 @@ def _progress(
 ) -> Progress:
     took = time.monotonic() - began
     left = took / here * (1 - done) if here > 0.01 and took > 1 else None
-    return Progress(f"convert {source.path.name}", under_way(done), _detail(files), left)
+    return Progress(f"convert {source.path.name}", done, _detail(files), left)
 
 
 def _detail(files: Sequence[FileCounts]) -> str:

@@ -151,7 +151,7 @@ def _why_not_json(data: bytes) -> str:
     return "not JSON (True, False or None: a Python dict)" if _PYTHON.match(data[:100_000]) else ""
 
 
-def _is_conversation(record: list[Any]) -> bool:
+def _is_conversation(record: list[object]) -> bool:
     """Whether a bare array is one conversation; one of objects without speakers is an array of records."""
     spelling = are_turns(record)
     return spelling in ("from", "role") or (spelling == "other" and not isinstance(record[0], dict))
@@ -329,7 +329,7 @@ def _parquet(path: Path) -> Iterator[Batch]:
         with pyarrow.parquet.ParquetFile(path) as file:
             total = max(1, file.metadata.num_rows)
             for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                rows: list[Mapping[str, Any]] = batch.to_pylist()
+                rows: list[Mapping[str, object]] = batch.to_pylist()
                 yield Batch(
                     list(enumerate(rows, start=number)), number, min(1.0, (number + len(rows)) / total)
                 )

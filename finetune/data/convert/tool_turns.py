@@ -10,7 +10,6 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from common.thought_marks import split_thought
 from finetune.data.convert.fields import Message, Unusable
@@ -37,7 +36,7 @@ _GLAIVE_TOOLS = re.compile(
 _HERMES = re.compile(r"\AYou are a function calling AI model")
 
 
-def answer(text: str, learnt: bool = True, calls: Sequence[Any] = (), thought: str = "") -> Message:
+def answer(text: str, learnt: bool = True, calls: Sequence[object] = (), thought: str = "") -> Message:
     """An assistant's turn: thoughts and calls that stand within its text are taken out of it.
 
     calls: in OpenAI's form, or as JSON. Raises Unusable for a call that cannot be read.
@@ -63,7 +62,7 @@ def results(text: str, call_id: str = "", name: str = "") -> list[Message]:
     ]
 
 
-def calls_of(value: Any) -> Iterator[dict[str, Any]]:
+def calls_of(value: object) -> Iterator[dict[str, object]]:
     """Calls `{name, arguments, id}` of one in any of the spellings, or of a list of them. Raises Unusable."""
     value = _decoded(value)
     if isinstance(value, list):
@@ -77,16 +76,16 @@ def calls_of(value: Any) -> Iterator[dict[str, Any]]:
     arguments = {} if given in (None, "") else _decoded(given)
     if not isinstance(arguments, dict):
         raise Unusable(f"the arguments of the tool call {function['name']!r} are not a JSON object")
-    call: dict[str, Any] = {"name": function["name"]}
+    call: dict[str, object] = {"name": function["name"]}
     call |= {"arguments": arguments} if arguments else {}
     call_id = value.get("id") if isinstance(value, dict) else None
     yield call | ({"id": call_id} if isinstance(call_id, str) and call_id else {})
 
 
-def tools_of(value: Any) -> list[dict[str, Any]]:
+def tools_of(value: object) -> list[dict[str, object]]:
     """Tools in OpenAI's form. Raises Unusable for what is none."""
     value = _decoded(value)
-    tools = []
+    tools: list[dict[str, object]] = []
     for one in value if isinstance(value, list) else [value]:
         one = _decoded(one)
         function = one.get("function", one) if isinstance(one, dict) else None
@@ -96,7 +95,7 @@ def tools_of(value: Any) -> list[dict[str, Any]]:
     return tools
 
 
-def tools_in_system(text: str) -> tuple[str, list[dict[str, Any]]]:
+def tools_in_system(text: str) -> tuple[str, list[dict[str, object]]]:
     """(the system prompt without the tools, the tools) that a prompt of Hermes' or Glaive's form lists.
 
     A prompt that is the form's own is left out: the model's template has another for the same purpose.
@@ -127,7 +126,7 @@ def merged(messages: Sequence[Message]) -> list[Message]:
     return made
 
 
-def _objects(text: str) -> Iterator[Any]:
+def _objects(text: str) -> Iterator[object]:
     """The JSON objects that stand in a text, one behind the other."""
     decoder, place = json.JSONDecoder(), text.find("{")
     while place >= 0:
@@ -142,7 +141,7 @@ def _objects(text: str) -> Iterator[Any]:
 _GLAIVE_ARGUMENTS = re.compile(r"\"arguments\":\s*'(.*)'\s*\}\s*\Z", re.DOTALL)
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(value: object) -> object:
     """What JSON, JSON as Glaive writes it ('{...}' in single quotes), or a Python literal stands for."""
     if not isinstance(value, str):
         return value

@@ -8,8 +8,8 @@
 
 import ast
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -51,7 +51,7 @@ _MEDIA = (("image", "an image"), ("audio", "audio"), ("video", "a video"), ("fil
 _LONGEST_LITERAL = 1_000_000
 
 
-def read_messages(turns: Any, record: Record | None = None, name: str = "turns") -> list[Message]:
+def read_messages(turns: object, record: Record | None = None, name: str = "turns") -> list[Message]:
     """Turns as messages. What a turn of the record's field `name` holds besides is noted as unused.
 
     Raises Unusable where a turn is none, or needs a picture.
@@ -78,7 +78,7 @@ def read_messages(turns: Any, record: Record | None = None, name: str = "turns")
     return merged(messages)
 
 
-def are_turns(value: Any) -> str:
+def are_turns(value: object) -> str:
     """How the first turn of a conversation is spelled: `from`, `role` or `other`; '' where it is none."""
     turns = _decoded_or_none(value)
     if not isinstance(turns, list) or not turns:
@@ -95,7 +95,7 @@ def are_turns(value: Any) -> str:
     return "other" if len(turns) > 1 and all(isinstance(said, str) for said in turns) else ""
 
 
-def decoded(value: Any) -> Any:
+def decoded(value: object) -> object:
     """What a text that holds JSON, or a Python list as Python prints it, stands for. Raises Unusable."""
     if not isinstance(value, str):
         return value
@@ -112,7 +112,7 @@ def refuse_media(value: str | None) -> None:
             raise Unusable(f"it needs {said}; a row holds text alone")
 
 
-def _decoded_or_none(value: Any) -> Any:
+def _decoded_or_none(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -134,17 +134,17 @@ def _by_turns(place: int, said: str) -> Message:
     return answer(said) if place % 2 else Message("user", said.strip())
 
 
-def _speaker_key(turn: Mapping[str, Any]) -> str | None:
+def _speaker_key(turn: Record) -> str | None:
     return next((key for key in _SPEAKER_KEYS if isinstance(turn.get(key), str)), None)
 
 
-def _pair_keys(turn: Mapping[str, Any]) -> tuple[str, str] | None:
+def _pair_keys(turn: Record) -> tuple[str, str] | None:
     if "from" in turn or "role" in turn:
         return None
     return next((keys for keys in _PAIR_KEYS if keys[0] in turn and keys[1] in turn), None)
 
 
-def _exchange(turn: Mapping[str, Any], keys: tuple[str, str], place: int) -> list[Message]:
+def _exchange(turn: Record, keys: tuple[str, str], place: int) -> list[Message]:
     system = turn.get("system")
     before = [Message("system", system.strip())] if isinstance(system, str) and system.strip() else []
     said = [turn[key] for key in keys]
@@ -153,7 +153,7 @@ def _exchange(turn: Mapping[str, Any], keys: tuple[str, str], place: int) -> lis
     return [*before, Message("user", said[0].strip()), answer(said[1])]
 
 
-def _messages(turn: Mapping[str, Any], place: int) -> list[Message]:
+def _messages(turn: Record, place: int) -> list[Message]:
     key = _speaker_key(turn)
     speaker = turn[key].strip().lower() if key else ""
     calls = [turn[name] for name in _CALLS if turn.get(name)]
@@ -190,14 +190,14 @@ def _tool_role(speaker: str) -> Role | None:
     return "tool" if speaker in RESULTS else None
 
 
-def _is_learnt(turn: Mapping[str, Any]) -> bool:
+def _is_learnt(turn: Record) -> bool:
     return not any(
         isinstance(turn.get(key), bool | int | float) and turn[key] is not None and not turn[key]
         for key in _WEIGHTS
     )
 
 
-def _text_parts(parts: Sequence[Any]) -> str:
+def _text_parts(parts: Sequence[object]) -> str:
     texts = []
     for part in parts:
         if isinstance(part, str):
