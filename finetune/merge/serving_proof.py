@@ -24,7 +24,7 @@ from common.template_rendering import Message
 from finetune.encoding.own_settings import own_settings, own_template
 from finetune.encoding.own_template import Conversation
 from finetune.models.adapter import Probe
-from finetune.progress import Progress, Report, under_way
+from finetune.progress import Progress, Report, finished
 
 RENDERER = "vllm.entrypoints.launchers.render.entry"
 """Module of `vllm launch render` (vLLM 0.32)."""
@@ -58,9 +58,9 @@ def prove_serving(
                 conversation = Conversation(probe.messages, probe.tools, probe.template_kwargs)
                 expected = own.ids(own.render(conversation, len(probe.messages) - 1, prompt=True))
                 _compare(tokenizer, _rendered(url, probe), expected)
-                report(Progress(stage, under_way(number / len(probes)), "prompts as vLLM renders them"))
+                report(Progress(stage, number / len(probes), "prompts as vLLM renders them"))
     except _NotStartedError as error:
-        report(Progress(stage, 1.0, str(error)))
+        report(finished(stage, str(error)))
         return {"serving_prompts": 0}
     return {"serving_prompts": len(probes)}
 
