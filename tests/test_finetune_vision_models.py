@@ -18,6 +18,8 @@ from finetune.recipes.sections import Lora
 from finetune.train.run import train
 from tests.support.own_models import SHAPE, TURNS, XML, OwnModel, make_own_model, recipe_of, weather_rows
 
+pytestmark = pytest.mark.slow
+
 VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
 GEMMA3 = (
     "Gemma3ForConditionalGeneration",
