@@ -181,7 +181,7 @@ def near_duplicates(records: list[Record]) -> set[tuple[str, int]]:
         with source.open("wb") as file:
             for record in records:
                 texts = record.row.instruction, record.row.response, "open_qa", record.row.context
-                meta = {"at": [record.source, record.number]}
+                meta: dict[str, object] = {"at": [record.source, record.number]}
                 file.write(write_row(JsonRow(*texts, meta=meta)))
         clean([source], output, rules())
         rejects = [json.loads(line) for line in rejects_path(output).read_bytes().splitlines()]

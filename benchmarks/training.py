@@ -39,7 +39,7 @@ def make_base(directory: Path) -> None:
     from finetune.rows.row import to_messages
 
     architecture = Architecture.model_validate(ARCHITECTURE)
-    texts = ["\n".join(turn["content"] for turn in to_messages(row)) for row in load_rows(ROWS)]
+    texts = ["\n".join(str(turn["content"]) for turn in to_messages(row)) for row in load_rows(ROWS)]
     tokenizer = train_tokenizer(texts, architecture.vocabulary, architecture.context)
     make_model(architecture, tokenizer, seed=1).save_pretrained(directory)
     tokenizer.save_pretrained(directory)

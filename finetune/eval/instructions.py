@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from common.errors import UserError
 from finetune.eval.instruction_rules import RULES
-from finetune.eval.models import Model
+from finetune.eval.models import Messages, Model
 from finetune.eval.report import SAMPLES, EvalReport, Sample, hash_texts, now, score, versions
 
 QUESTIONS = Path(__file__).parent / "instructions.jsonl"
@@ -60,7 +60,7 @@ def evaluate_instructions(
 
     The samples are answers that do not. An answer that did not fit keeps nothing. Raises UserError.
     """
-    asked = [[{"role": "user", "content": question.prompt}] for question in questions]
+    asked: list[Messages] = [[{"role": "user", "content": question.prompt}] for question in questions]
     answers = [answer.text for answer in model.answers(asked, max_tokens)]
     kept = [question.kept(answer) for question, answer in zip(questions, answers, strict=True)]
     scores = [score(name, "accuracy", [[float(all(each.values()))] for each in kept], _hash(questions))]

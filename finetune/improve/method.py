@@ -102,7 +102,7 @@ def recipe_values(
 
 def _learning_rate(before: dict[str, Any], method: str) -> float:
     """As high as the checkpoint's own, scaled between the two kinds of training."""
-    default = float(METHOD_DEFAULTS[method]["learning_rate"])
+    default = float(str(METHOD_DEFAULTS[method]["learning_rate"]))
     rate, trained_by = before.get("learning_rate"), before.get("method")
     if rate is None or trained_by not in METHOD_DEFAULTS or trained_by in ("pretrain", "full"):
         return default

@@ -45,7 +45,7 @@ class DeepL:
         self, messages: Messages, max_tokens: int, temperature: float, **settings: object
     ) -> dict[str, object]:
         """The object of the last message, translated, as a chat completion. Raises UserError."""
-        given: dict[str, str] = json.loads(messages[-1]["content"])
+        given: dict[str, str] = json.loads(str(messages[-1]["content"]))
         body = {
             "text": [_MARK.sub(r"<x>\1</x>", html.escape(text, quote=False)) for text in given.values()],
             "target_lang": "KO",
