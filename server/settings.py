@@ -241,7 +241,7 @@ class GatewaySettings(PartSettings):
     keep_alive_s: float = Field(default=0.0, ge=0)
     """Let a stream that waits for its first event send a sign of life so often, in seconds; 0 sends none. The
     status is then 200 before it is known whether the request succeeds: later failures are error events."""
-    engine_fields: tuple[Literal["priority", "kv_transfer_params", "ec_transfer_params"], ...] = ()
+    engine_fields: tuple[Literal["priority", "kv_transfer_params", "ec_transfer_params", "uuid"], ...] = ()
     """Fields of vLLM's that act on the requests of others and that clients may send to workers all the same;
     the others of these are refused."""
     drain_timeout_s: float = Field(default=10.0, ge=0)

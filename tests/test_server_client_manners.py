@@ -12,7 +12,7 @@ import pytest
 
 from common import zstd
 from common.errors import BadRequest
-from server.client.request import parse_head
+from server.client.large_body import small
 from server.inference.engine_fields import check_engine_fields
 from tests.support.processes import free_port, kodolly, running, scripted_engine
 
@@ -147,11 +147,49 @@ def test_fields_that_act_on_the_requests_of_others_are_refused(
 
 def test_such_fields_without_a_meaning_pass(site: Site) -> None:
     body = BODY | {"priority": 0, "kv_transfer_params": None, "ec_transfer_params": None}
-    assert site.post(json.dumps(body).encode()).status_code == 200
+    answer = site.post(json.dumps(body).encode())
+    assert answer.status_code == 200, answer.text
 
 
 def test_the_operator_can_allow_them() -> None:
-    head = parse_head(json.dumps({"model": "dolly", "priority": 3}).encode())
-    check_engine_fields(head, ["priority"])
+    body = small(json.dumps({"model": "dolly", "priority": 3}).encode())
+    check_engine_fields(body, ["priority"])
     with pytest.raises(BadRequest, match=r"engine_fields: \[priority\]"):
-        check_engine_fields(head, ["kv_transfer_params"])
+        check_engine_fields(body, ["kv_transfer_params"])
+    named = small(json.dumps(BODY | {"messages": asking_with({"uuid": "x"})}).encode())
+    check_engine_fields(named, ["uuid"])
+    with pytest.raises(BadRequest, match=r"engine_fields: \[uuid\]"):
+        check_engine_fields(named, ["priority"])
+
+
+def asking_with(part: dict[str, object], more: str = "") -> list[dict[str, object]]:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    return [{"role": "user", "content": [{"type": "text", "text": "이 그림은?" + more}, picture | part]}]
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 2_000_000])
+@pytest.mark.parametrize("field", ["messages", "input"])
+@pytest.mark.parametrize("url", [{"url": "data:image/png;base64,AAAA"}, None])
+def test_a_part_may_not_name_its_file_for_the_engines_cache(
+    site: Site, size: int, field: str, url: object
+) -> None:
+    """A name that two clients choose is one entry at the engine: whose picture answers both?"""
+    path = "/v1/chat/completions" if field == "messages" else "/v1/responses"
+    body = json.dumps(BODY | {field: asking_with({"uuid": "cat", "image_url": url}, "가" * size)})
+    for text in (body, body.replace('"uuid"', '"\\u0075u\\u0069d"'), body.replace('"uuid":', '"uuid" \n :')):
+        answer = site.post(text.encode(), path)
+        assert answer.status_code == 400, text[-300:]
+        assert answer.json()["error"]["param"] == "uuid"
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_uuid_elsewhere_passes(site: Site, size: int) -> None:
+    said = 'Write {"uuid": 1} into uuid.json'
+    schema = {"type": "object", "properties": {"uuid": {"type": "string"}}}
+    body = BODY | {
+        "messages": [{"role": "user", "content": said, "uuid": "7"}, *asking_with({"uuid": None})],
+        "tools": [{"type": "function", "function": {"name": "find", "parameters": schema}}],
+        "metadata": {"uuid": "x", "more": "A" * size},
+    }
+    answer = site.post(json.dumps(body).encode())
+    assert answer.status_code == 200, answer.text

@@ -13,6 +13,7 @@ import msgspec
 from common.errors import BadRequest
 from common.turns import Turns
 from server.client.json_members import BLANK, Member, Unsound, members
+from server.client.part_uuid import may_name_files, names_files, names_files_in
 from server.client.request import FIRST_MESSAGES, PREFIX_BYTES, RequestHead, parse_head
 from server.client.splice import field_name
 
@@ -46,6 +47,8 @@ class ThinBody(msgspec.Struct, frozen=True):
 
     body: bytes
     head: RequestHead
+    names_files: bool = False
+    """See `part_uuid`."""
     stretches: tuple[bytes, ...] = ()
     """What the stand-ins stand for, by their numbers."""
 
@@ -61,7 +64,8 @@ def small(body: bytes) -> ThinBody:
     head = parse_head(body)
     if len(head.model) > MODEL_BYTES:
         raise _name_too_long()
-    return ThinBody(body, head)
+    named = may_name_files(body) and (names_files(head.messages) or names_files(head.input))
+    return ThinBody(body, head, named)
 
 
 async def thinned(body: bytes) -> ThinBody:
@@ -74,7 +78,8 @@ async def thinned(body: bytes) -> ThinBody:
     try:
         fields = await _fields(body, turns)
         await turns.give_way()
-        thin = _thin(body, fields)
+        named = await names_files_in(body, fields, turns)
+        thin = _thin(body, fields, named)
         await turns.give_way()
         return thin
     except Unsound as error:
@@ -103,7 +108,7 @@ def is_json(body: bytes) -> bool:
     return True
 
 
-def _thin(body: bytes, fields: dict[str, Member]) -> ThinBody:
+def _thin(body: bytes, fields: dict[str, Member], named: bool) -> ThinBody:
     parts: list[bytes] = []
     stretches: list[bytes] = []
     at = 0
@@ -139,7 +144,7 @@ def _thin(body: bytes, fields: dict[str, Member]) -> ThinBody:
     small = b"".join(parts)
     if len(small) > len(fields) * (NAME_BYTES + 2 * KEPT_BYTES) + MODEL_BYTES + GAP_BYTES:
         raise BadRequest("The body has too much white space between its fields.", code="invalid_json")
-    return ThinBody(small, _head(small, body, fields), tuple(stretches))
+    return ThinBody(small, _head(small, body, fields), named, tuple(stretches))
 
 
 def _head(small: bytes, body: bytes, fields: dict[str, Member]) -> RequestHead:

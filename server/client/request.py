@@ -32,6 +32,7 @@ class RequestHead(msgspec.Struct):
     max_completion_tokens: object = None
     max_output_tokens: object = None
     messages: msgspec.Raw = msgspec.Raw(b"")
+    input: msgspec.Raw = msgspec.Raw(b"")
     prompt: msgspec.Raw = msgspec.Raw(b"")
     previous_response_id: object = None
     tools: msgspec.Raw = msgspec.Raw(b"")

@@ -116,7 +116,7 @@ class Attempts(msgspec.Struct):
 
     def _outbound(self, target: str, upstream: Upstream) -> Outbound:
         if upstream.provider is None and self.job.body is not None:
-            check_engine_fields(self.job.body.head, self.shared.engine_fields)
+            check_engine_fields(self.job.body, self.shared.engine_fields)
         return outbound(self.job, target, upstream)
 
     async def ask(
