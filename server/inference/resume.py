@@ -147,11 +147,12 @@ async def plan_resumption(body: bytes, events: bytes) -> Resumption:
 
 def _ask_to_go_on(asked: dict[str, object], known: _SoFar) -> None:
     """Make a request ask for the rest of its answer. Raises NotResumable."""
-    messages = objects(asked.get("messages"))
-    if not messages:
+    given = asked.get("messages")
+    messages = objects(given)
+    if not isinstance(given, list) or len(given) != len(messages):
         raise NotResumable
     if asked.get("continue_final_message"):
-        begun = messages[-1].get("content")
+        begun = messages[-1].get("content") if messages else None
         if not isinstance(begun, str):
             raise NotResumable
         messages[-1] = messages[-1] | {"content": begun + known.text}

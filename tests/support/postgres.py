@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,31 +22,34 @@ def binaries() -> Path | None:
 
 @contextmanager
 def postgres(root: Path) -> Iterator[str]:
-    """Start a server with its data under `root`; yields the SQLAlchemy URL of an empty database."""
+    """Start a server, its log under `root`; yields the SQLAlchemy URL of an empty database."""
     where = binaries()
     assert where is not None, "install Debian's package postgresql"
     # The server refuses to run as root; Debian's package has made a user for it.
     user = "postgres" if os.geteuid() == 0 else None
-    data = root / "postgres"
-    data.mkdir()
-    for folder in (data, *list(root.parents)[:3], root):
-        folder.chmod(folder.stat().st_mode | 0o755)  # adds; a shared directory's other bits stay
-    if user:
-        shutil.chown(data, user)
-    subprocess.run(
-        [where / "initdb", "-D", data, "-U", "kodolly", "-A", "trust", "-E", "UTF8", "--no-sync"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        user=user,
-        cwd=data,
-    )
+    # Not under `root`: pytest closes the folder of its user's runs to others, each time one more begins.
+    with tempfile.TemporaryDirectory(prefix="kodolly-postgres-") as data:
+        if user:
+            shutil.chown(data, user)
+        subprocess.run(
+            [where / "initdb", "-D", data, "-U", "kodolly", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=user,
+            cwd=data,
+        )
+        with _serving(where, data, user, root / "postgres.log") as url:
+            yield url
+
+
+@contextmanager
+def _serving(where: Path, data: str, user: str | None, log: Path) -> Iterator[str]:
     port = free_port()
     argv = [
         *(["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []),
-        *(str(where / "postgres"), "-D", str(data), "-p", str(port)),
+        *(str(where / "postgres"), "-D", data, "-p", str(port)),
         *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"),
     ]
-    log = root / "postgres.log"
-    with running(argv, log, cwd=data) as process:
+    with running(argv, log, cwd=Path(data)) as process:
         wait_for(lambda: "ready to accept" in log.read_text(), 30, process, log)
         yield f"postgresql://kodolly@127.0.0.1:{port}/postgres"
