@@ -19,6 +19,8 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from common.engine_tools import call_as_engine_sees, tool_as_engine_sees
+
 Message = dict[str, Any]
 CLOCK = "strftime_now"
 """The function with which templates ask for today's date."""
@@ -127,7 +129,7 @@ class ChatTemplate:
         try:
             return _compiled(self.text).render(
                 messages=self.as_engine_sees(messages),
-                tools=list(tools) or None,
+                tools=list(map(tool_as_engine_sees, tools)) or None,
                 documents=None,
                 add_generation_prompt=prompt,
                 **names,
@@ -156,6 +158,8 @@ class ChatTemplate:
             seen["content"] = [{"type": "text", "text": content}]
         elif content is None:
             seen["content"] = [] if self.takes_parts else ""
+        if calls := seen.get("tool_calls"):
+            seen["tool_calls"] = list(map(call_as_engine_sees, calls))
         if reasoning := seen.get("reasoning_content"):
             seen["reasoning"] = reasoning
         return seen

@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 
 from common.chat_template import load_template, template_names
 from common.template_facts import TEMPLATES, template_of_model
+from common.template_rendering import ChatTemplate
 from finetune.encoding.encode import IGNORED, encode_row
 from finetune.rows.row import Row, Turn, to_messages
 from tests.support.tiny_families import tokenizer_of
@@ -152,6 +153,23 @@ def tokenizer_for(kind: str, name: str) -> Any:
 
 def rendered(tokenizer: Any, messages: list[dict[str, str]], prompt: bool) -> str:
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
+
+
+def test_tools_and_calls_are_written_as_vllm_hands_them_over() -> None:
+    template = ChatTemplate(
+        "{% for tool in tools %}{{ tool | tojson }}{% endfor %}"
+        "{% for call in messages[0].tool_calls %}{{ call | tojson }}{% endfor %}"
+    )
+    tool = {"function": {"parameters": {"type": "object"}, "name": "find", "note": 1}, "type": "function"}
+    function = {"name": "find", "arguments": {"b": 1, "a": 2}}
+    call = {"id": "call00001", "type": "function", "function": function}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    assert template.render([message], [tool, {"name": "other"}], prompt=False) == (
+        '{"type": "function", '
+        '"function": {"name": "find", "description": null, "parameters": {"type": "object"}}}'
+        '{"name": "other"}'
+        '{"id": "call00001", "function": {"arguments": {"b": 1, "a": 2}, "name": "find"}, "type": "function"}'
+    )
 
 
 def test_the_table_has_every_template_and_each_has_golden_bytes() -> None:

@@ -54,7 +54,21 @@ TURNS = {
     "history": [{"role": "user", "content": "하늘은?"}, {"role": "assistant", "content": "파랗습니다."}],
 }
 PLAIN = {"instruction": "산은?", "context": "", "response": "높습니다.", "category": "open_qa"}
-DATED = own_templates.THINKING.replace("{%- for m", "{{- strftime_now('%d %B %Y') + '\n' }}{%- for m", 1)
+DATED = own_templates.THINKING.replace(
+    "{%- for m",
+    "{{- strftime_now('%d %B %Y') + '\n' }}"
+    "{%- for tool in tools or [] %}{{- (tool | tojson) + '\n' }}{%- endfor %}{%- for m",
+    1,
+).replace(
+    own_templates.JSON_CALL,
+    "{{- '<tool_call>\n' + (call.function | tojson) + '\n</tool_call>' }}",
+)
+"""It asks for the date, and writes tools and calls as whole objects."""
+OTHER_ORDER = {
+    "function": {"parameters": {"type": "object"}, "name": "get_weather", "note": 1},
+    "type": "function",
+}
+"""A tool without a description, with keys in another order than the engine's and one that it drops."""
 
 
 def recipe(folder: Path, *overrides: str) -> Any:
@@ -120,10 +134,11 @@ def test_the_bases_own_template_is_the_default_and_one_of_ours_goes_by_its_name(
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A folder with base, rows and an adapter of one step; what was shown. The template asks for the date."""
+    """A folder with base, rows and an adapter of one step; what was shown."""
     folder = tmp_path_factory.mktemp("own")
     model = replace(QWEN3, template=replace(QWEN3.template, text=DATED))
-    make_own_model(model, folder, [*weather_rows(), TURNS, PLAIN])
+    weather = [row | {"tools": [OTHER_ORDER]} if n % 2 else row for n, row in enumerate(weather_rows())]
+    make_own_model(model, folder, [*weather, TURNS, PLAIN])
     shown: list[str] = []
     train(recipe(folder), folder / "adapter", silent, show=shown.append)
     return folder, shown
