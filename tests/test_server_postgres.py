@@ -33,15 +33,14 @@ async def test_a_gateway_outlives_its_database(tmp_path: Path) -> None:
     where = binaries()
     assert where is not None
     with postgres(tmp_path) as url:
+        data = (tmp_path / "postgres").resolve()
 
         def control(*words: str) -> None:
             options = f"-p {url.rpartition(':')[2].partition('/')[0]} -c listen_addresses=127.0.0.1"
             options += " -c unix_socket_directories="
-            argv = [where / "pg_ctl", "-D", tmp_path / "postgres", "-w", "-o", options]
+            argv = [where / "pg_ctl", "-D", data, "-w", "-o", options]
             user = "postgres" if os.geteuid() == 0 else None
-            subprocess.run(
-                [*argv, *words], check=True, user=user, stdout=subprocess.DEVNULL, cwd=tmp_path / "postgres"
-            )
+            subprocess.run([*argv, *words], check=True, user=user, stdout=subprocess.DEVNULL, cwd=data)
 
         async with open_store(url) as store:
             keys = KeyStore(store.database)
@@ -58,7 +57,7 @@ async def test_a_gateway_outlives_its_database(tmp_path: Path) -> None:
             accounts.settle(grant, "ok", Usage(3, 4))
             with pytest.raises(StoreFailed):
                 await accounts._ledger.flush()
-            await asyncio.to_thread(control, "-l", str(tmp_path / "postgres" / "again.log"), "start")
+            await asyncio.to_thread(control, "-l", str(data / "again.log"), "start")
             try:
 
                 async def booked() -> bool:

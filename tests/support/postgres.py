@@ -22,13 +22,14 @@ def binaries() -> Path | None:
 
 @contextmanager
 def postgres(root: Path) -> Iterator[str]:
-    """Start a server, its log under `root`; yields the SQLAlchemy URL of an empty database."""
+    """A server with an empty database, whose SQLAlchemy URL is yielded. `root / "postgres"` leads to its data."""
     where = binaries()
     assert where is not None, "install Debian's package postgresql"
     # The server refuses to run as root; Debian's package has made a user for it.
     user = "postgres" if os.geteuid() == 0 else None
     # Not under `root`: pytest closes the folder of its user's runs to others, each time one more begins.
     with tempfile.TemporaryDirectory(prefix="kodolly-postgres-") as data:
+        (root / "postgres").symlink_to(data)
         if user:
             shutil.chown(data, user)
         subprocess.run(
