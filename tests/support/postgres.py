@@ -22,7 +22,7 @@ def binaries() -> Path | None:
 
 @contextmanager
 def postgres(root: Path) -> Iterator[str]:
-    """A server with an empty database, whose SQLAlchemy URL is yielded. `root / "postgres"` leads to its data."""
+    """A server with its data behind `root / "postgres"`; yields the SQLAlchemy URL of an empty database."""
     where = binaries()
     assert where is not None, "install Debian's package postgresql"
     # The server refuses to run as root; Debian's package has made a user for it.
