@@ -18,7 +18,8 @@ from webui.pages.results.judgements import judgement_cards
 from webui.pages.results.tables import results_html
 from webui.results.downloads import TrainingRows, add_downloads, csv_text
 from webui.results.figures import Query, read_figures
-from webui.results.judged import shown
+from webui.results.judged import shown as newest
+from webui.settings import WebuiSettings
 
 OLD, NEW = "dolly@ba9876543210", "dolly@0123456789ab"
 
@@ -38,9 +39,11 @@ async def client(gateway: str) -> AsyncIterator[GatewayClient]:
 
 
 @asynccontextmanager
-async def files(client: GatewayClient, training: TrainingRows | None) -> AsyncIterator[httpx2.AsyncClient]:
+async def files(
+    client: GatewayClient, training: TrainingRows | None, *, texts: bool = True
+) -> AsyncIterator[httpx2.AsyncClient]:
     app = FastAPI()
-    add_downloads(app, client, training)
+    add_downloads(app, client, training, texts=texts)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://page") as made:
         yield made
 
@@ -53,7 +56,7 @@ async def page(client: GatewayClient) -> AsyncIterator[httpx2.AsyncClient]:
 
 async def test_the_page_shows_what_the_gateway_reckons(client: GatewayClient) -> None:
     figures = await read_figures(client, Query())
-    html = results_html(figures, Query(), "ko", training=True, one_by_one="")
+    html = results_html(figures, Query(), "ko", training=True, texts=True, one_by_one="")
     assert (figures.votes, figures.raters) == (12, 3)
     for words in (
         "투표 12건 · 평가자 3명",
@@ -69,7 +72,7 @@ async def test_the_page_shows_what_the_gateway_reckons(client: GatewayClient) ->
     assert html.index("ba9876543210</code></th>") < html.rindex(
         "0123456789ab</code></th>"
     )  # first judged first
-    assert "dpo.jsonl" not in results_html(figures, Query(), "en", training=False, one_by_one="")
+    assert "dpo.jsonl" not in results_html(figures, Query(), "en", training=False, texts=True, one_by_one="")
 
 
 async def test_filters_stand_in_the_address_and_reach_every_number(client: GatewayClient) -> None:
@@ -81,7 +84,7 @@ async def test_filters_stand_in_the_address_and_reach_every_number(client: Gatew
     figures = await read_figures(client, query)
     assert figures.votes == 5  # of the six with a summary one was not blind
     assert set(figures.categories) == {"요약", "질의"}
-    html = results_html(figures, query, "ko", training=False, one_by_one="")
+    html = results_html(figures, query, "ko", training=False, texts=True, one_by_one="")
     assert f"model=dolly%40{NEW[6:]}" in html
     assert 'value="요약" selected' in html
     assert "results/files/votes.csv?blind=1&amp;" in html
@@ -101,7 +104,7 @@ async def test_behind_each_number_stand_the_answers_with_nothing_hostile_alive(
     client: GatewayClient, asked: dict[str, str], count: int
 ) -> None:
     query = Query.of(asked)
-    rows = await shown(client, query)
+    rows = await newest(client, query)
     html = judgement_cards(rows, query, "ko")
     assert html.count("<article") == count == len(rows)
     assert HOSTILE not in html
@@ -142,3 +145,26 @@ async def test_what_is_not_there_and_a_gateway_that_is_away_are_told(page: httpx
 
 def test_no_cell_of_a_file_is_a_formula() -> None:
     assert csv_text([["=1+1", "@a", "-2", 3, "글"]], begins=False) == "'=1+1,'@a,'-2,3,글\r\n"
+
+
+async def test_where_anybody_reaches_the_page_nobodys_words_are_shown(client: GatewayClient) -> None:
+    async with files(client, training_rows, texts=False) as page:
+        for name in ("votes.csv", "ratings.csv", "votes.jsonl", "ratings.jsonl", "dpo.jsonl", "sft.jsonl"):
+            answer = await page.get(f"/results/files/{name}")
+            assert (answer.status_code, "webui.show_feedback" in answer.text) == (403, True), name
+        assert (await page.get("/results/files/leaderboard.csv")).status_code == 200
+    figures = await read_figures(client, Query())
+    html = results_html(figures, Query(), "ko", training=True, texts=False, one_by_one="")
+    assert "votes.jsonl" not in html
+    assert "dpo.jsonl" not in html
+    assert "pairs.csv" in html
+
+
+@pytest.mark.parametrize(
+    ("host", "chosen", "shown"),
+    [("127.0.0.1", None, True), ("0.0.0.0", None, False), ("0.0.0.0", True, True), ("::1", False, False)],
+)
+def test_feedback_is_shown_on_this_machine_alone_unless_chosen(
+    host: str, chosen: bool | None, shown: bool
+) -> None:
+    assert WebuiSettings(host=host, show_feedback=chosen).shows_feedback is shown

@@ -70,14 +70,14 @@ def create_app(settings: WebuiSettings, training: TrainingRows | None = None) ->
 
     app = FastAPI(title="kodolly web UI", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     _add_health(app)
-    add_downloads(app, client, training)
+    texts = settings.shows_feedback
+    add_downloads(app, client, training, texts=texts)
     with warnings.catch_warnings():
         # Gradio says so for every app of several pages, also for one that never asked for SSR.
         warnings.filterwarnings("ignore", "SSR mode is not supported")
-        gateway_url = settings.public_gateway_url or settings.gateway_url
-        mount_pages(
-            app, build_pages(gateway_url, client, cache, store, answering, training=training is not None)
-        )
+        url = settings.public_gateway_url or settings.gateway_url
+        given = {"training": training is not None, "texts": texts}
+        mount_pages(app, build_pages(url, client, cache, store, answering, **given))
     app.add_middleware(
         GuardedApp[None], doors=Doors(app.routes, {"": PAGES}), guard=_guard(settings), admit=_admit
     )

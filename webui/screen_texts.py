@@ -89,6 +89,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "one_by_one": ("{name}: 최근 {count}건", "{name}: the newest {count}"),
     "one_by_one_none": ("{name}: 이 조건에 맞는 것이 없습니다.", "{name}: nothing fits these filters."),
+    "feedback_not_shown": (
+        "사람들이 묻고 답받은 글은 여기서 보여 주지 않습니다. 숫자만 봅니다 (webui.show_feedback).",
+        "What people asked and were answered is not shown here, only figures (webui.show_feedback).",
+    ),
     "one_by_one_close": ("닫기", "Close"),
     "better": ("✓ 나음", "✓ better"),
     "correction": ("고쳐 쓴 답변", "As it should have been"),

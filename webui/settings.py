@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from common.own_hosts import HostNames
+from common.own_hosts import HostNames, is_loopback
 from common.settings import PartSettings
 
 
@@ -40,6 +40,15 @@ class WebuiSettings(PartSettings):
     """SQLAlchemy URL of the page's database; None is SQLite in the state directory."""
     answer_without_page_s: float = Field(default=600, ge=0)
     """Seconds that an answer goes on for while no page shows it; what came by then is kept."""
+
+    show_feedback: bool | None = None
+    """Whether all who reach the results page may read what people asked, were answered and said, one by one
+    and as files; figures are shown in any case. None: only where `host` is loopback."""
+
+    @property
+    def shows_feedback(self) -> bool:
+        """`show_feedback`, decided."""
+        return is_loopback(self.host) if self.show_feedback is None else self.show_feedback
 
     def store_url(self) -> str:
         """The SQLAlchemy URL of the page's database."""

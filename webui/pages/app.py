@@ -31,6 +31,7 @@ def build_pages(
     answering: Answering,
     *,
     training: bool = False,
+    texts: bool = False,
 ) -> gr.Blocks:
     """Compare at `/`, chat at `/chat`, results at `/results`, models at `/models`. `training`: whether rows
     for a training can be made here."""
@@ -42,7 +43,7 @@ def build_pages(
     with demo.route("채팅 Chat", "/chat", show_in_navbar=False):
         ChatEvents(build_chat(t, POLL_S), store, cache, answering).wire(demo)
     with demo.route("결과 Results", "/results", show_in_navbar=False):
-        build_results(demo, client, training=training)
+        build_results(demo, client, training=training, texts=texts)
     with demo.route("모델 Models", "/models", show_in_navbar=False):
         build_models(demo, t, cache, gateway_url, POLL_S)
     demo.queue(default_concurrency_limit=None)

@@ -24,19 +24,25 @@ Method = Literal["dpo", "kto", "sft"]
 TrainingRows = Callable[[Method, Sequence[Row], Sequence[Row], Status], Iterable[Row]]
 """Votes and ratings to rows of a training. The command hands it over: training is no part of this one."""
 
+FIGURES: tuple[Table, ...] = ("leaderboard.csv", "pairs.csv")
+"""Files without a word of anybody."""
+
 BYTE_ORDER_MARK = "\ufeff"
 """Without it spreadsheets read Hangul in the code page of the machine."""
+NOT_SHOWN = "What people asked and were answered is not shown here (webui.show_feedback)."
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is a formula to a spreadsheet (OWASP, CSV injection)."""
 
 
-def add_downloads(app: FastAPI, client: GatewayClient, training: TrainingRows | None) -> None:
-    """GET /results/files/NAME with the filters of the page."""
+def add_downloads(app: FastAPI, client: GatewayClient, training: TrainingRows | None, *, texts: bool) -> None:
+    """GET /results/files/NAME with the filters of the page. `texts`: those with what people wrote, too."""
 
     @app.get("/results/files/{name}")
     @door("public")
     async def download(name: str, request: Request) -> Response:
         query = Query.of(request.query_params)
+        if not texts and name not in FIGURES:
+            return JSONResponse({"error": {"message": NOT_SHOWN}}, status_code=403)
         try:
             if name in get_args(Table):
                 return await _table(client, name, query)

@@ -11,8 +11,9 @@ from webui.results.figures import Query, read_figures
 from webui.results.judged import shown
 
 
-def build_results(demo: gr.Blocks, client: GatewayClient, *, training: bool) -> None:
-    """Lay it out. `training`: whether rows for a training can be made here."""
+def build_results(demo: gr.Blocks, client: GatewayClient, *, training: bool, texts: bool) -> None:
+    """Lay it out. `training`: whether rows for a training can be made here; `texts`: whether what people
+    wrote is shown."""
     header("results")
     body = gr.HTML(elem_id="results-body", elem_classes="kd-page")
 
@@ -21,10 +22,11 @@ def build_results(demo: gr.Blocks, client: GatewayClient, *, training: bool) -> 
         query = Query.of(dict(request.query_params))
         try:
             figures = await read_figures(client, query)
-            single = await shown(client, query) if query.model else []
+            single = await shown(client, query) if query.model and texts else []
         except GatewayError as error:
             return {body: failure_card(error.failure, lang, names_hidden=False)}
-        one_by_one = judgement_cards(single, query, lang) if query.model else ""
-        return {body: results_html(figures, query, lang, training=training, one_by_one=one_by_one)}
+        one_by_one = judgement_cards(single, query, lang) if query.model and texts else ""
+        page = results_html(figures, query, lang, training=training, texts=texts, one_by_one=one_by_one)
+        return {body: page}
 
     on(demo.load, load, [], [body])

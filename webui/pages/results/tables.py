@@ -3,17 +3,23 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import get_args
 
 from webui.pages.results.plots import interval_plot, trend_plot
+from webui.results.downloads import FIGURES, Table
 from webui.results.figures import Decision, Figures, Interval, Pair, Query, Rated, Strength
 from webui.texts import Lang, text
 
 
-def results_html(figures: Figures, query: Query, lang: Lang, *, training: bool, one_by_one: str) -> str:
-    """The whole page below its header."""
+def results_html(
+    figures: Figures, query: Query, lang: Lang, *, training: bool, texts: bool, one_by_one: str
+) -> str:
+    """The whole page below its header. Without `texts` there is no file with what people wrote."""
     parts = [f"<h1>{_t(lang, 'results_title')}</h1>", _filters(figures, query, lang)]
     parts.append(f'<p class="kd-hint">{_counted(figures, lang)}</p>')
     parts.append(one_by_one)
+    if not texts:
+        parts.append(f'<p class="kd-hint" id="one-by-one">{_t(lang, "feedback_not_shown")}</p>')
     if not figures.votes and not figures.ratings:
         parts.append(f'<p class="kd-card">{_t(lang, "results_none")}</p>')
     if figures.strengths:
@@ -24,7 +30,7 @@ def results_html(figures: Figures, query: Query, lang: Lang, *, training: bool, 
         parts.append(_ratings(figures.ratings, query, lang))
     parts.append(_trend(figures, lang))
     parts.append(_remarks(figures, lang))
-    parts.append(_downloads(query, lang, training=training))
+    parts.append(_downloads(query, lang, training=training and texts, texts=texts))
     return "".join(parts)
 
 
@@ -235,8 +241,8 @@ def _remarks(figures: Figures, lang: Lang) -> str:
     return f'<p class="kd-hint">{"<br>".join(lines)}</p>' if lines else ""
 
 
-def _downloads(query: Query, lang: Lang, *, training: bool) -> str:
-    names = ["leaderboard.csv", "pairs.csv", "votes.csv", "ratings.csv", "votes.jsonl", "ratings.jsonl"]
+def _downloads(query: Query, lang: Lang, *, training: bool, texts: bool) -> str:
+    names = get_args(Table) if texts else FIGURES
     made = ["dpo.jsonl", "kto.jsonl", "sft.jsonl"] if training else []
 
     def links(files: Sequence[str]) -> str:
