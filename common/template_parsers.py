@@ -57,6 +57,21 @@ THOUGHT_MARKS = {
     "<|START_THINKING|>": "cohere_command3",
 }
 """Marks of one parser alone; of `<think>` there are several, which differ in what they take for granted."""
+_DEEPSEEK_CALLS = ("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>")
+TOOL_TOKENS = {
+    "llama3_json": ("<|python_tag|>",),
+    "mistral": ("[TOOL_CALLS]",),
+    "lfm2": ("<|tool_call_start|>", "<|tool_call_end|>"),
+    "deepseek_v3": _DEEPSEEK_CALLS,
+    "deepseek_v31": _DEEPSEEK_CALLS,
+}
+"""Parser of calls to the tokens without which vLLM does not start with it."""
+THOUGHT_TOKENS = {
+    "mistral": ("[TOOL_CALLS]",),
+    "deepseek_r1": ("<think>", "</think>"),
+    "deepseek_v3": ("<think>", "</think>"),
+}
+"""The same for parsers of thoughts; deepseek_v3 starts without, but fails at a request that has it think."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from finetune.models.adapter import ADAPTER_FILE
 from finetune.progress import silent
 from kodolly.commands.merge_lora import command
 from tests.support.merge_stage import SPREAD, load, make_base, weights_of
-from tests.support.random_models import random_model
 from tests.support.tiny_families import byte_level_tokenizer
 
 pytestmark = pytest.mark.slow
@@ -47,15 +46,10 @@ def foreign(folder: Path, base: Path, tokens: int = 0, **lora: Any) -> Any:
     model = load(base)
     if tokens:
         model.resize_token_embeddings(tokens)
-    usual: dict[str, Any] = {
-        "r": 8,
-        "lora_alpha": 16,
-        "target_modules": "all-linear",
-        "task_type": "CAUSAL_LM",
-    }
+    options = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} | lora
     with warnings.catch_warnings():  # PEFT warns of some of the forms that are tried here
         warnings.simplefilter("ignore")
-        tuned = get_peft_model(model, LoraConfig(**usual | lora))
+        tuned = get_peft_model(model, LoraConfig(**options))
     torch.manual_seed(2)
     for name, parameter in tuned.named_parameters():
         if "lora_B" in name or "lora_embedding_A" in name or "lora_embedding_B" in name:
@@ -66,7 +60,7 @@ def foreign(folder: Path, base: Path, tokens: int = 0, **lora: Any) -> Any:
             parameter.data += torch.randn_like(parameter) * 0.05
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tuned.save_pretrained(str(folder))
+        tuned.save_pretrained(folder)
     edit_config(folder, base_model_name_or_path="/home/somebody/models/base")
     return tuned
 
@@ -91,7 +85,7 @@ def merged(tmp_path: Path, base: Path, **options: Any) -> Path:
     return out
 
 
-CONFIGS: dict[str, dict[str, Any]] = {
+CONFIGS = {
     "rslora": {"use_rslora": True},
     "dora": {"use_dora": True},
     "a list of names": {"target_modules": ["q_proj", "v_proj"]},
@@ -121,20 +115,18 @@ def test_the_merged_model_answers_as_base_and_adapter(tmp_path: Path, kind: str)
 @pytest.mark.parametrize("architecture", ["GPTNeoX", "Mixtral", "Llama, tied", "BLOOM", "GPT-J"])
 def test_every_architecture(tmp_path: Path, architecture: str) -> None:
     base = base_of(tmp_path / "base", architecture)
-    experts: dict[str, Any] = {"target_modules": ["q_proj", "v_proj"]} if architecture == "Mixtral" else {}
+    experts = {"target_modules": ["q_proj", "v_proj"]} if architecture == "Mixtral" else {}
     tuned = foreign(tmp_path / "adapter", base, **experts)
     same_answers(merged(tmp_path, base), tuned)
 
 
 def test_dora_where_weights_have_inputs_for_rows(tmp_path: Path) -> None:
-    from transformers import GPT2Config
+    from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(3)
     tokenizer = byte_level_tokenizer()
-    config = GPT2Config(
-        vocab_size=len(tokenizer), n_embd=64, n_layer=2, n_head=2, n_positions=256, initializer_range=SPREAD
-    )
-    random_model(config).save_pretrained(tmp_path / "base")
+    shape = {"n_embd": 64, "n_layer": 2, "n_head": 2, "n_positions": 256, "initializer_range": SPREAD}
+    GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **shape)).save_pretrained(tmp_path / "base")
     tokenizer.chat_template = load_template("dolly")
     tokenizer.save_pretrained(tmp_path / "base")
     targets = ["c_attn", "c_fc"]

@@ -23,11 +23,6 @@ def fail(breaker: Breaker, times: int) -> None:
         breaker.failed(breaker.allow())
 
 
-def state_of(breaker: Breaker) -> str:
-    """A property, which mypy would hold for what it was before the breaker's last call."""
-    return breaker.state
-
-
 def opened(clock: Clock, times: int = 1) -> Breaker:
     """A breaker that is open for the `times`-th time in a row."""
     breaker = Breaker(clock)
@@ -126,10 +121,10 @@ def test_an_abandoned_probe_gives_its_place_to_the_next_and_says_nothing_of_the_
     assert not breaker.allow()
     breaker.failed(first)
     breaker.succeeded(first)
-    assert state_of(breaker) == "half_open"
+    assert breaker.state == "half_open"
     breaker.succeeded(second)
     breaker.abandoned(second)
-    assert state_of(breaker) == "closed"
+    assert breaker.state == "closed"
 
 
 def test_a_client_that_leaves_an_old_request_does_not_free_the_place_of_the_probe() -> None:
@@ -143,9 +138,9 @@ def test_a_client_that_leaves_an_old_request_does_not_free_the_place_of_the_prob
     breaker.abandoned(old[5])
     assert not breaker.allow()
     breaker.succeeded(old[5])
-    assert state_of(breaker) == "half_open"
+    assert breaker.state == "half_open"
     breaker.failed(probe)
-    assert state_of(breaker) == "open"
+    assert breaker.state == "open"
 
 
 def test_a_refusal_is_no_ticket() -> None:

@@ -236,8 +236,7 @@ def test_categories_and_levels_narrow_what_counts() -> None:
     assert found_in({"categories": {"hate": True}}, rule(level="high")) == {
         "hate"
     }  # a provider has no levels
-    broken_results: list[Any] = [{}, {"categories": []}, None]
-    for broken in broken_results:
+    for broken in ({}, {"categories": []}, None):
         with pytest.raises(ModelNotReady):
             found_in(broken, rule())
 

@@ -106,3 +106,25 @@ def test_an_explicit_flag_wins(tmp_path: Path) -> None:
 def test_a_checkpoint_without_a_template_or_with_a_broken_one_is_left_alone(tmp_path: Path) -> None:
     assert parser_flags(tmp_path, []) == []
     assert parser_flags(checkpoint(tmp_path, "{% if %}"), []) == []
+
+
+@pytest.mark.parametrize("vocab", [{"a": 0}, [["a", -1.0]]], ids=["BPE", "Unigram"])
+@pytest.mark.parametrize(
+    ("name", "flag", "tokens"),
+    [
+        ("Llama's", "--tool-call-parser", ["<|python_tag|>"]),
+        ("Mistral's", "--tool-call-parser", ["[TOOL_CALLS]"]),
+        ("always thinks", "--reasoning-parser", ["<think>", "</think>"]),
+    ],
+)
+def test_a_parser_that_stops_the_engine_for_want_of_its_tokens_is_not_set(
+    name: str, flag: str, tokens: list[str], vocab: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = checkpoint(tmp_path, KNOWN[name][0])
+    assert flag in parser_flags(directory, [])
+    for added in ([], tokens[:-1], tokens):
+        told = {"added_tokens": [{"content": token} for token in added], "model": {"vocab": vocab}}
+        (directory / "tokenizer.json").write_text(json.dumps(told), encoding="utf-8")
+        caplog.clear()
+        assert (flag in parser_flags(directory, [])) is (added == tokens)
+        assert (f"no token {tokens[len(added)]}" in caplog.text) if added != tokens else not caplog.records

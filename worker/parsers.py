@@ -2,15 +2,16 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.chat_template import read_own_template
 from common.checkpoint import read_card
-from common.template_parsers import find_parsers
+from common.template_parsers import THOUGHT_TOKENS, TOOL_TOKENS, find_parsers
 from common.template_rendering import ChatTemplate, TemplateRefusal
 from worker.flags import has_flag, value_of
+from worker.tokenizer_tokens import missing_tokens
 
 KWARGS, TOOLS, REASONING = "--default-chat-template-kwargs", "--tool-call-parser", "--reasoning-parser"
 AUTO_TOOLS = "--enable-auto-tool-choice"
@@ -36,7 +37,11 @@ def parser_flags(directory: Path, args: Sequence[str]) -> list[str]:
         logger.warning("the chat template cannot be tried (%s); no parsers are set", error)
         return []
     flags = {KWARGS: json.dumps(kwargs, ensure_ascii=False) if kwargs else None}
-    flags |= {TOOLS: found.tools, REASONING: found.reasoning}
+    for flag, parser, tokens in (
+        (TOOLS, found.tools, TOOL_TOKENS),
+        (REASONING, found.reasoning, THOUGHT_TOKENS),
+    ):
+        flags[flag] = None if has_flag(args, flag) else _usable(directory, parser, tokens)
     chosen = {flag: value for flag, value in flags.items() if value and not has_flag(args, flag)}
     made = [word for flag, value in chosen.items() for word in (flag, value)]
     if TOOLS in chosen and not has_flag(args, AUTO_TOOLS):
@@ -44,6 +49,21 @@ def parser_flags(directory: Path, args: Sequence[str]) -> list[str]:
     if made:
         logger.info("from the chat template: %s", " ".join(made))
     return made
+
+
+def _usable(directory: Path, parser: str | None, needed: Mapping[str, tuple[str, ...]]) -> str | None:
+    """`parser`, unless the tokenizer lacks a token that vLLM's parser asks for; says so."""
+    tokens = needed.get(parser, ()) if parser is not None else ()
+    lacking = missing_tokens(directory, tokens)
+    if not lacking:
+        return parser
+    logger.warning(
+        "the chat template writes what vLLM's parser %s reads, but the tokenizer has no token %s, without "
+        "which that parser does not start; it is not set",
+        parser,
+        " and none ".join(lacking),
+    )
+    return None
 
 
 def _read(path: Path) -> str | None:

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import runpy
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -35,12 +35,19 @@ def _serve(argv: list[str], env: dict[str, str], log: str) -> None:
     os.dup2(out, 1)
     os.dup2(out, 2)
     os.environ.update(env)
+    from vllm.model_executor.models import registry
     from vllm.v1.engine import utils
 
-    # On CPUs vLLM would start its engine process anew, and import everything a second time.
+    # On CPUs vLLM would start its engine process anew, and import everything a second time; and a third time
+    # in a process of its own to look at a model's class that it sees for the first time.
     vars(utils)["get_mp_context"] = partial(multiprocessing.get_context, "fork")
+    vars(registry)["_run_in_subprocess"] = _at_once
     sys.argv = argv
     runpy.run_module(argv[0], run_name="__main__")
+
+
+def _at_once(look: Callable[[], Any]) -> Any:
+    return look()
 
 
 @contextmanager
@@ -85,7 +92,7 @@ def load_weights(url: str, directory: Path) -> None:
     httpx2.post(f"{url}/reset_prefix_cache", timeout=60, trust_env=False).raise_for_status()
 
 
-def ask(url: str, messages: Sequence[Mapping[str, object]], **more: Any) -> dict[str, Any]:
+def ask(url: str, messages: list[dict[str, str]], **more: Any) -> dict[str, Any]:
     """The chat endpoint's answer, greedy."""
     body = {"model": "tiny", "messages": messages, "temperature": 0, "max_tokens": 32, **more}
     answered: dict[str, Any] = _post(url, "/v1/chat/completions", body)

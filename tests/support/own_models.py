@@ -33,6 +33,13 @@ SHAPE = {
     "initializer_range": SPREAD,
 }
 LAYERS = ["sliding_attention", "full_attention"]
+LINEAR = {
+    "layer_types": ["linear_attention", "full_attention"],
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 2,
+}
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
 
 
@@ -79,9 +86,7 @@ QWEN3 = OwnModel("Qwen3", "Qwen3, Kanana 2 3B", CHATML, _config("Qwen3Config"))
 OWN_MODELS = (
     QWEN3,
     OwnModel("Qwen3-MoE", "Qwen3-30B-A3B", CHATML, _config("Qwen3MoeConfig", **EXPERTS)),
-    OwnModel("Qwen3.5", "Qwen3.5, Qwen3.6", XML, _config("Qwen3_5TextConfig")),
     OwnModel("Qwen2", "A.X 4.0, Qwen2.5", ROLES, _config("Qwen2Config")),
-    OwnModel("Llama", "Llama 3, Mi:dm 2.0, Kanana 1.5", HEADERS, _config("LlamaConfig")),
     OwnModel("HyperCLOVA X", "HyperCLOVA X SEED Think 14B", CHATML, _config("HyperCLOVAXConfig")),
     OwnModel(
         "EXAONE 4",
@@ -91,12 +96,8 @@ OWN_MODELS = (
     ),
     OwnModel("Gemma 2", "Gemma 2", TURNS, _config("Gemma2Config")),
     OwnModel("Gemma 3", "Gemma 3", TURNS, _config("Gemma3TextConfig")),
-    OwnModel("Gemma 4", "Gemma 4", TURNS, _config("Gemma4TextConfig")),
-    OwnModel("Mistral", "Mistral Small, Mistral 7B", INST, _config("MistralConfig")),
-    OwnModel("Ministral 3", "Ministral 3", INST, _config("Ministral3Config")),
     OwnModel("Phi 3", "Phi-3, Phi-4", ROLES, _config("Phi3Config", pad_token_id=0)),
     OwnModel("GLM 4", "GLM 4", CHATML, _config("Glm4Config", pad_token_id=0)),
-    OwnModel("Granite", "Granite 3, Granite 4", ROLES, _config("GraniteConfig")),
     OwnModel("SmolLM3", "SmolLM3", CHATML, _config("SmolLM3Config", pad_token_id=0)),
     OwnModel("OLMo 3", "OLMo 3", CHATML, _config("Olmo3Config")),
 )

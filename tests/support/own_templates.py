@@ -55,7 +55,7 @@ ROLE_MARKS = (
     "{% if tools %}{% endif %}{% if add_generation_prompt %}{{ '<|im_start|><|assistant|>' }}{% endif %}"
 )
 """No line ends; roles are tokens."""
-HEADERS = """{{- bos_token }}{%- for m in messages %}
+HEADERS = """{# Calls of built-in tools begin with <|python_tag|>. #}{{- bos_token }}{%- for m in messages %}
 {{- '<|start_header_id|>' + ('ipython' if m.role == 'tool' else m.role) + '<|end_header_id|>\n\n' }}
 {{- m.content | trim }}
 {%- for call in m.tool_calls or [] %}
