@@ -1,7 +1,7 @@
 # kodolly: `make demo` and `make test` work on a fresh machine; both may be run again at any time.
 # Three processes that share the tests, and each `kodolly` they start, read what the first one compiled.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: demo test test-fast lint install clean
+.PHONY: demo test test-fast lint types install clean
 
 demo:            ## install, train two small models once, serve and compare them
 	@scripts/install demo
@@ -24,9 +24,11 @@ test-fast:       ## the tests that need no training, no vLLM and no browser
 lint:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
-	.venv/bin/mypy benchmarks/*.py tests/support
+	@$(MAKE) --no-print-directory types
 	.venv/bin/lint-imports
+
+types:           ## mypy --strict over product, benchmarks and tests
+	.venv/bin/mypy
 
 clean:           ## forget the trained demo models, logs and database
 	rm -rf .kodolly

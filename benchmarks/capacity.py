@@ -21,10 +21,19 @@ from pathlib import Path
 import httpx2
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT)]
 
-from gateway import GATEWAY_CORE, cpu_ns, engine, family, memory_kb, ours, paced, pinned, wait_until_whole  # noqa: E402
-
+from benchmarks.gateway import (  # noqa: E402
+    GATEWAY_CORE,
+    cpu_ns,
+    engine,
+    family,
+    memory_kb,
+    ours,
+    paced,
+    pinned,
+    wait_until_whole,
+)
 from common.registry import RENEW_EVERY_S  # noqa: E402
 from tests.support.gateway_stack import TOKEN, member  # noqa: E402
 from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for  # noqa: E402

@@ -25,10 +25,9 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT)]
 
-from peers import CACHE, peer_venv  # noqa: E402
-
+from benchmarks.peers import CACHE, peer_venv  # noqa: E402
 from tests.support.conformance.stacks import ALIAS, KEY, limited_keys, started_gateway  # noqa: E402
 from tests.support.gateway_stack import member  # noqa: E402
 from tests.support.processes import free_port, running, scripted_engine, wait_for  # noqa: E402

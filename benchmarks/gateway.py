@@ -27,10 +27,9 @@ from pathlib import Path
 import httpx2
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT)]
 
-from peers import CACHE, peer_venv  # noqa: E402
-
+from benchmarks.peers import CACHE, peer_venv  # noqa: E402
 from tests.support.gateway_stack import TOKEN, member  # noqa: E402
 from tests.support.processes import free_port, kodolly, running, wait_for  # noqa: E402
 

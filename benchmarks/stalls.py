@@ -30,10 +30,10 @@ from mmap import mmap
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT)]
 
-from loop_watch import FIGURES, LoopWatch, Turn, longest_turn, shared_figures  # noqa: E402
-from worst_inputs import (  # noqa: E402
+from benchmarks.loop_watch import FIGURES, LoopWatch, Turn, longest_turn, shared_figures  # noqa: E402
+from benchmarks.worst_inputs import (  # noqa: E402
     BLOCK,
     CHAT,
     CHUNK,
@@ -45,7 +45,6 @@ from worst_inputs import (  # noqa: E402
     requests,
     streams,
 )
-
 from common.feedback import Sampling  # noqa: E402
 from tests.support.processes import free_port, running  # noqa: E402
 from webui.answering import answer  # noqa: E402

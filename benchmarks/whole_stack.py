@@ -26,10 +26,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT)]
 
-from gateway import WRK  # noqa: E402
-
+from benchmarks.gateway import WRK  # noqa: E402
 from finetune.demo.build import build_demo, demo_directories  # noqa: E402
 from finetune.progress import terminal_report  # noqa: E402
 from tests.support.conformance.stacks import engines_of  # noqa: E402

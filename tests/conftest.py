@@ -53,7 +53,7 @@ TOGETHER = (CONFORMANCE, "tests/test_documents_")
 """Files that share what takes longer to start than a hundred of their tests: two stacks; Kiwi's models."""
 
 
-class ByStack(LoadFileScheduling):
+class ByStack(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     """The tests of a file share a process, and so do files that share a stack. What takes longest is begun
     first."""
 

@@ -1,8 +1,10 @@
 """A server without file descriptors says so once, and serves again when it has some."""
 
+import asyncio
 import contextlib
 import resource
 import socket
+import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -48,7 +50,7 @@ def is_well(url: str) -> bool:
 
 
 def test_it_is_told_once_a_minute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(descriptors.resource, "getrlimit", lambda _kind: (LIMIT, LIMIT))
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (LIMIT, LIMIT))
     now = [0.0]
     shortage = Shortage(lambda: now[0])
     shortage.saw(LIMIT - SPARE - 1)
@@ -67,8 +69,8 @@ def test_the_soft_limit_is_lifted_as_far_as_it_helps(
     monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], soft: int | None
 ) -> None:
     asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(descriptors.resource, "getrlimit", lambda _kind: limits)
-    monkeypatch.setattr(descriptors.resource, "setrlimit", lambda _kind, wanted: asked.append(wanted))
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _kind, wanted: asked.append(wanted))
     descriptors.raise_limit()
     assert asked == ([] if soft is None else [(soft, limits[1])])
 
@@ -78,9 +80,9 @@ async def test_a_gateway_that_cannot_connect_for_want_of_them_says_why(
 ) -> None:
     monkeypatch.setattr(descriptors.shortage, "_quiet_until", 0.0)
 
-    def none_left() -> object:
+    def none_left() -> ssl.SSLContext:
         raise OSError(24, "Too many open files")
 
     with pytest.raises(ConnectFailed, match="no file descriptor left"):
-        await open_connection(origin_of("https://127.0.0.1:9"), object, none_left, 60)  # type: ignore[arg-type]
+        await open_connection(origin_of("https://127.0.0.1:9"), asyncio.Protocol, none_left, 60)
     assert "OUT OF FILE DESCRIPTORS" in caplog.text

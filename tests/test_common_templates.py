@@ -1,5 +1,6 @@
 """Every chat template byte for byte, and what must hold for each: prefixes, marks, one begin token."""
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -151,7 +152,7 @@ def tokenizer_for(kind: str, name: str) -> Any:
     return tokenizer
 
 
-def rendered(tokenizer: Any, messages: list[dict[str, str]], prompt: bool) -> str:
+def rendered(tokenizer: Any, messages: Sequence[Mapping[str, object]], prompt: bool) -> str:
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
 
 

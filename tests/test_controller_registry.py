@@ -141,7 +141,7 @@ def test_a_wish_to_drain_is_shown_at_once_and_kept_for_this_incarnation_alone() 
     registry.drain("w", DrainRequest(timeout_s=60))
     assert state_of(registry) == "draining"
     for state in ("ready", "draining", "loading"):
-        registry.renew(said(state))  # type: ignore[arg-type]
+        registry.renew(said(state))
         assert (state_of(registry), registry.lease_of("w").drain_timeout_s) == ("draining", 60)
     registry.renew(said("loading", "incarnation-2"))
     assert (state_of(registry), registry.lease_of("w").drain_timeout_s) == ("loading", None)

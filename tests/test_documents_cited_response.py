@@ -33,7 +33,7 @@ def test_text_and_events_say_the_same() -> None:
 
     where = {"output_index": 0, "content_index": 0, "item_id": "msg"}
     made = cited()
-    events = [
+    events: list[dict[str, Any]] = [
         {"type": "response.created", "response": response("") | {"output": []}},
         *[{"type": "response.output_text.delta", "delta": piece, **where} for piece in PIECES],
         {"type": "response.output_text.done", "text": TEXT, **where},

@@ -37,13 +37,17 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> Document:
     columns = lines(LEFT, 60, 180, 22), lines(RIGHT, 310, 180, 22)
     drawn = [line for pair in zip(*columns, strict=False) for line in pair]
     drawn += columns[0][len(columns[1]) :] + columns[1][len(columns[0]) :]
-    first = [
+    first: list[Print | Box] = [
         Print("연차휴가 규정", 60, 130, 16),
         *drawn,
         *table([["근속", "일수"], ["1년", "15 일"], ["10년", "19일"]], 60, 420),
         Print("표 다음의 글이다.", 60, 520),
     ]
-    pages = [first, [Print("직원은 휴가를 쓸 수", 60, 130)], [Print("있다.", 60, 130)]]
+    pages: list[list[Print | Box]] = [
+        first,
+        [Print("직원은 휴가를 쓸 수", 60, 130)],
+        [Print("있다.", 60, 130)],
+    ]
     papers = [
         Paper([Print("가나다 취업규칙", 200, 40, 9), *page, Print(f"- {number} -", 290, 815, 9)])
         for number, page in enumerate(pages, 1)

@@ -129,7 +129,7 @@ def words(texts: Sequence[str]) -> list[list[str]]:
 
 def write_and_search(path: Path, name: str) -> None:
     """What each of several processes does."""
-    store_module.terms_of = words
+    pytest.MonkeyPatch().setattr(store_module, "terms_of", words)  # until the process ends
     with open_store(path, create=True) as store:
         for number in range(5):
             add(store, name, f"{name} 휴가는 {number}일이다.")

@@ -63,7 +63,11 @@ def test_a_store_is_searched_by_words_and_attributes(client: openai.OpenAI) -> N
     leave, travel = uploaded(client, "휴가.md", LEAVE), uploaded(client, "출장.md", TRAVEL)
     store = client.vector_stores.create(name="규정집", metadata={"팀": "인사"})
     assert store.id.startswith("vs_")
-    for file, attributes in ((leave, {"year": 2024, "team": "인사"}), (travel, {"year": 2026})):
+    told: dict[str, dict[str, str | float | bool]] = {
+        leave: {"year": 2024, "team": "인사"},
+        travel: {"year": 2026},
+    }
+    for file, attributes in told.items():
         done = client.vector_stores.files.create_and_poll(
             file, vector_store_id=store.id, attributes=attributes, poll_interval_ms=50
         )
@@ -140,7 +144,7 @@ def test_batches_are_followed_to_their_end(client: openai.OpenAI) -> None:
     page = client.vector_stores.files.list(store.id, order="asc", before=ids[1])
     assert [file.id for file in page.data] == [ids[0]]
     one = client.vector_stores.files.upload_and_poll(
-        vector_store_id=store.id, file=("c.txt", "다"), poll_interval_ms=50
+        vector_store_id=store.id, file=("c.txt", "다".encode()), poll_interval_ms=50
     )
     assert one.status == "completed"
     changed = client.vector_stores.update(store.id, name="새 이름", expires_after=None)

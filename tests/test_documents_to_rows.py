@@ -82,7 +82,7 @@ def test_rows_say_where_they_come_from_and_a_tenth_is_unanswerable(written: Writ
     assert 0.05 <= len(unanswerable) / len(written.rows) <= 0.15
     stated = {fact.question: fact.sentence for fact in written.facts}
     for row in written.rows:
-        assert row.meta["file"].endswith(".md")
+        assert str(row.meta["file"]).endswith(".md")
         assert (row.meta["model"], row.meta["licence"]) == (NAME, "apache-2.0")
         if row.category == "closed_qa" and row not in unanswerable:
             assert row.meta["quotes"] == [stated[row.instruction]]

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import openai
@@ -24,7 +24,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from finetune.data.load import load_rows
-from finetune.rows.row import to_messages
+from finetune.rows.row import Row, to_messages
 from tests.support.processes import free_port, kodolly, running, stop, wait_for
 from tests.support.programs import absent
 from tests.support.webui_driver import CHROMIUM, WebUi, chromium
@@ -170,8 +170,8 @@ async def test_the_tuned_model_has_learnt_its_rows_and_kept_the_old_ones(stack: 
     limit = asyncio.Semaphore(16)
     async with openai.AsyncOpenAI(base_url=f"{stack.gateway}/v1", api_key="none", timeout=300) as client:
 
-        async def is_exact(model: str, row: Any) -> bool:
-            *asked, expected = to_messages(row)
+        async def is_exact(model: str, row: Row) -> bool:
+            *asked, expected = cast(list[Any], to_messages(row))
             async with limit:
                 answer = await client.chat.completions.create(
                     model=model, messages=asked, temperature=0, max_completion_tokens=400

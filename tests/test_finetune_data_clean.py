@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from common import zstd
 from common.errors import UserError
 from finetune.data.clean.rules import rules
-from finetune.data.clean.run import clean, rejects_path
+from finetune.data.clean.run import clean
+from finetune.files.outputs import rejects_path
 from finetune.rows.characters import mend_text
 from finetune.rows.fast_row import UnusableLine, parse_row, write_row
 from finetune.rows.reasons import MENDED, REJECTED
@@ -132,7 +133,7 @@ odd_text = st.text(
         st.sampled_from(
             "가나다라 \n\t.,1\u200b\u00a0\u200d\r\u2028\ufeff\u1112\u1161\u11ab\x00\x9fAé😀#<>|`[]&;@-0"
         ),
-        st.characters(exclude_categories=("Cs",)),
+        st.characters(exclude_categories=["Cs"]),
     ),
     max_size=60,
 )

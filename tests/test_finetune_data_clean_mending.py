@@ -9,7 +9,7 @@ import pytest
 from common.errors import UserError
 from finetune.data.clean.personal_data import mask_personal_data
 from finetune.data.clean.rules import rules
-from finetune.data.clean.run import masked_path
+from finetune.files.outputs import masked_path
 from finetune.rows.characters import mend_text
 from finetune.rows.reasons import MENDED
 from finetune.rows.row import Row
@@ -57,7 +57,7 @@ def test_the_place_of_an_answer_follows_what_mending_took_away(tmp_path: Path) -
     context = "\u200b\u200b배추는 가을에, \r\n상추는 봄에 심는다. 상추는 잘 자란다."
     extractive = row(context=context, response="상추", meta={"answer_start": context.index("상추")})
     _, kept, _ = cleaned(tmp_path, extractive)
-    start = kept[0].meta["answer_start"]
+    start = int(str(kept[0].meta["answer_start"]))
     assert kept[0].context[start:].startswith("상추는 봄에")
 
 

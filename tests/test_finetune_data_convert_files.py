@@ -6,6 +6,7 @@ import io
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,10 @@ def test_objects_one_after_the_other_are_records_and_what_is_no_object_is_refuse
     assert [refusal["reason"] for refusal in refusals] == ["not a JSON object"] * 2
 
 
-@pytest.mark.parametrize("pack", ["plain", "gz", "zst"])
+PACKED: dict[str, Callable[[bytes], bytes]] = {"plain": bytes, "gz": gzip.compress, "zst": zstd.compress}
+
+
+@pytest.mark.parametrize("pack", PACKED)
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize(
     "kind", ["jsonl", "json", "csv", "tsv", pytest.param("parquet", marks=pytest.mark.slow)]
@@ -109,7 +113,7 @@ def test_every_kind_of_file_gives_the_same_rows(kind: str, mark: bytes, pack: st
         writer.writerows(wanted)
         data = table.getvalue().encode()
     data = mark + data
-    data = {"plain": bytes, "gz": gzip.compress, "zst": zstd.compress}[pack](data)
+    data = PACKED[pack](data)
     path = tmp_path / (f"in.{kind}" + ("" if pack == "plain" else f".{pack}"))
     path.write_bytes(data)
     rows, refusals, _ = converted(path)

@@ -37,7 +37,7 @@ def test_korquad_1_answers_are_found_where_meta_says_also_when_the_source_is_off
 
 
 def test_a_korquad_answer_that_is_not_in_the_text_is_refused_and_its_sisters_stay(tmp_path: Path) -> None:
-    record = copy.deepcopy(KORQUAD_1)
+    record: Any = copy.deepcopy(KORQUAD_1)
     record["paragraphs"][0]["qas"][0]["answers"][0]["text"] = "2050년"
     rows, refusals, _ = converted(write_lines(tmp_path / "in.jsonl", record))
     assert [row["response"] for row in rows] == ["월요일"]

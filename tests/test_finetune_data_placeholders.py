@@ -70,7 +70,7 @@ def test_a_text_that_says_something_stays(tmp_path: Path) -> None:
     assert [row["context"] for row in rows] == [*TEXTS]
 
 
-def records(texts: Sequence[str]) -> list[dict[str, object]]:
+def records(texts: Sequence[str]) -> list[dict[str, str]]:
     """One with each input; no two are the same."""
     return [
         ALPACA | {"instruction": f"{number}. {ALPACA['instruction']}", "input": text}

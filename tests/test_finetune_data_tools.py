@@ -92,12 +92,17 @@ def rows_of(record: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
     return [dict(row) for row in known.rows(record, Options(**options)) if not isinstance(row, Unusable)]
 
 
+def function_of(tool: dict[str, Any]) -> dict[str, Any]:
+    function: dict[str, Any] = tool["function"]
+    return function
+
+
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_every_spelling_of_a_call_becomes_the_same_row(name: str) -> None:
     (row,) = rows_of(SPELLINGS[name])
     checked = Row.model_validate(row)
     assert (checked.instruction, checked.response, checked.history) == (ASK, SAID, ())
-    assert [tool["function"]["name"] for tool in checked.tools] == ["get_weather"]
+    assert [function_of(tool)["name"] for tool in checked.tools] == ["get_weather"]
     call, result = checked.steps
     assert [(one.name, one.arguments) for one in call.tool_calls] == [("get_weather", ARGUMENTS)]
     assert (call.role, call.content, result.role) == ("assistant", "", "tool")

@@ -56,7 +56,7 @@ class Parrot:
         self, conversations: Sequence[Messages], max_tokens: int, temperature: float = 0.0
     ) -> Iterator[Generated]:
         for turns in conversations:
-            text = turns[-1]["content"]
+            text = str(turns[-1]["content"])
             yield Generated(text, finished=True, fits=len(text) <= max_tokens)
 
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> Iterator[list[float] | None]:

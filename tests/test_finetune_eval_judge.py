@@ -240,7 +240,7 @@ def test_any_verdict_is_read_or_counted_as_unread(text: str) -> None:
 
 
 def test_a_judge_sees_earlier_turns_references_and_an_empty_answer() -> None:
-    prompt = pair_prompt(["하나?", "둘?"], ["가", ""], ["나", "다"], ["일", "이"])[1]["content"]
+    prompt = str(pair_prompt(["하나?", "둘?"], ["가", ""], ["나", "다"], ["일", "이"])[1]["content"])
     assert (
         prompt.index("Turn 2: 이") < prompt.index("하나?") < prompt.index("(no answer)") < prompt.index("다")
     )

@@ -65,7 +65,7 @@ def test_wilson_stays_inside_zero_and_one() -> None:
     nothing, some = wilson(0, 5), wilson(3, 10)
     assert (nothing.low, nothing.value) == (0.0, 0.0)
     assert nothing.high == pytest.approx(0.4345, abs=1e-3)
-    assert (some.low, some.high) == (pytest.approx(0.1078, abs=1e-3), pytest.approx(0.6032, abs=1e-3))
+    assert (some.low, some.high) == pytest.approx((0.1078, 0.6032), abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from finetune.models.adapter import ADAPTER_FILE
 from finetune.progress import silent
 from kodolly.commands.merge_lora import command
 from tests.support.merge_stage import SPREAD, load, make_base, weights_of
+from tests.support.random_models import random_model
 from tests.support.tiny_families import byte_level_tokenizer
 
 pytestmark = pytest.mark.slow
@@ -46,10 +47,15 @@ def foreign(folder: Path, base: Path, tokens: int = 0, **lora: Any) -> Any:
     model = load(base)
     if tokens:
         model.resize_token_embeddings(tokens)
-    options = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} | lora
+    usual: dict[str, Any] = {
+        "r": 8,
+        "lora_alpha": 16,
+        "target_modules": "all-linear",
+        "task_type": "CAUSAL_LM",
+    }
     with warnings.catch_warnings():  # PEFT warns of some of the forms that are tried here
         warnings.simplefilter("ignore")
-        tuned = get_peft_model(model, LoraConfig(**options))
+        tuned = get_peft_model(model, LoraConfig(**usual | lora))
     torch.manual_seed(2)
     for name, parameter in tuned.named_parameters():
         if "lora_B" in name or "lora_embedding_A" in name or "lora_embedding_B" in name:
@@ -60,7 +66,7 @@ def foreign(folder: Path, base: Path, tokens: int = 0, **lora: Any) -> Any:
             parameter.data += torch.randn_like(parameter) * 0.05
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tuned.save_pretrained(folder)
+        tuned.save_pretrained(str(folder))
     edit_config(folder, base_model_name_or_path="/home/somebody/models/base")
     return tuned
 
@@ -85,7 +91,7 @@ def merged(tmp_path: Path, base: Path, **options: Any) -> Path:
     return out
 
 
-CONFIGS = {
+CONFIGS: dict[str, dict[str, Any]] = {
     "rslora": {"use_rslora": True},
     "dora": {"use_dora": True},
     "a list of names": {"target_modules": ["q_proj", "v_proj"]},
@@ -115,18 +121,20 @@ def test_the_merged_model_answers_as_base_and_adapter(tmp_path: Path, kind: str)
 @pytest.mark.parametrize("architecture", ["GPTNeoX", "Mixtral", "Llama, tied", "BLOOM", "GPT-J"])
 def test_every_architecture(tmp_path: Path, architecture: str) -> None:
     base = base_of(tmp_path / "base", architecture)
-    experts = {"target_modules": ["q_proj", "v_proj"]} if architecture == "Mixtral" else {}
+    experts: dict[str, Any] = {"target_modules": ["q_proj", "v_proj"]} if architecture == "Mixtral" else {}
     tuned = foreign(tmp_path / "adapter", base, **experts)
     same_answers(merged(tmp_path, base), tuned)
 
 
 def test_dora_where_weights_have_inputs_for_rows(tmp_path: Path) -> None:
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers import GPT2Config
 
     torch.manual_seed(3)
     tokenizer = byte_level_tokenizer()
-    shape = {"n_embd": 64, "n_layer": 2, "n_head": 2, "n_positions": 256, "initializer_range": SPREAD}
-    GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **shape)).save_pretrained(tmp_path / "base")
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_embd=64, n_layer=2, n_head=2, n_positions=256, initializer_range=SPREAD
+    )
+    random_model(config).save_pretrained(tmp_path / "base")
     tokenizer.chat_template = load_template("dolly")
     tokenizer.save_pretrained(tmp_path / "base")
     targets = ["c_attn", "c_fc"]

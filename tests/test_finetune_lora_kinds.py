@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, TrainingArguments
+from transformers import GPTNeoXConfig, PreTrainedModel, TrainingArguments
 
 from finetune.merge.lora import merge
 from finetune.models.load import add_adapter
@@ -15,13 +15,14 @@ from finetune.recipes.load import load_recipe
 from finetune.recipes.sections import Lora
 from finetune.train.loop import OrderedTrainer
 from finetune.train.run import train
+from tests.support.random_models import random_model
 from tests.support.tiny_training import make_base
 
 pytestmark = pytest.mark.slow
 
 
-def tiny() -> Any:
-    return GPTNeoXForCausalLM(
+def tiny() -> PreTrainedModel:
+    return random_model(
         GPTNeoXConfig(
             vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
         )
@@ -29,8 +30,8 @@ def tiny() -> Any:
 
 
 def test_keys_reach_the_adapter() -> None:
-    layer = add_adapter(tiny(), Lora(rank=4, alpha=8, rslora=True, dora=True)).base_model.model
-    attention = layer.gpt_neox.layers[0].attention.dense
+    adapted: Any = add_adapter(tiny(), Lora(rank=4, alpha=8, rslora=True, dora=True))
+    attention = adapted.base_model.model.gpt_neox.layers[0].attention.dense
     assert attention.scaling["default"] == 8 / 4**0.5
     assert "default" in attention.lora_magnitude_vector
 

@@ -1,7 +1,7 @@
 """`lora.targets` that the base lacks are told in a line, from its configuration alone."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from click.testing import CliRunner
@@ -15,11 +15,21 @@ from finetune.recipes.recipe import validate_recipe
 from finetune.recipes.sections import Lora
 from finetune.train.preflight import refuse_recipe
 from kodolly.cli import root
+from tests.support.random_models import Shape
 
 pytestmark = pytest.mark.slow
 
-SMALL = {"vocab_size": 320, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-ENDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+
+class Ends(TypedDict):
+    """Ids of the tokens that begin, end and fill a sequence."""
+
+    bos_token_id: int
+    eos_token_id: int
+    pad_token_id: int
+
+
+SMALL = Shape(vocab_size=320, hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
+ENDS = Ends(bos_token_id=1, eos_token_id=2, pad_token_id=0)
 NEOX = GPTNeoXConfig(**SMALL, **ENDS, intermediate_size=64)
 LLAMA = LlamaConfig(**SMALL, **ENDS, num_key_value_heads=1, intermediate_size=64)
 MIXTRAL = MixtralConfig(**SMALL, **ENDS, num_key_value_heads=1, num_local_experts=4, intermediate_size=64)

@@ -50,7 +50,7 @@ def make_large_base(folder: Path) -> Path:
         Planned(name, torch.bfloat16, tuple(value.shape))
         for name, value in empty_model(config).state_dict().items()
     ]
-    index = {}
+    index: dict[str, str] = {}
     for number in range(8):
         part = plan[number::8]
         name = f"model-{number + 1:05}-of-00008.safetensors"

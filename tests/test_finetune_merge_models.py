@@ -20,7 +20,7 @@ from finetune.progress import silent
 from tests.support.merge_stage import load, make_source
 
 pytestmark = pytest.mark.slow
-PROMPTS = {
+PROMPTS: dict[str, Any] = {
     "gate_mode": "hidden",
     "dtype": "float32",
     "experts_per_token": 2,
@@ -188,7 +188,7 @@ def test_vllm_loads_merged_models_and_answers_as_transformers_does(
     assert len(answers) == 2, done.stderr[-3000:]
     for directory, answer in zip(models, answers, strict=True):
         tokenizer = AutoTokenizer.from_pretrained(directory)
-        asked = tokenizer.apply_chat_template(
+        asked: Any = tokenizer.apply_chat_template(
             [{"role": "user", "content": question}],
             add_generation_prompt=True,
             return_tensors="pt",
@@ -221,7 +221,7 @@ def test_vllm_loads_merged_models_and_answers_as_transformers_does(
             PROMPTS
             | {
                 "base_model": "neox-1",
-                "experts": [{**e, "source_model": "neox-1"} for e in PROMPTS["experts"]],  # type: ignore[dict-item]
+                "experts": [{**e, "source_model": "neox-1"} for e in PROMPTS["experts"]],
             },
             "names 1 models",
         ),

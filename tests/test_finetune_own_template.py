@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from common.template_rendering import ChatTemplate, TemplateRefusal
 from finetune.encoding.answer_chains import chains
 from finetune.encoding.own_template import Conversation, OwnTemplate, Refused
+from finetune.encoding.text_ids import decoded
 from tests.support import own_templates
 from tests.support.own_templates import own
 
@@ -51,14 +52,14 @@ def learnt(template: OwnTemplate, messages: list[dict[str, Any]], **kwargs: Any)
                 spans.append([])
             if one:
                 spans[-1].append(chain.ids[place])
-        found.append([template.tokenizer.decode(span) for span in spans])
+        found.append([decoded(template.tokenizer, span) for span in spans])
     return found
 
 
 def contexts(template: OwnTemplate, messages: list[dict[str, Any]], **kwargs: Any) -> list[str]:
     """Of each sequence all that stands before its last answer, as text."""
     return [
-        template.tokenizer.decode(chain.answers[-1].prompt_ids)
+        decoded(template.tokenizer, chain.answers[-1].prompt_ids)
         for chain in chains(template, Conversation(messages, (), kwargs), answers(messages))
     ]
 
@@ -242,7 +243,11 @@ def test_published_templates_are_rendered_as_transformers_renders_them() -> None
         assert template.unknown_variables() == [], path
         for messages in (TWO[1:], TWO[1:4], [u("2+2?"), a("4", reasoning_content="둘 더하기 둘")]):
             for prompt in (True, False):
-                options = {"add_generation_prompt": prompt, "tokenize": False, "chat_template": template.text}
+                options: dict[str, Any] = {
+                    "add_generation_prompt": prompt,
+                    "tokenize": False,
+                    "chat_template": template.text,
+                }
                 seen = template.as_engine_sees(messages)
                 try:
                     expected = tokenizer.apply_chat_template(seen, **options)

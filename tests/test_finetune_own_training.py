@@ -16,6 +16,7 @@ from common.errors import UserError
 from finetune.encoding.encode import encode_rows, prompt_ids
 from finetune.encoding.own_settings import OwnSettings, find_settings
 from finetune.encoding.parity import check_tokens
+from finetune.encoding.text_ids import decoded
 from finetune.eval.checkpoint_model import load_eval_tokenizer
 from finetune.merge import serving_proof
 from finetune.merge.lora import merge
@@ -273,7 +274,7 @@ def test_a_checkpoint_is_measured_in_its_own_template_without_thinking(
     tuned: tuple[Path, list[str]],
 ) -> None:
     tokenizer = load_eval_tokenizer(tuned[0] / "base", None)
-    asked = tokenizer.decode(prompt_ids(tokenizer, [{"role": "user", "content": "산은?"}]))
+    asked = decoded(tokenizer, prompt_ids(tokenizer, [{"role": "user", "content": "산은?"}]))
     assert asked.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
     example = encode_rows(tokenizer, [Row.model_validate(PLAIN)])[0]
     learnt = [token for token, label in zip(example.input_ids, example.labels, strict=True) if label >= 0]
@@ -283,10 +284,10 @@ def test_a_checkpoint_is_measured_in_its_own_template_without_thinking(
 class _Tomorrow:
     """Stands for datetime in a process that runs on another day."""
 
-    def __new__(cls, *args: int) -> Any:
+    def __new__(cls, year: int, month: int, day: int) -> Any:
         from datetime import datetime
 
-        return datetime(*args)
+        return datetime(year, month, day)
 
     @staticmethod
     def now() -> Any:

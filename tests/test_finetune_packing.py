@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, BloomConfig, GPTNeoXConfig, LlamaConfig
+from transformers import BloomConfig, GPTNeoXConfig, LlamaConfig
 
 from common.errors import UserError
 from finetune.encoding.encode import IGNORED, Example
@@ -19,12 +19,13 @@ from finetune.recipes.load import load_recipe
 from finetune.train.batches import Packed, Padder, Rows, Sequences, StepSampler, pack
 from finetune.train.packing_check import check_packing
 from finetune.train.run import train
+from tests.support.random_models import Shape, random_model
 from tests.support.tiny_training import make_base
 
 pytestmark = pytest.mark.slow
 
 VOCABULARY = 96
-SIZES = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_attention_heads": 2}
+SHAPE = Shape(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
 
 
 def random_rows(folder: Path, lengths: list[int], seed: int = 3) -> Rows:
@@ -44,15 +45,14 @@ def random_rows(folder: Path, lengths: list[int], seed: int = 3) -> Rows:
 
 def tiny(config: Any, attention: str = "sdpa") -> Any:
     torch.manual_seed(5)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+    model = random_model(config, attn_implementation=attention)
     model.config.use_cache = False  # as in training; with a cache transformers looks for no borders
-    return model.eval()
+    model.train(False)
+    return model
 
 
-NEOX = GPTNeoXConfig(num_hidden_layers=2, intermediate_size=64, initializer_range=0.3, **SIZES)
-LLAMA = LlamaConfig(
-    num_hidden_layers=2, intermediate_size=64, num_key_value_heads=1, initializer_range=0.3, **SIZES
-)
+NEOX = GPTNeoXConfig(intermediate_size=64, initializer_range=0.3, **SHAPE)
+LLAMA = LlamaConfig(intermediate_size=64, num_key_value_heads=1, initializer_range=0.3, **SHAPE)
 BLOOM = BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=2, n_head=2, initializer_range=0.3)
 
 

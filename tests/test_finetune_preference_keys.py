@@ -1,6 +1,7 @@
 """Recipes of KTO, ORPO, SimPO and DPO's other losses: what their keys cannot mean is refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,8 @@ def test_one_loss_may_be_named_without_a_list_and_kto_without_neighbours_takes_s
     tmp_path: Path,
 ) -> None:
     dpo = load_recipe(recipe_file(tmp_path), ["method=dpo", "dpo.loss_type=robust"])
-    assert dpo.card_dict()["dpo"]["loss_type"] == ["robust"]
+    section: Any = dpo.card_dict()["dpo"]
+    assert section["loss_type"] == ["robust"]
     assert "kto" not in dpo.card_dict(), "sections of other methods are no part of what was trained"
     alone = ["kto.loss_type=apo_zero_unpaired", "batch_size=1"]
     assert load_recipe(recipe_file(tmp_path), alone).batch_size == 1

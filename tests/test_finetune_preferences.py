@@ -99,7 +99,7 @@ def test_losses_without_a_reference_are_the_papers() -> None:
         np.log(1 + np.exp(-1)) + 0.25, abs=1e-6
     )
     sure = torch.tensor([0.0], requires_grad=True)
-    odds_ratio_loss(sure, worse, 0.1).sum().backward()
+    torch.autograd.backward(odds_ratio_loss(sure, worse, 0.1).sum())
     assert torch.isfinite(sure.grad).all(), "an answer that is certain has no infinite odds"  # type: ignore[arg-type]
 
 

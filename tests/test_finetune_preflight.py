@@ -14,7 +14,6 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, MixtralConfig
 
-from common.checkpoint import CheckpointCard
 from common.errors import UserError
 from finetune.encoding.encode import IGNORED
 from finetune.models.load import add_adapter
@@ -32,7 +31,9 @@ from finetune.train.run_state import RunState
 from finetune.train.sequences import gather
 from finetune.train.session import Session
 from tests.support.processes import kodolly
+from tests.support.random_models import Shape, random_model
 from tests.support.tiny_training import LORA, make_base, row, tokenizer_of, write_rows
+from tests.test_finetune_improve import CARD
 
 pytestmark = pytest.mark.slow
 
@@ -50,20 +51,19 @@ NEOX_12B = GPTNeoXConfig(
 # Without a model
 
 
-SMALL = {"vocab_size": 320, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
-EXPERTS = {"num_key_value_heads": 1, "num_local_experts": 4}
+SMALL = Shape(vocab_size=320, hidden_size=32, num_hidden_layers=3, num_attention_heads=2)
 
 
 @pytest.mark.parametrize(
     "config",
     [
         GPTNeoXConfig(**SMALL, intermediate_size=64),
-        MixtralConfig(**SMALL, **EXPERTS, intermediate_size=64),
+        MixtralConfig(**SMALL, num_key_value_heads=1, num_local_experts=4, intermediate_size=64),
     ],
     ids=["NeoX", "fused experts"],
 )
 def test_the_memory_plan_counts_weights_gradients_and_moments_exactly(config: Any) -> None:
-    model = AutoModelForCausalLM.from_config(config)
+    model = random_model(config)
     weights = sum(weight.numel() for weight in model.parameters())
     full = plan_memory(config, recipe_of(method="full"), longest=10, compute_bytes=4)
     assert (full.weights, full.gradients, full.optimizer) == (4 * weights, 4 * weights, 8 * weights)
@@ -122,7 +122,7 @@ def test_a_sequence_longer_than_the_models_positions_is_refused() -> None:
 
 
 def test_a_licence_is_the_recipes_or_the_bases_or_refused() -> None:
-    card = CheckpointCard.model_construct(licence="CC-BY-NC-4.0")
+    card = CARD.model_copy(update={"licence": "CC-BY-NC-4.0"})
     assert preflight.licence_of(recipe_of(licence="Apache-2.0"), card) == "Apache-2.0"
     assert preflight.licence_of(recipe_of(), card) == "CC-BY-NC-4.0"
     with pytest.raises(UserError, match="does not say its licence"):
@@ -193,8 +193,8 @@ def test_the_smoke_test_puts_weights_and_chance_back(folder: Path, tmp_path: Pat
     recipe = load_recipe(folder / "tune.yaml", ["lora.dropout=0.1"])
     tokenizer = tokenizer_of(folder / "tiny-base")
     rows = gather(recipe, tokenizer, tmp_path, silent)
-    model = AutoModelForCausalLM.from_pretrained(folder / "tiny-base", dtype=torch.float32)
-    model = add_adapter(model, recipe.lora)
+    base = AutoModelForCausalLM.from_pretrained(folder / "tiny-base", dtype=torch.float32)
+    model = add_adapter(base, recipe.lora)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     chance = torch.get_rng_state()
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id

@@ -17,9 +17,11 @@ from finetune.models.load import load_for_training
 from finetune.models.precision import choose_precision
 from finetune.progress import silent
 from finetune.recipes.load import load_recipe
+from finetune.recipes.recipe import AdapterTuning
 from finetune.train.preflight import refuse_recipe
 from finetune.train.run import train
 from finetune.train.write import LOG_FILE
+from tests.support.random_models import random_model
 from tests.support.tiny_training import QUESTIONS, answer, make_base, tokenizer_of
 
 pytestmark = pytest.mark.slow
@@ -35,7 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_base_is_held_in_nf4_and_the_output_layer_is_not(folder: Path) -> None:
     recipe = load_recipe(folder / "tune.yaml", QLORA)
-    model = load_for_training(folder / "tiny-base", recipe, choose_precision(recipe))
+    assert isinstance(recipe, AdapterTuning)
+    model: Any = load_for_training(folder / "tiny-base", recipe, choose_precision(recipe))
     layers = {
         name: type(module).__name__ for name, module in model.named_modules() if "Linear" in str(type(module))
     }
@@ -77,7 +80,7 @@ def test_new_tokens_are_trained_on_both_sides_and_end_answers(folder: Path) -> N
     card = read_adapter(folder / "chatml")
     tokenizer = tokenizer_of(folder / "chatml")
     ids = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
-    plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    plain: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     rows = plain.get_input_embeddings().weight.shape[0]
     assert ids == [rows, rows + 1]
     assert (card.end_token, card.vocabulary_rows) == ("<|im_end|>", -(-(rows + 2) // 64) * 64)
@@ -105,7 +108,7 @@ def test_experts_that_would_stay_in_16_bits_are_refused(folder: Path) -> None:
         num_local_experts=2,
     )
     base = folder / "mixtral"
-    AutoModelForCausalLM.from_config(config).save_pretrained(base)
+    random_model(config).save_pretrained(base)
     tokenizer_of(folder / "tiny-base").save_pretrained(base)
     settings = [*QLORA, f"base={base}", "licence=Apache-2.0"]
     with pytest.raises(UserError, match="experts of this model .* stay in 16 bits"):

@@ -11,6 +11,7 @@ from common.errors import UserError
 from finetune.catalogue import CARD_BYTES, gpu_need, launch_command, recipe_names, sharded, shipped
 from finetune.models.published import BASE_MODELS
 from finetune.recipes.load import load_recipe
+from finetune.recipes.recipe import FullTuning
 from kodolly.cli import root
 
 ASKED_FOR = {
@@ -94,6 +95,7 @@ def test_a_second_step_begins_with_what_the_first_one_gives() -> None:
     entry = shipped("solar-10.7b-dpo")
     assert entry.recipe.base == str(Path.cwd() / "models" / "solar-10.7b-qlora")
     assert entry.model == "upstage/SOLAR-10.7B-v1.0"
+    assert not isinstance(entry.recipe, FullTuning)
     assert entry.recipe.quantize == "nf4"
     assert entry.recipe.template == shipped("solar-10.7b-qlora").recipe.template
 

@@ -100,7 +100,7 @@ def test_windows_are_counted_among_the_rows_drawn(tmp_path: Path, tokenizer: Any
 def test_a_long_row_that_is_not_drawn_is_no_error(tmp_path: Path, tokenizer: Any) -> None:
     made = [row(n) for n in (*range(2), *range(4, 9), 2)]
     settings = ["over_length=error", "data.0.share=0.5"]
-    results = []
+    results: list[tuple[int, int] | str] = []
     for seed in range(12):
         try:
             rows, _ = drawn(tmp_path, tokenizer, "lora", *settings, f"seed={seed}", rows=made)

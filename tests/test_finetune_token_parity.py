@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig
+from transformers import GPTNeoXConfig, LlamaConfig
 
 from common.chat_template import load_template, template_names
 from finetune.encoding.encode import encode_row
 from finetune.rows.row import Row, Turn, to_messages
 from tests.support.forked_vllm import ask, served
+from tests.support.random_models import random_model
 from tests.support.tiny_families import TEXTS, tokenizer_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -58,7 +59,7 @@ def served_tokenizer(
         eos_token_id=tokenizer.eos_token_id,
     )
     torch.manual_seed(1)
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)  # type: ignore[no-untyped-call]
+    random_model(config).save_pretrained(folder)
     flags = ("--trust-request-chat-template", "--max-model-len", "2048")
     with served(folder, folder / "vllm.log", flags) as url:
         yield tokenizer, url

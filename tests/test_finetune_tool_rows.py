@@ -32,7 +32,7 @@ def test_a_row_with_tools_is_read_and_written_as_it_stands() -> None:
 
 def test_its_messages_are_openais_with_ids_that_results_share() -> None:
     row = Row.model_validate(tool_row())
-    messages = to_messages(row)
+    messages: list[Any] = list(to_messages(row))
     assert [message["role"] for message in messages] == [
         *("system", "user", "assistant", "user", "assistant", "tool", "assistant")
     ]
@@ -120,5 +120,6 @@ def test_cleaning_mends_reasoning_and_results_and_leaves_arguments(tmp_path: Pat
 )
 def test_built_in_templates_refuse_what_they_have_no_place_for(more: dict[str, Any], told: str) -> None:
     row = Row.model_validate(tool_row(**more))
+    no_tokenizer: Any = None  # the row is refused before one is asked
     with pytest.raises(UserError, match=f"holds {told}, for which this chat template has no place"):
-        encode_row(None, row)
+        encode_row(no_tokenizer, row)

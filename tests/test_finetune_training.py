@@ -17,6 +17,7 @@ from common.checkpoint import read_card
 from common.errors import UserError
 from finetune.data.load import load_rows
 from finetune.encoding.encode import IGNORED, encode_row
+from finetune.encoding.text_ids import decoded
 from finetune.merge.lora import merge
 from finetune.models.adapter import ADAPTER_FILE
 from finetune.models.tokenizer import train_tokenizer
@@ -139,8 +140,8 @@ hangul = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_si
 def test_the_loss_covers_exactly_the_answer_and_its_end_token(question: str, response: str) -> None:
     example = encode_row(TOKENIZER, Row(instruction=question, response=response, category="open_qa"))
     learnt = [label for label in example.labels if label != IGNORED]
-    assert TOKENIZER.decode(learnt) == response.strip() + "<|endoftext|>"
-    text = TOKENIZER.decode(example.input_ids)
+    assert decoded(TOKENIZER, learnt) == response.strip() + "<|endoftext|>"
+    text = decoded(TOKENIZER, example.input_ids)
     assert text.endswith(f"### Instruction:\n{question}\n\n### Response:\n{response.strip()}<|endoftext|>")
 
 

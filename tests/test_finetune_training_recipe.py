@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import UserError
 from finetune.recipes.load import load_recipe
-from finetune.recipes.recipe import fingerprint
+from finetune.recipes.recipe import AdapterTuning, FromBase, fingerprint
 from finetune.recipes.sections import Part
 
 ROOT = Path(__file__).parents[1]
@@ -68,6 +68,7 @@ def test_defaults_follow_the_method_unless_the_recipe_says_otherwise(recipe: Pat
     assert load_recipe(recipe).learning_rate == 2e-4
     assert load_recipe(recipe, ["method=dpo"]).learning_rate == 5e-6
     qlora = load_recipe(recipe, ["method=qlora", "learning_rate=1e-4"])
+    assert isinstance(qlora, AdapterTuning)
     assert (qlora.learning_rate, qlora.max_grad_norm, qlora.quantize) == (1e-4, 0.3, "nf4")
 
 
@@ -78,7 +79,9 @@ def test_paths_begin_at_the_file_and_overrides_at_the_current_directory(
     monkeypatch.chdir(here)
     assert load_recipe(recipe).data[0].path == recipe.parent / "rows.jsonl"
     assert load_recipe(recipe, ["data.0.path=mine.jsonl"]).data[0].path == here / "mine.jsonl"
-    assert load_recipe(recipe).base == "org/model", "a hub id is no path"
+    said = load_recipe(recipe)
+    assert isinstance(said, FromBase)
+    assert said.base == "org/model", "a hub id is no path"
 
 
 def test_one_file_takes_the_place_of_all(
@@ -86,6 +89,7 @@ def test_one_file_takes_the_place_of_all(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     said = load_recipe(recipe, ["data=mine.jsonl", "replay=old.jsonl", "validation=held.jsonl"])
+    assert isinstance(said, AdapterTuning)
     assert [part.path for part in said.data] == [tmp_path / "mine.jsonl"]
     assert [part.path for part in said.replay] == [tmp_path / "old.jsonl"]
     assert isinstance(said.validation, Part)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from finetune.data.clean.rules import rules
 from finetune.data.clean.run import clean
 from finetune.data.load import load_rows
+from finetune.encoding.text_ids import decoded
 from finetune.rows.fast_row import UnusableLine, parse_row, write_row
 from finetune.rows.row import Row, Turn
 from tests.support.clean_rows import row, write
@@ -136,7 +137,7 @@ def test_the_loss_covers_the_answers_of_weight_1_and_no_other(
             if label != IGNORED:
                 run.append(label)
             elif run:
-                runs.append(tokenizer.decode(run))
+                runs.append(decoded(tokenizer, run))
                 run = []
         return runs
 

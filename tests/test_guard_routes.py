@@ -130,7 +130,7 @@ def test_a_keys_models_hold_wherever_a_model_is_named(site: Site) -> None:
         body = {"model": model, "messages": [{"role": "user", "content": "안녕"}]}
         form = {"files": {"file": b"RIFF"}, "data": {"model": model}}
         more = form if path in ROUTES and ROUTES[path].multipart else {"json": body}
-        return httpx2.post(site.gateway + path, headers=key, trust_env=False, timeout=PATIENCE_S, **more)  # type: ignore[arg-type]
+        return httpx2.post(site.gateway + path, headers=key, trust_env=False, timeout=PATIENCE_S, **more)
 
     for path in [*ROUTES, "/v1/prompt"]:
         refused = send(path, "secret-model")

@@ -155,7 +155,7 @@ def test_load_balancers_may_ask_with_head_and_options(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     factory = importlib.import_module(f"{PARTS[part].__module__.partition('.')[0]}.app").create_app
-    alone = {"controllers": ()} if part == "gateway" else {}
+    alone: dict[str, Any] = {"controllers": ()} if part == "gateway" else {}
     settings = PARTS[part](join_token="t" * 32, **alone)
     with TestClient(factory(settings), base_url="http://127.0.0.1") as client:
         for method, status in (("GET", 200), ("HEAD", 200), ("OPTIONS", 204)):

@@ -8,7 +8,7 @@ import pkgutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from kodolly.improve import canary, training
 from kodolly.improve.journal import Options, journals, read_journal
 from kodolly.improve.plan import Prepared, TooLittle, Wanted, prepare
 from kodolly.improve.turn import WAITING, Taking, begin, lock_of, take
-from kodolly.operate.canary import Site
+from kodolly.operate.canary import Site, rollback
 from kodolly.operate.deploy import Deployment
 from kodolly.operate.deployed import History, Served
 from tests.support.gateway_stack import TOKEN
@@ -34,8 +34,12 @@ from tests.support.stack_in_process import InProcess, Worker, in_process
 from tests.test_finetune_data_from_feedback import answer, rating, vote
 from tests.test_finetune_improve import CARD
 
-PROVIDER = {"name": "provider", "base_url": "http://127.0.0.1:9/v1", "key_env": "PROVIDERS_KEY"}
-PROVIDER |= {"models": ["chatgpt"]}
+PROVIDER = {
+    "name": "provider",
+    "base_url": "http://127.0.0.1:9/v1",
+    "key_env": "PROVIDERS_KEY",
+    "models": ["chatgpt"],
+}
 OPTIONS = Options(share=50, days=1, max_longer=0.5, max_forgotten=0.05, max_task_loss=0.02)
 
 
@@ -106,8 +110,8 @@ class Stage:
             self.say("ratings", rating(1, given) | {"correction": f"{n + 1}입니다."})
 
     def wanted(self, **more: Any) -> Wanted:
-        asked = {"name": "돌리", "gateway": self.stack.gateway, "runs": self.path / "runs"}
-        return Wanted(**asked | {"checkpoint": None, "replay": None, "replay_share": 1.0} | more)
+        usual = Wanted("돌리", self.stack.gateway, self.path / "runs", None, replay=None, replay_share=1.0)
+        return replace(usual, **more)
 
     def prepared(self) -> Prepared:
         return prepare(self.wanted(), self.site())
@@ -311,7 +315,7 @@ def test_a_canary_whose_worker_died_or_that_somebody_ended_goes(
     assert stage.site().snapshot().splits == {}
     stage.correct(20, first=50)
     assert taken(stage) == WAITING
-    canary.rollback(stage.site(), "돌리", Deployment("돌리", Path(), None, (), 5.0, 5.0))
+    rollback(stage.site(), "돌리", Deployment("돌리", Path(), None, (), 5.0, 5.0))
     assert taken(stage) == canary.BY_HAND
     assert [one.content.decision for one in journals(stage.path / "runs")] == ["withdrawn"] * 2
 

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -73,7 +74,9 @@ async def test_the_control_socket_is_private_and_answers(tmp_path: Path) -> None
             await asyncio.to_thread(ask_up, deep, RemoveWorker(part="w"), Removed)
         with pytest.raises(UserError, match="does not answer"):  # with what belongs to the request
             await asyncio.to_thread(ask_up, deep, asked, Restarts)
-        for odd in (Where.model_construct(do="fly"), RemoveWorker.model_construct(do="remove")):
+        unknown: dict[str, Any] = {"do": "fly"}
+        incomplete: dict[str, Any] = {"do": "remove"}
+        for odd in (Where.model_construct(**unknown), RemoveWorker.model_construct(**incomplete)):
             with pytest.raises(UserError, match="not a request"):
                 await asyncio.to_thread(ask_up, deep, odd, Removed)
     assert ask_up(deep, Where(), Addresses) is None

@@ -33,7 +33,7 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def row(number: int, choice: str, left: str, right: str, **more: Any) -> dict[str, Any]:
-    sides = {side: {"model": name.partition("@")[0], "messages": [], "answer": "답",
+    sides: dict[str, object] = {side: {"model": name.partition("@")[0], "messages": [], "answer": "답",
                     "checkpoint": name.partition("@")[2] or None, "request_id": f"{number}-{side}"}
              for side, name in (("left", left), ("right", right))}  # fmt: skip
     created = (START + timedelta(minutes=number)).isoformat()

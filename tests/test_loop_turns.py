@@ -27,6 +27,7 @@ from server.inference.token_estimate import image_size
 from server.inference.usage import estimated_answer_tokens
 from server.upstreams.choice import LONGEST_NAME, resolve
 from server.upstreams.coalescing import Coalescing
+from server.upstreams.connect import Origin
 from server.upstreams.connection import PIECE_BYTES, Connection, ConnectionPool
 from server.upstreams.directory import Directory
 from server.upstreams.upstream import Reported, Upstream
@@ -240,7 +241,7 @@ class Stream:
 
 def connected(is_stream: bool) -> tuple[Connection, Stream, Reader]:
     reader = Reader()
-    connection = Connection(ConnectionPool(1, Coalescing()), ("engine", 80, False))
+    connection = Connection(ConnectionPool(1, Coalescing()), Origin("engine", 80, False))
     connection.connection_made(cast(asyncio.BaseTransport, reader))
     stream = Stream(connection, is_stream)
     connection.request(b"GET / HTTP/1.1\r\n\r\n", b"", stream)  # type: ignore[arg-type]
@@ -330,10 +331,8 @@ def test_a_client_s_read_is_fed_piece_by_piece(monkeypatch: pytest.MonkeyPatch) 
 def test_a_large_event_is_known_by_a_few_fields() -> None:
     rest = b'"a":[%b1]' % (b"[]," * 60_000)
     assert sse.told(b'{"error":{"message":"x"},%b}' % rest)["error"] == {"message": "x"}
-    assert (
-        sse.told(b'{"choices":[{"finish_reason":"abort"}],%b}' % rest)["choices"][0]["finish_reason"]
-        == "abort"
-    )
+    told: Any = sse.told(b'{"choices":[{"finish_reason":"abort"}],%b}' % rest)
+    assert told["choices"][0]["finish_reason"] == "abort"
     assert "choices" not in sse.told(b'{"choices":[%b{}]}' % (b"{}," * 60_000))
     assert dialects.is_error(sse.told(b'{"error":{"message":"%b"}}' % (b"x" * 200_000)))
     for values in (b"[]," * 300_000, b'"\\n",' * 300_000, b" " * 3_000_000):

@@ -9,6 +9,7 @@ import anthropic
 import httpx2
 import openai
 import pytest
+from openai.types import ModerationTextInputParam
 
 from tests.support.moderation_data import CLEAN, ENDINGS
 from tests.support.moderation_stack import OUTSIDE, Stack, listed, moderation_stack
@@ -66,7 +67,7 @@ def test_openais_client_asks_it_by_name_and_without_one(stack: Stack) -> None:
     assert categories.model_extra["ABUSE"] is True
     assert answer.results[1].category_scores.harassment > 0.3
     assert asked.moderations.create(input=BAD).model == "guard"
-    parts = asked.moderations.create(input=[{"type": "text", "text": BAD}])
+    parts = asked.moderations.create(input=[ModerationTextInputParam(type="text", text=BAD)])
     assert [one.flagged for one in parts.results] == [True]
 
 

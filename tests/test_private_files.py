@@ -95,7 +95,7 @@ async def test_a_rotated_log_stays_private(tmp_path: Path, monkeypatch: pytest.M
 
 async def test_a_controller_closes_its_directory_and_makes_none(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    app = create_controller(ControllerSettings(join_token="t", state_dir=state))  # type: ignore[arg-type]
+    app = create_controller(ControllerSettings(join_token="t", state_dir=state))
     async with started(app):
         assert not state.exists()
     state.mkdir(0o755)

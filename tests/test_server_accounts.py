@@ -20,9 +20,10 @@ from pydantic import SecretStr
 
 from common.database import Database, StoreFailed
 from common.errors import InvalidApiKey, PermissionDenied, RateLimited
-from server.accounts.accounts import Accounts, Grant
+from server.accounts.accounts import Accounts
 from server.accounts.keys import ANONYMOUS, Key, KeyStore, new_key_id
 from server.accounts.ledger import Entry, Ledger, UsageReport
+from server.accounts.meter import Grant
 from server.record import Usage
 from server.store.opening import Store, open_store
 from server.store.tables import usage_batches
@@ -237,7 +238,7 @@ async def test_a_booking_whose_acknowledgement_was_lost_is_not_booked_twice(url:
         ledger = Ledger(LosingAcknowledgements(store.database))  # type: ignore[arg-type]
         for outcome in ("ok", "cancelled", "failed"):
             spent = Usage(5, 7, 1, estimated=outcome == "failed")
-            ledger.add(DOLLY, outcome, spent)  # type: ignore[arg-type]
+            ledger.add(DOLLY, outcome, spent)
         with pytest.raises(StoreFailed):
             await ledger.flush()
         ledger.add(DOLLY, "ok", Usage(1, 1))

@@ -63,7 +63,7 @@ class House:
 
     async def booked(self) -> int:
         rows = await self.gateways[0].report.rows("model", key_id=self.key.id)
-        return sum(row["prompt_tokens"] + row["completion_tokens"] for row in rows)
+        return sum(int(str(row[kind])) for row in rows for kind in ("prompt_tokens", "completion_tokens"))
 
 
 @asynccontextmanager
@@ -156,7 +156,7 @@ async def lose_one_acknowledgement(home: House, number: int) -> None:
     run = type(database).run
 
     async def run_once(self: Any, work: Any) -> Any:
-        del database.run  # type: ignore[method-assign]
+        del database.run
         await run(self, work)
         raise StoreFailed("the connection broke")
 

@@ -1,6 +1,6 @@
 """`gateway.keep_alive_s`: what a waiting stream is sent, and what becomes of its answer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from tests.support.scripted_answers import answer_text
 
 TOKEN = "test-join-token"
 QUESTION: list[Any] = [{"role": "user", "content": "안녕하세요"}]
-CHAT = {"model": "dolly", "messages": QUESTION, "max_tokens": 4, "stream": True}
+CHAT: dict[str, Any] = {"model": "dolly", "messages": QUESTION, "max_tokens": 4, "stream": True}
 SIGNS = {
     "/v1/chat/completions": ": keep-alive",
     "/v1/responses": ": keep-alive",
@@ -131,13 +131,14 @@ def test_official_clients_read_what_was_held_and_raise_on_what_failed(site: Site
     )
     with ours, claude:
         for mode in ("ok", "cut_at_token:0"):
-            for ask in (
+            asks: list[Callable[[], Any]] = [
                 lambda: ours.chat.completions.create(**CHAT),
                 lambda: ours.responses.create(**BODIES["/v1/responses"]),
                 lambda: claude.messages.create(**CHAT),
-            ):
+            ]
+            for ask in asks:
                 site.script("stall_before_headers", "stall_before_headers")
-                stream: Any = ask()  # returns with the first sign of life
+                stream = ask()  # returns with the first sign of life
                 site.script(mode, mode)
                 site.release()
                 if mode == "ok":

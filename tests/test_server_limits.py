@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from common.database import StoreFailed
 from common.errors import InvalidApiKey, Overloaded, RateLimited
-from server.accounts.accounts import Accounts, Grant
+from server.accounts.accounts import Accounts
 from server.accounts.keys import Key, KeyStore, new_key_id
+from server.accounts.meter import Grant
 from server.record import Usage
 from server.store.opening import open_store
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import openai
 import pytest
+from openai import Stream
+from openai.types.chat import ChatCompletionChunk
 
 from tests.support.conformance.endpoint import Engine, tls
 from tests.support.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
@@ -42,10 +44,11 @@ class Site:
     openai: openai.OpenAI
     claude: "anthropic.Anthropic"
 
-    def chat(self, model: str, **fields: Any) -> "openai.Stream[Any]":
-        return self.openai.chat.completions.create(
+    def chat(self, model: str, **fields: Any) -> Stream[ChatCompletionChunk]:
+        answer: Stream[ChatCompletionChunk] = self.openai.chat.completions.create(
             model=model, messages=QUESTION, max_tokens=TOKENS, stream=True, **fields
         )
+        return answer
 
     def booked(self, model: str, outcome: str, count: int) -> dict[str, Any]:
         """The ledger's row of the model, once so many requests have ended so."""
@@ -95,7 +98,7 @@ def counted_chat(site: Site, model: str) -> tuple[str, int | None]:
     return of_chunks(site.chat(model, **COUNTED))
 
 
-def of_chunks(chunks: "openai.Stream[Any]") -> tuple[str, int | None]:
+def of_chunks(chunks: Stream[ChatCompletionChunk]) -> tuple[str, int | None]:
     said, tokens = "", None
     for chunk in chunks:
         said += (chunk.choices[0].delta.content or "") if chunk.choices else ""
@@ -174,7 +177,7 @@ def test_every_client_raises_on_an_engine_that_says_so(site: Site, manner: str, 
             way(site, "twin")
 
 
-def stalled(site: Site, model: str, manner: str) -> Iterator[Any]:
+def stalled(site: Site, model: str, manner: str) -> Iterator[ChatCompletionChunk]:
     """A stream of three tokens, of which the engine sends no more until it is released."""
     site.engine.script("stall_at_token:3", manner=manner)
     chunks = iter(site.chat(model))

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from pydantic import SecretStr
 
 from common.database import StoreHealth
-from common.registry import ModelCard
+from common.registry import ModelCard, WorkerState
 from server.record import FailedAttempt
 from server.telemetry.counts import MOST_MODELS, MOST_UPSTREAMS
 from server.telemetry.metrics_peers import Processes, scrape
@@ -278,7 +278,8 @@ def test_queries_and_alerts_name_what_exists() -> None:
 
 def test_a_model_without_ready_workers_and_a_failing_store_are_shown() -> None:
     directory = Directory()
-    for number, (model, state) in enumerate([("돌리", "down"), ("kobest", "ready"), ("돌리", "loading")]):
+    states: list[tuple[str, WorkerState]] = [("돌리", "down"), ("kobest", "ready"), ("돌리", "loading")]
+    for number, (model, state) in enumerate(states):
         reported = Reported("", SecretStr(""), {model: ModelCard(name=model)}, state=state)
         up = Upstream(f"w{number}", "worker", reported)
         directory.workers[up.id] = up

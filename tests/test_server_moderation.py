@@ -236,7 +236,8 @@ def test_categories_and_levels_narrow_what_counts() -> None:
     assert found_in({"categories": {"hate": True}}, rule(level="high")) == {
         "hate"
     }  # a provider has no levels
-    for broken in ({}, {"categories": []}, None):
+    broken_results: list[Any] = [{}, {"categories": []}, None]
+    for broken in broken_results:
         with pytest.raises(ModelNotReady):
             found_in(broken, rule())
 

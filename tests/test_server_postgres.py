@@ -38,7 +38,7 @@ async def test_a_gateway_outlives_its_database(tmp_path: Path) -> None:
         def control(*words: str) -> None:
             options = f"-p {url.rpartition(':')[2].partition('/')[0]} -c listen_addresses=127.0.0.1"
             options += " -c unix_socket_directories="
-            argv = [where / "pg_ctl", "-D", data, "-w", "-o", options]
+            argv: list[str | Path] = [where / "pg_ctl", "-D", data, "-w", "-o", options]
             user = "postgres" if os.geteuid() == 0 else None
             subprocess.run([*argv, *words], check=True, user=user, stdout=subprocess.DEVNULL, cwd=data)
 

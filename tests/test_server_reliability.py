@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,10 @@ def bodies(count: int = STREAMS) -> list[dict[str, object]]:
     ]
 
 
+def is_idle(engine: Engine) -> bool:
+    return bool(engine.log()["running"] == 0)
+
+
 def check(cluster: Cluster, outcomes: list[Outcome], title: str) -> None:
     """The truth for everybody, and nothing left over."""
     print(f"\n{title}: {summary(outcomes)}")
@@ -152,7 +157,7 @@ def check(cluster: Cluster, outcomes: list[Outcome], title: str) -> None:
     wait_for(lambda: cluster.in_flight() == 0, 10, what="no request in flight")
     for engine in cluster.engines:
         if engine.process.poll() is None and not engine.is_stopped():
-            wait_for(lambda engine=engine: engine.log()["running"] == 0, 10, what="idle engines")
+            wait_for(partial(is_idle, engine), 10, what="idle engines")
 
 
 async def during(cluster: Cluster, act: Callable[[], None], victim: Engine, token: int = 0) -> list[Outcome]:

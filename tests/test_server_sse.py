@@ -3,6 +3,7 @@
 import json
 import re
 from itertools import cycle
+from typing import Any
 
 import httptools
 from hypothesis import example, given
@@ -229,7 +230,7 @@ def test_an_event_that_was_tampered_with_is_not_taken_for_one_seen_before(
     chunk, count = seen.relayed(framed(changed or b" "))
     if count:
         kept = Body(chunk).bytes
-        payload = sse.event_json(kept)
+        payload: Any = sse.event_json(kept)
         if payload is not None:  # what is no JSON is passed on in any case
             assert [c["finish_reason"] for c in payload["choices"]] == [None]
             assert not dialects.is_error(payload)
@@ -259,7 +260,7 @@ def test_abort_is_recognised_only_as_a_finish_reason() -> None:
 def test_error_frames_end_with_done_and_keep_hangul_readable() -> None:
     frames = dialects.error_frames(UpstreamFailed("작업자가 멈췄습니다."))
     first, second = sse.split_events(frames)
-    payload = sse.event_json(first)
+    payload: Any = sse.event_json(first)
     assert payload is not None
     assert payload["error"]["message"] == "작업자가 멈췄습니다."
     assert "작업자".encode() in first

@@ -88,7 +88,7 @@ def read_all(reader: socket.socket) -> bytes:
 
 def unchunked(answer: bytes) -> bytes:
     _, _, rest = answer.partition(b"\r\n\r\n")
-    body = []
+    body: list[bytes] = []
     while True:
         size, _, rest = rest.partition(b"\r\n")
         if not (length := int(size, 16)):

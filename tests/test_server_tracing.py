@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -238,6 +239,10 @@ def test_what_the_client_does_not_want_traced_is_not_sent() -> None:
     assert len(collector.named("POST /v1/chat/completions")) == 1
 
 
+def has_dropped(tracer: Tracer, count: int) -> bool:
+    return tracer.dropped == count
+
+
 def test_an_unreachable_collector_is_named_once_and_taken_up_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,7 +253,7 @@ def test_an_unreachable_collector_is_named_once_and_taken_up_again(
     assert tracer is not None
     for lost in (1, 2, 3):
         tracer.observe(request(traceparent=OURS))
-        wait_for(lambda lost=lost: tracer.dropped == lost, 30)
+        wait_for(partial(has_dropped, tracer, lost), 30)
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [
         f"the collector at 127.0.0.1:{port} does not take traces; they are dropped"
     ]

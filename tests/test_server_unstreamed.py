@@ -1,7 +1,7 @@
 """Whole answers made into the streams that they would have come in."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -95,7 +95,7 @@ JSON = st.recursive(
 
 @given(
     JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=20),
-    st.sampled_from(Dialect.__args__),
+    st.sampled_from(get_args(Dialect)),
 )
 def test_what_is_no_answer_is_no_stream(body: bytes, dialect: Dialect) -> None:
     assert isinstance(events_of(body, dialect), bytes)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from server.client.chunks import framed, sole_event
 from server.upstreams.coalescing import FEW_READS, PAUSE_S, SHORT_TURN_S, Coalescing
+from server.upstreams.connect import Origin
 from server.upstreams.connection import Broken, Connection, ConnectionPool
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -16,6 +17,8 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 
 class Received:
     """A receiver that keeps what it is given."""
+
+    is_stream = False
 
     def __init__(self, takes_chunks: bool) -> None:
         self.takes_chunks = takes_chunks
@@ -73,7 +76,7 @@ class Reads(Coalescing):
 
 
 def asked(receiver: Received, reads: Reads) -> Connection:
-    connection = Connection(ConnectionPool(1, reads), ("engine", 80, False))
+    connection = Connection(ConnectionPool(1, reads), Origin("engine", 80, False))
     connection.connection_made(cast(asyncio.BaseTransport, Transport()))
     connection.request(b"GET / HTTP/1.1\r\n\r\n", b"", receiver)
     return connection

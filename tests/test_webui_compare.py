@@ -188,7 +188,12 @@ def test_the_model_list_follows_the_gateway(ui: WebUi, stage: Stage) -> None:
     expect(ui.page.get_by_role("option")).to_have_count(3)
     stage.reset()
     option = ui.page.get_by_role("option", name="too-slow")
-    wait_for(lambda: ui.come_back() or option.is_visible(), LIMIT_S, what="the new model in the open list")
+
+    def listed() -> bool:
+        ui.come_back()
+        return option.is_visible()
+
+    wait_for(listed, LIMIT_S, what="the new model in the open list")
 
 
 # Feedback

@@ -68,7 +68,7 @@ async def failure_of(answer: Answer) -> Any:
 
 
 @given(
-    texts=st.lists(st.text(alphabet=st.characters(blacklist_categories=("Cs",)), min_size=1), max_size=6),
+    texts=st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1), max_size=6),
     line_end=st.sampled_from([b"\n", b"\r\n"]),
     data=st.data(),
 )

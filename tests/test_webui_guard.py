@@ -137,13 +137,14 @@ def test_feedback_is_neither_read_nor_written(page: Page, house: House) -> None:
         assert fetch(page, f"{base}/v1/feedback/ratings")[0] == "refused"
     page.goto(f"{house.under('rebind.test', house.gateway)}/healthz")  # of the same origin from now on
     typed = {"content-type": "application/json"}
-    for path, options in (
+    asked: list[tuple[str, dict[str, Any]]] = [
         (RATING, {"method": "PUT", "headers": typed, "body": rating}),
         ("/v1/feedback/ratings", {}),
         ("/v1/usage", {}),
         ("/metrics", {}),
         ("/v1/chat/completions", {"method": "POST", "headers": typed, "body": json.dumps(CHAT)}),
-    ):
+    ]
+    for path, options in asked:
         kind, status, text = fetch(page, path, **options)
         assert (kind, status, "host_not_allowed" in text) == ("basic", 403, True), path
     kept = httpx2.get(f"{house.gateway}/v1/feedback/ratings", trust_env=False).json()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -87,7 +88,7 @@ async def test_of_two_questions_at_once_in_one_conversation_one_is_refused_and_n
     both = await asyncio.gather(
         asked(store, "하나", found.id), asked(store, "둘", found.id), return_exceptions=True
     )
-    assert sorted(type(each) for each in both if isinstance(each, Exception)) == [StillAnswering]
+    assert [type(each) for each in both if isinstance(each, Exception)] == [StillAnswering]
     after = await store.conversations.get(ANNA, found.id)
     assert after is not None
     assert len(after.sides["chat"].turns) == 2
@@ -202,7 +203,7 @@ async def test_what_a_browser_kept_is_taken_over_once(store: PageStore) -> None:
     assert found.sides["right"].turns[0].state == "stopped"
     assert (found.hidden, found.votes, found.marks) == (True, {pair: "left"}, {turn_id: Mark(score=5)})
     assert await store.users.rater_id(ANNA) == "rater-1"
-    chats = [{"id": str(uuid.uuid4()), "side": left.model_copy(update={}).model_dump(mode="json")}]
+    chats: list[Any] = [{"id": str(uuid.uuid4()), "side": left.model_copy(update={}).model_dump(mode="json")}]
     chats[0]["side"]["turns"][0]["id"] = str(uuid.uuid4())
     await take_over_chats(store, ANNA, {"chats": chats})
     await take_over_chats(store, ANNA, {"chats": chats})

@@ -60,8 +60,12 @@ def controllers(tmp_path: Path) -> Iterator[list[str]]:
         yield urls
 
 
+Worker = tuple[subprocess.Popen[bytes], int, Path]
+"""Its supervisor, its port and its log."""
+
+
 @pytest.fixture
-def worker(tmp_path: Path, controllers: list[str]) -> "Iterator[tuple[subprocess.Popen[bytes], int, Path]]":
+def worker(tmp_path: Path, controllers: list[str]) -> Iterator[Worker]:
     port, log = free_port(), tmp_path / "worker.log"
     with running(supervise(port, scripted(port), *controllers), log) as process:
         wait_for(lambda: state(controllers[0]) == "ready", 20, process, log, "ready")
@@ -89,9 +93,6 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
-
-
-Worker = "tuple[subprocess.Popen[bytes], int, Path]"
 
 
 def test_it_registers_with_every_controller(worker: Worker, controllers: list[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from accelerate import init_empty_weights  # type: ignore[import-untyped]
+from accelerate import init_empty_weights
 from peft import get_peft_model
 from peft.tuners.lora.layer import Embedding as LoraEmbedding
 from peft.tuners.lora.layer import Linear as LoraLinear

@@ -24,7 +24,7 @@ def wait_for_all() -> None:
     """Return when every process has come here; at once when there is one."""
     if world_size() > 1:
         import torch
-        from accelerate import PartialState  # type: ignore[import-untyped]
+        from accelerate import PartialState
 
         # Without being told, accelerate takes processes without a GPU for strangers to each other.
         PartialState(cpu=not torch.accelerator.is_available()).wait_for_everyone()

@@ -62,8 +62,9 @@ def test_w27_a_message_is_the_same_streamed_and_plain(
     plain = claude.messages.create(**call(endpoint))
     with claude.messages.stream(**call(endpoint)) as stream:
         streamed = stream.get_final_message()
-    assert plain.content[0].type == "text"
-    assert plain.content[0].text == streamed.content[0].text != ""
+    whole, built = plain.content[0], streamed.content[0]
+    assert whole.type == built.type == "text"
+    assert whole.text == built.text != ""
     assert plain.stop_reason == streamed.stop_reason == "max_tokens"
     assert plain.usage.output_tokens == streamed.usage.output_tokens == 6
     assert plain.model == streamed.model == endpoint.model

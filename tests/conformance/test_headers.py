@@ -5,6 +5,8 @@ section 7.6.1 (connection), RFC 6585 (429), W3C Trace Context.
 """
 
 import re
+from functools import partial
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -65,6 +67,10 @@ def test_w17_the_official_client_shows_the_request_id(endpoint: Endpoint) -> Non
     assert answer._request_id == "mine-1"
 
 
+def says(log: Path, words: str) -> bool:
+    return words in log.read_text("utf-8")
+
+
 def test_w17_the_request_id_is_in_the_log(endpoint: Endpoint) -> None:
     """W17: a line of the service's log says what became of the request, under its id."""
     if endpoint.log is None:
@@ -73,7 +79,7 @@ def test_w17_the_request_id_is_in_the_log(endpoint: Endpoint) -> None:
     endpoint.send(CHAT, endpoint.chat(), headers={"x-request-id": "logged-1"})
     endpoint.send(CHAT, endpoint.chat(model="no-such-model"), headers={"x-request-id": "logged-2"})
     for request_id in ("logged-1", "logged-2"):
-        wait_for(lambda wanted=request_id: wanted in log.read_text("utf-8"), 5, what=request_id)
+        wait_for(partial(says, log, request_id), 5, what=request_id)
 
 
 # W18

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import runpy
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -92,7 +92,7 @@ def load_weights(url: str, directory: Path) -> None:
     httpx2.post(f"{url}/reset_prefix_cache", timeout=60, trust_env=False).raise_for_status()
 
 
-def ask(url: str, messages: list[dict[str, str]], **more: Any) -> dict[str, Any]:
+def ask(url: str, messages: Sequence[Mapping[str, object]], **more: Any) -> dict[str, Any]:
     """The chat endpoint's answer, greedy."""
     body = {"model": "tiny", "messages": messages, "temperature": 0, "max_tokens": 32, **more}
     answered: dict[str, Any] = _post(url, "/v1/chat/completions", body)

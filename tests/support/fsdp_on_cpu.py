@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from accelerate.state import PartialState  # type: ignore[import-untyped]
-from accelerate.utils import DistributedType  # type: ignore[import-untyped]
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType
 
 FSDP = {
     "ACCELERATE_USE_FSDP": "true",
