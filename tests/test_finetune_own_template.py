@@ -113,6 +113,15 @@ def test_a_system_prompt_that_stands_in_the_last_turn_alone_is_in_every_context(
     assert all("친절한" in context for context in contexts(template, TWO))
 
 
+def test_a_question_of_one_word_has_its_answer_learnt_where_the_system_message_stands_in_front_of_it() -> (
+    None
+):
+    template = own(own_templates.SYSTEM_IN_LAST_TURN, "</s>")
+    short = [S, u("왜?"), a("그냥요."), u("응"), a("네.")]
+    assert learnt(template, short) == [[" 그냥요.</s>"], [" 네.</s>"]]
+    assert all(context.startswith("[INST] ") for context in contexts(template, short))
+
+
 def test_every_answer_ends_with_a_token_at_which_the_engine_stops_also_in_the_past() -> None:
     template = own(own_templates.OTHER_END_IN_HISTORY, "<|return|>")
     assert [one.rpartition("<")[2] for chain in learnt(template, TWO) for one in chain] == ["|return|>"] * 2

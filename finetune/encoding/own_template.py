@@ -132,25 +132,30 @@ def _tail(own: OwnTemplate, conversation: Conversation, index: int, prompt: str)
     header = prompt[len(before) :] if prompt.startswith(before) else ""
     start = marked.rfind(header, 0, place) + len(header) if header and header in marked[:place] else -1
     if start < 0 and [kind for kind, _text in _pieces(conversation.messages[index])] == ["content"]:
-        start = _behind(prompt, marked[:place])
+        start = _behind(prompt, marked[:place], str(conversation.messages[index - 1].get("content") or ""))
     if place < 0 or start < 0 or full[:start] != marked[:start]:
         raise Refused("what the engine's prompt begins is not how the finished turn begins")
     return full[start:]
 
 
-def _behind(prompt: str, before: str) -> int:
-    """Where `before`, which leads up to an answer, has the prompt's ending behind it; -1 where it differs."""
-    ending = prompt.rstrip()[-ENDING:]
+def _behind(prompt: str, before: str, asked: str) -> int:
+    """Where `before`, which leads up to an answer, has the prompt's ending behind it; -1 where it differs.
+
+    asked: the last message, in front of which the prompt may have what the finished turn has not.
+    """
+    text = prompt.rstrip()
+    question = text.rfind(asked.strip()) if asked.strip() else -1
+    ending = text[max(question, len(text) - ENDING, 0) :]
     place = before.rfind(ending)
     if not ending or place < 0 or before[place + len(ending) :].strip():
         return -1
-    blanks = prompt[len(prompt.rstrip()) :]
+    blanks = prompt[len(text) :]
     start = place + len(ending)
     return start + len(blanks) if before.startswith(blanks, start) else start
 
 
 ENDING = 12
-"""Characters of a prompt's end that must stand before an answer."""
+"""Characters of a prompt's end that must stand before an answer; fewer where the question is short."""
 
 
 def _marked(own: OwnTemplate, conversation: Conversation, index: int) -> tuple[str, str]:
