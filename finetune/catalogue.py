@@ -3,15 +3,17 @@
 import difflib
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
 from finetune.files.unreadable import HUB_ID
-from finetune.models.memory import MemoryPlan, plan_memory
+from finetune.models.memory import MemoryPlan, Sizes, plan_counted, sizes
 from finetune.models.published import BASE_MODELS, BaseModel
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import Tuning
+from finetune.recipes.sections import Lora
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -118,7 +120,12 @@ def gpu_need(entry: Shipped) -> GpuNeed:
 
     4-bit models stay on one GPU: their weights cannot be spread (finetune/accelerate/fsdp.yaml).
     """
-    plan = plan_memory(_config(entry.facts), entry.recipe, longest=entry.recipe.max_length, compute_bytes=2)
+    recipe = entry.recipe
+    lora = recipe.adapter and Lora(
+        rank=recipe.adapter.rank, targets=recipe.adapter.targets, dora=recipe.adapter.dora
+    )
+    size = _sizes(entry.model, lora)
+    plan = plan_counted(size, _config(entry.facts), recipe, longest=recipe.max_length, compute_bytes=2)
     gpus = 1
     while not entry.recipe.four_bit and _each(plan, gpus) > FILLED * CARD_BYTES and gpus < 64:
         gpus *= 2
@@ -142,6 +149,12 @@ def launch_command(entry: Shipped, need: GpuNeed) -> str:
         f"accelerate launch --config_file {SHARDING.name} --num_processes {need.gpus} "
         f"-m kodolly train {entry.name}"
     )
+
+
+@cache
+def _sizes(model: str, adapter: Lora | None) -> Sizes:
+    """Counting builds the model, which takes a second; LoRA, QLoRA and DPO of one model share it."""
+    return sizes(_config(BASE_MODELS[model]), adapter)
 
 
 def _config(facts: BaseModel) -> "PretrainedConfig":

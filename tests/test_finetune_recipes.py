@@ -1,14 +1,19 @@
 """The shipped recipes: each is valid, says its model's licence, fits the GPU it names, and can be copied."""
 
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
 
 from common.chat_template import load_template
 from common.errors import UserError
 from finetune.catalogue import CARD_BYTES, gpu_need, launch_command, recipe_names, sharded, shipped
+from finetune.models.korean_tokens import TEXT, tokens_per_character
 from finetune.models.published import BASE_MODELS
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import FullTuning
@@ -38,7 +43,18 @@ ASKED_FOR = {
     "google/gemma-3-4b-it": {"lora"},
     "google/gemma-3-12b-it": {"lora"},
     "google/gemma-3-27b-it": {"qlora"},
-    "K-intelligence/Midm-2.0-Mini-Instruct": {"lora"},
+    "google/gemma-4-E4B-it": {"lora", "qlora", "dpo"},
+    "google/gemma-4-31B-it": {"qlora"},
+    "skt/A.X-4.0-Light": {"lora", "qlora", "dpo"},
+    "kakaocorp/kanana-1.5-8b-instruct-2505": {"lora", "qlora", "dpo"},
+    "kakaocorp/kanana-2-3b-instruct": {"lora", "dpo"},
+    "kakaocorp/kanana-2-30b-a3b-instruct-2601": {"lora"},
+    "naver-hyperclovax/HyperCLOVAX-SEED-Think-14B": {"lora", "qlora", "dpo"},
+    "unsloth/gpt-oss-20b-BF16": {"lora"},
+    "mistralai/Mistral-Nemo-Instruct-2407": {"lora", "qlora", "dpo"},
+    "mistralai/Mistral-Small-24B-Instruct-2501": {"qlora"},
+    "K-intelligence/Midm-2.0-Base-Instruct": {"lora", "qlora", "dpo"},
+    "K-intelligence/Midm-2.0-Mini-Instruct": {"lora", "dpo"},
     "meta-llama/Llama-3.1-8B-Instruct": {"lora"},
     "meta-llama/Llama-3.2-3B-Instruct": {"lora"},
     "meta-llama/Llama-3.3-70B-Instruct": {"qlora"},
@@ -48,6 +64,20 @@ ASKED_FOR = {
     "databricks/dolly-v2-3b": {"lora"},
     "bigscience/bloom-7b1": {"lora"},
     "EleutherAI/gpt-j-6b": {"lora"},
+}
+FITS_24_GB = {
+    "a.x-4.0-light-qlora",
+    "gemma-4-e4b-qlora",
+    "hyperclovax-seed-think-14b-qlora",
+    "kanana-1.5-8b-qlora",
+    "kanana-2-3b-lora",
+    "midm-2.0-base-qlora",
+    "midm-2.0-mini-lora",
+    "mistral-nemo-12b-qlora",
+    "mistral-small-24b-qlora",
+    "mistral-7b-qlora",
+    "polyglot-ko-5.8b-lora",
+    "solar-10.7b-qlora",
 }
 LORA_RECIPE = "{name: x, method: lora, base: a/b, data: [{path: rows.jsonl}]}"
 PUBLISHED_WEIGHTS = {
@@ -60,8 +90,31 @@ PUBLISHED_WEIGHTS = {
     "google/gemma-3-4b-it": 4_300_079_472,
     "meta-llama/Llama-3.2-3B-Instruct": 3_212_749_824,
     "meta-llama/Llama-3.3-70B-Instruct": 70_553_706_496,
+    "google/gemma-3-12b-it": 12_187_325_040,
+    "google/gemma-3-27b-it": 27_432_406_640,
+    "naver-hyperclovax/HyperCLOVAX-SEED-Think-14B": 14_748_112_896,
+    "unsloth/gpt-oss-20b-BF16": 20_914_757_184,
+    "mistralai/Mistral-Nemo-Instruct-2407": 12_247_782_400,
+    "mistralai/Mistral-Small-24B-Instruct-2501": 23_572_403_200,
+    # The checkpoint also holds 18 layers' keys and values, which are never used, and 42 numbers of no weight.
+    "google/gemma-4-E4B-it": 7_996_156_490 - 55_055_616 - 42,
+    # The checkpoint's 60 layers have a scale each, and the vision tower standardises by 2 x 1152 numbers.
+    "google/gemma-4-31B-it": 31_273_088_876 - 60 - 2304,
+    # Less the vision tower and the layer that foretells the token after the next, which no training loads.
+    "Qwen/Qwen3.5-4B": 4_659_865_088 - 333_514_240 - 120_599_552,
+    "Qwen/Qwen3.5-9B": 9_653_104_368 - 456_010_480 - 243_290_624,
+    "Qwen/Qwen3.5-27B": 27_781_427_952 - 460_730_096 - 424_699_392,
 }
-"""As their model cards count them."""
+"""As their model cards or the index of their files count them."""
+ROUNDED_WEIGHTS = {
+    "skt/A.X-4.0-Light": "7.26",
+    "K-intelligence/Midm-2.0-Mini-Instruct": "2.3",
+    "K-intelligence/Midm-2.0-Base-Instruct": "11.5",
+    "kakaocorp/kanana-1.5-8b-instruct-2505": "8.03",
+    "kakaocorp/kanana-2-3b-instruct": "3.509",
+    "kakaocorp/kanana-2-30b-a3b-instruct-2601": "30.6708",
+}
+"""Billions, where no more is stated publicly."""
 
 
 def run(*args: str) -> str:
@@ -164,15 +217,28 @@ def test_shapes_give_the_published_number_of_weights(model: str, weights: int) -
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("model", "billions"), ROUNDED_WEIGHTS.items())
+def test_shapes_give_the_number_of_weights_as_far_as_it_is_published(model: str, billions: str) -> None:
+    from transformers import AutoConfig
+
+    from finetune.models.memory import sizes
+
+    digits = len(billions.partition(".")[2])
+    counted = sizes(AutoConfig.for_model(**BASE_MODELS[model].config)).total
+    assert f"{counted / 1e9:.{digits}f}" == billions
+
+
+@pytest.mark.slow
 def test_list_shows_memory_licence_and_command_of_every_recipe() -> None:
     listed = {each["name"]: each for each in json.loads(run("recipes", "list", "--json"))}
     assert list(listed) == recipe_names()
     table = run("recipes", "list")
     for name, each in listed.items():
         line = next(line for line in table.splitlines() if line.endswith(f" {name}"))
-        assert line.startswith(each["model"])
-        assert f"{each['use']}: {each['licence']}" in line
-        assert each["licence_source"] in table
+        assert line.split()[0] == each["model"]
+        assert each["use"] in line
+        stated = next(line for line in table.splitlines() if line.endswith(each["licence_source"]))
+        assert stated.split()[0] == each["model"] or each["licence"] in stated
         if "mixtral" not in name:
             assert each["gpu_bytes"] < 0.9 * CARD_BYTES
     # Experts stay in 16 bits: far more than a 4-bit model of this size would take.
@@ -181,6 +247,17 @@ def test_list_shows_memory_licence_and_command_of_every_recipe() -> None:
     assert listed["polyglot-ko-5.8b-lora"]["gpu_bytes"] < 24e9
     assert listed["llama-13b-lora"]["use"] == "research"
     assert listed["polyglot-ko-12.8b-full"]["gpus"] > 1
+    assert all(each["gpu_bytes"] < 24e9 for name, each in listed.items() if name in FITS_24_GB)
+
+
+@pytest.mark.slow
+def test_list_groups_families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = run("recipes", "list", "--fits", "24GB").splitlines()
+    kanana = lines[lines.index("Kanana") + 1 :]
+    assert all("kakaocorp/kanana" in line for line in kanana[: kanana.index("")])
+    families = [line for before, line in itertools.pairwise(lines) if not before and ":" not in line]
+    assert families == sorted(families, key=str.casefold)
 
 
 @pytest.mark.slow
@@ -189,6 +266,20 @@ def test_list_leaves_out_what_does_not_fit_or_may_not_be_sold() -> None:
     assert {"mistral-7b-qlora", "polyglot-ko-5.8b-lora"} <= {each["name"] for each in listed}
     assert all(each["gpus"] == 1 and each["gpu_bytes"] <= 24e9 for each in listed)
     assert {each["use"] for each in listed} == {"commercial"}
+
+
+def test_tokens_of_korean_are_counted_where_the_tokenizer_is_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert tokens_per_character("org/bytes") is None
+    bytewise = Tokenizer(BPE(vocab={char: n for n, char in enumerate(ByteLevel.alphabet())}, merges=[]))
+    bytewise.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    (tmp_path / "bytes").mkdir()
+    bytewise.save(str(tmp_path / "bytes" / "tokenizer.json"))
+    assert tokens_per_character("org/bytes") == len(TEXT.encode()) / len(TEXT)
+    (tmp_path / "bytes" / "tokenizer.json").write_text("{}", encoding="utf-8")
+    assert tokens_per_character("org/bytes") is None
 
 
 def test_list_takes_sizes_in_gigabytes_only() -> None:

@@ -94,8 +94,15 @@ def plan_memory(
 
     longest: tokens of the longest sequence. compute_bytes: 4 where the arithmetic is float32, else 2.
     """
-    text = config.get_text_config()
     size = sizes(config, recipe.adapter)
+    return plan_counted(size, config, recipe, longest=longest, compute_bytes=compute_bytes)
+
+
+def plan_counted(
+    size: Sizes, config: "PretrainedConfig", recipe: Recipe, *, longest: int, compute_bytes: int
+) -> MemoryPlan:
+    """As plan_memory, where the weights of model and adapter were counted before."""
+    text = config.get_text_config()
     mixed = compute_bytes < 4
     if recipe.has_adapter:
         trained = size.adapter

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from finetune.catalogue import GpuNeed, Shipped
+    from finetune.models.published import BaseModel
 
 EPILOG = """\b
 Examples:
@@ -34,7 +35,7 @@ def _gigabytes(_context: click.Context, _option: click.Parameter, text: str | No
 @click.option("--commercial", is_flag=True, help="Only models that may be used commercially.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(fits: int | None, commercial: bool, as_json: bool) -> None:
-    """List the shipped recipes.
+    """List the shipped recipes, family by family.
 
     GPU memory is computed for the recipe as it stands, with every sequence at its longest, and given for
     each GPU; models that do not fit on one of 80 GB lie on several.
@@ -57,44 +58,68 @@ def command(fits: int | None, commercial: bool, as_json: bool) -> None:
         click.echo("No shipped recipe is like that.")
 
 
-def _as_json(entry: "Shipped", need: "GpuNeed") -> dict[str, str | int | None]:
+def _as_json(entry: "Shipped", need: "GpuNeed") -> dict[str, str | int | float | None]:
     from finetune.catalogue import launch_command
+    from finetune.models.korean_tokens import tokens_per_character
 
     return {
         "name": entry.name,
+        "family": entry.facts.family,
         "model": entry.model,
         "method": entry.recipe.method,
         "template": entry.recipe.template,
         "licence": entry.facts.licence,
         "use": entry.facts.use,
         "licence_source": entry.facts.source,
+        "note": entry.facts.note,
         "gpus": need.gpus,
         "gpu_bytes": need.bytes_each,
+        "tokens_per_korean_character": tokens_per_character(entry.model),
         "command": launch_command(entry, need),
     }
 
 
 def _show(found: "Sequence[tuple[Shipped, GpuNeed]]") -> None:
-    from finetune.catalogue import launch_command
     from kodolly.operate.table import table
 
-    rows = [("MODEL", "METHOD", "GPU MEMORY", "LICENCE", "COMMAND")]
-    for entry, need in found:
-        times = f"{need.gpus} × " if need.gpus > 1 else ""
-        rows.append(
-            (
-                entry.model,
-                entry.recipe.method,
-                f"{times}{need.bytes_each / 1e9:.0f} GB",
-                f"{entry.facts.use}: {entry.facts.licence}",
-                launch_command(entry, need),
-            )
-        )
-    for line in table(rows, right=(2,)):
+    families = sorted({entry.facts.family for entry, _ in found}, key=str.casefold)
+    rows: list[tuple[str, ...]] = [("  MODEL", "METHOD", "GPU MEMORY", "USE", "COMMAND")]
+    heads: list[tuple[int, str]] = []
+    for family in families:
+        heads.append((len(rows), family))
+        rows += [_row(entry, need) for entry, need in found if entry.facts.family == family]
+    lines = table(rows, right=(2,))
+    for place, family in reversed(heads):
+        lines[place:place] = ["", family]
+    for line in lines:
         click.echo(line)
     if any(need.gpus > 1 for _, need in found):
         click.echo("\nfsdp.yaml: `kodolly recipes copy` writes it beside a recipe that needs it.")
-    click.echo("\nWhere the licences are stated:")
-    models = {entry.model: entry.facts for entry, _ in found}
-    for line in table([(f"  {model}", facts.source) for model, facts in models.items()]):
+    _show_models({entry.model: entry.facts for entry, _ in found})
+
+
+def _row(entry: "Shipped", need: "GpuNeed") -> tuple[str, ...]:
+    from finetune.catalogue import launch_command
+
+    times = f"{need.gpus} × " if need.gpus > 1 else ""
+    memory = f"{times}{need.bytes_each / 1e9:.0f} GB"
+    return (f"  {entry.model}", entry.recipe.method, memory, entry.facts.use, launch_command(entry, need))
+
+
+def _show_models(models: "dict[str, BaseModel]") -> None:
+    """Licences, where they are stated, and how well each tokenizer at hand knows Korean."""
+    from finetune.models.korean_tokens import tokens_per_character
+    from kodolly.operate.table import table
+
+    counts = {model: tokens_per_character(model) for model in models}
+    known = any(counts.values())
+    rows: list[tuple[str, ...]] = [("  MODEL", "LICENCE", "STATED AT") + (("TOKENS",) if known else ())]
+    for model, facts in models.items():
+        tokens = f"{counts[model]:.2f}" if counts[model] else ""
+        row = (f"  {model}", facts.licence, facts.source)
+        rows.append(row + ((tokens,) if known else ()))
+    click.echo("\nLicences (`kodolly recipes show NAME` tells their conditions):")
+    for line in table(rows):
         click.echo(line)
+    if known:
+        click.echo("\nTOKENS: per Korean character, of the tokenizers on this machine.")
