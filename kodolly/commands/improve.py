@@ -150,6 +150,7 @@ def _turn(wanted: "Wanted", site: "Site | None", options: "Options", wait: bool,
     from kodolly.echo import echo_line
     from kodolly.improve.journal import journals
     from kodolly.improve.plan import prepare
+    from kodolly.improve.rolled_out import note_rolled_out
     from kodolly.improve.turn import Taking, begin, take
 
     def say(line: str) -> None:
@@ -160,6 +161,7 @@ def _turn(wanted: "Wanted", site: "Site | None", options: "Options", wait: bool,
         journal = open_turns[-1]
         say(f"going on with {journal.directory.name}")
     else:
+        note_rolled_out(wanted.runs, wanted.name, wanted.gateway, say)
         prepared = prepare(wanted, site)
         _tell(prepared, options)
         journal = begin(prepared, options, wanted.runs)

@@ -68,7 +68,8 @@ def prepare(wanted: Wanted, site: Site | None) -> Prepared:
     if not len(own):
         raise TooLittle(f"Nobody has judged an answer of {wanted.name}'s checkpoint {model.checkpoint} yet.")
     sources = sources_of(wanted.gateway, (), ())
-    rows = turn_rows(feedback, str(model.checkpoint), names, sources, _replay(wanted))
+    replay = _replay(wanted, str(model.checkpoint))
+    rows = turn_rows(feedback, str(model.checkpoint), names, sources, replay)
     judgements = [one.id for one in (*own.unused().votes, *own.unused().ratings)]
     _enough_news(wanted, str(model.checkpoint), judgements)
     chosen = choose(rows.counts())
@@ -92,11 +93,13 @@ def prepare(wanted: Wanted, site: Site | None) -> Prepared:
     return Prepared(plan, rows, card, chosen)
 
 
-def _replay(wanted: Wanted) -> Replay:
+def _replay(wanted: Wanted, checkpoint: str) -> Replay:
+    """The rows that were given, and those that earlier turns have taught what serves the name now."""
     earlier = [
         turn.directory / ROWS
         for turn in journals(wanted.runs, wanted.name)
-        if turn.content.decision == "promoted" and turn.content.plan.method == "lora"
+        if turn.content.plan.method == "lora"
+        and (turn.content.decision == "promoted" or turn.content.steps.get("merge") == checkpoint)
     ]
     given = [] if wanted.replay is None else [wanted.replay]
     return Replay((*given, *earlier), wanted.replay_share)

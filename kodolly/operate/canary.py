@@ -13,7 +13,7 @@ from kodolly.operate.arms import split_of
 from kodolly.operate.deploy import Deployment, Say, deploy
 from kodolly.operate.deployed import Deployed, Served
 from kodolly.operate.drain import drain_workers
-from kodolly.stack.parts import UpSettings
+from kodolly.stack.parts import DEMO, UpSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +162,14 @@ def _serving(snapshot: Snapshot, model: str) -> list[WorkerRecord]:
 
 
 def configured(site: Site, name: str) -> Served | None:
-    """What kodolly.yaml lets `kodolly up` serve under the name."""
-    for spec in load_settings(UpSettings, {}, site.config).workers:
+    """What kodolly.yaml, or else the demo, lets `kodolly up` serve under the name."""
+    settings = load_settings(UpSettings, {}, site.config)
+    for spec in settings.workers:
         if name in (spec.name, spec.model.name):
             return Served(str(spec.model.resolve()), tuple(spec.args))
-    return None
+    # `kodolly up --demo` keeps a link of this name to the model it has trained last.
+    demo = settings.state_dir / DEMO / name
+    return Served(str(demo.resolve())) if (demo / "config.json").is_file() else None
 
 
 def _again(wait: Deployment, model: str, served: Served) -> Deployment:

@@ -9,12 +9,12 @@ import click
 
 from common.errors import UserError
 from finetune.demo.build import demo_directories
-from kodolly.stack.parts import WorkerSpec
+from kodolly.stack.parts import DEMO, WorkerSpec
 
 
 def demo_workers(state_dir: Path) -> tuple[WorkerSpec, WorkerSpec]:
     """demo-base and demo-dolly, trained now when they are not there yet. Raises UserError."""
-    directory = state_dir / "demo"
+    directory = state_dir / DEMO
     began = time.monotonic()
     # A process of its own: the trainer's memory is back before the engines start.
     done = subprocess.run([sys.executable, "-m", "finetune.demo.build", str(directory)])

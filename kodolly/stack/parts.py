@@ -43,6 +43,10 @@ class WorkerSpec(BaseModel):
     """Extra flags for vLLM."""
 
 
+DEMO = "demo"
+"""In the state directory: the models of `kodolly up --demo`."""
+
+
 class UpSettings(PartSettings):
     """`kodolly up`: the whole stack on one machine."""
 

@@ -1,0 +1,59 @@
+"""`kodolly improve` where it does not deploy itself, and where it finds the checkpoint."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from common.checkpoint_identity import checkpoint_id
+from kodolly.cli import root
+from kodolly.improve.journal import journals
+from kodolly.improve.plan import TooLittle, prepare
+from tests.support.improve_stage import Stage, at_once, staged
+from tests.test_finetune_data_from_feedback import answer, rating
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    with staged(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def trained(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    return at_once(stage, monkeypatch)
+
+
+def test_without_a_canary_feedback_is_used_once_the_checkpoint_serves(
+    stage: Stage, trained: list[str]
+) -> None:
+    def improve(checkpoint: Path) -> int:
+        words = ["improve", "돌리", "--no-deploy", "--checkpoint", str(checkpoint)]
+        return CliRunner().invoke(root, [*words, "--gateway", stage.stack.gateway]).exit_code
+
+    def used() -> list[Any]:
+        return [row["used_in"] for row in stage.stack.get("/v1/feedback/ratings?limit=100")["data"]]
+
+    stage.correct(50)
+    assert improve(stage.path / "first") == 0
+    assert improve(stage.path / "first") == 3
+    (journal,) = journals(stage.path / "runs")
+    assert (journal.content.decision, any(used())) == ("ready", False)
+    stage.drop(["돌리"])
+    stage.serve("돌리", str(journal.content.steps["merge"]))
+    assert improve(journal.directory / "checkpoint") == 3
+    (journal,) = journals(stage.path / "runs")
+    assert journal.content.decision == "promoted"
+    assert 30 <= used().count(["improve-1"]) < 50
+
+
+def test_the_demos_checkpoint_is_known(stage: Stage) -> None:
+    model = stage.directory("state/demo/demo-dolly-1")
+    (stage.path / "state" / "demo" / "demo-dolly").symlink_to(model.name)
+    stage.serve("demo-dolly", checkpoint_id(model))
+    given = answer("demo-dolly", "답", checkpoint=checkpoint_id(model))
+    stage.say("ratings", rating(1, given))
+    with pytest.raises(TooLittle, match="held-out"):
+        prepare(stage.wanted(name="demo-dolly"), stage.site())
