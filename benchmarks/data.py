@@ -123,7 +123,7 @@ def measure(name: str, source: Path) -> Stage:
 
             convert(Request((source,), source.with_suffix(".rows.jsonl")), report)
         else:
-            from finetune.data.clean.chunk import Rules
+            from finetune.data.clean.chunk import CleaningRules
             from finetune.data.clean.report import write_clean_report
             from finetune.data.clean.run import clean
 
@@ -131,7 +131,7 @@ def measure(name: str, source: Path) -> Stage:
             clean(
                 [source.with_suffix(".rows.jsonl")],
                 source.with_suffix(".clean.jsonl"),
-                Rules(),
+                CleaningRules(),
                 report=report,
                 write_report=lambda made: write_clean_report(made, directory),
             )

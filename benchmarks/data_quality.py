@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from finetune.eval.intervals import wilson
 from finetune.eval.served_model import ServedModel
 from finetune.progress import silent
+from finetune.synthetic.authorship import Authorship
 from finetune.synthetic.from_documents import Made, rows_from_documents
-from finetune.synthetic.origin import Origin
 from finetune.synthetic.passages import Reading, read_folder
 from finetune.synthetic.tasks import tasks
 from finetune.synthetic.teacher import Teacher
@@ -67,7 +67,7 @@ def _measure(
     began = time.monotonic()
     with served(teacher) as url, closing(ServedModel(url, NAME)) as model:
         asked = Teacher(model, folder / f"{title}.jsonl", silent)
-        made = rows_from_documents(reading, tasks(3), SIZE, asked, Origin(NAME, "none"), given.seed)
+        made = rows_from_documents(reading, tasks(3), SIZE, asked, Authorship(NAME, "none"), given.seed)
     print(f"\n## {title} ({time.monotonic() - began:.0f} s, {len(teacher.requests)} requests)\n")
     kept = {row_key(row.instruction, row.response, row.context) for row in made.rows}
     bad = {row: error for row, error in teacher.proposed.items() if error}

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from common.template_rendering import ChatTemplate, Message, TemplateRefusal
+from common.chat_message import ChatMessage
+from common.template_rendering import ChatTemplate, TemplateRefusal
 from common.template_switches import Kwargs, candidates
 from common.thought_marks import closes_thought, opened_thought
 
@@ -29,7 +30,7 @@ TOOL = {
     },
 }
 CALL = {"id": "call00001", "type": "function", "function": {"name": NAME, "arguments": {"city": CITY}}}
-ASKED: Message = {"role": "user", "content": ASK}
+ASKED: ChatMessage = {"role": "user", "content": ASK}
 TOOL_MARKS = (
     (r"<seed:tool_call>", "seed_oss"),
     (r"<minimax:tool_call>", "minimax_m2"),
@@ -128,7 +129,7 @@ def _of_think(template: ChatTemplate, tools: str | None, plain: list[Kwargs]) ->
     return "deepseek_r1" if not plain and _opened(_prompt(template, {})) else None
 
 
-def _turn(template: ChatTemplate, message: Message, kwargs: Kwargs, *, tools: bool = False) -> str:
+def _turn(template: ChatTemplate, message: ChatMessage, kwargs: Kwargs, *, tools: bool = False) -> str:
     """What stands behind the question in a finished turn; '' where the template refuses it."""
     try:
         text = template.render([ASKED, message], [TOOL] if tools else [], prompt=False, kwargs=kwargs)

@@ -19,9 +19,9 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from common.chat_message import ChatMessage
 from common.engine_tools import call_as_engine_sees, tool_as_engine_sees
 
-Message = dict[str, Any]
 CLOCK = "strftime_now"
 """The function with which templates ask for today's date."""
 
@@ -112,7 +112,7 @@ class ChatTemplate:
 
     def render(
         self,
-        messages: Sequence[Message],
+        messages: Sequence[ChatMessage],
         tools: Sequence[Mapping[str, Any]] = (),
         *,
         prompt: bool,
@@ -137,7 +137,7 @@ class ChatTemplate:
         except Exception as error:  # a template is a program, and this one is anybody's
             raise TemplateRefusal(" ".join(str(error).split()) or type(error).__name__) from error
 
-    def as_engine_sees(self, messages: Sequence[Message]) -> list[Message]:
+    def as_engine_sees(self, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
         """Messages in the form in which vLLM hands a request's to the template."""
         seen = [self._as_engine_sees(message) for message in messages]
         if not any(message["role"] == "developer" for message in seen) or self._knows_developer:
@@ -151,7 +151,7 @@ class ChatTemplate:
     def _knows_developer(self) -> bool:
         return '"developer"' in self.text or "'developer'" in self.text
 
-    def _as_engine_sees(self, message: Message) -> Message:
+    def _as_engine_sees(self, message: ChatMessage) -> ChatMessage:
         seen = {key: value for key, value in message.items() if value is not None}
         content = seen.get("content")
         if isinstance(content, str) and self.takes_parts and seen["role"] != "tool":
@@ -165,7 +165,7 @@ class ChatTemplate:
         return seen
 
 
-def _one_system_message(messages: list[Message]) -> list[Message]:
+def _one_system_message(messages: list[ChatMessage]) -> list[ChatMessage]:
     """vLLM joins them where a developer's message has become one."""
     first = [message for message in messages if message["role"] == "system"]
     if len(first) == 1 and messages[0] is first[0]:

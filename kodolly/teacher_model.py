@@ -19,7 +19,7 @@ from kodolly.feedback_sources import sources_of
 if TYPE_CHECKING:
     from common.status import Status
     from finetune.eval.served_model import ServedModel
-    from finetune.synthetic.origin import Origin
+    from finetune.synthetic.authorship import Authorship
     from finetune.synthetic.teacher import Teacher
 
 OWN_ENGINES = frozenset({"vllm", "sglang", "kodolly"})
@@ -69,7 +69,7 @@ def teacher_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def opened_teacher(teaching: Teaching, journal: Path) -> Iterator[tuple["Teacher", "Origin"]]:
+def opened_teacher(teaching: Teaching, journal: Path) -> Iterator[tuple["Teacher", "Authorship"]]:
     """The model, ready to be asked, and what its rows say of it, until the block ends. Raises UserError, also
     for a provider's model that was not allowed by name."""
     require_libraries("numpy")
@@ -79,8 +79,8 @@ def opened_teacher(teaching: Teaching, journal: Path) -> Iterator[tuple["Teacher
 
     with closing(ServedModel(teaching.url, teaching.model, gateway_key(), teaching.concurrency)) as served:
         served.check()
-        origin = _origin(served, teaching)
-        yield Teacher(served, journal, terminal_report(), teaching.concurrency), origin
+        author = _author(served, teaching)
+        yield Teacher(served, journal, terminal_report(), teaching.concurrency), author
 
 
 def show_use(teacher: "Teacher") -> None:
@@ -93,8 +93,8 @@ def show_use(teacher: "Teacher") -> None:
     )
 
 
-def _origin(served: "ServedModel", teaching: Teaching) -> "Origin":
-    from finetune.synthetic.origin import Origin
+def _author(served: "ServedModel", teaching: Teaching) -> "Authorship":
+    from finetune.synthetic.authorship import Authorship
 
     model, url = teaching.model, teaching.url
     status = _status_of_gateway(url)
@@ -103,15 +103,15 @@ def _origin(served: "ServedModel", teaching: Teaching) -> "Origin":
         if owner not in OWN_ENGINES and model not in teaching.allowed:
             raise _forbidden(model, url)
         terms = "unknown" if owner in OWN_ENGINES else f"terms of {owner or url}"
-        return Origin(model, teaching.licence or terms)
+        return Authorship(model, teaching.licence or terms)
     sources = sources_of(url.rstrip("/").removesuffix("/v1"), (), teaching.allowed)
     if model in sources.external and model not in sources.allowed:
         raise _forbidden(model, "its provider")
     known = next((one for one in status.models if one.id == model), None)
     if known is None:
-        return Origin(model, teaching.licence or "unknown")
+        return Authorship(model, teaching.licence or "unknown")
     terms = f"terms of {known.provider}" if known.kind == "external" else known.licence or "unknown"
-    return Origin(model, teaching.licence or terms, known.checkpoint)
+    return Authorship(model, teaching.licence or terms, known.checkpoint)
 
 
 def _forbidden(model: str, where: str) -> UserError:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.template_rendering import Message
+from common.chat_message import ChatMessage
 from documents.answers.citations import cited
 from documents.answers.markers import MARKER, MarkerFilter, numbers_of
 from documents.answers.passage import Passage
@@ -76,7 +76,7 @@ def test_a_sentence_without_a_marker_is_cited_where_a_passage_says_it() -> None:
 
 
 def test_passages_go_where_a_model_has_learnt_to_read_them() -> None:
-    asked: list[Message] = [
+    asked: list[ChatMessage] = [
         {"role": "user", "content": "먼저"},
         {"role": "assistant", "content": "네"},
         {"role": "user", "content": [{"type": "text", "text": "연차는?"}]},

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from finetune.data.load import load_rows
-from finetune.data.mix import Source, manifest_path, mix, shares
+from finetune.data.mix import WeightedFile, manifest_path, mix, shares
 from kodolly.cli import root
 
 
@@ -39,7 +39,7 @@ def test_without_weights_all_rows_are_shuffled(tmp_path: Path) -> None:
     first = rows_file(tmp_path / "a.jsonl", "하나", 30)
     second = rows_file(tmp_path / "b.jsonl", "둘", 10)
     output = tmp_path / "mixed.jsonl"
-    mix([Source(first, None), Source(second, None)], output)
+    mix([WeightedFile(first, None), WeightedFile(second, None)], output)
     before = [*first.read_bytes().splitlines(), *second.read_bytes().splitlines()]
     after = output.read_bytes().splitlines()
     assert sorted(after) == sorted(before)
@@ -48,8 +48,8 @@ def test_without_weights_all_rows_are_shuffled(tmp_path: Path) -> None:
 
 def test_weights_are_shares_and_no_row_comes_twice(tmp_path: Path) -> None:
     sources = [
-        Source(rows_file(tmp_path / "a.jsonl", "하나", 40), 3.0),
-        Source(rows_file(tmp_path / "b.jsonl", "둘", 100), 1.0),
+        WeightedFile(rows_file(tmp_path / "a.jsonl", "하나", 40), 3.0),
+        WeightedFile(rows_file(tmp_path / "b.jsonl", "둘", 100), 1.0),
     ]
     output = tmp_path / "mixed.jsonl"
     mix(sources, output)
@@ -59,8 +59,8 @@ def test_weights_are_shares_and_no_row_comes_twice(tmp_path: Path) -> None:
 
 def test_a_number_of_rows_repeats_small_sources_evenly(tmp_path: Path) -> None:
     sources = [
-        Source(rows_file(tmp_path / "a.jsonl", "하나", 4), 1.0),
-        Source(rows_file(tmp_path / "b.jsonl", "둘", 100), 1.0),
+        WeightedFile(rows_file(tmp_path / "a.jsonl", "하나", 4), 1.0),
+        WeightedFile(rows_file(tmp_path / "b.jsonl", "둘", 100), 1.0),
     ]
     output = tmp_path / "mixed.jsonl"
     parts = mix(sources, output, rows=20)
@@ -72,7 +72,7 @@ def test_a_number_of_rows_repeats_small_sources_evenly(tmp_path: Path) -> None:
 def test_the_seed_decides_and_the_manifest_holds(tmp_path: Path) -> None:
     packed = tmp_path / "b.jsonl.gz"
     packed.write_bytes(gzip.compress(rows_file(tmp_path / "b.jsonl", "둘", 20).read_bytes()))
-    sources = [Source(rows_file(tmp_path / "a.jsonl", "하나", 20), 1.0), Source(packed, 0.5)]
+    sources = [WeightedFile(rows_file(tmp_path / "a.jsonl", "하나", 20), 1.0), WeightedFile(packed, 0.5)]
     outputs = [tmp_path / f"{name}.jsonl" for name in ("first", "same", "other")]
     for output, seed in zip(outputs, (7, 7, 8), strict=True):
         mix(sources, output, seed=seed)
@@ -93,19 +93,19 @@ def test_mixtures_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     first = rows_file(tmp_path / "a.jsonl", "하나", 3)
     output = tmp_path / "mixed.jsonl"
     with pytest.raises(UserError, match="has no weight"):
-        mix([Source(first, 1.0), Source(first, None)], output)
+        mix([WeightedFile(first, 1.0), WeightedFile(first, None)], output)
     with pytest.raises(UserError, match="must be above 0"):
-        mix([Source(first, 0.0)], output)
+        mix([WeightedFile(first, 0.0)], output)
     with pytest.raises(UserError, match="cannot be written at the same time"):
-        mix([Source(first, None)], first)
+        mix([WeightedFile(first, None)], first)
     broken = tmp_path / "broken.jsonl"
     broken.write_text(first.read_text(encoding="utf-8") + '{"instruction": 1}\n', encoding="utf-8")
     with pytest.raises(UserError, match=r"broken\.jsonl, line 4: Expected `str`"):
-        mix([Source(broken, None)], output)
+        mix([WeightedFile(broken, None)], output)
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text(json.dumps({"instruction": "가", "chosen": "나", "rejected": "다"}), encoding="utf-8")
     with pytest.raises(UserError, match="cannot be mixed"):
-        mix([Source(first, None), Source(pairs, None)], output)
+        mix([WeightedFile(first, None), WeightedFile(pairs, None)], output)
     assert {path.name for path in tmp_path.iterdir()} == {"a.jsonl", "broken.jsonl", "pairs.jsonl"}
 
 

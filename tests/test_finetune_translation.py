@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from common.errors import UserError
 from finetune.progress import silent
 from finetune.rows.fast_row import JsonRow, JsonTurn, parse_row
+from finetune.synthetic.authorship import Authorship
 from finetune.synthetic.deepl import DeepL
-from finetune.synthetic.origin import Origin
 from finetune.synthetic.protected_text import protected
 from finetune.synthetic.teacher import Teacher
 from finetune.synthetic.translation import Translated, translate, why_not
@@ -55,7 +55,7 @@ GOOD = {
 def translated(tmp_path: Path, said: Said | Callable[[Said], Said], *rows: JsonRow) -> Translated:
     model = Saying(said if callable(said) else lambda _: said)
     teacher = Teacher(model, tmp_path / "asked.jsonl", silent)
-    return translate(rows or (row(),), teacher, Origin("saying", "mit"))
+    return translate(rows or (row(),), teacher, Authorship("saying", "mit"))
 
 
 def test_code_and_addresses_come_back_as_they_were(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_deepl_gets_marks_as_tags_and_text_escaped(tmp_path: Path) -> None:
     with served(service) as url, closing(DeepL("key", url)) as deepl:
         teacher = Teacher(deepl, tmp_path / "asked.jsonl", silent)
         asked = row("Is 3 < 5?", "Yes, see `math`. 3 is less than 5.")
-        made = translate([asked], teacher, Origin("deepl", "terms of DeepL"))
+        made = translate([asked], teacher, Authorship("deepl", "terms of DeepL"))
     assert service.asked["text"] == ["Is 3 &lt; 5?", "Yes, see <x>0</x>. 3 is less than 5."]
     assert [(one.instruction, one.response) for one in made.rows] == [
         ("3 < 5인가요?", "네, `math`에 있습니다. 3은 5보다 작습니다.")

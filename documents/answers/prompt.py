@@ -3,11 +3,10 @@ another one."""
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
+from common.chat_message import ChatMessage
 from documents.answers.passage import Passage
 
-Message = dict[str, Any]
 INPUT = "\n\nInput:\n"
 """Where kodolly's templates have the context of a question, as Dolly's rows do (common/templates)."""
 SYSTEM = (
@@ -22,8 +21,8 @@ _HEADED = re.compile(r"(?m)^(\s*)(#{2,}|Input:|Instruction:|Response:|(?:USER|AS
 
 
 def with_passages(
-    messages: Sequence[Message], passages: Sequence[Passage], *, own_template: bool
-) -> list[Message]:
+    messages: Sequence[ChatMessage], passages: Sequence[Passage], *, own_template: bool
+) -> list[ChatMessage]:
     """The messages with the passages at the last question: behind `Input:` where the model has learnt to find
     a context there, else between marks that a system message explains.
 
@@ -43,13 +42,13 @@ def with_passages(
     return [{"role": "system", "content": SYSTEM}, *asked]
 
 
-def question_of(messages: Sequence[Message]) -> str:
+def question_of(messages: Sequence[ChatMessage]) -> str:
     """The last thing that the user says; "" where there is none."""
     said = [text_of(message) for message in messages if message.get("role") == "user"]
     return said[-1].strip() if said else ""
 
 
-def text_of(message: Message) -> str:
+def text_of(message: ChatMessage) -> str:
     """The text of a message, of its text parts where it has several."""
     content = message.get("content")
     if isinstance(content, list):

@@ -23,7 +23,7 @@ _REPORT_EVERY = 50_000
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightedFile:
     """A row file and its part in the mixture."""
 
     path: Path
@@ -32,7 +32,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Part:
+class MixedFile:
     """What became of one source."""
 
     path: Path
@@ -53,13 +53,13 @@ class _Lines:
 
 
 def mix(
-    sources: Sequence[Source],
+    sources: Sequence[WeightedFile],
     output: Path,
     *,
     seed: int = 0,
     rows: int | None = None,
     report: Report = silent,
-) -> list[Part]:
+) -> list[MixedFile]:
     """Write a mixture of `sources` to `output`, in an order drawn from `seed`, and its manifest beside it.
 
     With weights and no number of `rows` the mixture is as large as it can be without taking a row twice. The
@@ -80,7 +80,7 @@ def mix(
         with whole_file(output) as out:
             digest = _write(out, lines, _order(counts, taken, seed), report)
             parts = [
-                Part(source.path, _sha256(source.path), source.weight, count, part)
+                MixedFile(source.path, _sha256(source.path), source.weight, count, part)
                 for source, count, part in zip(sources, counts, taken, strict=True)
             ]
             with whole_file(manifest_path(output)) as manifest:
@@ -109,7 +109,7 @@ def shares(weights: Sequence[float | None], counts: Sequence[int], rows: int | N
     return whole
 
 
-def _check(sources: Sequence[Source], output: Path, rows: int | None) -> None:
+def _check(sources: Sequence[WeightedFile], output: Path, rows: int | None) -> None:
     weighted = [source for source in sources if source.weight is not None]
     if weighted and len(weighted) < len(sources):
         bare = next(source for source in sources if source.weight is None)
@@ -184,7 +184,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _manifest(output: Path, digest: str, seed: int, parts: Sequence[Part]) -> bytes:
+def _manifest(output: Path, digest: str, seed: int, parts: Sequence[MixedFile]) -> bytes:
     manifest = {
         "output": {"file": output.name, "sha256": digest, "rows": sum(part.taken for part in parts)},
         "seed": seed,

@@ -8,7 +8,7 @@ from common.errors import UserError
 from common.escape import escape_controls
 from finetune.data.convert.fields import Options, Record
 from finetune.data.convert.formats import recognise
-from finetune.data.convert.sources import Source, batches, open_source, records
+from finetune.data.convert.sources import InputFile, batches, open_source, records
 from finetune.files.compressed import GZIP, ZSTD, decompressed
 from finetune.files.line_chunks import BOM
 from finetune.rows.fast_row import UnusableLine, parse_row
@@ -66,7 +66,7 @@ def _refusal(path: Path, what: str, pairs: bool, *, named: bool) -> UserError:
     return UserError(f"{what}. {wanted}", hint=f"`{command}` makes {made} of it.")
 
 
-def _sample(source: Source) -> list[Record]:
+def _sample(source: InputFile) -> list[Record]:
     found = (record for batch in batches(source) for _, record in records(batch, source.encoding))
     return [record for record in itertools.islice(found, _SAMPLE) if isinstance(record, dict)]
 

@@ -12,7 +12,7 @@ APART = 2
 """Points between two ratings of answers to one prompt from which on they make a pair."""
 GOOD, BAD = 4, 2
 """Scores from which on, and up to which, an answer is good or bad by itself."""
-Origin = Literal["vote", "both_bad", "rating", "thumb", "correction"]
+FeedbackKind = Literal["vote", "both_bad", "rating", "thumb", "correction"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Verdict:
     good: bool
     rater: str
     id: str
-    origin: Origin
+    origin: FeedbackKind
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Preference:
     worse: JudgedAnswer
     rater: str
     id: str
-    origin: Origin
+    origin: FeedbackKind
     voices: frozenset[str] = frozenset()
     """Ids of all feedback that was counted for and against."""
 
@@ -72,7 +72,7 @@ def _of_rating(rating: StoredRating) -> Iterator[Verdict]:
         yield Verdict(prompt, rating.answer, good, rating.rater, rating.id, origin)
 
 
-def _judged(rating: StoredRating) -> tuple[bool | None, Origin]:
+def _judged(rating: StoredRating) -> tuple[bool | None, FeedbackKind]:
     """Good, bad or neither. A score says more than a thumb."""
     if rating.score is not None:
         return True if rating.score >= GOOD else False if rating.score <= BAD else None, "rating"

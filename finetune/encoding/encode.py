@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from common.chat_message import ChatMessage
 from common.errors import UserError
 from common.template_rendering import ChatTemplate
 from common.thought_marks import split_thought
@@ -13,7 +14,7 @@ from finetune.encoding.answer_chains import Chain, chains
 from finetune.encoding.own_settings import OwnSettings, own_settings, own_template
 from finetune.encoding.own_template import Conversation, OwnTemplate, Refused
 from finetune.encoding.text_ids import inner_ids, rendered, text_ids
-from finetune.rows.row import Message, Row, Turn, learnt_messages, to_messages
+from finetune.rows.row import Row, Turn, learnt_messages, to_messages
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,7 +36,7 @@ class Example:
     input_ids: list[int]
     labels: list[int]
     """The same ids where they are learnt, IGNORED elsewhere."""
-    messages: list[Message] | None = None
+    messages: list[ChatMessage] | None = None
     """The conversation it came from; None for plain text."""
     prompt_tokens: int = 0
     """Tokens before the last answer."""
@@ -122,7 +123,7 @@ def _encode_marked(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Row]) ->
     for messages, row in zip(conversations, rows, strict=True):
         _refuse_special_tokens(tokenizer, messages, row)
     encoded: Any = tokenizer.apply_chat_template(
-        conversations,  # type: ignore[arg-type]
+        conversations,
         return_dict=True,
         return_assistant_tokens_mask=True,
         padding=False,
@@ -149,7 +150,7 @@ def _encode_marked(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Row]) ->
     return examples
 
 
-def _with_system(messages: list[Message]) -> list[Message]:
+def _with_system(messages: list[ChatMessage]) -> list[ChatMessage]:
     """What a developer says is the system prompt of these templates, as vLLM has it."""
     if not any(message["role"] == "developer" for message in messages):
         return messages
@@ -191,7 +192,7 @@ def encode_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> Example:
     return Example(ids, list(ids))
 
 
-def prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: list[Message]) -> list[int]:
+def prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: list[ChatMessage]) -> list[int]:
     """Token ids of everything before the answer, by the way that an engine takes: render, then tokenise.
 
     A model's own template is told not to think, where it can be. Raises UserError where it refuses.
@@ -250,7 +251,9 @@ def _window(tokenizer: "PreTrainedTokenizerBase", context: str, answer: str, exc
     return context[offsets[first][0] : offsets[first + room - 1][1]].strip()
 
 
-def _refuse_special_tokens(tokenizer: "PreTrainedTokenizerBase", messages: list[Message], row: Row) -> None:
+def _refuse_special_tokens(
+    tokenizer: "PreTrainedTokenizerBase", messages: list[ChatMessage], row: Row
+) -> None:
     """A special token spelt out in a text becomes that token, so a row could end its own answer early."""
     for text in [text for message in messages for text in _strings(message)]:
         for token in tokenizer.all_special_tokens:
@@ -271,7 +274,7 @@ def _strings(value: object) -> Iterator[str]:
 
 def _split_at_answer(
     tokenizer: "PreTrainedTokenizerBase",
-    messages: list[Message],
+    messages: list[ChatMessage],
     prompt: str,
     asked: list[int],
     row: Row,

@@ -60,7 +60,7 @@ BATCH = 256
 
 
 @dataclass(frozen=True)
-class Rules:
+class SequenceRules:
     """How rows become sequences."""
 
     pairs: bool
@@ -71,7 +71,7 @@ class Rules:
     learn: Learn
 
     @classmethod
-    def of(cls, recipe: Recipe, split: str | None) -> "Rules":
+    def of(cls, recipe: Recipe, split: str | None) -> "SequenceRules":
         """The rules that `recipe` states."""
         pairs = recipe.sequences_per_row == 2
         prompt = recipe.max_prompt_length
@@ -99,7 +99,7 @@ def encode_source(
     source: Source, tokenizer: "PreTrainedTokenizerBase", recipe: Recipe, scratch: Path, report: Report
 ) -> TokenStore:
     """The store of one file of rows: out of the cache, or made now. Raises UserError naming file and line."""
-    rules = Rules.of(recipe, source.split)
+    rules = SequenceRules.of(recipe, source.split)
     key = _key(file_hash(source.path), rules, tokenizer)
     large = source.path.stat().st_size > LARGE
     directory = (cache_directory() if large else scratch) / key
@@ -123,7 +123,7 @@ def encode_texts(recipe: Recipe, tokenizer: "PreTrainedTokenizerBase", scratch: 
     """The store of the recipe's plain text, a sequence a paragraph; None without any."""
     if not recipe.texts:
         return None
-    key = _key("".join(file_hash(path) for path in recipe.texts), Rules.of(recipe, "text"), tokenizer)
+    key = _key("".join(file_hash(path) for path in recipe.texts), SequenceRules.of(recipe, "text"), tokenizer)
     directory = scratch / key
     if not directory.exists():
         examples = [encode_text(tokenizer, block) for path in recipe.texts for block in load_paragraphs(path)]
@@ -141,13 +141,13 @@ def row_at(path: Path, place: int, pairs: bool) -> Row:
     return next(rows_of_file(path, Row, place))[0]
 
 
-def _key(data: str, rules: Rules, tokenizer: "PreTrainedTokenizerBase") -> str:
+def _key(data: str, rules: SequenceRules, tokenizer: "PreTrainedTokenizerBase") -> str:
     parts = [str(FORMAT), data, repr(rules), tokenizer_hash(tokenizer)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
 def _blocks(
-    path: Path, tokenizer: "PreTrainedTokenizerBase", rules: Rules, large: bool, stack: ExitStack
+    path: Path, tokenizer: "PreTrainedTokenizerBase", rules: SequenceRules, large: bool, stack: ExitStack
 ) -> Iterator[tuple[Block, int]]:
     """(block, bytes read) of every chunk of the file, in its order."""
     chunks = list(_chunks(path))
@@ -205,13 +205,13 @@ def _start_worker(folder: str, template: str, own: OwnSettings | None) -> None:
     _worker_tokenizer = tokenizer
 
 
-def _encode_chunk_there(path: Path, rules: Rules, chunk: tuple[int, int]) -> Block | UserError:
+def _encode_chunk_there(path: Path, rules: SequenceRules, chunk: tuple[int, int]) -> Block | UserError:
     assert _worker_tokenizer is not None, "set when the process began"
     return _encode_chunk(_worker_tokenizer, path, rules, chunk)
 
 
 def _encode_chunk(
-    tokenizer: "PreTrainedTokenizerBase", path: Path, rules: Rules, chunk: tuple[int, int]
+    tokenizer: "PreTrainedTokenizerBase", path: Path, rules: SequenceRules, chunk: tuple[int, int]
 ) -> Block | UserError:
     """A chunk's block, or what is wrong with one of its rows: an exception would lose its hint on the way."""
     fates: list[int] = []
@@ -243,7 +243,10 @@ def _in_split(
 
 
 def _fit_rows(
-    tokenizer: "PreTrainedTokenizerBase", batch: Sequence[tuple[Row, int]], rules: Rules, fates: list[int]
+    tokenizer: "PreTrainedTokenizerBase",
+    batch: Sequence[tuple[Row, int]],
+    rules: SequenceRules,
+    fates: list[int],
 ) -> list[tuple[Example, int]]:
     """The sequences of the rows that fit; `fates` gets what became of each row."""
     if not batch:
@@ -262,7 +265,7 @@ def _fit_rows(
 
 
 def _windowed(
-    tokenizer: "PreTrainedTokenizerBase", row: Row, examples: Sequence[Example], rules: Rules
+    tokenizer: "PreTrainedTokenizerBase", row: Row, examples: Sequence[Example], rules: SequenceRules
 ) -> list[Example]:
     """The sequences of the row without what is far from its answer; none where that does not fit either."""
     if rules.over_length != "window":
@@ -299,7 +302,7 @@ def _answers(pair: Pair) -> tuple[Row, Row]:
 
 
 def _fit_pair(
-    tokenizer: "PreTrainedTokenizerBase", pair: Pair, rules: Rules, fates: list[int]
+    tokenizer: "PreTrainedTokenizerBase", pair: Pair, rules: SequenceRules, fates: list[int]
 ) -> list[Example]:
     """The two sequences of a pair, from one prompt; none when it is too long. `fates` gets which."""
     chosen, rejected = _answers(pair)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
 
-from common.template_rendering import ChatTemplate, Message, TemplateRefusal
+from common.chat_message import ChatMessage
+from common.template_rendering import ChatTemplate, TemplateRefusal
 from common.thought_marks import closes_thought, opened_thought
 from finetune.encoding.text_ids import inner_ids, text_ids
 
@@ -56,12 +57,12 @@ class OwnTemplate:
 class Conversation:
     """Messages in OpenAI's form (arguments of tool calls as objects), and what is said besides them."""
 
-    messages: Sequence[Message]
+    messages: Sequence[ChatMessage]
     tools: Sequence[Mapping[str, object]] = ()
     kwargs: Mapping[str, object] = field(default_factory=dict)
     """Names for the template, such as a switch for thinking."""
 
-    def until(self, end: int, *more: Message) -> "Conversation":
+    def until(self, end: int, *more: ChatMessage) -> "Conversation":
         """The first `end` messages and `more`."""
         return Conversation([*self.messages[:end], *more], self.tools, self.kwargs)
 
@@ -181,7 +182,7 @@ def _marked(own: OwnTemplate, conversation: Conversation, index: int) -> tuple[s
 def _next_turns_token(own: OwnTemplate, conversation: Conversation, index: int) -> str:
     """The token with which the next turn begins, where the engine stops at it and at nothing before."""
     message = conversation.messages[index]
-    follow: Message = {"role": "user", "content": "x"}
+    follow: ChatMessage = {"role": "user", "content": "x"}
     if calls := message.get("tool_calls"):
         call = calls[0]
         follow = {"role": "tool", "content": "x", "name": call["function"]["name"]}
@@ -225,7 +226,7 @@ def _cut(own: OwnTemplate, prompt_ids: list[int], ids: list[int], length: int, t
     return text[: place + len(stop)]
 
 
-def _pieces(message: Message) -> Iterator[tuple[str, str]]:
+def _pieces(message: ChatMessage) -> Iterator[tuple[str, str]]:
     """(kind, text) of everything that an answer says."""
     if message.get("reasoning_content"):
         yield "reasoning", message["reasoning_content"]

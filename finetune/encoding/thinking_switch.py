@@ -5,11 +5,11 @@ It is found by trying: every name that the template asks for, with true, false a
 compared with, until a small conversation comes out as wanted.
 """
 
-from common.template_rendering import Message
+from common.chat_message import ChatMessage
 from common.template_switches import Kwargs, candidates
 from finetune.encoding.own_template import Answer, Conversation, OwnTemplate, Refused, answer_at
 
-ASKED: Message = {"role": "user", "content": "문을 열까요?"}
+ASKED: ChatMessage = {"role": "user", "content": "문을 열까요?"}
 SAID = "네, 열어 주세요."
 THOUGHT = "방이 덥다고 했다."
 
@@ -28,12 +28,12 @@ def plain_kwargs(own: OwnTemplate) -> Kwargs | None:
 
 def thinking_kwargs(own: OwnTemplate) -> Kwargs | None:
     """What has to be given so that an answer keeps its thought; None where nothing does that."""
-    message: Message = {"role": "assistant", "content": SAID, "reasoning_content": THOUGHT}
+    message: ChatMessage = {"role": "assistant", "content": SAID, "reasoning_content": THOUGHT}
     tried = candidates(own.template, 2)
     return next((kwargs for kwargs in tried if _answer(own, message, kwargs) is not None), None)
 
 
-def _answer(own: OwnTemplate, message: Message, kwargs: Kwargs) -> Answer | None:
+def _answer(own: OwnTemplate, message: ChatMessage, kwargs: Kwargs) -> Answer | None:
     try:
         return answer_at(own, Conversation([ASKED, message], (), kwargs), 1)
     except Refused:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from finetune.rows.row import Message
+from common.chat_message import ChatMessage
 
-Messages = list[Message]
+Messages = list[ChatMessage]
 """A conversation that ends with the user's message."""
 
 

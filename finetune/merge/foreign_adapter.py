@@ -19,7 +19,7 @@ from finetune.data.load import load_rows
 from finetune.encoding.encode import prompt_ids
 from finetune.encoding.text_ids import rendered, text_ids
 from finetune.merge.embeddings import fit_embeddings
-from finetune.merge.source import MergeSource, read_base_config
+from finetune.merge.source import AdapterMerge, read_base_config
 from finetune.models.adapter import Probe
 from finetune.models.adapter_files import AdapterFiles, read_adapter_files
 from finetune.models.checkpoint import weights_hash
@@ -43,7 +43,7 @@ _NOT_SAID = 1_000_000
 
 def foreign_source(
     directory: Path, base: Path | None, name: str, template: str | None = None, licence: str | None = None
-) -> MergeSource:
+) -> AdapterMerge:
     """An adapter that `kodolly train` did not write.
 
     base: the model that it was trained on, where the adapter does not name a directory that is here.
@@ -58,7 +58,7 @@ def foreign_source(
     template_name = _set_template(tokenizer, card, template)
     probes = _probes(tokenizer, config)
     rows = _rows(config, tokenizer, files, probes)
-    return MergeSource(
+    return AdapterMerge(
         files=files,
         base=base,
         config=config,

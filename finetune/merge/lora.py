@@ -30,7 +30,7 @@ from finetune.merge.safetensors_io import (
     write_tensors,
 )
 from finetune.merge.serving_proof import prove_serving
-from finetune.merge.source import MergeSource, own_source
+from finetune.merge.source import AdapterMerge, own_source
 from finetune.merge.streamed_model import StreamedModel, Weights, grow, open_weights
 from finetune.models.adapter import ADAPTER_FILE, CONFIG, WEIGHTS, Probe, is_ours
 from finetune.models.checkpoint import copy_processors, set_stop_tokens, write_card, write_tokenizer
@@ -96,7 +96,7 @@ def merge(
 
 def _open_source(
     directory: Path, base: Path | None, name: str, template: str | None, licence: str | None
-) -> MergeSource:
+) -> AdapterMerge:
     if not is_ours(directory):
         return foreign_source(directory, base, name, template, licence)
     if template or licence:
@@ -107,7 +107,7 @@ def _open_source(
     return own_source(directory, base)
 
 
-def _mark(adapter_dir: Path, source: MergeSource, dtype: str | None) -> str:
+def _mark(adapter_dir: Path, source: AdapterMerge, dtype: str | None) -> str:
     """Changes with everything that decides the shards."""
     names = [name for name in (WEIGHTS, CONFIG, ADAPTER_FILE) if (adapter_dir / name).is_file()]
     files = [file_hash(adapter_dir / name) for name in names]
@@ -228,7 +228,7 @@ def _write_journal(directory: Path, written: dict[str, str]) -> None:
     part.rename(directory / JOURNAL)
 
 
-def _write_files(directory: Path, source: MergeSource, shards: dict[str, list[Target]]) -> str:
+def _write_files(directory: Path, source: AdapterMerge, shards: dict[str, list[Target]]) -> str:
     """Everything but weights and card; returns the name of the type that most weights have."""
     sizes: Counter[str] = Counter()
     for targets in shards.values():
@@ -257,7 +257,7 @@ def _write_files(directory: Path, source: MergeSource, shards: dict[str, list[Ta
 
 
 def _prove(
-    directory: Path, source: MergeSource, tuned: StreamedModel, prompts: int | None, report: Report
+    directory: Path, source: AdapterMerge, tuned: StreamedModel, prompts: int | None, report: Report
 ) -> Parity:
     probes = source.probes or _plain_probes(source.tokenizer)
     probes = probes[:: -(-len(probes) // (prompts or len(probes)))]
@@ -269,7 +269,7 @@ def _prove(
     return compare(probes, expected, found, source.stops if source.card.own_template else source.stops[:1])
 
 
-def _prove_serving(directory: Path, source: MergeSource, report: Report) -> dict[str, float]:
+def _prove_serving(directory: Path, source: AdapterMerge, report: Report) -> dict[str, float]:
     """vLLM's renderer is asked where the template is the model's own; ours are proven in tests.
 
     For gpt-oss vLLM writes Harmony by itself, whatever the template, so there is nothing to compare.

@@ -19,6 +19,7 @@ import torch
 import transformers
 from transformers import AutoTokenizer, GenerationConfig
 
+from common.chat_message import ChatMessage
 from common.chat_template import load_template, template_hash, template_names
 from common.checkpoint import CheckpointCard, MergeSource, read_card
 from common.errors import UserError
@@ -33,7 +34,6 @@ from finetune.merge.streamed_model import count_whole, open_weights
 from finetune.models.checkpoint import set_stop_tokens, weights_hash, write_card, write_tokenizer
 from finetune.models.quiet import hide_library_bars
 from finetune.progress import Progress, Report, finished
-from finetune.rows.row import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,11 +46,11 @@ MODEL_KEYS = ("model", "base_model", "source_model", "tokenizer_source", "source
 NOT_MODELS = ("union", "base")
 OLD_TABLES = (".attention.bias", ".attention.masked_bias", ".attention.rotary_emb.inv_freq")
 """Computed, not learnt; GPT-NeoX files had them once."""
-QUESTION: list[Message] = [{"role": "user", "content": "오늘 저녁에 무엇을 먹으면 좋을까요?"}]
+QUESTION: list[ChatMessage] = [{"role": "user", "content": "오늘 저녁에 무엇을 먹으면 좋을까요?"}]
 
 
 @dataclass(frozen=True)
-class Source:
+class MergedModel:
     """One of the models that are merged."""
 
     directory: Path
@@ -113,7 +113,7 @@ class _Plan:
     licence: str
     values: dict[str, object]
     """mergekit's configuration."""
-    sources: list[Source]
+    sources: list[MergedModel]
     talk: Talk
     seed: int
 
@@ -197,7 +197,7 @@ def _directory(name: str, folder: Path) -> Path:
     raise UserError(f"The model {name} does not exist here.", hint=hint)
 
 
-def _open(directory: Path) -> Source:
+def _open(directory: Path) -> MergedModel:
     for file in shard_names(directory):
         stored_tensors(directory / file)
     if getattr(read_config(directory), "quantization_config", None):
@@ -206,10 +206,10 @@ def _open(directory: Path) -> Source:
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{directory} holds no tokenizer: {str(error).splitlines()[0]}") from error
-    return Source(directory, read_card(directory), tokenizer, weights_hash(directory))
+    return MergedModel(directory, read_card(directory), tokenizer, weights_hash(directory))
 
 
-def _agree(values: Mapping[str, object], sources: list[Source], template: str | None) -> Talk:
+def _agree(values: Mapping[str, object], sources: list[MergedModel], template: str | None) -> Talk:
     """The template and end token of all that have a template. Raises UserError when they differ, as then no
     template would be what the result was trained with."""
     if not ({"tokenizer", "tokenizer_source"} & values.keys()):
@@ -240,18 +240,18 @@ def _agree(values: Mapping[str, object], sources: list[Source], template: str | 
     return Talk(text, template or _template_name(speakers[0]), ends.pop())
 
 
-def _template_name(source: Source) -> str:
+def _template_name(source: MergedModel) -> str:
     if source.card:
         return source.card.template
     text = source.tokenizer.chat_template
     return next((name for name in template_names() if load_template(name) == text), "own")
 
 
-def _licence_of(source: Source) -> str | None:
+def _licence_of(source: MergedModel) -> str | None:
     return source.card.licence if source.card else None
 
 
-def _licence(sources: list[Source]) -> str:
+def _licence(sources: list[MergedModel]) -> str:
     """All must be kept to, which SPDX writes as AND. Raises UserError when one is not known."""
     for source in sources:
         if _licence_of(source) is None:
@@ -263,7 +263,7 @@ def _method(values: Mapping[str, object]) -> str:
     return "moe" if "experts" in values else str(values["merge_method"])
 
 
-def _base(values: Mapping[str, object], sources: list[Source]) -> Source:
+def _base(values: Mapping[str, object], sources: list[MergedModel]) -> MergedModel:
     named = values.get("base_model")
     path = named.get("path") if isinstance(named, dict) else named
     return next((source for source in sources if str(source.directory) == path), sources[0])
@@ -357,7 +357,7 @@ def _without_old_tables() -> Iterator[None]:
 
 
 def _complete(
-    directory: Path, values: Mapping[str, object], sources: list[Source], talk: Talk
+    directory: Path, values: Mapping[str, object], sources: list[MergedModel], talk: Talk
 ) -> tuple[int, str]:
     """Make a checkpoint of mergekit's output and check it; returns (parameters, type of most weights)."""
     if "experts" in values:
@@ -391,7 +391,7 @@ def _complete(
 
 
 def _tokenizer(
-    directory: Path, values: Mapping[str, object], sources: list[Source]
+    directory: Path, values: Mapping[str, object], sources: list[MergedModel]
 ) -> "PreTrainedTokenizerBase":
     """The one that mergekit made when it was told to make one, else the base's as it was."""
     if {"tokenizer", "tokenizer_source"} & values.keys():
@@ -399,7 +399,7 @@ def _tokenizer(
     return _base(values, sources).tokenizer
 
 
-def _check_prompt(directory: Path, values: Mapping[str, object], speaker: Source, talk: Talk) -> None:
+def _check_prompt(directory: Path, values: Mapping[str, object], speaker: MergedModel, talk: Talk) -> None:
     """The result must see the tokens that its source saw. Raises UserError."""
     written = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     trained = speaker.tokenizer
@@ -413,13 +413,13 @@ def _check_prompt(directory: Path, values: Mapping[str, object], speaker: Source
         raise UserError(f"The merged tokenizer gives other tokens than {speaker.name} was trained with.")
 
 
-def _context_length(directory: Path, sources: list[Source]) -> int:
+def _context_length(directory: Path, sources: list[MergedModel]) -> int:
     trained = [source.card.context_length for source in sources if source.card]
     length = getattr(read_config(directory), "max_position_embeddings", None)
     return min([*trained, *([length] if length else [])], default=2048)
 
 
-def _data(sources: list[Source]) -> list[object]:
+def _data(sources: list[MergedModel]) -> list[object]:
     """Every file of rows that any of them was trained on, once."""
     unique = {(row.path, row.sha256): row for source in sources if source.card for row in source.card.data}
     return list(unique.values())

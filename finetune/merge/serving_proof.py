@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 
 import httpx2
 
+from common.chat_message import ChatMessage
 from common.child_environment import ENGINE, SYSTEM, child_environment
 from common.child_process import ending_with_parent
 from common.errors import UserError
-from common.template_rendering import Message
 from finetune.encoding.own_settings import own_settings, own_template
 from finetune.encoding.own_template import Conversation
 from finetune.models.adapter import Probe
@@ -79,7 +79,7 @@ class _NotStartedError(Exception):
     """vLLM's renderer does not start here; says why."""
 
 
-def as_client_sends(messages: Sequence[Message]) -> list[Message]:
+def as_client_sends(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     """Messages as a client of vLLM sends them: arguments as JSON text, thoughts by vLLM's name."""
     sent = []
     for message in messages:
@@ -103,7 +103,7 @@ def _rendered(url: str, probe: Probe) -> list[int]:
 def rendered_prompt(
     url: str,
     model: str,
-    messages: Sequence[Message],
+    messages: Sequence[ChatMessage],
     tools: Sequence[Mapping[str, object]],
     template_kwargs: Mapping[str, object],
 ) -> list[int]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MergeSource:
+class AdapterMerge:
     """All that decides the merged checkpoint but its type."""
 
     files: AdapterFiles
@@ -38,7 +38,7 @@ class MergeSource:
     """Embedding rows that the base is to be given, for new tokens; None leaves them."""
 
 
-def own_source(directory: Path, base: Path | None) -> MergeSource:
+def own_source(directory: Path, base: Path | None) -> AdapterMerge:
     """The adapter that `kodolly train` wrote. Raises UserError unless all is as training left it."""
     adapter = read_adapter(directory)
     base = base or Path(adapter.base)
@@ -64,7 +64,7 @@ def own_source(directory: Path, base: Path | None) -> MergeSource:
         stops = stop_ids(tokenizer)
     if adapter.vocabulary_rows:
         config.get_text_config().vocab_size = adapter.vocabulary_rows
-    return MergeSource(
+    return AdapterMerge(
         files=read_adapter_files(directory),
         base=base,
         config=config,

@@ -6,11 +6,9 @@ from typing import Literal, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from common.chat_message import ChatMessage
 from finetune.rows.categories import Category
 from finetune.rows.fast_row import JsonPair, JsonRow, UnusableLine, check_row
-
-Message = dict[str, object]
-"""One message of a conversation, as OpenAI's chat API has it."""
 
 
 class Call(BaseModel):
@@ -111,7 +109,7 @@ def _check(row: JsonRow) -> None:
         raise ValueError(error.detail) from error
 
 
-def to_messages(row: Row) -> list[Message]:
+def to_messages(row: Row) -> list[ChatMessage]:
     """The row as chat messages, the way a client would send them; the last one is the answer.
 
     Tool calls are in OpenAI's form, with their arguments as objects.
@@ -137,11 +135,11 @@ def learnt_messages(row: Row) -> list[int]:
     return [*learnt, len(turns)]
 
 
-def _messages(turns: tuple[Turn, ...]) -> Iterator[Message]:
+def _messages(turns: tuple[Turn, ...]) -> Iterator[ChatMessage]:
     made = 0
     waiting: list[tuple[str, str]] = []  # id and tool of calls whose results are still to come
     for turn in turns:
-        message: Message = {"role": turn.role, "content": turn.content}
+        message: ChatMessage = {"role": turn.role, "content": turn.content}
         if turn.reasoning_content:
             message["reasoning_content"] = turn.reasoning_content
         if turn.tool_calls:

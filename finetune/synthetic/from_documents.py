@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from finetune.rows.fast_row import JsonRow, UnusableLine, check_row
+from finetune.synthetic.authorship import Authorship
 from finetune.synthetic.grounding import checked, opinion_of, opinion_request
-from finetune.synthetic.origin import Origin
 from finetune.synthetic.passages import Passage, Reading
 from finetune.synthetic.round_trip import RoundTrip, indexed
 from finetune.synthetic.row_faults import fault_of
@@ -76,7 +76,7 @@ def estimate(reading: Reading, kinds: Sequence[Task], seed: int) -> Estimate:
 
 
 def rows_from_documents(
-    reading: Reading, kinds: Sequence[Task], size: int, teacher: Teacher, origin: Origin, seed: int
+    reading: Reading, kinds: Sequence[Task], size: int, teacher: Teacher, author: Authorship, seed: int
 ) -> Made:
     """Ask for rows, and keep those that hold. Raises UserError; the teacher's journal then has what was
     answered so far."""
@@ -92,12 +92,12 @@ def rows_from_documents(
             key = (candidate.instruction, candidate.passage.text if candidate.category != "closed_qa" else "")
             if key in asked:
                 made.dropped["the same question again"] += 1
-            elif _add(made, candidate, candidate.passage, candidate.response, origin, {"checked": one.by}):
+            elif _add(made, candidate, candidate.passage, candidate.response, author, {"checked": one.by}):
                 asked.add(key)
         answered = [one.candidate for one in kept if one.candidate.category == "closed_qa"]
         wanted = round(len(made.rows) * SHARE / (1 - SHARE))
         for question, passage, said in unanswerable(answered, wanted, trip, teacher, seed, made.dropped):
-            _add(made, question, passage, said, origin, {"answerable": False, "checked": "second opinion"})
+            _add(made, question, passage, said, author, {"answerable": False, "checked": "second opinion"})
     return made
 
 
@@ -153,9 +153,14 @@ def _passes(made: Made, fault: str) -> bool:
 
 
 def _add(
-    made: Made, one: Candidate, passage: Passage, response: str, origin: Origin, more: dict[str, object]
+    made: Made,
+    one: Candidate,
+    passage: Passage,
+    response: str,
+    author: Authorship,
+    more: dict[str, object],
 ) -> bool:
-    row = _row(one, passage, response, _meta(one, passage, origin) | more)
+    row = _row(one, passage, response, _meta(one, passage, author) | more)
     try:
         check_row(row)
     except UnusableLine as error:
@@ -171,11 +176,11 @@ def _row(one: Candidate, passage: Passage, response: str, meta: dict[str, object
     )
 
 
-def _meta(one: Candidate, passage: Passage, origin: Origin) -> dict[str, object]:
+def _meta(one: Candidate, passage: Passage, author: Authorship) -> dict[str, object]:
     """File, page and place of the passage, the evidence, and who wrote the row."""
     first = passage.chunk.spans[0]
     meta: dict[str, object] = {"source": SOURCE, "file": passage.source, "passage": passage.id}
     if passage.chunk.pages:
         meta["page"] = passage.chunk.pages[0]
-    meta |= {"span": [first.start, first.end], **origin.meta()}
+    meta |= {"span": [first.start, first.end], **author.meta()}
     return meta | ({"quotes": list(one.quotes)} if passage is one.passage else {})

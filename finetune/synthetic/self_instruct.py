@@ -18,9 +18,9 @@ from finetune.data.load import load_rows
 from finetune.rows.categories import CATEGORIES
 from finetune.rows.fast_row import JsonRow, UnusableLine, check_row
 from finetune.rows.row import Row
+from finetune.synthetic.authorship import Authorship
 from finetune.synthetic.korean_numbers import figures_in, stated_in
 from finetune.synthetic.novelty import Novelty
-from finetune.synthetic.origin import Origin
 from finetune.synthetic.row_faults import fault_of
 from finetune.synthetic.teacher import TEXT, Request, Teacher, Unusable, list_schema, object_schema, parsed
 
@@ -100,7 +100,7 @@ def load_seeds(path: Path = SEEDS) -> list[Row]:
 
 
 def generate(
-    seeds: Sequence[Row], wanted: int, teacher: Teacher, origin: Origin, seed: int, evolve: float
+    seeds: Sequence[Row], wanted: int, teacher: Teacher, author: Authorship, seed: int, evolve: float
 ) -> Generated:
     """Ask until there are `wanted` rows or the teacher has nothing new to say.
 
@@ -125,7 +125,7 @@ def generate(
                 continue
             for task in tasks:
                 made.proposed += 1
-                _take(made, task, one, novelty, origin)
+                _take(made, task, one, novelty, author)
         made.rounds += 1
         barren = 0 if len(made.rows) > before else barren + 1
     del made.rows[wanted:]
@@ -163,11 +163,11 @@ def _shown(one: Row | JsonRow) -> str:
     return f"instruction: {one.instruction}{context}\nresponse: {one.response}"
 
 
-def _take(made: Generated, task: _Task, asked: _Asked, novelty: Novelty, origin: Origin) -> None:
+def _take(made: Generated, task: _Task, asked: _Asked, novelty: Novelty, author: Authorship) -> None:
     meta: dict[str, object] = {
         "source": SOURCE,
         "from": "evolved" if asked.harder else "new",
-        **origin.meta(),
+        **author.meta(),
     }
     row = JsonRow(
         instruction=task.instruction.strip(),

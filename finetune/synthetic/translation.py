@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from finetune.rows.fast_row import JsonRow, JsonTurn, UnusableLine, check_row
+from finetune.synthetic.authorship import Authorship
 from finetune.synthetic.korean_numbers import figures_in, stated_in
-from finetune.synthetic.origin import Origin
 from finetune.synthetic.protected_text import Protected, protected
 from finetune.synthetic.row_faults import fault_of, hangul_share
 from finetune.synthetic.teacher import TEXT, Answer, Request, Teacher, Unusable, object_schema, parsed_object
@@ -61,14 +61,14 @@ class _Task:
     """By name of the field: those with words in them."""
 
 
-def translate(rows: Sequence[JsonRow], teacher: Teacher, origin: Origin) -> Translated:
+def translate(rows: Sequence[JsonRow], teacher: Teacher, author: Authorship) -> Translated:
     """Korean rows in the order of `rows`. Raises UserError."""
     made = Translated()
     tasks = [task for row in rows if (task := _task(row, made)) is not None]
     answers = teacher.answers([_request(task) for task in tasks], "translating")
     for task, answer in zip(tasks, answers, strict=True):
         try:
-            made.rows.append(_row(task, answer, origin))
+            made.rows.append(_row(task, answer, author))
         except Unusable as error:
             made.dropped[str(error)] += 1
     return made
@@ -105,7 +105,7 @@ def _request(task: _Task) -> Request:
     return Request(SYSTEM, user, schema, 200 + round(len(user) * TOKENS_A_CHARACTER))
 
 
-def _row(task: _Task, answer: Answer, origin: Origin) -> JsonRow:
+def _row(task: _Task, answer: Answer, author: Authorship) -> JsonRow:
     """Raises Unusable."""
     said = parsed_object(answer)
     texts: dict[str, str] = {}
@@ -117,7 +117,7 @@ def _row(task: _Task, answer: Answer, origin: Origin) -> JsonRow:
             raise Unusable("a number was lost")
         texts[name] = whole
     row = _with_texts(task.row, texts)
-    row.meta = {**task.row.meta, **_meta(task.row, origin)}
+    row.meta = {**task.row.meta, **_meta(task.row, author)}
     if fault := _fault(task.row, row):
         raise Unusable(fault)
     return row
@@ -137,11 +137,11 @@ def _with_texts(row: JsonRow, texts: dict[str, str]) -> JsonRow:
     )
 
 
-def _meta(row: JsonRow, origin: Origin) -> dict[str, str]:
+def _meta(row: JsonRow, author: Authorship) -> dict[str, str]:
     """The licence is that of the row and that of who translated it."""
     licence = str(row.meta.get("licence") or "unknown")
-    both = licence if licence == origin.licence else f"{licence} + {origin.licence}"
-    return {**{f"translation_{name}": value for name, value in origin.meta().items()}, "licence": both}
+    both = licence if licence == author.licence else f"{licence} + {author.licence}"
+    return {**{f"translation_{name}": value for name, value in author.meta().items()}, "licence": both}
 
 
 def _fault(source: JsonRow, made: JsonRow) -> str:

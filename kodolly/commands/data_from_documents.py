@@ -84,8 +84,8 @@ def _write(
     from finetune.synthetic.rows_file import journal_path, write_rows
     from kodolly.teacher_model import opened_teacher, show_use
 
-    with opened_teacher(teaching, journal_path(output)) as (teacher, origin):
-        made = rows_from_documents(reading, kinds, chunk_size, teacher, origin, seed)
+    with opened_teacher(teaching, journal_path(output)) as (teacher, author):
+        made = rows_from_documents(reading, kinds, chunk_size, teacher, author, seed)
         write_rows(made.rows, output)
         show_use(teacher)
     echo_line(f"{len(made.rows):,} rows of {made.proposed:,} proposed: {output}")

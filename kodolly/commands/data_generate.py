@@ -58,8 +58,8 @@ def command(
     from finetune.synthetic.self_instruct import SEEDS, generate, load_seeds
 
     known = load_seeds(seeds or SEEDS)
-    with opened_teacher(teaching, journal_path(output)) as (teacher, origin):
-        made = generate(known, wanted, teacher, origin, seed, evolve)
+    with opened_teacher(teaching, journal_path(output)) as (teacher, author):
+        made = generate(known, wanted, teacher, author, seed, evolve)
         write_rows(made.rows, output)
         show_use(teacher)
     _show(made, wanted, output)

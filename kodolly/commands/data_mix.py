@@ -22,16 +22,18 @@ def command(inputs: tuple[str, ...], output: Path, rows: int | None, seed: int) 
 
     NAME.manifest.json beside it holds the hashes of all files, the seed and the numbers of rows.
     """
-    from finetune.data.mix import Source, manifest_path, mix
+    from finetune.data.mix import WeightedFile, manifest_path, mix
     from finetune.progress import terminal_report
 
     sources = []
     for text in inputs:
         path, _, weight = text.rpartition("=")
         try:
-            sources.append(Source(Path(path), float(weight)) if path else Source(Path(text), None))
+            sources.append(
+                WeightedFile(Path(path), float(weight)) if path else WeightedFile(Path(text), None)
+            )
         except ValueError:  # a file with = in its name
-            sources.append(Source(Path(text), None))
+            sources.append(WeightedFile(Path(text), None))
     parts = mix(sources, output, seed=seed, rows=rows, report=terminal_report())
     for part in parts:
         again = f" (each {part.taken / part.rows:.1f} times)" if part.taken > part.rows else ""

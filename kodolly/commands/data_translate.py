@@ -13,7 +13,7 @@ from kodolly.echo import echo_line
 from kodolly.teacher_model import teacher_options
 
 if TYPE_CHECKING:
-    from finetune.synthetic.origin import Origin
+    from finetune.synthetic.authorship import Authorship
     from finetune.synthetic.teacher import Teacher
     from kodolly.teacher_model import Teaching
 
@@ -48,8 +48,8 @@ def command(source: Path, output: Path, teaching: "Teaching", limit: int | None)
     from kodolly.teacher_model import show_use
 
     rows = [line.row for line in islice(row_lines(source), limit)]
-    with _translator(teaching, journal_path(output)) as (teacher, origin):
-        made = translate(rows, teacher, origin)
+    with _translator(teaching, journal_path(output)) as (teacher, author):
+        made = translate(rows, teacher, author)
         write_rows(made.rows, output)
         show_use(teacher)
     echo_line(f"{len(made.rows):,} of {len(rows):,} rows: {output}")
@@ -58,10 +58,10 @@ def command(source: Path, output: Path, teaching: "Teaching", limit: int | None)
 
 
 @contextmanager
-def _translator(teaching: "Teaching", journal: Path) -> Iterator[tuple["Teacher", "Origin"]]:
+def _translator(teaching: "Teaching", journal: Path) -> Iterator[tuple["Teacher", "Authorship"]]:
     from finetune.progress import terminal_report
+    from finetune.synthetic.authorship import Authorship
     from finetune.synthetic.deepl import DeepL
-    from finetune.synthetic.origin import Origin
     from finetune.synthetic.teacher import Teacher
     from kodolly.teacher_model import opened_teacher
 
@@ -74,4 +74,4 @@ def _translator(teaching: "Teaching", journal: Path) -> Iterator[tuple["Teacher"
         raise UserError("DeepL's key is missing.", hint="Put it into DEEPL_API_KEY.")
     with closing(DeepL(key)) as service:
         teacher = Teacher(service, journal, terminal_report(), teaching.concurrency)
-        yield teacher, Origin(DeepL.name, teaching.licence or "terms of DeepL")
+        yield teacher, Authorship(DeepL.name, teaching.licence or "terms of DeepL")

@@ -45,26 +45,28 @@ OPENAI_RENAMES = (("max_tokens", "max_completion_tokens"),)
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class BodyEdits:
     """What is done to the body of a request."""
 
     drop: tuple[str, ...]
     rename: tuple[tuple[str, str], ...]
 
 
-def rules_for(provider: ExternalProvider, model: str) -> Rules:
+def edits_for(provider: ExternalProvider, model: str) -> BodyEdits:
     """The settings of the provider, and what is known of the model's family; the settings win."""
-    return _rules(provider.drop_params, tuple(provider.rename_params.items()), provider.base_url, model)
+    return _edits(provider.drop_params, tuple(provider.rename_params.items()), provider.base_url, model)
 
 
 @lru_cache(maxsize=1000)
-def _rules(drop: tuple[str, ...], rename: tuple[tuple[str, str], ...], base_url: str, model: str) -> Rules:
+def _edits(
+    drop: tuple[str, ...], rename: tuple[tuple[str, str], ...], base_url: str, model: str
+) -> BodyEdits:
     renames = dict(OPENAI_RENAMES) if is_openai(base_url) else {}
     for family in FAMILIES:
         if family.names.match(model):
             drop += family.drop
             renames |= dict(family.rename)
-    return Rules(tuple(dict.fromkeys(drop)), tuple((renames | dict(rename)).items()))
+    return BodyEdits(tuple(dict.fromkeys(drop)), tuple((renames | dict(rename)).items()))
 
 
 def is_openai(base_url: str) -> bool:
@@ -101,13 +103,13 @@ def adapt(body: JsonObject, provider: ExternalProvider, model: str, route: Route
     """Change a request's body to one that `model` of `provider` takes."""
     if route not in (CHAT, RESPONSES):
         return
-    rules = rules_for(provider, model)
-    for name in rules.drop:
+    edits = edits_for(provider, model)
+    for name in edits.drop:
         if name in body:
             body.remove(name)
             _tell_once(provider.name, model, name)
     if route is CHAT:
-        for old, new in rules.rename:
+        for old, new in edits.rename:
             if old == new:
                 continue
             if new in body:  # with both names given, the new one counts

@@ -13,7 +13,7 @@ from finetune.data.clean.chunk import (
     CATEGORY_NAMES,
     SAMPLES,
     ChunkReport,
-    Sample,
+    ShownRow,
     cut_texts,
     reject_line,
     row_texts,
@@ -54,7 +54,7 @@ class CleanReport(msgspec.Struct):
     histograms: dict[str, list[int]] = {}
     """instruction, context, response -> rows of 1, 2-3, 4-7, 8-15 ... characters; empty texts are left
     out."""
-    samples: dict[str, list[Sample]] = {}
+    samples: dict[str, list[ShownRow]] = {}
     """Reason or mended -> at most five rows."""
     evaluation_items: int = 0
     evaluation_items_too_short: int = 0
@@ -150,7 +150,7 @@ def _add_duplicate(made: CleanReport, file: str, line: int, reason: str, detail:
     _add(made.sources.setdefault(source_of(row, file), SourceCounts()).rejected, {reason: 1})
     samples = made.samples.setdefault(reason, [])
     if len(samples) < SAMPLES:
-        samples.append(Sample(file, line, detail, cut_texts(row_texts(row))))
+        samples.append(ShownRow(file, line, detail, cut_texts(row_texts(row))))
 
 
 def _add(counts: dict[str, int], more: dict[str, int]) -> None:

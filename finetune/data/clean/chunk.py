@@ -33,6 +33,7 @@ from finetune.data.clean.personal_data import KINDS, MASKS, Masked
 from finetune.files.line_chunks import Chunk
 from finetune.rows.categories import CATEGORIES
 from finetune.rows.fast_row import JsonPair, JsonRow, JsonTurn, UnusableLine, parse_row, write_row
+from finetune.rows.provenance import Provenance
 from finetune.rows.tool_calls import ToolCall
 
 CATEGORY_NAMES = (*sorted(CATEGORIES), "")
@@ -58,7 +59,7 @@ Reject = Callable[[int, str, str, Mapping[str, Any], str], None]
 
 
 @dataclass(frozen=True)
-class Rules:
+class CleaningRules:
     """What cleaning is asked to do."""
 
     allow: frozenset[str] = frozenset()
@@ -72,14 +73,7 @@ class Rules:
     """Kinds of personal data that are masked (keys of `personal_data.MASKS`)."""
 
 
-class Origin(msgspec.Struct, frozen=True):
-    """Where a row comes from, as its meta says."""
-
-    source: str
-    licence: str
-
-
-class Sample(msgspec.Struct):
+class ShownRow(msgspec.Struct):
     """A row as a report shows it."""
 
     file: str
@@ -94,14 +88,14 @@ class ChunkReport(msgspec.Struct):
     file: str
     read: int = 0
     """Lines that are not blank."""
-    origins: list[Origin] = []
+    origins: list[Provenance] = []
     rejected: dict[str, int] = {}
     rejected_of: dict[str, dict[str, int]] = {}
     """Source -> reason -> rows."""
     mended: dict[str, int] = {}
     allowed: dict[str, int] = {}
     """Findings that were let pass."""
-    samples: dict[str, list[Sample]] = {}
+    samples: dict[str, list[ShownRow]] = {}
 
 
 @dataclass
@@ -113,7 +107,7 @@ class _Tally:
     rejected_of: dict[str, Counter[str]] = field(default_factory=dict)
     mended: Counter[str] = field(default_factory=Counter)
     allowed: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    samples: dict[str, list[ShownRow]] = field(default_factory=dict)
     masked: list[bytes] = field(default_factory=list)
 
     def mask(self, line: int, name: str, masked: Masked) -> None:
@@ -131,10 +125,10 @@ class _Tally:
     def sample(self, name: str, line: int, detail: str, texts: Mapping[str, str]) -> None:
         shown = self.samples.setdefault(name, [])
         if len(shown) < SAMPLES:
-            shown.append(Sample(self.file, line, detail[:_CUT_SAMPLE], cut_texts(texts)))
+            shown.append(ShownRow(self.file, line, detail[:_CUT_SAMPLE], cut_texts(texts)))
 
 
-def clean_chunk(work: Path, number: int, file: str, chunk: Chunk, rules: Rules) -> None:
+def clean_chunk(work: Path, number: int, file: str, chunk: Chunk, rules: CleaningRules) -> None:
     """Judge the lines of `chunk` (from the input `file`) and write the files of chunk `number` to `work`."""
     tally = _Tally(file)
     good: list[tuple[int, JsonRow]] = []
@@ -230,7 +224,7 @@ def row_hash(row: JsonRow) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-def _judge(row: JsonRow, rules: Rules, tally: _Tally, line: int) -> tuple[str, str] | None:
+def _judge(row: JsonRow, rules: CleaningRules, tally: _Tally, line: int) -> tuple[str, str] | None:
     """Mend the row and say what it is rejected for, if anything."""
     lost = next((found for text in row.texts() if (found := lost_characters(text))), None)
     try:
@@ -256,7 +250,7 @@ def _judge(row: JsonRow, rules: Rules, tally: _Tally, line: int) -> tuple[str, s
 
 
 def _without_evaluation_items(
-    good: list[tuple[int, JsonRow]], rules: Rules, tally: _Tally, reject: Reject
+    good: list[tuple[int, JsonRow]], rules: CleaningRules, tally: _Tally, reject: Reject
 ) -> list[tuple[int, JsonRow]]:
     assert rules.evaluation is not None
     held = rules.evaluation.find([FIELD_END.join(row.texts()) for _, row in good])
@@ -277,7 +271,7 @@ def _write(
     rejects: list[tuple[int, bytes]],
     read: int,
     tally: _Tally,
-    rules: Rules,
+    rules: CleaningRules,
 ) -> None:
     lines = [write_row(row) for _, row in good]
     index, origins = _index(file, good, lines)
@@ -308,9 +302,9 @@ def _write(
 
 def _index(
     file: str, good: list[tuple[int, JsonRow]], lines: list[bytes]
-) -> tuple[npt.NDArray[np.void], list[Origin]]:
+) -> tuple[npt.NDArray[np.void], list[Provenance]]:
     """What later stages ask about each row, and the origins that its column `origin` counts in."""
-    origins: dict[Origin, int] = {}
+    origins: dict[Provenance, int] = {}
     index = np.zeros(len(good), dtype=INDEX)
     index["end"] = np.cumsum([len(line) for line in lines], dtype=np.int64) if lines else 0
     index["line"] = [line for line, _ in good]
@@ -321,7 +315,7 @@ def _index(
     places = []
     for _, row in good:
         licence = row.meta.get("licence")
-        origin = Origin(source_of(row, file), licence if isinstance(licence, str) else "")
+        origin = Provenance(source_of(row, file), licence if isinstance(licence, str) else "")
         if origin not in origins and len(origins) >= _MOST_ORIGINS:
             origin = next(iter(origins))
         places.append(origins.setdefault(origin, len(origins)))

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from finetune.data.clean.chunk import ChunkReport, Rules
+from finetune.data.clean.chunk import ChunkReport, CleaningRules
 from finetune.data.clean.job import Job
 from finetune.data.clean.minhash import BANDS, Pairs, may_be_similar, pairs_of_band, similar_pairs
 from finetune.progress import Progress, finished
@@ -141,7 +141,7 @@ def _similar(job: Job, chunks: Chunks, pairs: Pairs) -> Iterator[tuple[int, int,
 
 
 def _compare(
-    _rules: Rules,
+    _rules: CleaningRules,
     rows: list[int],
     places: list[tuple[str, int, int]],
     pairs: list[tuple[int, int]],

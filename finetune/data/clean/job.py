@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune.data.clean.chunk import Rules
+from finetune.data.clean.chunk import CleaningRules
 from finetune.data.clean.pool import Pool
 from finetune.progress import Report
 
@@ -13,7 +13,7 @@ class Job:
     """What the stages of one run share."""
 
     work: Path
-    rules: Rules
+    rules: CleaningRules
     similarity: float
     pool: "Pool"
     report: Report

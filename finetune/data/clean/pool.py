@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import TypeVar
 
 from common.errors import UserError
-from finetune.data.clean.chunk import Rules
+from finetune.data.clean.chunk import CleaningRules
 from finetune.files.child_process import process_pool
 
 _IN_FLIGHT = 2
@@ -21,14 +21,14 @@ T = TypeVar("T")
 class Pool:
     """Runs a function over tasks on all cores, in order, with a bounded number of tasks waiting."""
 
-    def __init__(self, processes: int, rules: Rules) -> None:
+    def __init__(self, processes: int, rules: CleaningRules) -> None:
         self.processes = processes
         self.rules = rules
         self.executor: ProcessPoolExecutor | None = None
 
     @staticmethod
     @contextmanager
-    def opened(processes: int, rules: Rules) -> Iterator["Pool"]:
+    def opened(processes: int, rules: CleaningRules) -> Iterator["Pool"]:
         pool = Pool(processes, rules)
         try:
             yield pool
@@ -73,10 +73,10 @@ class Pool:
         return self.executor
 
 
-_rules_of_process: Rules | None = None
+_rules_of_process: CleaningRules | None = None
 
 
-def _begin_process(rules: Rules) -> None:
+def _begin_process(rules: CleaningRules) -> None:
     """The rules come once to each process, not with each task: an evaluation index may be large."""
     global _rules_of_process
     _rules_of_process = rules

@@ -8,7 +8,7 @@ import msgspec
 
 from common.errors import UserError
 from finetune.data.clean.assemble import CleanReport
-from finetune.data.clean.chunk import Sample
+from finetune.data.clean.chunk import ShownRow
 from finetune.data.clean.licences import allows_commercial_use, may_be_passed_on
 from finetune.rows.reasons import MENDED, REJECTED
 
@@ -114,7 +114,7 @@ def _kept(report: CleanReport) -> list[str]:
     return lines
 
 
-def _samples(shown: Mapping[str, list[Sample]]) -> list[str]:
+def _samples(shown: Mapping[str, list[ShownRow]]) -> list[str]:
     lines = []
     for name, samples in shown.items():
         lines += ["", f"### `{name}`"]

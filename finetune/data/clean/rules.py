@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import UserError
-from finetune.data.clean.chunk import Rules
+from finetune.data.clean.chunk import CleaningRules
 from finetune.data.clean.contamination import build_index
 from finetune.data.clean.personal_data import KINDS
 from finetune.rows.reasons import REJECTED
@@ -20,7 +20,7 @@ def rules(
     against: Sequence[Path] = (),
     commercial: bool = False,
     mask: str = "on",
-) -> Rules:
+) -> CleaningRules:
     """Raises UserError for a reason that does not exist or cannot be allowed, an unknown kind of mask, and
     for
     unreadable evaluation sets. `mask` is as `masks` takes it."""
@@ -37,7 +37,7 @@ def rules(
                 f"{name!r} is no reason that can be allowed.",
                 hint=f"Did you mean {near[0]}?" if near else "There are: " + ", ".join(known) + ".",
             )
-    return Rules(
+    return CleaningRules(
         allow=frozenset(allow),
         commercial=commercial,
         evaluation=build_index(against) if against else None,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from finetune.data.clean.assemble import CleanReport, assemble
-from finetune.data.clean.chunk import Rules, clean_chunk, write_private
+from finetune.data.clean.chunk import CleaningRules, clean_chunk, write_private
 from finetune.data.clean.duplicates import Chunks, find_duplicates, load_chunks
 from finetune.data.clean.job import Job
 from finetune.data.clean.pool import Pool
@@ -36,7 +36,7 @@ DEFAULT_SIMILARITY = 0.8
 def clean(
     inputs: Sequence[Path],
     output: Path | None,
-    rules: Rules,
+    rules: CleaningRules,
     *,
     similarity: float = DEFAULT_SIMILARITY,
     processes: int | None = None,
@@ -115,7 +115,7 @@ def _judge_all(job: Job, inputs: Sequence[Path], chunk_size: int) -> None:
     job.report(finished("cleaning", f"{rows:,} rows"))
 
 
-def _clean_chunk(rules: Rules, work: Path, number: int, file: str, chunk: Chunk) -> int:
+def _clean_chunk(rules: CleaningRules, work: Path, number: int, file: str, chunk: Chunk) -> int:
     clean_chunk(work, number, file, chunk, rules)
     return chunk.data.count(b"\n")
 
@@ -146,7 +146,7 @@ def _check_readable(path: Path) -> None:
         raise unreadable(path, error, "The row file") from error
 
 
-def _identity(inputs: Sequence[Path], rules: Rules, similarity: float, chunk_size: int) -> str:
+def _identity(inputs: Sequence[Path], rules: CleaningRules, similarity: float, chunk_size: int) -> str:
     """The same for a run that may go on from what another left."""
     files = [(str(path.resolve()), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in inputs]
     index = rules.evaluation

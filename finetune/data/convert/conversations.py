@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from finetune.data.convert.columns import is_table
-from finetune.data.convert.fields import Message, Options, Record, Unusable, is_text, meta, peek, string
+from finetune.data.convert.fields import Options, Record, SourceMessage, Unusable, is_text, meta, peek, string
 from finetune.data.convert.prompts import (
     HISTORIES,
     before,
@@ -75,7 +75,7 @@ def guanaco_rows(record: Record, options: Options) -> Iterator[dict[str, object]
     yield conversation_row(said, record, meta(options, record))
 
 
-def messages_of(record: Record) -> list[Message]:
+def messages_of(record: Record) -> list[SourceMessage]:
     """The turns of the record's conversation. Raises Unusable."""
     name = _field(record) or next((name for name in CONVERSATIONS if name in record), None)
     if name is None:
@@ -83,25 +83,27 @@ def messages_of(record: Record) -> list[Message]:
     return read_messages(record[name], record, name)
 
 
-def split_marks(text: str) -> list[Message]:
+def split_marks(text: str) -> list[SourceMessage]:
     """`### Human: ...### Assistant: ...` as messages. Raises Unusable when text precedes the first mark."""
     parts = _MARK.split(text)
     if parts[0].strip():
         raise Unusable("the text does not begin with `### Human:`")
     turns = zip(parts[1::2], parts[2::2], strict=True)
-    return [Message(SPEAKERS[name.lower()], said.strip()) for name, said in turns]
+    return [SourceMessage(SPEAKERS[name.lower()], said.strip()) for name, said in turns]
 
 
-def as_published(messages: Sequence[Message]) -> list[Message]:
+def as_published(messages: Sequence[SourceMessage]) -> list[SourceMessage]:
     """The speakers exchanged pair by pair: what gpt said becomes the question."""
     first = 1 if messages and messages[0].role == "system" else 0
-    swapped = [Message("user" if m.role == "assistant" else "assistant", m.content) for m in messages[first:]]
+    swapped = [
+        SourceMessage("user" if m.role == "assistant" else "assistant", m.content) for m in messages[first:]
+    ]
     if swapped and swapped[0].role == "assistant":  # published as human, gpt, human, gpt
         swapped = [m for place in range(0, len(swapped) - 1, 2) for m in (swapped[place + 1], swapped[place])]
     return [*messages[:first], *swapped]
 
 
-def first_speaker(messages: Sequence[Message]) -> str:
+def first_speaker(messages: Sequence[SourceMessage]) -> str:
     return next((message.role for message in messages if message.role != "system"), "")
 
 

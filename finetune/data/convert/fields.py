@@ -104,7 +104,7 @@ class Options:
     """What every row's meta holds: `source`, `licence`."""
 
 
-class Message(NamedTuple):
+class SourceMessage(NamedTuple):
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     learnt: bool = True
@@ -240,7 +240,7 @@ def is_category(category: object) -> bool:
     return isinstance(category, str) and category in CATEGORIES
 
 
-def conversation(messages: Sequence[Message]) -> Conversation:
+def conversation(messages: Sequence[SourceMessage]) -> Conversation:
     """The conversation's last question and answer that are learnt, and what was said before.
 
     What stands after them (a question that nobody answered, an answer of weight 0) is left out. Raises
@@ -269,12 +269,12 @@ def conversation(messages: Sequence[Message]) -> Conversation:
     )
 
 
-def _exchanges(messages: Sequence[Message], first: int) -> list[list[Message]]:
+def _exchanges(messages: Sequence[SourceMessage], first: int) -> list[list[SourceMessage]]:
     """Question, tool calls with their results, and answer of each exchange, without what nobody answered."""
     end = len(messages)
     while end > first and messages[end - 1].role in ("user", "tool"):
         end -= 1
-    exchanges: list[list[Message]] = []
+    exchanges: list[list[SourceMessage]] = []
     wanted = "user"
     for place in range(first, end):
         message = messages[place]
@@ -295,7 +295,7 @@ def _exchanges(messages: Sequence[Message], first: int) -> list[list[Message]]:
     return exchanges
 
 
-def _require_text(message: Message, place: int, end: int) -> None:
+def _require_text(message: SourceMessage, place: int, end: int) -> None:
     if message.calls or message.role == "tool" or message.content.strip():
         return
     ends = {end - 2: "the instruction", end - 1: "the response"}

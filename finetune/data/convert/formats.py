@@ -9,6 +9,7 @@ from typing import Any
 from common.errors import UserError
 from finetune.data.convert import alpaca, columns, conversations, dolly, korquad, marked_text, oasst, pairs
 from finetune.data.convert.fields import Options, Record, Unusable
+from finetune.rows.provenance import Provenance
 
 Made = dict[str, Any] | Unusable
 
@@ -206,34 +207,29 @@ def _swapped_turns(sample: Sequence[Record]) -> tuple[str, str]:
     return "", ""
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where data comes from."""
-
-    source: str
-    licence: str
-
-
 _ORIGINS = (
-    (r"ko_alpaca_data", Origin("KoAlpaca v1.0", "CC-BY-NC-4.0")),
-    (r"koalpaca[-_]v?1\.0", Origin("KoAlpaca v1.0", "CC-BY-NC-4.0")),
-    (r"koalpaca[-_]v?1\.1", Origin("KoAlpaca v1.1", "")),
+    (r"ko_alpaca_data", Provenance("KoAlpaca v1.0", "CC-BY-NC-4.0")),
+    (r"koalpaca[-_]v?1\.0", Provenance("KoAlpaca v1.0", "CC-BY-NC-4.0")),
+    (r"koalpaca[-_]v?1\.1", Provenance("KoAlpaca v1.1", "")),
     (
         r"ko_dataset(_2)?\.|ko_alpaca_style_dataset",
-        Origin("sharegpt_deepl_ko", "CC-BY-2.0-KR + OpenAI terms"),
+        Provenance("sharegpt_deepl_ko", "CC-BY-2.0-KR + OpenAI terms"),
     ),
-    (r"korquad[-_]?v?1", Origin("KorQuAD 1.0", "CC-BY-ND-2.0-KR")),
-    (r"korquad[-_]?v?2", Origin("KorQuAD 2", "CC-BY-ND-2.0-KR")),
-    (r"databricks-dolly-15k", Origin("databricks-dolly-15k", "CC-BY-SA-3.0")),
-    (r"openassistant[-_]guanaco|openassistant_best_replies", Origin("openassistant-guanaco", "Apache-2.0")),
-    (r"oasst", Origin("OASST", "Apache-2.0")),
-    (r"chatbot_?data", Origin("songys/Chatbot_data", "MIT")),
+    (r"korquad[-_]?v?1", Provenance("KorQuAD 1.0", "CC-BY-ND-2.0-KR")),
+    (r"korquad[-_]?v?2", Provenance("KorQuAD 2", "CC-BY-ND-2.0-KR")),
+    (r"databricks-dolly-15k", Provenance("databricks-dolly-15k", "CC-BY-SA-3.0")),
+    (
+        r"openassistant[-_]guanaco|openassistant_best_replies",
+        Provenance("openassistant-guanaco", "Apache-2.0"),
+    ),
+    (r"oasst", Provenance("OASST", "Apache-2.0")),
+    (r"chatbot_?data", Provenance("songys/Chatbot_data", "MIT")),
 )
 
 
-def origin(path: Path) -> Origin:
+def origin(path: Path) -> Provenance:
     """Source and licence of a file that still has its published name; else the name itself, licence ''."""
     for pattern, known in _ORIGINS:
         if re.search(pattern, path.name, re.IGNORECASE):
             return known
-    return Origin(path.name.split(".")[0], "")
+    return Provenance(path.name.split(".")[0], "")

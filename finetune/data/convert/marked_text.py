@@ -5,7 +5,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from finetune.data.convert.fields import Message, Options, Record, Unusable, meta, note_left_out, peek, string
+from finetune.data.convert.fields import (
+    Options,
+    Record,
+    SourceMessage,
+    Unusable,
+    meta,
+    note_left_out,
+    peek,
+    string,
+)
 from finetune.data.convert.prompts import before, conversation_row
 from finetune.data.convert.tool_turns import answer, merged, results
 from finetune.data.convert.turns import SPEAKERS
@@ -73,7 +82,7 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
     yield conversation_row(before(record, messages), record, meta(options, record), context)
 
 
-def split_text(text: str) -> tuple[list[Message], str, bool]:
+def split_text(text: str) -> tuple[list[SourceMessage], str, bool]:
     """(messages, context of the last question, whether a template's own first sentences were left out).
 
     No messages where no known template wrote the text.
@@ -104,10 +113,10 @@ def _role(name: str) -> str:
     return _SAID.get(name) or SPEAKERS.get(name) or "tool"
 
 
-def _turns(parts: list[str], style: Style) -> tuple[list[Message], str, bool]:
+def _turns(parts: list[str], style: Style) -> tuple[list[SourceMessage], str, bool]:
     first = parts[0].strip()
     preamble = bool(_PREAMBLE.match(first))
-    messages = [Message("system", first)] if first and not preamble else []
+    messages = [SourceMessage("system", first)] if first and not preamble else []
     context = ""
     for name, said in zip(parts[1::2], parts[2::2], strict=True):
         text = (style.ends.sub("", said) if style.ends else said).strip()
@@ -119,16 +128,16 @@ def _turns(parts: list[str], style: Style) -> tuple[list[Message], str, bool]:
         elif role == "assistant":
             messages.append(answer(text))
         else:
-            messages.append(Message(SPEAKERS[role], text))
+            messages.append(SourceMessage(SPEAKERS[role], text))
     return merged(messages), context, preamble
 
 
-def _llama_2(found: list[tuple[str, str]]) -> list[Message]:
-    messages: list[Message] = []
+def _llama_2(found: list[tuple[str, str]]) -> list[SourceMessage]:
+    messages: list[SourceMessage] = []
     for question, said in found:
         system = _LLAMA_2_SYSTEM.search(question)
         if system:
-            messages.append(Message("system", system.group(1).strip()))
-        messages.append(Message("user", _LLAMA_2_SYSTEM.sub("", question).strip()))
-        messages.append(Message("assistant", said.replace("</s>", "").strip()))
+            messages.append(SourceMessage("system", system.group(1).strip()))
+        messages.append(SourceMessage("user", _LLAMA_2_SYSTEM.sub("", question).strip()))
+        messages.append(SourceMessage("assistant", said.replace("</s>", "").strip()))
     return messages

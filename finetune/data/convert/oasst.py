@@ -6,7 +6,16 @@ pair for each prompt with at least two ranked replies: the best and the worst.
 
 from collections.abc import Iterable, Iterator
 
-from finetune.data.convert.fields import Message, Options, Record, Unusable, conversation, is_text, pair, row
+from finetune.data.convert.fields import (
+    Options,
+    Record,
+    SourceMessage,
+    Unusable,
+    conversation,
+    is_text,
+    pair,
+    row,
+)
 from finetune.data.convert.turns import SPEAKERS
 
 Node = Record
@@ -33,7 +42,7 @@ def tree_rows(record: Record, options: Options) -> Iterator[dict[str, object] | 
     if options.pairs:
         yield from _pairs(root, facts)
         return
-    path: list[Message] = []
+    path: list[SourceMessage] = []
     node: Node = root
     while True:
         path.append(_message(node))
@@ -87,7 +96,7 @@ def gather_trees(
 
 
 def _pairs(root: Node, facts: dict[str, object]) -> Iterator[dict[str, object] | Unusable]:
-    stack: list[tuple[Node, list[Message]]] = [(root, [])]
+    stack: list[tuple[Node, list[SourceMessage]]] = [(root, [])]
     while stack:
         node, before = stack.pop()
         path = [*before, _message(node)]
@@ -120,8 +129,8 @@ def _rank(reply: Node) -> float:
     return rank if isinstance(rank, int | float) else float("inf")
 
 
-def _message(node: Node) -> Message:
+def _message(node: Node) -> SourceMessage:
     role = SPEAKERS.get(str(node.get("role")).lower())
     if role is None or not isinstance(node.get("text"), str):
         raise Unusable(f"message {node.get('message_id')} has no text or an unknown role", broken=True)
-    return Message(role, node["text"].strip())
+    return SourceMessage(role, node["text"].strip())

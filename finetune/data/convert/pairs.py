@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 
 from finetune.data.convert.fields import (
-    Message,
     Options,
     Record,
+    SourceMessage,
     Unusable,
     conversation,
     is_category,
@@ -89,7 +89,7 @@ def _answers(record: Record) -> tuple[str, str]:
     )
 
 
-def _conversation(record: Record, key: str) -> list[Message]:
+def _conversation(record: Record, key: str) -> list[SourceMessage]:
     """The whole conversation that ends with this answer."""
     answer = decoded(record.get(key)) if are_turns(peek(record, key)) else record.get(key)
     if answer is None:
@@ -108,7 +108,7 @@ def _conversation(record: Record, key: str) -> list[Message]:
     return [*_prompt(record), *messages]
 
 
-def _prompt(record: Record) -> list[Message]:
+def _prompt(record: Record) -> list[SourceMessage]:
     """What was said before the answer: system and history, and the question."""
     given = record.get("input") if isinstance(peek(record, "input"), dict) else None
     if given is not None:  # OpenAI's preference files
@@ -125,5 +125,5 @@ def _prompt(record: Record) -> list[Message]:
     return before(record, asked(string(record, question)))
 
 
-def _hh_messages(text: str) -> list[Message]:
+def _hh_messages(text: str) -> list[SourceMessage]:
     return marked_turns(_HH_MARK.split(text))

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from finetune.data.convert.fields import (
-    Message,
     Options,
     Record,
+    SourceMessage,
     Unusable,
     conversation,
     is_category,
@@ -44,7 +44,7 @@ _FALSE = (False, 0, "false", "False", "FALSE", "0")
 _MARK = re.compile(r"(?:\A\s*|\n\s*)(Human|Assistant)[ ]?:")
 
 
-def before(record: Record, messages: Sequence[Message] = ()) -> list[Message]:
+def before(record: Record, messages: Sequence[SourceMessage] = ()) -> list[SourceMessage]:
     """The record's system prompt and history, then `messages`; a system message of theirs is not repeated."""
     said = [*_history(record), *messages]
     own = []
@@ -53,7 +53,7 @@ def before(record: Record, messages: Sequence[Message] = ()) -> list[Message]:
     name = named(record, SYSTEMS)
     given = string(record, name, required=False) if name else ""
     systems = list(dict.fromkeys(text for text in (given, *own) if text))
-    return [Message("system", "\n\n".join(systems)), *said] if systems else said
+    return [SourceMessage("system", "\n\n".join(systems)), *said] if systems else said
 
 
 def given_context(record: Record, taken: Sequence[str] = ()) -> str:
@@ -75,21 +75,21 @@ def given_context(record: Record, taken: Sequence[str] = ()) -> str:
     return ""
 
 
-def asked(text: str) -> list[Message]:
+def asked(text: str) -> list[SourceMessage]:
     """The question, or all turns of a text `Human: ... Assistant: ... Human: ...` (HH-RLHF, Belle)."""
     parts = _MARK.split(text)
     if len(parts) < 3 or parts[0].strip() or parts[1] != "Human" or "Assistant" not in parts[1::2]:
-        return [Message("user", text)]
+        return [SourceMessage("user", text)]
     turns = marked_turns(parts)
     if turns[-1].role == "assistant" and not turns[-1].content:
         turns.pop()
-    return turns if turns[-1].role == "user" else [Message("user", text)]
+    return turns if turns[-1].role == "user" else [SourceMessage("user", text)]
 
 
-def marked_turns(parts: Sequence[str]) -> list[Message]:
+def marked_turns(parts: Sequence[str]) -> list[SourceMessage]:
     """Messages of a text that was split at `Human:` and `Assistant:`."""
     return [
-        Message("user" if name == "Human" else "assistant", said.strip())
+        SourceMessage("user" if name == "Human" else "assistant", said.strip())
         for name, said in zip(parts[1::2], parts[2::2], strict=True)
     ]
 
@@ -117,7 +117,7 @@ def answered(
 
 
 def conversation_row(
-    messages: Sequence[Message], record: Record, facts: dict[str, object], context: str = ""
+    messages: Sequence[SourceMessage], record: Record, facts: dict[str, object], context: str = ""
 ) -> dict[str, object]:
     """The row of a whole conversation. Raises Unusable."""
     if messages and messages[-1].role == "user":
@@ -138,7 +138,9 @@ def conversation_row(
     )
 
 
-def with_tools(messages: Sequence[Message], record: Record) -> tuple[list[Message], list[dict[str, object]]]:
+def with_tools(
+    messages: Sequence[SourceMessage], record: Record
+) -> tuple[list[SourceMessage], list[dict[str, object]]]:
     """The conversation without tools in its system prompt, and the tools: the prompt's and the record's."""
     name = named(record, TOOLS)
     tools = tools_of(record[name]) if name else []
@@ -147,11 +149,11 @@ def with_tools(messages: Sequence[Message], record: Record) -> tuple[list[Messag
         if listed:
             note_left_out(record, SYSTEM_TOOLS)
             tools = tools or listed
-            messages = [*([Message("system", prompt)] if prompt else []), *messages[1:]]
+            messages = [*([SourceMessage("system", prompt)] if prompt else []), *messages[1:]]
     return list(messages), tools
 
 
-def without_greeting(messages: Sequence[Message], record: Record) -> list[Message]:
+def without_greeting(messages: Sequence[SourceMessage], record: Record) -> list[SourceMessage]:
     """The conversation from its first question on: what a bot says before is no answer."""
     start = next((place for place, one in enumerate(messages) if one.role != "system"), len(messages))
     first = next((place for place, one in enumerate(messages) if one.role == "user"), start)
@@ -178,19 +180,19 @@ def named(record: Record, names: Sequence[str]) -> str | None:
     return next((name for name in names if name in record and says_something(peek(record, name))), None)
 
 
-def _history(record: Record) -> list[Message]:
+def _history(record: Record) -> list[SourceMessage]:
     name = named(record, HISTORIES)
     if name is None or (isinstance(peek(record, name), str) and not are_turns(peek(record, name))):
         return []  # a text that is no conversation is told as unused
     return read_messages(record[name], record, name)
 
 
-def _question(record: Record, name: str) -> list[Message]:
+def _question(record: Record, name: str) -> list[SourceMessage]:
     value = peek(record, name)
     return read_messages(record[name], record, name) if are_turns(value) else asked(string(record, name))
 
 
-def _answer(record: Record, name: str) -> list[Message]:
+def _answer(record: Record, name: str) -> list[SourceMessage]:
     value = peek(record, name)
     turns = [value] if isinstance(value, dict) else value
     if not isinstance(turns, list) or are_turns(turns) not in ("from", "role"):

@@ -34,7 +34,7 @@ from finetune.data.convert.formats import (
     swapped_roles,
     table_columns,
 )
-from finetune.data.convert.sources import Batch, Source
+from finetune.data.convert.sources import Batch, InputFile
 from finetune.files.child_process import process_pool
 from finetune.files.lock import lock_for
 from finetune.files.outputs import rejects_path
@@ -184,7 +184,7 @@ def _is_data(path: Path) -> bool:
     return named and not path.name.startswith(".") and path.is_file()
 
 
-def _task(path: Path, request: Request) -> tuple[Source, Task]:
+def _task(path: Path, request: Request) -> tuple[InputFile, Task]:
     """How to read and convert one file. Raises UserError where that cannot be known."""
     source = sources.open_source(path)
     first = islice(sources.batches(source), 1)
@@ -221,7 +221,7 @@ def _task(path: Path, request: Request) -> tuple[Source, Task]:
     return source, Task(str(path), known.name, source.encoding, options, request.strict, swapped.warning)
 
 
-def _check_shape(source: Source, task: Task, counts: Counts) -> None:
+def _check_shape(source: InputFile, task: Task, counts: Counts) -> None:
     """Raises UserError where most of a file is not what it was taken for."""
     if counts.broken * 2 > counts.records:
         first = max(counts.reasons.values(), key=lambda one: one.count)
@@ -232,7 +232,7 @@ def _check_shape(source: Source, task: Task, counts: Counts) -> None:
         )
 
 
-def _batches(source: Source, task: Task) -> Iterator[Batch]:
+def _batches(source: InputFile, task: Task) -> Iterator[Batch]:
     found = sources.batches(source)
     return _trees(found, source.encoding) if task.format == "oasst-messages" else found
 
@@ -383,7 +383,7 @@ def _request_hash(request: Request, inputs: Sequence[Path]) -> str:
 
 
 def _progress(
-    source: Source, files: Sequence[FileCounts], done: float, here: float, began: float
+    source: InputFile, files: Sequence[FileCounts], done: float, here: float, began: float
 ) -> Progress:
     took = time.monotonic() - began
     left = took / here * (1 - done) if here > 0.01 and took > 1 else None

@@ -1,4 +1,4 @@
-"""Source files: what kind they are, and their records in batches that a process can take.
+"""Input files: what kind they are, and their records in batches that a process can take.
 
 JSON Lines, JSON, CSV, TSV and Parquet; the first four also compressed with gzip or Zstandard, in UTF-8 with
 or without a byte order mark, in CP949 (Windows' Korean), tables in UTF-16 too. The kind is known by the
@@ -43,7 +43,7 @@ Numbered = tuple[int, Record | Unusable]
 
 
 @dataclass(frozen=True)
-class Source:
+class InputFile:
     """A file and how to read it."""
 
     path: Path
@@ -65,13 +65,13 @@ class Batch(NamedTuple):
     """How much of the file has been read, 0 to 1."""
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path) -> InputFile:
     """What kind of file this is. Raises UserError where it is none that can be read."""
     with _reading(path):
         with path.open("rb") as file:
             magic = file.read(4)
         if magic == b"PAR1":
-            return Source(path, "parquet")
+            return InputFile(path, "parquet")
         if magic == b"PK\x03\x04":
             raise UserError(
                 f"{path} is a zip archive or an Excel file.", hint="Unpack it, or save it as CSV."
@@ -88,17 +88,17 @@ def open_source(path: Path) -> Source:
         raise UserError(f"{path} is UTF-16 text.", hint="Save it as UTF-8.")
     text = head.removeprefix(BOM).lstrip()
     if text.startswith(b"[") and _is_lines_of_turns(text, suffix):
-        return Source(path, "jsonl", encoding)
+        return InputFile(path, "jsonl", encoding)
     if text.startswith(b"[") or (text.startswith(b"{") and not _is_lines(text, suffix)):
-        return Source(path, "json", encoding)
+        return InputFile(path, "json", encoding)
     if text.startswith(b"{") or suffix in (".jsonl", ".ndjson"):
-        return Source(path, "jsonl", encoding)
+        return InputFile(path, "jsonl", encoding)
     if suffix != ".json" and re.search(rb"[,\t]", text.split(b"\n", 1)[0]):
         return _table(path, head, encoding)
     raise UserError(f"{path} holds neither JSON, JSON Lines, CSV, TSV nor Parquet.")
 
 
-def batches(source: Source) -> Iterator[Batch]:
+def batches(source: InputFile) -> Iterator[Batch]:
     """The file's records in order, always cut up the same way. Raises UserError where it breaks off."""
     if source.kind == "jsonl":
         return (
@@ -222,7 +222,7 @@ def _is_lines(text: bytes, suffix: str) -> bool:
     return len(objects) > 0 or (suffix in (".jsonl", ".ndjson") and lines[0].strip() != b"{")
 
 
-def _spans(source: Source) -> Iterator[Batch]:
+def _spans(source: InputFile) -> Iterator[Batch]:
     done = 0.0
 
     def blocks(file: BinaryIO, total: int) -> Iterator[bytes]:
@@ -248,7 +248,7 @@ def _spans(source: Source) -> Iterator[Batch]:
             yield Batch(batch, batch[0][0], done)
 
 
-def _table(path: Path, head: bytes, encoding: str) -> Source:
+def _table(path: Path, head: bytes, encoding: str) -> InputFile:
     """How a table is written: its delimiter, and whether quotation marks mean something."""
     text = head.decode("utf-8-sig" if encoding == "utf-8" else encoding, errors="replace")
     header = text.split("\n", 1)[0]
@@ -256,7 +256,7 @@ def _table(path: Path, head: bytes, encoding: str) -> Source:
     lines = text.splitlines(keepends=True)
     whole = lines[:-1] if len(head) == _HEAD else lines
     quoted = delimiter != "\t" or _is_quoted(whole)
-    return Source(path, "tsv" if delimiter == "\t" else "csv", encoding, delimiter, quoted)
+    return InputFile(path, "tsv" if delimiter == "\t" else "csv", encoding, delimiter, quoted)
 
 
 def _is_quoted(lines: Sequence[str]) -> bool:
@@ -267,7 +267,7 @@ def _is_quoted(lines: Sequence[str]) -> bool:
     return len(widths) == 1
 
 
-def _rows(source: Source) -> Iterator[Batch]:
+def _rows(source: InputFile) -> Iterator[Batch]:
     path = source.path
     encoding = "utf-8-sig" if source.encoding == "utf-8" else source.encoding
     csv.field_size_limit(_LONGEST_CELL)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from common.thought_marks import split_thought
-from finetune.data.convert.fields import Message, Unusable
+from finetune.data.convert.fields import SourceMessage, Unusable
 
 CALLERS = frozenset({"function_call", "function-call", "tool_call", "tool_calls", "tool_use"})
 """Speakers whose turn is a call, as JSON."""
@@ -36,7 +36,7 @@ _GLAIVE_TOOLS = re.compile(
 _HERMES = re.compile(r"\AYou are a function calling AI model")
 
 
-def answer(text: str, learnt: bool = True, calls: Sequence[object] = (), thought: str = "") -> Message:
+def answer(text: str, learnt: bool = True, calls: Sequence[object] = (), thought: str = "") -> SourceMessage:
     """An assistant's turn: thoughts and calls that stand within its text are taken out of it.
 
     calls: in OpenAI's form, or as JSON. Raises Unusable for a call that cannot be read.
@@ -49,15 +49,15 @@ def answer(text: str, learnt: bool = True, calls: Sequence[object] = (), thought
         within.append(found[1])
         text = text[: found.start()]
     made = [call for given in (*calls, *within) for call in calls_of(given)]
-    return Message("assistant", text.strip(), learnt, thought.strip(), tuple(made))
+    return SourceMessage("assistant", text.strip(), learnt, thought.strip(), tuple(made))
 
 
-def results(text: str, call_id: str = "", name: str = "") -> list[Message]:
+def results(text: str, call_id: str = "", name: str = "") -> list[SourceMessage]:
     """A tool's turn; Hermes' holds several results at times."""
     parts = _RESPONSE.findall(text) or [text]
     alone = len(parts) == 1
     return [
-        Message("tool", part.strip(), call_id=call_id if alone else "", name=name if alone else "")
+        SourceMessage("tool", part.strip(), call_id=call_id if alone else "", name=name if alone else "")
         for part in parts
     ]
 
@@ -111,16 +111,16 @@ def tools_in_system(text: str) -> tuple[str, list[dict[str, object]]]:
     return text, []
 
 
-def merged(messages: Sequence[Message]) -> list[Message]:
+def merged(messages: Sequence[SourceMessage]) -> list[SourceMessage]:
     """Turns of the assistant that follow each other, the later with calls, as one."""
-    made: list[Message] = []
+    made: list[SourceMessage] = []
     for message in messages:
         last = made[-1] if made else None
         if last is not None and last.role == message.role == "assistant" and message.calls:
             text = "\n\n".join(filter(None, (last.content, message.content)))
             thought = "\n\n".join(filter(None, (last.reasoning, message.reasoning)))
             both = last.learnt and message.learnt
-            made[-1] = Message("assistant", text, both, thought, (*last.calls, *message.calls))
+            made[-1] = SourceMessage("assistant", text, both, thought, (*last.calls, *message.calls))
         else:
             made.append(message)
     return made

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from finetune.data.convert.fields import Message, Record, Unusable, note_unused, says_something
+from finetune.data.convert.fields import Record, SourceMessage, Unusable, note_unused, says_something
 from finetune.data.convert.tool_turns import CALLERS, RESULTS, THOUGHTS, answer, merged, results
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -51,7 +51,7 @@ _MEDIA = (("image", "an image"), ("audio", "audio"), ("video", "a video"), ("fil
 _LONGEST_LITERAL = 1_000_000
 
 
-def read_messages(turns: object, record: Record | None = None, name: str = "turns") -> list[Message]:
+def read_messages(turns: object, record: Record | None = None, name: str = "turns") -> list[SourceMessage]:
     """Turns as messages. What a turn of the record's field `name` holds besides is noted as unused.
 
     Raises Unusable where a turn is none, or needs a picture.
@@ -61,7 +61,7 @@ def read_messages(turns: object, record: Record | None = None, name: str = "turn
         raise Unusable("the conversation is not an array of turns", broken=True)
     if turns and all(isinstance(turn, str) for turn in turns):
         return [_by_turns(place, said) for place, said in enumerate(turns)]
-    messages: list[Message] = []
+    messages: list[SourceMessage] = []
     for place, turn in enumerate(turns, start=1):
         if isinstance(turn, list) and len(turn) == 2 and all(isinstance(said, str) for said in turn):
             messages += [_by_turns(at, said) for at, said in enumerate(turn)]
@@ -130,8 +130,8 @@ def _decoded_or_none(value: object) -> object:
         return None
 
 
-def _by_turns(place: int, said: str) -> Message:
-    return answer(said) if place % 2 else Message("user", said.strip())
+def _by_turns(place: int, said: str) -> SourceMessage:
+    return answer(said) if place % 2 else SourceMessage("user", said.strip())
 
 
 def _speaker_key(turn: Record) -> str | None:
@@ -144,16 +144,16 @@ def _pair_keys(turn: Record) -> tuple[str, str] | None:
     return next((keys for keys in _PAIR_KEYS if keys[0] in turn and keys[1] in turn), None)
 
 
-def _exchange(turn: Record, keys: tuple[str, str], place: int) -> list[Message]:
+def _exchange(turn: Record, keys: tuple[str, str], place: int) -> list[SourceMessage]:
     system = turn.get("system")
-    before = [Message("system", system.strip())] if isinstance(system, str) and system.strip() else []
+    before = [SourceMessage("system", system.strip())] if isinstance(system, str) and system.strip() else []
     said = [turn[key] for key in keys]
     if not all(isinstance(text, str) for text in said):
         raise Unusable(f"turn {place} has no text", broken=True)
-    return [*before, Message("user", said[0].strip()), answer(said[1])]
+    return [*before, SourceMessage("user", said[0].strip()), answer(said[1])]
 
 
-def _messages(turn: Record, place: int) -> list[Message]:
+def _messages(turn: Record, place: int) -> list[SourceMessage]:
     key = _speaker_key(turn)
     speaker = turn[key].strip().lower() if key else ""
     calls = [turn[name] for name in _CALLS if turn.get(name)]
@@ -177,7 +177,7 @@ def _messages(turn: Record, place: int) -> list[Message]:
         given = {name: turn[name] if isinstance(turn.get(name), str) else "" for name in _OF_RESULTS}
         return results(said, given["tool_call_id"], given["name"])
     if role != "assistant":
-        return [Message(role, said.strip())]
+        return [SourceMessage(role, said.strip())]
     if speaker in CALLERS:
         calls, said = [said], ""
     thought = next((turn[name] for name in THOUGHTS if isinstance(turn.get(name), str)), "")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Origin:
+class Authorship:
     """The model that wrote, and under which terms."""
 
     model: str
