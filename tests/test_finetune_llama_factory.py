@@ -10,8 +10,10 @@ import yaml
 from click.testing import CliRunner
 
 from common.errors import UserError
+from finetune.recipes.llamafactory_keys import BY_ITSELF, COUNTERPARTS, MISSING
 from finetune.recipes.load import load_recipe
 from kodolly.cli import root
+from tests.support.llama_factory_keys import KEYS
 
 ROOT = Path(__file__).parents[1]
 SFT = {
@@ -75,6 +77,7 @@ def test_a_training_file_becomes_a_recipe(tmp_path: Path) -> None:
         ({"stage": "dpo", "pref_loss": "simpo", "simpo_gamma": 0.7}, {"method": "simpo", "simpo.gamma": 0.7}),
         ({"stage": "dpo", "quantization_bit": 4}, {"method": "dpo", "quantize": "nf4"}),
         ({"stage": "kto", "kto_rejected_weight": 1.5}, {"method": "kto", "kto.undesirable_weight": 1.5}),
+        ({"early_stopping_steps": 3}, {"early_stopping": 3}),
         ({"save_strategy": "no", "val_size": 0}, {"checkpoint_every": "never"}),
     ],
 )
@@ -131,3 +134,13 @@ def test_the_page_is_what_the_script_prints() -> None:
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     assert (ROOT / "docs" / "from_llama_factory.md").read_text(encoding="utf-8") == module.page()
+
+
+def test_every_key_of_theirs_has_a_row_on_the_page() -> None:
+    page = (ROOT / "docs" / "from_llama_factory.md").read_text(encoding="utf-8")
+    assert [key for key in KEYS if f"\n| `{key}` |" not in page] == []
+
+
+def test_a_key_stands_in_one_table() -> None:
+    tables = [*COUNTERPARTS, *BY_ITSELF, *MISSING]
+    assert len(tables) == len(set(tables))

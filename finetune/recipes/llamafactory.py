@@ -1,6 +1,6 @@
 """LLaMA-Factory's training files: what each of their keys is called here, and a recipe made of one.
 
-Keys and defaults are those of their `hparams` (2025); docs/from_llama_factory.md is made from these tables.
+Keys and defaults are those of their `hparams` (August 2026).
 """
 
 from collections.abc import Mapping
@@ -9,113 +9,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from common.errors import UserError
+from finetune.recipes.llamafactory_keys import BY_ITSELF, COUNTERPARTS, MISSING
 
-COUNTERPARTS: dict[str, tuple[str, str]] = {
-    "model_name_or_path": ("base", ""),
-    "stage": (
-        "method",
-        "sft and pt: `full`, `lora` or `qlora`; dpo: `dpo`, `orpo` or `simpo`; kto: `kto`",
-    ),
-    "finetuning_type": ("method", "`full` or `lora`; lora on 4 bits is `qlora`"),
-    "quantization_bit": ("method: qlora", "4 bits; for preferences `quantize: nf4`"),
-    "dataset": ("data", "files of rows in place of names in dataset_info.json; stage pt: `text`"),
-    "eval_dataset": ("validation", ""),
-    "val_size": ("validation", "a part of the rows, not a number of them"),
-    "template": ("template", "left out: the base's own chat template, as the engine renders it"),
-    "cutoff_len": (
-        "max_length",
-        "a longer row is left out or windowed, never cut at its answer",
-    ),
-    "mask_history": ("learn: last", ""),
-    "packing": ("packing", "rows in one sequence never see each other"),
-    "neat_packing": ("packing", "the same here"),
-    "learning_rate": ("learning_rate", ""),
-    "num_train_epochs": ("epochs", "whole numbers"),
-    "max_steps": ("max_steps", ""),
-    "per_device_train_batch_size": ("batch_size", ""),
-    "gradient_accumulation_steps": ("gradient_accumulation", ""),
-    "lr_scheduler_type": ("schedule", "linear, cosine, constant_with_warmup"),
-    "warmup_ratio": ("warmup", ""),
-    "weight_decay": ("weight_decay", ""),
-    "max_grad_norm": ("max_grad_norm", ""),
-    "seed": ("seed", ""),
-    "neftune_noise_alpha": ("neftune", ""),
-    "disable_gradient_checkpointing": ("gradient_checkpointing", "the other way round"),
-    "lora_rank": ("lora.rank", ""),
-    "lora_alpha": ("lora.alpha", "left out there: twice the rank"),
-    "lora_dropout": ("lora.dropout", ""),
-    "lora_target": ("lora.targets", "`all` is `all-linear`"),
-    "use_rslora": ("lora.rslora", ""),
-    "use_dora": ("lora.dora", ""),
-    "loraplus_lr_ratio": ("lora.plus", ""),
-    "pref_beta": ("dpo.beta", "also `kto.beta`, `orpo.beta`, `simpo.beta`"),
-    "pref_loss": ("dpo.loss_type", "orpo and simpo are methods of their own"),
-    "pref_ftx": (
-        "dpo.loss_weights",
-        "`[1, pref_ftx]` with `loss_type: [sigmoid, sft]`; `simpo.sft`",
-    ),
-    "dpo_label_smoothing": ("dpo.label_smoothing", ""),
-    "ld_alpha": ("dpo.ld_alpha", ""),
-    "simpo_gamma": ("simpo.gamma", ""),
-    "kto_chosen_weight": ("kto.desirable_weight", "left out: both kinds count the same in sum"),
-    "kto_rejected_weight": ("kto.undesirable_weight", ""),
-    "save_steps": ("checkpoint_every", "validation runs as often"),
-    "save_strategy": ("checkpoint_every", "`epoch`; no is `never`"),
-    "report_to": ("report_to", "tensorboard, wandb"),
-    "output_dir": ("name", "its last part; `--output` of `kodolly train` names another directory"),
-}
-"""Their key to ours, with what differs."""
-BY_ITSELF: dict[str, str] = {
-    **dict.fromkeys(("do_train", "overwrite_cache", "overwrite_output_dir", "plot_loss"), "not needed"),
-    **dict.fromkeys(
-        ("ddp_timeout", "dataloader_num_workers", "logging_steps", "save_only_model"), "not needed"
-    ),
-    **dict.fromkeys(("preprocessing_num_workers", "preprocessing_batch_size"), "all cores are used"),
-    **dict.fromkeys(("bf16", "fp16", "pure_bf16"), "chosen by the device and shown"),
-    **dict.fromkeys(("eval_strategy", "eval_steps", "per_device_eval_batch_size"), "with `checkpoint_every`"),
-    "dataset_dir": "paths of `data` begin at the recipe's folder",
-    "flash_attn": "FlashAttention 2 where it is installed",
-    "quantization_method": "bitsandbytes' NF4",
-    "resume_from_checkpoint": "a run that was killed goes on when it is started again",
-    "export_dir": "`kodolly merge lora ADAPTER DIRECTORY`",
-}
-"""Keys that nobody has to say here."""
-MISSING: dict[str, str] = {
-    "adapter_name_or_path": "merge the adapter first (`kodolly merge lora`) and take the result as `base`",
-    "max_samples": "write `share` beside a file of `data`",
-    "warmup_steps": "write `warmup`, a part of the steps",
-    "train_on_prompt": "only answers are learnt; plain text is `text`",
-    "optim": "AdamW alone",
-    "deepspeed": "`accelerate launch` with a configuration (docs/training.md)",
-    "fsdp": "`accelerate launch` with a configuration (docs/training.md)",
-    "trust_remote_code": "never: code of a checkpoint is not run",
-    "streaming": "rows are tokenised once and read from disk",
-    "rope_scaling": "not there",
-    "enable_liger_kernel": "not there",
-    "use_unsloth": "not there",
-    "pissa_init": "not there",
-    "additional_target": "not there",
-    "use_galore": "not there",
-    "use_apollo": "not there",
-    "use_badam": "not there",
-    "use_llama_pro": "not there",
-    "ref_model": "the reference is the base without the adapter",
-    "pref_bco_weight": "not there",
-    "tool_format": "the base's own chat template writes tools",
-    "mix_strategy": "`kodolly data mix`",
-    "interleave_probs": "`kodolly data mix`",
-    "push_to_hub": "not there",
-}
-"""Keys without a counterpart, and what to do."""
-FORMATS: tuple[tuple[str, str], ...] = (
-    ("alpaca (instruction, input, output, history, system)", "`kodolly data convert FILE rows.jsonl`"),
-    ("sharegpt (conversations, system, tools)", "`kodolly data convert FILE rows.jsonl`"),
-    ("openai (messages)", "`kodolly data convert FILE rows.jsonl`"),
-    ("ranking (chosen, rejected)", "`kodolly data convert FILE pairs.jsonl --pairs`"),
-    ("kto_tag", "rows with `meta.label`, true or false"),
-    ("pre-training text", "a text file in `text`, paragraphs divided by blank lines"),
-    ("images, videos, audios", "not there"),
-)
 _OURS = ("learning_rate", "max_steps", "weight_decay", "max_grad_norm", "seed")
 _LOSSES = ("sigmoid", "hinge", "ipo")
 
@@ -218,6 +113,8 @@ def _loop(values: Mapping[str, Any], made: Imported) -> None:
     saving = values.get("save_strategy", "steps")
     steps = int(values.get("save_steps", 500))
     recipe["checkpoint_every"] = {"epoch": "epoch", "no": "never"}.get(str(saving), steps)
+    if patience := values.get("early_stopping_steps"):
+        recipe["early_stopping"] = int(patience)
     reporters = _list(values.get("report_to"))
     recipe["report_to"] = [one for one in reporters if one in ("tensorboard", "wandb")]
     if others := set(reporters) - {"tensorboard", "wandb", "none"}:
