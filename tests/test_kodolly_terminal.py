@@ -1,6 +1,7 @@
 """What models, workers and keys are called, and what they say, never steers the terminal."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,7 +82,7 @@ class Far(BaseHTTPRequestHandler):
         type(self).workers = ()
         frames = [{"choices": [{"delta": {"content": piece}}]} for piece in self.pieces]
         events = [*frames, {"error": {"message": self.error}}] if self.error else frames
-        self._answer(b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events))
+        self._answer(b"".join(b"data: %b\n\n" % as_engines_write(event) for event in events))
 
     def _answer(self, body: bytes) -> None:
         self.send_response(200)
@@ -91,6 +92,12 @@ class Far(BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         pass
+
+
+def as_engines_write(event: object) -> bytes:
+    """JSON with every character as it is, except the half of a pair, for which UTF-8 has no bytes."""
+    text = json.dumps(event, ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text).encode()
 
 
 @contextmanager
@@ -124,6 +131,10 @@ def test_an_answer_is_escaped_wherever_it_is_split(size: int) -> None:
     shown = ask(*pieces)
     assert shown == f"첫째\n둘째\t{WHOLE}\n" + SHOWN.replace(r"\r\n", "\n") + "\n"
     assert_harmless(shown, "\n\t")
+
+
+def test_what_unicode_calls_a_line_end_ends_no_event() -> None:
+    assert ask("가\u2028나\x85다") == "가\\u2028나\\x85다\n"
 
 
 def test_halves_of_one_emoji_meet_and_a_half_alone_is_shown() -> None:

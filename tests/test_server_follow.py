@@ -20,6 +20,7 @@ async def test_keep_alives_of_a_controller_are_signs_of_life_of_its_workers(tmp_
         url="http://127.0.0.1:9100",
         models=(ModelCard(name="dolly"),),
         state="ready",
+        detail="읽는 중\u2028다음 줄",  # ends no line of an event
     )
     snapshot = Snapshot(epoch="e", version=1, workers=(record,)).model_dump_json()
 

@@ -6,13 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from common.feedback import Message, Sampling
 from webui.failures import FailureKind
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
-from webui.sse import SseDecoder
 
 REQUEST = ChatRequest(
     "m", [Message(role="user", content="안녕?")], Sampling(temperature=1.0, top_p=1.0, max_tokens=9)
@@ -65,34 +62,6 @@ async def failure_of(answer: Answer) -> Any:
         with pytest.raises(GatewayError) as caught:
             await read(client)
     return caught.value.failure
-
-
-@given(
-    texts=st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1), max_size=6),
-    line_end=st.sampled_from([b"\n", b"\r\n"]),
-    data=st.data(),
-)
-def test_events_survive_any_split(texts: list[str], line_end: bytes, data: st.DataObject) -> None:
-    events = [json.dumps({"글": text}, ensure_ascii=False) for text in texts]
-    stream = b"".join(
-        b": keep-alive" + line_end + b"data: " + event.encode() + line_end * 2 for event in events
-    )
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
-    decoder, seen = SseDecoder(), []
-    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        seen += decoder.feed(stream[start:end])
-    assert seen == events
-
-
-def test_hangul_over_a_chunk_border_is_whole() -> None:
-    decoder = SseDecoder()
-    stream = "data: 한글\n\n".encode()
-    seen = [event for byte in stream for event in decoder.feed(bytes([byte]))]
-    assert seen == ["한글"]
-
-
-def test_lines_of_one_event_are_joined_and_other_fields_left_out() -> None:
-    assert SseDecoder().feed(b"event: x\ndata: a\ndata:b\nid: 3\n\ndata: half") == ["a\nb"]
 
 
 async def test_a_stream_gives_text_finish_and_usage() -> None:

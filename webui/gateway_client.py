@@ -14,10 +14,10 @@ import httpx2
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.feedback import Message, Rating, Sampling, Vote
+from common.sse import SseDecoder
 from common.status import Status
 from common.turns import Turns
 from webui.failures import Failure, FailureKind, failure_kind
-from webui.sse import SseDecoder
 
 STATUS_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 15.0
@@ -174,8 +174,8 @@ async def _events(response: httpx2.Response) -> AsyncGenerator[str, None]:
     decoder, turns = SseDecoder(), Turns()
     async for chunk in response.aiter_bytes():
         for at in range(0, len(chunk), PIECE_BYTES):
-            for data in decoder.feed(chunk[at : at + PIECE_BYTES]):
-                yield data
+            for event in decoder.feed(chunk[at : at + PIECE_BYTES]):
+                yield event.data
                 if turns.due():
                     await turns.give_way()
             if turns.due():

@@ -5,7 +5,7 @@ the question, the model behind the name is asked through the gateway, and its an
 checked and citations added. Tokens are those that the engine has counted.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from common.closing_response import ClosingResponse
 from common.documents_service import BOUND_MODELS, ON_BEHALF_ID
 from common.doors import door
 from common.errors import ApiError, BadRequest, NotFound, error_bytes
+from common.sse import DONE, read_events
 from common.template_facts import TEMPLATES
 from documents.answers.citations import annotation, cited
 from documents.answers.markers import MarkerFilter
@@ -36,7 +37,7 @@ SHARE_OF_CONTEXT = 0.5
 MOST_CHARACTERS = 4000
 """Of all passages together."""
 NOTHING_FOUND = "문서에서 관련된 내용을 찾지 못했습니다."
-DONE = b"data: [DONE]\n\n"
+LAST = b"data: [DONE]\n\n"
 
 
 @router.get(BOUND_MODELS.removeprefix("/v1"))
@@ -71,7 +72,7 @@ async def complete(request: Request, service: ServiceDep, owner: OwnerDep) -> An
             return JSONResponse(await with_citations(await read_answer(answer), question))
     answer = await asking.__aenter__()  # errors before the first event have a status of their own
 
-    events = cited_events(answer.aiter_lines(), question)
+    events = cited_events(answer.aiter_bytes(), question)
     return ClosingResponse(events, lambda: asking.__aexit__(None, None, None), media_type="text/event-stream")
 
 
@@ -169,19 +170,17 @@ class _Choice:
         return out
 
 
-async def cited_events(lines: AsyncIterator[str], question: Question) -> AsyncIterator[bytes]:
+async def cited_events(body: AsyncIterable[bytes], question: Question) -> AsyncIterator[bytes]:
     """The events of a chat stream, with checked markers; with the last word of a choice come its citations.
 
-    The gateway gives every stream one form: an event is one `data:` line. A failure after the first event is
-    told as an event.
+    A failure after the first event is told as an event.
     """
     choices: dict[int, _Choice] = {}
     try:
-        async for line in lines:
-            data = line.removeprefix("data:").strip()
-            if not line.startswith("data:") or data == "[DONE]":
+        async for one in read_events(body):
+            if one.data == DONE:
                 continue
-            event = msgspec.json.decode(data)
+            event = msgspec.json.decode(one.data)
             if isinstance(event, dict):
                 for choice in event.get("choices") or ():
                     await _pass(choice, choices, question.passages)
@@ -190,7 +189,7 @@ async def cited_events(lines: AsyncIterator[str], question: Question) -> AsyncIt
             yield b"data: %b\n\n" % msgspec.json.encode(event)
     except ApiError as error:
         yield b"data: %b\n\n" % error_bytes(error)
-    yield DONE
+    yield LAST
 
 
 async def _pass(choice: dict[str, Any], choices: dict[int, _Choice], passages: Sequence[Passage]) -> None:
@@ -223,4 +222,4 @@ def _nothing_found(question: Question) -> Any:
     if isinstance(options, dict) and options.get("include_usage"):
         events.append(chunk | {"choices": [], "usage": usage})
     lines = [b"data: %b\n\n" % msgspec.json.encode(event) for event in events]
-    return StreamingResponse(iter([*lines, DONE]), media_type="text/event-stream")
+    return StreamingResponse(iter([*lines, LAST]), media_type="text/event-stream")

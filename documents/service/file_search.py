@@ -18,6 +18,7 @@ from common.closing_response import ClosingResponse
 from common.documents_service import ON_BEHALF_ID
 from common.doors import door
 from common.errors import BadRequest, NotFound
+from common.sse import DONE, read_events
 from common.template_facts import TEMPLATES
 from documents.answers.passage import Passage
 from documents.answers.prompt import question_of, with_passages
@@ -69,9 +70,9 @@ async def respond(request: Request, service: ServiceDep, owner: OwnerDep) -> Any
     answer = await asking.__aenter__()  # errors before the first event have a status of their own
 
     async def events() -> AsyncIterator[bytes]:
-        async for line in answer.aiter_lines():
-            if line.startswith("data:") and (data := line[5:].strip()) != "[DONE]":
-                for event in await _made(made, msgspec.json.decode(data)):
+        async for one in read_events(answer.aiter_bytes()):
+            if one.data != DONE:
+                for event in await _made(made, msgspec.json.decode(one.data)):
                     kind = str(event.get("type", "")).encode()
                     yield b"event: %b\ndata: %b\n\n" % (kind, msgspec.json.encode(event))
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 
 from common.errors import UserError
+from common.sse import DONE, events_of
 from common.status import Status
 from kodolly.clients.gateway_access import auth_headers, fetch_status
 
@@ -54,9 +55,9 @@ def stream_answer(gateway: str, body: dict[str, Any]) -> Iterator[str]:
         ):
             if answer.status_code != 200:
                 raise UserError(_message(answer.read()))
-            for line in answer.iter_lines():
-                if line.startswith("data:") and line[5:].strip() != "[DONE]":
-                    yield from _pieces(line[5:])
+            for event in events_of(answer.iter_bytes()):
+                if event.data != DONE:
+                    yield from _pieces(event.data)
     except httpx2.HTTPError as error:
         raise UserError(
             f"The gateway at {gateway} cannot be reached.", hint="Is `kodolly up` running?"

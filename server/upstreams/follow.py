@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from common.private_files import make_private_directory
 from common.registry import Delta, Snapshot, Split, WorkerRecord
+from common.sse import SseDecoder
 from server.settings import GatewaySettings
 from server.upstreams.directory import Directory
 
@@ -59,23 +60,21 @@ async def follow_controllers(directory: Directory, settings: GatewaySettings) ->
 async def _watch(
     client: httpx2.AsyncClient, url: str, directory: Directory, saved: "SavedSnapshot"
 ) -> AsyncIterator[None]:
-    """One connection; yields after every change that was applied."""
+    """One connection; yields after changes that were applied."""
     async with client.stream("GET", f"{url.rstrip('/')}/v1/watch") as response:
         response.raise_for_status()
-        kind = ""
-        async for line in response.aiter_lines():
-            if line.startswith("event:"):
-                kind = line[6:].strip()
-            elif line.startswith("data:"):
-                _apply(directory, saved, kind, line[5:])
-                directory.controller_spoke()
+        decoder = SseDecoder()
+        async for chunk in response.aiter_bytes():
+            changes = decoder.feed(chunk)
+            for kind, data in changes:
+                _apply(directory, saved, kind, data)
+            directory.controller_spoke()  # whatever came, be it a comment that only says that it lives
+            if changes:
                 if not directory.controller_connected:
                     logger.info("following controller %s", url)
                 directory.controller_connected = True
                 await saved.update()
                 yield
-            elif line.startswith(":"):  # keep-alive
-                directory.controller_spoke()
 
 
 def _apply(directory: Directory, saved: "SavedSnapshot", kind: str, data: str) -> None:
