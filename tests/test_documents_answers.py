@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.chat_message import ChatMessage
-from documents.answers.citations import cited
+from documents.answers.citations import cited, passage_object
 from documents.answers.markers import MARKER, MarkerFilter, numbers_of
 from documents.answers.passage import Passage
 from documents.answers.prompt import SYSTEM, harmless, with_passages
@@ -73,6 +73,33 @@ def test_a_sentence_without_a_marker_is_cited_where_a_passage_says_it() -> None:
     assert answer[found.start : found.end] == "경조금은 한 달 안에 청구합니다."
     assert (found.number, found.marked, found.supported) == (2, False, True)
     assert cited("", PASSAGES) == cited(answer, []) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "page", "quote"),
+    [
+        ("연차휴가는 15일이다.", 3, "연차휴가는 15일이다."),
+        ("남은 휴가는 다음 해로 넘긴다.", 4, "남은 휴가는 다음 해로 넘긴다."),
+        ("부서장의 승인을 받아 전산실에 낸다.", 3, None),
+    ],
+)
+def test_a_quote_of_a_passage_over_two_pages_is_on_its_own_page(
+    answer: str, page: int, quote: str | None
+) -> None:
+    pages = {
+        3: "머리말\n\n연차휴가는 15일이다. 부서장의 승인을 받아",
+        4: "전산실에 낸다. 남은 휴가는 다음 해로 넘긴다.",
+    }
+    spans = (Span(3, 5, len(pages[3])), Span(4, 0, len(pages[4])))
+    passage = Passage("file-1", "휴가.pdf", f"{pages[3][5:]} {pages[4]}", (), spans, 0.9)
+    (one,) = cited(answer, [passage])
+    place = passage_object(one, passage)
+    assert place["page"] == page
+    if quote is None:
+        assert place["span"] is None
+    else:
+        start, end = place["span"]
+        assert pages[page][start:end] == quote
 
 
 def test_passages_go_where_a_model_has_learnt_to_read_them() -> None:

@@ -15,6 +15,7 @@ from common.guard import Guard
 from common.guarded_app import GuardedApp
 from common.own_hosts import OwnHosts
 from webui.answering import Answering
+from webui.documents.routes import add_documents
 from webui.gateway_client import GatewayClient
 from webui.results.downloads import TrainingRows, add_downloads
 from webui.session import BrowserCookie
@@ -72,6 +73,7 @@ def create_app(settings: WebuiSettings, training: TrainingRows | None = None) ->
     _add_health(app)
     texts = settings.shows_feedback
     add_downloads(app, client, training, texts=texts)
+    add_documents(app, client, cache)
     with warnings.catch_warnings():
         # Gradio says so for every app of several pages, also for one that never asked for SSR.
         warnings.filterwarnings("ignore", "SSR mode is not supported")

@@ -22,6 +22,7 @@ FailureKind = Literal[
     "refused",
     "cut_off",
     "prompt_unavailable",
+    "no_documents",
     "other",
 ]
 
@@ -38,6 +39,7 @@ _BY_CODE: dict[str, FailureKind] = {
     "overloaded": "overloaded",
     "context_length_exceeded": "context_too_long",
     "prompt_unavailable": "prompt_unavailable",
+    "documents_not_configured": "no_documents",
 }
 _SAID_OF_PROVIDERS: frozenset[FailureKind] = frozenset({"upstream_failed", "broke_off", "quota_spent"})
 """What is told in other words of a provider than of our own workers and keys."""

@@ -112,9 +112,26 @@ class GatewayClient:
         body = {"model": model, "messages": [message.model_dump() for message in messages]}
         return _parse(Prompt, await self._request("POST", "/v1/prompt", body))
 
-    async def get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    async def get(
+        self, path: str, params: Mapping[str, Any] | None = None, timeout_s: float = CALL_TIMEOUT_S
+    ) -> dict[str, Any]:
         """The JSON object at a path. Raises GatewayError."""
-        return _object(await self._request("GET", path, params=params))
+        return _object(await self._request("GET", path, params=params, timeout_s=timeout_s))
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        form: Mapping[str, str] | None = None,
+        file: tuple[str, bytes] | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> dict[str, Any]:
+        """The JSON object that comes back for a body, or for a form with one `file` (name, content). Raises
+        GatewayError."""
+        response = await self._request(method, path, body, timeout_s, form=form, file=file)
+        return _object(response)
 
     async def send_vote(self, vote_id: str, vote: Vote) -> None:
         """Store a vote; the same id again replaces it. Raises GatewayError."""
@@ -159,9 +176,14 @@ class GatewayClient:
         body: Any = None,
         timeout_s: float = CALL_TIMEOUT_S,
         params: Mapping[str, Any] | None = None,
+        form: Mapping[str, str] | None = None,
+        file: tuple[str, bytes] | None = None,
     ) -> httpx2.Response:
+        files = {"file": file} if file is not None else None
         try:
-            response = await self._http.request(method, path, json=body, params=params, timeout=timeout_s)
+            response = await self._http.request(
+                method, path, json=body, params=params, data=form, files=files, timeout=timeout_s
+            )
         except httpx2.HTTPError as error:
             raise GatewayError(_transport_failure(error, None)) from error
         if not response.is_success:

@@ -7,7 +7,7 @@ browser asks for; a browser that asks for neither gets English, one that says no
 
 from typing import Literal
 
-from webui import screen_texts
+from webui import document_texts, screen_texts
 
 Lang = Literal["ko", "en"]
 
@@ -81,6 +81,7 @@ STATIC: dict[str, tuple[str, str]] = {
 
 MESSAGES: dict[str, tuple[str, str]] = {
     **screen_texts.MESSAGES,
+    **document_texts.MESSAGES,
     # States of a model
     "state_ready": ("준비됨", "ready"),
     "state_external": ("외부 서비스", "external"),

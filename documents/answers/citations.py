@@ -125,10 +125,12 @@ def passage_object(citation: Citation, passage: Passage) -> dict[str, Any]:
 
 
 def _place(citation: Citation, passage: Passage) -> tuple[int | None, list[int] | None]:
-    if len(passage.spans) != 1:
-        return (passage.pages[0] if passage.pages else None), None
-    span = passage.spans[0]
-    if span.end - span.start != len(passage.text):
-        return span.page, [span.start, span.end]
-    start = span.start + citation.quote_start
-    return span.page, [start, start + len(citation.quote)]
+    """Page and span: on the first page of the passage from its begin, on the last one from its end."""
+    first, last = passage.spans[0], passage.spans[-1]
+    start, end = citation.quote_start, citation.quote_start + len(citation.quote)
+    if end <= first.end - first.start:
+        return first.page, [first.start + start, first.start + end]
+    before_last = len(passage.text) - (last.end - last.start)
+    if len(passage.spans) > 1 and start >= before_last:
+        return last.page, [last.start + start - before_last, last.start + end - before_last]
+    return first.page, None

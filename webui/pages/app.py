@@ -12,6 +12,8 @@ from webui.pages.chat.layout import build_chat
 from webui.pages.compare.events import CompareEvents
 from webui.pages.compare.layout import build_compare
 from webui.pages.compare.wiring import wire_compare
+from webui.pages.documents.page import build_documents
+from webui.pages.documents.page import style as documents_style
 from webui.pages.models import build_models
 from webui.pages.results.page import build_results
 from webui.status_cache import POLL_S, StatusCache
@@ -33,7 +35,8 @@ def build_pages(
     training: bool = False,
     texts: bool = False,
 ) -> gr.Blocks:
-    """Compare at `/`, chat at `/chat`, results at `/results`, models at `/models`. `training`: whether rows
+    """Compare at `/`, chat at `/chat`, results at `/results`, documents at
+    `/documents`, models at `/models`. `training`: whether rows
     for a training can be made here."""
     t = page_i18n()
     demo: gr.Blocks
@@ -44,6 +47,8 @@ def build_pages(
         ChatEvents(build_chat(t, POLL_S), store, cache, answering).wire(demo)
     with demo.route("결과 Results", "/results", show_in_navbar=False):
         build_results(demo, client, training=training, texts=texts)
+    with demo.route("문서 Documents", "/documents", show_in_navbar=False):
+        build_documents(demo)
     with demo.route("모델 Models", "/models", show_in_navbar=False):
         build_models(demo, t, cache, gateway_url, POLL_S)
     demo.queue(default_concurrency_limit=None)
@@ -63,7 +68,7 @@ def mount_pages(app: FastAPI, demo: gr.Blocks) -> None:
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
-        max_file_size="1b",  # nothing on these pages takes a file
+        max_file_size="1b",  # no component of Gradio's takes a file here
         i18n=page_i18n(),
         theme=page_theme(),
         css=page_style(),
@@ -103,5 +108,5 @@ def page_theme() -> gr.themes.Base:
 
 
 def page_style() -> str:
-    """The style sheet."""
-    return files("webui").joinpath("style.css").read_text(encoding="utf-8")
+    """The style sheets."""
+    return files("webui").joinpath("style.css").read_text(encoding="utf-8") + documents_style()

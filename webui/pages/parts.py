@@ -123,6 +123,7 @@ def header(page: str) -> gr.HTML:
         ("compare", "./", "비교", "Compare"),
         ("chat", "./chat", "채팅", "Chat"),
         ("results", "./results", "결과", "Results"),
+        ("documents", "./documents", "문서", "Documents"),
         ("models", "./models", "모델", "Models"),
     ):
         current = ' aria-current="page"' if name == page else ""

@@ -1,0 +1,162 @@
+"""What the page's script asks for, below /documents/api. A browser is known by its cookie alone."""
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Path, Query, Request, UploadFile
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+
+from common.documents_service import UPLOAD_BYTES, UPLOAD_S
+from common.doors import door
+from webui.documents.answers import opened, pieces, question_body
+from webui.documents.stores import NotAllowed, Reader
+from webui.failures import advice, headline
+from webui.gateway_client import GatewayClient, GatewayError
+from webui.session import token_in
+from webui.status_cache import StatusCache
+from webui.store.users import user_of
+from webui.texts import language, text
+
+ANSWER_S = 600.0
+"""Longest wait for an answer; the gateway ends it earlier."""
+Handler = Callable[..., Awaitable[Any]]
+PLAIN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
+Id = Annotated[str, Path(pattern=PLAIN)]
+"""Of a store or a file: nothing that leads elsewhere in a path."""
+
+
+class NewStore(BaseModel):
+    """A store to make."""
+
+    name: str = Field(min_length=1, max_length=200)
+
+
+class ChangedStore(BaseModel):
+    """What is given is changed."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    shared: bool | None = None
+
+
+class Asked(BaseModel):
+    """A question to a model about a store."""
+
+    store: str = Field(pattern=PLAIN)
+    model: str = Field(min_length=1, max_length=200)
+    question: str = Field(min_length=1, max_length=10_000)
+
+
+def add_documents(app: FastAPI, client: GatewayClient, cache: StatusCache) -> None:
+    """Add the routes."""
+    router = APIRouter(prefix="/documents/api")
+    _add_stores(router, client, cache)
+    _add_files(router, client)
+    _add_answers(router, client)
+    app.include_router(router)
+
+
+def _add_stores(router: APIRouter, client: GatewayClient, cache: StatusCache) -> None:
+    @router.get("/stores")
+    @door("public")
+    @_told
+    async def stores(request: Request) -> Any:
+        models = [one.id for one in cache.models if one.may_chat and one.kind == "worker"]
+        found = await _reader(client, request).stores()
+        return {"stores": found, "models": [name for name in models if "@" not in name]}
+
+    @router.post("/stores")
+    @door("public")
+    @_told
+    async def make(request: Request, asked: NewStore) -> Any:
+        return await _reader(client, request).make(asked.name)
+
+    @router.post("/stores/{store_id}")
+    @door("public")
+    @_told
+    async def change(request: Request, store_id: Id, asked: ChangedStore) -> Any:
+        return await _reader(client, request).change(store_id, asked.name, asked.shared)
+
+    @router.delete("/stores/{store_id}")
+    @door("public")
+    @_told
+    async def delete(request: Request, store_id: Id) -> Any:
+        await _reader(client, request).delete(store_id)
+        return {}
+
+
+def _add_files(router: APIRouter, client: GatewayClient) -> None:
+    @router.get("/stores/{store_id}/files")
+    @door("public")
+    @_told
+    async def files(request: Request, store_id: Id) -> Any:
+        return {"files": await _reader(client, request).files(store_id)}
+
+    @router.post("/stores/{store_id}/files")
+    @door("public", content="form", body_bytes=UPLOAD_BYTES, body_s=UPLOAD_S)
+    @_told
+    async def upload(request: Request, store_id: Id, file: UploadFile) -> Any:
+        reader = _reader(client, request)
+        return {"id": await reader.upload(store_id, file.filename or "file", await file.read())}
+
+    @router.delete("/stores/{store_id}/files/{file_id}")
+    @door("public")
+    @_told
+    async def remove(request: Request, store_id: Id, file_id: Id) -> Any:
+        await _reader(client, request).remove(store_id, file_id)
+        return {}
+
+
+def _add_answers(router: APIRouter, client: GatewayClient) -> None:
+    @router.get("/stores/{store_id}/files/{file_id}/passage")
+    @door("public")
+    @_told
+    async def passage(
+        request: Request,
+        store_id: Id,
+        file_id: Id,
+        page: Annotated[int | None, Query(ge=1)] = None,
+        start: Annotated[int | None, Query(ge=0)] = None,
+        end: Annotated[int | None, Query(ge=0)] = None,
+        quote: Annotated[str, Query(max_length=8000)] = "",
+    ) -> Any:
+        pages = await _reader(client, request).pages(store_id, file_id)
+        return opened(pages, page, start, end, quote)
+
+    @router.post("/ask")
+    @door("public")
+    @_told
+    async def ask(request: Request, asked: Asked) -> Any:
+        await _reader(client, request).store(asked.store)
+        body = question_body(asked.model, asked.store, asked.question)
+        return {"pieces": pieces(await client.send("POST", "/v1/responses", body, timeout_s=ANSWER_S))}
+
+
+def _reader(client: GatewayClient, request: Request) -> Reader:
+    token = token_in(request.headers.get("cookie"))
+    if token is None:
+        raise NotAllowed
+    return Reader(client, user_of(token))
+
+
+def _told(handler: Handler) -> Handler:
+    """Failures in the reader's language; who may not see a store learns no more than that."""
+
+    @wraps(handler)
+    async def answered(request: Request, *given: Any, **named: Any) -> Response:
+        lang = language(request.headers.get("accept-language"))
+        try:
+            return JSONResponse(await handler(request, *given, **named))
+        except NotAllowed:
+            return _error(404, text(lang, "documents_not_yours"), "")
+        except GatewayError as error:
+            failure = error.failure
+            told = headline(failure, lang) if failure.kind != "refused" else failure.message
+            return _error(502, told, advice(failure, lang) if failure.kind != "refused" else "")
+
+    return answered
+
+
+def _error(status: int, message: str, hint: str) -> JSONResponse:
+    return JSONResponse({"error": {"message": message, "hint": hint}}, status_code=status)

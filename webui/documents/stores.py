@@ -1,0 +1,154 @@
+"""Vector stores as one browser may see and change them.
+
+The gateway knows one key for all who use the page. Whose browser has made a store stands in its metadata and
+is held to here: its maker alone changes it and decides whether others see it. Stores that were made elsewhere
+(by the API, or by another key that shares them) all can read and ask; they are changed where they were made.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from webui.gateway_client import GatewayClient, GatewayError
+
+STORES = "/v1/vector_stores"
+MAKER, SHARED = "kodolly_page_user", "kodolly_page_shared"
+"""In the metadata of a store: whose browser has made it, and `yes` where others may see it."""
+MAKER_CHARACTERS = 32
+SERVICE_S = 120.0
+"""Longest wait for the documents service: it may be loading Kiwi or taking in 64 MiB."""
+PAGE = 100
+MOST_STORES = 1000
+Row = dict[str, Any]
+
+
+class NotAllowed(Exception):
+    """This browser may not see the store, or not change it."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One browser at the gateway."""
+
+    client: GatewayClient
+    user: str
+    """Its id (webui.store.users)."""
+
+    async def stores(self) -> list[Row]:
+        """Those that it may see, the newest first. Raises GatewayError."""
+        found = [store for store in await self._all(STORES) if self._may_see(store)]
+        return [self._shown(store) for store in found]
+
+    async def store(self, store_id: str, *, change: bool = False) -> Row:
+        """One that it may see, or `change`. Raises NotAllowed, GatewayError."""
+        store = await self._get(store_path(store_id))
+        if not (self._is_maker(store) if change else self._may_see(store)):
+            raise NotAllowed
+        return self._shown(store)
+
+    async def make(self, name: str) -> Row:
+        """A new one, its own. Raises GatewayError."""
+        body = {"name": name, "metadata": {MAKER: self._mark()}}
+        return self._shown(await self._send("POST", STORES, body))
+
+    async def change(self, store_id: str, name: str | None, shared: bool | None) -> Row:
+        """Rename it, or let others see it or not. Raises NotAllowed, GatewayError."""
+        await self.store(store_id, change=True)
+        body: Row = {} if name is None else {"name": name}
+        if shared is not None:
+            body["metadata"] = {MAKER: self._mark()} | ({SHARED: "yes"} if shared else {})
+        return self._shown(await self._send("POST", store_path(store_id), body))
+
+    async def delete(self, store_id: str) -> None:
+        """With the files that were uploaded into it. Raises NotAllowed, GatewayError."""
+        await self.store(store_id, change=True)
+        files = await self._all(f"{store_path(store_id)}/files")
+        await self._send("DELETE", store_path(store_id))
+        for file in files:
+            await self._delete_file(file["id"])
+
+    async def files(self, store_id: str) -> list[Row]:
+        """Its files with names and states. Raises NotAllowed, GatewayError."""
+        await self.store(store_id)
+        listed = await self._all(f"{store_path(store_id)}/files")
+        return [await self._file(file) for file in listed]
+
+    async def upload(self, store_id: str, name: str, content: bytes) -> str:
+        """The id of a file that is being indexed. Raises NotAllowed, GatewayError."""
+        await self.store(store_id, change=True)
+        made = await self._send("POST", "/v1/files", form={"purpose": "assistants"}, file=(name, content))
+        body = {"file_id": made["id"], "attributes": {"filename": name[:500]}}
+        await self._send("POST", f"{store_path(store_id)}/files", body)
+        return str(made["id"])
+
+    async def remove(self, store_id: str, file_id: str) -> None:
+        """Delete a file of the store. Raises NotAllowed, GatewayError."""
+        await self.store(store_id, change=True)
+        await self._send("DELETE", f"{store_path(store_id)}/files/{quote(file_id, safe='')}")
+        await self._delete_file(file_id)
+
+    async def pages(self, store_id: str, file_id: str) -> list[str]:
+        """The text of a file, page by page. Raises NotAllowed, GatewayError."""
+        await self.store(store_id)
+        path = f"{store_path(store_id)}/files/{quote(file_id, safe='')}/content"
+        return [str(part.get("text") or "") for part in (await self._get(path))["data"]]
+
+    async def _get(self, path: str, params: Row | None = None) -> Row:
+        return await self.client.get(path, params, timeout_s=SERVICE_S)
+
+    async def _send(self, method: str, path: str, body: Row | None = None, **form: Any) -> Row:
+        return await self.client.send(method, path, body, **form, timeout_s=SERVICE_S)
+
+    async def _all(self, path: str) -> list[Row]:
+        found: list[Row] = []
+        after: dict[str, Any] = {}
+        while len(found) < MOST_STORES:
+            page = await self._get(path, {"limit": PAGE} | after)
+            found += page["data"]
+            if not page.get("has_more") or not page["data"]:
+                break
+            after = {"after": page["data"][-1]["id"]}
+        return found
+
+    async def _file(self, file: Row) -> Row:
+        name = (file.get("attributes") or {}).get("filename")
+        if not name:
+            try:
+                name = (await self._get(f"/v1/files/{quote(file['id'], safe='')}"))["filename"]
+            except GatewayError:  # somebody else's, in a store that is shared with this key
+                name = file["id"]
+        error = (file.get("last_error") or {}).get("message")
+        return {"id": file["id"], "name": name, "status": file["status"], "error": error}
+
+    async def _delete_file(self, file_id: str) -> None:
+        try:
+            await self._send("DELETE", f"/v1/files/{quote(file_id, safe='')}")
+        except GatewayError as error:
+            if error.failure.kind != "model_not_found":  # gone already: that is what was wanted
+                raise
+
+    def _mark(self) -> str:
+        return self.user[:MAKER_CHARACTERS]
+
+    def _is_maker(self, store: Row) -> bool:
+        return (store.get("metadata") or {}).get(MAKER) == self._mark()
+
+    def _may_see(self, store: Row) -> bool:
+        metadata = store.get("metadata") or {}
+        return MAKER not in metadata or metadata.get(SHARED) == "yes" or self._is_maker(store)
+
+    def _shown(self, store: Row) -> Row:
+        counted = store.get("file_counts") or {}
+        return {
+            "id": store["id"],
+            "name": store.get("name") or store["id"],
+            "files": counted.get("total", 0),
+            "reading": counted.get("in_progress", 0),
+            "mine": self._is_maker(store),
+            "shared": (store.get("metadata") or {}).get(SHARED) == "yes",
+        }
+
+
+def store_path(store_id: str) -> str:
+    """Its path at the gateway."""
+    return f"{STORES}/{quote(store_id, safe='')}"

@@ -1,0 +1,1 @@
+"""Documents: upload, ask, open what an answer rests on."""
