@@ -24,4 +24,5 @@ def sources_in(status: "Status", without: Collection[str] = (), allowed: Collect
         # Also one whose key has been taken away since.
         external |= {f"{provider.name}/{name}" for name in provider.models}
         external |= set(provider.models) - set(provider.hidden)
-    return Sources(frozenset(external), frozenset(without), frozenset(allowed))
+    licences = {model.id: model.licence for model in status.models if model.licence}
+    return Sources(frozenset(external), frozenset(without), frozenset(allowed), licences)

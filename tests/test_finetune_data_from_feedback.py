@@ -235,6 +235,16 @@ def test_one_rater_has_one_voice_and_raters_who_disagree_label_nothing() -> None
     assert torn.not_labelled["raters disagree whether the answer is good"] == 1
 
 
+def test_rows_name_the_licence_of_the_model_that_gave_the_answer() -> None:
+    sources = Sources(licences={"dolly": "CC-BY-NC-4.0"})
+    corrected = rating(1, BASE) | {"correction": "두 시간 반입니다."}
+    made = made_of([vote("left", DOLLY, BASE)], [rating(5, DOLLY), corrected], sources=sources)
+    licences = {row.response: row.meta.get("licence") for row in made.rows}
+    assert licences == {DOLLY["answer"]: "CC-BY-NC-4.0", "두 시간 반입니다.": None}
+    assert {pair.chosen: pair.meta.get("licence") for pair in made.pairs} == licences
+    assert {row.response: row.meta.get("licence") for row in made.labelled if row.meta["label"]} == licences
+
+
 def test_a_providers_answers_train_nothing_unless_allowed() -> None:
     chat = answer("gpt-4o", "약 두 시간 반입니다.")
     cast = [vote("left", chat, DOLLY)], [{"correction": "세 시간입니다.", "answer": chat}]

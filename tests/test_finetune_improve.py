@@ -9,6 +9,7 @@ from common.checkpoint import CheckpointCard
 from finetune.improve.gates import EXIT_CODES, Gate, Limits, chance_of, first_refusal, gates
 from finetune.improve.measure import Measured
 from finetune.improve.method import Choice, Counts, choose, recipe_values
+from finetune.improve.rows import Replay
 from finetune.recipes.recipe import validate_recipe
 
 PLENTY = {"pairs": 200, "good": 200, "bad": 200, "corrections": 100, "held_out": 20}
@@ -143,3 +144,9 @@ def test_a_model_that_learnt_nothing_rarely_passes() -> None:
         after = a_measure([rng.choice((1.0, -1.0)) for _ in range(20)])
         passed += bool(found(a_measure([0.0] * 20), after)["preference"].passed)
     assert passed <= 400 * 0.05
+
+
+def test_a_few_new_rows_are_mixed_with_many_earlier_ones() -> None:
+    assert [Replay(share=1.0).count(new) for new in (58, 500, 900)] == [500, 500, 900]
+    assert [Replay(share=2.0).count(new) for new in (58, 500)] == [500, 1000]
+    assert Replay(share=0.0).count(900) == 0

@@ -117,7 +117,7 @@ def _add_pair(made: Training, said: Preference, sources: Sources) -> None:
             "rejected_checkpoint": worse.checkpoint,
         }
         if not corrected:
-            meta["chosen_checkpoint"] = better.checkpoint
+            meta |= {"chosen_checkpoint": better.checkpoint, "licence": sources.licence(better)}
         try:
             pair = Pair(**question, chosen=better.answer, rejected=worse.answer, meta=_told(meta))
         except ValidationError:
@@ -142,7 +142,9 @@ def _add_rows(made: Training, feedback: Feedback, min_score: float, sources: Sou
     for (prompt, text), rated in scored_answers(feedback.ratings).items():
         if mean_score(rated) >= min_score and (prompt, text) not in corrected:
             answer = rated[0].answer
-            meta = _origin(rated[0].id, "rating") | _by(answer) | {"score": round(mean_score(rated), 2)}
+            meta = (
+                _origin(rated[0].id, "rating") | _by(answer, sources) | {"score": round(mean_score(rated), 2)}
+            )
             permitted = sources.permit(answer)
             if _add_row(made.rows, made.left_out, prompt, answer, meta, permitted=permitted):
                 made.used |= {rating.id for rating in rated}
@@ -160,7 +162,7 @@ def _add_labelled(made: Training, said: Iterable[Verdict], sources: Sources) -> 
             continue
         first = max(good, bad, key=len)[0]
         corrected = first.origin == "correction" and first.good
-        meta = _origin(first.id, first.origin) | ({} if corrected else _by(first.answer))
+        meta = _origin(first.id, first.origin) | ({} if corrected else _by(first.answer, sources))
         meta |= {"label": first.good, "raters": len(of_raters)}
         permitted = sources.permit(first.answer)
         if _add_row(made.labelled, made.not_labelled, prompt, first.answer, meta, permitted=permitted):
@@ -199,8 +201,12 @@ def _origin(feedback_id: str, origin: str) -> dict[str, object]:
     return {"source": SOURCE, "id": feedback_id, "from": origin}
 
 
-def _by(answer: JudgedAnswer) -> dict[str, object]:
-    return {"model": answer.arm or answer.model, "checkpoint": answer.checkpoint}
+def _by(answer: JudgedAnswer, sources: Sources) -> dict[str, object]:
+    return {
+        "model": answer.arm or answer.model,
+        "checkpoint": answer.checkpoint,
+        "licence": sources.licence(answer),
+    }
 
 
 def _told(meta: dict[str, object]) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Votes and ratings as the gateway stored them, and which of them a training may use."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pydantic import ConfigDict, ValidationError
 
@@ -97,11 +97,17 @@ class Sources:
     without: frozenset[str] = frozenset()
     allowed: frozenset[str] = frozenset()
     """Named although a provider gives them: somebody knows that they may be used."""
+    licences: Mapping[str, str] = field(default_factory=dict)
+    """Of our own models, as their cards have it."""
 
     def permit(self, answer: JudgedAnswer) -> bool:
         """Whether an answer may be trained on."""
         names = {answer.model, answer.arm or answer.model}
         return not names & self.without and (not names & self.external or bool(names & self.allowed))
+
+    def licence(self, answer: JudgedAnswer) -> str | None:
+        """Of the model that gave an answer, as far as it is known."""
+        return self.licences.get(answer.arm or answer.model)
 
 
 OWN = Sources()

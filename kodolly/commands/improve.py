@@ -41,7 +41,7 @@ FILES = click.Path(path_type=Path, exists=True)
     type=click.FloatRange(0, 100),
     default=1.0,
     show_default=True,
-    help="Earlier rows for each new one.",
+    help="Earlier rows for each new one, but 500 at least where there are as many; 0 for none.",
 )
 @click.option("--checkpoint", type=FILES, help="Directory of what serves NAME.  [default: as deployed]")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
