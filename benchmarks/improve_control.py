@@ -37,9 +37,10 @@ def vote_at_random(client: httpx2.Client, seed: int, votes: int) -> None:
     """So many people, each of whom sees either answer on either side."""
     rng = random.Random(seed)
     for n in range(votes):
-        body = {"choice": rng.choice(("left", "right")), "blind": True, "rater_id": f"rater {n % RATERS}"}
         sides = [_answer("old", OLD, n), _answer("new", new_of(seed), n)]
+        choice = rng.choice(("left", "right"))
         rng.shuffle(sides)
+        body: dict[str, object] = {"choice": choice, "blind": True, "rater_id": f"rater {n % RATERS}"}
         body |= {"left": sides[0], "right": sides[1]}
         client.put(
             f"/v1/feedback/votes/{uuid.UUID(int=rng.getrandbits(128), version=4)}", json=body
