@@ -15,23 +15,12 @@ from finetune.progress import silent
 from finetune.recipes.load import load_recipe
 from finetune.train.run import train
 from finetune.train.write import LOG_FILE
+from tests.support.preference_recipes import preference_recipe
 from tests.support.tiny_training import make_base, pair, tokenizer_of, write_rows
 
 pytestmark = pytest.mark.slow
 
-DPO = """
-name: tiny-preferred
-method: dpo
-base: tiny-base
-data: [{path: pairs.jsonl}]
-max_length: 256
-epochs: 8
-learning_rate: 3.0e-3
-batch_size: 4
-lora: {rank: 16, alpha: 16}
-checkpoint_every: never
-report_to: []
-"""
+DPO = preference_recipe("dpo", "pairs.jsonl")
 
 
 @pytest.fixture(scope="module")

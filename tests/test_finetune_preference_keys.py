@@ -7,20 +7,9 @@ import pytest
 
 from common.errors import UserError
 from finetune.recipes.load import load_recipe
+from tests.support.preference_recipes import preference_recipe
 
-RECIPE = """
-name: tiny-preferred
-method: kto
-base: tiny-base
-data: [{path: labelled.jsonl}]
-max_length: 256
-epochs: 8
-learning_rate: 3.0e-3
-batch_size: 4
-lora: {rank: 16, alpha: 16}
-checkpoint_every: never
-report_to: []
-"""
+RECIPE = preference_recipe("kto", "labelled.jsonl")
 
 
 def recipe_file(folder: Path) -> Path:

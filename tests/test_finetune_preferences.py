@@ -19,23 +19,12 @@ from finetune.train.batches import Labelled
 from finetune.train.reference_free import margin_loss, odds_ratio_loss
 from finetune.train.run import train
 from finetune.train.write import LOG_FILE
+from tests.support.preference_recipes import preference_recipe
 from tests.support.tiny_training import make_base, pair, tokenizer_of, write_rows
 
 pytestmark = pytest.mark.slow
 
-RECIPE = """
-name: tiny-preferred
-method: kto
-base: tiny-base
-data: [{path: labelled.jsonl}]
-max_length: 256
-epochs: 8
-learning_rate: 3.0e-3
-batch_size: 4
-lora: {rank: 16, alpha: 16}
-checkpoint_every: never
-report_to: []
-"""
+RECIPE = preference_recipe("kto", "labelled.jsonl")
 PAIRS = "data.0.path=pairs.jsonl"
 
 

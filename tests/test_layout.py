@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kodolly.cli import COMMANDS
+from tests.test_layout_sizes import PARTS
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "vllm", "gradio", "trl", "peft", "datasets")
@@ -71,21 +72,10 @@ def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(tmp_path: 
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
-    packages = {
-        "common",
-        "documents",
-        "moderation",
-        "controller",
-        "server",
-        "worker",
-        "webui",
-        "finetune",
-        "kodolly",
-    }
-    assert {top for top in tops if not top.endswith(".dist-info")} == packages
+    assert {top for top in tops if not top.endswith(".dist-info")} == set(PARTS)
     for needed in ("common/templates/dolly.jinja", "finetune/demo/rows.jsonl", "common/py.typed"):
         assert needed in names
-    modules = {str(p.relative_to(ROOT)) for package in packages for p in (ROOT / package).rglob("*.py")}
+    modules = {str(p.relative_to(ROOT)) for part in PARTS for p in (ROOT / part).rglob("*.py")}
     assert modules <= set(names)
 
 

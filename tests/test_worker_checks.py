@@ -148,18 +148,18 @@ def adapter(directory: Path, **config: object) -> Path:
     return directory
 
 
+CARD = {
+    "template": "dolly",
+    "template_hash": "h",
+    "context_length": 1,
+    "dtype": "bfloat16",
+    "parameters": 1,
+    "created": 5,
+}
+
+
 def test_adapters_have_cards_of_their_own_and_become_flags(checkpoint: Path, tmp_path: Path) -> None:
-    trained = {
-        "name": "x",
-        "method": "qlora",
-        "licence": "CC-BY-4.0",
-        "template": "dolly",
-        "template_hash": "h",
-        "context_length": 1,
-        "dtype": "bfloat16",
-        "parameters": 1,
-        "created": 5,
-    }
+    trained = CARD | {"name": "x", "method": "qlora", "licence": "CC-BY-4.0"}
     small, large = adapter(tmp_path / "a"), adapter(tmp_path / "b", rank_pattern={"q": 40})
     (large / "kodolly-adapter.json").write_text(json.dumps({"card": trained}))
     base = describe_model(checkpoint, ["base"])[0]
@@ -197,18 +197,7 @@ def test_adapters_that_cannot_be_served_are_refused(
 
 
 def test_an_adapter_of_another_base_or_without_weights_is_refused(checkpoint: Path, tmp_path: Path) -> None:
-    card = {
-        "name": "one",
-        "base_model": "two",
-        "method": "lora",
-        "licence": "MIT",
-        "template": "dolly",
-        "template_hash": "h",
-        "context_length": 1,
-        "dtype": "bfloat16",
-        "parameters": 1,
-        "created": 5,
-    }
+    card = CARD | {"name": "one", "base_model": "two", "method": "lora", "licence": "MIT"}
     (checkpoint / "kodolly.json").write_text(json.dumps(card | {"base_model": None}))
     base = describe_model(checkpoint)[0]
     directory = adapter(tmp_path / "a")

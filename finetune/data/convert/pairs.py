@@ -16,13 +16,12 @@ from finetune.data.convert.fields import (
     Record,
     SourceMessage,
     Unusable,
+    category_of,
     conversation,
-    is_category,
     meta,
     note_unused,
     pair,
     peek,
-    row,
     says_something,
     string,
 )
@@ -53,7 +52,6 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
     facts |= meta(Options(), record, ("id", "prompt_id"))
     taken = ("input",) if isinstance(peek(record, "input"), dict) else ()
     given = given_context(record, taken)
-    category = record["category"] if is_category(peek(record, "category")) else None
     if options.pairs:
         if said.calls or other.calls or said.reasoning or other.reasoning:
             raise Unusable("an answer calls a tool or thinks; a pair compares texts")
@@ -63,21 +61,13 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
             other.response,
             facts,
             context=given,
-            category=category,
+            category=category_of(record),
             history=said.history,
             beyond=said.beyond_text(tools),
         )
         return
     note_unused(record, f"{rejected} (--pairs uses it)")
-    yield row(
-        said.instruction,
-        said.response,
-        facts,
-        context=given,
-        category=category,
-        history=said.history,
-        beyond=said.beyond_text(tools),
-    )
+    yield said.row(record, facts, given, tools)
 
 
 def _answers(record: Record) -> tuple[str, str]:

@@ -10,10 +10,8 @@ from finetune.data.convert.fields import (
     SourceMessage,
     Unusable,
     conversation,
-    is_category,
     note_left_out,
     peek,
-    row,
     says_something,
     string,
 )
@@ -126,16 +124,7 @@ def conversation_row(
         note_left_out(record, UNLEARNT)
     messages, tools = with_tools(messages, record)
     said = conversation(messages)
-    category = record["category"] if is_category(peek(record, "category")) else None
-    return row(
-        said.instruction,
-        said.response,
-        facts,
-        context=context,
-        category=category,
-        history=said.history,
-        beyond=said.beyond_text(tools),
-    )
+    return said.row(record, facts, context, tools)
 
 
 def with_tools(
