@@ -17,6 +17,11 @@ from common.own_hosts import OwnHosts
 from webui.answering import Answering
 from webui.documents.routes import add_documents
 from webui.gateway_client import GatewayClient
+from webui.login.gate import LOGIN, OPEN, LoginGate
+from webui.login.key_login import KeyLogin
+from webui.login.routes import add_login
+from webui.login.trusted_header import TrustedHeader
+from webui.login.visitor import visitor_key
 from webui.results.downloads import TrainingRows, add_downloads
 from webui.session import BrowserCookie
 from webui.settings import WebuiSettings
@@ -54,23 +59,15 @@ def create_app(settings: WebuiSettings, training: TrainingRows | None = None) ->
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     from webui.pages.app import build_pages, mount_pages
 
-    key = settings.api_key.get_secret_value() if settings.api_key else None
-    client = GatewayClient(settings.gateway_url, key)
-    cache = StatusCache(client)
-    store = PageStore(settings.store_url())
-    answering = Answering(client, store.conversations.write_answer, settings.answer_without_page_s)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        try:
-            async with cache.running(), answering.running():
-                yield
-        finally:
-            await store.close()
-            await client.aclose()
-
-    app = FastAPI(title="kodolly web UI", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    parts = _Parts(settings)
+    client, cache, store = parts.client, parts.cache, parts.store
+    app = FastAPI(
+        title="kodolly web UI", lifespan=parts.running, docs_url=None, redoc_url=None, openapi_url=None
+    )
     _add_health(app)
+    logins = KeyLogin(client, store.sessions)
+    if settings.login == "key":
+        add_login(app, logins)
     texts = settings.shows_feedback
     add_downloads(app, client, training, texts=texts)
     add_documents(app, client, cache)
@@ -79,13 +76,41 @@ def create_app(settings: WebuiSettings, training: TrainingRows | None = None) ->
         warnings.filterwarnings("ignore", "SSR mode is not supported")
         url = settings.public_gateway_url or settings.gateway_url
         given = {"training": training is not None, "texts": texts}
-        mount_pages(app, build_pages(url, client, cache, store, answering, **given))
+        pages = build_pages(url, client, cache, store, parts.answering, **given)
+        mount_pages(app, pages, account=settings.login == "key")
     app.add_middleware(
         GuardedApp[None], doors=Doors(app.routes, {"": PAGES}), guard=_guard(settings), admit=_admit
     )
-    app.add_middleware(BrowserCookie)
+    _add_entrance(app, settings, logins)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+class _Parts:
+    """What the pages stand on."""
+
+    def __init__(self, settings: WebuiSettings) -> None:
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        self._own = GatewayClient(settings.gateway_url, key)
+        """Asks with the page's key: what runs."""
+        by_visitor = settings.login == "key"
+        self.client = GatewayClient(settings.gateway_url, key=visitor_key) if by_visitor else self._own
+        """Asks in the name of whoever is served."""
+        self.cache = StatusCache(self._own)
+        self.store = PageStore(settings.store_url())
+        write = self.store.conversations.write_answer
+        self.answering = Answering(self.client, write, settings.answer_without_page_s)
+
+    @asynccontextmanager
+    async def running(self, _: FastAPI) -> AsyncIterator[None]:
+        """While the app runs; all is closed when the block is left."""
+        try:
+            async with self.cache.running(), self.answering.running():
+                yield
+        finally:
+            await self.store.close()
+            await self.client.aclose()
+            await self._own.aclose()
 
 
 def _add_health(app: FastAPI) -> None:
@@ -93,6 +118,22 @@ def _add_health(app: FastAPI) -> None:
     @door("public", any_host=True)
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
+
+
+def _add_entrance(app: FastAPI, settings: WebuiSettings, logins: KeyLogin) -> None:
+    """What tells who asks, in front of the guard: nobody's body is read before."""
+    if settings.login == "none":
+        app.add_middleware(BrowserCookie)
+    elif settings.login == "key":
+        app.add_middleware(LoginGate, admit=logins.admit, open_to_all=OPEN | LOGIN)
+    else:
+        from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+        proxies = [str(network) for network in settings.login_proxies]
+        header = TrustedHeader(settings.login_header, settings.login_proxies, settings.login_admins)
+        # Behind the gate, which must see the proxy's own address and not the one that it forwards.
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
+        app.add_middleware(LoginGate, admit=header.admit)
 
 
 def _guard(settings: WebuiSettings) -> Guard[None]:
@@ -116,7 +157,7 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["content-security-policy"] = CONTENT_SECURITY_POLICY
-                headers["referrer-policy"] = "no-referrer"
+                headers.setdefault("referrer-policy", "no-referrer")
                 headers["x-content-type-options"] = "nosniff"
             await send(message)
 

@@ -9,6 +9,7 @@ from webui.texts import Lang, text
 FailureKind = Literal[
     "gateway_down",
     "gateway_key",
+    "login_ended",
     "provider_key",
     "model_not_found",
     "not_ready",

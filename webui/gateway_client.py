@@ -5,7 +5,7 @@ its end mark, is raised as one `GatewayError` that carries a `Failure`, so that 
 """
 
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -88,7 +88,11 @@ class Prompt(BaseModel):
 class GatewayClient:
     """Bound to one gateway; `aclose` when done. Many tasks may use it at once."""
 
-    def __init__(self, url: str, api_key: str | None = None) -> None:
+    def __init__(
+        self, url: str, api_key: str | None = None, *, key: Callable[[], str | None] | None = None
+    ) -> None:
+        """`api_key` goes along with every request; or the one that `key` tells at each."""
+        self._key = key
         self._http = httpx2.AsyncClient(
             base_url=url.rstrip("/"),
             headers={"authorization": f"Bearer {api_key}"} if api_key else {},
@@ -150,12 +154,12 @@ class GatewayClient:
         timeout = httpx2.Timeout(CALL_TIMEOUT_S, connect=5.0, read=STREAM_IDLE_S)
         try:
             async with self._http.stream(
-                "POST", "/v1/chat/completions", json=request.body(), timeout=timeout
+                "POST", "/v1/chat/completions", json=request.body(), headers=self._named(), timeout=timeout
             ) as response:
                 request_id = response.headers.get("x-request-id")
                 if response.status_code != 200:
                     await response.aread()
-                    raise GatewayError(_http_failure(response))
+                    raise GatewayError(self._failure(response))
                 checkpoint = response.headers.get("x-kodolly-checkpoint")
                 yield StreamEvent(request_id=request_id, checkpoint=checkpoint)
                 async with aclosing(_events(response)) as events:
@@ -182,13 +186,31 @@ class GatewayClient:
         files = {"file": file} if file is not None else None
         try:
             response = await self._http.request(
-                method, path, json=body, params=params, data=form, files=files, timeout=timeout_s
+                method,
+                path,
+                json=body,
+                params=params,
+                data=form,
+                files=files,
+                headers=self._named(),
+                timeout=timeout_s,
             )
         except httpx2.HTTPError as error:
             raise GatewayError(_transport_failure(error, None)) from error
         if not response.is_success:
-            raise GatewayError(_http_failure(response))
+            raise GatewayError(self._failure(response))
         return response
+
+    def _named(self) -> dict[str, str]:
+        """The headers that tell whose request it is."""
+        key = self._key() if self._key else None
+        return {"authorization": f"Bearer {key}"} if key else {}
+
+    def _failure(self, response: httpx2.Response) -> Failure:
+        failure = _http_failure(response)
+        if self._key and response.status_code == 401:  # their key, not the page's: only they can mend it
+            return failure.model_copy(update={"kind": "login_ended"})
+        return failure
 
 
 async def _events(response: httpx2.Response) -> AsyncGenerator[str, None]:

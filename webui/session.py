@@ -2,9 +2,13 @@
 
 import secrets
 from http.cookies import CookieError, SimpleCookie
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from webui.login.visitor import visitor_of
+from webui.store.users import user_of
 
 COOKIE = "kodolly-browser"
 DAYS = 400
@@ -40,6 +44,16 @@ def token_in(cookies: str | None) -> str | None:
     except CookieError:
         return None
     return morsel.value if morsel is not None and 16 <= len(morsel.value) <= 100 else None
+
+
+def sender(cookies: str | None, state: Any) -> str | None:
+    """The id in the store of who sent a request with this Cookie header and state: who has logged in, else
+    the browser."""
+    visitor = visitor_of(state)
+    if visitor is not None:
+        return visitor.user
+    token = token_in(cookies)
+    return user_of(token) if token is not None else None
 
 
 def _new_cookie(*, secure: bool) -> str:

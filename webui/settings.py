@@ -1,14 +1,26 @@
 """Settings of the web UI: section `webui` of kodolly.yaml, environment `KODOLLY_WEBUI_*`."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from common.own_hosts import HostNames, is_loopback
 from common.settings import PartSettings
+
+
+def _listed(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class WebuiSettings(PartSettings):
@@ -32,6 +44,16 @@ class WebuiSettings(PartSettings):
     )
     """The gateway's client key, when it asks for one. Never sent to the browser."""
 
+    login: Literal["none", "key", "header"] = "none"
+    """Who may use the pages: everybody who reaches them (`none`), whoever has a key of the gateway, and then
+    asks with it (`key`), or whom a proxy in front names (`header`)."""
+    login_header: str = Field(default="Remote-User", pattern=r"^[A-Za-z0-9-]+$")
+    """With `login: header`, where the proxy names the user."""
+    login_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """With `login: header`, addresses or networks of the proxy; the header is taken from nobody else."""
+    login_admins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """With `login: header`, names of administrators. With `key`, an admin key makes one."""
+
     state_dir: Path = Field(
         default=Path(".kodolly"), validation_alias=AliasChoices("state_dir", "KODOLLY_STATE_DIR")
     )
@@ -43,16 +65,27 @@ class WebuiSettings(PartSettings):
 
     show_feedback: bool | None = None
     """Whether all who reach the results page may read what people asked, were answered and said, one by one
-    and as files; figures are shown in any case. None: only where `host` is loopback."""
+    and as files; figures are shown in any case. None: only where `host` is loopback and nobody
+    logs in, or where everybody asks with a key, which sees its own."""
 
     @property
     def shows_feedback(self) -> bool:
         """`show_feedback`, decided."""
-        return is_loopback(self.host) if self.show_feedback is None else self.show_feedback
+        if self.show_feedback is not None:
+            return self.show_feedback
+        return self.login == "key" or (self.login == "none" and is_loopback(self.host))
 
     def store_url(self) -> str:
         """The SQLAlchemy URL of the page's database."""
         return self.database_url or f"sqlite:///{self.state_dir / 'webui.db'}"
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        if self.login == "header" and not self.login_proxies:
+            raise ValueError("login: header needs login_proxies, the addresses of the proxy that sets it")
+        if self.login == "key" and self.api_key is None:
+            raise ValueError("login: key needs api_key (KODOLLY_API_KEY): the page asks with it what runs")
+        return self
 
     @field_validator("gateway_url", "public_gateway_url")
     @classmethod

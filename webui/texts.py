@@ -8,6 +8,7 @@ browser asks for; a browser that asks for neither gets English, one that says no
 from typing import Literal
 
 from webui import document_texts, screen_texts
+from webui.login import texts as login_texts
 
 Lang = Literal["ko", "en"]
 
@@ -82,6 +83,7 @@ STATIC: dict[str, tuple[str, str]] = {
 MESSAGES: dict[str, tuple[str, str]] = {
     **screen_texts.MESSAGES,
     **document_texts.MESSAGES,
+    **login_texts.MESSAGES,
     # States of a model
     "state_ready": ("준비됨", "ready"),
     "state_external": ("외부 서비스", "external"),
@@ -205,6 +207,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "do_gateway_key": (
         "`KODOLLY_API_KEY`를 바로잡고 웹 UI를 다시 시작하세요.",
         "Correct `KODOLLY_API_KEY` and restart the web UI.",
+    ),
+    "fail_login_ended": (
+        "로그인한 키가 더는 통하지 않습니다.",
+        "The key that you signed in with is no longer valid.",
+    ),
+    "do_login_ended": (
+        "페이지를 새로 고쳐 다른 키로 로그인하세요.",
+        "Load the page again and sign in with another key.",
     ),
     "fail_provider_key": ("외부 서비스가 API 키를 거절했습니다.", "The provider refused the API key."),
     "do_provider_key": (

@@ -48,5 +48,6 @@ def command(host: str | None, port: int | None, gateway_url: str | None, config:
         settings.port,
         setting=port_setting,
         grace_s=2,
-        behind_proxy=True,
+        # With `header` the page itself takes the proxy's word, once the login has seen who speaks.
+        behind_proxy=settings.login != "header",
     )

@@ -1,4 +1,4 @@
-"""Keys and usage over HTTP: /admin for administrators, GET /v1/usage for a key's own figures."""
+"""Keys and usage over HTTP: /admin for administrators, GET /v1/key and /v1/usage for a key's own."""
 
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -130,6 +130,13 @@ async def all_usage(
 ) -> dict[str, object]:
     """Requests and tokens of all keys."""
     return {"object": "list", "data": await gateway.accounts.report.rows(by, since, until)}
+
+
+@own.get("/v1/key")
+@door("key", limited=False)
+async def own_key(key: KeyDep) -> KeyInfo:
+    """What the key that asks is, and may do."""
+    return _info(key)
 
 
 @own.get("/v1/usage")

@@ -1,4 +1,4 @@
-"""What the page's script asks for, below /documents/api. A browser is known by its cookie alone."""
+"""What the page's script asks for, below /documents/api. A browser is known by its cookie or login."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -14,9 +14,8 @@ from webui.documents.answers import opened, pieces, question_body
 from webui.documents.stores import NotAllowed, Reader
 from webui.failures import advice, headline
 from webui.gateway_client import GatewayClient, GatewayError
-from webui.session import token_in
+from webui.session import sender
 from webui.status_cache import StatusCache
-from webui.store.users import user_of
 from webui.texts import language, text
 
 ANSWER_S = 600.0
@@ -134,10 +133,10 @@ def _add_answers(router: APIRouter, client: GatewayClient) -> None:
 
 
 def _reader(client: GatewayClient, request: Request) -> Reader:
-    token = token_in(request.headers.get("cookie"))
-    if token is None:
+    user = sender(request.headers.get("cookie"), request.state)
+    if user is None:
         raise NotAllowed
-    return Reader(client, user_of(token))
+    return Reader(client, user)
 
 
 def _told(handler: Handler) -> Handler:

@@ -11,9 +11,9 @@ import gradio as gr
 
 from common.database import StoreFailed
 from webui.conversation import QUESTION_CHARACTERS, Side
-from webui.session import token_in
+from webui.login.visitor import serving, visitor_of
+from webui.session import sender
 from webui.status_cache import StatusCache
-from webui.store.users import user_of
 from webui.texts import Lang, language, text
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def _told(fn: Callable[..., Any]) -> Callable[..., Any]:
         async def growing(request: gr.Request, *values: Any) -> AsyncGenerator[Any, None]:
             begun = False
             try:
-                async with aclosing(fn(request, *values)) as updates:
+                async with aclosing(_served(request, fn(request, *values))) as updates:
                     async for update in updates:
                         begun = True
                         yield update
@@ -92,11 +92,25 @@ def _told(fn: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(fn)
     async def once(request: gr.Request, *values: Any) -> Any:
         try:
-            return await fn(request, *values)
+            with serving(visitor_of(request.state)):
+                return await fn(request, *values)
         except (StoreFailed, NoCookie) as error:
             return tell(request, error)
 
     return once
+
+
+async def _served(request: gr.Request, updates: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """`updates`, each made in the name of whoever sent the request. Between two of them nobody is served:
+    Gradio may use the same task for others."""
+    async with aclosing(updates):
+        while True:
+            with serving(visitor_of(request.state)):
+                try:
+                    update = await anext(updates)
+                except StopAsyncIteration:
+                    return
+            yield update
 
 
 class NoCookie(Exception):
@@ -105,10 +119,10 @@ class NoCookie(Exception):
 
 def user_in(request: gr.Request) -> str:
     """The user's id. Raises NoCookie."""
-    token = token_in(request.headers.get("cookie"))
-    if token is None:
+    user = sender(request.headers.get("cookie"), request.state)
+    if user is None:
         raise NoCookie("the browser sends no cookie")
-    return user_of(token)
+    return user
 
 
 def lang_of(request: gr.Request) -> Lang:
@@ -128,6 +142,7 @@ def header(page: str) -> gr.HTML:
     ):
         current = ' aria-current="page"' if name == page else ""
         links += f'<a id="nav-{name}" href="{path}"{current}>{both(korean, english)}</a>'
+    links += f'<a id="nav-account" class="kd-account" href="./login">{both("계정", "Account")}</a>'
     brand = '<a class="kd-brand" href="./">kodolly<span lang="ko">코돌리</span></a>'
     return gr.HTML(f'<header class="kd-header">{brand}<nav>{links}</nav></header>', elem_id=f"{page}-header")
 

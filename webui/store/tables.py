@@ -73,3 +73,14 @@ settings = sa.Table(
     sa.Column("name", sa.String(40), primary_key=True),
     sa.Column("value", sa.JSON, nullable=False),
 )
+
+sessions = sa.Table(
+    "webui_sessions",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("admin", sa.Boolean, nullable=False),
+    sa.Column("half", sa.LargeBinary, nullable=False),
+    sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
+)

@@ -1,0 +1,103 @@
+"""A proxy in front names the user: its header is taken from it, and from nobody else."""
+
+import httpx2
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from webui.app import create_app
+from webui.login.trusted_header import TrustedHeader
+from webui.settings import WebuiSettings
+
+PROXY = ("10.1.2.3", 5000)
+
+
+IN_ONE_LOOP = pytest.mark.asyncio(loop_scope="module")
+"""The app and what asks it."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    settings = WebuiSettings.model_validate(
+        {
+            "login": "header",
+            "login_proxies": "10.1.0.0/16, ::1",
+            "state_dir": tmp_path_factory.mktemp("pages"),
+            "gateway_url": "http://127.0.0.1:9",
+        }
+    )
+    return create_app(settings)
+
+
+def at(app: FastAPI, peer: tuple[str, int] = PROXY) -> httpx2.AsyncClient:
+    """Whoever asks from this address."""
+    return httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app, client=peer), base_url="http://127.0.0.1:7860"
+    )
+
+
+@IN_ONE_LOOP
+async def test_whom_the_proxy_names_comes_in_without_a_cookie(app: FastAPI) -> None:
+    async with at(app) as page:
+        headers = {"remote-user": "kim", "x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
+        told = await page.get("/", headers=headers | {"accept": "text/html"})
+        assert told.status_code == 200
+        assert "set-cookie" not in told.headers
+        for path in ("/", "/config", "/login", "/logout"):
+            assert (await page.get(path)).json()["error"]["code"] == "no_user_named"
+        twice = [("remote-user", "kim"), ("remote-user", "root")]
+        assert (await page.get("/config", headers=twice)).status_code == 403
+        assert (await page.get("/config", headers={"remote-user": " "})).status_code == 403
+        assert (await page.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("peer", ["10.2.0.1", "127.0.0.1", "203.0.113.9", "not-an-address"])
+@IN_ONE_LOOP
+async def test_from_others_the_header_is_refused(app: FastAPI, peer: str) -> None:
+    async with at(app, (peer, 1)) as page:
+        for forwarded in ({}, {"x-forwarded-for": "10.1.2.3"}):
+            told = await page.get("/config", headers={"remote-user": "kim"} | forwarded)
+            assert (told.status_code, told.json()["error"]["code"]) == (403, "not_the_proxy")
+
+
+@IN_ONE_LOOP
+async def test_a_proxy_over_both_protocols_is_the_same_proxy(app: FastAPI) -> None:
+    async with at(app, ("::ffff:10.1.2.3", 1)) as page:
+        assert (await page.get("/config", headers={"remote-user": "kim"})).status_code == 200
+
+
+@IN_ONE_LOOP
+async def test_names_are_utf_8_and_some_are_administrators() -> None:
+    from ipaddress import ip_network
+
+    from starlette.requests import Request
+
+    login = TrustedHeader("Remote-User", [ip_network("10.1.0.0/16")], ["김하나"])
+
+    def request(name: str) -> Request:
+        scope = {"type": "http", "headers": [(b"remote-user", name.encode())], "client": PROXY}
+        return Request(scope)
+
+    admin, member = await login.admit(request("김하나"), True), await login.admit(request("kim"), True)
+    assert (admin.name, admin.admin, admin.key) == ("김하나", True, None)
+    assert not member.admin
+    assert admin.user != member.user
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"login": "header"},
+        {"login": "key"},
+        {"login": "header", "login_proxies": "proxy.test"},
+        {"login": "header", "login_proxies": ["::1"], "login_header": "a b"},
+        {"login": "password"},
+    ],
+)
+def test_a_login_that_would_let_anybody_in_does_not_start(
+    given: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KODOLLY_API_KEY", raising=False)
+    with pytest.raises(ValidationError):
+        WebuiSettings.model_validate(given)

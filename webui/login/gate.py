@@ -1,0 +1,69 @@
+"""The gate in front of all pages: nobody comes in who has not logged in, and everybody's name goes along."""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from common.database import StoreFailed
+from common.errors import ApiError, error_bytes
+from webui.login.visitor import STATE, Visitor, serving
+
+OPEN = frozenset({("GET", "/healthz"), ("HEAD", "/healthz")})
+LOGIN = frozenset({("GET", "/login"), ("HEAD", "/login"), ("POST", "/login"), ("POST", "/logout")})
+"""For those who have not logged in, where there is a login page."""
+Admit = Callable[[Request, bool], Awaitable[Visitor | None]]
+"""Who sent a request; the flag is true for one that opens a page. None for nobody. Raises StoreFailed, and
+ApiError for whom no login page would help."""
+
+
+class LoginGate:
+    """Asks `admit` about every request. Without a visitor a page is answered with the login page's address,
+    anything else with 401."""
+
+    def __init__(self, app: ASGIApp, admit: Admit, open_to_all: frozenset[tuple[str, str]] = OPEN) -> None:
+        """`open_to_all`: methods and paths that ask for no login."""
+        self._app, self._admit, self._open = app, admit, open_to_all
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or (scope["method"], scope["path"]) in self._open:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        page = opens_page(request)
+        try:
+            visitor = await self._admit(request, page)
+        except StoreFailed as error:
+            await _refusal("store_failed", str(error), 503)(scope, receive, send)
+            return
+        except ApiError as error:
+            answer = Response(error_bytes(error), error.status, error.headers, "application/json")
+            await answer(scope, receive, send)
+            return
+        if visitor is None:
+            answer = _to_login(request) if page else _refusal("login_needed", "Sign in first.", 401)
+            await answer(scope, receive, send)
+            return
+        scope.setdefault("state", {})[STATE] = visitor
+        with serving(visitor):
+            await self._app(scope, receive, send)
+
+
+def opens_page(request: Request) -> bool:
+    """Whether a person has followed an address, and sees what comes."""
+    return request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
+
+
+def _to_login(request: Request) -> Response:
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(
+        f"{request.scope.get('root_path', '')}/login?next={quote(wanted, safe='')}",
+        303,
+        {"cache-control": "no-store"},
+    )
+
+
+def _refusal(code: str, message: str, status: int) -> Response:
+    return JSONResponse({"error": {"code": code, "message": message}}, status, {"connection": "close"})

@@ -1,0 +1,128 @@
+"""Login by a key of the gateway: the key is the account, with its limits, its usage and its role."""
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.cookies import CookieError, SimpleCookie
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+
+from webui.gateway_client import GatewayClient, GatewayError
+from webui.login.key_halves import KEY_BYTES, cut, joined
+from webui.login.visitor import Visitor, serving, user_id
+from webui.store.sessions import Session, Sessions
+
+COOKIE = "kodolly-session"
+SECRET_BYTES = 32
+LASTS = timedelta(days=30)
+Refusal = Literal["key_refused", "no_keys", "gateway_away"]
+
+
+class OwnKey(BaseModel):
+    """GET /v1/key: what the gateway says of the key that asks."""
+
+    model_config = ConfigDict(extra="ignore")
+    id: str
+    name: str
+    admin: bool = False
+    expires: AwareDatetime | None = None
+
+
+class LoginRefused(Exception):
+    """Nobody is logged in by this key."""
+
+    def __init__(self, reason: Refusal) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class LoggedIn:
+    """A session that has begun."""
+
+    cookie: str
+    """The cookie's value."""
+    expires: datetime
+
+
+class KeyLogin:
+    """Begins, checks and ends sessions. `gateway` asks with the key of whoever is served."""
+
+    def __init__(self, gateway: GatewayClient, sessions: Sessions) -> None:
+        self._gateway, self._sessions = gateway, sessions
+
+    async def begin(self, key: str) -> LoggedIn:
+        """Log in. Raises LoginRefused, StoreFailed."""
+        try:
+            mine, theirs = cut(key)
+        except ValueError as error:
+            raise LoginRefused("key_refused") from error
+        if not key.isascii() or not key.isprintable() or " " in key or not key:
+            raise LoginRefused("key_refused")
+        own = await self._ask(key)
+        if own.id == "anonymous":
+            raise LoginRefused("no_keys")
+        secret = secrets.token_bytes(SECRET_BYTES)
+        expires = min(filter(None, (datetime.now(UTC) + LASTS, own.expires)))
+        user = user_id("key", own.id)
+        await self._sessions.begin(Session(_digest(secret), user, own.name, own.admin, theirs, expires))
+        return LoggedIn(base64.urlsafe_b64encode(secret + mine).decode(), expires)
+
+    async def admit(self, request: Request, opens_page: bool) -> Visitor | None:
+        """Whose session the cookie names. A page is opened only while the gateway takes the key: a refused
+        one ends the session. Raises StoreFailed."""
+        halves = _halves(request)
+        session = await self._sessions.find(_digest(halves[0])) if halves else None
+        if halves is None or session is None:
+            return None
+        key = joined(halves[1], session.half)
+        if key is None:
+            return None
+        visitor = Visitor(session.user, session.name, session.admin, key)
+        if not opens_page:
+            return visitor
+        try:
+            own = await self._ask(key)
+        except LoginRefused as refused:
+            if refused.reason == "gateway_away":
+                return visitor  # the page shows what is kept, and says that the gateway is away
+            await self._sessions.end(session.id)
+            return None
+        return Visitor(session.user, own.name, own.admin, key)
+
+    async def end(self, request: Request) -> None:
+        """Log out. Raises StoreFailed."""
+        if halves := _halves(request):
+            await self._sessions.end(_digest(halves[0]))
+
+    async def _ask(self, key: str) -> OwnKey:
+        with serving(Visitor("", "", admin=False, key=key)):
+            try:
+                return OwnKey.model_validate(await self._gateway.get("/v1/key"))
+            except GatewayError as error:
+                ended = error.failure.kind == "login_ended"
+                raise LoginRefused("key_refused" if ended else "gateway_away") from error
+            except ValidationError as error:
+                raise LoginRefused("gateway_away") from error
+
+
+def has_cookie(request: Request) -> bool:
+    """Whether the browser believes to be logged in."""
+    return _halves(request) is not None
+
+
+def _halves(request: Request) -> tuple[bytes, bytes] | None:
+    try:
+        morsel = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
+        value = base64.b64decode(morsel.value, b"-_", validate=True) if morsel else b""
+    except (CookieError, ValueError):
+        return None
+    return (value[:SECRET_BYTES], value[SECRET_BYTES:]) if len(value) == SECRET_BYTES + KEY_BYTES else None
+
+
+def _digest(secret: bytes) -> str:
+    return hashlib.sha256(secret).hexdigest()

@@ -1,0 +1,46 @@
+"""The login page: plain HTML that works without a script, in the language of the browser."""
+
+from html import escape
+from importlib.resources import files
+
+from webui.login.visitor import Visitor
+from webui.texts import Lang, text
+
+
+def login_html(lang: Lang, wanted: str, said: str | None = None, **values: object) -> str:
+    """The form. `wanted` is the address to go to afterwards; `said` the text of what went wrong."""
+    alert = f'<p class="alert" role="alert">{escape(text(lang, said, **values))}</p>' if said else ""
+    invalid = ' aria-invalid="true"' if said == "login_key_refused" else ""
+    return _page(
+        lang,
+        text(lang, "login_title"),
+        f"""{alert}<form method="post" action="login" enctype="multipart/form-data">
+<input type="hidden" name="next" value="{escape(wanted, quote=True)}">
+<label for="key">{escape(text(lang, "login_key"))}</label>
+<input id="key" name="key" type="password" autocomplete="current-password" required autofocus
+ spellcheck="false" autocapitalize="off"{invalid} aria-describedby="hint">
+<p id="hint" class="hint">{escape(text(lang, "login_hint"))}</p>
+<button>{escape(text(lang, "login_button"))}</button></form>""",
+    )
+
+
+def account_html(lang: Lang, visitor: Visitor) -> str:
+    """Who is logged in, and the way out."""
+    role = text(lang, "role_admin" if visitor.admin else "role_member")
+    return _page(
+        lang,
+        text(lang, "account_title"),
+        f"""<p><strong>{escape(visitor.name)}</strong> <span class="role">{escape(role)}</span></p>
+<form method="post" action="logout" enctype="multipart/form-data">
+<input type="hidden" name="from" value="account"><button>{escape(text(lang, "logout_button"))}</button></form>
+<p><a href="./">{escape(text(lang, "login_back"))}</a></p>""",
+    )
+
+
+def _page(lang: Lang, title: str, body: str) -> str:
+    style = files("webui").joinpath("login", "login.css").read_text(encoding="utf-8")
+    return f"""<!doctype html>
+<html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{escape(title)} · kodolly</title><style>{style}</style></head>
+<body><main><p class="brand">kodolly <span lang="ko">코돌리</span></p><h1>{escape(title)}</h1>
+{body}</main></body></html>"""
