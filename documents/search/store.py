@@ -185,6 +185,13 @@ class Store:
             mark_indexed(connection)
         return len(rows)
 
+    def renew(self) -> bool:
+        """`rebuild` an index of other rules than these; whether it was one."""
+        if indexed_by(self._connection) == terms_version():
+            return False
+        self.rebuild()
+        return True
+
     def _hit(self, chunk: int, score: float, share: float) -> Hit:
         source, name, title, text, headings, spans = self._connection.execute(
             "SELECT source, name, title, text, headings, spans FROM chunks"

@@ -49,7 +49,7 @@ class Indexer:
         self._waking.set()
 
     def _run(self) -> None:
-        touched: set[str] = set()
+        touched = self._renewed()
         while not self._stopping:
             self._waking.clear()
             try:
@@ -63,6 +63,20 @@ class Indexer:
                 if not self._stopping:
                     logger.exception("indexing failed; it is tried again")
             self._waking.wait(TIDY_EVERY_S)
+
+    def _renewed(self) -> set[str]:
+        """Stores whose index other rules had made, another version of Kiwi say; it is made anew first."""
+        renewed: set[str] = set()
+        for path in self._places.stores.glob("*.db"):
+            if self._stopping:
+                break
+            try:
+                with open_store(path) as store:
+                    if store.renew():
+                        renewed.add(path.stem)
+            except Exception:  # one broken store keeps no other from being served
+                logger.exception("the index of the vector store %s could not be made anew", path.stem)
+        return renewed
 
     def _next(self) -> Row | None:
         return self._catalogue.row(

@@ -54,7 +54,9 @@ def find(service: Service, store_id: str, asked: SearchRequest) -> list[Passage]
                     if known is None or hit.relevance > known.relevance:
                         best[hit.source, hit.text] = hit
     except UserError as error:
-        raise InternalError(str(error), code="index_unusable") from error
+        raise InternalError(
+            error.message, hint="The service makes it anew after its start: try again.", code="index_unusable"
+        ) from error
     least = asked.ranking_options.score_threshold
     hits = [hit for hit in best.values() if hit.relevance >= least]
     if len(asked.questions()) > 1:  # only then do ranks of several questions have to be joined
