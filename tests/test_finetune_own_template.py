@@ -122,6 +122,14 @@ def test_a_question_of_one_word_has_its_answer_learnt_where_the_system_message_s
     assert all(context.startswith("[INST] ") for context in contexts(template, short))
 
 
+def test_a_call_is_learnt_where_the_system_message_stands_in_the_last_question_alone() -> None:
+    template = own(own_templates.BRACKETED_CALLS, "</s>")
+    messages = [S, u("날씨?"), a("", tool_calls=[CALL]), {"role": "tool", "content": "맑음"}, a("맑아요.")]
+    call = '[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "서울", "days": 3}}]</s>'
+    assert learnt(template, messages) == [[call], ["맑아요.</s>"]]
+    assert [S["content"] in context for context in contexts(template, messages)] == [True, False]
+
+
 def test_every_answer_ends_with_a_token_at_which_the_engine_stops_also_in_the_past() -> None:
     template = own(own_templates.OTHER_END_IN_HISTORY, "<|return|>")
     assert [one.rpartition("<")[2] for chain in learnt(template, TWO) for one in chain] == ["|return|>"] * 2

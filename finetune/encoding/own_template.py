@@ -132,15 +132,18 @@ def _tail(own: OwnTemplate, conversation: Conversation, index: int, prompt: str)
     before = own.render(conversation, index, prompt=False)
     header = prompt[len(before) :] if prompt.startswith(before) else ""
     start = marked.rfind(header, 0, place) + len(header) if header and header in marked[:place] else -1
-    if start < 0 and [kind for kind, _text in _pieces(conversation.messages[index])] == ["content"]:
+    kinds = [kind for kind, _text in _pieces(conversation.messages[index])]
+    if start < 0 and "reasoning" not in kinds:
         start = _behind(prompt, marked[:place], str(conversation.messages[index - 1].get("content") or ""))
+        if kinds == ["content"] and marked[start:place].strip():
+            start = -1
     if place < 0 or start < 0 or full[:start] != marked[:start]:
         raise Refused("what the engine's prompt begins is not how the finished turn begins")
     return full[start:]
 
 
 def _behind(prompt: str, before: str, asked: str) -> int:
-    """Where `before`, which leads up to an answer, has the prompt's ending behind it; -1 where it differs.
+    """Where `before`, which leads up to an answer, has the prompt's ending behind it; -1 where it lacks it.
 
     asked: the last message, in front of which the prompt may have what the finished turn has not.
     """
@@ -148,7 +151,7 @@ def _behind(prompt: str, before: str, asked: str) -> int:
     question = text.rfind(asked.strip()) if asked.strip() else -1
     ending = text[max(question, len(text) - ENDING, 0) :]
     place = before.rfind(ending)
-    if not ending or place < 0 or before[place + len(ending) :].strip():
+    if not ending or place < 0:
         return -1
     blanks = prompt[len(text) :]
     start = place + len(ending)

@@ -64,7 +64,16 @@ ROLES = OwnTemplate("roles as tokens, JSON calls", own_templates.ROLE_MARKS, ("<
 HEADERS = OwnTemplate("headers, JSON calls", own_templates.HEADERS, ("<|eot_id|>",))
 BRACKETS = OwnTemplate("brackets, JSON calls", own_templates.BRACKETS, ("[|endofturn|]",))
 TURNS = OwnTemplate("turns, no tools", own_templates.TURNS, ("<end_of_turn>",), tools=False, kind="llama")
-INST = OwnTemplate("[INST], no tools", own_templates.INSTRUCTIONS, ("</s>",), tools=False)
+INST = OwnTemplate("[INST], calls in a list", own_templates.BRACKETED_CALLS, ("</s>",))
+KEYS = OwnTemplate(
+    "ends by the next role, thoughts, keys and values",
+    own_templates.KEYS,
+    ("<|endoftext|>", "<|user|>", "<|observation|>"),
+    thinks=True,
+)
+FUNCTIONS = OwnTemplate(
+    "ChatML, thoughts, calls as functions", own_templates.FUNCTIONS, ("<|im_end|>",), thinks=True
+)
 
 
 @dataclass(frozen=True)
@@ -85,8 +94,9 @@ def _config(name: str, **more: Any) -> Callable[[int], Any]:
 QWEN3 = OwnModel("Qwen3", "Qwen3, Kanana 2 3B", CHATML, _config("Qwen3Config"))
 OWN_MODELS = (
     QWEN3,
-    OwnModel("Qwen3-MoE", "Qwen3-30B-A3B", CHATML, _config("Qwen3MoeConfig", **EXPERTS)),
+    OwnModel("Qwen3-MoE", "Qwen3-30B-A3B, Qwen3-Coder 30B-A3B", XML, _config("Qwen3MoeConfig", **EXPERTS)),
     OwnModel("Qwen2", "A.X 4.0, Qwen2.5", ROLES, _config("Qwen2Config")),
+    OwnModel("Llama", "Llama 3, Mi:dm 2.0, Kanana 1.5", HEADERS, _config("LlamaConfig")),
     OwnModel("HyperCLOVA X", "HyperCLOVA X SEED Think 14B", CHATML, _config("HyperCLOVAXConfig")),
     OwnModel(
         "EXAONE 4",
@@ -96,10 +106,12 @@ OWN_MODELS = (
     ),
     OwnModel("Gemma 2", "Gemma 2", TURNS, _config("Gemma2Config")),
     OwnModel("Gemma 3", "Gemma 3", TURNS, _config("Gemma3TextConfig")),
+    OwnModel("Ministral 3", "Ministral 3", INST, _config("Ministral3Config")),
     OwnModel("Phi 3", "Phi-3, Phi-4", ROLES, _config("Phi3Config", pad_token_id=0)),
-    OwnModel("GLM 4", "GLM 4", CHATML, _config("Glm4Config", pad_token_id=0)),
+    OwnModel("GLM 4", "GLM 4", KEYS, _config("Glm4Config", pad_token_id=0)),
+    OwnModel("Granite", "Granite 3, Granite 4", ROLES, _config("GraniteConfig", attention_multiplier=1 / 8)),
     OwnModel("SmolLM3", "SmolLM3", CHATML, _config("SmolLM3Config", pad_token_id=0)),
-    OwnModel("OLMo 3", "OLMo 3", CHATML, _config("Olmo3Config")),
+    OwnModel("OLMo 3", "OLMo 3", FUNCTIONS, _config("Olmo3Config")),
 )
 """Architectures that go all the way, from rows to vLLM's answers."""
 

@@ -81,14 +81,41 @@ BRACKETS = (
 {%- if add_generation_prompt %}{{ '[|assistant|]\n' }}{% endif %}"""
 )
 """Only answers have an end."""
-INSTRUCTIONS = """{{- bos_token }}
+BRACKETED_CALLS = """{{- bos_token }}
 {%- set system = messages[0].content + '\n\n' if messages[0].role == 'system' else '' %}
 {%- for m in messages %}
 {%- if m.role == 'user' %}
 {{- '[INST] ' + (system if loop.last else '') + m.content + '[/INST]' }}
+{%- elif m.role == 'tool' %}{{ '[TOOL_RESULTS]' + m.content + '[/TOOL_RESULTS]' }}
+{%- elif m.tool_calls %}{{ '[TOOL_CALLS][' }}{% for call in m.tool_calls %}
+{{- '{"name": "' + call.function.name + '", "arguments": ' + (call.function.arguments | tojson) + '}' }}
+{{- '' if loop.last else ', ' }}{% endfor %}{{ ']</s>' }}
 {%- elif m.role == 'assistant' %}{{ m.content + '</s>' }}{% endif %}
-{%- endfor %}"""
-"""The system message stands in the last question only."""
+{%- endfor %}{% if tools %}{% endif %}"""
+"""The system message stands in the last question only, and in no prompt behind a result."""
+KEYS = """{{- '[gMASK]<sop>' }}
+{%- set ns = namespace(last=0) %}
+{%- for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}
+{%- for m in messages %}
+{%- if m.role == 'tool' %}{{ '<|observation|>\n<tool_response>\n' + m.content + '\n</tool_response>' }}
+{%- elif m.role != 'assistant' %}{{ '<|' + m.role + '|>\n' + m.content }}
+{%- else %}{{ '<|assistant|>\n<think>' }}
+{{- m.reasoning_content if m.reasoning_content and loop.index0 > ns.last else '' }}{{ '</think>' }}
+{%- if m.content %}{{ '\n' + m.content }}{% endif %}
+{%- for call in m.tool_calls or [] %}{{ '\n<tool_call>' + call.function.name }}
+{%- for name, value in call.function.arguments | items %}
+{{- '<arg_key>' + name + '</arg_key><arg_value>' + value + '</arg_value>' }}{% endfor %}
+{{- '</tool_call>' }}{% endfor %}{% endif %}{%- endfor %}{% if tools %}{% endif %}
+{%- if add_generation_prompt %}{{ '<|assistant|>' }}
+{%- if enable_thinking is defined and not enable_thinking %}{{ '\n<think></think>' }}{% endif %}{% endif %}"""
+"""Nothing ends an answer but the next turn's role; arguments are keys and values."""
+FUNCTIONS = THINKING.replace(
+    JSON_CALL,
+    """{{- '<function_calls>' + call.function.name + '(' }}
+{%- for name, value in call.function.arguments | items %}{{ name + '="' + value + '"' }}{% endfor %}
+{{- ')</function_calls>' }}""",
+)
+"""Calls as Python writes them."""
 SYSTEM_IN_LAST_TURN = """
 {%- set system = messages[0].content if messages[0].role == 'system' else '' %}
 {%- for m in messages %}
@@ -122,7 +149,8 @@ NO_END = PLAIN.replace("<|im_end|>", "")
 ENDS_TWICE = PLAIN + "{% if not add_generation_prompt %}{{ '<|endoftext|>' }}{% endif %}"
 UNKNOWN = "{{ preamble }}" + PLAIN
 MARK = re.compile(
-    r"<\|[a-z_]+\|>|</?(?:think|tool_call|s)>|\[/?INST\]|<(?:start|end)_of_turn>|\[\|endofturn\|\]"
+    r"<\|[a-z_]+\|>|</?(?:think|tool_call|s)>|\[/?(?:INST|TOOL_\w+|gMASK)\]|<(?:start|end)_of_turn>"
+    r"|\[\|endofturn\|\]|<\|(?:turn|channel|tool_\w+|\")\|?>|<(?:turn|channel|tool_\w+)\|>|</?arg_\w+>|<sop>"
 )
 
 
