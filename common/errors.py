@@ -4,9 +4,9 @@
         UserError               a bad flag, file or setting: one line, exit code 2
         ApiError                has an HTTP status and the OpenAI error fields
             BadRequest 400, InvalidApiKey 401, PermissionDenied 403, NotFound 404, ModelNotFound 404,
-            MethodNotAllowed 405, PayloadTooLarge 413, UnsupportedMediaType 415, RateLimited 429,
-            HeadersTooLarge 431, InternalError 500, UpstreamFailed 502, ModelNotReady 503, Overloaded 503,
-            UpstreamTimeout 504
+            MethodNotAllowed 405, Conflict 409, PayloadTooLarge 413, UnsupportedMediaType 415,
+            RateLimited 429, HeadersTooLarge 431, InternalError 500, UpstreamFailed 502, ModelNotReady 503,
+            Overloaded 503, UpstreamTimeout 504
 
 The wire shape is OpenAI's error object: {"error": {"message", "type", "param", "code"}}
 (https://platform.openai.com/docs/guides/error-codes).
@@ -93,6 +93,10 @@ class ModelNotFound(NotFound):
 
 class MethodNotAllowed(ApiError):
     status, type, default_code = 405, "invalid_request_error", "method_not_allowed"
+
+
+class Conflict(ApiError):
+    status, type, default_code = 409, "invalid_request_error", "conflict"
 
 
 class PayloadTooLarge(ApiError):

@@ -121,3 +121,18 @@ def test_the_command_line_makes_lists_and_revokes_keys_and_shows_usage(site: Sit
     again = site.command("keys", "revoke", key_id)
     assert again.returncode == 2
     assert "Traceback" not in again.stderr
+
+
+def test_a_change_of_an_older_version_is_refused(site: Site) -> None:
+    made = site.send("POST", "/admin/keys", ADMIN, json={"name": "판"}).json()
+    path = f"/admin/keys/{made['id']}"
+    first = {"version": made["version"], "concurrency": 2}
+    changed = site.send("PATCH", path, ADMIN, json=first)
+    assert (changed.status_code, changed.json()["version"] != made["version"]) == (200, True)
+    late = site.send("PATCH", path, ADMIN, json={"version": made["version"], "concurrency": 9})
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "key_changed")
+    (kept,) = [
+        row for row in site.send("GET", "/admin/keys", ADMIN).json()["data"] if row["id"] == made["id"]
+    ]
+    assert (kept["concurrency"], kept["version"]) == (2, changed.json()["version"])
+    assert site.send("PATCH", path, ADMIN, json={"concurrency": 3}).status_code == 200  # without one as ever

@@ -170,6 +170,20 @@ async def test_a_session_holds_in_every_process_and_ends_at_the_logout(
 
 
 @IN_ONE_LOOP
+async def test_an_admin_key_makes_an_administrator(house: House, page: httpx2.AsyncClient) -> None:
+    await log_in(page, house.key("보통 사람")["secret"])
+    assert (await page.get("/admin", headers=PAGE)).status_code == 403
+    told = await page.post("/admin/keys", files={"name": (None, "몰래")}, headers=PAGE)
+    assert told.status_code == 403
+    await log_in(page, house.key("관리하는 사람", admin=True)["secret"])
+    shown = await page.get("/admin", headers=PAGE)
+    assert (shown.status_code, "보통 사람" in shown.text, "몰래" in shown.text) == (200, True, False)
+    forged = {"origin": "http://evil.test"}
+    told = await page.post("/admin/keys", files={"name": (None, "몰래")}, headers=PAGE | forged)
+    assert told.status_code == 403
+
+
+@IN_ONE_LOOP
 async def test_a_revoked_key_ends_the_session_with_a_word(house: House, page: httpx2.AsyncClient) -> None:
     made = house.key("끝")
     await log_in(page, made["secret"])
@@ -288,5 +302,7 @@ def test_the_account_page_shows_hostile_names_as_text(house: House) -> None:
     html = account_html("ko", Visitor("u", "<script>alert(1)</script>", admin=True, key="k"))
     assert "<script>" not in html
     assert "관리자" in html
+    assert 'href="./admin"' in html
+    assert "admin" not in account_html("ko", Visitor("u", "김", admin=False, key="k"))
     assert not re.search(r'value="[^"]*"[^ >]', login_html("en", '"><img src=x>'))
     assert "<img" not in login_html("en", '"><img src=x>')

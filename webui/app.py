@@ -5,7 +5,7 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,7 +13,8 @@ from common.cors import CrossOrigin
 from common.doors import BODY_S, Door, Doors, door
 from common.guard import Guard
 from common.guarded_app import GuardedApp
-from common.own_hosts import OwnHosts
+from common.own_hosts import OwnHosts, is_loopback
+from webui.admin.routes import add_admin
 from webui.answering import Answering
 from webui.documents.routes import add_documents
 from webui.gateway_client import GatewayClient
@@ -21,7 +22,7 @@ from webui.login.gate import LOGIN, OPEN, LoginGate
 from webui.login.key_login import KeyLogin
 from webui.login.routes import add_login
 from webui.login.trusted_header import TrustedHeader
-from webui.login.visitor import visitor_key
+from webui.login.visitor import visitor_key, visitor_of
 from webui.results.downloads import TrainingRows, add_downloads
 from webui.session import BrowserCookie
 from webui.settings import WebuiSettings
@@ -68,6 +69,7 @@ def create_app(settings: WebuiSettings, training: TrainingRows | None = None) ->
     logins = KeyLogin(client, store.sessions)
     if settings.login == "key":
         add_login(app, logins)
+    add_admin(app, client, lambda request: _administers(settings, request))
     texts = settings.shows_feedback
     add_downloads(app, client, training, texts=texts)
     add_documents(app, client, cache)
@@ -77,7 +79,7 @@ def create_app(settings: WebuiSettings, training: TrainingRows | None = None) ->
         url = settings.public_gateway_url or settings.gateway_url
         given = {"training": training is not None, "texts": texts}
         pages = build_pages(url, client, cache, store, parts.answering, **given)
-        mount_pages(app, pages, account=settings.login == "key")
+        mount_pages(app, pages, links=_links(settings))
     app.add_middleware(
         GuardedApp[None], doors=Doors(app.routes, {"": PAGES}), guard=_guard(settings), admit=_admit
     )
@@ -118,6 +120,22 @@ def _add_health(app: FastAPI) -> None:
     @door("public", any_host=True)
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
+
+
+def _administers(settings: WebuiSettings, request: Request) -> bool:
+    """Whether somebody may use the page's way to the gateway's /admin, which asks for an admin key in any
+    case. Where nobody logs in, that is whoever sits at this machine, as for the gateway itself."""
+    if settings.login == "none":
+        return is_loopback(settings.host)
+    visitor = visitor_of(request.state)
+    return visitor is not None and visitor.admin
+
+
+def _links(settings: WebuiSettings) -> tuple[str, ...]:
+    """Which links the header has besides those that it always has."""
+    if settings.login == "key":
+        return ("account",)  # it leads administrators on
+    return ("admin",) if settings.login == "header" or is_loopback(settings.host) else ()
 
 
 def _add_entrance(app: FastAPI, settings: WebuiSettings, logins: KeyLogin) -> None:

@@ -8,6 +8,7 @@ browser asks for; a browser that asks for neither gets English, one that says no
 from typing import Literal
 
 from webui import document_texts, screen_texts
+from webui.admin import texts as admin_texts
 from webui.login import texts as login_texts
 
 Lang = Literal["ko", "en"]
@@ -84,6 +85,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     **screen_texts.MESSAGES,
     **document_texts.MESSAGES,
     **login_texts.MESSAGES,
+    **admin_texts.MESSAGES,
     # States of a model
     "state_ready": ("준비됨", "ready"),
     "state_external": ("외부 서비스", "external"),
@@ -208,6 +210,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "`KODOLLY_API_KEY`를 바로잡고 웹 UI를 다시 시작하세요.",
         "Correct `KODOLLY_API_KEY` and restart the web UI.",
     ),
+    "fail_key_changed": (
+        "그사이 다른 사람이 이 키를 바꾸었습니다.",
+        "Somebody else has changed this key meanwhile.",
+    ),
+    "do_key_changed": ("새 값을 보고 다시 저장하세요.", "Look at its new values, then save again."),
     "fail_login_ended": (
         "로그인한 키가 더는 통하지 않습니다.",
         "The key that you signed in with is no longer valid.",

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from common.database import Database
 from common.documents_service import ON_BEHALF_ID
-from common.errors import NotFound
+from common.errors import Conflict, NotFound
 from server.store.tables import api_keys, key_changes
 
 PREFIX = "sk-kodolly-"
@@ -40,6 +40,14 @@ class Key:
     def may_use(self, model: str) -> bool:
         """Whether it may ask for a model of this name."""
         return self.models is None or model in self.models
+
+    @property
+    def version(self) -> str:
+        """Another one after every change: a digest of all that can change."""
+        models = None if self.models is None else sorted(self.models)
+        limits = (self.requests_per_min, self.tokens_per_min, self.concurrency, self.budget_tokens)
+        ends = tuple(moment.isoformat() if moment else None for moment in (self.revoked, self.expires))
+        return sha256(repr((self.name, models, limits, self.admin, ends)).encode()).hexdigest()[:16]
 
     @property
     def limited(self) -> bool:
@@ -102,11 +110,16 @@ class KeyStore:
         await self._database.run(insert)
         return secret
 
-    async def change(self, key_id: str, values: Mapping[str, object]) -> None:
-        """Set columns of a key that is in force. Raises NotFound."""
+    async def change(self, key_id: str, values: Mapping[str, object], seen: str | None = None) -> None:
+        """Set columns of a key that is in force. With `seen` only while that is its version. Raises NotFound,
+        Conflict when it has changed since."""
         in_force = (api_keys.c.id == key_id) & api_keys.c.revoked.is_(None)
 
         def update(connection: sa.Connection) -> None:
+            if seen is not None:  # nobody changes the row between this look and the update
+                row = connection.execute(api_keys.select().where(in_force).with_for_update()).first()
+                if row is not None and _key(row).version != seen:
+                    raise _changed_meanwhile()
             found = connection.execute(api_keys.update().where(in_force).values(**values))
             if found.rowcount != 1:
                 raise NotFound(f"There is no key {key_id!r} in force.", param="key_id")
@@ -135,6 +148,15 @@ class KeyStore:
         """Raised by every change, so that others need not read all keys to see that nothing has changed."""
         version = sa.select(key_changes.c.version)
         return await self._database.run(lambda connection: int(connection.execute(version).scalar_one()))
+
+
+def _changed_meanwhile() -> Conflict:
+    return Conflict(
+        "This key has changed since it was read.",
+        code="key_changed",
+        hint="Read it again, and change it with its new version.",
+        headers={"x-should-retry": "false"},
+    )
 
 
 _CHANGED = key_changes.update().values(version=key_changes.c.version + 1)

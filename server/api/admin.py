@@ -49,6 +49,8 @@ class KeyChange(BaseModel):
     concurrency: Limit
     budget_tokens: Limit
     expires: Moment | None = None
+    version: str | None = Field(default=None, max_length=100)
+    """Change the key only while it has this version; 409 `key_changed` when it has another by now."""
 
 
 class KeyInfo(KeyLimits):
@@ -58,6 +60,8 @@ class KeyInfo(KeyLimits):
     id: str
     created: datetime | None
     revoked: datetime | None
+    version: str
+    """Another one after every change."""
 
 
 class NewKey(KeyInfo):
@@ -93,14 +97,16 @@ async def list_keys(gateway: GatewayDep) -> dict[str, object]:
 @router.patch("/keys/{key_id}")
 @door("admin")
 async def change_key(key_id: str, change: KeyChange, gateway: GatewayDep) -> KeyInfo:
-    """Change a key that is in force."""
+    """Change a key that is in force. With `version`, two who change it at once lose nothing: the later one
+    is told so."""
     values = change.model_dump(exclude_unset=True)
+    seen = values.pop("version", None)
     if "name" in values and values["name"] is None:
         raise BadRequest("A key needs a name.", param="name")
     if values.get("models") is not None:
         values["models"] = sorted(values["models"])
     if values:
-        await gateway.accounts.keys.change(key_id, values)
+        await gateway.accounts.keys.change(key_id, values, seen)
     return _info(await _find(gateway.accounts, key_id))
 
 

@@ -27,13 +27,15 @@ def login_html(lang: Lang, wanted: str, said: str | None = None, **values: objec
 def account_html(lang: Lang, visitor: Visitor) -> str:
     """Who is logged in, and the way out."""
     role = text(lang, "role_admin" if visitor.admin else "role_member")
+    link = f'<p><a id="to-admin" href="./admin">{escape(text(lang, "nav_admin"))}</a></p>\n'
+    admin = link if visitor.admin else ""
     return _page(
         lang,
         text(lang, "account_title"),
         f"""<p><strong>{escape(visitor.name)}</strong> <span class="role">{escape(role)}</span></p>
 <form method="post" action="logout" enctype="multipart/form-data">
 <input type="hidden" name="from" value="account"><button>{escape(text(lang, "logout_button"))}</button></form>
-<p><a href="./">{escape(text(lang, "login_back"))}</a></p>""",
+{admin}<p><a href="./">{escape(text(lang, "login_back"))}</a></p>""",
     )
 
 

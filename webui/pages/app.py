@@ -24,7 +24,7 @@ from webui.texts import STATIC
 FONTS = ["Pretendard", "Noto Sans KR", "Apple SD Gothic Neo", "Malgun Gothic", "NanumGothic", "Nanum Gothic"]
 MONO = ["D2Coding", "NanumGothicCoding", "ui-monospace", "Menlo", "Consolas", "monospace"]
 
-ACCOUNT_STYLE = "\n.kd-header nav .kd-account { display: inline; }\n"
+SHOW_LINK = "\n.kd-header nav .kd-{} {{ display: inline; }}\n"
 
 
 def build_pages(
@@ -57,9 +57,9 @@ def build_pages(
     return demo
 
 
-def mount_pages(app: FastAPI, demo: gr.Blocks, *, account: bool = False) -> None:
-    """Put the pages at `/` of `app`, with everything switched off that would leave this machine. `account`:
-    whether there is one to show, and to leave."""
+def mount_pages(app: FastAPI, demo: gr.Blocks, *, links: tuple[str, ...] = ()) -> None:
+    """Put the pages at `/` of `app`, with everything switched off that would leave this machine. `links`:
+    which of account and admin the header has."""
     gr.mount_gradio_app(
         app,
         demo,
@@ -74,7 +74,7 @@ def mount_pages(app: FastAPI, demo: gr.Blocks, *, account: bool = False) -> None
         max_file_size="1b",  # no component of Gradio's takes a file here
         i18n=page_i18n(),
         theme=page_theme(),
-        css=page_style() + (ACCOUNT_STYLE if account else ""),
+        css=page_style() + "".join(SHOW_LINK.format(link) for link in links),
     )
 
 

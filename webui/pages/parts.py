@@ -142,6 +142,7 @@ def header(page: str) -> gr.HTML:
     ):
         current = ' aria-current="page"' if name == page else ""
         links += f'<a id="nav-{name}" href="{path}"{current}>{both(korean, english)}</a>'
+    links += f'<a id="nav-admin" class="kd-admin" href="./admin">{both("관리", "Admin")}</a>'
     links += f'<a id="nav-account" class="kd-account" href="./login">{both("계정", "Account")}</a>'
     brand = '<a class="kd-brand" href="./">kodolly<span lang="ko">코돌리</span></a>'
     return gr.HTML(f'<header class="kd-header">{brand}<nav>{links}</nav></header>', elem_id=f"{page}-header")

@@ -1,0 +1,1 @@
+"""What administrators do: keys and usage, all of it through the gateway's /admin."""

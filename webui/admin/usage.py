@@ -1,0 +1,51 @@
+"""Requests and tokens as the gateway has booked them."""
+
+from datetime import UTC, date, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from webui.failures import Failure
+from webui.gateway_client import GatewayClient, GatewayError
+
+By = Literal["key", "model", "day"]
+
+
+class Booked(BaseModel):
+    """The sums of one key, model or day."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    name: str
+    ok: int
+    cancelled: int
+    failed: int
+    refused: int
+    prompt_tokens: int
+    completion_tokens: int
+
+    @property
+    def requests(self) -> int:
+        """However they ended."""
+        return self.ok + self.cancelled + self.failed + self.refused
+
+    @property
+    def tokens(self) -> int:
+        """Of prompts and answers."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+def first_of_month() -> date:
+    """Budgets count from then (UTC)."""
+    return datetime.now(UTC).date().replace(day=1)
+
+
+async def read_usage(client: GatewayClient, by: By, since: date) -> list[Booked]:
+    """Of everybody from that day on: days in their order, others with the most tokens first. Raises
+    GatewayError."""
+    told = await client.get("/admin/usage", {"by": by, "since": since.isoformat()})
+    try:
+        rows = [Booked.model_validate({**row, "name": str(row[by])}) for row in told["data"]]
+    except (KeyError, TypeError, ValidationError) as error:
+        message = "The gateway's usage is of another version."
+        raise GatewayError(Failure(kind="other", message=message)) from error
+    return rows if by == "day" else sorted(rows, key=lambda row: row.tokens, reverse=True)
