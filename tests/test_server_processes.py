@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.load import Outcome, new_client, stream, summary
 from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
-from tests.support.scripted_engine import answer_text
+from tests.support.scripted_answers import answer_text
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.gateway_stack import Stack, gateway_stack, model_ids
 from tests.support.processes import PATIENCE_S, script, wait_for
-from tests.support.scripted_engine import answer_text
+from tests.support.scripted_answers import answer_text
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ import pytest
 from tests.support.gateway_stack import TOKEN, Member, member, model_ids
 from tests.support.load import Outcome, new_client, stream, streams, summary
 from tests.support.processes import free_port, kodolly, running, script, stop, wait_for
-from tests.support.scripted_engine import answer_text
+from tests.support.scripted_answers import answer_text
 
 pytestmark = pytest.mark.slow
 

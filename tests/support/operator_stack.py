@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 FAKE_VLLM = """
 import argparse, asyncio, json, os, pathlib, sys
-from tests.support.scripted_engine import Script, serve
+from tests.support.engine_script import Script
+from tests.support.scripted_engine import serve
 parser = argparse.ArgumentParser(allow_abbrev=False)
 parser.add_argument("--model")
 parser.add_argument("--served-model-name", nargs="+")

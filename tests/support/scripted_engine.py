@@ -3,7 +3,7 @@
     python -m tests.support.scripted_engine --port 9000 --model dolly[,ADAPTER ...] [--key secret]
 
 It does no model work: answers are "<model>-0 가 <model>-1 나 ..." with as many tokens as `max_tokens`, on
-every route that vLLM has (scripted_answers.py); only a model called `embed` has embeddings and scores.
+every route that vLLM has (scripted_routes.py); only a model called `embed` has embeddings and scores.
 
 POST /_script {"mode": "cut_at_token:3", "gap_s": 0.01} sets how the next requests to a route that streams are
 treated, and {"health": 503} what GET /health answers:
@@ -39,75 +39,24 @@ import socket
 import struct
 import time
 import uuid
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tests.support.engine_script import Script, metrics
 from tests.support.scripted_answers import (
     CONTEXT_LENGTH,
-    ENDS_WITH_DONE,
-    POOLING,
-    STREAMED,
-    WHOLE,
     Refusal,
-    Step,
-    answer_text,
     is_stream,
-    token,
+    tokens_or_text,
 )
-from tests.support.scripted_manners import MANNERS, Manner, combined
+from tests.support.scripted_generation import aborted, failed
+from tests.support.scripted_manners import combined
+from tests.support.scripted_routes import ENDS_WITH_DONE, POOLING, STREAMED, WHOLE
 from tests.support.scripted_writer import COMPACT, StreamWriter
-
-__all__ = ["answer_text", "token"]
 
 LOGGED_BYTES = 65536
 """Longer bodies are kept for /_script/last alone."""
 FAULTY = (*STREAMED, "/chat/completions", "/completions")
 """Routes that a scripted mode applies to."""
-
-
-@dataclass
-class Script:
-    """How to behave, and what was seen."""
-
-    model: str
-    key: str
-    adapters: tuple[str, ...] = ()
-    mode: str = "ok"
-    gap_s: float = 0.0
-    health: int = 200
-    running: int = 0
-    tokens: int = 0
-    cancelled: int = 0
-    split: int = 0
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    error: Any = None
-    manner: Manner = MANNERS["vllm"]
-    refuses: list[str] = field(default_factory=list)
-    forgets: bool = False
-    replay: bytes = b""
-    requests: list[dict[str, Any]] = field(default_factory=list)
-    last: dict[str, Any] = field(default_factory=dict)
-    responses: dict[str, dict[str, Any]] = field(default_factory=dict)
-    release: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def at_token(self, name: str) -> int | None:
-        """K of the mode `name:K`, else None."""
-        mode, _, number = self.mode.partition(":")
-        return int(number or 0) if mode == name else None
-
-
-def metrics(script: Script) -> str:
-    """The samples of vLLM 0.32's Prometheus page that a worker reads."""
-    labels = f'{{engine="0",model_name="{script.model}"}}'
-    values = {
-        "num_requests_running": script.running,
-        "num_requests_waiting": 0.0,
-        "kv_cache_usage_perc": 0.25 if script.running else 0.0,
-        "generation_tokens_total": script.tokens,
-    }
-    return "".join(
-        f"# TYPE vllm:{name} gauge\nvllm:{name}{labels} {value}\n" for name, value in values.items()
-    )
 
 
 class Connection:
@@ -379,39 +328,6 @@ class Connection:
         self.writer.write(head.encode() + self.extra_headers() + b"\r\n" + body)
         await self.writer.drain()
         return True
-
-
-def tokens_or_text(path: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """One token a character, both ways."""
-    if path == "/detokenize":
-        return {"prompt": "".join(map(chr, asked["tokens"]))}
-    text = asked.get("prompt") or "".join(f"[{m['role']}]{m['content']}" for m in asked["messages"])
-    return {"tokens": [ord(c) for c in text], "count": len(text)}
-
-
-def aborted(path: str, base: dict[str, Any]) -> list[Step]:
-    """How vLLM ends a stream when it is stopped: as if all were well, but for the reason."""
-    if path == "/v1/messages":
-        usage = {"input_tokens": 5, "output_tokens": 1}
-        end = {"type": "message_delta", "delta": {"stop_reason": None, "stop_sequence": None}, "usage": usage}
-        return [Step(end, name="message_delta"), Step({"type": "message_stop"}, name="message_stop")]
-    if path == "/v1/responses":
-        return [failed(path)]
-    text = path == "/v1/completions"
-    choice = {"index": 0, "finish_reason": "abort"} | ({"text": ""} if text else {"delta": {"content": ""}})
-    kind = "text_completion" if text else "chat.completion.chunk"
-    return [Step(base | {"object": kind, "choices": [choice]})]
-
-
-def failed(path: str) -> Step:
-    """An error in the middle of a stream, in the words of the route."""
-    if path == "/v1/messages":
-        error = {"type": "internal_error", "message": "scripted"}
-        return Step({"type": "error", "error": error}, name="error")
-    if path == "/v1/responses":
-        told = {"type": "error", "code": "server_error", "message": "scripted", "param": None}
-        return Step(told | {"sequence_number": 99}, name="error")
-    return Step({"error": {"message": "scripted", "type": "Scripted", "param": None, "code": 500}})
 
 
 async def serve(port: int, script: Script, host: str = "127.0.0.1") -> None:

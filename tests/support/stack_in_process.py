@@ -22,9 +22,10 @@ from controller.settings import ControllerSettings
 from server.app import create_app as create_gateway
 from server.client.protocol import GatewayProtocol
 from server.settings import GatewaySettings
+from tests.support.engine_script import Script
 from tests.support.gateway_stack import TOKEN, Member
 from tests.support.processes import PATIENCE_S, wait_for
-from tests.support.scripted_engine import Connection, Script
+from tests.support.scripted_engine import Connection
 
 
 @dataclass
