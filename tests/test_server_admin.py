@@ -1,5 +1,6 @@
 """Keys and usage through the doors that administrators use: HTTP and the command line."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,6 +13,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from common.errors import Conflict
+from server.accounts.keys import Key, KeyStore
+from server.store.opening import open_store
 from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
 
 ADMIN = "admin-token"
@@ -136,3 +140,20 @@ def test_a_change_of_an_older_version_is_refused(site: Site) -> None:
     ]
     assert (kept["concurrency"], kept["version"]) == (2, changed.json()["version"])
     assert site.send("PATCH", path, ADMIN, json={"concurrency": 3}).status_code == 200  # without one as ever
+
+
+async def test_of_changes_at_once_through_two_gateways_one_wins(tmp_path: Path) -> None:
+    """Two databases on one file stand for two gateway processes."""
+    url = f"sqlite:///{tmp_path / 'kodolly.db'}"
+    async with open_store(url) as one, open_store(url) as other:
+        stores = [KeyStore(one.database), KeyStore(other.database)] * 4
+        await stores[0].create(Key("key_1", "하나"))
+        for turn in range(10):
+            (seen,) = await stores[0].all()
+            changes = [
+                store.change("key_1", {"concurrency": 10 * turn + at + 1}, seen.version)
+                for at, store in enumerate(stores)
+            ]
+            done = await asyncio.gather(*changes, return_exceptions=True)
+            assert sum(result is None for result in done) == 1
+            assert sum(isinstance(result, Conflict) for result in done) == len(stores) - 1

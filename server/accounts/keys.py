@@ -116,14 +116,16 @@ class KeyStore:
         in_force = (api_keys.c.id == key_id) & api_keys.c.revoked.is_(None)
 
         def update(connection: sa.Connection) -> None:
-            if seen is not None:  # nobody changes the row between this look and the update
-                row = connection.execute(api_keys.select().where(in_force).with_for_update()).first()
+            # First, as it lets no other change in until this one has ended: neither on SQLite, which locks
+            # with the first write, nor on PostgreSQL, where all changes write this row.
+            connection.execute(_CHANGED)
+            if seen is not None:
+                row = connection.execute(api_keys.select().where(in_force)).first()
                 if row is not None and _key(row).version != seen:
                     raise _changed_meanwhile()
             found = connection.execute(api_keys.update().where(in_force).values(**values))
             if found.rowcount != 1:
                 raise NotFound(f"There is no key {key_id!r} in force.", param="key_id")
-            connection.execute(_CHANGED)
 
         await self._database.run(update)
 
