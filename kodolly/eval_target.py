@@ -39,6 +39,7 @@ def target_options(command: F) -> F:
 def offline() -> None:
     """Nothing here may look at the hub: for the libraries that are imported after this."""
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_DATASETS_OFFLINE"] = "1"
 
 
 def require_libraries(*libraries: str) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from finetune.eval.report import EvalReport, read_report
 from kodolly.cli import root
+from tests.support.own_task import write_task
 from tests.support.processes import free_port, kodolly, running
 from tests.support.real_data import KOBEST, real_data
 from tests.support.tiny_training import make_base
@@ -96,6 +97,20 @@ def test_rows_are_scored_the_same_both_ways(base: Path, url: str, tmp_path: Path
     assert {key: pytest.approx(value, rel=1e-3) for key, value in found.items()} == values(served)
     learnt = evaluate(tmp_path / "learnt.json", "rows", str(base), *asked, "--split", "base")
     assert values(learnt)["rows", "perplexity"] < 1.2 < found["rows", "perplexity"]
+
+
+def test_a_task_of_ones_own_is_scored_the_same_both_ways(base: Path, url: str, tmp_path: Path) -> None:
+    asked = [*write_task(tmp_path), "--max-tokens", "24"]
+    served = ["tiny", "--url", url, "--tokenizer", str(base)]
+    for task in ("kodolly_ranked", "kodolly_generated"):
+        here = evaluate_alone(tmp_path / "local.json", "task", task, str(base), *asked)
+        there = evaluate_alone(tmp_path / "served.json", "task", task, *served, *asked)
+        assert values(there) == figures(here)
+        assert [one.items for one in there.scores] == [one.items for one in here.scores]
+        assert [one.items_hash for one in there.scores] == [one.items_hash for one in here.scores]
+    # Of the rows that the base knows by heart; the fourth has another answer, which no budget makes right.
+    assert values(here) == {("kodolly_generated", "exact_match"): 0.75}
+    assert [sample.answer for sample in there.samples] == [sample.answer for sample in here.samples]
 
 
 def test_korquad_is_asked_through_the_chat_template(base: Path, url: str, tmp_path: Path) -> None:

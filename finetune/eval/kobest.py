@@ -4,38 +4,31 @@ Prompts, few-shot formatting and log likelihoods are lm-eval's `kobest_*` tasks.
 equal token sequences for both kinds of model (start token, room in the context) and intervals.
 """
 
-import importlib.util
-import logging
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from finetune.eval.kobest_data import Tables, Task, find_tables, read_table, write_jsonl
+from finetune.eval.lm_eval_model import (
+    SEED,
+    Served,
+    likelihood_arguments,
+    named_failures,
+    quiet,
+    require_lm_eval,
+    tokenizer_and_context,
+)
 from finetune.eval.report import EvalReport, Score, hash_texts, now, score, versions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-SEED = 1234
-"""Of the choice of shots, lm-eval's own."""
 HUB = "skt/kobest_v1"
-
-
-@dataclass(frozen=True)
-class Served:
-    """A model behind an OpenAI-compatible URL, and where its tokenizer and configuration are."""
-
-    url: str
-    name: str
-    key: str
-    tokenizer: Path
 
 
 @dataclass(frozen=True)
@@ -51,24 +44,15 @@ class Questions:
     """The first so many items of each task."""
 
 
-def require_lm_eval() -> None:
-    """Raises UserError when lm-eval is missing."""
-    if importlib.util.find_spec("lm_eval") is None:
-        raise UserError(
-            "KoBEST is measured with lm-eval, which is not installed.",
-            hint="Install the extra `eval`: pip install 'kodolly[eval,finetune]'.",
-        )
-
-
 def evaluate_kobest(model: Path | Served, questions: Questions, batch_size: int = 16) -> EvalReport:
     """Accuracy and macro-F1 of every task with intervals. Raises UserError."""
     require_lm_eval()
     if questions.data is not None:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read when the libraries are imported, just below
         os.environ["HF_DATASETS_OFFLINE"] = "1"
-    with tempfile.TemporaryDirectory(prefix="kodolly-kobest-") as folder, _quiet():
+    with tempfile.TemporaryDirectory(prefix="kodolly-kobest-") as folder, quiet():
         tasks, split, notes = _tasks(questions, Path(folder))
-        tokenizer, context = _tokenizer_and_context(model)
+        tokenizer, context = tokenizer_and_context(model)
         samples = _run(model, tokenizer, context, tasks, questions, batch_size)["samples"]
     by_task = {task: samples[f"kobest_{task}"] for task in questions.tasks}
     for task, asked in by_task.items():
@@ -174,8 +158,8 @@ def _run(
 
     datasets.disable_progress_bars()  # one for every table; lm-eval's own shows how far it is
 
-    kind, arguments = _model_arguments(model, tokenizer, context)
-    try:
+    kind, arguments = likelihood_arguments(model, tokenizer, context)
+    with named_failures(model, "KoBEST", from_hub=questions.data is None):
         results = simple_evaluate(
             model=kind,
             model_args=arguments,
@@ -190,77 +174,8 @@ def _run(
             torch_random_seed=SEED,
             fewshot_random_seed=SEED,
         )
-    except (OSError, ConnectionError) as error:
-        raise UserError(_why(error, model, questions)) from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("requests", "aiohttp", "tenacity", "datasets"):
-            raise
-        raise UserError(_why(error, model, questions)) from error
     assert results is not None  # it is None on ranks other than 0
     return dict(results)
-
-
-def _why(error: Exception, model: Path | Served, questions: Questions) -> str:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    if questions.data is None and ("offline" in reason.lower() or "hub" in reason.lower()):
-        return f"KoBEST cannot be fetched from the hub: {reason}"
-    where = model.url if isinstance(model, Served) else str(model)
-    return f"{where} cannot be measured: {reason}"
-
-
-def _tokenizer_and_context(model: Path | Served) -> tuple["PreTrainedTokenizerBase", int]:
-    """(tokenizer, tokens that the model can see at once)."""
-    from transformers import AutoConfig, AutoTokenizer
-
-    directory = model.tokenizer if isinstance(model, Served) else model
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-        context = int(AutoConfig.from_pretrained(directory, local_files_only=True).max_position_embeddings)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{directory} holds no tokenizer and configuration that can be loaded: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-    return tokenizer, context
-
-
-def _model_arguments(
-    model: Path | Served, tokenizer: "PreTrainedTokenizerBase", context: int
-) -> tuple[str, dict[str, object]]:
-    """Both kinds get the same tokens: a start token where the tokenizer sets one, at most context - 1.
-
-    (An engine keeps one place for the token it makes. lm-eval's `max_length` means something else in its two
-    classes: hf scores one token more than it says, local-completions one less.)
-    """
-    import torch
-
-    first = tokenizer("가")["input_ids"][:1]
-    starts = tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id]
-    if isinstance(model, Served):
-        from finetune.eval.served_model import ServedModel, api_root
-
-        with closing(ServedModel(model.url, model.name, model.key)) as asked:
-            asked.check()
-        return "local-completions", {
-            "model": model.name,
-            "base_url": f"{api_root(model.url)}/completions",
-            "tokenizer": str(model.tokenizer),
-            "tokenizer_backend": "huggingface",
-            "header": {"Authorization": f"Bearer {model.key}"} if model.key else {},
-            "max_length": context,
-            "add_bos_token": starts,
-            "max_retries": 5,
-        }
-    on_gpu = torch.cuda.is_available()
-    return "hf", {
-        "pretrained": str(model),
-        "backend": "causal",
-        "device": "cuda" if on_gpu else "cpu",
-        "dtype": "auto" if on_gpu else "float32",
-        "max_length": context - 2,
-        "add_bos_token": starts,
-        "trust_remote_code": False,
-    }
 
 
 def _scores(task: Task, samples: Sequence[dict[str, Any]]) -> Iterator[Score]:
@@ -270,20 +185,3 @@ def _scores(task: Task, samples: Sequence[dict[str, Any]]) -> Iterator[Score]:
     yield score(task, "accuracy", [[float(sample["acc"])] for sample in samples], asked)
     if "acc_norm" in samples[0]:
         yield score(task, "accuracy_norm", [[float(sample["acc_norm"])] for sample in samples], asked)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """lm-eval's warnings about what is done on purpose here do not belong on the terminal."""
-    loggers = [
-        logging.getLogger(name) for name in ("lm_eval", "lm-eval", "datasets", "httpx", "transformers")
-    ]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-        sys.stderr.flush()

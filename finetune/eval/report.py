@@ -14,7 +14,7 @@ from common.errors import UserError
 from finetune.eval.intervals import Items, Metric, estimate
 from finetune.files.whole import whole_file
 
-Kind = Literal["kobest", "korquad", "rows", "judge", "retrieval", "ethics", "instructions"]
+Kind = Literal["kobest", "korquad", "rows", "judge", "retrieval", "ethics", "instructions", "task"]
 SAMPLES = 20
 """Answers a report shows in full."""
 

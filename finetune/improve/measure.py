@@ -126,7 +126,8 @@ def _unethical(model: Model, job: Job) -> float | None:
 def _tasks(job: Job) -> dict[str, float]:
     if job.kobest is None:
         return {}
-    from finetune.eval.kobest import Questions, evaluate_kobest, require_lm_eval
+    from finetune.eval.kobest import Questions, evaluate_kobest
+    from finetune.eval.lm_eval_model import require_lm_eval
 
     require_lm_eval()
     asked = Questions(job.kobest_tasks, 0, job.kobest, None, None)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from kodolly.lazy_group import LazyGroup
 EPILOG = """\b
 Examples:
   kodolly eval kobest models/my-dolly --data kobest_v1.0 --output dolly.json
+  kodolly eval task haerae models/my-dolly --hub
   kodolly eval rows models/my-dolly held-out.jsonl
   kodolly eval compare base.json dolly.json comparison
   kodolly eval page models/my-dolly base.json dolly.json
@@ -17,6 +18,7 @@ Examples:
 """
 TABLE: dict[str, str] = {
     "kobest": "Measure accuracy and macro-F1 on KoBEST, with lm-eval.",
+    "task": "Measure any task of lm-eval: KMMLU, HAERAE, CLIcK, HRM8K ...",
     "korquad": "Measure exact match and character F1 on KorQuAD 1.0.",
     "rows": "Measure exact match and perplexity on held-out Dolly rows.",
     "instructions": "Measure how often a model keeps what is asked of an answer's form.",

@@ -62,7 +62,8 @@ def command(
     require_libraries("numpy", "torch", "transformers")
     if not hub:
         offline()
-    from finetune.eval.kobest import Questions, Served, evaluate_kobest, require_lm_eval
+    from finetune.eval.kobest import Questions, evaluate_kobest
+    from finetune.eval.lm_eval_model import Served, require_lm_eval
     from finetune.threads import let_waiting_threads_sleep
 
     require_lm_eval()

@@ -1,0 +1,136 @@
+"""A checkpoint or a served model as lm-eval takes it, and lm-eval's failures in one line."""
+
+import importlib.util
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+SEED = 1234
+"""Of the choice of shots, lm-eval's own."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model behind an OpenAI-compatible URL, and where its tokenizer and configuration are."""
+
+    url: str
+    name: str
+    key: str
+    tokenizer: Path | None
+    """None where nothing is ranked by log likelihood."""
+
+
+def require_lm_eval() -> None:
+    """Raises UserError when lm-eval is missing."""
+    if importlib.util.find_spec("lm_eval") is None:
+        raise UserError(
+            "This is measured with lm-eval, which is not installed.",
+            hint="Install the extra `eval`: pip install 'kodolly[eval,finetune]'.",
+        )
+
+
+@contextmanager
+def named_failures(model: Path | Served, what: str, *, from_hub: bool) -> Iterator[None]:
+    """Network, data set and server errors of lm-eval become a UserError; others stay as they are."""
+    try:
+        yield
+    except Exception as error:
+        outside = type(error).__module__.partition(".")[0] in ("requests", "aiohttp", "tenacity", "datasets")
+        if not (outside or isinstance(error, OSError)):
+            raise
+        raise UserError(_why(error, model, what, from_hub)) from error
+
+
+def _why(error: Exception, model: Path | Served, what: str, from_hub: bool) -> str:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if from_hub and ("offline" in reason.lower() or "hub" in reason.lower()):
+        return f"{what} cannot be fetched from the hub: {reason}"
+    where = model.url if isinstance(model, Served) else str(model)
+    return f"{where} cannot be measured: {reason}"
+
+
+def tokenizer_and_context(model: Path | Served) -> tuple["PreTrainedTokenizerBase", int]:
+    """(tokenizer, tokens that the model can see at once)."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    directory = model.tokenizer if isinstance(model, Served) else model
+    if directory is None:
+        raise UserError(
+            "A served model's log likelihoods take its tokenizer.",
+            hint="Name its checkpoint directory with --tokenizer.",
+        )
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        context = int(AutoConfig.from_pretrained(directory, local_files_only=True).max_position_embeddings)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{directory} holds no tokenizer and configuration that can be loaded: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    return tokenizer, context
+
+
+def likelihood_arguments(
+    model: Path | Served, tokenizer: "PreTrainedTokenizerBase", context: int
+) -> tuple[str, dict[str, object]]:
+    """Both kinds get the same tokens: a start token where the tokenizer sets one, at most context - 1.
+
+    (An engine keeps one place for the token it makes. lm-eval's `max_length` means something else in its two
+    classes: hf scores one token more than it says, local-completions one less.)
+    """
+    import torch
+
+    first = tokenizer("가")["input_ids"][:1]
+    starts = tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id]
+    if isinstance(model, Served):
+        from finetune.eval.served_model import ServedModel, api_root
+
+        with closing(ServedModel(model.url, model.name, model.key)) as asked:
+            asked.check()
+        return "local-completions", {
+            "model": model.name,
+            "base_url": f"{api_root(model.url)}/completions",
+            "tokenizer": str(model.tokenizer),
+            "tokenizer_backend": "huggingface",
+            "header": {"Authorization": f"Bearer {model.key}"} if model.key else {},
+            "max_length": context,
+            "add_bos_token": starts,
+            "max_retries": 5,
+        }
+    on_gpu = torch.cuda.is_available()
+    return "hf", {
+        "pretrained": str(model),
+        "backend": "causal",
+        "device": "cuda" if on_gpu else "cpu",
+        "dtype": "auto" if on_gpu else "float32",
+        "max_length": context - 2,
+        "add_bos_token": starts,
+        "trust_remote_code": False,
+    }
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """lm-eval's warnings about what is done on purpose here do not belong on the terminal."""
+    loggers = [
+        logging.getLogger(name) for name in ("lm_eval", "lm-eval", "datasets", "httpx", "transformers")
+    ]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+        sys.stderr.flush()
