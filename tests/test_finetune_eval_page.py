@@ -1,5 +1,7 @@
 """`kodolly eval page`: card and scores on one page that fetches nothing; what others wrote is escaped."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from click.testing import CliRunner
 from common.checkpoint import CheckpointCard, DataSource
 from common.errors import UserError
 from finetune.eval.report import EvalReport, Sample, score, write_json
+from finetune.eval.training_curve import LOG_FILE, WIDTH
 from finetune.models.checkpoint import write_card
 from kodolly.cli import root
 
@@ -50,6 +53,42 @@ def test_the_page_holds_licence_data_scores_and_differences(tmp_path: Path) -> N
     assert "<script>" not in page
     assert "&lt;script&gt;my-dolly" in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_losses_of_the_run_are_drawn(tmp_path: Path) -> None:
+    write_card(tmp_path, CARD)
+    reports = [report(tmp_path, "my-base", 30), report(tmp_path, "my-dolly", 80)]
+    run = tmp_path / "run"
+    run.mkdir()
+    log: list[dict[str, float]] = [{"loss": 4 - step / 10, "step": step} for step in range(1, 31)]
+    log += [{"eval_loss": 2.5, "step": 15}, {"eval_loss": 1.25, "step": 30}, {"train_runtime": 3, "step": 30}]
+    log += [{"loss": float("nan"), "step": 31}]
+    (run / LOG_FILE).write_text(json.dumps(log), encoding="utf-8")
+    asked = ["eval", "page", str(tmp_path), *reports, "--output", str(tmp_path / "page.html")]
+    done = CliRunner().invoke(root, [*asked, "--run", str(run)])
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "3.900 at first, 1.000 at last" in page
+    assert "best 1.250 at step 30" in page
+    assert page.count("<polyline") == 2
+    assert "nan" not in page
+    first, last = re.findall(r'class="training" points="(\S+) .*? ?(\S+)"', page)[0]
+    assert first.endswith(",8.0")  # the highest loss lies at the top, the last one at the right end
+    assert last.startswith(f"{WIDTH:.1f},")
+
+
+def test_a_run_without_losses_is_refused_and_a_checkpoint_without_is_not(tmp_path: Path) -> None:
+    write_card(tmp_path, CARD)
+    reports = [report(tmp_path, "my-base", 30), report(tmp_path, "my-dolly", 80)]
+    asked = ["eval", "page", str(tmp_path), *reports, "--output", str(tmp_path / "page.html")]
+    assert CliRunner().invoke(root, asked).exit_code == 0
+    assert "<polyline" not in (tmp_path / "page.html").read_text(encoding="utf-8")
+    for content in (None, "[]", "{}", "no json"):
+        if content is not None:
+            (tmp_path / LOG_FILE).write_text(content, encoding="utf-8")
+        refused = CliRunner().invoke(root, [*asked, "--run", str(tmp_path)])
+        assert isinstance(refused.exception, UserError)
+        assert LOG_FILE in str(refused.exception)
 
 
 def test_a_directory_without_a_card_is_refused(tmp_path: Path) -> None:

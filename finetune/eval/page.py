@@ -9,13 +9,17 @@ from finetune.eval.compare import Comparison, Row
 from finetune.eval.html_table import html_table
 from finetune.eval.intervals import LOWER_IS_BETTER
 from finetune.eval.report import Score
+from finetune.eval.training_curve import TrainingCurve, draw
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { border: 1px solid #8886; padding: .4rem .6rem; text-align: left; vertical-align: top; }
 td { overflow-wrap: anywhere; white-space: pre-wrap; }
-svg { width: 12rem; height: 1rem; } rect { fill: #1f6feb; } line { stroke: currentColor; stroke-width: 2; }
+svg { width: 12rem; height: 1rem; } svg.curve { width: 100%; height: auto; }
+polyline { fill: none; stroke: #1f6feb; stroke-width: 2; } polyline.validation { stroke-dasharray: 6 4; }
+polyline.validation { stroke: #b35900; } text { font-size: 12px; fill: currentColor; }
+ rect { fill: #1f6feb; } line { stroke: currentColor; stroke-width: 2; }
 .better { color: #17692b; font-weight: bold; } .worse { color: #a3151a; font-weight: bold; }
 @media (prefers-color-scheme: dark) { body { background: #16181c; color: #e8e8e8; }
   .better { color: #74d68c; } .worse { color: #ff8a8a; } }
@@ -24,10 +28,11 @@ WIDTH = 200
 """Of a bar that stands for 1, in the drawing's units."""
 
 
-def model_page(card: CheckpointCard, comparison: Comparison) -> str:
+def model_page(card: CheckpointCard, comparison: Comparison, curve: TrainingCurve | None = None) -> str:
     """HTML that fetches nothing; what people and models wrote is shown escaped."""
     parts = [f"<h1>{_text(card.name)}</h1>", "<h2>Model</h2>", html_table(("", ""), _facts(card))]
     parts += ["<h2>What it learnt from</h2>", html_table(("File", "Rows", "SHA-256"), _data(card))]
+    parts += ["<h2>Training</h2>", draw(curve)] if curve else []
     parts += ["<h2>Scores</h2>", _scores(comparison)]
     parts += [f"<p>{_text(note)}</p>" for note in comparison.notes]
     parts += ["<h2>Answers</h2>", _answers(comparison)] if comparison.answers else []

@@ -7,7 +7,7 @@ import click
 EPILOG = """\b
 Examples:
   kodolly eval page models/my-dolly base-rows.json my-dolly-rows.json --output my-dolly.html
-  kodolly eval page models/my-dolly base-*.json my-dolly-*.json --before my-base
+  kodolly eval page models/my-dolly base-*.json my-dolly-*.json --before my-base --run runs/my-dolly
 """
 
 
@@ -16,8 +16,15 @@ Examples:
 @click.argument("reports", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="[default: CHECKPOINT's name, .html]")
 @click.option("--before", help="The model the others are compared with.  [default: the first report's]")
-def command(checkpoint: Path, reports: tuple[Path, ...], output: Path | None, before: str | None) -> None:
-    """Write one HTML page on CHECKPOINT: licence, base, data, and the scores of the REPORTS with intervals.
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The training's output, whose losses are drawn.  [default: CHECKPOINT, where it has a log]",
+)
+def command(
+    checkpoint: Path, reports: tuple[Path, ...], output: Path | None, before: str | None, run: Path | None
+) -> None:
+    """Write one HTML page on CHECKPOINT: licence, base, data, losses, and the scores of the REPORTS.
 
     The reports are those of the checkpoint and of the model it is set against, such as its base. The page
     fetches nothing, so that it can be sent as it is.
@@ -36,9 +43,15 @@ def command(checkpoint: Path, reports: tuple[Path, ...], output: Path | None, be
     from finetune.eval.compare import compare
     from finetune.eval.page import model_page
     from finetune.eval.report import read_report
+    from finetune.eval.training_curve import LOG_FILE, read_curve
     from finetune.files.whole import whole_file
 
-    page = model_page(card, compare([read_report(path) for path in reports], before))
+    curve = read_curve(run or checkpoint)
+    if run is not None and curve is None:
+        raise UserError(
+            f"{run} has no {LOG_FILE} with losses.", hint="Name an output of `kodolly train`: runs/NAME."
+        )
+    page = model_page(card, compare([read_report(path) for path in reports], before), curve)
     target = output or Path(f"{checkpoint.resolve().name}.html")
     with whole_file(target) as out:
         out.write(page.encode())
