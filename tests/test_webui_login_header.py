@@ -23,6 +23,7 @@ async def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
         {
             "login": "header",
             "login_proxies": "10.1.0.0/16, ::1",
+            "login_admins": "root, 김하나",
             "state_dir": tmp_path_factory.mktemp("pages"),
             "gateway_url": "http://127.0.0.1:9",
         }
@@ -59,6 +60,15 @@ async def test_from_others_the_header_is_refused(app: FastAPI, peer: str) -> Non
         for forwarded in ({}, {"x-forwarded-for": "10.1.2.3"}):
             told = await page.get("/config", headers={"remote-user": "kim"} | forwarded)
             assert (told.status_code, told.json()["error"]["code"]) == (403, "not_the_proxy")
+
+
+@IN_ONE_LOOP
+async def test_administrators_are_those_of_the_settings(app: FastAPI) -> None:
+    async with at(app) as page:
+        assert (await page.get("/admin", headers={"remote-user": "kim"})).status_code == 403
+        for name in (b"root", "김하나".encode()):
+            told = await page.get("/admin", headers=[(b"remote-user", name)])
+            assert (told.status_code, "읽지 못했습니다" in told.text) == (502, True)  # no gateway here
 
 
 @IN_ONE_LOOP
