@@ -83,7 +83,7 @@ class WebuiSettings(PartSettings):
     def _login_is_whole(self) -> Self:
         if self.login == "header" and not self.login_proxies:
             raise ValueError("login: header needs login_proxies, the addresses of the proxy that sets it")
-        if self.login == "key" and self.api_key is None:
+        if self.login == "key" and not (self.api_key and self.api_key.get_secret_value()):
             raise ValueError("login: key needs api_key (KODOLLY_API_KEY): the page asks with it what runs")
         return self
 

@@ -50,6 +50,7 @@ def page(lang: Lang, body: str) -> str:
             ("./", "nav_compare", ""),
             ("./chat", "nav_chat", ""),
             ("./results", "nav_results", ""),
+            ("./documents", "nav_documents", ""),
             ("./models", "nav_models", ""),
             ("./admin", "nav_admin", ' aria-current="page"'),
         )

@@ -4,6 +4,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "nav_compare": ("비교", "Compare"),
     "nav_chat": ("채팅", "Chat"),
     "nav_results": ("결과", "Results"),
+    "nav_documents": ("문서", "Documents"),
     "nav_models": ("모델", "Models"),
     "nav_admin": ("관리", "Admin"),
     "admin_not_yours": (
