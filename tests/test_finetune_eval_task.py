@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from common.errors import UserError
+from finetune.eval import task
 from finetune.eval.lm_eval_model import Served
 from finetune.eval.task import TaskQuestions, _generated, _generating, _generation, _scores
 from kodolly.cli import root
@@ -67,6 +68,18 @@ def test_a_thought_has_a_budget_and_a_switch() -> None:
     }
     assert _generation(Path("m"), asked) == {"max_gen_toks": 8192}
     assert _generation(served, TaskQuestions("t")) is None
+
+
+@pytest.mark.parametrize("thinking", [None, True, False])
+def test_a_checkpoint_gets_no_second_start_token_and_its_thought_is_cut(
+    monkeypatch: pytest.MonkeyPatch, thinking: bool | None
+) -> None:
+    plain: dict[str, object] = {"pretrained": "m", "add_bos_token": True}
+    monkeypatch.setattr(task, "_ranking", lambda model: ("hf", dict(plain)))
+    kind, arguments = _generating(Path("m"), TaskQuestions("t", thinking=thinking))
+    assert (kind, arguments["add_bos_token"]) == ("hf", False)
+    assert arguments.get("think_end_token") == (None if thinking is False else "</think>")
+    assert arguments.get("enable_thinking") is thinking
 
 
 def test_a_server_that_is_not_there_is_one_line() -> None:

@@ -169,6 +169,7 @@ def _generating(model: Path | Served, asked: TaskQuestions) -> tuple[str, dict[s
         kind, arguments = "local-chat-completions", dict(_chat_endpoint(model))
     else:
         kind, arguments = _ranking(model)
+        arguments["add_bos_token"] = False  # a chat template writes its start token itself, as for an engine
         if asked.thinking is not None:
             arguments["enable_thinking"] = asked.thinking
     if asked.thinking is not False:
