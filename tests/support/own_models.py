@@ -106,6 +106,7 @@ OWN_MODELS = (
     ),
     OwnModel("Gemma 2", "Gemma 2", TURNS, _config("Gemma2Config")),
     OwnModel("Gemma 3", "Gemma 3", TURNS, _config("Gemma3TextConfig")),
+    OwnModel("Mistral", "Mistral Small, Mistral 7B", INST, _config("MistralConfig")),
     OwnModel("Ministral 3", "Ministral 3", INST, _config("Ministral3Config")),
     OwnModel("Phi 3", "Phi-3, Phi-4", ROLES, _config("Phi3Config", pad_token_id=0)),
     OwnModel("GLM 4", "GLM 4", KEYS, _config("Glm4Config", pad_token_id=0)),
