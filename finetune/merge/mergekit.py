@@ -1,22 +1,17 @@
 """`kodolly merge models`: several models into one by mergekit, as a complete checkpoint that vLLM loads.
 
-mergekit 0.1.5 is told what it does not know: GPT-NeoX files have had no mask and rotary tables for years,
-a path on this machine is no hub id, and vLLM wants Mixtral's experts one by one.
+mergekit does not know that a path on this machine is no hub id, nor that vLLM wants Mixtral's experts one by
+one.
 """
 
-import contextlib
-import io
-import logging
 import time
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import transformers
 from transformers import AutoTokenizer, GenerationConfig
 
 from common.chat_message import ChatMessage
@@ -27,6 +22,7 @@ from common.yaml_text import BrokenYaml, parse_yaml
 from finetune.encoding.encode import prompt_ids
 from finetune.files.unreadable import HUB_ID
 from finetune.files.whole import require_room, whole_directory
+from finetune.merge.call_mergekit import run_mergekit
 from finetune.merge.mixtral_experts import split_experts
 from finetune.merge.parameter_names import empty_model, read_config
 from finetune.merge.safetensors_io import shard_names, stored_tensors
@@ -44,8 +40,6 @@ METHODS = ("slerp", "dare_ties", "dare_linear", "ties", "linear", "passthrough",
 MODEL_KEYS = ("model", "base_model", "source_model", "tokenizer_source", "source", "path")
 """Keys of mergekit's configuration whose value names a model."""
 NOT_MODELS = ("union", "base")
-OLD_TABLES = (".attention.bias", ".attention.masked_bias", ".attention.rotary_emb.inv_freq")
-"""Computed, not learnt; GPT-NeoX files had them once."""
 QUESTION: list[ChatMessage] = [{"role": "user", "content": "오늘 저녁에 무엇을 먹으면 좋을까요?"}]
 
 
@@ -98,7 +92,7 @@ def merge_models(
     with whole_directory(output) as directory:
         require_room(directory, max(_bytes(source.directory) for source in sources))
         report(Progress(stage, 0.0, f"{len(sources)} models, {_method(values)}"))
-        _run_mergekit(values, directory, seed)
+        run_mergekit(values, directory, seed)
         report(Progress(stage, 0.9, "completing the checkpoint"))
         parameters, dtype = _complete(directory, values, sources, plan.talk)
         write_card(directory, plan.card(directory, parameters, dtype))
@@ -271,89 +265,6 @@ def _base(values: Mapping[str, object], sources: list[MergedModel]) -> MergedMod
 
 def _bytes(directory: Path) -> int:
     return sum((directory / name).stat().st_size for name in shard_names(directory))
-
-
-def _run_mergekit(values: dict[str, object], directory: Path, seed: int) -> None:
-    """Let mergekit write weights, configuration and tokenizer. Raises UserError with what it says."""
-    said: list[str] = []
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), _heard(said):
-        warnings.simplefilter("ignore")  # what it says of numpy and of itself is nothing that users can mend
-        try:
-            _call_mergekit(values, directory, seed)
-        except UserError:
-            raise
-        except (Exception, SystemExit) as error:  # its errors have no class of their own, some are exits
-            reason = "; ".join(said) or " ".join(str(error).split())
-            raise UserError(f"mergekit refuses the merge: {reason or type(error).__name__}") from error
-
-
-def _call_mergekit(values: dict[str, object], directory: Path, seed: int) -> None:
-    from mergekit.config import MergeConfiguration  # type: ignore[import-untyped]
-    from mergekit.merge import run_merge  # type: ignore[import-untyped]
-    from mergekit.moe.config import MoEMergeConfig  # type: ignore[import-untyped]
-    from mergekit.options import MergeOptions  # type: ignore[import-untyped]
-    from mergekit.scripts.moe import build  # type: ignore[import-untyped]
-
-    options = MergeOptions(device="auto", random_seed=seed, write_model_card=False, quiet=True)
-    if "experts" in values:
-        experts = MoEMergeConfig.model_validate({**values, "architecture": _moe_architecture(values)})
-        torch.manual_seed(seed)
-        build(experts, str(directory), options, device=options.device)
-        return
-    config = MergeConfiguration.model_validate(values)
-    with _without_old_tables():
-        run_merge(config, str(directory), options)
-
-
-def _moe_architecture(values: Mapping[str, object]) -> str:
-    """Mixtral is what vLLM is known to load and what models of Llama's and Mistral's kind become."""
-    asked = str(values.get("architecture") or "mixtral").lower()
-    if asked != "mixtral":
-        raise UserError(f"A mixture of experts is written as Mixtral; {asked} is not supported.")
-    return asked
-
-
-@contextlib.contextmanager
-def _heard(said: list[str]) -> Iterator[None]:
-    """Keep mergekit's complaints, which go to the log, for the error message."""
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.levelno >= logging.ERROR:
-                said.append(record.getMessage())
-
-    root, listener = logging.getLogger(), Listener()
-    before, verbosity = root.handlers[:], transformers.logging.get_verbosity()
-    root.handlers = [listener]
-    transformers.logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.handlers = before
-        transformers.logging.set_verbosity(verbosity)
-
-
-@contextlib.contextmanager
-def _without_old_tables() -> Iterator[None]:
-    """mergekit's description of GPT-NeoX asks for tables that today's files have not; neither needs them."""
-    from mergekit.architecture.json_definitions import (  # type: ignore[import-untyped]
-        NAME_TO_ARCH,
-        JsonModuleArchitecture,
-    )
-
-    before = NAME_TO_ARCH["GPTNeoXForCausalLM"]
-    (architecture,) = before
-    module = architecture.modules["default"]
-    definition = module.architecture.definition
-    learnt = [w for w in definition.layer_templates.weights if not w.name.endswith(OLD_TABLES)]
-    templates = definition.layer_templates.model_copy(update={"weights": learnt})
-    changed = JsonModuleArchitecture(definition=definition.model_copy(update={"layer_templates": templates}))
-    modules = {"default": module.model_copy(update={"architecture": changed})}
-    NAME_TO_ARCH["GPTNeoXForCausalLM"] = [architecture.model_copy(update={"modules": modules})]
-    try:
-        yield
-    finally:
-        NAME_TO_ARCH["GPTNeoXForCausalLM"] = before
 
 
 def _complete(
