@@ -124,7 +124,7 @@ def _near(name: str, manager: "TaskManager") -> str:
 
 
 def _generated(tasks: Tasks, name: str) -> bool:
-    kinds = {task.OUTPUT_TYPE == "generate_until" for task in tasks.values()}
+    kinds = {bool(task.OUTPUT_TYPE == "generate_until") for task in tasks.values()}
     if len(kinds) > 1:
         raise UserError(
             f"{name} holds tasks that are generated and tasks that are ranked.",
@@ -136,7 +136,7 @@ def _generated(tasks: Tasks, name: str) -> bool:
 def _run(
     model: Path | Served, tasks: Tasks, asked: TaskQuestions, generated: bool, batch_size: int
 ) -> dict[str, list[Logged]]:
-    from lm_eval import simple_evaluate
+    from lm_eval import simple_evaluate  # type: ignore[import-untyped]
 
     kind, arguments = _generating(model, asked) if generated else _ranking(model)
     results = simple_evaluate(
