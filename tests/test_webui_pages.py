@@ -92,7 +92,7 @@ async def test_what_cannot_be_kept_is_told_and_the_screen_stays(
     async with chat_of(tmp_path) as (chat, client):
         tab = Tab(chat)
         if failure == "cookie":
-            tab.request = gr.Request(headers={"accept-language": "ko"}, query_params={})
+            tab.request = gr.Request(headers={"accept-language": "ko"}, query_params={}, state=None)
         tab.values[chat.page.question] = "사라지면 안 되는 질문"
         assert await _told(chat.begin)(tab.request, tab.values) == gr.skip()
     assert words in told[0]
@@ -111,7 +111,7 @@ async def test_a_listener_that_grows_tells_its_failure_too(monkeypatch: pytest.M
         yield 1
         raise StoreFailed("The disk is full.")
 
-    request = gr.Request(headers={}, query_params={})
+    request = gr.Request(headers={}, query_params={}, state=None)
     assert [update async for update in _told(growing)(request)] == [1, gr.skip()]
     assert len(told) == 1
 

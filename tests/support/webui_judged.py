@@ -28,7 +28,9 @@ from webui.store.users import user_of
 
 BROWSER = "browser-" + "a" * 20
 USER = user_of(BROWSER)
-REQUEST = gr.Request(headers={"cookie": f"{COOKIE}={BROWSER}", "accept-language": "ko"}, query_params={})
+REQUEST = gr.Request(
+    headers={"cookie": f"{COOKIE}={BROWSER}", "accept-language": "ko"}, query_params={}, state=None
+)
 SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=64)
 FIGURES = Metrics(ttft_ms=123.0, tokens=45, tokens_per_s=67.0)
 

@@ -36,7 +36,7 @@ class Tab:
     def __init__(self, chat: ChatEvents, browser: str = "browser-" + "a" * 20) -> None:
         self.events, self.page = chat, chat.page
         headers = {"cookie": f"{COOKIE}={browser}", "accept-language": "ko"}
-        self.request = gr.Request(headers=headers, query_params={})
+        self.request = gr.Request(headers=headers, query_params={}, state=None)
         self.values: dict[Any, Any] = dict.fromkeys(self.page.setup.all)
         self.values |= {
             self.page.setup.picker: "m",
@@ -59,7 +59,7 @@ class Tab:
         return " ".join(message["content"] for message in self.values[self.page.chat])
 
     async def load(self, conversation: str = "") -> None:
-        self.request = gr.Request(headers=self.request.headers, query_params={"c": conversation})
+        self.request = gr.Request(headers=self.request.headers, query_params={"c": conversation}, state=None)
         self.take(await self.events.load(self.request, None))
         self.values[self.page.setup.picker] = "m"
         await self.follow()
