@@ -10,7 +10,7 @@ from documents.chunks import chunks_of
 from documents.read.file import Limits, read_file
 from documents.search import store as store_module
 from documents.search.store import open_store
-from documents.service.catalogue import Catalogue
+from documents.service.catalogue import Catalogue, Row
 from documents.service.indexing import Indexer
 from documents.service.places import Places
 from tests.support.processes import PATIENCE_S, wait_for
@@ -35,7 +35,7 @@ def test_an_index_of_other_rules_is_made_anew_at_the_start(
     places.make()
     catalogue = Catalogue(places.catalogue)
     for name in ("vs_old", "vs_broken"):
-        row = {"id": name, "owner": "key", "name": "", "description": "", "metadata": "{}"}
+        row: Row = {"id": name, "owner": "key", "name": "", "description": "", "metadata": "{}"}
         row |= {"shared_with": "[]", "created_at": 1, "last_active_at": 1, "expires_days": None}
         catalogue.insert("stores", row)
     (tmp_path / "규정.md").write_text("연차휴가는 15일이다.", encoding="utf-8")

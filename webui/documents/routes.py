@@ -20,6 +20,8 @@ from webui.texts import language, text
 
 ANSWER_S = 600.0
 """Longest wait for an answer; the gateway ends it earlier."""
+SAID_BY_THE_SERVICE = ("refused", "model_not_found")
+"""Kinds of failures, by status alone, that may be about a model, a store or a file: it says which."""
 Handler = Callable[..., Awaitable[Any]]
 PLAIN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
 Id = Annotated[str, Path(pattern=PLAIN)]
@@ -151,8 +153,9 @@ def _told(handler: Handler) -> Handler:
             return _error(404, text(lang, "documents_not_yours"), "")
         except GatewayError as error:
             failure = error.failure
-            told = headline(failure, lang) if failure.kind != "refused" else failure.message
-            return _error(502, told, advice(failure, lang) if failure.kind != "refused" else "")
+            if failure.kind in SAID_BY_THE_SERVICE:
+                return _error(502, failure.message, "")
+            return _error(502, headline(failure, lang), advice(failure, lang))
 
     return answered
 
