@@ -113,7 +113,9 @@ def _named(key_id: str) -> str:
 
 def _asked(request: Request) -> tuple[By, date]:
     """By what the usage is summed, and from which day on; what makes no sense in the address is left out."""
-    by = next((one for one in get_args(By) if one == request.query_params.get("by")), "key")
+    asked = request.query_params.get("by")
+    known: tuple[By, ...] = get_args(By)
+    by: By = next((one for one in known if one == asked), "key")
     try:
         return by, date.fromisoformat(request.query_params.get("since", ""))
     except ValueError:
