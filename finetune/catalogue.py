@@ -1,11 +1,11 @@
 """The shipped recipes: what each trains, under which licence, on which GPUs, by which command."""
 
 import difflib
+import json
 import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from common.errors import UserError
 from finetune.files.unreadable import HUB_ID
@@ -15,13 +15,12 @@ from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import Tuning
 from finetune.recipes.sections import Lora
 
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
-
-
 RECIPES = Path(__file__).parent / "recipes"
 SHARDING = Path(__file__).parent / "accelerate" / "fsdp.yaml"
 """How a model that is too large for one GPU is spread over several."""
+WEIGHTS = RECIPES / "weights.json"
+"""What `count_weights` gives for each recipe, since to build all these models takes a minute.
+`scripts/count-weights` writes it, and a test counts again."""
 CARD_BYTES = 80 * 10**9
 """The GPU that numbers of GPUs are meant for: A100 and H100 80 GB."""
 FILLED = 0.9
@@ -121,11 +120,8 @@ def gpu_need(entry: Shipped) -> GpuNeed:
     4-bit models stay on one GPU: their weights cannot be spread (finetune/accelerate/fsdp.yaml).
     """
     recipe = entry.recipe
-    lora = recipe.adapter and Lora(
-        rank=recipe.adapter.rank, targets=recipe.adapter.targets, dora=recipe.adapter.dora
-    )
-    size = _sizes(entry.model, lora)
-    plan = plan_counted(size, _config(entry.facts), recipe, longest=recipe.max_length, compute_bytes=2)
+    size = counted_weights()[entry.name]
+    plan = plan_counted(size, recipe, longest=recipe.max_length, compute_bytes=2)
     gpus = 1
     while not entry.recipe.four_bit and _each(plan, gpus) > FILLED * CARD_BYTES and gpus < 64:
         gpus *= 2
@@ -151,14 +147,23 @@ def launch_command(entry: Shipped, need: GpuNeed) -> str:
     )
 
 
+def count_weights(entry: Shipped) -> Sizes:
+    """The weights of the recipe's model and adapter. Builds both without storage: a second or more."""
+    adapter = entry.recipe.adapter
+    kind = adapter and Lora(rank=adapter.rank, targets=adapter.targets, dora=adapter.dora)
+    return _sizes(entry.model, kind)
+
+
 @cache
 def _sizes(model: str, adapter: Lora | None) -> Sizes:
-    """Counting builds the model, which takes a second; LoRA, QLoRA and DPO of one model share it."""
-    return sizes(_config(BASE_MODELS[model]), adapter)
-
-
-def _config(facts: BaseModel) -> "PretrainedConfig":
+    """LoRA, QLoRA and DPO of one model share it."""
     from transformers import AutoConfig
 
-    config: PretrainedConfig = AutoConfig.for_model(**facts.config)
-    return config
+    return sizes(AutoConfig.for_model(**BASE_MODELS[model].config), adapter)
+
+
+@cache
+def counted_weights() -> dict[str, Sizes]:
+    """Weights by recipe, as they were counted when it was written."""
+    counted = json.loads(WEIGHTS.read_text(encoding="utf-8"))
+    return {name: Sizes(**size) for name, size in counted.items()}

@@ -12,7 +12,16 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from common.chat_template import load_template
 from common.errors import UserError
-from finetune.catalogue import CARD_BYTES, gpu_need, launch_command, recipe_names, sharded, shipped
+from finetune.catalogue import (
+    CARD_BYTES,
+    count_weights,
+    counted_weights,
+    gpu_need,
+    launch_command,
+    recipe_names,
+    sharded,
+    shipped,
+)
 from finetune.models.korean_tokens import TEXT, tokens_per_character
 from finetune.models.published import BASE_MODELS
 from finetune.recipes.load import load_recipe
@@ -206,29 +215,32 @@ def test_what_cannot_be_tuned_and_served_is_refused_before_it_is_loaded(
     assert said in str(result.exception)
 
 
-@pytest.mark.slow
+def total_weights(model: str) -> int:
+    """Of the model, as the list counts with them."""
+    return next(counted_weights()[name].total for name in recipe_names() if shipped(name).model == model)
+
+
 @pytest.mark.parametrize(("model", "weights"), PUBLISHED_WEIGHTS.items())
 def test_shapes_give_the_published_number_of_weights(model: str, weights: int) -> None:
-    from transformers import AutoConfig
-
-    from finetune.models.memory import sizes
-
-    assert sizes(AutoConfig.for_model(**BASE_MODELS[model].config)).total == weights
+    assert total_weights(model) == weights
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("model", "billions"), ROUNDED_WEIGHTS.items())
 def test_shapes_give_the_number_of_weights_as_far_as_it_is_published(model: str, billions: str) -> None:
-    from transformers import AutoConfig
-
-    from finetune.models.memory import sizes
-
     digits = len(billions.partition(".")[2])
-    counted = sizes(AutoConfig.for_model(**BASE_MODELS[model].config)).total
-    assert f"{counted / 1e9:.{digits}f}" == billions
+    assert f"{total_weights(model) / 1e9:.{digits}f}" == billions
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_weights_are_those_of_the_model_and_adapter(name: str) -> None:
+    assert counted_weights()[name] == count_weights(shipped(name)), "run scripts/count-weights"
+
+
+def test_the_weights_of_every_recipe_were_counted() -> None:
+    assert list(counted_weights()) == recipe_names(), "run scripts/count-weights"
+
+
 def test_list_shows_memory_licence_and_command_of_every_recipe() -> None:
     listed = {each["name"]: each for each in json.loads(run("recipes", "list", "--json"))}
     assert list(listed) == recipe_names()
@@ -250,7 +262,6 @@ def test_list_shows_memory_licence_and_command_of_every_recipe() -> None:
     assert all(each["gpu_bytes"] < 24e9 for name, each in listed.items() if name in FITS_24_GB)
 
 
-@pytest.mark.slow
 def test_list_groups_families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lines = run("recipes", "list", "--fits", "24GB").splitlines()
@@ -260,7 +271,6 @@ def test_list_groups_families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert families == sorted(families, key=str.casefold)
 
 
-@pytest.mark.slow
 def test_list_leaves_out_what_does_not_fit_or_may_not_be_sold() -> None:
     listed = json.loads(run("recipes", "list", "--json", "--fits", "24GB", "--commercial"))
     assert {"mistral-7b-qlora", "polyglot-ko-5.8b-lora"} <= {each["name"] for each in listed}
@@ -288,7 +298,6 @@ def test_list_takes_sizes_in_gigabytes_only() -> None:
     assert "write it as 24GB" in refused.output
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_file_for_several_gpus_says_how_it_is_launched(name: str) -> None:
     entry = shipped(name)
@@ -298,7 +307,6 @@ def test_a_file_for_several_gpus_says_how_it_is_launched(name: str) -> None:
         assert launch_command(entry, need) in entry.path.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_show_gives_the_file_and_what_it_needs() -> None:
     shown = run("recipes", "show", "gpt-j-6b-lora")
     assert "Apache-2.0 (commercial)" in shown

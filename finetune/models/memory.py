@@ -58,6 +58,11 @@ class Sizes:
     """In the adapter, where one was asked for."""
     experts: int
     """In fused expert tensors, which bitsandbytes does not shrink."""
+    layers: int
+    width: int
+    """Hidden units a token."""
+    vocabulary: int
+    """Entries of the output embedding."""
 
 
 def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> Sizes:
@@ -73,11 +78,15 @@ def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> Sizes:
     linear = [
         module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head
     ]
+    text = config.get_text_config()
     counted = Sizes(
         total=sum(weight.numel() for weight in model.parameters()),
         linear=sum(module.weight.numel() for module in linear),
         adapter=0,
         experts=sum(weight.numel() for weight in model.parameters() if weight.ndim == 3),
+        layers=text.num_hidden_layers,
+        width=text.hidden_size,
+        vocabulary=text.vocab_size,
     )
     if adapter is None:
         return counted
@@ -95,35 +104,31 @@ def plan_memory(
     longest: tokens of the longest sequence. compute_bytes: 4 where the arithmetic is float32, else 2.
     """
     size = sizes(config, recipe.adapter)
-    return plan_counted(size, config, recipe, longest=longest, compute_bytes=compute_bytes)
+    return plan_counted(size, recipe, longest=longest, compute_bytes=compute_bytes)
 
 
-def plan_counted(
-    size: Sizes, config: "PretrainedConfig", recipe: Recipe, *, longest: int, compute_bytes: int
-) -> MemoryPlan:
+def plan_counted(size: Sizes, recipe: Recipe, *, longest: int, compute_bytes: int) -> MemoryPlan:
     """As plan_memory, where the weights of model and adapter were counted before."""
-    text = config.get_text_config()
     mixed = compute_bytes < 4
     if recipe.has_adapter:
         trained = size.adapter
         small = size.linear if recipe.four_bit else 0
         weights = round(small * NF4_BYTES) + (size.total - small) * compute_bytes + trained * 4
         if recipe.four_bit:  # a layer's weights are unpacked while they are used
-            weights += 2 * compute_bytes * size.linear // text.num_hidden_layers
+            weights += 2 * compute_bytes * size.linear // size.layers
     else:
         trained = size.total
         weights = trained * (4 + (2 if mixed else 0))  # autocast keeps half-precision copies
     tokens = recipe.batch_size * longest * recipe.sequences_per_row
-    per_layer = KEPT_HALVES * text.hidden_size * compute_bytes
-    layers = text.num_hidden_layers
+    per_layer = KEPT_HALVES * size.width * compute_bytes
     if recipe.gradient_checkpointing:
-        activations = tokens * (text.hidden_size * compute_bytes * layers + per_layer)
+        activations = tokens * (size.width * compute_bytes * size.layers + per_layer)
     else:
-        activations = tokens * per_layer * layers
+        activations = tokens * per_layer * size.layers
     return MemoryPlan(
         weights=weights,
         gradients=trained * 4,
         optimizer=trained * ADAM,
         activations=activations,
-        logits=tokens * text.vocab_size * LOGITS_BYTES,
+        logits=tokens * size.vocabulary * LOGITS_BYTES,
     )
