@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from common.errors import UserError
 from finetune.eval import task
-from finetune.eval.lm_eval_model import Served
+from finetune.eval.lm_eval_model import Served, named_failures
 from finetune.eval.task import TaskQuestions, _generated, _generating, _generation, _scores
 from kodolly.cli import root
 
@@ -99,3 +99,11 @@ def test_what_contradicts_itself_is_refused(options: list[str], words: str) -> N
     ran = CliRunner().invoke(root, ["eval", "task", *options])
     assert ran.exit_code != 0
     assert words in f"{ran.output}{ran.exception}"
+
+
+def test_data_that_are_not_here_are_said_with_the_two_ways_to_get_them() -> None:
+    with pytest.raises(UserError) as caught, named_failures(Path("m"), "haerae", from_hub=True):
+        raise ConnectionError("Couldn't reach 'HAERAE-HUB/HAE_RAE_BENCH' on the Hub (OfflineModeIsEnabled)")
+    assert str(caught.value).startswith("The data of haerae are not in the hub's cache on this machine.")
+    assert "--hub" in (caught.value.hint or "")
+    assert "--data" in (caught.value.hint or "")

@@ -30,6 +30,7 @@ HEAVY = {
     "peft.tuners.lora.layer:ParamWrapper": ("get_delta_weight",),
     "peft.tuners.lora.variants:DoraLinearVariant": ("merge_safe",),
     "peft.utils.transformers_weight_conversion:convert_peft_adapter_state_dict_for_transformers": (),
+    "lm_eval.tasks._factory:TaskFactory": ("build",),
     "lm_eval.tasks._yaml_loader:load_yaml": (),
 }
 BOUNDED = ("uvicorn", "transformers", "trl", "peft", "lm-eval", "gradio")

@@ -48,15 +48,20 @@ def named_failures(model: Path | Served, what: str, *, from_hub: bool) -> Iterat
         outside = type(error).__module__.partition(".")[0] in ("requests", "aiohttp", "tenacity", "datasets")
         if not (outside or isinstance(error, OSError)):
             raise
-        raise UserError(_why(error, model, what, from_hub)) from error
+        raise _failure(error, model, what, from_hub) from error
 
 
-def _why(error: Exception, model: Path | Served, what: str, from_hub: bool) -> str:
+def _failure(error: Exception, model: Path | Served, what: str, from_hub: bool) -> UserError:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    if from_hub and ("offline" in reason.lower() or "hub" in reason.lower()):
-        return f"{what} cannot be fetched from the hub: {reason}"
+    if from_hub and "offline" in reason.lower():
+        return UserError(
+            f"The data of {what} are not in the hub's cache on this machine.",
+            hint="Let --hub fetch them, or name a copy of them with --data.",
+        )
+    if from_hub and "hub" in reason.lower():
+        return UserError(f"{what} cannot be fetched from the hub: {reason}")
     where = model.url if isinstance(model, Served) else str(model)
-    return f"{where} cannot be measured: {reason}"
+    return UserError(f"{where} cannot be measured: {reason}")
 
 
 def tokenizer_and_context(model: Path | Served) -> tuple["PreTrainedTokenizerBase", int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from finetune.threads import let_waiting_threads_sleep
 from tests.support.forked_vllm import ask, load_weights, served
+from tests.support.generated_table import write_line
 
 if TYPE_CHECKING:  # a forked server imports the main module again, which must not be the training libraries
     from tests.support.tiny_families import Family
@@ -86,22 +87,10 @@ def main(keys: Sequence[str]) -> None:
                 continue
             folder = Path(scratch) / family.key
             folder.mkdir()
-            _write(family, table_row(family, run_family(family, folder)))
+            line = table_row(family, run_family(family, folder))
+            order = [f"| {each.name} | {each.template}" for each in FAMILIES]
+            write_line(PAGE, (BEGIN, END), HEAD, line, order)
             print(family.key, file=sys.stderr)
-
-
-def _write(family: "Family", line: str) -> None:
-    from tests.support.tiny_families import FAMILIES
-
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    table, _, after = rest.partition(END)
-    lines = {tuple(old.split(" | ")[:2]): old for old in table.splitlines()[3:]}
-    lines[tuple(line.split(" | ")[:2])] = line
-    order = [tuple(table_row(each, {}).split(" | ")[:2]) for each in FAMILIES]
-    rows = [lines[key] for key in order if key in lines]
-    head = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
-    PAGE.write_text(before + "\n".join([BEGIN, *head, *rows, END]) + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from finetune.threads import let_waiting_threads_sleep
 from tests.support.family_matrix import PAGE
 from tests.support.forked_vllm import ask, served
+from tests.support.generated_table import write_line
 from tests.support.tool_rows import TOOL
 from worker.parsers import parser_flags
 
@@ -127,20 +128,9 @@ def main(names: Sequence[str]) -> None:
                 continue
             folder = Path(scratch) / model.name
             folder.mkdir()
-            _write(run_own_model(model, folder))
+            line = run_own_model(model, folder)
+            write_line(PAGE, (BEGIN, END), HEAD, line, [f"| {each.name}" for each in OWN_MODELS])
             print(model.name, file=sys.stderr)
-
-
-def _write(line: str) -> None:
-    from tests.support.own_models import OWN_MODELS
-
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    table, _, after = rest.partition(END)
-    lines = {old.split(" | ")[0]: old for old in [*table.splitlines()[3:], line]}
-    rows = [lines[key] for model in OWN_MODELS if (key := f"| {model.name}") in lines]
-    head = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
-    PAGE.write_text(before + "\n".join([BEGIN, *head, *rows, END]) + after, encoding="utf-8")
 
 
 if __name__ == "__main__":
