@@ -5,6 +5,8 @@ PUT /v1/feedback/votes/{id}     Vote    -> {"id": ...}   (the same id again repl
 PUT /v1/feedback/ratings/{id}   Rating  -> {"id": ...}
 GET /v1/feedback/votes|ratings?limit=&after=&since=  -> {"object": "list", "data", "has_more", "next"}
 GET, DELETE /v1/feedback/votes|ratings/{id}
+GET /v1/feedback/conversations?limit=&after=&since=   kept ones (`feedback_store: all`), by request id
+GET, DELETE /v1/feedback/conversations/{request_id}; DELETE /v1/feedback/conversations   all of one key
 DELETE /v1/feedback/raters/{rater_id}   all of one rater
 POST /v1/feedback/used          FeedbackUse: these were trained on
 Ids are UUIDs made by the client, so that a retry after a lost answer never counts twice. A key sees and
@@ -24,6 +26,7 @@ Checkpoint = Annotated[str, Field(pattern=rf"^({CHECKPOINT_ID.pattern})$")]
 Comment = Annotated[str, Field(max_length=4000)]
 Correction = Annotated[str, Field(min_length=1, max_length=100_000)]
 Kind = Literal["votes", "ratings"]
+StoredKind = Literal["votes", "ratings", "conversations"]
 Choice = Literal["left", "tie", "both_bad", "right"]
 Thumb = Literal["up", "down"]
 Tag = Literal["factual_error", "tone", "verbose", "repetition", "incomplete", "mixed_language"]

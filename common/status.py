@@ -10,6 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from common.model_kind import ModelKind, known_kind
 from common.registry import WorkerState
 
+FeedbackText = Literal["none", "rated", "all"]
+"""What a gateway keeps of conversations: nobody's words, those that come with feedback, or all."""
+
 
 class StatusModel(BaseModel):
     """One model name a client may ask for."""
@@ -72,3 +75,5 @@ class Status(BaseModel):
     models: list[StatusModel]
     providers: list[StatusProvider]
     controller_connected: bool
+    feedback_store: FeedbackText | None = None
+    """None: the gateway is of a version that does not say."""

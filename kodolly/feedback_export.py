@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.feedback import Kind
+from common.feedback import StoredKind
 
 TEXTS = frozenset({"content", "answer", "comment", "correction"})
 """Fields that hold people's and models' words."""
 
 
-def exported(kind: Kind, row: dict[str, Any], *, mask: bool) -> tuple[dict[str, Any], int]:
+def exported(kind: StoredKind, row: dict[str, Any], *, mask: bool) -> tuple[dict[str, Any], int]:
     """The row with its kind, and how many places in it were masked."""
     line, count = _masked(row) if mask else (row, 0)
     return {"kind": kind.removesuffix("s"), **line}, count

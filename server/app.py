@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from common.database import StoreHealth
     from server.accounts.accounts import Accounts
     from server.accounts.keys import Key
-    from server.store.feedback import Policy
+    from server.inference.conversation_log import ConversationLog
+    from server.store.answered import RecentAnswers
+    from server.store.conversations import ConversationStore
+    from server.store.feedback import FeedbackStore
     from server.store.opening import Store
     from server.telemetry.families import LiveValues
 
@@ -136,7 +139,7 @@ async def _gateway(settings: GatewaySettings, process: int, guard: "Guard[Key]")
     """Everything that a process has from its start to its end, wired together."""
     # Imported when the app starts: together they cost more than all that `import server.app` needs.
     from server.store.answered import RecentAnswers
-    from server.store.feedback import FeedbackStore
+    from server.store.conversations import ConversationStore
     from server.store.opening import open_store
     from server.telemetry.observability import observing
 
@@ -146,7 +149,8 @@ async def _gateway(settings: GatewaySettings, process: int, guard: "Guard[Key]")
     async with contextlib.AsyncExitStack() as closing:
         store = await closing.enter_async_context(open_store(settings.store_url()))
         http = await closing.enter_async_context(_http_client())
-        live = _live_values(directory, queues, store.database.health)
+        log = _conversation_log(conversations := ConversationStore(store.database), settings, closing)
+        live = _live_values(directory, queues, store.database.health, log)
         observability = await closing.enter_async_context(
             observing(settings, live, process, settings.processes)
         )
@@ -160,9 +164,10 @@ async def _gateway(settings: GatewaySettings, process: int, guard: "Guard[Key]")
         yield Gateway(
             directory=directory,
             http=http,
-            feedback=FeedbackStore(store.database, _policy(settings), answered),
+            feedback=_feedback(store, settings, answered, log),
+            conversations=conversations,
             relay=Relay(
-                settings, directory, pool, accounts, queues, guard, sinks, bool(observability.tracer)
+                settings, directory, pool, accounts, queues, guard, sinks, log, bool(observability.tracer)
             ),
             accounts=accounts,
             admin_token=settings.admin_token,
@@ -178,10 +183,26 @@ def _http_client() -> "httpx2.AsyncClient":
     return httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S)
 
 
-def _policy(settings: GatewaySettings) -> "Policy":
-    from server.store.feedback import Policy
+def _feedback(
+    store: "Store", settings: GatewaySettings, answered: "RecentAnswers", log: "ConversationLog | None"
+) -> "FeedbackStore":
+    from server.store.feedback import FeedbackStore, Policy
 
-    return Policy(settings.feedback_store != "none", settings.feedback_held_out)
+    policy = Policy(settings.feedback_store, settings.feedback_held_out)
+    return FeedbackStore(store.database, policy, answered, log.of_request if log is not None else None)
+
+
+def _conversation_log(
+    store: "ConversationStore", settings: GatewaySettings, closing: contextlib.AsyncExitStack
+) -> "ConversationLog | None":
+    """What is written for the last time when the gateway closes; None where no conversation is kept."""
+    if settings.feedback_store != "all":
+        return None
+    from server.inference.conversation_log import ConversationLog
+
+    log = ConversationLog(store, settings.feedback_days)
+    closing.push_async_callback(log.flush)
+    return log
 
 
 def _accounts(store: "Store", settings: GatewaySettings) -> "Accounts":
@@ -204,7 +225,9 @@ def _directory(settings: GatewaySettings) -> Directory:
     )
 
 
-def _live_values(directory: Directory, queues: ModelQueues, store: "StoreHealth") -> "LiveValues":
+def _live_values(
+    directory: Directory, queues: ModelQueues, store: "StoreHealth", log: "ConversationLog | None"
+) -> "LiveValues":
     from server.telemetry.families import LiveValues
 
     return LiveValues(
@@ -214,6 +237,7 @@ def _live_values(directory: Directory, queues: ModelQueues, store: "StoreHealth"
         client_connections=open_connections,
         traces_dropped=lambda: 0,  # `observing` knows the tracer, if there is one
         store=store,
+        conversations=lambda: log.counts if log is not None else {},
     )
 
 
@@ -227,6 +251,8 @@ def _start_background(background: Background, gateway: Gateway, settings: Gatewa
     directory, http = gateway.directory, gateway.http
     background.start("following the controllers", partial(follow_controllers, directory, settings))
     background.start("keeping accounts", gateway.accounts.run)
+    if (log := gateway.relay.conversations) is not None:
+        background.start("keeping conversations", log.run)
     background.start("watching static workers", partial(watch_static, directory, settings.static, http))
     if settings.documents_url is not None:
         background.start(

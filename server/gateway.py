@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from server.accounts.accounts import Accounts
     from server.inference.relay import Relay
+    from server.store.conversations import ConversationStore
     from server.store.feedback import FeedbackStore
     from server.telemetry.observability import Observability
 
@@ -24,6 +25,8 @@ class Gateway:
     http: "httpx2.AsyncClient"
     """For the gateway's own questions to workers; inference goes through the relay."""
     feedback: "FeedbackStore"
+    conversations: "ConversationStore"
+    """Also where none are kept any more: there may be earlier ones."""
     relay: "Relay"
     accounts: "Accounts"
     admin_token: SecretStr

@@ -16,6 +16,7 @@ from common.address import Address, well_formed_address
 from common.own_hosts import HostNames
 from common.prompt_hash import HELD_OUT_SHARE
 from common.settings import PartSettings
+from common.status import FeedbackText
 from server.proxy import NO_PROXY, Proxy, parse_proxy, proxy_for
 
 
@@ -138,9 +139,6 @@ class ModerationRule(BaseModel):
     """From which level on the seven classes of an own model count."""
 
 
-FeedbackText = Literal["none", "rated"]
-
-
 OPENAI = ExternalProvider(
     name="openai",
     base_url="https://api.openai.com/v1",
@@ -199,7 +197,11 @@ class GatewaySettings(PartSettings):
     """Base URL of an OpenTelemetry collector (OTLP over HTTP) for traces; None sends none."""
     feedback_store: FeedbackText = "rated"
     """What is kept of conversations: `none` keeps the figures of feedback and nobody's words; `rated` keeps
-    the conversations that clients send along with their feedback."""
+    the conversations that clients send along with their feedback; `all` also keeps those that nobody judged,
+    for `feedback_days`."""
+    feedback_days: float = Field(default=30.0, gt=0)
+    """With `feedback_store: all`: days after which a conversation is deleted. What is kept with a judgement
+    stays with it."""
     feedback_held_out: float = Field(default=HELD_OUT_SHARE, ge=0, le=0.9)
     """Share of the questions whose feedback is never trained on, so that it can judge the outcome."""
     max_body_bytes: int = 16 * 1024 * 1024

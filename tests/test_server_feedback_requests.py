@@ -144,11 +144,11 @@ def test_everything_of_one_rater_is_deleted_and_nobody_elses(stack: InProcess) -
         ids[headers["authorization"], rater] = stack.post("/v1/feedback", said, **headers).json()["id"]
     path = f"{stack.gateway}/v1/feedback/raters/떠난이"
     gone = httpx2.delete(path, headers=A, trust_env=False)
-    assert gone.json() == {"votes": 0, "ratings": 1}
+    assert gone.json() == {"votes": 0, "ratings": 1, "conversations": 0}
     left = [row["rater_id"] for row in stack.get("/v1/feedback/ratings?limit=1000", **ADMIN)["data"]]
     assert "남은이" in left
     assert left.count("떠난이") == 1
-    assert httpx2.delete(path, headers=ADMIN, trust_env=False).json() == {"votes": 0, "ratings": 1}
+    assert httpx2.delete(path, headers=ADMIN, trust_env=False).json() == gone.json()
 
 
 def test_with_none_nobodys_words_are_stored(tmp_path: Path) -> None:
@@ -217,4 +217,4 @@ def test_an_export_holds_everything_but_personal_data(
     assert (line["kind"], line["correction"]) == ("rating", "전화 [전화번호]로 하세요.")
     assert line["answer"]["messages"][0]["content"] == "메일은 [이메일]입니다."
     gone = CliRunner().invoke(forget, ["내보낸이", "--gateway", stack.gateway])
-    assert gone.output.startswith("Deleted: 0 votes, 1 ratings.")
+    assert gone.output.startswith("Deleted: 0 votes, 1 ratings, 0 conversations.")

@@ -241,6 +241,7 @@ def everything() -> str:
         queue_depths=lambda: {"m": 1},
         breaker_states=lambda: {"worker-1": "open"},
         store=StoreHealth(),
+        conversations=lambda: {"kept": 1},
     )
     failed = (FailedAttempt("worker-1", 1000.0, 0.1, "upstream_failed"),)
     m.observe(request(attempts=2, failed_attempts=failed, error_code="upstream_failed", arm="m-2"))

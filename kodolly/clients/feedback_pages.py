@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx2
 
 from common.errors import UserError
-from common.feedback import Kind
+from common.feedback import StoredKind
 from kodolly.clients.gateway_access import auth_headers
 
 PAGE = 500
@@ -19,7 +19,7 @@ TIMEOUT_S = 60.0
 MARKED_AT_ONCE = 5000
 
 
-def fetch_feedback(gateway: str, kind: Kind, since: datetime | None = None) -> list[dict[str, Any]]:
+def fetch_feedback(gateway: str, kind: StoredKind, since: datetime | None = None) -> list[dict[str, Any]]:
     """All that the gateway shows, the newest first, none of before `since` (UTC). Raises UserError.
 
     With KODOLLY_ADMIN_TOKEN or an admin key that is everybody's, else the key's own.
@@ -39,7 +39,7 @@ def fetch_feedback(gateway: str, kind: Kind, since: datetime | None = None) -> l
 
 
 def _page(
-    client: httpx2.Client, gateway: str, kind: Kind, after: str | None, since: datetime | None
+    client: httpx2.Client, gateway: str, kind: StoredKind, after: str | None, since: datetime | None
 ) -> tuple[list[dict[str, Any]], str | None]:
     params: dict[str, str | int] = {"limit": PAGE}
     if after is not None:
@@ -56,14 +56,15 @@ def _page(
     return rows, following
 
 
-def forget_rater(gateway: str, rater_id: str) -> tuple[int, int]:
-    """Delete everything of one rater; how many votes and ratings that was. Raises UserError."""
+def forget_rater(gateway: str, rater_id: str) -> tuple[int, int, int]:
+    """Delete everything of one rater; how many votes, ratings and conversations that was. Raises
+    UserError."""
     url = f"{gateway}/v1/feedback/raters/{quote(rater_id, safe='')}"
     with httpx2.Client(headers=_headers(), timeout=TIMEOUT_S, trust_env=False) as client:
         answer = _asked(client, "DELETE", url, {})
     try:
         gone = json.loads(answer.raise_for_status().content)
-        return int(gone["votes"]), int(gone["ratings"])
+        return int(gone["votes"]), int(gone["ratings"]), int(gone["conversations"])
     except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{gateway} is not a kodolly gateway of this version.") from error
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from common.feedback import StoredKind
 from kodolly.clients.gateway_access import DEFAULT_URL
 
 EPILOG = """\b
@@ -18,8 +19,9 @@ Examples:
 @click.option("--gateway", default=DEFAULT_URL, show_default=True, help="Its key: KODOLLY_API_KEY.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="JSONL, the newest first.")
 @click.option("--since", type=click.DateTime(), help="Nothing of before (UTC).")
+@click.option("--conversations", is_flag=True, help="Also those that nobody judged (feedback_store: all).")
 @click.option("--unmasked", is_flag=True, help="Leave personal data in texts as they are.")
-def command(gateway: str, output: Path, since: datetime | None, unmasked: bool) -> None:
+def command(gateway: str, output: Path, since: datetime | None, conversations: bool, unmasked: bool) -> None:
     """Write all votes and ratings, one a line; `kind` says which it is.
 
     Personal data in conversations, comments and corrections (resident numbers, phones, accounts and so on)
@@ -29,10 +31,14 @@ def command(gateway: str, output: Path, since: datetime | None, unmasked: bool) 
     from kodolly.feedback_export import exported, write_lines
 
     lines, masked = [], 0
-    for kind in ("votes", "ratings"):
+    kinds: tuple[StoredKind, ...] = (
+        ("votes", "ratings", "conversations") if conversations else ("votes", "ratings")
+    )
+    for kind in kinds:
         for row in fetch_feedback(gateway, kind, since):
             line, count = exported(kind, row, mask=not unmasked)
             lines.append(line)
             masked += count
     write_lines(output, lines)
-    click.echo(f"{len(lines)} votes and ratings: {output} ({masked} places masked)")
+    what = "votes, ratings and conversations" if conversations else "votes and ratings"
+    click.echo(f"{len(lines)} {what}: {output} ({masked} places masked)")

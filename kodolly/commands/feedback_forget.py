@@ -9,8 +9,10 @@ from kodolly.clients.gateway_access import DEFAULT_URL
 @click.argument("rater")
 @click.option("--gateway", default=DEFAULT_URL, show_default=True, help="Its key: KODOLLY_API_KEY.")
 def command(rater: str, gateway: str) -> None:
-    """Delete every vote and rating of RATER (`rater_id` in an export), with the conversations in them."""
+    """Delete every vote and rating of RATER (`rater_id` in an export) and the conversations that RATER had
+    (`user` in a request) or judged."""
     from kodolly.clients.feedback_pages import forget_rater
 
-    votes, ratings = forget_rater(gateway, rater)
-    click.echo(f"Deleted: {votes} votes, {ratings} ratings. Backups and exports still have them.")
+    votes, ratings, conversations = forget_rater(gateway, rater)
+    said = f"{votes} votes, {ratings} ratings, {conversations} conversations"
+    click.echo(f"Deleted: {said}. Backups and exports still have them.")

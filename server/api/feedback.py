@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel
 
 from common.doors import door
-from common.feedback import FeedbackUse, Kind, RaterId, Rating, RequestFeedback, Vote
+from common.feedback import FeedbackUse, Kind, RaterId, Rating, RequestFeedback, StoredKind, Vote
 from server.accounts.entrance import KeyDep
 from server.api.public import GatewayDep
+from server.client.request import REQUEST_ID
 from server.store.feedback import Row
 from server.store.owner import Owner
 
@@ -27,6 +28,7 @@ OwnerDep = Annotated[Owner, Depends(get_owner)]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Since = Annotated[datetime | None, Query()]
 """ISO 8601; without a zone it is UTC."""
+RequestId = Annotated[str, Path(pattern=f"^({REQUEST_ID.pattern})$")]
 After = Annotated[str | None, Query(max_length=500)]
 router = APIRouter(prefix="/v1/feedback", tags=["feedback"])
 
@@ -51,6 +53,13 @@ class Forgotten(BaseModel):
 
     votes: int
     ratings: int
+    conversations: int
+
+
+class Deleted(BaseModel):
+    """How many conversations were deleted."""
+
+    conversations: int
 
 
 class Marked(BaseModel):
@@ -60,7 +69,7 @@ class Marked(BaseModel):
 
 
 class FeedbackPage(BaseModel):
-    """A page of votes or ratings, the newest first; `next` is the `after` of the page behind it."""
+    """A page, the newest first; `next` is the `after` of the page behind it."""
 
     object: str = "list"
     data: list[Row]
@@ -78,7 +87,7 @@ async def post_feedback(said: RequestFeedback, owner: OwnerDep, gateway: Gateway
         model=answer.model,
         arm=answer.arm,
         checkpoint=answer.checkpoint,
-        conversation="kept" if said.messages and gateway.feedback.keeps_text else "not kept",
+        conversation="kept" if answer.messages and gateway.feedback.policy.keeps_text else "not kept",
     )
 
 
@@ -94,7 +103,32 @@ async def post_used(use: FeedbackUse, owner: OwnerDep, gateway: GatewayDep) -> M
 async def delete_rater(rater_id: RaterId, owner: OwnerDep, gateway: GatewayDep) -> Forgotten:
     """Delete everything that one rater has said."""
     gone = await gateway.feedback.forget_rater(owner, rater_id)
-    return Forgotten(votes=gone["votes"], ratings=gone["ratings"])
+    return Forgotten(**gone)
+
+
+@router.delete("/conversations")
+@door("key")
+async def delete_conversations(
+    owner: OwnerDep, gateway: GatewayDep, key_id: Annotated[str | None, Query(max_length=40)] = None
+) -> Deleted:
+    """Delete all kept conversations of this key; for an administrator those of `key_id`, or everybody's. What
+    was kept with a judgement stays with it."""
+    return Deleted(conversations=await gateway.conversations.delete_all(owner, key_id))
+
+
+@router.get("/conversations/{request_id}")
+@door("key")
+async def get_conversation(request_id: RequestId, owner: OwnerDep, gateway: GatewayDep) -> Row:
+    """One kept conversation, by its request's id."""
+    return await gateway.feedback.get("conversations", owner, request_id)
+
+
+@router.delete("/conversations/{request_id}", status_code=204)
+@door("key")
+async def delete_conversation(request_id: RequestId, owner: OwnerDep, gateway: GatewayDep) -> Response:
+    """Take one kept conversation away."""
+    await gateway.feedback.delete("conversations", owner, request_id)
+    return Response(status_code=204)
 
 
 @router.put("/votes/{vote_id}")
@@ -116,14 +150,14 @@ async def put_rating(rating_id: UUID, rating: Rating, owner: OwnerDep, gateway: 
 @router.get("/{kind}")
 @door("key")
 async def list_feedback(
-    kind: Kind,
+    kind: StoredKind,
     owner: OwnerDep,
     gateway: GatewayDep,
     limit: Limit = 100,
     after: After = None,
     since: Since = None,
 ) -> FeedbackPage:
-    """The votes or ratings of this key, all keys' for an administrator, page by page."""
+    """The votes, ratings or kept conversations of this key, all keys' for an administrator, page by page."""
     page = await gateway.feedback.page(kind, owner, limit, after, since)
     return FeedbackPage(data=page.rows, has_more=page.next is not None, next=page.next)
 

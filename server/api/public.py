@@ -123,6 +123,7 @@ async def get_status(key: KeyDep, gateway: GatewayDep) -> Status:
             for provider in providers
         ],
         controller_connected=gateway.directory.controller_connected,
+        feedback_store=gateway.feedback.policy.text,
     )
 
 

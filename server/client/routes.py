@@ -91,6 +91,7 @@ ROUTES = {
 }
 CHAT = ROUTES["/v1/chat/completions"]
 RESPONSES = ROUTES["/v1/responses"]
+MESSAGES = ROUTES["/v1/messages"]
 STORED_RESPONSE = "/v1/responses/"
 """GET /v1/responses/{id} and POST /v1/responses/{id}/cancel go to the worker that made the response."""
 

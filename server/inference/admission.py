@@ -81,6 +81,8 @@ async def read_request(incoming: Incoming, settings: GatewaySettings, default_mo
         thin = small(body) if len(body) <= LARGE_BYTES else await thinned(body)
     head = thin.head
     tokens = estimated_request_tokens(body, head.file_at if isinstance(head, FormHead) else None)
+    if thin.stretches:
+        await asyncio.sleep(0)  # each pass over 16 MB takes milliseconds
     return Asked(thin, head, bool(head.stream), tokens, began)
 
 

@@ -21,7 +21,7 @@ def identity_of(scope: Scope, head: RequestHead, key_id: str, sticky: Sticky) ->
     """The user, session or key, else what comes next in that order, else the conversation. The parts of
     different kinds never meet, and users of different keys are different people."""
     found = {
-        "user": _user(head),
+        "user": user_of(head),
         "session": header(scope, SESSION_HEADER) or "",
         "key": "" if key_id == "anonymous" else key_id,
     }
@@ -36,7 +36,7 @@ def identity_of(scope: Scope, head: RequestHead, key_id: str, sticky: Sticky) ->
     return b"conversation\x00" + conversation_prefix(head)
 
 
-def _user(head: RequestHead) -> str:
+def user_of(head: RequestHead) -> str:
     """`user` or `safety_identifier` of OpenAI's API, `metadata.user_id` of Anthropic's."""
     for given in (head.user, head.safety_identifier):
         if isinstance(given, str) and given:

@@ -27,10 +27,11 @@ from server.client.routes import RESPONSES, ROUTES, STORED_DOOR
 from server.inference import stored_response
 from server.inference.admission import Asked, Incoming, forwarded_lines, job_of, read_body, read_request
 from server.inference.attempts import Attempts, Upstreams
+from server.inference.conversation_log import ConversationLog
 from server.inference.job import Job, Limits, Outbound
 from server.inference.keep_alive import kept_alive
 from server.inference.model_queues import ModelQueues
-from server.inference.moderation import Moderation, moderation_of, moderation_of_stored, names_of
+from server.inference.moderation import BLOCKED, Moderation, moderation_of, moderation_of_stored, names_of
 from server.inference.moderator import Moderator
 from server.inference.outcome import Answered, CutOff, Ended, Interrupted, Refused, Unanswered
 from server.inference.replies import Replies
@@ -57,6 +58,11 @@ class End:
     outcome: Outcome
     error_code: str | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the client has the answer as the model gave it."""
+        return self.outcome == "ok" and self.error_code != BLOCKED
+
 
 OK = End("ok")
 GONE = End("cancelled")
@@ -75,6 +81,8 @@ class Relay:
     guard: "Guard[Key]"
     sinks: tuple[Callable[[RequestRecord], None], ...] = ()
     """Metrics, traces, log lines: each is told of every finished request."""
+    conversations: ConversationLog | None = None
+    """None where no conversation is kept."""
     tracing: bool = False
     """Upstreams get a trace context of ours instead of the client's."""
     upstreams: Upstreams = field(init=False)
@@ -155,20 +163,19 @@ class Relay:
         self.accounts.check_model(key, model)
         split = self.directory.splits.get(model)
         target = self._target(incoming, asked, key, split)
-        record = incoming.record
-        record.began, record.model, record.stream = asked.began, model, asked.stream
-        record.arm = arm = target if split is not None or target != model else ""
-        if asked.body.stretches:
-            await asyncio.sleep(0)  # each pass over 16 MB takes milliseconds
+        arm = target if split is not None or target != model else ""
+        record = _noted(incoming.record, asked, arm)
         need = _need(self.directory, incoming, asked, target) if key.limited else NO_NEED
         grant = self.accounts.try_admit(key, model, need.tokens, need.ask)
         if grant is None:
             grant = await self.accounts.admit(key, model, need.tokens, need.ask)
-        end, attempts = FAILED, None
+        end, attempts, recording = FAILED, None, None
         try:
             arm_line = b"x-kodolly-arm: %b\r\n" % quote(arm).encode() if split is not None else b""
             lines = self.replies.lines(incoming) + grant.header_lines + arm_line
             job = job_of(incoming, asked, target, key.id, lines, self.settings, self.tracing)
+            if self.conversations is not None:
+                job, recording = self.conversations.recorded(job, incoming, asked)
             if (moderation := self._moderation(incoming, key, asked, target)) is not None:
                 await moderation.look_at_request(asked.body)
                 job = replace(job, client=moderation.stand_before(job.client))
@@ -186,6 +193,8 @@ class Relay:
         finally:
             usage, checkpoint = (attempts.usage, attempts.checkpoint) if attempts is not None else (None, "")
             self.accounts.settle(grant, end.outcome, usage, arm, checkpoint)
+            if recording is not None:
+                recording.ended(record, whole=end.is_whole)
         return end
 
     def _target(self, incoming: Incoming, asked: Asked, key: "Key", split: Split | None) -> str:
@@ -264,6 +273,12 @@ def _default_model(directory: Directory, incoming: Incoming, key: "Key") -> str:
     """The model of a request that names none, where its route allows that; "" for none."""
     kind = incoming.route.default_kind
     return choice.default_of_kind(directory, kind, key.may_use) if kind is not None else ""
+
+
+def _noted(record: RequestRecord, asked: Asked, arm: str) -> RequestRecord:
+    """The record, which now says what is asked for."""
+    record.began, record.model, record.stream, record.arm = asked.began, asked.head.model, asked.stream, arm
+    return record
 
 
 def _need(directory: Directory, incoming: Incoming, asked: Asked, target: str) -> Need:

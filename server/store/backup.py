@@ -1,4 +1,4 @@
-"""Backup and restore of the store: keys, usage ledger, votes and ratings.
+"""Backup and restore of the store: keys, usage ledger, votes, ratings and kept conversations.
 
 A backup is a ZIP file of two members: `kodolly.db`, an SQLite database with the store's own schema, and
 `backup.json`, the manifest. It is the same whether the store is SQLite or PostgreSQL, so that a backup of
@@ -25,9 +25,9 @@ from common.backup_file import backup_directory, copy_sqlite, open_backup, write
 from common.database import driver_url, is_sqlite
 from common.errors import UserError
 from server.store.opening import SCHEMA, SETTING, open_store
-from server.store.tables import api_keys, key_changes, ratings, usage, usage_batches, votes
+from server.store.tables import api_keys, conversations, key_changes, ratings, usage, usage_batches, votes
 
-KEPT: tuple[sa.Table, ...] = (api_keys, usage, usage_batches, votes, ratings)
+KEPT: tuple[sa.Table, ...] = (api_keys, usage, usage_batches, votes, ratings, conversations)
 """Tables that a restore replaces."""
 FORMAT = 1
 DATABASE, MANIFEST = "kodolly.db", "backup.json"

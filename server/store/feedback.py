@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,19 +13,30 @@ import sqlalchemy as sa
 
 from common.database import Database
 from common.errors import BadRequest, NotFound
-from common.feedback import FeedbackUse, JudgedAnswer, JudgedRating, Judgement, Kind, RequestFeedback, Vote
+from common.feedback import (
+    FeedbackUse,
+    JudgedAnswer,
+    JudgedRating,
+    Judgement,
+    RequestFeedback,
+    StoredKind,
+    Vote,
+)
 from common.leaderboard.judgements import in_utc
 from common.prompt_hash import HELD_OUT_SHARE, is_held_out, prompt_hash
+from common.status import FeedbackText
 from server.store.answered import RecentAnswers
 from server.store.feedback_figures import Figures, read_figures
-from server.store.owner import Owner
-from server.store.tables import ratings, votes
+from server.store.owner import Owner, visible
+from server.store.tables import conversations, ratings, votes
 
 Row = dict[str, object]
 """A vote or a rating as clients see it."""
-TABLES: Mapping[Kind, sa.Table] = {"votes": votes, "ratings": ratings}
+TABLES: Mapping[StoredKind, sa.Table] = {"votes": votes, "ratings": ratings, "conversations": conversations}
 BY_REQUEST = UUID("6f2d6f0e-8f0b-5f4c-9d57-9a5b6f0d7c11")
 """Name space of ids that are made of rater and request."""
+ConversationOf = Callable[[Owner, str], Awaitable[JudgedAnswer | None]]
+"""The owner's conversation with this request id, if it is kept."""
 AT_ONCE = 500
 """Ids in one statement."""
 
@@ -43,25 +54,31 @@ class Page:
 class Policy:
     """What is kept of feedback, and which questions are for judging only."""
 
-    keep_text: bool = True
-    """False: nobody's words are stored, neither a conversation's nor a rater's."""
+    text: FeedbackText = "rated"
+    """With `none` nobody's words are stored, neither a conversation's nor a rater's."""
     held_out: float = HELD_OUT_SHARE
+
+    @property
+    def keeps_text(self) -> bool:
+        """Whether conversations that come along with feedback are stored."""
+        return self.text != "none"
 
 
 class FeedbackStore:
     """Reads and writes feedback. All calls may raise StoreFailed."""
 
     def __init__(
-        self, database: Database, policy: Policy = Policy(), answered: RecentAnswers | None = None
+        self,
+        database: Database,
+        policy: Policy = Policy(),
+        answered: RecentAnswers | None = None,
+        conversation_of: ConversationOf | None = None,
     ) -> None:
+        """`conversation_of` finds those that are kept without feedback, where that is chosen."""
         self._database = database
-        self._policy = policy
+        self.policy = policy
         self._answered = answered or RecentAnswers()
-
-    @property
-    def keeps_text(self) -> bool:
-        """Whether conversations that come along with feedback are stored."""
-        return self._policy.keep_text
+        self._conversation_of = conversation_of
 
     async def put_vote(self, owner: Owner, vote_id: str, vote: Vote) -> None:
         """Store the vote under `vote_id`, replacing the owner's earlier one."""
@@ -88,7 +105,7 @@ class FeedbackStore:
             "score": rating.score,
             "thumb": rating.thumb,
             "tags": rating.tags,
-            "correction": rating.correction if self._policy.keep_text else None,
+            "correction": rating.correction if self.policy.keeps_text else None,
             "answer": self._kept(answer),
             "blind": rating.blind,
         }
@@ -100,26 +117,30 @@ class FeedbackStore:
 
         Raises NotFound when neither the gateway nor the client knows which model answered.
         """
+        answer = self._known(owner, await self._judged(owner, said))
+        about = {"request_id", "id", "model", "checkpoint", "messages"}
+        rating = JudgedRating(**said.model_dump(exclude=about | {"answer"}), answer=answer)
+        rating_id = str(said.id or uuid5(BY_REQUEST, f"{said.rater_id or ''}\n{said.request_id}"))
+        await self.put_rating(owner, rating_id, rating)
+        return rating_id, answer
+
+    async def _judged(self, owner: Owner, said: RequestFeedback) -> JudgedAnswer:
+        """The answer to the request, with the conversation as it came along or was kept. Raises NotFound."""
+        kept = None
+        if self._conversation_of is not None:
+            kept = await self._conversation_of(owner, said.request_id)
+        if kept is not None and not said.messages:
+            return kept
         known = self._answered.of(said.request_id, owner)
         model = known.model if known is not None else said.model
-        if model is None:
+        if kept is None and model is None:
             raise NotFound(
                 f"The request {said.request_id!r} is not known here (any more).",
                 param="request_id",
                 hint="Send `model`, and as `checkpoint` the answer's x-kodolly-checkpoint, along with it.",
             )
-        answer = JudgedAnswer(
-            model=model,
-            messages=said.messages,
-            answer=said.answer,
-            request_id=said.request_id,
-            checkpoint=said.checkpoint,
-        )
-        about = {"request_id", "id", "model", "checkpoint", "messages"}
-        rating = JudgedRating(**said.model_dump(exclude=about | {"answer"}), answer=answer)
-        rating_id = str(said.id or uuid5(BY_REQUEST, f"{said.rater_id or ''}\n{said.request_id}"))
-        await self.put_rating(owner, rating_id, rating)
-        return rating_id, self._known(owner, answer)
+        seen = kept or JudgedAnswer(model=model or "", request_id=said.request_id, checkpoint=said.checkpoint)
+        return seen.model_copy(update={"messages": said.messages, "answer": said.answer})
 
     def _known(self, owner: Owner, answer: JudgedAnswer) -> JudgedAnswer:
         """With model, arm and checkpoint as this gateway saw them; what a client says counts where it has
@@ -131,42 +152,45 @@ class FeedbackStore:
         return answer.model_copy(update=seen)
 
     def _kept(self, answer: JudgedAnswer) -> dict[str, object]:
-        kept = answer if self._policy.keep_text else answer.without_text()
+        kept = answer if self.policy.keeps_text else answer.without_text()
         return kept.model_dump(mode="json")
 
     def _about(self, said: Judgement, answer: JudgedAnswer) -> dict[str, object]:
-        hashed = prompt_hash(answer.messages) if self._policy.keep_text else ""
+        hashed = prompt_hash(answer.messages) if self.policy.keeps_text else ""
         return {
             "locale": said.locale,
             "rater_id": said.rater_id,
             "session_id": said.session_id,
-            "comment": said.comment if self._policy.keep_text else None,
+            "comment": said.comment if self.policy.keeps_text else None,
             "category": said.category,
             "prompt_hash": hashed or None,
-            "held_out": is_held_out(hashed, self._policy.held_out),
+            "held_out": is_held_out(hashed, self.policy.held_out),
         }
 
     async def figures(self, owner: Owner, since: datetime | None = None) -> Figures:
         """All that results are made of."""
         return await read_figures(self._database, owner, since)
 
-    async def forget_rater(self, owner: Owner, rater_id: str) -> dict[Kind, int]:
-        """Delete everything of one rater, as far as it is the owner's; how much that was."""
+    async def forget_rater(self, owner: Owner, rater_id: str) -> dict[StoredKind, int]:
+        """Delete everything of one rater, as far as it is the owner's; how much that was. The conversations
+        that the rater has judged are among it, whoever is named in them."""
 
         rater_id = _text_without_nul(rater_id)
 
-        def delete(connection: sa.Connection) -> dict[Kind, int]:
-            gone: dict[Kind, int] = {}
-            for kind, table in TABLES.items():
-                of_rater = table.delete().where(table.c.rater_id == rater_id, _visible(table, owner))
-                gone[kind] = connection.execute(of_rater).rowcount
+        def delete(connection: sa.Connection) -> dict[StoredKind, int]:
+            gone: dict[StoredKind, int] = {}
+            for kind, table in reversed(TABLES.items()):
+                doomed = table.c.rater_id == rater_id
+                if table is conversations:
+                    doomed |= sa.tuple_(table.c.key_id, table.c.id).in_(_judged_by(rater_id))
+                gone[kind] = connection.execute(table.delete().where(doomed, visible(table, owner))).rowcount
             return gone
 
         return await self._database.run(delete)
 
     async def mark_used(self, owner: Owner, use: FeedbackUse) -> int:
         """Note that a training used these; how many of them there are."""
-        asked: dict[Kind, list[str]] = {
+        asked: dict[StoredKind, list[str]] = {
             "votes": [str(one) for one in use.votes],
             "ratings": [str(one) for one in use.ratings],
         }
@@ -180,7 +204,7 @@ class FeedbackStore:
 
         return await self._database.run(mark)
 
-    async def get(self, kind: Kind, owner: Owner, row_id: str) -> Row:
+    async def get(self, kind: StoredKind, owner: Owner, row_id: str) -> Row:
         """One row. Raises NotFound, for another key's row too."""
         table = TABLES[kind]
 
@@ -194,7 +218,7 @@ class FeedbackStore:
             raise _not_found(row_id)
         return row
 
-    async def delete(self, kind: Kind, owner: Owner, row_id: str) -> None:
+    async def delete(self, kind: StoredKind, owner: Owner, row_id: str) -> None:
         """Take one row away. Raises NotFound, for another key's row too."""
         table = TABLES[kind]
 
@@ -207,7 +231,7 @@ class FeedbackStore:
 
     async def page(
         self,
-        kind: Kind,
+        kind: StoredKind,
         owner: Owner,
         limit: int,
         after: str | None = None,
@@ -222,7 +246,7 @@ class FeedbackStore:
         table = TABLES[kind]
         order = (table.c.created, table.c.id, table.c.key_id)
         query = table.select().order_by(*(column.desc() for column in order)).limit(limit + 1)
-        query = query.where(_visible(table, owner))
+        query = query.where(visible(table, owner))
         if since is not None:
             query = query.where(table.c.created >= sa.literal(in_utc(since), table.c.created.type))
         if after is not None:
@@ -236,12 +260,18 @@ class FeedbackStore:
         return Page(rows[:limit], _cursor(rows[limit - 1]) if more else None)
 
 
-def _visible(table: sa.Table, owner: Owner) -> sa.ColumnElement[bool]:
-    return sa.true() if owner.sees_all else table.c.key_id == owner.key_id
+def _judged_by(rater_id: str) -> sa.CompoundSelect[tuple[str, str]]:
+    """Keys and ids of the requests whose answers the rater has judged."""
+    answers = ((votes, votes.c.left), (votes, votes.c.right), (ratings, ratings.c.answer))
+    asked = (
+        sa.select(table.c.key_id, answer["request_id"].as_string()).where(table.c.rater_id == rater_id)
+        for table, answer in answers
+    )
+    return sa.union(*asked)
 
 
 def _mark(connection: sa.Connection, table: sa.Table, owner: Owner, ids: list[str], run: str) -> int:
-    found = table.c.id.in_(ids) & _visible(table, owner)
+    found = table.c.id.in_(ids) & visible(table, owner)
     rows = list(connection.execute(sa.select(table.c.key_id, table.c.id, table.c.used_in).where(found)))
     for key_id, row_id, runs in rows:
         if run not in (runs or []):

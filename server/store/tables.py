@@ -74,6 +74,24 @@ ratings = sa.Table(
     sa.Index("ix_ratings_page", "created", "id", "key_id"),
 )
 
+conversations = sa.Table(
+    "conversations",
+    metadata,
+    sa.Column("key_id", sa.String(40), primary_key=True),
+    sa.Column("id", sa.String(128), primary_key=True),  # the request's
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("model", sa.String(200), nullable=False),
+    sa.Column("arm", sa.String(200)),
+    sa.Column("checkpoint", sa.String(CHECKPOINT_LENGTH)),
+    sa.Column("messages", sa.JSON, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("finish_reason", sa.String(50)),
+    sa.Column("rater_id", sa.String(100)),
+    sa.Column("session_id", sa.String(100)),
+    sa.Index("ix_conversations_page", "created", "id", "key_id"),
+    sa.Index("ix_conversations_rater", "rater_id"),
+)
+
 api_keys = sa.Table(
     "api_keys",
     metadata,

@@ -57,6 +57,8 @@ class LiveValues:
     traces_dropped: Callable[[], int]
     """Requests whose trace was not delivered, since the start."""
     store: "StoreHealth"
+    conversations: Callable[[], Mapping[str, int]]
+    """What became of conversations that were to be kept; empty where none are."""
 
 
 def families(numbers: Numbers, live: LiveValues) -> "Iterator[Metric]":
@@ -208,6 +210,12 @@ def _of_the_process(numbers: Numbers, live: LiveValues) -> "Iterator[Metric]":
         "Time since the store last took a transaction; it is asked every second.",
         (),
         [((), live.store.silence_s())],
+    )
+    yield from counter(
+        "conversations",
+        "Conversations that were to be kept (feedback_store: all), by what became of them.",
+        ("result",),
+        single(live.conversations()),
     )
     yield from histogram(
         "event_loop_lag_seconds",

@@ -26,6 +26,7 @@ def live_values(**live: Any) -> LiveValues:
         "client_connections": lambda: 0,
         "traces_dropped": lambda: 0,
         "store": StoreHealth(),
+        "conversations": dict,
     }
     return LiveValues(**(nothing | live))
 
