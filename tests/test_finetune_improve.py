@@ -2,15 +2,19 @@
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from common.checkpoint import CheckpointCard
+from finetune.data.from_feedback import Training
+from finetune.data.load import rows_of_file
 from finetune.improve.gates import EXIT_CODES, Gate, Limits, chance_of, first_refusal, gates
 from finetune.improve.measure import Measured
 from finetune.improve.method import Choice, Counts, choose, recipe_values
-from finetune.improve.rows import Replay
+from finetune.improve.rows import LABELLED, PAIRS, Replay, TurnRows
 from finetune.recipes.recipe import validate_recipe
+from finetune.rows.row import Pair, Row
 
 PLENTY = {"pairs": 200, "good": 200, "bad": 200, "corrections": 100, "held_out": 20}
 
@@ -150,3 +154,25 @@ def test_a_few_new_rows_are_mixed_with_many_earlier_ones() -> None:
     assert [Replay(share=1.0).count(new) for new in (58, 500, 900)] == [500, 500, 900]
     assert [Replay(share=2.0).count(new) for new in (58, 500)] == [500, 1000]
     assert Replay(share=0.0).count(900) == 0
+
+
+def test_earlier_rows_are_learnt_by_every_method(tmp_path: Path) -> None:
+    texts = ("하나", "둘", "둘")
+    rows = [Row(instruction=f"{n}?", response=text, category="open_qa") for n, text in enumerate(texts)]
+    tool = {"type": "function", "function": {"name": "now"}}
+    called = Row(instruction="9?", response="셋", category="open_qa", tools=(tool,))
+    pair = Pair(instruction="새?", chosen="예", rejected="아니오")
+    made = Training(pairs=[pair], labelled=[rows[0].model_copy(update={"meta": {"label": False}})])
+    turn = TurnRows(made, [], [*rows, called])
+    turn.write(tmp_path)
+    pairs = [one for one, _ in rows_of_file(tmp_path / PAIRS, Pair)]
+    assert [(one.instruction, one.chosen, one.rejected) for one in pairs] == [
+        ("새?", "예", "아니오"),
+        ("0?", "하나", "둘"),
+        ("2?", "둘", "하나"),
+    ]
+    labelled = [one for one, _ in rows_of_file(tmp_path / LABELLED, Row)]
+    assert [one.meta["label"] for one in labelled] == [False, True, True, True, True]
+    assert (turn.counts().pairs, turn.counts().good, turn.counts().bad) == (1, 0, 1)
+    TurnRows(made, []).write(tmp_path)
+    assert len(list(rows_of_file(tmp_path / PAIRS, Pair))) == 1

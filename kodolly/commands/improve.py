@@ -206,9 +206,7 @@ def _tell(prepared: "Prepared", options: "Options") -> None:
         echo_line(f"  left out: {count} ({reason})")
     echo_line(f"Method: {plan.method}, as {plan.why}; {plan.replayed} earlier rows are mixed in.")
     rows = {"lora": len(prepared.rows.made.rows), "dpo": plan.counts["pairs"]}
-    learnt = rows.get(plan.method, len(prepared.rows.made.labelled)) + (
-        plan.replayed if plan.method == "lora" else 0
-    )
+    learnt = rows.get(plan.method, len(prepared.rows.made.labelled)) + plan.replayed
     echo_line(f"Cost: {learnt} rows, a merge, {len(prepared.rows.questions())} answers of both checkpoints.")
     told = [
         "held-out preferences up (p <= 0.05)",
