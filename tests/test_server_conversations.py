@@ -48,7 +48,7 @@ def kept(stack: InProcess, request_id: str, **headers: str) -> dict[str, Any]:
         found[:] = [row for row in stack.get(ALL, **headers)["data"] if row["id"] == request_id]
         return bool(found)
 
-    wait_for(there, 20)
+    wait_for(there, PATIENCE_S)
     return found[0]
 
 
