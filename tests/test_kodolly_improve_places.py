@@ -1,6 +1,7 @@
 """`kodolly improve` where it does not deploy itself, and where it finds the checkpoint."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from common.checkpoint_identity import checkpoint_id
+from common.errors import UserError
+from common.registry import Snapshot
 from kodolly.cli import root
 from kodolly.improve.journal import journals
 from kodolly.improve.plan import TooLittle, prepare
+from kodolly.operate.canary import Site
 from tests.support.improve_stage import Stage, at_once, staged
 from tests.test_finetune_data_from_feedback import answer, rating
 
@@ -57,3 +61,33 @@ def test_the_demos_checkpoint_is_known(stage: Stage) -> None:
     stage.say("ratings", rating(1, given))
     with pytest.raises(TooLittle, match="held-out"):
         prepare(stage.wanted(name="demo-dolly"), stage.site())
+
+
+@dataclass(frozen=True)
+class Elsewhere(Site):
+    """The workers are on other machines."""
+
+    host: str = "192.0.2.7"
+
+    def snapshot(self) -> Snapshot:
+        found = Site.snapshot(self)
+        moved = [one.model_copy(update={"url": f"http://{self.host}:21002"}) for one in found.workers]
+        return found.model_copy(update={"workers": tuple(moved)})
+
+
+def test_what_other_machines_serve_is_not_taken_away_from_them(stage: Stage) -> None:
+    stage.correct(12)
+    here = stage.site()
+
+    def site(host: str) -> Site:
+        return Elsewhere(here.controllers, here.config, here.say, here.run, host)
+
+    with pytest.raises(UserError, match=r"served on 192\.0\.2\.7, not on this machine.*--no-deploy"):
+        prepare(stage.wanted(), site("192.0.2.7"))
+    with pytest.raises(UserError, match="not on this machine"):
+        prepare(stage.wanted(), site("no-such-host.invalid"))
+    for host in ("127.0.0.1", "localhost"):
+        with pytest.raises(TooLittle):
+            prepare(stage.wanted(), site(host))
+    with pytest.raises(TooLittle):
+        prepare(stage.wanted(checkpoint=stage.path / "first"), None)

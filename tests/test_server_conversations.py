@@ -58,7 +58,12 @@ def test_what_was_asked_and_answered_is_kept_with_who_answered(stack: InProcess,
         {"role": "developer", "content": "짧게"},
         {"role": "user", "content": [{"type": "text", "text": "수도는?"}]},
     ]
-    more = {"headers": {"x-session-id": "noon"}, "messages": messages, "user": "민지", "max_tokens": 20}
+    more: dict[str, Any] = {
+        "headers": {"x-session-id": "noon"},
+        "messages": messages,
+        "user": "민지",
+        "max_tokens": 20,
+    }
     given = stack.ask("돌리", stream=stream, **more)
     row = kept(stack, given.headers["x-request-id"])
     assert (row["model"], row["checkpoint"], row["key_id"]) == ("돌리", V1, "env-1")
@@ -191,7 +196,14 @@ def test_rated_keeps_none_and_status_says_which(tmp_path: Path, stack: InProcess
 
 async def test_old_ones_are_deleted(tmp_path: Path) -> None:
     def row(days: float) -> dict[str, object]:
-        about = {"key_id": "k", "model": "m", "messages": [], "answer": "네", "arm": None, "checkpoint": None}
+        about: dict[str, object] = {
+            "key_id": "k",
+            "model": "m",
+            "messages": [],
+            "answer": "네",
+            "arm": None,
+            "checkpoint": None,
+        }
         made = datetime.now(UTC) - timedelta(days=days)
         return about | {
             "id": f"r{days}",

@@ -15,6 +15,7 @@ from finetune.improve.rows import ROWS, Replay, TurnRows, on_checkpoint, turn_ro
 from kodolly.clients.feedback_pages import fetch_feedback
 from kodolly.clients.gateway_access import fetch_status
 from kodolly.feedback_sources import sources_of
+from kodolly.improve.here import require_served_here
 from kodolly.improve.journal import Journal, Plan, journals
 from kodolly.operate.canary import Site, configured
 from kodolly.operate.deployed import Served
@@ -59,6 +60,8 @@ def prepare(wanted: Wanted, site: Site | None) -> Prepared:
     """
     model = _served_model(wanted)
     served = wanted.name if site is None else _unsplit(site, wanted.name)
+    if site is not None:
+        require_served_here(site.snapshot(), served)
     base = _directory(wanted, site, served, str(model.checkpoint))
     card = _card(base)
     votes, ratings = (fetch_feedback(wanted.gateway, kind) for kind in ("votes", "ratings"))

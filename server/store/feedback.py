@@ -179,7 +179,7 @@ class FeedbackStore:
 
         def delete(connection: sa.Connection) -> dict[StoredKind, int]:
             gone: dict[StoredKind, int] = {}
-            for kind, table in reversed(TABLES.items()):
+            for kind, table in reversed(tuple(TABLES.items())):
                 doomed = table.c.rater_id == rater_id
                 if table is conversations:
                     doomed |= sa.tuple_(table.c.key_id, table.c.id).in_(_judged_by(rater_id))
