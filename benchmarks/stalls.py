@@ -32,6 +32,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
+import msgspec  # noqa: E402
+
 from benchmarks.loop_watch import FIGURES, LoopWatch, Turn, longest_turn, shared_figures  # noqa: E402
 from benchmarks.worst_inputs import (  # noqa: E402
     BLOCK,
@@ -47,10 +49,10 @@ from benchmarks.worst_inputs import (  # noqa: E402
 )
 from common.feedback import Sampling  # noqa: E402
 from tests.support.processes import free_port, running  # noqa: E402
-from webui.answering import answer  # noqa: E402
+from webui.answer_feed import Asked, reply  # noqa: E402
+from webui.answering import Grown, answer  # noqa: E402
 from webui.conversation import Setup, Side  # noqa: E402
 from webui.gateway_client import GatewayClient  # noqa: E402
-from webui.render import chat_messages  # noqa: E402
 
 HARMLESS = Answer(EVENT + CHUNK + b"data: [DONE]\n\n")
 
@@ -218,17 +220,18 @@ def watched(act: Callable[[], Awaitable[object]]) -> Row:
 SETUP = Setup(model="m", sampling=Sampling(temperature=1.0, top_p=1.0, max_tokens=9))
 
 
-async def draw(text: str) -> None:
-    """Draw a conversation with `text` as a question and as an answer, as the web UI does."""
+async def tell(text: str) -> None:
+    """Tell a page of an answer to `text` that is `text`, as the web UI does; the browser draws it."""
     side = Side().ask(text, SETUP).with_last(answer=text, state="done")
-    chat_messages(side, "ko")
+    told = reply(Asked(side.turns[-1].id, None), Grown(side.turns[-1], 0.0, hidden=False), "ko")
+    msgspec.json.encode(told)
 
 
 async def fetch(client: GatewayClient) -> None:
-    """Fetch an answer and draw it as it grows, as the web UI does."""
+    """Fetch an answer and tell a page of all of it whenever it grows: more than the web UI does."""
     try:
         async for side, _ in answer(client, Side().ask("a", SETUP), asyncio.Event()):
-            chat_messages(side, "ko")
+            await tell(side.turns[-1].answer)
     finally:
         await client.aclose()
 
@@ -259,7 +262,7 @@ def rows(gateway: Gateway, worst: Worst, url: str) -> Iterator[tuple[str, Callab
     for name, told in answers():
         yield f"upstream: {name}", partial(flooded, gateway, worst, told)
     for name, text in markdown_texts().items():
-        yield f"web UI: {name}", partial(watched, partial(draw, text))
+        yield f"web UI: {name}", partial(watched, partial(tell, text))
     for name, told in streams().items():
         if told.path == CHAT:
             yield f"web UI: stream of {name}", partial(fetched, worst, told, url)

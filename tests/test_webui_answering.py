@@ -15,6 +15,7 @@ from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, Strea
 from webui.metrics import Stopwatch
 from webui.pacing import batches
 
+USER = "somebody"
 SETUP = Setup(model="m", sampling=Sampling(temperature=0.0, top_p=1.0, max_tokens=9))
 
 
@@ -139,6 +140,22 @@ def answering(source: Source, written: Written, without_page_s: float = 60.0) ->
     return Answering(ScriptedClient(source), written.write, without_page_s, write_every_s=0.0)
 
 
+async def growing(fetching: Answering, turn_id: str) -> AsyncGenerator[Turn, None]:
+    """The answer at each look, the last one ended. A process forgets an answer that it has written."""
+    while (grown := fetching.look(USER, turn_id)) is not None:
+        yield grown.turn
+        if grown.turn.state != "running":
+            return
+        await fetching.news([turn_id], timeout_s=60)
+
+
+async def ended(fetching: Answering, turn_id: str) -> None:
+    """Returns when this process fetches the answer no more."""
+    async with asyncio.timeout(60):
+        while (grown := fetching.look(USER, turn_id)) is not None and grown.turn.state == "running":
+            await fetching.news([turn_id], timeout_s=60)
+
+
 def open_question() -> tuple[Side, str]:
     side = Side().ask("질문", SETUP)
     return side, side.turns[-1].id
@@ -150,25 +167,24 @@ async def test_stop_ends_the_request_and_keeps_the_text() -> None:
     fetching = answering(source, written)
     assert not fetching.stop(turn_id)
     async with fetching.running():
-        fetching.start(side)
-        async for grown, _ in fetching.follow(turn_id):
-            side = grown
-            if side.running and side.turns[-1].answer:
+        fetching.start(side, USER)
+        async for turn in growing(fetching, turn_id):
+            if turn.state == "running" and turn.answer:
                 assert fetching.stop(turn_id)
-    assert (side.turns[-1].answer, side.turns[-1].state) == ("반", "stopped")
-    assert written.turns[-1] == side.turns[-1]
+    assert (written.turns[-1].answer, written.turns[-1].state) == ("반", "stopped")
     assert source.closed
     assert not fetching.stop(turn_id)
 
 
 async def test_a_stop_before_the_first_text_counts() -> None:
     side, turn_id = open_question()
-    fetching, written = answering(Source([], endless=True), Written()), []
+    written = Written()
+    fetching = answering(Source([], endless=True), written)
     async with fetching.running():
-        fetching.start(side)
+        fetching.start(side, USER)
         fetching.stop(turn_id)
-        written = [grown.turns[-1].state async for grown, _ in fetching.follow(turn_id)]
-    assert written[-1] == "stopped"
+        await ended(fetching, turn_id)
+    assert written.turns[-1].state == "stopped"
 
 
 async def test_an_answer_goes_on_without_its_page_and_is_there_for_the_next() -> None:
@@ -177,10 +193,8 @@ async def test_an_answer_goes_on_without_its_page_and_is_there_for_the_next() ->
     side, turn_id = open_question()
     fetching = answering(source, written)
     async with fetching.running():
-        fetching.start(side)
-        page = fetching.follow(turn_id)
-        await anext(page)
-        await page.aclose()
+        fetching.start(side, USER)
+        assert fetching.look(USER, turn_id) is not None
         assert not source.closed
         async with asyncio.timeout(60):
             while not written.turns or written.turns[-1].state != "done":
@@ -193,7 +207,7 @@ async def test_an_answer_that_no_page_looks_at_any_more_ends_after_a_while() -> 
     side, _ = open_question()
     fetching = answering(source, written, without_page_s=0.0)
     async with fetching.running():
-        fetching.start(side)
+        fetching.start(side, USER)
         async with asyncio.timeout(60):
             while not written.turns or written.turns[-1].state != "stopped":
                 await asyncio.sleep(0)
@@ -205,9 +219,9 @@ async def test_the_end_of_the_process_keeps_what_came() -> None:
     side, turn_id = open_question()
     fetching = answering(source, written)
     async with fetching.running():
-        fetching.start(side)
-        async for grown, _ in fetching.follow(turn_id):
-            if grown.turns[-1].answer:
+        fetching.start(side, USER)
+        async for turn in growing(fetching, turn_id):
+            if turn.answer:
                 break
     assert (written.turns[-1].answer, written.turns[-1].state) == ("반", "stopped")
 
@@ -216,8 +230,8 @@ async def test_a_full_disk_does_not_take_the_answer_off_the_screen() -> None:
     side, turn_id = open_question()
     fetching = answering(Source([StreamEvent(text="답")]), Written(broken=True))
     async with fetching.running():
-        fetching.start(side)
-        seen = [grown.turns[-1] async for grown, _ in fetching.follow(turn_id)]
+        fetching.start(side, USER)
+        seen = [turn async for turn in growing(fetching, turn_id)]
     assert (seen[-1].answer, seen[-1].state) == ("답", "done")
 
 
@@ -226,22 +240,30 @@ async def test_nobody_fetches_the_same_answer_twice() -> None:
     side, turn_id = open_question()
     fetching = answering(source, Written())
     async with fetching.running():
-        fetching.start(side)
-        fetching.start(side)
-        first, second = fetching.follow(turn_id), fetching.follow(turn_id)
-        while not (await anext(first))[0].turns[-1].answer:
-            pass
-        assert (await anext(second))[0].turns[-1].answer == "반"
-        await first.aclose()
-        await second.aclose()
+        fetching.start(side, USER)
+        fetching.start(side, USER)
+        for _tab in range(2):
+            async for turn in growing(fetching, turn_id):
+                if turn.answer:
+                    break
+            assert turn.answer == "반"
     assert source.opened == 1
+
+
+async def test_nobody_sees_the_answer_of_another() -> None:
+    side, turn_id = open_question()
+    fetching = answering(Source([StreamEvent(text="비밀")], endless=True), Written())
+    async with fetching.running():
+        fetching.start(side, USER)
+        assert fetching.look("stranger", turn_id) is None
+        assert fetching.look(USER, turn_id) is not None
 
 
 async def test_a_finished_answer_is_not_asked_for_again() -> None:
     side = Side().ask("질문", SETUP).with_last(state="done", answer="답")
     fetching = answering(Source([]), Written())
-    fetching.start(side)
-    assert [grown async for grown in fetching.follow(side.turns[-1].id)] == []
+    fetching.start(side, USER)
+    assert fetching.look(USER, side.turns[-1].id) is None
 
 
 def test_figures_are_those_of_the_reader() -> None:

@@ -1,6 +1,5 @@
 """Conversations as data: what models are sent, what is stored, what files hold, what is drawn."""
 
-import html
 import json
 import re
 import string
@@ -15,8 +14,7 @@ from webui.failures import Failure, advice, failure_kind, headline, text_keys
 from webui.gateway_client import GatewayClient
 from webui.metrics import Metrics
 from webui.pages.compare.export import Comparison, as_json, as_markdown, pair_key
-from webui.render import chat_messages, chip, count, failure_card, key_hint, metrics_line, model_cards
-from webui.safe_markdown import safe_markdown
+from webui.render import chip, count, failure_card, key_hint, metrics_line, model_cards, note, thought
 from webui.snippets import SNIPPETS
 from webui.status_cache import StatusCache
 from webui.texts import MESSAGES, STATIC, Lang, language
@@ -180,29 +178,6 @@ def test_a_chosen_model_stays_in_the_list_when_it_has_gone() -> None:
 # What is drawn
 
 
-@pytest.mark.parametrize(
-    ("written", "drawn"),
-    [
-        ("![x](http://e/a.png)", r"\![x](http://e/a.png)"),
-        ("<img src=http://e/a.png>", "&lt;img src=http://e/a.png>"),
-        ("a < b, 1<2", "a < b, 1<2"),
-        ("`<b>` <b>", "`<b>` &lt;b>"),
-        ("```html\n<b>\n```\n<b>", "```html\n<b>\n```\n&lt;b>"),
-        ("```html\n<b>", "```html\n<b>"),
-        ("`` ![x](y) ``", "`` ![x](y) ``"),
-        ("` <b>", "` &lt;b>"),
-        ("```\n</script>\n````x", "```\n</script>\n````x"),
-        (r"\![x](http://e/a.png)", r"\![x](http://e/a.png)"),
-        (r"\\![x](http://e/a.png)", r"\\\![x](http://e/a.png)"),
-        ("`a\n\n![x](http://e/a.png)`", "`a\n\n\\![x](http://e/a.png)`"),
-        ("`a\n![x](y)`", "`a\n![x](y)`"),
-        ("~~~ Mermaid\ngraph\n~~~", "~~~ text\ngraph\n~~~"),
-    ],
-)
-def test_markdown_is_made_harmless_outside_of_code(written: str, drawn: str) -> None:
-    assert safe_markdown(written) == drawn
-
-
 def test_a_failure_card_is_escaped_and_silent_about_hidden_names() -> None:
     failure = Failure(kind="upstream_failed", message="<b>my-model</b> died", request_id="req-<1>")
     shown = failure_card(failure, "ko", names_hidden=False)
@@ -217,19 +192,15 @@ def test_an_answer_cut_by_the_length_limit_says_so() -> None:
     assert "cut by the length limit" in metrics_line(turn, 0, "en")
 
 
-def test_reasoning_is_folded_above_its_answer_with_its_time() -> None:
-    made = side("m", "답").with_last(reasoning="<b>생각</b>", metrics=Metrics(reasoning_ms=3200.0))
-    _, thoughts, answer = chat_messages(made, "ko")
-    assert thoughts["metadata"]["title"] == "생각한 과정 · 3.20 s"
-    assert "&lt;b&gt;생각" in thoughts["content"]
-    assert answer["content"] == "답"
-    _, thoughts, _ = chat_messages(made, "ko", hidden=True)
-    assert thoughts["metadata"]["title"] == "생각한 과정"
+def test_reasoning_has_a_title_with_its_time_unless_names_are_hidden() -> None:
+    turn = side("m", "답").with_last(reasoning="생각", metrics=Metrics(reasoning_ms=3200.0)).turns[-1]
+    assert thought(turn, "ko", hidden=False) == "생각한 과정 · 3.20 s"
+    assert thought(turn, "ko", hidden=True) == "생각한 과정"
 
 
 def test_an_answer_that_is_reasoning_alone_says_what_to_do() -> None:
     made = side("m", "").with_last(reasoning="생각", finish_reason="length")
-    assert "최대 답변 토큰" in chat_messages(made, "ko")[-1]["content"]
+    assert "최대 답변 토큰" in note(made.turns[-1], "ko")
 
 
 def test_the_first_figure_says_whether_it_is_of_reasoning() -> None:
@@ -238,7 +209,8 @@ def test_the_first_figure_says_whether_it_is_of_reasoning() -> None:
 
 
 def test_an_empty_answer_is_visible() -> None:
-    assert chat_messages(side("m", ""), "ko")[-1]["content"] == "*(빈 답변)*"
+    assert note(side("m", "").turns[-1], "ko") == "(빈 답변)"
+    assert note(side("m", "답").turns[-1], "ko") == ""
 
 
 def test_the_key_hint_names_the_variable_only_when_it_is_missing() -> None:
@@ -313,16 +285,6 @@ def test_a_page_asks_on_only_while_something_is_about_to_change() -> None:
     assert not cache.settled("base")
 
 
-@pytest.mark.parametrize(
-    "asked", ["def f(*args, **kw):\n    a*b*c", "$5 and $6", "</pre><img src=x>", "# a\n\n* b"]
-)
-def test_a_question_is_shown_as_it_was_written(asked: str) -> None:
-    shown = chat_messages(side("m", "답").ask(asked, Setup(model="m", sampling=SAMPLING)), "ko")[-1][
-        "content"
-    ]
-    assert shown == f'<pre class="kd-plain">{html.escape(asked)}</pre>'
-
-
 # Language
 
 
@@ -352,10 +314,3 @@ def test_every_text_has_the_same_gaps_in_both_languages() -> None:
 
 def test_every_failure_has_its_words() -> None:
     assert [key for key in text_keys() if key not in MESSAGES] == []
-
-
-@pytest.mark.parametrize("mark", ["`a", "<b", "![", "~~~\n"])
-def test_what_has_more_marks_than_a_page_can_draw_is_shown_as_it_is(mark: str) -> None:
-    few, many = mark * 100, mark * 10_001
-    for answer, drawn in ((few, safe_markdown(few)), (many, f"````\n{many}\n````")):
-        assert chat_messages(side("m", answer), "ko")[-1]["content"] == drawn

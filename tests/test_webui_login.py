@@ -124,7 +124,9 @@ async def test_nobody_comes_in_without_a_login(page: httpx2.AsyncClient) -> None
         ("GET", "/login/"),
         ("GET", "//login"),
     ):
-        assert (await page.request(method, path)).status_code == 401, path
+        refused = await page.request(method, path)
+        # The header leads a page's script to the login.
+        assert (refused.status_code, refused.headers["kodolly-login"]) == (401, "/login"), path
     assert (await page.get("/healthz")).status_code == 200
     form = await page.get("/login?next=%2Fchat%3Fc%3D1", headers=PAGE)
     assert "게이트웨이 키" in form.text

@@ -8,10 +8,10 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from common.registry import ModelCard
+from tests.support.engine_script import Script
 from tests.support.processes import free_port, running, wait_for
-from tests.support.stack_in_process import InProcess, in_process
-from tests.support.webui_driver import TIMEOUT_MS
+from tests.support.stack_in_process import InProcess, engine, in_process
+from tests.support.webui_driver import TIMEOUT_MS, WebUi
 from tests.support.webui_stage import chromium_or_skip, webui_command
 
 pytestmark = pytest.mark.slow
@@ -23,6 +23,8 @@ AS_ADMIN = {"authorization": "Bearer admin-token"}
 class House:
     url: str
     stack: InProcess
+    script: Script
+    """How the model answers."""
     admin_key: str
 
 
@@ -30,8 +32,9 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     cwd = tmp_path_factory.mktemp("house")
     with ExitStack() as open_parts:
-        stack = open_parts.enter_context(in_process(cwd, admin_token="admin-token"))
-        stack.worker("w", ModelCard(name="dolly", licence="Apache-2.0"))
+        script = Script("dolly", "")
+        static = (f"dolly={open_parts.enter_context(engine(script))}",)
+        stack = open_parts.enter_context(in_process(cwd, admin_token="admin-token", static=static))
         asked = {"name": "살림꾼", "admin": True}
         key = stack.post("/admin/keys", asked, **AS_ADMIN).json()["secret"]
         port = free_port()
@@ -39,7 +42,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         env = {"KODOLLY_API_KEY": key, "KODOLLY_WEBUI_LOGIN": "key", "KODOLLY_STATE_DIR": str(cwd / "page")}
         command = webui_command(port, stack.gateway)
         open_parts.enter_context(running(command, cwd / "webui.log", f"{url}/healthz", env))
-        yield House(url, stack, key)
+        yield House(url, stack, script, key)
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +113,27 @@ def test_the_login_needs_no_script(house: House, browser: Browser) -> None:
     page.wait_for_url(f"{house.url}/admin?by=day")
     expect(page.locator("details").first).to_be_visible()
     context.close()
+
+
+def test_a_login_that_ends_in_mid_answer_leads_to_the_login_page_and_back(
+    house: House, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.script, "mode", "stall_at_token:3")
+    ui = WebUi(browser, house.url)
+    page = ui.page
+    page.goto(f"{house.url}/chat")
+    page.locator("#key").fill(house.admin_key)
+    page.keyboard.press("Enter")
+    ui.element("chat-question").wait_for()
+    ui.ask("질문", "chat")
+    expect(ui.answer("chat")).to_contain_text("dolly-2")
+    ui.element("chat-question").locator("textarea").fill("다음 질문")
+    ui.context.clear_cookies()
+    page.wait_for_url("**/login?next=*")
+    page.locator("#key").fill(house.admin_key)
+    page.keyboard.press("Enter")
+    expect(ui.answer("chat")).to_contain_text("dolly-2")
+    expect(ui.element("chat-question").locator("textarea")).to_have_value("다음 질문")
+    ui.element("chat-stop").click()
+    expect(ui.metrics("chat")).to_contain_text("중지함")
+    ui.close()

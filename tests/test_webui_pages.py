@@ -1,15 +1,8 @@
 """What the pages' listeners do, called as Gradio calls them: two tabs, a reload, a store that fails."""
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-from common.database import StoreFailed
-
-if TYPE_CHECKING:
-    import gradio as gr
 
 
 async def test_two_tabs_keep_their_own_conversations(tmp_path: Path) -> None:
@@ -41,7 +34,7 @@ async def test_a_reload_before_the_answer_finds_it(tmp_path: Path) -> None:
         await tab.ask("질문")
         await reloaded.load(tab.shown)
         assert "두 낱말" in reloaded.messages
-        assert "완료" in reloaded.values[chat.page.metrics]
+        assert "완료" in reloaded.told[-1]["line"]
 
 
 async def test_what_was_deleted_is_brought_back_by_one_click(tmp_path: Path) -> None:
@@ -56,9 +49,11 @@ async def test_what_was_deleted_is_brought_back_by_one_click(tmp_path: Path) -> 
         kept, listed = tab.shown, chat.page.conversations
         events = ListEvents(listed, chat.store.conversations, chat.show)
         tab.take(await events.delete(tab.request, kept))
+        await tab.look()
         assert (tab.shown, tab.messages) == ("", "")
         assert "&lt;b&gt;질문" in tab.values[listed.deleted_note]
         tab.take(await events.restore(tab.request, tab.values[listed.deleted]))
+        await tab.look()
         assert tab.shown == kept
         assert "두 낱말" in tab.messages
 
@@ -99,30 +94,25 @@ async def test_what_cannot_be_kept_is_told_and_the_screen_stays(
     assert client.asked == []
 
 
-async def test_a_listener_that_grows_tells_its_failure_too(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_listener_refuses_a_choice_from_a_list_that_this_process_does_not_know(
+    tmp_path: Path,
+) -> None:
     import gradio as gr
 
-    from webui.pages.parts import _told
+    from tests.support.webui_tab import Words
+    from webui.answering import Answering
+    from webui.pages.app import build_pages
+    from webui.status_cache import StatusCache
+    from webui.store.page_store import PageStore
 
-    told: list[str] = []
-    monkeypatch.setattr(gr, "Warning", lambda text, **_: told.append(text))
-
-    async def growing(request: "gr.Request") -> AsyncGenerator[int, None]:
-        yield 1
-        raise StoreFailed("The disk is full.")
-
-    request = gr.Request(headers={}, query_params={}, state=None)
-    assert [update async for update in _told(growing)(request)] == [1, gr.skip()]
-    assert len(told) == 1
-
-
-async def test_a_listener_that_has_nothing_to_follow_leaves_the_page_as_it_is(tmp_path: Path) -> None:
-    """Of one that yields nothing Gradio would make an update to None of every output."""
-    import gradio as gr
-
-    from tests.support.webui_tab import Tab, chat_of
-    from webui.pages.parts import _told
-
-    async with chat_of(tmp_path) as (chat, _client):
-        updates = [update async for update in _told(chat.fetch)(Tab(chat).request, "")]
-    assert updates == [gr.skip()]
+    client, store = Words(), PageStore(f"sqlite:///{tmp_path / 'webui.db'}")
+    answering = Answering(client, store.conversations.write_answer, without_page_s=60)
+    demo = build_pages("http://gateway", client, StatusCache(client), store, answering)
+    chosen = [
+        one
+        for one in demo.fns.values()
+        if any(isinstance(each, gr.Dropdown | gr.Radio) for each in one.inputs)
+    ]
+    assert {"begin", "refresh", "open"} <= {one.name for one in chosen}
+    assert [one.name for one in chosen if one.preprocess] == []
+    await store.close()

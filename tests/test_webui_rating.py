@@ -33,11 +33,16 @@ async def test_a_vote_is_corrected_and_the_correction_is_not_blind(judged: "Judg
 
 async def test_speed_and_length_are_hidden_until_the_vote(judged: "Judged") -> None:
     pane, view = judged.page.left, judged.feedback.view
-    hidden = view.whole(await judged.now(), "ko")[pane.metrics]
-    assert "완료" in hidden
-    assert not any(figure in hidden for figure in ("123", "45", "67"))
-    shown = (await judged.vote("tie"))[pane.metrics]
-    assert all(figure in shown for figure in ("123 ms", "45", "67.0"))
+    assert " names" not in view.whole(await judged.now(), "ko")[pane.chat]
+    hidden = await judged.told("left")
+    assert "완료" in hidden["line"]
+    assert not any(figure in hidden["line"] for figure in ("123", "45", "67"))
+    assert hidden["model"] == ""
+    # This word has the page's script ask once more for what was hidden.
+    assert " names" in (await judged.vote("tie"))[pane.chat]
+    shown = await judged.told("left")
+    assert all(figure in shown["line"] for figure in ("123 ms", "45", "67.0"))
+    assert shown["model"] == "model-left"
 
 
 async def test_tags_without_a_score_are_kept_and_the_page_says_what_is_missing(judged: "Judged") -> None:

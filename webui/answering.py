@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from common.database import StoreFailed
@@ -19,23 +20,40 @@ WRITE_EVERY_S = 2.0
 """A process that is killed loses at most this much of an answer."""
 
 
+UNWRITTEN_S = 600.0
+"""How long an answer that could not be written stays in memory, so that its page shows it to the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """An answer as far as it came."""
+
+    turn: Turn
+    waited_s: float
+    hidden: bool
+    """The name of its model is hidden."""
+
+
+@dataclass(slots=True)
 class _Run:
     """One answer on its way, and who looks at it."""
 
-    def __init__(self, side: Side) -> None:
-        self.side = side
-        self.waited_s = 0.0
-        self.stop = asyncio.Event()
-        self.changed = asyncio.Event()
-        self.followers = 0
-        self.left_at = time.monotonic()
-        self.task: asyncio.Task[None] | None = None
+    side: Side
+    user: str
+    hidden: bool
+    waited_s: float = 0.0
+    looked_at: float = field(default_factory=time.monotonic)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: set[asyncio.Future[None]] = field(default_factory=set)
+    """Pages that wait for more of it."""
+    task: asyncio.Task[None] | None = None
 
     def tell(self, side: Side, waited_s: float) -> None:
         """The answer has grown or ended."""
         self.side, self.waited_s = side, waited_s
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
+        for page in self.waiting:
+            if not page.done():
+                page.set_result(None)
 
 
 class Answering:
@@ -66,11 +84,11 @@ class Answering:
                 run.stop.set()
             await asyncio.gather(*[run.task for run in runs if run.task], return_exceptions=True)
 
-    def start(self, side: Side) -> None:
-        """Fetch the answer to the open last question of `side`."""
+    def start(self, side: Side, user: str, *, hidden: bool = False) -> None:
+        """Fetch the answer to the open last question of `side`, a conversation of `user`."""
         if side.last is None or not side.running or side.last.id in self._runs:
             return
-        run = self._runs[side.last.id] = _Run(side)
+        run = self._runs[side.last.id] = _Run(side, user, hidden)
         run.task = asyncio.create_task(self._fetch(side.last.id, run))
 
     def stop(self, turn_id: str) -> bool:
@@ -80,23 +98,30 @@ class Answering:
             run.stop.set()
         return run is not None
 
-    async def follow(self, turn_id: str) -> AsyncGenerator[tuple[Side, float], None]:
-        """The side whose last answer is `turn_id`, whenever it has grown, and the seconds waited for it. The
-        last value is not running any more. Nothing for an answer that this process does not fetch."""
+    def show_names(self, turn_id: str) -> None:
+        """The name of the model is not hidden any more."""
+        if (run := self._runs.get(turn_id)) is not None:
+            run.hidden = False
+
+    def look(self, user: str, turn_id: str) -> Grown | None:
+        """An answer of the user's as far as it came; None for one that this process does not fetch."""
         run = self._runs.get(turn_id)
-        if run is None:
-            return
-        run.followers += 1
+        if run is None or run.user != user:
+            return None
+        run.looked_at = time.monotonic()
+        return Grown(run.side.turns[-1], run.waited_s, run.hidden)
+
+    async def news(self, turn_ids: Iterable[str], timeout_s: float) -> None:
+        """Wait until one of the answers has grown or ended, at most `timeout_s` seconds."""
+        runs = [run for turn_id in turn_ids if (run := self._runs.get(turn_id)) is not None]
+        page = asyncio.get_running_loop().create_future()
+        for run in runs:
+            run.waiting.add(page)
         try:
-            while True:
-                changed = run.changed
-                yield run.side, run.waited_s
-                if not run.side.running:
-                    return
-                await changed.wait()
+            await asyncio.wait([page], timeout=timeout_s)
         finally:
-            run.followers -= 1
-            run.left_at = time.monotonic()
+            for run in runs:
+                run.waiting.discard(page)
 
     async def _fetch(self, turn_id: str, run: _Run) -> None:
         side, written = run.side, time.monotonic()
@@ -108,22 +133,27 @@ class Answering:
                     if time.monotonic() - written > self._write_every_s:
                         await self._keep(side)
                         written = time.monotonic()
-                    if not run.followers and time.monotonic() - run.left_at > self._without_page_s:
+                    if time.monotonic() - run.looked_at > self._without_page_s:
                         run.stop.set()
         except Exception:
             logger.exception("An answer ended by an error of this program", extra={"turn": turn_id})
             side = side.interrupted()
         finally:
             # Written before it is told: a page that looks at the store then finds it ended there, too.
-            await self._keep(side.interrupted())
+            kept = await self._keep(side.interrupted())
             run.tell(side.interrupted(), run.waited_s)
-            self._runs.pop(turn_id, None)
+            if kept:
+                self._runs.pop(turn_id, None)
+            else:
+                asyncio.get_running_loop().call_later(UNWRITTEN_S, self._runs.pop, turn_id, None)
 
-    async def _keep(self, side: Side) -> None:
+    async def _keep(self, side: Side) -> bool:
         try:
             await self._write(side.turns[-1])
         except StoreFailed as error:
             logger.error("An answer could not be kept: %s", error)
+            return False
+        return True
 
 
 async def answer(

@@ -15,6 +15,7 @@ from common.guard import Guard
 from common.guarded_app import GuardedApp
 from common.own_hosts import OwnHosts, is_loopback
 from webui.admin.routes import add_admin
+from webui.answer_feed import ASSETS, AnswerFeed, add_answer_feed, add_assets
 from webui.answering import Answering
 from webui.documents.routes import add_documents
 from webui.gateway_client import GatewayClient
@@ -73,16 +74,17 @@ def create_app(settings: WebuiSettings, training: TrainingRows | None = None) ->
     texts = settings.shows_feedback
     add_downloads(app, client, training, texts=texts)
     add_documents(app, client, cache)
+    add_answer_feed(app, AnswerFeed(parts.answering, store.conversations))
+    head = add_assets(app)
     with warnings.catch_warnings():
         # Gradio says so for every app of several pages, also for one that never asked for SSR.
         warnings.filterwarnings("ignore", "SSR mode is not supported")
         url = settings.public_gateway_url or settings.gateway_url
         given = {"training": training is not None, "texts": texts}
         pages = build_pages(url, client, cache, store, parts.answering, **given)
-        mount_pages(app, pages, links=_links(settings))
-    app.add_middleware(
-        GuardedApp[None], doors=Doors(app.routes, {"": PAGES}), guard=_guard(settings), admit=_admit
-    )
+        mount_pages(app, pages, head, links=_links(settings))
+    doors = Doors(app.routes, {"": PAGES, "/page/assets": ASSETS})
+    app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=_admit)
     _add_entrance(app, settings, logins)
     app.add_middleware(SecurityHeaders)
     return app

@@ -1,14 +1,12 @@
-"""Data to what the page draws: chat messages and small pieces of HTML. Everything foreign is escaped here."""
+"""Data to what the page draws: small pieces of HTML. Everything foreign is escaped here."""
 
 import re
 from html import escape
-from typing import Any
 
 from common.status import StatusModel, StatusProvider
 from webui.conversation import Side, Turn
 from webui.failures import Failure, advice, headline
 from webui.metrics import Metrics
-from webui.safe_markdown import MOST_MARKS, as_code, marks_in, safe_markdown
 from webui.status_cache import StatusCache
 from webui.texts import Lang, text
 
@@ -20,52 +18,30 @@ def inline(sentence: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(sentence))
 
 
-def chat_messages(side: Side, lang: Lang, *, hidden: bool = False) -> list[dict[str, Any]]:
-    """The conversation as Gradio's chatbot takes it. Where it has too many marks of Markdown, the older part
-    is shown as plain text. What a model thought first stands folded above its answer; `hidden` leaves out
-    how long that took."""
-    messages: list[dict[str, Any]] = []
-    for turn, answer in zip(side.turns, _drawn(side), strict=True):
-        messages.append({"role": "user", "content": plain_block(turn.question)})
-        if turn.reasoning.strip():
-            title = {"title": thought(turn, lang, hidden=hidden), "status": "done"}
-            messages.append(
-                {"role": "assistant", "content": plain_block(turn.reasoning.strip()), "metadata": title}
-            )
-        if not answer.strip() and turn.state != "running":
-            answer = f"*{_nothing(turn, lang)}*"
-        if answer.strip():
-            messages.append({"role": "assistant", "content": answer})
-    return messages
+def transcript(pane: str, page: str, side: Side, label: str, *, hidden: bool) -> str:
+    """The conversation of one pane: which answers stand in it. The browser fetches and draws them
+    (`assets/answers.js`), the growing one again and again, without another word from here."""
+    ids = " ".join(turn.id for turn in side.turns)
+    running = side.last.id if side.last and side.running else ""
+    return (
+        f'<kd-transcript pane="{pane}" label="{escape(label)}" settled="{page}-settled" answers="{ids}"'
+        f' running="{running}"{"" if hidden else " names"}></kd-transcript>'
+    )
+
+
+def note(turn: Turn, lang: Lang) -> str:
+    """What stands in place of an answer without text."""
+    if turn.state == "running" or turn.answer.strip():
+        return ""
+    if turn.reasoning and turn.finish_reason == "length":
+        return text(lang, "only_reasoning")
+    return text(lang, "failed" if turn.state == "failed" else "no_text")
 
 
 def thought(turn: Turn, lang: Lang, *, hidden: bool) -> str:
     """The title of a model's reasoning, with the time that it took unless that may tell a hidden name."""
     took = None if hidden else turn.metrics.reasoning_ms
     return text(lang, "thought") + (f" · {duration(took)}" if took is not None else "")
-
-
-def _nothing(turn: Turn, lang: Lang) -> str:
-    """What stands in place of an answer without text."""
-    if turn.reasoning and turn.finish_reason == "length":
-        return text(lang, "only_reasoning")
-    return text(lang, "failed" if turn.state == "failed" else "no_text")
-
-
-def plain_block(words: str) -> str:
-    """What a person wrote, as written: neither Markdown nor formulas are drawn in it."""
-    return f'<pre class="kd-plain">{escape(words)}</pre>'
-
-
-def _drawn(side: Side) -> list[str]:
-    """The answer of each turn as Markdown; the newest ones have the marks first."""
-    left = MOST_MARKS
-    drawn: list[str] = []
-    for turn in reversed(side.turns):
-        left -= marks_in(turn.answer)
-        draw = safe_markdown if left >= 0 else as_code
-        drawn.append(draw(turn.answer) if turn.answer.strip() else "")
-    return drawn[::-1]
 
 
 def metrics_line(turn: Turn | None, waited_s: float, lang: Lang, *, hidden: bool = False) -> str:

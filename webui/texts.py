@@ -18,8 +18,6 @@ STATIC: dict[str, tuple[str, str]] = {
     # Compare
     "left_model": ("왼쪽 모델", "Left model"),
     "right_model": ("오른쪽 모델", "Right model"),
-    "left_answer": ("왼쪽 대화", "Left conversation"),
-    "right_answer": ("오른쪽 대화", "Right conversation"),
     "left_settings": ("왼쪽 설정", "Left settings"),
     "right_settings": ("오른쪽 설정", "Right settings"),
     "left_rating": ("왼쪽 답변 점수", "Score of the left answer"),
@@ -65,7 +63,6 @@ STATIC: dict[str, tuple[str, str]] = {
     # Chat
     "model": ("모델", "Model"),
     "settings": ("설정", "Settings"),
-    "conversation": ("대화", "Conversation"),
     "history": ("지난 대화", "History"),
     "new_chat": ("새 대화", "New chat"),
     "delete_chat": ("삭제", "Delete"),
@@ -131,6 +128,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "(생각만 하다가 토큰 한도에 닿았습니다. 설정에서 최대 답변 토큰을 늘려 보세요.)",
         "(The token limit ended it while it was still reasoning. Allow more answer tokens in the settings.)",
     ),
+    "conversation": ("대화", "Conversation"),
+    "conversation_left": ("왼쪽 대화", "Left conversation"),
+    "conversation_right": ("오른쪽 대화", "Right conversation"),
     "rate": ("{value} 토큰/초", "{value} tokens/s"),
     "tokens": ("{value} 토큰", "{value} tokens"),
     "finish_stop": ("완료", "finished"),

@@ -43,6 +43,10 @@ class Script:
     words: str = ""
     end: str = "stop"
     """A finish reason, or: error (frame in the stream), silence (no end mark), gate (waits), 4xx/5xx code."""
+    reasoning: str = ""
+    """Comes before the words."""
+    echoes: bool = False
+    """Answers with the question."""
     gate_after: int | None = None
     """Wait for POST /script/open after this many tokens."""
 
@@ -68,6 +72,9 @@ SCRIPTS = {
         words='그림 ![x](http://203.0.113.9/a.png) <img src="http://203.0.113.9/b.png"> '
         "<script>fetch('http://203.0.113.9/c')</script> `<b>코드</b>` 끝."
     ),
+    "echo": Script(echoes=True),
+    "steady": Script(delay_s=0.02, tokens=150),
+    "thinks": Script(reasoning="먼저 <b>곰곰이</b> 생각합니다.", words="그래서 *답*입니다."),
 }
 STATUSES = {
     "upstream_auth_failed": 502,
@@ -164,9 +171,13 @@ async def _events(world: World, name: str, script: Script, body: dict[str, Any])
     # Every token says whose it is: one in the wrong pane is seen. A system prompt tells equal models apart.
     system = next((message["content"] for message in body["messages"] if message["role"] == "system"), "")
     mark = f"{name}{system and '/' + system}"
-    tokens = _pieces(script.words) if script.words else [f"{mark}#{n} " for n in range(script.tokens)]
+    words = body["messages"][-1]["content"] if script.echoes else script.words
+    tokens = _pieces(words) if words else [f"{mark}#{n} " for n in range(script.tokens)]
     finished = False
     try:
+        for piece in _pieces(script.reasoning):
+            await asyncio.sleep(script.delay_s)
+            yield _event({"choices": [{"index": 0, "delta": {"reasoning": piece}, "finish_reason": None}]})
         for count, token in enumerate(tokens):
             if count == script.gate_after:
                 await world.gate.wait()

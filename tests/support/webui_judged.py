@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from common.feedback import Choice, Rating, Sampling, Vote
+from webui.answer_feed import AnswerFeed, Asked
 from webui.answering import Answering
 from webui.conversation import Setup
 from webui.gateway_client import GatewayClient
@@ -58,6 +59,7 @@ class Judged:
     feedback: CompareFeedback
     shown: str
     gateway: Kept
+    feed: AnswerFeed
     request: gr.Request = REQUEST
 
     async def vote(self, choice: Choice) -> dict[Any, Any]:
@@ -74,6 +76,12 @@ class Judged:
         )
         return updates
 
+    async def told(self, side: str) -> dict[str, Any]:
+        """What the page's script is told of the answer of `side`."""
+        asked = [Asked((await self.now()).sides[side].turns[-1].id, None)]
+        told: dict[str, Any] = (await self.feed.tell(USER, asked, "ko"))["answers"][0]
+        return told
+
     async def now(self) -> Conversation:
         found = await self.store.conversations.get(USER, self.shown)
         assert found is not None
@@ -87,13 +95,18 @@ async def judged_comparison(tmp_path: Path) -> AsyncIterator[Judged]:
     cache = StatusCache(gateway)
     with gr.Blocks(analytics_enabled=False):
         page = build_compare(page_i18n(), 2.0)
-    events = CompareEvents(page, store, cache, Answering(gateway, store.conversations.write_answer, 60))
+    answering = Answering(gateway, store.conversations.write_answer, 60)
+    events = CompareEvents(page, store, cache, answering)
     setups = {side: Setup(model=f"model-{side}", sampling=SAMPLING) for side in ("left", "right")}
     asked = await store.conversations.ask(USER, "compare", None, "질문", setups, hidden=True)
     for side in asked.sides.values():
         done = side.with_last(state="done", answer="답", finish_reason="stop", metrics=FIGURES)
         await store.conversations.write_answer(done.turns[-1])
     try:
-        yield Judged(page, store, CompareFeedback(page, gateway, store, events.view), asked.id, gateway)
+        feedback, feed = (
+            CompareFeedback(page, gateway, store, events.view),
+            AnswerFeed(answering, store.conversations),
+        )
+        yield Judged(page, store, feedback, asked.id, gateway, feed)
     finally:
         await store.close()

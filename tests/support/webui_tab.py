@@ -1,6 +1,8 @@
 """A tab of the chat page without a browser: its listeners, called as Gradio calls them. Imports Gradio, which
 takes as long as a hundred tests: import this inside tests alone."""
 
+import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from webui.answer_feed import AnswerFeed, Asked
 from webui.answering import Answering
 from webui.gateway_client import GatewayClient, StreamEvent
 from webui.pages.app import page_i18n
@@ -16,6 +19,7 @@ from webui.pages.chat.layout import build_chat
 from webui.session import COOKIE
 from webui.status_cache import StatusCache
 from webui.store.page_store import PageStore
+from webui.store.users import user_of
 
 
 class Words(GatewayClient):
@@ -35,6 +39,9 @@ class Tab:
 
     def __init__(self, chat: ChatEvents, browser: str = "browser-" + "a" * 20) -> None:
         self.events, self.page = chat, chat.page
+        self.user, self.feed = user_of(browser), AnswerFeed(chat.answering, chat.store.conversations)
+        self.told: list[dict[str, Any]] = []
+        """What the feed said last of each answer on the screen."""
         headers = {"cookie": f"{COOKIE}={browser}", "accept-language": "ko"}
         self.request = gr.Request(headers=headers, query_params={}, state=None)
         self.values: dict[Any, Any] = dict.fromkeys(self.page.setup.all)
@@ -56,7 +63,8 @@ class Tab:
 
     @property
     def messages(self) -> str:
-        return " ".join(message["content"] for message in self.values[self.page.chat])
+        """All that is asked and answered on the screen."""
+        return " ".join(words for told in self.told for words in (told["question"], told["text"]))
 
     async def load(self, conversation: str = "") -> None:
         self.request = gr.Request(headers=self.request.headers, query_params={"c": conversation}, state=None)
@@ -69,8 +77,19 @@ class Tab:
         self.take(await self.events.begin(self.request, self.values))
 
     async def follow(self) -> None:
-        async for updates in self.events.fetch(self.request, self.shown):
-            self.take(updates)
+        """Ask the feed, as the page's script does, until every answer on the screen has ended."""
+        while True:
+            await self.look()
+            if all(told["state"] != "running" for told in self.told):
+                break
+            await asyncio.sleep(0)
+        self.take(await self.events.settle(self.request, self.shown))
+
+    async def look(self) -> None:
+        """Ask the feed once for all that stands on the screen."""
+        found = re.search(r'answers="([^"]*)"', self.values[self.page.chat])
+        asked = [Asked(turn_id, None) for turn_id in found[1].split()] if found else []
+        self.told = (await self.feed.tell(self.user, asked, "ko"))["answers"] if asked else []
 
 
 @asynccontextmanager

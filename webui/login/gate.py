@@ -43,7 +43,7 @@ class LoginGate:
             await answer(scope, receive, send)
             return
         if visitor is None:
-            answer = _to_login(request) if page else _refusal("login_needed", "Sign in first.", 401)
+            answer = _to_login(request) if page else _login_needed(request)
             await answer(scope, receive, send)
             return
         scope.setdefault("state", {})[STATE] = visitor
@@ -63,6 +63,13 @@ def _to_login(request: Request) -> Response:
         303,
         {"cache-control": "no-store"},
     )
+
+
+def _login_needed(request: Request) -> Response:
+    """For a page's script, which then leads to the login page: `assets/composer.js`."""
+    answer = _refusal("login_needed", "Sign in first.", 401)
+    answer.headers["kodolly-login"] = f"{request.scope.get('root_path', '')}/login"
+    return answer
 
 
 def _refusal(code: str, message: str, status: int) -> Response:

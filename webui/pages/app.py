@@ -57,9 +57,9 @@ def build_pages(
     return demo
 
 
-def mount_pages(app: FastAPI, demo: gr.Blocks, *, links: tuple[str, ...] = ()) -> None:
+def mount_pages(app: FastAPI, demo: gr.Blocks, head: str, *, links: tuple[str, ...] = ()) -> None:
     """Put the pages at `/` of `app`, with everything switched off that would leave this machine. `links`:
-    which of account and admin the header has."""
+    which of account and admin the header has. `head` stands in the head of each page."""
     gr.mount_gradio_app(
         app,
         demo,
@@ -75,6 +75,7 @@ def mount_pages(app: FastAPI, demo: gr.Blocks, *, links: tuple[str, ...] = ()) -
         i18n=page_i18n(),
         theme=page_theme(),
         css=page_style() + "".join(SHOW_LINK.format(link) for link in links),
+        head=head,
     )
 
 

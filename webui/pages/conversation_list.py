@@ -74,8 +74,6 @@ def conversation_list(t: gr.I18n, kind: Kind, shown: gr.Textbox) -> Conversation
         label=t("search"), placeholder=t("search_hint"), visible=False, elem_id=f"{kind}-search"
     )
     history = gr.Radio([], label=t("history"), visible=False, elem_id=f"{kind}-history")
-    # Its choices may be older than this process: the store, not the list, says what exists.
-    history.preprocess = lambda payload: payload  # type: ignore[method-assign]
     title = gr.Textbox(label=t("title"), max_length=200, visible=False, elem_id=f"{kind}-title")
     with gr.Row(elem_classes="kd-actions"):
         pin = gr.Checkbox(label=t("pin"), container=False, visible=False, elem_id=f"{kind}-pin")

@@ -2,8 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -12,6 +11,7 @@ import gradio as gr
 from common.database import StoreFailed
 from webui.conversation import QUESTION_CHARACTERS, Side
 from webui.login.visitor import serving, visitor_of
+from webui.render import transcript
 from webui.session import sender
 from webui.status_cache import StatusCache
 from webui.texts import Lang, language, text
@@ -26,21 +26,11 @@ STORAGE_SECRET = "kodolly-page-1"
 
 Updates = dict[Any, Any]
 
-MATHS: list[dict[str, str | bool]] = [
-    {"left": "$$", "right": "$$", "display": True},
-    {"left": "\\[", "right": "\\]", "display": True},
-    {"left": "\\(", "right": "\\)", "display": False},
-    {"left": "$", "right": "$", "display": False},
-]
-"""How models mark formulas."""
-
 
 def model_picker(label: Any, elem_id: str) -> gr.Dropdown:
     """A dropdown of model names. Its value may be older than its list, e.g. after a restart of this
-    process: the gateway, not the list, says what exists."""
-    picker = gr.Dropdown([], label=label, filterable=False, elem_id=elem_id)
-    picker.preprocess = lambda payload: payload  # type: ignore[method-assign]
-    return picker
+    process: the gateway, not the list, says what exists (see `on`)."""
+    return gr.Dropdown([], label=label, filterable=False, elem_id=elem_id)
 
 
 def on(
@@ -53,10 +43,13 @@ def on(
     """Attach a listener that is no public API endpoint, draws no spinner and runs many at once.
 
     With a set of inputs it gets their values by component. A store that fails is told in one sentence, and
-    what is on the screen stays.
+    what is on the screen stays. What was chosen from a list comes as the browser sent it: Gradio would refuse
+    what is not in the list that this process knows, and a process that was started anew knows none.
     """
     options = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": STREAMS} | options
     given = inputs if isinstance(inputs, set) else list(inputs)
+    if any(isinstance(each, (gr.Dropdown, gr.Radio)) for each in given):
+        options["preprocess"] = False
     listener = _told(fn) if fn is not None and "request" in inspect.signature(fn).parameters else fn
     if isinstance(events, list):
         return gr.on(events, listener, given, list(outputs), **options)
@@ -66,51 +59,18 @@ def on(
 def _told(fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn`, whose first parameter is the request, with its failures told on the page."""
 
-    def tell(request: gr.Request, error: Exception) -> Any:
-        logger.warning("The page could not be served: %s", error)
-        key = "store_failed" if isinstance(error, StoreFailed) else "no_cookie"
-        gr.Warning(text(lang_of(request), key), title="")
-        return gr.skip()
-
-    if inspect.isasyncgenfunction(fn):
-
-        @wraps(fn)
-        async def growing(request: gr.Request, *values: Any) -> AsyncGenerator[Any, None]:
-            begun = False
-            try:
-                async with aclosing(_served(request, fn(request, *values))) as updates:
-                    async for update in updates:
-                        begun = True
-                        yield update
-                if not begun:  # else Gradio sets every output to None: buttons lose their words
-                    yield gr.skip()
-            except (StoreFailed, NoCookie) as error:
-                yield tell(request, error)
-
-        return growing
-
     @wraps(fn)
     async def once(request: gr.Request, *values: Any) -> Any:
         try:
             with serving(visitor_of(request.state)):
                 return await fn(request, *values)
         except (StoreFailed, NoCookie) as error:
-            return tell(request, error)
+            logger.warning("The page could not be served: %s", error)
+            key = "store_failed" if isinstance(error, StoreFailed) else "no_cookie"
+            gr.Warning(text(lang_of(request), key), title="")
+            return gr.skip()
 
     return once
-
-
-async def _served(request: gr.Request, updates: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    """`updates`, each made in the name of whoever sent the request. Between two of them nobody is served:
-    Gradio may use the same task for others."""
-    async with aclosing(updates):
-        while True:
-            with serving(visitor_of(request.state)):
-                try:
-                    update = await anext(updates)
-                except StopAsyncIteration:
-                    return
-            yield update
 
 
 class NoCookie(Exception):
@@ -153,22 +113,15 @@ def both(korean: str, english: str) -> str:
     return f'<span class="kd-ko">{korean}</span><span class="kd-en">{english}</span>'
 
 
-def chatbot(label: Any, elem_id: str, **options: Any) -> gr.Chatbot:
-    """A conversation. Copy buttons only: sharing would send it to another site."""
-    return gr.Chatbot(
-        label=label,
-        show_label=False,
-        elem_id=elem_id,
-        elem_classes="kd-chat",
-        buttons=["copy"],
-        feedback_options=None,
-        sanitize_html=True,
-        allow_file_downloads=False,
-        layout="bubble",
-        latex_delimiters=MATHS,
-        placeholder=both("답변이 여기에 나타납니다", "The answer appears here"),
-        **options,
-    )
+def conversation_pane(page: str, pane: str) -> gr.HTML:
+    """What is asked and answered in one pane, with the figures of the newest answer."""
+    empty = transcript(pane, page, Side(), "", hidden=False)
+    return gr.HTML(empty, elem_id=f"{pane}-transcript", elem_classes="kd-transcript", padding=False)
+
+
+def settled_button(page: str) -> gr.Button:
+    """What the browser presses when an answer that the page shows as coming has ended."""
+    return gr.Button(visible="hidden", elem_id=f"{page}-settled")
 
 
 def composer(t: gr.I18n, page: str, hint: str) -> tuple[gr.Textbox, gr.Button, gr.Button]:
@@ -202,8 +155,8 @@ def listed_models() -> gr.JSON:
 
 def refresher(page: str, refresh_s: float) -> tuple[gr.Button, gr.Timer]:
     """What asks for the state of the models anew: a button that the browser presses when the page is looked
-    at again, and a timer that runs only while something is about to change."""
-    return gr.Button(visible="hidden", elem_id=f"{page}-refresh"), gr.Timer(refresh_s)
+    at again, and a timer that runs only while something is about to change: the load event starts it."""
+    return gr.Button(visible="hidden", elem_id=f"{page}-refresh"), gr.Timer(refresh_s, active=False)
 
 
 def refresh_on_return(demo: gr.Blocks, page: str) -> None:
@@ -214,6 +167,30 @@ def refresh_on_return(demo: gr.Blocks, page: str) -> None:
       window.addEventListener('focus', press);
     }}"""
     on(demo.load, None, [], [], js=script)
+
+
+def open_composer(loaded: Any, question: gr.Textbox) -> None:
+    """Have the browser hold questions back until `loaded`, the page's load event, was answered or has failed
+    (`assets/composer.js`): sent before, one would go without its models, and the late answer of the load
+    event would put the conversation on the screen that was there before. No load event writes to the box."""
+    for answered in (loaded.then, loaded.failure):
+        on(answered, None, [question], [question], js="(typed) => window.kodolly.opened(typed)")
+
+
+def clear_composer(begun: Any, asked: gr.JSON, question: gr.Textbox) -> None:
+    """Have the browser take out of the box what has become a question, and leave what was typed since."""
+    on(
+        begun.then,
+        None,
+        [asked, question],
+        [question],
+        js="(asked, typed) => window.kodolly.took(asked, typed)",
+    )
+
+
+def asked_question() -> gr.JSON:
+    """The question that went out last, with the id of an answer to it."""
+    return gr.JSON(None, visible="hidden")
 
 
 def stop_on_escape(demo: gr.Blocks, page: str) -> None:

@@ -5,7 +5,7 @@ database; a tab that shows an old state gets the new one back with its next acti
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -60,6 +60,15 @@ class Listed:
     pinned: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One answer as a pane shows it."""
+
+    turn: Turn
+    hidden: bool
+    """The name of its model is hidden."""
+
+
 class StillAnswering(Exception):
     """The last question has no answer yet, perhaps in another tab: nothing was changed."""
 
@@ -73,6 +82,18 @@ class Conversations:
     async def get(self, user: str, conversation_id: str) -> Conversation | None:
         """One conversation; None for one that is not the user's, or deleted."""
         return await self._database.run(lambda c: _get(c, user, conversation_id))
+
+    async def answers(self, user: str, answer_ids: Sequence[str]) -> dict[str, Shown]:
+        """Answers of the user's by their ids; those of others, or deleted ones, are left out."""
+        query = (
+            sa.select(answers, turns.c.question, conversations.c.hidden)
+            .join(turns, turns.c.id == answers.c.turn_id)
+            .join(conversations, conversations.c.id == turns.c.conversation_id)
+            .where(answers.c.id.in_(answer_ids))
+            .where(conversations.c.user_id == user, conversations.c.deleted.is_(None))
+        )
+        rows = await self._database.run(lambda connection: connection.execute(query).all())
+        return {row.id: Shown(_turn(row), row.hidden) for row in rows}
 
     async def newest(self, user: str, kind: Kind) -> Conversation | None:
         """The conversation that something was asked in last."""

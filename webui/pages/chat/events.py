@@ -1,6 +1,6 @@
 """채팅 / Chat: what happens on the page."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -10,20 +10,21 @@ from webui.choices import default_pair, fresh_setup, model_ids
 from webui.conversation import QUESTION_CHARACTERS, Setup, Side
 from webui.pages.chat.layout import ChatPage
 from webui.pages.conversation_list import ListEvents
-from webui.pages.growth import growth
 from webui.pages.parts import (
     Updates,
+    clear_composer,
     keep_address,
     lang_of,
     note_answer,
     on,
+    open_composer,
     refresh_on_return,
     stop_on_escape,
     ticking,
     user_in,
 )
 from webui.pages.takeover import take_over_chats
-from webui.render import banner, chat_messages, chip, failure_card, metrics_line
+from webui.render import banner, chip, transcript
 from webui.status_cache import StatusCache
 from webui.store.conversations import Conversation, StillAnswering
 from webui.store.page_store import PageStore
@@ -46,26 +47,25 @@ class ChatEvents:
         """Attach every listener of the page."""
         page, shown = self.page, self.page.conversations.shown
         buttons = [page.send, page.stop, page.retry, page.undo, page.new]
-        whole = [page.chat, page.metrics, page.notice, *buttons, *page.conversations.all, *page.setup.all]
+        whole = [page.chat, *buttons, *page.conversations.all, *page.setup.all]
         status, lists = [page.banner, page.chip, page.timer], [page.setup.picker, page.model_list]
         refreshed = [*status, *lists, *page.setup.sampling]
         keep_address(shown)
         loaded = on(demo.load, self.load, [page.old], [*whole, *status, page.model_list, page.old])
+        open_composer(loaded, page.question)
         refresh_on_return(demo, "chat")
         stop_on_escape(demo, "chat")
         on([page.timer.tick, page.refresh.click], self.refresh, lists, refreshed)
         on(page.setup.picker.input, self.picked, [page.setup.picker], [*status, *page.setup.sampling])
-        moved = ListEvents(page.conversations, self.store.conversations, self.show).wire(whole)
-        asked = [
-            on([page.question.submit, page.send.click], self.begin,
-               {page.question, shown, *page.setup.all}, [*whole, page.question]),
-            on(page.retry.click, self.retry, {shown, *page.setup.all}, whole),
-        ]  # fmt: skip
-        for begun in (loaded, *moved, *asked):
-            fetched = on(begun.then, self.fetch, [shown], whole)
-            on(fetched.then, self.refresh, lists, refreshed)
+        ListEvents(page.conversations, self.store.conversations, self.show).wire(whole)
+        begun = on([page.question.submit, page.send.click], self.begin,
+                   {page.question, shown, *page.setup.all}, [*whole, page.asked])  # fmt: skip
+        clear_composer(begun, page.asked, page.question)
+        on(page.retry.click, self.retry, {shown, *page.setup.all}, whole)
+        settled = on(page.settled.click, self.settle, [shown], whole, trigger_mode="always_last")
+        on(settled.then, self.refresh, lists, refreshed)
         on(page.stop.click, self.stop, [shown], whole)
-        on(page.undo.click, self.undo, [shown], [*whole, page.question])
+        on(page.undo.click, self.undo, [shown, page.question], [*whole, page.question])
         on(page.new.click, self.new, [], whole)
 
     async def load(self, request: gr.Request, old: Any) -> Updates:
@@ -96,7 +96,7 @@ class ChatEvents:
         return self._status(model, lang_of(request)) | self._sliders(model)
 
     async def begin(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
-        """Add the question; the listener after this one follows the answer."""
+        """Add the question and begin with its answer, which the page follows by itself."""
         lang, setup = lang_of(request), self.page.setup.read(values, self.cache)
         question = str(values[self.page.question] or "").strip()
         if not question:
@@ -112,8 +112,9 @@ class ChatEvents:
             )
         except StillAnswering:
             return self._refused("ask_wait", lang)
-        self.answering.start(asked.sides[PANE])
-        return await self._whole(request, asked) | {self.page.question: ""}
+        self.answering.start(asked.sides[PANE], user_in(request))
+        taken = {"id": asked.sides[PANE].turns[-1].id, "question": question}
+        return await self._whole(request, asked) | {self.page.asked: taken}
 
     async def retry(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
         """Ask the last question again, with what the picker says now."""
@@ -127,23 +128,19 @@ class ChatEvents:
         except StillAnswering:
             return self._refused("ask_wait", lang_of(request))
         if asked is not None:
-            self.answering.start(asked.sides[PANE])
+            self.answering.start(asked.sides[PANE], user_in(request))
         return await self._whole(request, asked)
 
-    async def fetch(self, request: gr.Request, shown: str | None) -> AsyncGenerator[Updates, None]:
-        """The answer as it grows."""
-        lang, user = lang_of(request), user_in(request)
-        found = await self.store.conversations.get(user, shown) if shown else None
+    async def settle(self, request: gr.Request, shown: str | None) -> Updates:
+        """The answer has ended: buttons and list follow."""
+        found = await self.store.conversations.get(user_in(request), shown) if shown else None
         if found is None:
-            return
-        async for side, waited_s in growth(self.answering, self.store.conversations, user, found.id, PANE):
-            yield self._answer(side, waited_s, lang)
-            note_answer(self.cache, side)
-        # Also for an answer that ended before this listener began: the page still shows it as coming.
-        yield await self._whole(request, await self.store.conversations.get(user, found.id))
+            return {self.page.stop: gr.skip()}
+        note_answer(self.cache, found.sides[PANE])
+        return await self._whole(request, found)
 
     async def stop(self, request: gr.Request, shown: str | None) -> Updates:
-        """End the answer; the listener that follows it closes it."""
+        """End the answer; the page sees it end and settles."""
         user = user_in(request)
         found = await self.store.conversations.get(user, shown) if shown else None
         last = found.sides[PANE].last if found else None
@@ -152,8 +149,8 @@ class ChatEvents:
             return await self._whole(request, await self.store.conversations.get(user, found.id))
         return {self.page.stop: gr.skip()}
 
-    async def undo(self, request: gr.Request, shown: str | None) -> Updates:
-        """Take the last question back into the box."""
+    async def undo(self, request: gr.Request, shown: str | None, typed: str | None) -> Updates:
+        """Take the last question back into the box, before what is typed there."""
         user = user_in(request)
         found = await self.store.conversations.get(user, shown) if shown else None
         last = found.sides[PANE].last if found else None
@@ -163,7 +160,9 @@ class ChatEvents:
             left = await self.store.conversations.withdraw(user, found.id)
         except StillAnswering:
             return self._refused("ask_wait", lang_of(request))
-        return await self._whole(request, left) | {self.page.question: last.question}
+        return await self._whole(request, left) | {
+            self.page.question: "\n".join(filter(None, [last.question, typed]))
+        }
 
     async def new(self, request: gr.Request) -> Updates:
         """Start a conversation; the old one is in the list."""
@@ -179,29 +178,18 @@ class ChatEvents:
         side = found.sides[PANE] if found else Side()
         free, begun = not side.running, bool(side.turns)
         updates = await page.conversations.draw(self.store.conversations, user, found)
-        return (
-            updates
-            | self._answer(side, 0.0, lang)
-            | {
-                page.send: gr.update(visible=free),
-                page.stop: gr.update(visible=not free),
-                page.retry: gr.update(visible=free and begun),
-                page.undo: gr.update(visible=free and begun),
-                page.new: gr.update(interactive=free and begun),
-            }
-        )
+        return updates | {
+            page.chat: transcript("chat", "chat", side, text(lang, "conversation"), hidden=False),
+            page.send: gr.update(visible=free),
+            page.stop: gr.update(visible=not free),
+            page.retry: gr.update(visible=free and begun),
+            page.undo: gr.update(visible=free and begun),
+            page.new: gr.update(interactive=free and begun),
+        }
 
     def _refused(self, key: str, lang: Lang) -> Updates:
         gr.Warning(text(lang, key), title="")
         return {self.page.stop: gr.skip()}
-
-    def _answer(self, side: Side, waited_s: float, lang: Lang) -> Updates:
-        turn = side.last
-        return {
-            self.page.chat: chat_messages(side, lang),
-            self.page.metrics: metrics_line(turn, waited_s, lang),
-            self.page.notice: failure_card(turn.failure if turn else None, lang, names_hidden=False),
-        }
 
     def _default_model(self) -> str | None:
         return default_pair(self.cache.models, self.cache.providers)[1]

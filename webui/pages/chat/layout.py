@@ -6,12 +6,14 @@ import gradio as gr
 
 from webui.pages.conversation_list import ConversationList, conversation_list
 from webui.pages.parts import (
-    chatbot,
+    asked_question,
     composer,
+    conversation_pane,
     header,
     listed_models,
     model_picker,
     refresher,
+    settled_button,
     shown_conversation,
 )
 from webui.pages.setup import SetupInputs, setup_inputs
@@ -27,12 +29,12 @@ class ChatPage:
     chip: gr.HTML
     conversations: ConversationList
     new: gr.Button
-    chat: gr.Chatbot
-    metrics: gr.HTML
-    notice: gr.HTML
+    chat: gr.HTML
+    settled: gr.Button
     retry: gr.Button
     undo: gr.Button
     question: gr.Textbox
+    asked: gr.JSON
     send: gr.Button
     stop: gr.Button
     refresh: gr.Button
@@ -56,9 +58,7 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
                 accordion = gr.Accordion(t("settings"), open=False, elem_id="chat-settings")
                 setup = setup_inputs(t, "chat", picker, accordion)
             chip = gr.HTML(elem_id="chat-state", elem_classes="kd-state")
-            chat = chatbot(t("conversation"), "chat-chat", height="54vh")
-            metrics = gr.HTML(elem_id="chat-metrics", elem_classes="kd-metrics")
-            notice = gr.HTML(elem_id="chat-notice")
+            chat = conversation_pane("chat", "chat")
             retry, undo = _actions(t)
             question, send, stop = composer(t, "chat", "chat_hint")
     refresh, timer = refresher("chat", refresh_s)
@@ -69,11 +69,11 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
         conversations=conversations,
         new=new,
         chat=chat,
-        metrics=metrics,
-        notice=notice,
+        settled=settled_button("chat"),
         retry=retry,
         undo=undo,
         question=question,
+        asked=asked_question(),
         send=send,
         stop=stop,
         refresh=refresh,

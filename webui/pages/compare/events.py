@@ -1,7 +1,7 @@
 """비교 / Compare: loading, asking, stopping. Feedback and files are in `feedback`."""
 
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
@@ -12,7 +12,6 @@ from webui.conversation import QUESTION_CHARACTERS, Setup
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.compare.state import hidden_in, side_of
 from webui.pages.compare.view import CompareView
-from webui.pages.growth import growth
 from webui.pages.parts import Updates, lang_of, note_answer, user_in
 from webui.pages.takeover import take_over_comparison
 from webui.status_cache import StatusCache
@@ -48,8 +47,6 @@ class CompareEvents:
             last = side_of(found, pane.name).last
             chosen = last.setup if last else self._fresh_setup(name or default)
             updates |= pane.setup.show(chosen) if chosen else {}
-        if query.get("q") and found is None:
-            updates[page.question] = query["q"]
         left, right = updates.get(page.left.picker), updates.get(page.right.picker)
         hidden = hidden_in(found) or (blind and found is None)
         updates |= self.view.status(left, right, lang_of(request), hidden=hidden)
@@ -91,7 +88,7 @@ class CompareEvents:
         return listener
 
     async def begin(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
-        """Put the question to both sides; the listeners after this one follow the answers."""
+        """Put the question to both sides and begin with the answers, which the page follows by itself."""
         lang, page = lang_of(request), self.page
         question = str(values[page.question] or "").strip()
         if not question:
@@ -113,32 +110,16 @@ class CompareEvents:
             )
         except StillAnswering:
             return self._refused("ask_wait_both", lang)
-        updates = await self._shown(request, asked) | {page.question: ""}
+        taken = {"id": asked.sides["left"].turns[-1].id, "question": question}
+        updates = await self._shown(request, asked) | {page.asked: taken}
         for pane in page.panes:
-            self.answering.start(asked.sides[pane.name])
+            self.answering.start(asked.sides[pane.name], user_in(request), hidden=asked.hidden)
             updates |= pane.setup.show(asking[pane.name])
         return updates | self.view.status(left.model, right.model, lang, hidden=asked.hidden)
 
     def _refused(self, key: str, lang: Lang) -> Updates:
         gr.Warning(text(lang, key), title="")
-        return {self.page.question: gr.skip()}
-
-    def fetch(self, pane: Pane) -> Callable[..., AsyncGenerator[Updates, None]]:
-        """One side's answer as it grows. Each side has its own listener and so its own speed."""
-
-        async def listener(request: gr.Request, shown: str | None) -> AsyncGenerator[Updates, None]:
-            lang, user = lang_of(request), user_in(request)
-            found = await self.store.conversations.get(user, shown) if shown else None
-            if found is None:
-                return
-            kept = self.store.conversations
-            async for side, waited_s in growth(self.answering, kept, user, found.id, pane.name):
-                yield self.view.answer(pane, side, lang, hidden=found.hidden, waited_s=waited_s)
-                note_answer(self.cache, side)
-            # Also for an answer that ended before this listener began: the page still shows it as coming.
-            yield self.view.side(pane, await kept.get(user, found.id), lang)
-
-        return listener
+        return {self.page.send: gr.skip()}
 
     def retry(self, pane: Pane) -> Callable[..., Any]:
         """Ask one side's last question again, with what its pickers say now."""
@@ -155,23 +136,26 @@ class CompareEvents:
             except StillAnswering:
                 return self._refused("ask_wait", lang)
             if asked is not None:
-                self.answering.start(asked.sides[pane.name])
+                self.answering.start(asked.sides[pane.name], user, hidden=asked.hidden)
             return self.view.side(pane, asked, lang) | self.view.common(asked, lang)
 
         return listener
 
     async def settle(self, request: gr.Request, shown: str | None) -> Updates:
-        """One side has ended: when both have, buttons and vote row follow.
-
-        The first to end changes nothing: the browser may draw what it said after what the second said.
-        """
+        """One side has ended: it can be judged and retried. When both have, buttons and vote row follow."""
+        lang = lang_of(request)
         found = await self.store.conversations.get(user_in(request), shown) if shown else None
-        if found is not None and found.running:
+        if found is None:
             return {self.page.send: gr.skip()}
-        return self.view.common(found, lang_of(request)) | self.page.conversations.free()
+        for side in found.sides.values():
+            note_answer(self.cache, side)
+        if found.running:
+            ended = [pane for pane in self.page.panes if not found.sides[pane.name].running]
+            return self.view.sides(ended, found, lang) or {self.page.send: gr.skip()}
+        return self.view.whole(found, lang) | self.page.conversations.free()
 
     async def stop(self, request: gr.Request, shown: str | None) -> Updates:
-        """End both answers. The listeners that follow them close them."""
+        """End both answers; the page sees them end and settles."""
         user, kept = user_in(request), self.store.conversations
         found = await kept.get(user, shown) if shown else None
         lost = False
@@ -198,6 +182,9 @@ class CompareEvents:
         if shown and not switch:
             await self.store.conversations.show_names(user, shown)
         found = await self.store.conversations.get(user, shown) if shown else None
+        for side in found.sides.values() if found and not found.hidden else ():
+            if side.last is not None:
+                self.answering.show_names(side.last.id)
         if switch and found is not None and not found.hidden:
             gr.Info(text(lang, "blind_next"), title="")
         left, right = (values[pane.picker] for pane in page.panes)

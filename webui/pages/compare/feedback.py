@@ -67,8 +67,8 @@ class CompareFeedback:
             voted = await self.store.conversations.vote(user, found.id, pair, choice)
             updates = self.view.common(voted, lang)
             for pane in page.panes:
-                updates |= self.view.answer(pane, side_of(voted, pane.name), lang, hidden=False)
-                updates |= {pane.show_prompt: gr.update(visible=True)}
+                updates[pane.chat] = self.view.chat(pane, voted, lang, hidden=False)
+                updates[pane.show_prompt] = gr.update(visible=True)
             left_model, right_model = (values[pane.picker] for pane in page.panes)
             return updates | self.view.status(left_model, right_model, lang, hidden=False)
 

@@ -8,12 +8,14 @@ import gradio as gr
 from common.feedback import Choice, Tag
 from webui.pages.conversation_list import ConversationList, conversation_list
 from webui.pages.parts import (
-    chatbot,
+    asked_question,
     composer,
+    conversation_pane,
     header,
     listed_models,
     model_picker,
     refresher,
+    settled_button,
     shown_conversation,
 )
 from webui.pages.setup import SetupInputs, setup_inputs
@@ -45,9 +47,7 @@ class Pane:
     setup_box: gr.Column
     setup: SetupInputs
     chip: gr.HTML
-    chat: gr.Chatbot
-    notice: gr.HTML
-    metrics: gr.HTML
+    chat: gr.HTML
     actions: gr.Row
     retry: gr.Button
     show_prompt: gr.Button
@@ -80,10 +80,12 @@ class ComparePage:
     votes: dict[Choice, gr.Button]
     examples: gr.Dataset
     question: gr.Textbox
+    asked: gr.JSON
     send: gr.Button
     stop: gr.Button
     refresh: gr.Button
     timer: gr.Timer
+    settled: gr.Button
     names_hidden: gr.Checkbox
     """True while the names of this comparison are hidden."""
     old: list[gr.BrowserState]
@@ -144,10 +146,12 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
         votes=votes,
         examples=examples,
         question=question,
+        asked=asked_question(),
         send=send,
         stop=stop,
         refresh=refresh,
         timer=timer,
+        settled=settled_button("compare"),
         names_hidden=gr.Checkbox(False, visible="hidden"),
         old=old_states(*COMPARE_KEYS),
         model_list=listed_models(),
@@ -198,13 +202,10 @@ def _setup(t: gr.I18n, side: str) -> tuple[gr.Column, SetupInputs]:
 def _pane(t: gr.I18n, side: str, setup_box: gr.Column, setup: SetupInputs) -> Pane:
     with gr.Column(min_width=300, elem_id=f"{side}-pane", elem_classes="kd-pane"):
         chip = gr.HTML(elem_id=f"{side}-state", elem_classes="kd-state")
-        chat = chatbot(t(f"{side}_answer"), f"{side}-chat", height="max(44vh, 320px)")
-        with gr.Row(elem_classes="kd-below"):
-            metrics = gr.HTML(elem_id=f"{side}-metrics", elem_classes="kd-metrics")
-            with gr.Row(visible=False, elem_classes="kd-actions") as actions:
-                retry = gr.Button(t("retry"), size="sm", elem_id=f"{side}-retry")
-                show_prompt = gr.Button(t("show_prompt"), size="sm", elem_id=f"{side}-show-prompt")
-        notice = gr.HTML(elem_id=f"{side}-notice")
+        chat = conversation_pane("compare", side)
+        with gr.Row(visible=False, elem_classes="kd-actions") as actions:
+            retry = gr.Button(t("retry"), size="sm", elem_id=f"{side}-retry")
+            show_prompt = gr.Button(t("show_prompt"), size="sm", elem_id=f"{side}-show-prompt")
         prompt_box, prompt_info, prompt = _prompt_box(t, side)
         rating_box, score, tags, rating_note = _rating_box(t, side)
     return Pane(
@@ -213,8 +214,6 @@ def _pane(t: gr.I18n, side: str, setup_box: gr.Column, setup: SetupInputs) -> Pa
         setup=setup,
         chip=chip,
         chat=chat,
-        notice=notice,
-        metrics=metrics,
         actions=actions,
         retry=retry,
         show_prompt=show_prompt,

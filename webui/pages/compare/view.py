@@ -12,7 +12,7 @@ from webui.pages.compare.export import pair_key
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.compare.state import hidden_in, left_of, mark_of, right_of, side_of
 from webui.pages.parts import Updates, ticking
-from webui.render import banner, chat_messages, chip, failure_card, inline, key_hint, metrics_line
+from webui.render import banner, chip, inline, key_hint, transcript
 from webui.status_cache import StatusCache
 from webui.store.conversations import Conversation
 from webui.texts import Lang, text
@@ -25,22 +25,18 @@ class CompareView:
         self.page = page
         self.cache = cache
 
-    def answer(self, pane: Pane, side: Side, lang: Lang, *, hidden: bool, waited_s: float = 0.0) -> Updates:
-        """Conversation, figures and failure of one side."""
-        turn = side.last
-        failure = turn.failure if turn else None
-        return {
-            pane.chat: chat_messages(side, lang, hidden=hidden),
-            pane.metrics: metrics_line(turn, waited_s, lang, hidden=hidden),
-            pane.notice: failure_card(failure, lang, names_hidden=hidden),
-        }
+    def chat(self, pane: Pane, found: Conversation | None, lang: Lang, *, hidden: bool) -> str:
+        """The conversation of one side."""
+        label = text(lang, "conversation_left" if pane.name == "left" else "conversation_right")
+        return transcript(pane.name, "compare", side_of(found, pane.name), label, hidden=hidden)
 
     def side(self, pane: Pane, found: Conversation | None, lang: Lang) -> Updates:
         """Everything of one side."""
         side, hidden = side_of(found, pane.name), hidden_in(found)
         turn, mark = side.last, mark_of(found, side)
         settled = turn is not None and not side.running
-        return self.answer(pane, side, lang, hidden=hidden) | {
+        return {
+            pane.chat: self.chat(pane, found, lang, hidden=hidden),
             pane.actions: gr.update(visible=settled),
             pane.show_prompt: gr.update(visible=not hidden),
             pane.prompt_box: gr.update(visible=False),
@@ -52,8 +48,14 @@ class CompareView:
 
     def whole(self, found: Conversation | None, lang: Lang) -> Updates:
         """The conversation with everything around it."""
-        sides = self.side(self.page.left, found, lang) | self.side(self.page.right, found, lang)
-        return sides | self.common(found, lang)
+        return self.sides(self.page.panes, found, lang) | self.common(found, lang)
+
+    def sides(self, panes: Sequence[Pane], found: Conversation | None, lang: Lang) -> Updates:
+        """Everything of some sides."""
+        updates: Updates = {}
+        for pane in panes:
+            updates |= self.side(pane, found, lang)
+        return updates
 
     def common(self, found: Conversation | None, lang: Lang) -> Updates:
         """Buttons, vote row and what the blind switch hides."""

@@ -10,7 +10,14 @@ from webui.pages.compare.events import CompareEvents
 from webui.pages.compare.feedback import SAVE_FILE_JS, CompareFeedback
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.conversation_list import ListEvents
-from webui.pages.parts import keep_address, on, refresh_on_return, stop_on_escape
+from webui.pages.parts import (
+    clear_composer,
+    keep_address,
+    on,
+    open_composer,
+    refresh_on_return,
+    stop_on_escape,
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Outputs:
     def side(self, pane: Pane) -> list[Any]:
         rating = [pane.rating_box, pane.score, pane.tags, pane.rating_note]
         prompt = [pane.show_prompt, pane.prompt_box]
-        return [pane.chat, pane.metrics, pane.notice, pane.actions, *rating, *prompt]
+        return [pane.chat, pane.actions, *rating, *prompt]
 
     @property
     def whole(self) -> list[Any]:
@@ -60,23 +67,22 @@ def wire_compare(demo: gr.Blocks, page: ComparePage, events: CompareEvents, clie
     pickers = {page.left.picker, page.right.picker}
     seen = {shown, page.names_hidden, page.toolbar.blind, page.model_list, *pickers}
     keep_address(shown)
-    loaded = on(demo.load, events.load, page.old,
-                [*out.everything, page.model_list, page.question, *page.old])  # fmt: skip
+    loaded = on(demo.load, events.load, page.old, [*out.everything, page.model_list, *page.old])
+    open_composer(loaded, page.question)
     refresh_on_return(demo, "compare")
     stop_on_escape(demo, "compare")
     on([page.timer.tick, page.refresh.click], events.refresh, seen, out.refreshed)
-    moved = ListEvents(page.conversations, events.store.conversations, events.show).wire(out.everything)
-    asked = on([page.question.submit, page.send.click], events.begin,
+    ListEvents(page.conversations, events.store.conversations, events.show).wire(out.everything)
+    begun = on([page.question.submit, page.send.click], events.begin,
                {page.question, page.toolbar.blind, shown, *out.setups},
-               [page.question, *out.everything])  # fmt: skip
+               [page.asked, *out.everything])  # fmt: skip
+    clear_composer(begun, page.asked, page.question)
     for pane in page.panes:
         on(pane.picker.input, events.picked(pane), seen, [*out.status, *pane.setup.sampling])
-        retried = on(pane.retry.click, events.retry(pane), {shown, *pane.setup.all},
-                     [page.question, *out.everything])  # fmt: skip
-        for begun in (loaded, *moved, asked, retried):
-            fetched = on(begun.then, events.fetch(pane), [shown], out.side(pane))
-            on(fetched.then, events.settle, [shown], [*out.common, *page.conversations.all])
-            on(fetched.then, events.refresh, seen, out.refreshed)
+        on(pane.retry.click, events.retry(pane), {shown, *pane.setup.all}, out.everything)
+    settled = on(page.settled.click, events.settle, [shown], [*out.whole, *page.conversations.all],
+                 trigger_mode="always_last")  # fmt: skip
+    on(settled.then, events.refresh, seen, out.refreshed)
     on(page.stop.click, events.stop, [shown], out.whole)
     on(page.toolbar.clear.click, events.clear, seen, out.everything)
     on(page.toolbar.blind.input, events.blind, seen, out.whole)
@@ -100,7 +106,7 @@ def _wire_feedback(out: Outputs, feedback: CompareFeedback) -> None:
            preview)  # fmt: skip
     voted = [*out.common, *out.status]
     for pane in page.panes:
-        voted += [pane.chat, pane.metrics, pane.notice, pane.show_prompt]
+        voted += [pane.chat, pane.show_prompt]
     for choice, button in page.votes.items():
         on(button.click, feedback.vote(choice), {page.shown, page.left.picker, page.right.picker}, voted)
     for kind, button in (("markdown", page.toolbar.markdown), ("json", page.toolbar.json)):

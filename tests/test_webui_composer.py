@@ -1,0 +1,140 @@
+"""The question box in a real browser: whatever is typed or sent from its first moment on is kept and goes
+out, and a page that draws a lot still hears the reader."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Route, expect
+
+from tests.support.processes import wait_for
+from tests.support.webui_driver import TIMEOUT_MS, WebUi
+from tests.support.webui_stage import Stage, chromium_or_skip, compare, fresh_pages, running_stage
+
+pytestmark = pytest.mark.slow
+
+SLOW_DRAWING = """() => {
+    const sanitize = DOMPurify.sanitize;
+    DOMPurify.sanitize = (...given) => {
+        for (const end = performance.now() + 150; performance.now() < end;);
+        return sanitize.apply(DOMPurify, given);
+    };
+    const frame = requestAnimationFrame;
+    window.drawn = [];
+    window.requestAnimationFrame = (work) => frame((now) => {
+        const began = performance.now();
+        work(now);
+        if (performance.now() - began >= 150) drawn.push([began, performance.now()]);
+    });
+}"""
+"""Makes each drawing of an answer take 150 ms, and notes when each began and ended."""
+
+HIDE = """(hidden) => {
+    Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+    document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with running_stage(tmp_path_factory.mktemp("composer")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium_or_skip() as made:
+        yield made
+
+
+@pytest.fixture
+def new_ui(browser: Browser, stage: Stage) -> Iterator[Callable[..., WebUi]]:
+    with fresh_pages(browser, stage) as make:
+        yield make
+
+
+@pytest.fixture
+def ui(new_ui: Callable[..., WebUi]) -> WebUi:
+    return new_ui()
+
+
+def hold_next_event(ui: WebUi) -> list[Route]:
+    """Keep the next event of the page from its server; the list has it once the page has sent it."""
+    held: list[Route] = []
+    ui.page.route("**/queue/join*", lambda route: route.continue_() if held else held.append(route))
+    return held
+
+
+def released(ui: WebUi, held: list[Route]) -> None:
+    def sent() -> bool:
+        ui.page.wait_for_timeout(20)
+        return bool(held)
+
+    wait_for(sent, TIMEOUT_MS / 1000, what="the held event")
+    held[0].continue_()
+
+
+@pytest.mark.parametrize(("path", "where"), [("/", "left"), ("/chat", "chat")])
+def test_a_question_sent_before_the_page_is_ready_goes_out_when_it_is(
+    ui: WebUi, stage: Stage, path: str, where: str
+) -> None:
+    page = "chat" if path == "/chat" else "compare"
+    loading = hold_next_event(ui)
+    ui.page.goto(stage.url + path)
+    box = ui.element(f"{page}-question").locator("textarea")
+    box.fill("첫 질문")
+    box.press("Enter")
+    # A page that is looked at again asks for its models: the pickers fill before the load event is answered.
+    ui.look_again(f"{where}-state", "준비됨")
+    box.press("Enter")
+    expect(box).to_have_value("첫 질문")
+    assert stage.script()["chats"] == []
+    released(ui, loading)
+    expect(ui.element(f"{where}-chat").get_by_test_id("user")).to_have_text("첫 질문")
+    expect(box).to_have_value("")
+    ui.wait_finished(page)
+
+
+def test_what_is_typed_while_a_question_goes_out_stays(ui: WebUi) -> None:
+    ui.open("/chat")
+    ui.pick("fast", "chat")
+    box = ui.element("chat-question").locator("textarea")
+    sending = hold_next_event(ui)
+    box.fill("하나")
+    box.press("Enter")
+    box.press_sequentially(" 둘")
+    released(ui, sending)
+    expect(ui.element("chat-chat").get_by_test_id("user")).to_have_text("하나")
+    expect(box).to_have_value("둘")
+    ui.wait_finished("chat")
+    ui.page.reload()
+    expect(box).to_have_value("둘")
+
+
+def test_a_page_that_draws_for_long_lets_input_in_between(ui: WebUi, stage: Stage) -> None:
+    compare(ui, "endless", "endless")
+    ui.page.evaluate(SLOW_DRAWING)
+    ui.ask("끝없이")
+    for side in ("left", "right"):
+        expect(ui.answer(side)).to_contain_text("endless#3")
+    ui.page.wait_for_function("drawn.length >= 6")
+    ui.element("compare-stop").click()
+    for side in ("left", "right"):
+        expect(ui.metrics(side)).to_contain_text("중지함")
+    drawn = ui.page.evaluate("drawn")
+    rests = [(began - ended, ended - before) for (before, ended), (began, _) in itertools.pairwise(drawn)]
+    assert [rest for rest in rests if rest[0] < rest[1]] == []
+    assert stage.script()["ended"] == ["endless", "endless"]
+
+
+def test_a_hidden_tab_draws_nothing_until_it_is_seen(ui: WebUi, stage: Stage) -> None:
+    ui.open("/chat")
+    ui.pick("gated", "chat")
+    ui.ask("질문", "chat")
+    expect(ui.answer("chat")).to_contain_text("gated#4")
+    ui.page.evaluate(HIDE, True)
+    stage.open_gate()
+    ui.wait_finished("chat")
+    assert "gated#9" not in ui.answer("chat").inner_text()
+    ui.page.evaluate(HIDE, False)
+    expect(ui.answer("chat")).to_contain_text("gated#9")

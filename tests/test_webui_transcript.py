@@ -1,0 +1,222 @@
+"""How answers reach a page and are drawn there, in a real browser: many tabs, a process that dies, formulas,
+hostile words."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support.processes import free_port, running, wait_for
+from tests.support.webui_driver import WebUi
+from tests.support.webui_stage import (
+    LIMIT_S,
+    Stage,
+    chromium_or_skip,
+    compare,
+    fresh_pages,
+    running_stage,
+    webui_command,
+)
+from webui.store.conversations import ABANDONED_S
+
+pytestmark = pytest.mark.slow
+
+STREAMING = 6
+"""As many tabs as a browser has connections to one host."""
+
+HOSTILE = """<script>window.hacked = 1</script> <img src=x onerror="window.hacked = 2">
+<svg/onload=window.hacked=3> <iframe srcdoc="<script>parent.hacked = 4</script>"></iframe>
+[누름](javascript:window.hacked=5) <a href="javascript:window.hacked=6">누름</a> ![x](http://203.0.113.9/a.png)
+[data](data:text/html,<script>window.hacked=7</script>) <style>body { display: none }</style>
+<form action="http://203.0.113.9/"><input name=a></form>
+<math><mtext><img src=x onerror=window.hacked=8></mtext></math>
+$\\href{javascript:window.hacked=9}{x}$ $\\htmlData{a=1}{x}$ $\\includegraphics{http://203.0.113.9/b.png}$
+```html"><img src=x onerror=window.hacked=10>
+</code></pre><img src=x onerror=window.hacked=11>
+```
+끝까지 왔습니다."""
+
+DRAWN = """## 근의 공식
+
+$x^2$과 \\(a+b\\) 그리고 값은 $5 와 $6 입니다.
+
+\\[
+x = \\frac{-b \\pm \\sqrt{b^2-4ac}}{2a}
+\\]
+
+$$
+- y
+= 1
+$$
+
+| 가 | 나 |
+|---|---|
+| 1 | List<String> |
+
+```python
+def __init__(self, *args, **kwargs): ...
+```"""
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with running_stage(tmp_path_factory.mktemp("transcript")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium_or_skip() as made:
+        yield made
+
+
+@pytest.fixture
+def new_ui(browser: Browser, stage: Stage) -> Iterator[Callable[..., WebUi]]:
+    with fresh_pages(browser, stage) as make:
+        yield make
+
+
+@pytest.fixture
+def ui(new_ui: Callable[..., WebUi]) -> WebUi:
+    return new_ui(permissions=["clipboard-read", "clipboard-write"])
+
+
+def chat(ui: WebUi, model: str, question: str) -> WebUi:
+    ui.open("/chat")
+    ui.pick(model, "chat")
+    ui.ask(question, "chat")
+    return ui
+
+
+def clipboard(ui: WebUi) -> str:
+    words: str = ui.page.evaluate("navigator.clipboard.readText()")
+    return words
+
+
+def test_six_tabs_stream_at_once_and_each_can_be_stopped(ui: WebUi, stage: Stage) -> None:
+    tabs = [ui, *(ui.tab() for _ in range(STREAMING - 1))]
+    for tab in tabs:  # before any asks: a page opens the conversation that was asked in last
+        tab.open("/chat")
+        tab.pick("endless", "chat")
+    for number, tab in enumerate(tabs):
+        tab.ask(f"끝없이 {number}", "chat")
+    for tab in tabs:
+        seen = tab.answer("chat").inner_text()
+        expect(tab.answer("chat")).not_to_have_text(seen)
+    for tab in tabs:
+        tab.element("chat-stop").click()
+        expect(tab.metrics("chat")).to_contain_text("중지함")
+        expect(tab.element("chat-send")).to_be_visible()
+    assert stage.script()["ended"] == ["endless"] * STREAMING
+
+
+def test_a_page_asks_for_nothing_once_its_answer_has_ended(ui: WebUi) -> None:
+    chat(ui, "fast", "질문")
+    ui.wait_finished("chat")
+    asked: list[str] = []
+    ui.page.on("request", lambda request: asked.append(request.url))
+    # Longer than the longest rest between two requests while an answer grows.
+    ui.page.wait_for_timeout(2500)
+    assert [address for address in asked if "/page/answers" in address] == []
+
+
+def test_a_reload_of_a_chat_in_mid_answer_goes_on(ui: WebUi, stage: Stage) -> None:
+    chat(ui, "gated", "질문")
+    expect(ui.answer("chat")).to_contain_text("gated#4")
+    ui.page.reload()
+    expect(ui.answer("chat")).to_contain_text("gated#4")
+    stage.open_gate()
+    expect(ui.answer("chat")).to_contain_text("gated#9")
+    ui.wait_finished("chat")
+    assert len(stage.script()["chats"]) == 1
+
+
+def test_formulas_tables_and_code_are_drawn_and_copied_as_written(ui: WebUi) -> None:
+    chat(ui, "echo", DRAWN)
+    ui.wait_finished("chat")
+    answer = ui.answer("chat")
+    expect(answer.locator(".katex")).to_have_count(4)
+    expect(answer.locator(".katex-display")).to_have_count(2)
+    expect(answer).to_contain_text("값은 $5 와 $6 입니다.")
+    expect(answer.locator("h2")).to_have_text("근의 공식")
+    expect(answer.locator("td").last).to_have_text("List<String>")
+    answer.locator(".kd-code .kd-copy").click()
+    assert clipboard(ui) == "def __init__(self, *args, **kwargs): ...\n"
+    ui.element("chat-chat").locator(".kd-bot > .kd-copy").click()
+    assert clipboard(ui) == DRAWN
+    expect(ui.element("chat-chat").get_by_test_id("user")).to_have_text(DRAWN)
+    assert ui.element("chat-chat").get_by_test_id("user").locator("*").count() == 0
+
+
+def test_reasoning_is_folded_above_its_answer(ui: WebUi) -> None:
+    chat(ui, "thinks", "질문")
+    ui.wait_finished("chat")
+    expect(ui.answer("chat").locator("em")).to_have_text("답")
+    thoughts = ui.element("chat-chat").locator(".kd-thoughts")
+    expect(thoughts).to_be_hidden()
+    ui.element("chat-chat").locator("summary").click()
+    expect(thoughts).to_have_text("먼저 <b>곰곰이</b> 생각합니다.")
+    expect(ui.metrics("chat")).to_contain_text("첫 생각")
+
+
+@pytest.mark.parametrize(
+    "said", ["<think>먼저 <b>생각</b>\n</think>\n그래서 *답*", "먼저 <b>생각</b>\n</think>\n\n그래서 *답*"]
+)
+def test_reasoning_that_no_parser_took_out_is_folded_and_copied_as_written(ui: WebUi, said: str) -> None:
+    chat(ui, "echo", said)
+    ui.wait_finished("chat")
+    expect(ui.answer("chat").locator("em")).to_have_text("답")
+    expect(ui.answer("chat")).to_have_text("그래서 답")
+    expect(ui.element("chat-chat").locator(".kd-thoughts")).to_have_text("먼저 <b>생각</b>")
+    ui.element("chat-chat").locator(".kd-bot > .kd-copy").click()
+    assert clipboard(ui) == said
+
+
+def test_hostile_answers_questions_and_names_stay_inert(ui: WebUi, stage: Stage) -> None:
+    name = '<img src=x onerror="window.hacked=20">'
+    stage.reset(models=["echo", name])
+    wait_for(lambda: name in ui.open("/models").page.inner_text("body"), LIMIT_S, what="the hostile name")
+    chat(ui, "echo", HOSTILE)
+    ui.wait_finished("chat")
+    expect(ui.answer("chat")).to_contain_text("끝까지 왔습니다.")
+    expect(ui.answer("chat")).to_contain_text("<script>window.hacked = 1</script>")
+    chat_box = ui.element("chat-chat")
+    assert chat_box.locator("img, iframe, script, style, form, input, object, embed, base, meta").count() == 0
+    links = [link.get_attribute("href") or "" for link in chat_box.locator("a").all()]
+    assert [link for link in links if not link.startswith("http")] == []
+    assert chat_box.evaluate("box => [...box.querySelectorAll('*')].flatMap(e => [...e.attributes])"
+                             ".filter(a => a.name.startsWith('on')).length") == 0  # fmt: skip
+    compare(ui, "echo", name)
+    ui.ask(HOSTILE)
+    ui.wait_finished()
+    expect(ui.element("right-notice")).to_contain_text(name)
+    ui.page.reload()
+    expect(ui.answer("left")).to_contain_text("끝까지 왔습니다.")
+    assert ui.page.evaluate("window.hacked") is None
+
+
+def test_a_process_that_dies_is_told_and_the_page_goes_on_when_it_is_back(
+    browser: Browser, stage: Stage, tmp_path: Path
+) -> None:
+    stage.reset()
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = {"KODOLLY_STATE_DIR": str(tmp_path / "state")}
+    command = webui_command(port, stage.gateway)
+    ui = WebUi(browser, url)
+    try:
+        with running(command, tmp_path / "first.log", f"{url}/healthz", env=env) as process:
+            chat(ui, "gated", "질문")
+            expect(ui.answer("chat")).to_contain_text("gated#4")
+            process.kill()
+        expect(ui.metrics("chat")).to_contain_text("웹 UI가 응답하지 않습니다")
+        with running(command, tmp_path / "second.log", f"{url}/healthz", env=env):
+            # Nobody fetches that answer any more; the store says so of one that was not written for a while.
+            expect(ui.metrics("chat")).to_contain_text("중지함", timeout=2 * ABANDONED_S * 1000)
+            ui.wait_finished("chat")
+            ui.pick("fast", "chat")
+            ui.ask("다시", "chat")
+            expect(ui.answer("chat")).to_contain_text("fast#19")
+    finally:
+        ui.close()

@@ -1,0 +1,173 @@
+"""GET /page/answers: what is new of the answers that a page shows, and its scripts beside it.
+
+    ?a=ID&a=ID~12~0    everything of the first; of the second what comes after 12 characters and no reasoning
+
+No request is held for longer than HOLD_S: a browser gives a host six connections, to all its tabs together.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from common.database import StoreFailed
+from common.doors import Door, door
+from common.errors import BadRequest
+from webui.answering import Answering, Grown
+from webui.conversation import Turn
+from webui.render import failure_card, metrics_line, note, thought
+from webui.session import sender
+from webui.store.conversations import Conversations
+from webui.texts import Lang, language, text
+
+HOLD_S = 0.25
+"""Longest wait for something new."""
+REST_MS = 60
+"""Between two requests of a page while an answer grows: a frame shows what came in it."""
+ELSEWHERE_MS = 1000
+"""The same while another process fetches it: what it wrote to the store is looked at."""
+MOST_ASKED = 100
+
+ASSETS = Door("public")
+"""Of the pages' scripts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One answer, and how many characters of it and of its reasoning the page has; None before the first."""
+
+    id: str
+    has: tuple[int, int] | None
+
+
+def asked_in(values: Sequence[str]) -> list[Asked]:
+    """The answers that `a=` names. Raises BadRequest."""
+    if len(values) > MOST_ASKED:
+        raise BadRequest(f"A page asks for at most {MOST_ASKED} answers at once.")
+    found: list[Asked] = []
+    for value in values:
+        turn_id, *has = value.split("~")
+        if len(turn_id) > 64 or not all(part.isdecimal() and len(part) < 12 for part in has):
+            raise BadRequest("`a` is the id of an answer, or id~characters~characters.")
+        found.append(Asked(turn_id, (int(has[0]), int(has[1])) if len(has) == 2 else None))
+    return found
+
+
+class AnswerFeed:
+    """Tells pages how their answers grow: some from memory, others from the store."""
+
+    def __init__(self, answering: Answering, conversations: Conversations) -> None:
+        self._answering = answering
+        self._conversations = conversations
+
+    async def tell(self, user: str, asked: Sequence[Asked], lang: Lang) -> dict[str, Any]:
+        """What is new of each answer, and in how many milliseconds to ask again. Raises StoreFailed."""
+        here = {one.id: grown for one in asked if (grown := self._answering.look(user, one.id)) is not None}
+        if here and len(here) == len(asked) and not any(_is_new(here[one.id], one) for one in asked):
+            await self._answering.news(here, HOLD_S)
+            here = {key: grown for key in here if (grown := self._answering.look(user, key)) is not None}
+        missing = [one.id for one in asked if one.id not in here]
+        known = {**here, **(await self._kept(user, missing) if missing else {})}
+        replies = [reply(one, known[one.id], lang) if one.id in known else _gone(one) for one in asked]
+        return {"answers": replies, "wait_ms": REST_MS if here else ELSEWHERE_MS}
+
+    async def _kept(self, user: str, answer_ids: Sequence[str]) -> Mapping[str, Grown]:
+        found = await self._conversations.answers(user, answer_ids)
+        return {key: Grown(shown.turn, 0.0, shown.hidden) for key, shown in found.items()}
+
+
+def _is_new(grown: Grown, asked: Asked) -> bool:
+    turn = grown.turn
+    return turn.state != "running" or asked.has != (len(turn.answer), len(turn.reasoning))
+
+
+def reply(asked: Asked, grown: Grown, lang: Lang) -> dict[str, Any]:
+    """What is new of one answer for a page, as JSON."""
+    turn, has = grown.turn, asked.has or (0, 0)
+    if has[0] > len(turn.answer) or has[1] > len(turn.reasoning):
+        has = (0, 0)  # another process wrote less of it than this page has seen
+    told = {
+        "id": turn.id,
+        "from": has,
+        "to": (len(turn.answer), len(turn.reasoning)),
+        "text": turn.answer[has[0] :],
+        "reasoning": turn.reasoning[has[1] :],
+        "state": turn.state,
+        "line": metrics_line(turn, grown.waited_s, lang, hidden=grown.hidden),
+        "card": failure_card(turn.failure, lang, names_hidden=grown.hidden),
+        "note": note(turn, lang),
+        "thought": thought(turn, lang, hidden=grown.hidden),
+    }
+    return told if asked.has else told | _unchanging(turn, hidden=grown.hidden)
+
+
+def _unchanging(turn: Turn, *, hidden: bool) -> dict[str, Any]:
+    return {"question": turn.question, "model": "" if hidden else turn.setup.model, "hidden": hidden}
+
+
+def _gone(asked: Asked) -> dict[str, Any]:
+    nothing = {"text": "", "reasoning": "", "line": "", "card": "", "note": "", "thought": ""}
+    at = asked.has or (0, 0)
+    return {"id": asked.id, "from": at, "to": at, "state": "gone"} | nothing
+
+
+def add_answer_feed(app: FastAPI, feed: AnswerFeed) -> None:
+    """Put the route into `app`."""
+
+    @app.get("/page/answers")
+    @door("public")
+    async def answers(request: Request) -> Response:
+        user = sender(request.headers.get("cookie"), request.state)
+        lang = language(request.headers.get("accept-language"))
+        if user is None:
+            return Response(text(lang, "no_cookie"), 401)
+        try:
+            asked = asked_in(request.query_params.getlist("a"))
+            told = await feed.tell(user, asked, lang)
+        except BadRequest as error:
+            return Response(str(error), 400)
+        except StoreFailed:
+            return Response(text(lang, "store_failed"), 503)
+        headers = {"cache-control": "no-store"}
+        return Response(msgspec.json.encode(told), media_type="application/json", headers=headers)
+
+
+class Assets(StaticFiles):
+    """Files that never change under their address: it has a digest of all of them."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """With leave to keep it for a year."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return response
+
+    def get_path(self, scope: Scope) -> str:
+        """The file's path below the digest."""
+        return super().get_path(scope).partition("/")[2]
+
+
+def add_assets(app: FastAPI) -> str:
+    """Serve the pages' scripts from `app`; returns what stands in the head of each page."""
+    with as_file(files("webui") / "assets") as folder:
+        digest = _digest(folder)
+        app.mount("/page/assets", Assets(directory=folder))
+        # In the page itself: it is there before the question box is.
+        composer = (folder / "composer.js").read_text(encoding="utf-8")
+    return (
+        f'<script>{composer}</script><script type="module" src="./page/assets/{digest}/answers.js"></script>'
+    )
+
+
+def _digest(folder: Path) -> str:
+    made = hashlib.sha256()
+    for path in sorted(folder.rglob("*.*")):
+        if path.is_file():
+            made.update(path.read_bytes())
+    return made.hexdigest()[:16]

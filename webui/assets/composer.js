@@ -1,0 +1,77 @@
+// The question box, from the first moment that it is seen: what is typed in it stays, and what is sent waits until
+// the page has its models and its conversation. Runs in the head of the page, before Gradio draws anything.
+
+(() => {
+  const DRAFT = `kodolly-draft:${location.pathname}`;
+  let ready = false;
+  let waiting = null; // the composer whose question goes out once the page is ready
+  let taken = ""; // the question that left the box last: the id of an answer to it
+
+  // A login that ended, also in the middle of an answer, leads to the login page and from there back.
+  const ask = window.fetch;
+  window.fetch = async (...given) => {
+    const response = await ask(...given);
+    const login = response.status === 401 && response.headers.get("kodolly-login");
+    if (login) location.assign(`${login}?next=${encodeURIComponent(location.pathname + location.search)}`);
+    return response;
+  };
+
+  const boxOf = (composer) => composer?.querySelector("textarea");
+
+  // Storage that is full or forbidden: the box itself still has the words.
+  function keep(words) {
+    try {
+      if (words) sessionStorage.setItem(DRAFT, words);
+      else sessionStorage.removeItem(DRAFT);
+    } catch {}
+  }
+
+  function kept() {
+    try {
+      return sessionStorage.getItem(DRAFT);
+    } catch {
+      return null;
+    }
+  }
+
+  function hold(event) {
+    const composer = ready ? null : event.target.closest?.(".kd-composer");
+    if (!composer) return;
+    const sends = event.type === "keypress" ? event.key === "Enter" && !event.shiftKey : event.target.closest("button");
+    if (!sends) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    waiting = composer;
+    composer.setAttribute("aria-busy", "true");
+  }
+
+  addEventListener("keypress", hold, true);
+  addEventListener("click", hold, true);
+  addEventListener("input", ({ target }) => target === boxOf(target.closest?.(".kd-composer")) && keep(target.value), true);
+
+  window.kodolly = {
+    // The load event was answered. Returns what the question box shall hold, undefined for what it holds.
+    opened(typed) {
+      ready = true;
+      document.documentElement.dataset.kdReady = "";
+      if (waiting) {
+        const composer = waiting;
+        composer.removeAttribute("aria-busy");
+        // After Gradio has read what the page now says.
+        setTimeout(() => composer.querySelector("button[id$=-send]")?.click());
+        return undefined;
+      }
+      const words = new URL(location.href).searchParams.get("q") || kept();
+      return typed || !words ? undefined : words;
+    },
+    // A question went out. Returns what is left in the box: what was typed since.
+    took(asked, typed) {
+      if (!asked?.id || asked.id === taken) return undefined;
+      taken = asked.id;
+      const sent = asked.question, now = (typed ?? "").trimStart();
+      const left = now.startsWith(sent) ? now.slice(sent.length).trimStart() : typed;
+      keep(left);
+      return left;
+    },
+  };
+})();
