@@ -12,7 +12,9 @@ TEXT = "".join(PIECES)
 
 
 def cited() -> CitedResponse:
-    return CitedResponse(SearchCall("fs_1", "연차?", None), PASSAGES, "resp_ours", [{"type": "file_search"}])
+    return CitedResponse(
+        SearchCall("fs_1", "연차?", None, {}), PASSAGES, "resp_ours", [{"type": "file_search"}]
+    )
 
 
 def response(text: str) -> dict[str, Any]:

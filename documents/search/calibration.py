@@ -6,9 +6,12 @@ the best of what is then found is how relevant a store's passages are to a quest
 
 import random
 import re
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Sequence
 
-from documents.search.store import Store
+from documents.search.evidence import Evidence
+from documents.search.store import Hit, Store
+from documents.search.vectors import QueryVector, VectorCache
 
 QUESTIONS = 100
 FEWEST_CHUNKS = 50
@@ -23,6 +26,9 @@ FEWEST_EXAMPLES = 20
 WORDS = 5
 """Of a question."""
 FOUND = 5
+QUANTILE_OF_BOTH = 0.75
+"""Of relevance and similarity together, which tell better what does not answer."""
+LEAST_SCALE = 1e-3
 _SENTENCES = re.compile(r"[.?!。]\s+|\n+")
 
 
@@ -45,15 +51,69 @@ def calibrate(store: Store) -> float:
     return least
 
 
-def _best_of_others(store: Store, text: str, chance: random.Random) -> float | None:
-    """None for a passage of which no question can be made."""
+def calibrate_both(
+    store: Store, embedded: Callable[[Sequence[str]], Sequence[QueryVector]], cache: VectorCache
+) -> Evidence | None:
+    """The same for words and vectors together; returns what the store remembers, None for one that is too
+    small. `embedded` makes vectors of questions. Raises UserError as `Store.search` does."""
+    evidence = None
+    if store.count_chunks() >= FEWEST_CHUNKS:
+        chance = random.Random(0)
+        texts = store.sample_texts(QUESTIONS, chance)
+        pairs = [(text, asked) for text in texts if (asked := _question(text, chance)) is not None]
+        vectors = embedded([asked for _, asked in pairs]) if pairs else []
+        measured = []
+        for (text, asked), near in zip(pairs, vectors, strict=True):
+            hits = store.search_by_both(asked, near, cache, FOUND + 1)
+            if hits is None:  # the vectors are being made anew
+                return None
+            others = _others(hits, text)
+            if others and max(hit.relevance for hit in others) < ANSWERED:
+                measured.append(others)
+        if len(measured) >= FEWEST_EXAMPLES:
+            evidence = _evidence(measured)
+    store.remember_evidence(evidence)
+    return evidence
+
+
+def knows(store: Store, hits: Sequence[Hit]) -> bool:
+    """Whether the store probably knows of a question for which it has found these."""
+    relevance = max((hit.relevance for hit in hits), default=0.0)
+    evidence = store.evidence() if any(hit.similarity is not None for hit in hits) else None
+    if evidence is None:
+        return relevance >= store.least_relevance()
+    return relevance >= MOST or evidence.weight(hits) >= evidence.least
+
+
+def _evidence(measured: Sequence[Sequence[Hit]]) -> Evidence:
+    relevances = [max(hit.relevance for hit in hits) for hits in measured]
+    similarities = [max(hit.similarity or 0.0 for hit in hits) for hits in measured]
+    scales = [max(LEAST_SCALE, statistics.pstdev(values)) for values in (relevances, similarities)]
+    unmeasured = Evidence(scales[0], scales[1], 0.0)
+    least = _quantile([unmeasured.weight(hits) for hits in measured], QUANTILE_OF_BOTH)
+    return Evidence(scales[0], scales[1], least)
+
+
+def _question(text: str, chance: random.Random) -> str | None:
+    """None for a passage of which none can be made."""
     sentences = [words for one in _SENTENCES.split(text) if len(words := one.split()) >= WORDS]
     if not sentences:
         return None
     words = chance.choice(sentences)
-    asked = " ".join(words[at] for at in sorted(chance.sample(range(len(words)), WORDS)))
-    others = [hit.relevance for hit in store.search(asked, FOUND + 1) if hit.text != text]
-    return max(others[:FOUND], default=0.0)
+    return " ".join(words[at] for at in sorted(chance.sample(range(len(words)), WORDS)))
+
+
+def _best_of_others(store: Store, text: str, chance: random.Random) -> float | None:
+    """None for a passage of which no question can be made."""
+    asked = _question(text, chance)
+    if asked is None:
+        return None
+    return max((hit.relevance for hit in _others(store.search(asked, FOUND + 1), text)), default=0.0)
+
+
+def _others(hits: Sequence[Hit], text: str) -> list[Hit]:
+    """The best, without the passage that the question comes from."""
+    return [hit for hit in hits if hit.text != text][:FOUND]
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

@@ -14,10 +14,11 @@ MOST_ROWS = 5_000
 """Rows that FTS5 scores, in sum over the terms of a question; about a microsecond each."""
 CANDIDATES = 50
 """Chunks that are scored by all terms where FTS5 looked for some."""
-_AMONG_SOURCES = (
-    "AND rowid IN (SELECT chunks.id FROM chunks JOIN documents ON documents.id = document"
-    " WHERE source IN (SELECT value FROM json_each(?)))"
+_OF_SOURCES = (
+    "SELECT chunks.id FROM chunks JOIN documents ON documents.id = document"
+    " WHERE source IN (SELECT value FROM json_each(?))"
 )
+_AMONG_SOURCES = f"AND rowid IN ({_OF_SOURCES})"
 _K1, _B = 1.2, 0.75
 _LEAST_WEIGHT = 1e-6
 """Of a term that is in more than half of the chunks, as in FTS5."""
@@ -60,6 +61,12 @@ def relevance(
         int(chunk): sum(map(weights.__getitem__, weights.keys() & text.split(" "))) / whole
         for chunk, text in rows
     }
+
+
+def chunks_of_sources(connection: sqlite3.Connection, sources: Collection[str]) -> set[int]:
+    """Ids of all chunks of the documents with these sources."""
+    given = json.dumps(list(sources), ensure_ascii=False)
+    return {int(row[0]) for row in connection.execute(_OF_SOURCES, (given,))}
 
 
 def _found(

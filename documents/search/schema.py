@@ -10,7 +10,11 @@ from documents.search.terms import terms_version
 
 FORMAT = "1"
 LEAST_RELEVANCE = "least relevance"
-"""Name of a fact."""
+"""Name of a fact, as the next ones."""
+EVIDENCE = "evidence"
+VECTORS = "vectors"
+VECTORS_STAMP = "vectors stamp"
+"""Another random one after each change of the vectors."""
 WAIT_S = 60.0
 """For another process that is writing."""
 
@@ -36,6 +40,14 @@ CREATE VIRTUAL TABLE terms USING fts5 (
     text, tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* P* S* C*'"
 );
 """
+_NEW_STAMP = f"INSERT OR REPLACE INTO facts VALUES ('{VECTORS_STAMP}', hex(randomblob(8)));"  # noqa: S608
+_VECTORS = (
+    "CREATE TABLE IF NOT EXISTS vectors ("
+    "chunk INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE, vector BLOB NOT NULL) STRICT",
+    f"CREATE TRIGGER IF NOT EXISTS vector_added AFTER INSERT ON vectors BEGIN {_NEW_STAMP} END",
+    f"CREATE TRIGGER IF NOT EXISTS vector_removed AFTER DELETE ON vectors BEGIN {_NEW_STAMP} END",
+)
+"""Beside any store of this format: a kodolly that knows nothing of them keeps them right all the same."""
 
 
 def open_file(path: Path, *, create: bool) -> sqlite3.Connection:
@@ -86,6 +98,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
                 connection.execute(statement)
             facts = [("format", FORMAT), ("terms", terms_version())]
             connection.executemany("INSERT INTO facts VALUES (?, ?)", facts)
+        if fact(connection, "format") == FORMAT:
+            for statement in _VECTORS:
+                connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
@@ -102,3 +117,13 @@ def fact(connection: sqlite3.Connection, name: str) -> str:
     """What the file says of itself under this name; "" where it says nothing."""
     row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
     return str(row[0]) if row else ""
+
+
+def set_fact(connection: sqlite3.Connection, name: str, value: str) -> None:
+    """In place of what the file said of itself under this name; part of a transaction."""
+    connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+
+def forget_fact(connection: sqlite3.Connection, name: str) -> None:
+    """The file says nothing under this name any more; part of a transaction."""
+    connection.execute("DELETE FROM facts WHERE name = ?", (name,))

@@ -18,14 +18,28 @@ import msgspec
 from common.errors import UserError
 from documents.chunks import Chunk, Span
 from documents.document import Document, Line
-from documents.search.matching import best_chunks, relevance
-from documents.search.schema import LEAST_RELEVANCE, fact, indexed_by, mark_indexed, open_file
-from documents.search.terms import terms_of, terms_version
+from documents.search.evidence import Evidence
+from documents.search.fusion import fused
+from documents.search.matching import best_chunks, chunks_of_sources, relevance
+from documents.search.schema import (
+    EVIDENCE,
+    LEAST_RELEVANCE,
+    fact,
+    forget_fact,
+    indexed_by,
+    mark_indexed,
+    open_file,
+    set_fact,
+)
+from documents.search.terms import terms_of, terms_version, with_headings
+from documents.search.vectors import QueryVector, StoredVectors, VectorCache, made_by
 
 _AT_ONCE = 500
 """Chunks whose terms are made together."""
 LONGEST_QUESTION = 4000
 """Characters of a question that are looked at."""
+FUSED = 50
+"""How many of the best by words and by vectors are joined, where no more are asked for."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,8 @@ class Hit:
     """A chunk that fits a question."""
 
     score: float
-    """BM25: higher is better; scores of different questions can't be compared."""
+    """BM25, where words alone were looked for, else the sum of reciprocal ranks. Higher is better; scores of
+    different questions can't be compared."""
     relevance: float
     """0 to 1: how much of what could be found of the question is in the chunk, rare terms counting more.
     Comparable across the questions of one store."""
@@ -75,6 +90,8 @@ class Hit:
     text: str
     headings: tuple[str, ...]
     spans: tuple[Span, ...]
+    similarity: float | None = None
+    """The cosine of its vector and the question's, -1 to 1; None where it is not among the nearest."""
 
 
 class Store:
@@ -83,6 +100,7 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
         self._connection = connection
         self._name = name
+        self.vectors = StoredVectors(connection, self._transaction)
 
     def add(self, source: str, document: Document, chunks: Sequence[Chunk], chunk_size: int) -> None:
         """Put the document in, in place of the one with this source. Raises UserError (see `search`)."""
@@ -151,6 +169,29 @@ class Store:
             shares = relevance(self._connection, terms, [chunk for chunk, _ in found])
             return [self._hit(chunk, score, shares[chunk]) for chunk, score in found]
 
+    def search_by_both(
+        self,
+        question: str,
+        near: QueryVector,
+        cache: VectorCache,
+        limit: int = 10,
+        sources: Collection[str] | None = None,
+    ) -> list[Hit] | None:
+        """As `search`, by words and by vectors; None where the vectors are of another source than `near`."""
+        (terms,) = terms_of([question[:LONGEST_QUESTION]])
+        depth = max(limit, FUSED)
+        with self._transaction("DEFERRED") as connection:
+            self._require_index()
+            if made_by(connection) != near.source:
+                return None
+            matrix = cache.matrix(self._name, connection)
+            among = None if sources is None else chunks_of_sources(connection, sources)
+            nearest = dict(matrix.nearest(near.vector, depth, among))
+            by_words = [chunk for chunk, _ in best_chunks(connection, terms, depth, sources)]
+            found = fused(by_words, [*nearest], matrix.holds)[:limit]
+            shares = relevance(connection, terms, [chunk for chunk, _ in found])
+            return [self._hit(chunk, score, shares[chunk], nearest.get(chunk)) for chunk, score in found]
+
     def count_chunks(self) -> int:
         """How many there are."""
         (count,) = self._connection.execute("SELECT count(*) FROM chunks").fetchone()
@@ -170,7 +211,20 @@ class Store:
     def remember_least_relevance(self, least: float) -> None:
         """Until it is measured again."""
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (LEAST_RELEVANCE, repr(least)))
+            set_fact(connection, LEAST_RELEVANCE, repr(least))
+
+    def evidence(self) -> Evidence | None:
+        """The same for words and vectors together; None where it was not measured."""
+        told = fact(self._connection, EVIDENCE)
+        return msgspec.json.decode(told, type=Evidence) if told else None
+
+    def remember_evidence(self, evidence: Evidence | None) -> None:
+        """Until it is measured again, or the vectors are made anew."""
+        with self._transaction() as connection:
+            if evidence is None:
+                forget_fact(connection, EVIDENCE)
+            else:
+                set_fact(connection, EVIDENCE, _json(evidence))
 
     def rebuild(self) -> int:
         """Make the index anew from the chunks, which need no file; returns how many they are."""
@@ -179,7 +233,7 @@ class Store:
             connection.execute("DELETE FROM terms")
             for first in range(0, len(rows), _AT_ONCE):
                 block = rows[first : first + _AT_ONCE]
-                texts = [_indexed(text, msgspec.json.decode(headings)) for _, text, headings in block]
+                texts = [with_headings(text, msgspec.json.decode(headings)) for _, text, headings in block]
                 made = [(row[0], " ".join(terms)) for row, terms in zip(block, terms_of(texts), strict=True)]
                 connection.executemany("INSERT INTO terms (rowid, text) VALUES (?, ?)", made)
             mark_indexed(connection)
@@ -192,7 +246,7 @@ class Store:
         self.rebuild()
         return True
 
-    def _hit(self, chunk: int, score: float, share: float) -> Hit:
+    def _hit(self, chunk: int, score: float, share: float, similarity: float | None = None) -> Hit:
         source, name, title, text, headings, spans = self._connection.execute(
             "SELECT source, name, title, text, headings, spans FROM chunks"
             " JOIN documents ON documents.id = document WHERE chunks.id = ?",
@@ -200,7 +254,7 @@ class Store:
         ).fetchone()
         above = msgspec.json.decode(headings, type=tuple[str, ...])
         places = msgspec.json.decode(spans, type=tuple[Span, ...])
-        return Hit(score, share, source, name, title, text, above, places)
+        return Hit(score, share, source, name, title, text, above, places, similarity)
 
     def _require_index(self) -> None:
         if (made_by := indexed_by(self._connection)) != terms_version():
@@ -244,13 +298,8 @@ def open_store(path: Path, *, create: bool = False) -> Iterator[Store]:
 
 
 def _joined_terms(chunks: Sequence[Chunk]) -> list[str]:
-    texts = [_indexed(chunk.text, chunk.headings) for chunk in chunks]
+    texts = [with_headings(chunk.text, chunk.headings) for chunk in chunks]
     return [" ".join(terms) for terms in terms_of(texts)]
-
-
-def _indexed(text: str, headings: Sequence[str]) -> str:
-    """A chunk is found by its headings, too."""
-    return "\n".join([*headings, text])
 
 
 def _json(value: object) -> str:

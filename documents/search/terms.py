@@ -38,6 +38,11 @@ def terms_of(texts: Sequence[str]) -> list[list[str]]:
     ]
 
 
+def with_headings(text: str, headings: Sequence[str]) -> str:
+    """What a chunk is found by: its headings, too."""
+    return "\n".join([*headings, text])
+
+
 def morphemes_of(texts: Sequence[str]) -> list[list[str]]:
     """The content morphemes of each text, in order and as often as they occur."""
     normal = [unicodedata.normalize("NFC", text) for text in texts]

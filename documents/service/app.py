@@ -17,11 +17,14 @@ from common.http import install_error_handlers, require_token
 from common.own_hosts import OwnHosts
 from common.private_files import make_state_directory
 from documents.read.file import Limits
+from documents.search.vectors import VectorCache
 from documents.service import attached_files, chat, file_search, files, vector_stores
 from documents.service.catalogue import Catalogue
+from documents.service.embedder import Embedder
 from documents.service.gateway_client import GatewayClient
 from documents.service.indexing import Indexer
 from documents.service.places import Places
+from documents.service.pooling import PoolingModels
 from documents.service.service import Service
 from documents.service.settings import DocumentsSettings
 
@@ -77,11 +80,14 @@ def _lifespan(
         service = await asyncio.to_thread(_opened, settings)
         app.state.service = service
         service.indexer.start()
+        service.embedder.start()
         try:
             yield
         finally:
             await service.gateway.close()
             await asyncio.to_thread(service.indexer.stop)
+            await asyncio.to_thread(service.embedder.stop)
+            service.pooling.close()
             service.catalogue.close()
 
     return lifespan
@@ -98,6 +104,8 @@ def _opened(settings: DocumentsSettings) -> Service:
             hint="Free some disk, or choose another place with KODOLLY_STATE_DIR.",
         ) from error
     catalogue = Catalogue(places.catalogue)
-    indexer = Indexer(catalogue, places, Limits(file_bytes=MOST_FILE_BYTES))
+    pooling, cache = PoolingModels(settings), VectorCache()
+    embedder = Embedder(settings, catalogue, places, pooling, cache)
+    indexer = Indexer(catalogue, places, Limits(file_bytes=MOST_FILE_BYTES), embedder.wake)
     gateway = GatewayClient(settings.gateway_url, settings.token.get_secret_value())
-    return Service(settings, places, catalogue, indexer, gateway)
+    return Service(settings, places, catalogue, indexer, gateway, pooling, embedder, cache)

@@ -24,7 +24,9 @@ from documents.answers.citations import annotation, cited
 from documents.answers.markers import MarkerFilter
 from documents.answers.passage import Passage
 from documents.answers.prompt import harmless, question_of, with_passages
-from documents.service.bindings import binding, bindings, passages_for
+from documents.service.bindings import binding, bindings
+from documents.service.bound_passages import passages_for
+from documents.service.ranking import Ranking
 from documents.service.service import Owner, OwnerDep, Service, ServiceDep, new_id, now
 
 router = APIRouter(prefix="/v1", tags=["answers"])
@@ -57,6 +59,7 @@ class Question:
     body: dict[str, Any]
     passages: list[Passage]
     headers: dict[str, str]
+    ranking: Ranking
 
 
 @router.post("/chat/completions")
@@ -97,14 +100,14 @@ async def asked_question(request: Request, service: Service, owner: Owner) -> Qu
             "There is no question of a user in messages.", param="messages", code="invalid_value"
         )
     row = await run_in_threadpool(binding, service.catalogue, str(body.get("model")))
-    found = await run_in_threadpool(passages_for, service, row["store"], asked)
+    found, ranking = await run_in_threadpool(passages_for, service, row["store"], asked)
     card = await service.gateway.card(row["model"])
     own = card is None or card.template not in TEMPLATES
     passages = fitting(found, card.context_length if card is not None else None)
     if passages:
         body["messages"] = with_passages(messages, passages, own_template=own)
     body["model"] = row["model"]
-    return Question(row["name"], body, passages, dict(request.headers))
+    return Question(row["name"], body, passages, dict(request.headers), ranking)
 
 
 def fitting(passages: Sequence[Passage], context_length: int | None) -> list[Passage]:
@@ -148,7 +151,7 @@ async def with_citations(answer: dict[str, Any], question: Question) -> dict[str
             markers = MarkerFilter(len(passages))
             message["content"] = markers.feed(message["content"]) + markers.end()
             message["annotations"] = await _annotations(message["content"], passages)
-    return answer | {"model": question.name}
+    return answer | {"model": question.name, "retrieval": question.ranking.wire()}
 
 
 async def _annotations(text: str, passages: Sequence[Passage]) -> list[dict[str, Any]]:
@@ -171,7 +174,8 @@ class _Choice:
 
 
 async def cited_events(body: AsyncIterable[bytes], question: Question) -> AsyncIterator[bytes]:
-    """The events of a chat stream, with checked markers; with the last word of a choice come its citations.
+    """The events of a chat stream, with checked markers; with the last word of a choice come its citations,
+    and what their passages were ranked by.
 
     A failure after the first event is told as an event.
     """
@@ -184,6 +188,8 @@ async def cited_events(body: AsyncIterable[bytes], question: Question) -> AsyncI
             if isinstance(event, dict):
                 for choice in event.get("choices") or ():
                     await _pass(choice, choices, question.passages)
+                    if choice.get("finish_reason") is not None:
+                        event["retrieval"] = question.ranking.wire()
                 if "model" in event:
                     event["model"] = question.name
             yield b"data: %b\n\n" % msgspec.json.encode(event)
@@ -209,6 +215,7 @@ def _nothing_found(question: Question) -> Any:
     """No passage has a word of the question: no model is asked what it could only make up."""
     usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     head = {"id": new_id("chatcmpl-"), "created": now(), "model": question.name}
+    head |= {"retrieval": question.ranking.wire()}
     message = {"role": "assistant", "content": NOTHING_FOUND, "annotations": []}
     if not question.body.get("stream"):
         choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}

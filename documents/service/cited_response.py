@@ -19,6 +19,8 @@ class SearchCall:
     question: str
     results: list[dict[str, Any]] | None
     """None where the client has not asked for them."""
+    ranking: dict[str, Any]
+    """What the order of the passages rests on; kodolly's own fields of the item."""
 
     def item(self, status: str = "completed") -> dict[str, Any]:
         """OpenAI's `file_search_call`."""
@@ -29,6 +31,7 @@ class SearchCall:
             "status": status,
             "queries": [self.question],
             "results": self.results if done else None,
+            **(self.ranking if done else {}),
         }
 
 

@@ -25,8 +25,8 @@ from documents.answers.prompt import question_of, with_passages
 from documents.service.chat import BODY_BYTES, fitting, json_body, read_answer
 from documents.service.cited_response import CitedResponse, SearchCall
 from documents.service.filters import Filter
-from documents.service.searching import Passage as Found
-from documents.service.searching import find
+from documents.service.searching import Found, find, joined
+from documents.service.searching import Passage as SearchedPassage
 from documents.service.service import Owner, OwnerDep, Service, ServiceDep, new_id
 from documents.service.vector_stores import readable_store, require_living
 from documents.service.wire import Asked, Id, RankingOptions, SearchRequest
@@ -98,7 +98,7 @@ async def _searched(service: Service, owner: Owner, asked: dict[str, Any]) -> _S
     found = await run_in_threadpool(_find, service, owner, tool, question)
     card = await service.gateway.card(str(asked.get("model")))
     own = card is None or card.template not in TEMPLATES
-    shown = [_shown(one) for one in found]
+    shown = [_shown(one) for one in found.passages]
     passages = fitting(shown, card.context_length if card is not None else None)
     body = {name: value for name, value in asked.items() if name not in ("request_id", "tools", "include")}
     if others := [one for one in asked["tools"] if one.get("type") != "file_search"]:
@@ -113,9 +113,10 @@ async def _searched(service: Service, owner: Owner, asked: dict[str, Any]) -> _S
             said = asked.get("instructions")
             body["instructions"] = "\n\n".join(filter(None, [said, given.pop(0)["content"]]))
         body["input"] = given
-    results = [one.wire() | {"text": one.hit.text} for one in found]
+    results = [one.wire() | {"text": one.hit.text} for one in found.passages]
     wanted = RESULTS in (asked.get("include") or [])
-    return _Search(body, passages, SearchCall(new_id("fs_"), question, results if wanted else None))
+    call = SearchCall(new_id("fs_"), question, results if wanted else None, found.ranking.wire())
+    return _Search(body, passages, call)
 
 
 def _tool(owner: Owner, asked: dict[str, Any]) -> FileSearchTool:
@@ -149,24 +150,22 @@ def _messages(given: Any) -> list[dict[str, Any]]:
     return given
 
 
-def _find(service: Service, owner: Owner, tool: FileSearchTool, question: str) -> list[Found]:
+def _find(service: Service, owner: Owner, tool: FileSearchTool, question: str) -> Found:
     """The best of all stores that are named. Raises NotFound for one that the owner may not read."""
-    found: list[Found] = []
     search = SearchRequest(
         query=question[:10_000],
         max_num_results=tool.max_num_results,
         filters=tool.filters,
         ranking_options=tool.ranking_options,
     )
+    found: list[Found] = []
     for store_id in dict.fromkeys(tool.vector_store_ids):
         row = readable_store(service.catalogue, owner, store_id)
         require_living(row)
-        found += find(service, store_id, search)
-    if len(tool.vector_store_ids) > 1:
-        found.sort(key=lambda one: -one.hit.relevance)
-    return found[: tool.max_num_results]
+        found.append(find(service, store_id, search))
+    return joined(found, tool.max_num_results)
 
 
-def _shown(found: Found) -> Passage:
+def _shown(found: SearchedPassage) -> Passage:
     hit = found.hit
     return Passage(found.file_id, found.filename, hit.text, hit.headings, hit.spans, hit.relevance)

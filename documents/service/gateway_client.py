@@ -23,8 +23,8 @@ class AnswerFailed(ApiError):
     """What the gateway has answered, passed on with its status."""
 
     def __init__(self, status: int, error: Mapping[str, Any]) -> None:
+        self.answered, self.error = status, error  # the status is asked for while it is made
         super().__init__(str(error.get("message") or f"The model answered with status {status}."))
-        self.answered, self.error = status, error
 
     @property
     def status(self) -> int:  # type: ignore[override]
@@ -82,7 +82,7 @@ class GatewayClient:
             ) from error
         try:
             if answer.status_code >= 400:
-                raise _failure(answer.status_code, await answer.aread())
+                raise failure(answer.status_code, await answer.aread())
             yield answer
         except httpx2.HTTPError as error:
             raise UpstreamFailed("The model's answer broke off.") from error
@@ -102,7 +102,8 @@ class GatewayClient:
         return self._client
 
 
-def _failure(status: int, body: bytes) -> AnswerFailed:
+def failure(status: int, body: bytes) -> AnswerFailed:
+    """What an answer with a status of 400 or more says."""
     try:
         error = msgspec.json.decode(body)["error"]
     except (msgspec.DecodeError, KeyError, TypeError):

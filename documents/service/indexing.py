@@ -7,6 +7,7 @@ costs one line in its `last_error`.
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from common.errors import UserError
 from documents.chunks import chunks_of
@@ -28,8 +29,11 @@ STOP_S = 2.0
 class Indexer:
     """A thread from `start` to `stop`."""
 
-    def __init__(self, catalogue: Catalogue, places: Places, limits: Limits) -> None:
-        self._catalogue, self._places, self._limits = catalogue, places, limits
+    def __init__(
+        self, catalogue: Catalogue, places: Places, limits: Limits, indexed: Callable[[], object]
+    ) -> None:
+        """`indexed` is called after each file that is in its store."""
+        self._catalogue, self._places, self._limits, self._indexed = catalogue, places, limits, indexed
         self._waking = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="indexing documents", daemon=True)
@@ -55,6 +59,7 @@ class Indexer:
             try:
                 while not self._stopping and (row := self._next()) is not None:
                     self._index(row)
+                    self._indexed()
                     touched.add(row["store"])
                 while touched and not self._stopping:
                     self._calibrate(touched.pop())

@@ -1,12 +1,15 @@
 """Passages of a vector store that fit a question."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from common.errors import InternalError, UserError
-from documents.search.store import Hit, open_store
+from documents.search.store import Hit
 from documents.service.catalogue import Row
+from documents.service.ranking import Ranking, ranked
 from documents.service.service import Service
 from documents.service.wire import SearchRequest
 
@@ -31,11 +34,20 @@ class Passage:
             "content": [{"type": "text", "text": self.hit.text}],
             "pages": list(dict.fromkeys(pages)),
             "headings": list(self.hit.headings),
+            "similarity": None if self.hit.similarity is None else round(self.hit.similarity, 4),
         }
 
 
-def find(service: Service, store_id: str, asked: SearchRequest) -> list[Passage]:
-    """The best first. Raises InternalError where the index must be rebuilt."""
+@dataclass(frozen=True)
+class Found:
+    """Passages, the best first, and what their order rests on."""
+
+    passages: list[Passage]
+    ranking: Ranking
+
+
+def find(service: Service, store_id: str, asked: SearchRequest) -> Found:
+    """The best of one store. Raises InternalError where the index must be rebuilt."""
     files = _files(service, store_id)
     if asked.filters is not None:
         files = {
@@ -43,30 +55,49 @@ def find(service: Service, store_id: str, asked: SearchRequest) -> list[Passage]
         }
     path = service.places.store(store_id)
     if not files or not path.exists():
-        return []
+        return Found([], Ranking())
     sources = None if asked.filters is None else [*files]
-    best: dict[tuple[str, str], Hit] = {}
     try:
-        with open_store(path) as store:
-            for question in asked.questions():
-                for hit in store.search(question, asked.max_num_results, sources):
-                    known = best.get((hit.source, hit.text))
-                    if known is None or hit.relevance > known.relevance:
-                        best[hit.source, hit.text] = hit
+        found = [
+            ranked(service, path, question, asked.max_num_results, sources) for question in asked.questions()
+        ]
     except UserError as error:
         raise InternalError(
             error.message, hint="The service makes it anew after its start: try again.", code="index_unusable"
         ) from error
     least = asked.ranking_options.score_threshold
-    hits = [hit for hit in best.values() if hit.relevance >= least]
-    if len(asked.questions()) > 1:  # only then do ranks of several questions have to be joined
-        hits.sort(key=lambda hit: -hit.relevance)
-    return [
-        Passage(hit.source, row["filename"], json.loads(row["attributes"]), hit)
-        for hit in hits
-        if (row := files.get(hit.source)) is not None
-        and hit.relevance >= asked.ranking_options.score_threshold
-    ][: asked.max_num_results]
+    parts = [
+        Found(
+            [
+                Passage(hit.source, row["filename"], json.loads(row["attributes"]), hit)
+                for hit in one.hits
+                if (row := files.get(hit.source)) is not None and hit.relevance >= least
+            ],
+            one.ranking,
+        )
+        for one in found
+    ]
+    return joined(parts, asked.max_num_results)
+
+
+def joined(parts: Sequence[Found], limit: int) -> Found:
+    """The best of several searches, each passage once. Scores are comparable where all were ranked by more
+    than words, and alike; else the share of the question's words is."""
+    ranking = reduce(Ranking.joined, (one.ranking for one in parts))
+    if len(parts) == 1:
+        return Found(parts[0].passages[:limit], ranking)
+    alike = len(ranking.by) > 1 and all(one.ranking.by == ranking.by for one in parts)
+    best: dict[tuple[str, str], Passage] = {}
+    for passage in (passage for one in parts for passage in one.passages):
+        known = best.setdefault((passage.file_id, passage.hit.text), passage)
+        if _order(passage.hit, alike) > _order(known.hit, alike):
+            best[passage.file_id, passage.hit.text] = passage
+    passages = sorted(best.values(), key=lambda one: _order(one.hit, alike), reverse=True)
+    return Found(passages[:limit], ranking)
+
+
+def _order(hit: Hit, alike: bool) -> float:
+    return hit.score if alike else hit.relevance
 
 
 def _files(service: Service, store_id: str) -> dict[str, Row]:

@@ -9,10 +9,13 @@ from fastapi import Depends, Request
 
 from common.documents_service import OWNER_HEADER, SEES_ALL_HEADER
 from common.errors import BadRequest
+from documents.search.vectors import VectorCache
 from documents.service.catalogue import Catalogue
+from documents.service.embedder import Embedder
 from documents.service.gateway_client import GatewayClient
 from documents.service.indexing import Indexer
 from documents.service.places import Places
+from documents.service.pooling import PoolingModels
 from documents.service.settings import DocumentsSettings
 
 
@@ -45,6 +48,9 @@ class Service:
     catalogue: Catalogue
     indexer: Indexer
     gateway: GatewayClient
+    pooling: PoolingModels
+    embedder: Embedder
+    cache: VectorCache
 
 
 def now() -> int:

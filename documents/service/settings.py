@@ -31,6 +31,15 @@ class DocumentsSettings(PartSettings):
     quota_bytes: int = Field(default=10 * 2**30, ge=1)
     """Most bytes of all files of one key."""
 
+    embedding_model: str | None = Field(default=None, min_length=1)
+    """Model of kind `embedding` that the gateway serves; None searches by words alone."""
+    embedding_query_prefix: str = ""
+    """What this model wants before a question, e.g. `query: ` for E5."""
+    embedding_passage_prefix: str = ""
+    """What it wants before a passage, e.g. `passage: ` for E5."""
+    rerank_model: str | None = Field(default=None, min_length=1)
+    """Model of kind `rerank` that orders what was found; None leaves the order as it is."""
+
     def directory(self) -> Path:
         """Where all stores are: those of the command line, and below `service` those of this service."""
         return self.state_dir / "documents"

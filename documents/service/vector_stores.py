@@ -97,7 +97,7 @@ def delete_store(store_id: str, service: ServiceDep, owner: OwnerDep) -> dict[st
 @door("key")
 def search_store(store_id: str, asked: SearchRequest, service: ServiceDep, owner: OwnerDep) -> dict[str, Any]:
     """The passages that fit best. `score` is the share of the question's words that a passage holds, rare
-    ones counting more; `pages` and `headings` are kodolly's."""
+    ones counting more; `pages`, `headings`, `similarity`, `ranked_by` and `missing` are kodolly's."""
     row = readable_store(service.catalogue, owner, store_id)
     require_living(row)
     found = find(service, row["id"], asked)
@@ -105,9 +105,10 @@ def search_store(store_id: str, asked: SearchRequest, service: ServiceDep, owner
     return {
         "object": "vector_store.search_results.page",
         "search_query": asked.questions(),
-        "data": [one.wire() for one in found],
+        "data": [one.wire() for one in found.passages],
         "has_more": False,
         "next_page": None,
+        **found.ranking.wire(),
     }
 
 

@@ -1,0 +1,175 @@
+"""Vectors of chunks, in the store beside their words, and the chunks that are nearest to a question's.
+
+All vectors of a store were made by one model with one checkpoint: others can't be compared. A chunk that is
+added has none until someone makes it; one that is removed takes its vector along.
+"""
+
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from documents.search.schema import EVIDENCE, VECTORS, VECTORS_STAMP, fact, forget_fact, set_fact
+from documents.search.terms import with_headings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+CACHED_BYTES = 2**30
+"""Most bytes of vectors that are held in memory, but for those of the store that is asked."""
+
+
+class VectorSource(msgspec.Struct, frozen=True):
+    """What vectors were made by; only those of the same can be compared."""
+
+    model: str
+    """By the name that the gateway knows."""
+    checkpoint: str
+    """Id of its weights; "" where nobody knows it, as of a provider's."""
+    prefix: str
+    """Put before each passage."""
+    dimensions: int
+
+
+@dataclass(frozen=True)
+class QueryVector:
+    """A question as a vector of length 1, and what it was made by, as far as a passage's would be."""
+
+    vector: "Floats"
+    source: VectorSource
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All vectors of a store, each of length 1."""
+
+    chunks: "NDArray[np.int64]"
+    rows: "Floats"
+
+    def nearest(
+        self, vector: "Floats", limit: int, among: Collection[int] | None = None
+    ) -> list[tuple[int, float]]:
+        """Ids of chunks with their cosines, best first; `among` are those to look at, None is all."""
+        import numpy as np
+
+        chunks, cosines = self.chunks, self.rows @ vector
+        if among is not None:
+            kept = np.isin(chunks, np.fromiter(among, np.int64, len(among)))
+            chunks, cosines = chunks[kept], cosines[kept]
+        best = np.argpartition(-cosines, limit)[:limit] if limit < len(cosines) else np.arange(len(cosines))
+        best = best[np.lexsort((chunks[best], -cosines[best]))]
+        return [(int(chunks[at]), float(cosines[at])) for at in best]
+
+    def holds(self, chunk: int) -> bool:
+        """Whether this chunk has a vector."""
+        import numpy as np
+
+        at = int(np.searchsorted(self.chunks, chunk))
+        return at < len(self.chunks) and int(self.chunks[at]) == chunk
+
+
+class VectorCache:
+    """Matrices of the stores that were asked last, for all threads of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: OrderedDict[str, tuple[str, Matrix]] = OrderedDict()
+
+    def matrix(self, name: str, connection: sqlite3.Connection) -> Matrix:
+        """All vectors that the transaction of `connection` sees; read only where they have changed."""
+        stamp = fact(connection, VECTORS_STAMP)
+        with self._lock:
+            held = self._held.get(name)
+            if held is not None and held[0] == stamp:
+                self._held.move_to_end(name)
+                return held[1]
+        matrix = _read(connection)
+        with self._lock:
+            self._held[name] = (stamp, matrix)
+            self._held.move_to_end(name)
+            while len(self._held) > 1 and sum(m.rows.nbytes for _, m in self._held.values()) > CACHED_BYTES:
+                self._held.popitem(last=False)
+        return matrix
+
+
+class Transactions(Protocol):
+    """Begins one; all that is done in it happens, or nothing."""
+
+    def __call__(self) -> AbstractContextManager[sqlite3.Connection]: ...
+
+
+class StoredVectors:
+    """Those of an open store."""
+
+    def __init__(self, connection: sqlite3.Connection, transaction: Transactions) -> None:
+        self._connection, self._transaction = connection, transaction
+
+    def source(self) -> VectorSource | None:
+        """By what they were made; None where there are none."""
+        return made_by(self._connection)
+
+    def begin(self, source: VectorSource) -> bool:
+        """Drop those that something else has made; whether there was nothing of `source` yet."""
+        with self._transaction() as connection:
+            if made_by(connection) == source:
+                return False
+            connection.execute("DELETE FROM vectors")
+            set_fact(connection, VECTORS, msgspec.json.encode(source).decode())
+            forget_fact(connection, EVIDENCE)
+        return True
+
+    def missing(self, most: int) -> list[tuple[int, str]]:
+        """Chunks without a vector, and what is to be made into one: the headings and the text."""
+        rows = self._connection.execute(
+            "SELECT id, text, headings FROM chunks WHERE NOT EXISTS"
+            " (SELECT 1 FROM vectors WHERE chunk = chunks.id) ORDER BY id LIMIT ?",
+            (most,),
+        )
+        return [(chunk, with_headings(text, msgspec.json.decode(above))) for chunk, text, above in rows]
+
+    def put(self, source: VectorSource, made: Sequence[tuple[int, str]], rows: "Floats") -> bool:
+        """Keep a vector for each of what `missing` gave, but for chunks that have gone or changed since.
+        False where the store takes vectors of another source by now."""
+        with self._transaction() as connection:
+            if made_by(connection) != source:
+                return False
+            for (chunk, text), row in zip(made, rows, strict=True):
+                if self._is_still(chunk, text):
+                    blob = row.astype("<f4").tobytes()
+                    connection.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?)", (chunk, blob))
+        return True
+
+    def counts(self) -> tuple[int, int]:
+        """Chunks with a vector, and all chunks."""
+        return tuple(
+            self._connection.execute(
+                "SELECT (SELECT count(*) FROM vectors), (SELECT count(*) FROM chunks)"
+            ).fetchone()
+        )
+
+    def _is_still(self, chunk: int, text: str) -> bool:
+        row = self._connection.execute("SELECT text, headings FROM chunks WHERE id = ?", (chunk,)).fetchone()
+        return row is not None and with_headings(row[0], msgspec.json.decode(row[1])) == text
+
+
+def made_by(connection: sqlite3.Connection) -> VectorSource | None:
+    """By what the vectors of a store were made; None where there are none."""
+    told = fact(connection, VECTORS)
+    return msgspec.json.decode(told, type=VectorSource) if told else None
+
+
+def _read(connection: sqlite3.Connection) -> Matrix:
+    import numpy as np
+
+    rows = connection.execute("SELECT chunk, vector FROM vectors ORDER BY chunk").fetchall()
+    chunks = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+    joined = np.frombuffer(b"".join(row[1] for row in rows), "<f4")
+    return Matrix(chunks, joined.reshape(len(rows), -1 if rows else 0).astype(np.float32, copy=False))
