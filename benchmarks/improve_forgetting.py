@@ -34,6 +34,9 @@ from finetune.progress import terminal_report  # noqa: E402
 from finetune.rows.row import Pair, Row  # noqa: E402
 from tests.support.processes import kodolly  # noqa: E402
 
+SHARES = (0.0, 1.0)
+"""Of `kodolly improve --replay-share`."""
+
 
 def preferred(asked: Asked, seed: int) -> list[Pair]:
     """What people said, one in ten the wrong way round."""
@@ -94,7 +97,7 @@ def main() -> None:
     pairs = preferred(Asked(base), args.seed)
     learnt, held_out = pairs[16:], pairs[:16]
     before: Measured | None = None
-    for share in (0.0, 1.0):
+    for share in SHARES:
         replay = Replay((ROWS,), share)
         known = replay.rows(())[: replay.count(len(learnt))]
         made = Training(pairs=learnt, labelled=labelled(learnt))

@@ -1,5 +1,6 @@
 """`feedback_store: all`: which conversations are kept, for whom, what never is, and how they go again."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,25 +10,40 @@ from typing import Any
 import httpx2
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.database import StoreFailed
 from common.registry import ModelCard
 from kodolly.commands.feedback_export import command as export
 from kodolly.commands.feedback_forget import command as forget
+from server.client.large_body import ThinBody
+from server.client.request import RequestHead
 from server.client.routes import CHAT, MESSAGES, RESPONSES, Route
 from server.inference import recorded_client
 from server.inference.conversation import NotKept, conversation
+from server.inference.conversation_log import ConversationLog, Recording
 from server.store.conversations import ConversationStore
 from server.store.opening import open_store
 from server.store.owner import Owner
 from tests.support.metric_samples import samples, value
 from tests.support.processes import PATIENCE_S, wait_for
+from tests.support.records import request
 from tests.support.stack_in_process import InProcess, in_process
 
 V1 = "0123456789ab"
 ADMIN = {"authorization": "Bearer the-admin-token"}
 A, B = ({"authorization": f"Bearer {key}"} for key in ("key-a", "key-b"))
 ALL = "/v1/feedback/conversations"
+
+
+class ScriptedClient:
+    """Takes what a client takes."""
+
+    chunked = True
+
+    def answer(self, status: int, headers: bytes, *body: bytes) -> None:
+        """Nobody reads it."""
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +200,33 @@ def test_without_room_or_store_answers_go_on_and_nothing_is_kept(
     assert value(found, "conversations_total", result="no_room") == 1
 
 
+async def test_what_is_being_written_when_the_gateway_stops_is_written_once_more(tmp_path: Path) -> None:
+    async with open_store(f"sqlite:///{tmp_path / 'a.db'}") as store:
+        conversations, writing = ConversationStore(store.database), asyncio.Event()
+        put = conversations.put
+
+        async def never(_: object) -> None:
+            writing.set()
+            await asyncio.Event().wait()
+
+        log = ConversationLog(conversations, 30)
+        body = ThinBody(json.dumps({"messages": [USER]}).encode(), RequestHead("m"))
+        room = recorded_client.Room()
+        client = recorded_client.RecordedClient(ScriptedClient(), room, len(body.body))  # type: ignore[arg-type]
+        client.answer(200, b"", b'{"choices": [{"message": {"content": "x"}}]}')
+        record = request(request_id="r1", key_id="k", model="m")
+        Recording(log, client, CHAT, body, "", "").ended(record, whole=True)
+        conversations.put = never  # type: ignore[method-assign]
+        stopped = asyncio.create_task(log.flush())
+        await writing.wait()
+        stopped.cancel()
+        await asyncio.gather(stopped, return_exceptions=True)
+        assert room.taken > 0
+        conversations.put = put  # type: ignore[method-assign]
+        found = await log.of_request(Owner("k"), "r1")
+    assert (found is not None, room.taken, log.counts["kept"]) == (True, 0, 1)
+
+
 def test_rated_keeps_none_and_status_says_which(tmp_path: Path, stack: InProcess) -> None:
     assert stack.get("/v1/status")["feedback_store"] == "all"
     with in_process(tmp_path) as other:
@@ -301,6 +344,22 @@ def test_every_dialects_stream_says_the_same(route: Route, events: list[dict[str
     framed = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in chunks)
     found = conversation(route, body, framed, streamed=True)
     assert (found.answer, found.finish_reason) == ("서울", "length")
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))), st.booleans())
+def test_what_vllm_streams_is_read_whole(tokens: list[str], ascii_only: bool) -> None:
+    def event(delta: object, reason: object) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason, "token_ids": None}
+        told = {"id": "chatcmpl-1", "object": "x", "created": 1, "model": "돌리", "choices": [choice]}
+        return b"data: %b\n\n" % json.dumps(told, ensure_ascii=ascii_only, separators=(",", ":")).encode()
+
+    events = [event({"role": "assistant", "content": ""}, None)]
+    events += [event({"content": token}, None) for token in tokens]
+    events += [event({"content": "."}, "stop"), b"data: [DONE]\n\n"]
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in events)
+    body = json.dumps({"messages": [USER]}).encode()
+    found = conversation(CHAT, body, framed, streamed=True)
+    assert (found.answer, found.finish_reason) == ("".join(tokens) + ".", "stop")
 
 
 @pytest.mark.parametrize(

@@ -135,9 +135,11 @@ class ConversationLog:
                 if not self._failing:
                     logger.error("conversations are lost: %s", error)
                 self._failing = True
-            finally:
-                for one in ended:
-                    one.recording.client.release()
+            except asyncio.CancelledError:
+                self.ended[:0] = ended  # the last flush of a gateway that stops writes them
+                raise
+            for one in ended:
+                one.recording.client.release()
 
     async def of_request(self, owner: Owner, request_id: str) -> JudgedAnswer | None:
         """The conversation that feedback by request id is about, however fresh. Raises StoreFailed."""
