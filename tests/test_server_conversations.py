@@ -200,7 +200,9 @@ def test_without_room_or_store_answers_go_on_and_nothing_is_kept(
     assert value(found, "conversations_total", result="no_room") == 1
 
 
-async def test_what_is_being_written_when_the_gateway_stops_is_written_once_more(tmp_path: Path) -> None:
+async def test_what_is_being_written_when_the_gateway_stops_is_written_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_store(f"sqlite:///{tmp_path / 'a.db'}") as store:
         conversations, writing = ConversationStore(store.database), asyncio.Event()
         put = conversations.put
@@ -216,13 +218,13 @@ async def test_what_is_being_written_when_the_gateway_stops_is_written_once_more
         client.answer(200, b"", b'{"choices": [{"message": {"content": "x"}}]}')
         record = request(request_id="r1", key_id="k", model="m")
         Recording(log, client, CHAT, body, "", "").ended(record, whole=True)
-        conversations.put = never  # type: ignore[method-assign]
+        monkeypatch.setattr(conversations, "put", never)
         stopped = asyncio.create_task(log.flush())
         await writing.wait()
         stopped.cancel()
         await asyncio.gather(stopped, return_exceptions=True)
         assert room.taken > 0
-        conversations.put = put  # type: ignore[method-assign]
+        monkeypatch.setattr(conversations, "put", put)
         found = await log.of_request(Owner("k"), "r1")
     assert (found is not None, room.taken, log.counts["kept"]) == (True, 0, 1)
 
@@ -383,12 +385,13 @@ def test_what_is_no_conversation_of_texts_is_not_kept(asked: Any) -> None:
 def test_an_answer_with_a_call_of_a_tool_is_not_kept() -> None:
     body = json.dumps({"messages": [USER]}).encode()
     message = {"content": "잠깐", "tool_calls": [{"id": "1"}]}
-    for answer in (
+    answers: list[Any] = [
         {"choices": [{"message": message}]},
         {"choices": []},
         [],
         {"choices": [{"message": {"content": None}}]},
-    ):
+    ]
+    for answer in answers:
         with pytest.raises(NotKept):
             conversation(CHAT, body, json.dumps(answer).encode(), streamed=False)
     event = b"data: %b\n\n" % json.dumps({"choices": [{"delta": message}]}).encode()
