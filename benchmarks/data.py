@@ -119,9 +119,9 @@ def measure(name: str, source: Path) -> Stage:
 
     with watched(stage):
         if name == "convert":
-            from finetune.data.convert.run import Request, convert
+            from finetune.data.convert.run import ConvertRequest, convert
 
-            convert(Request((source,), source.with_suffix(".rows.jsonl")), report)
+            convert(ConvertRequest((source,), source.with_suffix(".rows.jsonl")), report)
         else:
             from finetune.data.clean.chunk import CleaningRules
             from finetune.data.clean.report import write_clean_report

@@ -27,7 +27,7 @@ from finetune.eval.intervals import wilson
 from finetune.eval.served_model import ServedModel
 from finetune.progress import silent
 from finetune.synthetic.authorship import Authorship
-from finetune.synthetic.from_documents import Made, rows_from_documents
+from finetune.synthetic.from_documents import DocumentRows, rows_from_documents
 from finetune.synthetic.passages import Reading, read_folder
 from finetune.synthetic.tasks import tasks
 from finetune.synthetic.teacher import Teacher
@@ -87,7 +87,7 @@ def _measure(
     return caught >= LEAST_CAUGHT * len(bad) and len(lost) <= MOST_LOST * len(good)
 
 
-def _unanswerable(made: Made, facts: Sequence[Fact]) -> None:
+def _unanswerable(made: DocumentRows, facts: Sequence[Fact]) -> None:
     rows = [row for row in made.rows if row.meta.get("answerable") is False]
     sentences = {fact.question: fact.sentence for fact in facts}
     wrong = sum(sentences.get(row.instruction, "") in row.context for row in rows)

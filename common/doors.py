@@ -60,7 +60,7 @@ def door(
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PathEntry:
     """What stands at a path."""
 
     door: Door
@@ -85,7 +85,7 @@ class Doors:
                 raise TypeError(f"The route {path!r} declares no door: put @door(...) below its decorator.")
             self._doors.append(found)
 
-    def find(self, scope: Scope) -> Entry:
+    def find(self, scope: Scope) -> PathEntry:
         """The door of the route that answers, or would with another method; a key's where there is none."""
         methods: set[str] = set()
         found: Door | None = None
@@ -97,4 +97,4 @@ class Doors:
             if found is None or (match is Match.FULL and not whole):
                 found, whole = its_door, match is Match.FULL
             methods |= getattr(route, "methods", None) or set()
-        return Entry(found or UNKNOWN, frozenset(methods))
+        return PathEntry(found or UNKNOWN, frozenset(methods))

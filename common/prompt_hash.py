@@ -11,7 +11,7 @@ DIGITS = 16
 """Hex digits of a hash."""
 
 
-class Said(Protocol):
+class HasRoleAndContent(Protocol):
     """A message of a chat."""
 
     @property
@@ -20,7 +20,7 @@ class Said(Protocol):
     def content(self) -> str: ...
 
 
-def prompt_hash(messages: Sequence[Said]) -> str:
+def prompt_hash(messages: Sequence[HasRoleAndContent]) -> str:
     """Hash of the last question in `messages`; "" when there is none.
 
     System prompt and history do not count, nor do case, spaces and the form of Hangul: the same question

@@ -20,7 +20,7 @@ PLAIN = TypeAdapter(dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class AliasTable:
     """Which names lead where. Never changed: a new one takes its place."""
 
     aliases: dict[str, str] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Names:
     splits: dict[str, Split] = field(default_factory=dict)
     """Name, an alias or a model's own -> how its traffic is split."""
 
-    def with_name(self, name: str, alias: Alias) -> "Names":
+    def with_name(self, name: str, alias: Alias) -> "AliasTable":
         """With `name` leading there alone. Raises BadRequest for what could not be followed."""
         targets = set(alias.models())
         others = {known: target for known, target in self.aliases.items() if known != name}
@@ -43,35 +43,35 @@ class Names:
         splits = {one: split for one, split in self.splits.items() if one != name}
         if alias.split is not None:
             splits[name] = alias.split
-        return Names(others if own else others | {name: alias.target}, splits)
+        return AliasTable(others if own else others | {name: alias.target}, splits)
 
-    def without(self, name: str) -> "Names":
+    def without(self, name: str) -> "AliasTable":
         """Without `name`, which must be among them."""
-        return Names(
+        return AliasTable(
             {known: target for known, target in self.aliases.items() if known != name},
             {known: split for known, split in self.splits.items() if known != name},
         )
 
 
-SAVED = TypeAdapter(Names)
+SAVED = TypeAdapter(AliasTable)
 
 
-def read_names(path: Path) -> Names:
+def read_names(path: Path) -> AliasTable:
     """The saved names; none when there are none. A broken file is logged and left alone."""
     try:
         text = path.read_bytes()
         try:
-            return Names(PLAIN.validate_json(text))
+            return AliasTable(PLAIN.validate_json(text))
         except ValidationError:
             return SAVED.validate_json(text)
     except FileNotFoundError:
-        return Names()
+        return AliasTable()
     except (OSError, ValidationError) as error:
         logger.warning("the saved aliases in %s are ignored: %s", path, error)
-        return Names()
+        return AliasTable()
 
 
-def write_names(path: Path, names: Names) -> None:
+def write_names(path: Path, names: AliasTable) -> None:
     """Replace the file (mode 0600) in one step. Raises OSError."""
     make_private_directory(path.parent)
     temporary = path.with_suffix(".tmp")

@@ -21,8 +21,8 @@ from common.http import install_error_handlers, require_token
 from common.own_hosts import OwnHosts
 from common.private_files import close_directory
 from common.registry import Alias, DrainRequest, Lease, Registration, WorkerState
-from controller.aliases import Names, read_names, write_names
-from controller.callback import Refused, call_back
+from controller.aliases import AliasTable, read_names, write_names
+from controller.callback import CallbackRefused, call_back
 from controller.registry import Registry
 from controller.settings import ControllerSettings
 from controller.watchers import Watchers, WatchResponse
@@ -144,7 +144,7 @@ async def renew(worker_id: str, said: Registration, controller: ControllerDep) -
 async def _failure_of_call_back(controller: Controller, said: Registration) -> str | None:
     try:
         await call_back(said, controller.settings.allow_networks)
-    except Refused as refusal:
+    except CallbackRefused as refusal:
         logger.warning("worker %s is not listed as ready: %s", said.worker_id, refusal)
         return str(refusal)
     logger.info("worker %s is ready: %s", said.worker_id, ", ".join(card.name for card in said.models))
@@ -204,7 +204,7 @@ async def delete_alias(name: str, controller: ControllerDep) -> dict[str, str]:
     return controller.registry.names.aliases
 
 
-def _keep_names(controller: Controller, before: Names) -> None:
+def _keep_names(controller: Controller, before: AliasTable) -> None:
     try:
         # A small file, seldom: not worth a thread, in which two changes could overtake each other.
         write_names(controller.settings.aliases_path(), controller.registry.names)

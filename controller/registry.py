@@ -19,7 +19,7 @@ from common.registry import (
     WorkerRecord,
     WorkerState,
 )
-from controller.aliases import Names
+from controller.aliases import AliasTable
 
 FORGET_AFTER_S = 120.0
 """How long a worker whose lease ran out stays listed as `down`, so that people see what they lost."""
@@ -34,7 +34,7 @@ class StaleIncarnation(ApiError):
 
 
 @dataclass(slots=True)
-class Entry:
+class WorkerEntry:
     """One worker: what it said, what was verified, until when it is believed."""
 
     registration: Registration
@@ -74,14 +74,14 @@ class Registry:
     clock: Callable[[], float] = time.monotonic
     epoch: str = field(default_factory=lambda: secrets.token_hex(8))
     version: int = 0
-    names: Names = field(default_factory=Names)
-    _shown_names: Names = field(default_factory=Names)
-    _entries: dict[str, Entry] = field(default_factory=dict)
+    names: AliasTable = field(default_factory=AliasTable)
+    _shown_names: AliasTable = field(default_factory=AliasTable)
+    _entries: dict[str, WorkerEntry] = field(default_factory=dict)
     _shown: dict[str, WorkerRecord] = field(default_factory=dict)
     _left: dict[str, tuple[str, float]] = field(default_factory=dict)
     """Worker id -> (incarnation that has left, until when its late words are refused)."""
 
-    def renew(self, said: Registration) -> Entry:
+    def renew(self, said: Registration) -> WorkerEntry:
         """Take a registration or a renewal. Raises StaleIncarnation."""
         now = self.clock()
         if self._left.get(said.worker_id, ("", 0.0))[0] == said.incarnation:
@@ -97,7 +97,7 @@ class Registry:
         same = known if known is not None and known.same_claims(said) else None
         verified = alive and same is not None and same.verified
         meant = known is not None and known.registration.incarnation == said.incarnation
-        entry = Entry(
+        entry = WorkerEntry(
             said,
             verified,
             now + LEASE_TTL_S,

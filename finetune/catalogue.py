@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from finetune.files.unreadable import HUB_ID
-from finetune.models.memory import MemoryPlan, Sizes, plan_counted, sizes
+from finetune.models.memory import MemoryPlan, WeightSizes, plan_counted, sizes
 from finetune.models.published import BASE_MODELS, BaseModel
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import Tuning
@@ -147,7 +147,7 @@ def launch_command(entry: Shipped, need: GpuNeed) -> str:
     )
 
 
-def count_weights(entry: Shipped) -> Sizes:
+def count_weights(entry: Shipped) -> WeightSizes:
     """The weights of the recipe's model and adapter. Builds both without storage: a second or more."""
     adapter = entry.recipe.adapter
     kind = adapter and Lora(rank=adapter.rank, targets=adapter.targets, dora=adapter.dora)
@@ -155,7 +155,7 @@ def count_weights(entry: Shipped) -> Sizes:
 
 
 @cache
-def _sizes(model: str, adapter: Lora | None) -> Sizes:
+def _sizes(model: str, adapter: Lora | None) -> WeightSizes:
     """LoRA, QLoRA and DPO of one model share it."""
     from transformers import AutoConfig
 
@@ -163,7 +163,7 @@ def _sizes(model: str, adapter: Lora | None) -> Sizes:
 
 
 @cache
-def counted_weights() -> dict[str, Sizes]:
+def counted_weights() -> dict[str, WeightSizes]:
     """Weights by recipe, as they were counted when it was written."""
     counted = json.loads(WEIGHTS.read_text(encoding="utf-8"))
-    return {name: Sizes(**size) for name, size in counted.items()}
+    return {name: WeightSizes(**size) for name, size in counted.items()}

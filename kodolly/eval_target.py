@@ -15,7 +15,7 @@ from kodolly.echo import echo_line
 from kodolly.operate.table import table
 
 if TYPE_CHECKING:
-    from finetune.eval.models import Model
+    from finetune.eval.models import EvalModel
     from finetune.eval.report import EvalReport
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,7 +64,7 @@ def checkpoint_directory(model: str) -> Path:
 
 
 @contextmanager
-def opened_target(model: str, url: str | None, template: str | None) -> Iterator["Model"]:
+def opened_target(model: str, url: str | None, template: str | None) -> Iterator["EvalModel"]:
     """The model, loaded or found at its URL, until the block ends. Raises UserError."""
     require_libraries("numpy")
     if url is not None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-Outcome = Literal["ok", "cancelled", "failed", "refused"]
+RecordedOutcome = Literal["ok", "cancelled", "failed", "refused"]
 """`refused` and `cancelled` are the client's doing, `failed` is ours or the upstream's."""
 
 
@@ -65,7 +65,7 @@ class RequestRecord(msgspec.Struct):
     """From the request's last byte in to the answer's first byte out."""
     total_s: float = 0.0
     status: int = 0
-    outcome: Outcome = "refused"
+    outcome: RecordedOutcome = "refused"
     error_code: str | None = None
     usage: Usage | None = None
     resumed: int = 0

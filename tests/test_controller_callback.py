@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.callback import Refused, check_address
+from controller.callback import CallbackRefused, check_address
 from controller.settings import PRIVATE_NETWORKS
 
 
@@ -21,7 +21,7 @@ def test_an_address_is_called_exactly_when_a_network_allows_it(
     allowed = any(address in network for network in PRIVATE_NETWORKS)
     try:
         _, called = asyncio.run(check_address(f"http://{host}:21002", PRIVATE_NETWORKS))
-    except Refused:
+    except CallbackRefused:
         assert not allowed
     else:
         assert allowed
@@ -42,7 +42,7 @@ def test_no_text_makes_it_call_elsewhere_or_fail_otherwise(text: str) -> None:
         patch.setattr(socket, "getaddrinfo", numbers_only)
         try:
             _, called = asyncio.run(check_address(f"http://127.0.0.1{text}", PRIVATE_NETWORKS[:1]))
-        except Refused:
+        except CallbackRefused:
             return
     assert ip_address(called) in PRIVATE_NETWORKS[0]
 
@@ -55,5 +55,5 @@ async def test_a_name_with_one_foreign_address_among_its_own_is_refused(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in found]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
-    with pytest.raises(Refused, match=r"169\.254\.169\.254 is outside"):
+    with pytest.raises(CallbackRefused, match=r"169\.254\.169\.254 is outside"):
         await check_address("http://worker.example:80", PRIVATE_NETWORKS)

@@ -22,7 +22,7 @@ from finetune.synthetic.korean_numbers import figures_in, stated_in
 from finetune.synthetic.passages import Passage
 from finetune.synthetic.speech_level import speech_levels
 from finetune.synthetic.tasks import Candidate
-from finetune.synthetic.teacher import TEXT, Request, Teacher, Unusable, object_schema, parsed
+from finetune.synthetic.teacher import TEXT, Teacher, TeacherRequest, UnusableAnswer, object_schema, parsed
 from kodolly.cli import root
 from tests.support.known_facts import Fact, write_papers
 from tests.support.scripted_teacher import NAME, ScriptedTeacher, row_key, served
@@ -185,10 +185,10 @@ class Saying:
 )
 def test_what_cannot_be_read_is_never_mended(text: str, finish: str, reason: str, tmp_path: Path) -> None:
     kind = msgspec.defstruct("Kind", [("items", list[str])])
-    request = Request("", "", object_schema(items=TEXT), 10)
+    request = TeacherRequest("", "", object_schema(items=TEXT), 10)
     teacher = Teacher(Saying(text, finish), tmp_path / "asked.jsonl", silent)
     (answer,) = teacher.answers([request], "asking")
-    with pytest.raises(Unusable, match=reason):
+    with pytest.raises(UnusableAnswer, match=reason):
         parsed(answer, kind)
 
 
@@ -281,7 +281,7 @@ def asked_twice(tmp_path: Path) -> Iterator[tuple[Teacher, ScriptedTeacher]]:
 
 def test_the_same_request_is_asked_once(asked_twice: tuple[Teacher, ScriptedTeacher]) -> None:
     teacher, scripted = asked_twice
-    request = Request("", "<글>\n글\n</글>\n\n질문: 몇?", object_schema(verdict=TEXT), 10)
+    request = TeacherRequest("", "<글>\n글\n</글>\n\n질문: 몇?", object_schema(verdict=TEXT), 10)
     first, second = teacher.answers([request, request], "asking")
     assert first == second
     assert len(scripted.requests) == 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from common.errors import UserError
-from finetune.data.convert.run import Request, convert
+from finetune.data.convert.run import ConvertRequest, convert
 from tests.support.clean_rows import cleaned, row
 from tests.support.convert_samples import converted, write_lines
 
@@ -150,7 +150,7 @@ def test_lines_that_are_no_json_are_named(text: str, words: str, tmp_path: Path)
     path = tmp_path / "in.jsonl"
     path.write_text(f"{text}\n", encoding="utf-8")
     with pytest.raises(UserError) as caught:
-        convert(Request((path,), tmp_path / "rows.jsonl"))
+        convert(ConvertRequest((path,), tmp_path / "rows.jsonl"))
     assert words in str(caught.value)
 
 

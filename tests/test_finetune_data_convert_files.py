@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from common import zstd
 from common.errors import UserError
-from finetune.data.convert.run import Request, convert
+from finetune.data.convert.run import ConvertRequest, convert
 from finetune.data.convert.sources import batches, open_source, records
 from finetune.files.json_spans import json_spans
 from tests.support.convert_samples import (
@@ -143,7 +143,7 @@ def test_broken_line_400_001_is_named_and_the_others_stay(tmp_path: Path) -> Non
     path = tmp_path / "in.jsonl"
     line = b'{"instruction": "\xeb\xac\xbc?", "output": "\xeb\x8b\xb5"}\n'
     path.write_bytes(line * 400_000 + line[:-2] + b"\n" + line * 9)
-    done = convert(Request((path,), tmp_path / "rows.jsonl"))
+    done = convert(ConvertRequest((path,), tmp_path / "rows.jsonl"))
     assert done.output.read_bytes().count(b"\n") == done.total.rows == 400_009
     assert done.rejects is not None
     refusals = read_lines(done.rejects)
@@ -184,7 +184,7 @@ def test_a_table_from_excel_in_utf_16_is_read_and_json_in_it_is_refused(tmp_path
     path = tmp_path / "in.json"
     path.write_bytes(json.dumps([ALPACA]).encode("utf-16"))
     with pytest.raises(UserError, match="is UTF-16 text. Save it as UTF-8"):
-        convert(Request((path,), tmp_path / "rows.jsonl"))
+        convert(ConvertRequest((path,), tmp_path / "rows.jsonl"))
 
 
 def test_rows_of_a_table_with_missing_cells_or_foreign_bytes_are_refused_by_line(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_a_file_that_cannot_be_read_whole_is_refused_whole(
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(UserError, match=re.escape(words)):
-        convert(Request((path,), tmp_path / "rows.jsonl"))
+        convert(ConvertRequest((path,), tmp_path / "rows.jsonl"))
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -267,7 +267,7 @@ def test_zstandard_data_that_ends_early_is_refused(tmp_path: Path) -> None:
     whole = zstd.compress(b"".join(json.dumps(ALPACA | {"id": n}).encode() + b"\n" for n in range(9999)))
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="compressed file is broken|cannot be read"):
-        convert(Request((path,), tmp_path / "rows.jsonl"))
+        convert(ConvertRequest((path,), tmp_path / "rows.jsonl"))
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -276,7 +276,7 @@ def test_a_file_that_is_mostly_broken_is_refused_and_the_old_output_stays(tmp_pa
     output.write_text("old")
     path = write_lines(tmp_path / "in.jsonl", ALPACA, {"instruction": 3}, {"instruction": [1]}, {"a": "b"})
     with pytest.raises(UserError, match="3 of 4 records are not, most often: 'output' is missing"):
-        convert(Request((path,), output, format="alpaca"))
+        convert(ConvertRequest((path,), output, format="alpaca"))
     assert output.read_text() == "old"
     assert sorted(tmp_path.iterdir()) == [path, output]
 
@@ -288,7 +288,7 @@ def test_several_files_and_directories_make_one_output_each_with_its_own_format(
         (folder / f"part_{n}.json").write_text(json.dumps({"data": [KORQUAD_1]}))
     (folder / "README.md").write_text("text")
     chat = write_lines(tmp_path / "chat.jsonl", CHAT, {"Q": " ", "A": "빈 질문"})
-    done = convert(Request((folder, chat), tmp_path / "rows.jsonl"))
+    done = convert(ConvertRequest((folder, chat), tmp_path / "rows.jsonl"))
     assert [(Path(file.file).name, file.format, file.counts.rows) for file in done.files] == [
         ("part_0.json", "korquad-1", 2),
         ("part_1.json", "korquad-1", 2),
@@ -298,7 +298,7 @@ def test_several_files_and_directories_make_one_output_each_with_its_own_format(
     assert [refusal["reason"] for refusal in read_lines(tmp_path / "rows.rejected.jsonl")] == [
         "the instruction is empty"
     ]
-    cleaner = convert(Request((folder,), tmp_path / "rows.jsonl"))
+    cleaner = convert(ConvertRequest((folder,), tmp_path / "rows.jsonl"))
     assert cleaner.rejects is None
     assert not (tmp_path / "rows.rejected.jsonl").exists()
 

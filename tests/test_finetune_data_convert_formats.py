@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from finetune.data.convert.batch import Task, convert_batch
-from finetune.data.convert.fields import Options, Roles
+from finetune.data.convert.batch import FileTask, convert_batch
+from finetune.data.convert.fields import ConvertOptions, Roles
 from finetune.data.convert.formats import BY_NAME, FORMATS
-from finetune.data.convert.run import Request, convert
-from finetune.data.convert.sources import Batch
+from finetune.data.convert.run import ConvertRequest, convert
+from finetune.data.convert.sources import RecordBatch
 from finetune.data.load import load_rows
 from finetune.rows.row import Pair, Row
 from kodolly.commands.data_convert import FORMATS as NAMED
@@ -141,7 +141,7 @@ def test_a_file_whose_roles_are_swapped_is_refused_whole(cut_off_first: bool, tm
             record["conversations"].reverse()
     path = write_lines(tmp_path / "in.jsonl", *records)
     with pytest.raises(UserError, match="look swapped"):
-        convert(Request((path,), tmp_path / "rows.jsonl"))
+        convert(ConvertRequest((path,), tmp_path / "rows.jsonl"))
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -154,7 +154,7 @@ def test_swapped_rows_of_an_alpaca_style_file_are_refused_until_they_are_said_to
     ]
     path = write_lines(tmp_path / "in.jsonl", *records)
     with pytest.raises(UserError, match=r"look swapped: 100% of the answers ask"):
-        convert(Request((path,), tmp_path / "rows.jsonl"))
+        convert(ConvertRequest((path,), tmp_path / "rows.jsonl"))
     assert len(rows_of(tmp_path, *records, roles="human-asks")) == 30
     turned = [{"instruction": record["output"], "output": record["instruction"]} for record in records]
     assert len(rows_of(tmp_path, *turned)) == 30
@@ -258,18 +258,18 @@ def test_a_wrong_column_map_names_the_columns_that_are_there(
 ) -> None:
     path = write_lines(tmp_path / "in.jsonl", {"문의": "환불은?", "안내": "사흘 걸립니다."})
     with pytest.raises(UserError, match=words):
-        convert(Request((path,), tmp_path / "rows.jsonl", columns=columns))
+        convert(ConvertRequest((path,), tmp_path / "rows.jsonl", columns=columns))
 
 
 def test_an_unknown_or_wrongly_named_format_says_what_the_file_holds(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "in.jsonl", {"제목": "가", "본문": "나"})
     with pytest.raises(UserError, match="none of the known formats. Its records hold the fields 제목, 본문"):
-        convert(Request((path,), tmp_path / "rows.jsonl"))
+        convert(ConvertRequest((path,), tmp_path / "rows.jsonl"))
     path = write_lines(tmp_path / "in.jsonl", ALPACA)
     with pytest.raises(UserError, match="is not korquad-1"):
-        convert(Request((path,), tmp_path / "rows.jsonl", format="korquad-1"))
+        convert(ConvertRequest((path,), tmp_path / "rows.jsonl", format="korquad-1"))
     with pytest.raises(UserError, match="There is no format 'korquad'. It is one of"):
-        convert(Request((path,), tmp_path / "rows.jsonl", format="korquad"))
+        convert(ConvertRequest((path,), tmp_path / "rows.jsonl", format="korquad"))
 
 
 def test_meta_names_source_and_licence_of_published_files_and_can_be_told(tmp_path: Path) -> None:
@@ -307,9 +307,9 @@ def test_a_record_with_anything_in_it_is_a_valid_row_or_a_reason(
     record = spoil(copy.deepcopy(SAMPLES[name]), data.draw)
     columns = {"instruction": "Q", "response": "A", "chosen": "Q", "rejected": "A", "context": "label"}
     pairs = pairs and BY_NAME[name].pairs
-    options = Options(pairs, roles, columns if name == "table" else {})
+    options = ConvertOptions(pairs, roles, columns if name == "table" else {})
     line = json.dumps(record, ensure_ascii=False).encode(errors="surrogatepass")
-    made = convert_batch(Batch(line, 1, 1.0), Task("in", name, "utf-8", options))
+    made = convert_batch(RecordBatch(line, 1, 1.0), FileTask("in", name, "utf-8", options))
     for row in made.rows.splitlines():
         (Pair if pairs else Row).model_validate_json(row)
     assert made.counts.rows + made.counts.refused > 0 or name.startswith(("korquad", "oasst"))
@@ -334,7 +334,7 @@ def test_a_record_with_anything_in_it_is_a_valid_row_or_a_reason(
     ],
 )
 def test_real_files_convert_without_loss(name: str, form: str, records: int | None, tmp_path: Path) -> None:
-    done = convert(Request((real_data(name),), tmp_path / "rows.jsonl"))
+    done = convert(ConvertRequest((real_data(name),), tmp_path / "rows.jsonl"))
     assert done.files[0].format == form
     assert done.total.records == (records or done.total.records)
     assert done.total.refused == 0

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from common.errors import UserError
-from finetune.data.convert.run import Request, convert
+from finetune.data.convert.run import ConvertRequest, convert
 from kodolly.cli import root
 from tests.support.convert_samples import converted, rows_of, write_lines
 
@@ -131,7 +131,7 @@ def test_a_greeting_is_left_out_and_unused_fields_are_named(tmp_path: Path) -> N
 def test_a_file_that_is_no_json_says_why(line: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(line + "\n")
     with pytest.raises(UserError, match=f"line 1: .*{words}"):
-        convert(Request((tmp_path / "in.jsonl",), tmp_path / "rows.jsonl"))
+        convert(ConvertRequest((tmp_path / "in.jsonl",), tmp_path / "rows.jsonl"))
 
 
 def test_conversations_that_are_bare_arrays_are_read(tmp_path: Path) -> None:

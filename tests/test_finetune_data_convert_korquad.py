@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from finetune.data.convert.fields import Options
+from finetune.data.convert.fields import ConvertOptions
 from finetune.data.convert.formats import BY_NAME
-from finetune.data.convert.run import Request, convert
+from finetune.data.convert.run import ConvertRequest, convert
 from tests.support.convert_samples import (
     KORQUAD_1,
     KORQUAD_2,
@@ -97,7 +97,7 @@ def long_page(before: int, after: int) -> dict[str, Any]:
 def test_the_window_around_a_korquad_2_answer_is_short_enough_and_holds_it(
     before: int, after: int, window: int
 ) -> None:
-    (row,) = BY_NAME["korquad-2"].rows(long_page(before, after), Options(window=window))
+    (row,) = BY_NAME["korquad-2"].rows(long_page(before, after), ConvertOptions(window=window))
     assert isinstance(row, dict)
     assert row["response"] == "모두 일곱 개"
     assert len(row["context"]) <= window
@@ -115,4 +115,4 @@ def test_an_answer_longer_than_the_window_stays_whole(tmp_path: Path) -> None:
 def test_a_korquad_2_page_that_was_cut_before_its_answer_says_so(tmp_path: Path) -> None:
     path = real_data(f"{SAMPLES}/korquad_2.0_truncated.json")
     with pytest.raises(UserError, match="No row came out of .* is not in the context"):
-        convert(Request((path,), tmp_path / "rows.jsonl"))
+        convert(ConvertRequest((path,), tmp_path / "rows.jsonl"))

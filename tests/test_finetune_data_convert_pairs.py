@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from common.errors import UserError
-from finetune.data.convert.run import Request, convert
+from finetune.data.convert.run import ConvertRequest, convert
 from finetune.rows.row import Pair
 from tests.support.convert_samples import (
     ALPACA,
@@ -82,4 +82,6 @@ def test_pairs_that_say_the_same_twice_or_part_early_are_refused(tmp_path: Path)
 
 def test_pairs_are_not_made_of_data_that_has_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no preference pairs"):
-        convert(Request((write_lines(tmp_path / "in.jsonl", ALPACA),), tmp_path / "rows.jsonl", pairs=True))
+        convert(
+            ConvertRequest((write_lines(tmp_path / "in.jsonl", ALPACA),), tmp_path / "rows.jsonl", pairs=True)
+        )

@@ -12,7 +12,7 @@ import pytest
 
 from common.errors import UserError
 from finetune.data.convert import run as converting
-from finetune.data.convert.run import Request, convert
+from finetune.data.convert.run import ConvertRequest, convert
 from tests.support.convert_samples import (
     ALPACA,
     SHAREGPT,
@@ -25,9 +25,9 @@ from tests.support.processes import PATIENCE_S, kodolly
 def test_an_input_is_never_its_own_output(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", ALPACA)
     with pytest.raises(UserError, match="is both input and output"):
-        convert(Request((path,), path))
+        convert(ConvertRequest((path,), path))
     with pytest.raises(UserError, match=r"missing\.jsonl cannot be read: No such file"):
-        convert(Request((tmp_path / "missing.jsonl",), path))
+        convert(ConvertRequest((tmp_path / "missing.jsonl",), path))
 
 
 def many(path: Path, count: int) -> Path:
@@ -54,9 +54,9 @@ def endless(path: Path) -> Path:
 @pytest.mark.slow
 def test_all_cores_give_what_one_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = many(tmp_path / "in.jsonl", 12_000)
-    convert(Request((path,), tmp_path / "one.jsonl"))
+    convert(ConvertRequest((path,), tmp_path / "one.jsonl"))
     monkeypatch.setattr(converting, "_ONE_PROCESS_BYTES", 0)
-    convert(Request((path,), tmp_path / "all.jsonl"))
+    convert(ConvertRequest((path,), tmp_path / "all.jsonl"))
     assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "all.jsonl").read_bytes()
     one, every = (read_lines(tmp_path / f"{name}.rejected.jsonl") for name in ("one", "all"))
     assert one == every
@@ -69,7 +69,7 @@ def test_an_interrupted_conversion_goes_on_and_gives_the_same(
 ) -> None:
     monkeypatch.setattr(converting, "_JOURNAL_EVERY_S", -1.0)
     inputs = (many(tmp_path / "a.jsonl", 20_000), write_lines(tmp_path / "b.jsonl", *[SHAREGPT] * 3))
-    whole = convert(Request(inputs, tmp_path / "whole.jsonl"))
+    whole = convert(ConvertRequest(inputs, tmp_path / "whole.jsonl"))
     seen = 0
 
     class Killed(BaseException):
@@ -83,10 +83,10 @@ def test_an_interrupted_conversion_goes_on_and_gives_the_same(
 
     output = tmp_path / "rows.jsonl"
     with pytest.raises(Killed):
-        convert(Request(inputs, output), stop)
+        convert(ConvertRequest(inputs, output), stop)
     assert not output.exists()
     calls: list[object] = []
-    resumed = convert(Request(inputs, output), calls.append)
+    resumed = convert(ConvertRequest(inputs, output), calls.append)
     assert resumed.resumed
     assert output.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert resumed.total == whole.total
@@ -94,8 +94,8 @@ def test_an_interrupted_conversion_goes_on_and_gives_the_same(
 
     seen = 0
     with pytest.raises(Killed):
-        convert(Request(inputs, output), stop)
-    other = convert(Request(inputs, output, strict=True))
+        convert(ConvertRequest(inputs, output), stop)
+    other = convert(ConvertRequest(inputs, output, strict=True))
     assert not other.resumed
     assert all("meta" not in row for row in read_lines(output))
 
@@ -133,7 +133,7 @@ def test_sigkill_leaves_no_half_output_and_no_process_and_the_same_command_ends_
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "70,000 rows" in done.stdout
     assert "70 refused, the first in line 9: not valid JSON" in done.stdout
-    reference = convert(Request((path,), tmp_path / "whole.jsonl"))
+    reference = convert(ConvertRequest((path,), tmp_path / "whole.jsonl"))
     assert (tmp_path / "rows.jsonl").read_bytes() == reference.output.read_bytes()
 
 

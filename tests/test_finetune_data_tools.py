@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune.data.convert.fields import Options, Unusable
+from finetune.data.convert.fields import ConvertOptions, UnusableRecord
 from finetune.data.convert.formats import recognise
 from finetune.rows.row import Row
 
@@ -88,8 +88,12 @@ SPELLINGS: dict[str, dict[str, Any]] = {
 
 
 def rows_of(record: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
-    known = recognise([record], Options(**options), Path("data.jsonl"))
-    return [dict(row) for row in known.rows(record, Options(**options)) if not isinstance(row, Unusable)]
+    known = recognise([record], ConvertOptions(**options), Path("data.jsonl"))
+    return [
+        dict(row)
+        for row in known.rows(record, ConvertOptions(**options))
+        if not isinstance(row, UnusableRecord)
+    ]
 
 
 def function_of(tool: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +160,7 @@ def test_calls_side_by_side_text_before_a_call_and_a_call_at_the_end() -> None:
 def test_what_is_no_conversation_with_tools_is_refused_with_the_reason(
     turns: list[dict[str, str]], told: str
 ) -> None:
-    with pytest.raises(Unusable, match=told):
+    with pytest.raises(UnusableRecord, match=told):
         rows_of({"conversations": [{"from": "human", "value": ASK}, *turns]})
 
 
@@ -171,5 +175,5 @@ def test_a_pair_has_the_tools_of_its_prompt_and_no_calls_for_answers() -> None:
     (pair,) = rows_of(record, pairs=True)
     assert (pair["tools"], len(pair["steps"]), pair["chosen"]) == ([TOOL], 2, SAID)
     record["chosen"] = [SPELLINGS["OpenAI"]["messages"][1]]
-    with pytest.raises(Unusable, match="calls a tool or thinks"):
+    with pytest.raises(UnusableRecord, match="calls a tool or thinks"):
         rows_of(record, pairs=True)

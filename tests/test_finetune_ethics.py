@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from finetune.eval.ethics import evaluate_ethics
-from finetune.eval.models import Generated, Messages
+from finetune.eval.models import GeneratedAnswer, Messages
 from kodolly.cli import root
 from moderation.model import load_model
 from tests.support.moderation_data import CLEAN, ENDINGS, trained
@@ -54,10 +54,10 @@ class Parrot:
 
     def answers(
         self, conversations: Sequence[Messages], max_tokens: int, temperature: float = 0.0
-    ) -> Iterator[Generated]:
+    ) -> Iterator[GeneratedAnswer]:
         for turns in conversations:
             text = str(turns[-1]["content"])
-            yield Generated(text, finished=True, fits=len(text) <= max_tokens)
+            yield GeneratedAnswer(text, finished=True, fits=len(text) <= max_tokens)
 
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> Iterator[list[float] | None]:
         raise NotImplementedError

@@ -8,7 +8,7 @@ import pytest
 from common.errors import UserError
 from finetune.eval.instruction_rules import RULES, sentences
 from finetune.eval.instructions import QUESTIONS, Instruction, evaluate_instructions, read_instructions
-from finetune.eval.models import Generated, Messages
+from finetune.eval.models import GeneratedAnswer, Messages
 
 CASES: dict[str, tuple[int | str, str, str]] = {
     "most_sentences": (2, "맑습니다. 따뜻해요!", "하나. 둘. 셋."),
@@ -51,9 +51,9 @@ class Answers:
 
     def answers(
         self, conversations: Sequence[Messages], max_tokens: int, temperature: float = 0.0
-    ) -> Iterator[Generated]:
+    ) -> Iterator[GeneratedAnswer]:
         assert len(conversations) == len(self.texts)
-        yield from (Generated(text, finished=True) for text in self.texts)
+        yield from (GeneratedAnswer(text, finished=True) for text in self.texts)
 
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> Iterator[list[float] | None]:
         raise NotImplementedError

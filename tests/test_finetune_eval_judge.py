@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from finetune.eval.compare import compare
-from finetune.eval.judge import QUESTIONS, Verdict, load_questions
+from finetune.eval.judge import QUESTIONS, JudgeVerdict, load_questions
 from finetune.eval.judge_prompts import pair_prompt, read_mark, read_preference
 from finetune.eval.judge_results import pair_results, trust
 from finetune.eval.report import read_report
@@ -247,8 +247,8 @@ def test_a_judge_sees_earlier_turns_references_and_an_empty_answer() -> None:
     assert "last message" in prompt
 
 
-def verdict(models: tuple[str, str], result: Any, question: str = "q") -> Verdict:
-    return Verdict(
+def verdict(models: tuple[str, str], result: Any, question: str = "q") -> JudgeVerdict:
+    return JudgeVerdict(
         key=f"{question}{models}",
         mode="pairwise",
         judge="j",

@@ -14,7 +14,7 @@ from common.errors import UserError
 from finetune.eval.compare import compare
 from finetune.eval.comparison_files import to_markdown, write_comparison
 from finetune.eval.intervals import difference, estimate, wilson
-from finetune.eval.kobest_data import TASKS, Task, find_tables, read_table
+from finetune.eval.kobest_data import TASKS, KobestTask, find_tables, read_table
 from finetune.eval.korquad import character_f1, contains, exact_match, normalise, read_questions, to_messages
 from finetune.eval.report import EvalReport, Sample, read_report, score, write_json
 from kodolly.cli import root
@@ -123,7 +123,7 @@ def test_another_json_file_is_refused_by_name(tmp_path: Path) -> None:
         read_questions(path)
 
 
-TABLES: dict[Task, str] = {
+TABLES: dict[KobestTask, str] = {
     "boolq": 'ID\tText\tQuestion\tAnswer\n1\t그는 "왔다" 갔다.\t그는 왔나?\tTRUE\n'
     "2\t눈이 왔다.\t비가 왔나?\tFalse\n",
     "copa": "ID\tsentence\tquestion\t1\t2\tAnswer\n1\t비가 왔다.\t결과\t땅이 젖었다.\t땅이 말랐다.\t1\n",
@@ -172,7 +172,7 @@ def test_the_test_table_comes_before_dev_and_a_named_split_must_be_there(tmp_pat
     ],
 )
 def test_a_broken_table_is_named_with_line_and_reason(
-    tmp_path: Path, task: Task, table: str, reason: str
+    tmp_path: Path, task: KobestTask, table: str, reason: str
 ) -> None:
     path = tmp_path / "dev.tsv"
     path.write_text(table, encoding="utf-8")

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from common.errors import UserError
 from finetune.eval import task
-from finetune.eval.lm_eval_model import Served, named_failures
+from finetune.eval.lm_eval_model import ServedEndpoint, named_failures
 from finetune.eval.task import TaskQuestions, _generated, _generating, _generation, _scores
 from kodolly.cli import root
 
@@ -60,7 +60,7 @@ def test_a_group_of_both_kinds_is_refused() -> None:
 
 
 def test_a_thought_has_a_budget_and_a_switch() -> None:
-    served = Served("http://127.0.0.1:1", "m", "", None)
+    served = ServedEndpoint("http://127.0.0.1:1", "m", "", None)
     asked = TaskQuestions("t", max_tokens=8192, thinking=True)
     assert _generation(served, asked) == {
         "max_gen_toks": 8192,
@@ -84,7 +84,7 @@ def test_a_checkpoint_gets_no_second_start_token_and_its_thought_is_cut(
 
 def test_a_server_that_is_not_there_is_one_line() -> None:
     with pytest.raises(UserError, match="Nothing answers"):
-        _generating(Served("http://127.0.0.1:1", "m", "", None), TaskQuestions("t"))
+        _generating(ServedEndpoint("http://127.0.0.1:1", "m", "", None), TaskQuestions("t"))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from common.template_rendering import ChatTemplate, TemplateRefusal
 from finetune.encoding.answer_chains import chains
-from finetune.encoding.own_template import Conversation, OwnTemplate, Refused
+from finetune.encoding.own_template import EngineConversation, NotLearnable, OwnTemplate
 from finetune.encoding.text_ids import decoded
 from tests.support import own_templates
 from tests.support.own_templates import own
@@ -45,7 +45,7 @@ def answers(messages: list[dict[str, Any]]) -> list[int]:
 def learnt(template: OwnTemplate, messages: list[dict[str, Any]], **kwargs: Any) -> list[list[str]]:
     """Of each sequence the texts that are learnt."""
     found = []
-    for chain in chains(template, Conversation(messages, (), kwargs), answers(messages)):
+    for chain in chains(template, EngineConversation(messages, (), kwargs), answers(messages)):
         spans: list[list[int]] = []
         for place, one in enumerate(chain.learnt):
             if one and (place == 0 or not chain.learnt[place - 1]):
@@ -60,12 +60,12 @@ def contexts(template: OwnTemplate, messages: list[dict[str, Any]], **kwargs: An
     """Of each sequence all that stands before its last answer, as text."""
     return [
         decoded(template.tokenizer, chain.answers[-1].prompt_ids)
-        for chain in chains(template, Conversation(messages, (), kwargs), answers(messages))
+        for chain in chains(template, EngineConversation(messages, (), kwargs), answers(messages))
     ]
 
 
 def refusal(template: OwnTemplate, messages: list[dict[str, Any]], **kwargs: Any) -> str:
-    with pytest.raises(Refused) as told:
+    with pytest.raises(NotLearnable) as told:
         learnt(template, messages, **kwargs)
     return str(told.value)
 
@@ -151,7 +151,7 @@ def test_contents_are_lists_of_parts_where_the_template_loops_over_them() -> Non
 
 def test_blanks_that_the_template_trims_are_noted() -> None:
     template = own(own_templates.TRIMS, "<|im_end|>")
-    conversation = Conversation([u("q"), a(" 네. ")])
+    conversation = EngineConversation([u("q"), a(" 네. ")])
     assert chains(template, conversation, [1])[0].answers[0].trims
     assert learnt(template, [u("q"), a(" 네. ")]) == [["네.<|im_end|>"]]
 
@@ -223,14 +223,14 @@ def test_whatever_is_said_the_answers_alone_are_learnt_behind_the_engines_prompt
     template = FORMS[form]
     messages = [message for question, answer in exchanges for message in (u(question), a(answer))]
     try:
-        made = chains(template, Conversation(messages), answers(messages))
-    except Refused:
+        made = chains(template, EngineConversation(messages), answers(messages))
+    except NotLearnable:
         return
     told = [answer for chain in made for answer in chain.answers]
     assert [answer.index for answer in told] == answers(messages)
     for chain in made:
         for answer in chain.answers:
-            text = template.render(Conversation(messages), answer.index, prompt=True)
+            text = template.render(EngineConversation(messages), answer.index, prompt=True)
             prompt = template.tokenizer(text, add_special_tokens=False)["input_ids"]
             assert chain.ids[: len(prompt)] == prompt
             said = template.tokenizer.decode(answer.ids)

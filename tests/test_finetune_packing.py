@@ -16,7 +16,7 @@ from finetune.encoding.encode import IGNORED, Example
 from finetune.encoding.token_store import WHOLE, TokenWriter, open_store, pack_block
 from finetune.progress import silent
 from finetune.recipes.load import load_recipe
-from finetune.train.batches import Packed, Padder, Rows, Sequences, StepSampler, pack
+from finetune.train.batches import ChosenSequences, Packed, Padder, Sequences, StepSampler, pack
 from finetune.train.packing_check import check_packing
 from finetune.train.run import train
 from tests.support.random_models import Shape, random_model
@@ -28,7 +28,7 @@ VOCABULARY = 96
 SHAPE = Shape(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
 
 
-def random_rows(folder: Path, lengths: list[int], seed: int = 3) -> Rows:
+def random_rows(folder: Path, lengths: list[int], seed: int = 3) -> ChosenSequences:
     """Sequences of chance tokens, the second half of each learnt."""
     chance = np.random.default_rng(seed)
     examples = []
@@ -40,7 +40,7 @@ def random_rows(folder: Path, lengths: list[int], seed: int = 3) -> Rows:
     with TokenWriter(folder) as writer:
         writer.add(pack_block(examples, [WHOLE] * len(examples)))
     places = np.stack([np.zeros(len(lengths), np.int64), np.arange(len(lengths))], axis=1)
-    return Rows((open_store(folder),), places)
+    return ChosenSequences((open_store(folder),), places)
 
 
 def tiny(config: Any, attention: str = "sdpa") -> Any:

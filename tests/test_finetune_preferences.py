@@ -15,7 +15,7 @@ from common.errors import UserError
 from finetune.models.adapter import read_adapter
 from finetune.progress import silent
 from finetune.recipes.load import load_recipe
-from finetune.train.batches import Labelled
+from finetune.train.batches import LabelledData
 from finetune.train.reference_free import margin_loss, odds_ratio_loss
 from finetune.train.run import train
 from finetune.train.write import LOG_FILE
@@ -65,7 +65,7 @@ class _Answers:
 
 @pytest.mark.parametrize("rows", [4, 6, 9, 1])
 def test_neighbours_are_a_batchs_own_answers(rows: int) -> None:
-    data: Any = Labelled(_Answers(np.arange(rows)), np.arange(rows) % 2 == 0, 4, seed=1)  # type: ignore[arg-type]
+    data: Any = LabelledData(_Answers(np.arange(rows)), np.arange(rows) % 2 == 0, 4, seed=1)  # type: ignore[arg-type]
     items = [data[n] for n in range(rows)]
     assert sorted(item["prompt_ids"][0] for item in items) == list(range(rows))
     assert all(item["label"] == (item["prompt_ids"][0] % 2 == 0) for item in items)

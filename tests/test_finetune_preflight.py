@@ -29,7 +29,7 @@ from finetune.train.overfit_check import smoke_test
 from finetune.train.run import train
 from finetune.train.run_state import RunState
 from finetune.train.sequences import gather
-from finetune.train.session import Session
+from finetune.train.session import TrainingSession
 from tests.support.processes import kodolly
 from tests.support.random_models import Shape, random_model
 from tests.support.tiny_training import LORA, make_base, row, tokenizer_of, write_rows
@@ -198,7 +198,7 @@ def test_the_smoke_test_puts_weights_and_chance_back(folder: Path, tmp_path: Pat
     before = {name: value.clone() for name, value in model.state_dict().items()}
     chance = torch.get_rng_state()
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    session = Session(
+    session = TrainingSession(
         recipe,
         choose_template(recipe),
         tokenizer,

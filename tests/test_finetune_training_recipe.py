@@ -9,7 +9,7 @@ import pytest
 from common.errors import UserError
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import AdapterTuning, FromBase, fingerprint
-from finetune.recipes.sections import Part
+from finetune.recipes.sections import Section
 
 ROOT = Path(__file__).parents[1]
 RECIPE = """
@@ -92,7 +92,7 @@ def test_one_file_takes_the_place_of_all(
     assert isinstance(said, AdapterTuning)
     assert [part.path for part in said.data] == [tmp_path / "mine.jsonl"]
     assert [part.path for part in said.replay] == [tmp_path / "old.jsonl"]
-    assert isinstance(said.validation, Part)
+    assert isinstance(said.validation, Section)
     assert said.validation.path == tmp_path / "held.jsonl"
 
 

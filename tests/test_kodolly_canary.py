@@ -14,25 +14,30 @@ from common.registry import ModelCard
 from kodolly.clients.controller_access import Controllers
 from kodolly.operate.canary import Site, deploy_for_all, deploy_for_some, promote, rollback
 from kodolly.operate.deploy import Deployment
-from kodolly.operate.deployed import FILE, Deployed, History, Served
+from kodolly.operate.deployed import FILE, Deployed, DeployHistory, ServedCheckpoint
 from tests.support.gateway_stack import TOKEN
 from tests.support.operator_stack import Cluster, cluster
 from tests.support.processes import PATIENCE_S, wait_for
 from tests.support.stack_in_process import InProcess, in_process
 from tests.test_kodolly_deploy import load_until
 
-ONE, TWO, THREE = (Served(f"/runs/{n}") for n in ("one", "two", "three"))
+ONE, TWO, THREE = (ServedCheckpoint(f"/runs/{n}") for n in ("one", "two", "three"))
 
 
 def test_what_was_served_is_remembered_in_order(tmp_path: Path) -> None:
     deployed = Deployed(tmp_path / "state")
-    assert deployed.of("돌리") == History()
-    history = History().now(ONE).now(TWO).now(TWO)
-    deployed.remember("돌리", replace(history, canary=Served("/runs/three", ("--max-model-len", "8"))))
-    deployed.remember("다른 것", History().now(THREE))
+    assert deployed.of("돌리") == DeployHistory()
+    history = DeployHistory().now(ONE).now(TWO).now(TWO)
+    deployed.remember(
+        "돌리", replace(history, canary=ServedCheckpoint("/runs/three", ("--max-model-len", "8")))
+    )
+    deployed.remember("다른 것", DeployHistory().now(THREE))
     found = Deployed(tmp_path / "state").of("돌리")
-    assert (found.served, found.canary) == ((ONE, TWO), Served("/runs/three", ("--max-model-len", "8")))
-    assert found.back() == History((ONE,))
+    assert (found.served, found.canary) == (
+        (ONE, TWO),
+        ServedCheckpoint("/runs/three", ("--max-model-len", "8")),
+    )
+    assert found.back() == DeployHistory((ONE,))
     assert (tmp_path / "state" / FILE).stat().st_mode & 0o777 == 0o600
     (tmp_path / "state" / FILE).write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
@@ -68,7 +73,7 @@ def test_a_canary_that_does_not_start_changes_nothing_and_one_is_enough(stack: I
         promote(site, "돌리", wanted("돌리", ""))
     with pytest.raises(UserError, match="No earlier checkpoint"):
         rollback(site, "돌리", wanted("돌리", ""))
-    assert (site.snapshot().splits, site.deployed().of("돌리")) == ({}, History())
+    assert (site.snapshot().splits, site.deployed().of("돌리")) == ({}, DeployHistory())
     deploy_for_some(site, wanted("돌리", "/runs/two"), 10, "session")
     split = site.snapshot().splits["돌리"]
     assert [(arm.model, arm.buckets) for arm in split.arms] == [("돌리", 9000), ("돌리-canary", 1000)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kodolly.stack.heartbeat import BEAT_S, Pulse
-from kodolly.stack.prefork import Prefork, Slot, listen
+from kodolly.stack.prefork import Prefork, ProcessSlot, listen
 
 SERVING = """
 import asyncio, os, signal, time
@@ -36,7 +36,7 @@ async def prefork(code: str, hung_after_s: float = 3.0) -> AsyncIterator[Prefork
     argv = [sys.executable, "-c", code]
     env = dict(os.environ) | {"PYTHONPATH": str(REPOSITORY)}
     (socket,) = listen("127.0.0.1", 0, 1)
-    several = Prefork(argv, env, [Slot(0, socket)], 10.0, hung_after_s)
+    several = Prefork(argv, env, [ProcessSlot(0, socket)], 10.0, hung_after_s)
     running = asyncio.create_task(several.run())
     try:
         yield several

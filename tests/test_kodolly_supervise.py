@@ -12,10 +12,10 @@ from common.errors import UserError
 from kodolly.clients.control import (
     SOCKET,
     Addresses,
+    ControlRequest,
     CountRestarts,
     Removed,
     RemoveWorker,
-    Request,
     Restarts,
     Where,
     ask_up,
@@ -59,7 +59,7 @@ async def test_any_other_end_is_a_failure(tmp_path: Path, code: int, may_end: bo
 async def test_the_control_socket_is_private_and_answers(tmp_path: Path) -> None:
     deep = tmp_path / ("긴이름" * 20) / ("d" * 100)  # longer than a socket's address may be
 
-    async def handle(request: Request) -> BaseModel:
+    async def handle(request: ControlRequest) -> BaseModel:
         if isinstance(request, RemoveWorker):
             raise UserError("그런 작업자는 없습니다.")
         assert isinstance(request, CountRestarts)
@@ -85,7 +85,7 @@ async def test_the_control_socket_is_private_and_answers(tmp_path: Path) -> None
 async def test_a_socket_that_a_killed_up_left_behind_is_replaced(tmp_path: Path) -> None:
     there = Addresses(controller="http://127.0.0.1:1", gateway="http://127.0.0.1:2")
 
-    async def handle(_request: Request) -> BaseModel:
+    async def handle(_request: ControlRequest) -> BaseModel:
         return there
 
     (tmp_path / SOCKET).touch()

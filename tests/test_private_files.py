@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from common.errors import UserError
 from common.private_files import make_private_directory, make_state_directory
-from controller.aliases import Names, write_names
+from controller.aliases import AliasTable, write_names
 from controller.app import create_app as create_controller
 from controller.settings import ControllerSettings
 from kodolly.stack import supervise
@@ -59,7 +59,7 @@ async def test_everything_that_a_stack_writes_is_private(
         assert (state / "kodolly.db-wal").exists()
         assert_private(state)
     join_token(state)
-    write_names(state / "aliases-1.json", Names({"a": "b"}))
+    write_names(state / "aliases-1.json", AliasTable({"a": "b"}))
     await run_once(state / "logs", "끝")
     assert "끝" in (state / "logs" / "worker-x.log").read_text()
     assert_private(state)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from common.errors import BadRequest, UserError
 from common.registry import BUCKETS, Alias, Arm, ModelCard, Snapshot, Split
-from controller.aliases import Names, read_names, write_names
+from controller.aliases import AliasTable, read_names, write_names
 from kodolly.cli import root
 from kodolly.operate.arms import alias_of, split_of
 from server.client.request import parse_head
@@ -109,7 +109,7 @@ def test_what_people_write_becomes_a_split() -> None:
 def test_names_outlive_a_controller_and_lead_nowhere_twice(tmp_path: Path) -> None:
     path = tmp_path / "aliases.json"
     alias = split_of([("a", 90), ("b", 10)], "user")
-    names = Names().with_name("x", Alias(target="a"))
+    names = AliasTable().with_name("x", Alias(target="a"))
     write_names(path, names)
     assert json.loads(path.read_text()) == {"x": "a"}  # as controllers of before wrote it
     assert read_names(path) == names

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.inference.usage import MOST_TOKENS, Counts, counts_in, estimated_answer_tokens
+from server.inference.usage import MOST_TOKENS, TokenCounts, counts_in, estimated_answer_tokens
 from tests.support.processes import free_port, kodolly, running, wait_for
 
 TEXT = "한국어로 답합니다. " * 20
@@ -246,7 +246,7 @@ def test_no_answer_makes_counts_that_the_ledger_cannot_take(usage: Any) -> None:
 
 @pytest.mark.parametrize("answer", [b"", b"\xff{", b'{"usage": {"prompt_tokens": 1e999}}', b"[" * 9999, b"3"])
 def test_what_is_no_answer_has_no_counts(answer: bytes) -> None:
-    assert counts_in(answer) == Counts()
+    assert counts_in(answer) == TokenCounts()
     assert 0 <= estimated_answer_tokens(answer) <= len(answer)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from webui.document_texts import PAGE
-from webui.documents.answers import opened, pieces
-from webui.documents.stores import NotAllowed, Reader, Row
+from webui.documents.answers import JsonRecord, opened, pieces
+from webui.documents.stores import NotAllowed, StoreReader
 from webui.gateway_client import GatewayClient
 
 
@@ -69,7 +69,7 @@ class Gateway(GatewayClient):
 
     def __init__(self) -> None:
         super().__init__("http://127.0.0.1:9")
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, JsonRecord] = {}
 
     async def get(self, path: str, params: Any = None, timeout_s: float = 1.0) -> dict[str, Any]:
         if path == "/v1/vector_stores":
@@ -85,7 +85,7 @@ class Gateway(GatewayClient):
 def test_only_the_browser_that_made_a_store_changes_it() -> None:
     gateway = Gateway()
     gateway.rows["vs_api"] = {"id": "vs_api", "name": "API", "metadata": {}}
-    mine, other = Reader(gateway, "a" * 64), Reader(gateway, "b" * 64)
+    mine, other = StoreReader(gateway, "a" * 64), StoreReader(gateway, "b" * 64)
 
     async def run() -> None:
         made = (await mine.make("편람"))["id"]

@@ -16,7 +16,7 @@ from tests.support.stack_in_process import in_process
 from webui.gateway_client import GatewayClient
 from webui.pages.results.judgements import judgement_cards
 from webui.pages.results.tables import results_html
-from webui.results.downloads import TrainingRows, add_downloads, csv_text
+from webui.results.downloads import MakeTrainingRows, add_downloads, csv_text
 from webui.results.figures import Query, read_figures
 from webui.results.judged import shown as newest
 from webui.settings import WebuiSettings
@@ -40,7 +40,7 @@ async def client(gateway: str) -> AsyncIterator[GatewayClient]:
 
 @asynccontextmanager
 async def files(
-    client: GatewayClient, training: TrainingRows | None, *, texts: bool = True
+    client: GatewayClient, training: MakeTrainingRows | None, *, texts: bool = True
 ) -> AsyncIterator[httpx2.AsyncClient]:
     app = FastAPI()
     add_downloads(app, client, training, texts=texts)

@@ -24,7 +24,7 @@ from webui.login.key_login import KeyLogin
 from webui.login.routes import add_login
 from webui.login.trusted_header import TrustedHeader
 from webui.login.visitor import visitor_key, visitor_of
-from webui.results.downloads import TrainingRows, add_downloads
+from webui.results.downloads import MakeTrainingRows, add_downloads
 from webui.session import BrowserCookie
 from webui.settings import WebuiSettings
 from webui.status_cache import StatusCache
@@ -53,7 +53,7 @@ PAGES = Door("public", "either", body_bytes=PAGE_BYTES)
 """Of everything that Gradio answers: events come as JSON, files as forms."""
 
 
-def create_app(settings: WebuiSettings, training: TrainingRows | None = None) -> FastAPI:
+def create_app(settings: WebuiSettings, training: MakeTrainingRows | None = None) -> FastAPI:
     """The whole web UI. It starts and answers also while the gateway is away. `training` makes rows for a
     training out of feedback; without it the results page offers none."""
     # Gradio reads these when Blocks are built: no telemetry, no version check.

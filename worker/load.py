@@ -15,7 +15,7 @@ MOST_REQUESTS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class LoadMetrics:
     """What an engine calls its figures."""
 
     running: str
@@ -28,28 +28,28 @@ class Names:
 
 ENGINES = (
     # vLLM 0.32
-    Names(
+    LoadMetrics(
         "vllm:num_requests_running",
         "vllm:num_requests_waiting",
         "vllm:kv_cache_usage_perc",
         "vllm:generation_tokens_total",
     ),
     # A moderation model's own service (moderation/service.py); it writes no tokens.
-    Names(
+    LoadMetrics(
         "moderation:requests_running",
         "moderation:requests_waiting",
         "moderation:kv_cache_usage_ratio",
         "moderation:tokens_total",
     ),
     # SGLang with --enable-metrics, https://docs.sglang.io/docs/references/production_metrics
-    Names(
+    LoadMetrics(
         "sglang:num_running_reqs",
         "sglang:num_queue_reqs",
         "sglang:token_usage",
         "sglang:generation_tokens_total",
     ),
     # llama.cpp's server with --metrics, see tools/server/README.md of ggml-org/llama.cpp
-    Names(
+    LoadMetrics(
         "llamacpp:requests_processing",
         "llamacpp:requests_deferred",
         "llamacpp:kv_cache_usage_ratio",

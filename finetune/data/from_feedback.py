@@ -14,10 +14,10 @@ from common.errors import UserError
 from common.feedback import JudgedAnswer, Message
 from common.prompt_hash import prompt_hash
 from finetune.data.load import load_rows
-from finetune.data.stored_feedback import OWN, Feedback, Prompt, Sources, prompt_of
+from finetune.data.stored_feedback import OWN, Feedback, PromptMessages, Sources, prompt_of
 from finetune.data.verdicts import (
+    AnswerVerdict,
     Preference,
-    Verdict,
     correction_of,
     mean_score,
     preferences,
@@ -128,7 +128,7 @@ def _add_pair(made: Training, said: Preference, sources: Sources) -> None:
 
 
 def _add_rows(made: Training, feedback: Feedback, min_score: float, sources: Sources) -> None:
-    corrected: dict[tuple[Prompt, str], tuple[JudgedAnswer, str, bool]] = {}
+    corrected: dict[tuple[PromptMessages, str], tuple[JudgedAnswer, str, bool]] = {}
     for rating in feedback.ratings:
         prompt = prompt_of(rating.answer.messages)
         if rating.correction is not None:
@@ -150,8 +150,8 @@ def _add_rows(made: Training, feedback: Feedback, min_score: float, sources: Sou
                 made.used |= {rating.id for rating in rated}
 
 
-def _add_labelled(made: Training, said: Iterable[Verdict], sources: Sources) -> None:
-    voices: dict[tuple[Prompt, str], dict[str, Verdict]] = defaultdict(dict)
+def _add_labelled(made: Training, said: Iterable[AnswerVerdict], sources: Sources) -> None:
+    voices: dict[tuple[PromptMessages, str], dict[str, AnswerVerdict]] = defaultdict(dict)
     for verdict in said:
         voices[verdict.prompt, verdict.answer.answer.strip()][verdict.rater] = verdict
     for (prompt, _), of_raters in voices.items():
@@ -172,7 +172,7 @@ def _add_labelled(made: Training, said: Iterable[Verdict], sources: Sources) -> 
 def _add_row(
     rows: list[Row],
     left_out: Counter[str],
-    prompt: Prompt,
+    prompt: PromptMessages,
     answer: JudgedAnswer,
     meta: dict[str, object],
     *,
@@ -217,7 +217,7 @@ def _is_whole(answer: JudgedAnswer) -> bool:
     return answer.finish_reason in (None, "stop")
 
 
-def _question(prompt: Prompt) -> dict[str, object] | None:
+def _question(prompt: PromptMessages) -> dict[str, object] | None:
     """`instruction`, `context` and `history` of a conversation; None when its turns do not alternate."""
     system = prompt[:1] if prompt[0][0] == "system" else ()
     turns = prompt[len(system) :]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.escape import escape_controls
-from finetune.data.convert.fields import Options, Record
+from finetune.data.convert.fields import ConvertOptions, Record
 from finetune.data.convert.formats import recognise
 from finetune.data.convert.sources import InputFile, batches, open_source, records
 from finetune.files.compressed import GZIP, ZSTD, decompressed
@@ -46,7 +46,7 @@ def other_format(path: Path, *, pairs: bool) -> UserError | None:
     encoding = "" if source.encoding == "utf-8" else f" in {source.encoding.upper()}"
     what = f"{path} is {kind}{encoding}{', compressed' if packed else ''}"
     try:
-        known = recognise(sample, Options(pairs=pairs), path)
+        known = recognise(sample, ConvertOptions(pairs=pairs), path)
     except UserError:
         return _refusal(path, f"{what}, whose records hold the fields {_fields(sample)}", pairs, named=True)
     if written_as_rows and known.name == "dolly":

@@ -9,11 +9,11 @@ from common.errors import UserError
 from common.feedback import JudgedAnswer, JudgedRating, JudgedVote, Judgement, Message
 from common.prompt_hash import prompt_hash
 
-Prompt = tuple[tuple[str, str], ...]
+PromptMessages = tuple[tuple[str, str], ...]
 """(role, content) of every message before the answer."""
 
 
-class Stored(Judgement):
+class StoredJudgement(Judgement):
     """What the gateway adds to each judgement."""
 
     model_config = ConfigDict(extra="ignore")
@@ -29,7 +29,7 @@ class Stored(Judgement):
         return f"{self.key_id}/{self.rater_id}" if self.rater_id else self.id
 
 
-class StoredVote(JudgedVote, Stored):
+class StoredVote(JudgedVote, StoredJudgement):
     """A vote as `GET /v1/feedback/votes` lists it."""
 
     @property
@@ -38,7 +38,7 @@ class StoredVote(JudgedVote, Stored):
         return prompt_hash(self.left.messages)
 
 
-class StoredRating(JudgedRating, Stored):
+class StoredRating(JudgedRating, StoredJudgement):
     """A rating as `GET /v1/feedback/ratings` lists it."""
 
     @property
@@ -127,6 +127,6 @@ def parse_feedback(votes: Iterable[object], ratings: Iterable[object]) -> Feedba
     return Feedback(tuple(cast), tuple(given))
 
 
-def prompt_of(messages: Sequence[Message]) -> Prompt:
+def prompt_of(messages: Sequence[Message]) -> PromptMessages:
     """The conversation before an answer."""
     return tuple((message.role, message.content) for message in messages)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from common.feedback import JudgedAnswer
-from finetune.data.stored_feedback import Feedback, Prompt, StoredRating, StoredVote, prompt_of
+from finetune.data.stored_feedback import Feedback, PromptMessages, StoredRating, StoredVote, prompt_of
 
 APART = 2
 """Points between two ratings of answers to one prompt from which on they make a pair."""
@@ -16,10 +16,10 @@ FeedbackKind = Literal["vote", "both_bad", "rating", "thumb", "correction"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AnswerVerdict:
     """An answer is good, or bad."""
 
-    prompt: Prompt
+    prompt: PromptMessages
     answer: JudgedAnswer
     good: bool
     rater: str
@@ -31,7 +31,7 @@ class Verdict:
 class Preference:
     """One answer is better than another."""
 
-    prompt: Prompt
+    prompt: PromptMessages
     better: JudgedAnswer
     worse: JudgedAnswer
     rater: str
@@ -46,30 +46,32 @@ class Preference:
         return self.better.answer.strip(), self.worse.answer.strip()
 
 
-def verdicts(feedback: Feedback) -> Iterator[Verdict]:
+def verdicts(feedback: Feedback) -> Iterator[AnswerVerdict]:
     """From both sides of a vote, scores, thumbs and corrections, the earliest first."""
     for vote in feedback.votes:
         prompt = prompt_of(vote.left.messages)
         if vote.choice == "both_bad":
             for answer in (vote.left, vote.right):
-                yield Verdict(prompt_of(answer.messages), answer, False, vote.rater, vote.id, "both_bad")
+                yield AnswerVerdict(
+                    prompt_of(answer.messages), answer, False, vote.rater, vote.id, "both_bad"
+                )
         elif (decided := _preferred(vote)) is not None and prompt == prompt_of(vote.right.messages):
             for answer, good in zip(decided, (True, False), strict=True):
-                yield Verdict(prompt, answer, good, vote.rater, vote.id, "vote")
+                yield AnswerVerdict(prompt, answer, good, vote.rater, vote.id, "vote")
     for rating in feedback.ratings:
         yield from _of_rating(rating)
 
 
-def _of_rating(rating: StoredRating) -> Iterator[Verdict]:
+def _of_rating(rating: StoredRating) -> Iterator[AnswerVerdict]:
     prompt = prompt_of(rating.answer.messages)
     good, origin = _judged(rating)
     if rating.correction is not None:
         corrected = correction_of(rating)
         if good is not True:
             good, origin = False, "correction"
-        yield Verdict(prompt, corrected, True, rating.rater, rating.id, "correction")
+        yield AnswerVerdict(prompt, corrected, True, rating.rater, rating.id, "correction")
     if good is not None:
-        yield Verdict(prompt, rating.answer, good, rating.rater, rating.id, origin)
+        yield AnswerVerdict(prompt, rating.answer, good, rating.rater, rating.id, origin)
 
 
 def _judged(rating: StoredRating) -> tuple[bool | None, FeedbackKind]:
@@ -90,7 +92,7 @@ def correction_of(rating: StoredRating) -> JudgedAnswer:
 def preferences(feedback: Feedback, left_out: Counter[str]) -> Iterator[Preference]:
     """From votes, corrections and the best and worst rated answers to a prompt. One rater has one voice on
     the same two answers, his last; of several raters the majority counts."""
-    cast: dict[tuple[Prompt, frozenset[str]], dict[str, Preference]] = defaultdict(dict)
+    cast: dict[tuple[PromptMessages, frozenset[str]], dict[str, Preference]] = defaultdict(dict)
     votes = 0
     for one in (*_of_votes(feedback.votes, left_out), *_of_corrections(feedback.ratings)):
         votes += 1
@@ -145,9 +147,9 @@ def _of_corrections(ratings: Iterable[StoredRating]) -> Iterator[Preference]:
             yield Preference(prompt, corrected, rating.answer, rating.rater, rating.id, "correction")
 
 
-def scored_answers(ratings: Iterable[StoredRating]) -> dict[tuple[Prompt, str], list[StoredRating]]:
+def scored_answers(ratings: Iterable[StoredRating]) -> dict[tuple[PromptMessages, str], list[StoredRating]]:
     """The ratings with a score of each answer, one a rater."""
-    found: dict[tuple[Prompt, str], dict[str, StoredRating]] = defaultdict(dict)
+    found: dict[tuple[PromptMessages, str], dict[str, StoredRating]] = defaultdict(dict)
     for rating in ratings:
         if rating.score is not None:
             key = prompt_of(rating.answer.messages), rating.answer.answer.strip()
@@ -162,7 +164,7 @@ def mean_score(ratings: list[StoredRating]) -> float:
 
 def _rated_apart(ratings: Iterable[StoredRating]) -> Iterator[Preference]:
     """Best and worst rated answer to one prompt, where they are at least APART points apart."""
-    prompts: dict[Prompt, list[list[StoredRating]]] = defaultdict(list)
+    prompts: dict[PromptMessages, list[list[StoredRating]]] = defaultdict(list)
     for (prompt, _), rated in scored_answers(ratings).items():
         prompts[prompt].append(rated)
     for prompt, answers in prompts.items():

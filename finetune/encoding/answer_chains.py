@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from finetune.encoding.own_template import Answer, Conversation, OwnTemplate, answer_at
+from finetune.encoding.own_template import EngineAnswer, EngineConversation, OwnTemplate, answer_at
 
 
 @dataclass
@@ -14,13 +14,13 @@ class Chain:
     learnt: list[bool] = field(default_factory=list)
     """Of each id."""
     text: str = ""
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[EngineAnswer] = field(default_factory=list)
 
-    def leads_to(self, answer: Answer) -> bool:
+    def leads_to(self, answer: EngineAnswer) -> bool:
         """Whether the answer's prompt begins with all of this, as text and as ids."""
         return answer.prompt.startswith(self.text) and answer.prompt_ids[: len(self.ids)] == self.ids
 
-    def add(self, answer: Answer) -> None:
+    def add(self, answer: EngineAnswer) -> None:
         """Append what the answer's prompt has besides, and the answer."""
         more = answer.prompt_ids[len(self.ids) :]
         self.ids += [*more, *answer.ids]
@@ -29,10 +29,10 @@ class Chain:
         self.answers.append(answer)
 
 
-def chains(own: OwnTemplate, conversation: Conversation, learnt: Iterable[int]) -> list[Chain]:
+def chains(own: OwnTemplate, conversation: EngineConversation, learnt: Iterable[int]) -> list[Chain]:
     """Sequences that together learn the answers at `learnt`, each exactly as an engine will have it.
 
-    Raises finetune.encoding.own_template.Refused.
+    Raises finetune.encoding.own_template.NotLearnable.
     """
     made: list[Chain] = []
     for index in learnt:

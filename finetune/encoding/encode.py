@@ -12,7 +12,7 @@ from common.template_rendering import ChatTemplate
 from common.thought_marks import split_thought
 from finetune.encoding.answer_chains import Chain, chains
 from finetune.encoding.own_settings import OwnSettings, own_settings, own_template
-from finetune.encoding.own_template import Conversation, OwnTemplate, Refused
+from finetune.encoding.own_template import EngineConversation, NotLearnable, OwnTemplate
 from finetune.encoding.text_ids import inner_ids, rendered, text_ids
 from finetune.rows.row import Row, Turn, learnt_messages, to_messages
 
@@ -85,11 +85,11 @@ def _encode_own(own: OwnTemplate, settings: OwnSettings, row: Row, learn: Learn)
             hint="`kodolly data convert` puts it where it belongs, into reasoning_content.",
         )
     thinks = any("reasoning_content" in message for message in messages)
-    conversation = Conversation(messages, row.tools, settings.thinking if thinks else settings.plain)
+    conversation = EngineConversation(messages, row.tools, settings.thinking if thinks else settings.plain)
     places = learnt_messages(row)
     try:
         made = chains(own, conversation, places if learn == "all" else places[-1:])
-    except Refused as error:
+    except NotLearnable as error:
         raise UserError(
             f"The row {_name(row)} cannot be learnt as it would be served: {error}.",
             hint="Another template may have a place for it: template: NAME or FILE.jinja.",
@@ -97,7 +97,7 @@ def _encode_own(own: OwnTemplate, settings: OwnSettings, row: Row, learn: Learn)
     return [_example(chain, conversation) for chain in made]
 
 
-def _example(chain: Chain, conversation: Conversation) -> Example:
+def _example(chain: Chain, conversation: EngineConversation) -> Example:
     last = chain.answers[-1]
     labels = [token if learnt else IGNORED for token, learnt in zip(chain.ids, chain.learnt, strict=True)]
     return Example(
@@ -201,8 +201,8 @@ def prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: list[ChatMessage]
     if settings is not None:
         own = own_template(tokenizer, settings)
         try:
-            text = own.render(Conversation(messages, (), settings.plain), len(messages), prompt=True)
-        except Refused as error:
+            text = own.render(EngineConversation(messages, (), settings.plain), len(messages), prompt=True)
+        except NotLearnable as error:
             raise UserError(f"A conversation cannot be asked: {error}.") from error
         return own.ids(text)
     return text_ids(tokenizer, rendered(tokenizer, messages, prompt=True))

@@ -31,7 +31,7 @@ from finetune.encoding.token_store import (
     TOO_LONG,
     WHOLE,
     WINDOWED,
-    Block,
+    EncodedBlock,
     TokenStore,
     TokenWriter,
     open_store,
@@ -148,12 +148,14 @@ def _key(data: str, rules: SequenceRules, tokenizer: "PreTrainedTokenizerBase") 
 
 def _blocks(
     path: Path, tokenizer: "PreTrainedTokenizerBase", rules: SequenceRules, large: bool, stack: ExitStack
-) -> Iterator[tuple[Block, int]]:
+) -> Iterator[tuple[EncodedBlock, int]]:
     """(block, bytes read) of every chunk of the file, in its order."""
     chunks = list(_chunks(path))
     cores = min(len(os.sched_getaffinity(0)), len(chunks))
     if not large or cores < 2:
-        results: Iterator[Block | UserError] = map(partial(_encode_chunk, tokenizer, path, rules), chunks)
+        results: Iterator[EncodedBlock | UserError] = map(
+            partial(_encode_chunk, tokenizer, path, rules), chunks
+        )
     else:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         tokenizer.save_pretrained(folder)
@@ -166,7 +168,7 @@ def _blocks(
         yield result, end - start
 
 
-def _of_all(results: Iterator[Block | UserError], path: Path) -> Iterator[Block | UserError]:
+def _of_all(results: Iterator[EncodedBlock | UserError], path: Path) -> Iterator[EncodedBlock | UserError]:
     """The results, unless a process is ended from outside."""
     try:
         yield from results
@@ -205,14 +207,14 @@ def _start_worker(folder: str, template: str, own: OwnSettings | None) -> None:
     _worker_tokenizer = tokenizer
 
 
-def _encode_chunk_there(path: Path, rules: SequenceRules, chunk: tuple[int, int]) -> Block | UserError:
+def _encode_chunk_there(path: Path, rules: SequenceRules, chunk: tuple[int, int]) -> EncodedBlock | UserError:
     assert _worker_tokenizer is not None, "set when the process began"
     return _encode_chunk(_worker_tokenizer, path, rules, chunk)
 
 
 def _encode_chunk(
     tokenizer: "PreTrainedTokenizerBase", path: Path, rules: SequenceRules, chunk: tuple[int, int]
-) -> Block | UserError:
+) -> EncodedBlock | UserError:
     """A chunk's block, or what is wrong with one of its rows: an exception would lose its hint on the way."""
     fates: list[int] = []
     examples: list[tuple[Example, int]] = []

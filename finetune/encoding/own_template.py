@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class Refused(Exception):
+class NotLearnable(Exception):
     """This answer cannot be learnt exactly; says why, as the rest of a sentence."""
 
 
@@ -35,8 +35,8 @@ class OwnTemplate:
     day: date | None = None
     """What the template takes for today."""
 
-    def render(self, conversation: "Conversation", end: int, *, prompt: bool) -> str:
-        """The first `end` messages as text. Raises Refused."""
+    def render(self, conversation: "EngineConversation", end: int, *, prompt: bool) -> str:
+        """The first `end` messages as text. Raises NotLearnable."""
         try:
             return self.template.render(
                 conversation.messages[:end],
@@ -46,7 +46,7 @@ class OwnTemplate:
                 kwargs=conversation.kwargs,
             )
         except TemplateRefusal as error:
-            raise Refused(f"the chat template refuses it: {error}") from error
+            raise NotLearnable(f"the chat template refuses it: {error}") from error
 
     def ids(self, text: str) -> list[int]:
         """Token ids, as an engine makes them of a prompt."""
@@ -54,7 +54,7 @@ class OwnTemplate:
 
 
 @dataclass(frozen=True)
-class Conversation:
+class EngineConversation:
     """Messages in OpenAI's form (arguments of tool calls as objects), and what is said besides them."""
 
     messages: Sequence[ChatMessage]
@@ -62,13 +62,13 @@ class Conversation:
     kwargs: Mapping[str, object] = field(default_factory=dict)
     """Names for the template, such as a switch for thinking."""
 
-    def until(self, end: int, *more: ChatMessage) -> "Conversation":
+    def until(self, end: int, *more: ChatMessage) -> "EngineConversation":
         """The first `end` messages and `more`."""
-        return Conversation([*self.messages[:end], *more], self.tools, self.kwargs)
+        return EngineConversation([*self.messages[:end], *more], self.tools, self.kwargs)
 
 
 @dataclass(frozen=True)
-class Answer:
+class EngineAnswer:
     """One answer as the engine would have it."""
 
     index: int
@@ -83,17 +83,17 @@ class Answer:
     """Whether the template takes blanks off the answer's ends."""
 
 
-def answer_at(own: OwnTemplate, conversation: Conversation, index: int) -> Answer:
-    """The answer that is message `index`. Raises Refused."""
+def answer_at(own: OwnTemplate, conversation: EngineConversation, index: int) -> EngineAnswer:
+    """The answer that is message `index`. Raises NotLearnable."""
     prompt = own.render(conversation, index, prompt=True)
     message = conversation.messages[index]
     pieces = list(_pieces(message))
     if not pieces:
-        raise Refused("the answer is empty")
+        raise NotLearnable("the answer is empty")
     if reasoning := message.get("reasoning_content"):
         # Some templates look for it by this name. Only in the answer: an engine gives it to no prompt.
         own_turn = {**message, "thinking": reasoning}
-        conversation = Conversation(
+        conversation = EngineConversation(
             [*conversation.messages[:index], own_turn, *conversation.messages[index + 1 :]],
             conversation.tools,
             conversation.kwargs,
@@ -102,12 +102,12 @@ def answer_at(own: OwnTemplate, conversation: Conversation, index: int) -> Answe
     try:
         tail = _tail(own, conversation, index, prompt)
         _require(tail, pieces, "the chat template drops")
-    except Refused as error:
+    except NotLearnable as error:
         if thought is None:
             raise
-        raise Refused(f"the prompt opens a thought ({thought}), and {error}") from error
+        raise NotLearnable(f"the prompt opens a thought ({thought}), and {error}") from error
     if thought is not None and not closes_thought(tail, thought):
-        raise Refused(f"the prompt opens a thought ({thought}) that the row does not close")
+        raise NotLearnable(f"the prompt opens a thought ({thought}) that the row does not close")
     prompt_ids, ids = own.ids(prompt), inner_ids(own.tokenizer, tail)
     length = next((n for n, token in enumerate(ids, start=1) if token in own.stops), 0)
     if not length:
@@ -117,10 +117,10 @@ def answer_at(own: OwnTemplate, conversation: Conversation, index: int) -> Answe
     text = _cut(own, prompt_ids, ids, length, prompt + tail)[len(prompt) :]
     _require(text, pieces, "the engine would stop before")
     content = message.get("content") or ""
-    return Answer(index, prompt, text, prompt_ids, ids[:length], trims=content not in text)
+    return EngineAnswer(index, prompt, text, prompt_ids, ids[:length], trims=content not in text)
 
 
-def _tail(own: OwnTemplate, conversation: Conversation, index: int, prompt: str) -> str:
+def _tail(own: OwnTemplate, conversation: EngineConversation, index: int, prompt: str) -> str:
     """The text that the turn has behind the engine's prompt."""
     full = own.render(conversation, index + 1, prompt=False)
     if full.startswith(prompt):
@@ -138,7 +138,7 @@ def _tail(own: OwnTemplate, conversation: Conversation, index: int, prompt: str)
         if kinds == ["content"] and marked[start:place].strip():
             start = -1
     if place < 0 or start < 0 or full[:start] != marked[:start]:
-        raise Refused("what the engine's prompt begins is not how the finished turn begins")
+        raise NotLearnable("what the engine's prompt begins is not how the finished turn begins")
     return full[start:]
 
 
@@ -162,7 +162,7 @@ ENDING = 12
 """Characters of a prompt's end that must stand before an answer; fewer where the question is short."""
 
 
-def _marked(own: OwnTemplate, conversation: Conversation, index: int) -> tuple[str, str]:
+def _marked(own: OwnTemplate, conversation: EngineConversation, index: int) -> tuple[str, str]:
     """(the text with a mark in place of each piece of the turn, the first piece's mark)."""
     message = dict(conversation.messages[index])
     marks: list[str] = []
@@ -182,7 +182,7 @@ def _marked(own: OwnTemplate, conversation: Conversation, index: int) -> tuple[s
     return text, min(marks, key=lambda each: text.find(each) % (len(text) + 1))
 
 
-def _next_turns_token(own: OwnTemplate, conversation: Conversation, index: int) -> str:
+def _next_turns_token(own: OwnTemplate, conversation: EngineConversation, index: int) -> str:
     """The token with which the next turn begins, where the engine stops at it and at nothing before."""
     message = conversation.messages[index]
     follow: ChatMessage = {"role": "user", "content": "x"}
@@ -200,11 +200,11 @@ def _next_turns_token(own: OwnTemplate, conversation: Conversation, index: int) 
         last = list(_pieces(message))[-1][1].strip()
         place, other = full.rfind(last), text.rfind(last)
         if place < 0 or other < 0 or not text[other:].startswith(full[place:]):
-            raise Refused(NO_STOP)
+            raise NotLearnable(NO_STOP)
         text, full = text[other:], full[place:]
     begins = inner_ids(own.tokenizer, text[len(full) :])[:1]
     if not begins or begins[0] not in own.stops:
-        raise Refused(NO_STOP)
+        raise NotLearnable(NO_STOP)
     return str(own.tokenizer.convert_ids_to_tokens(begins[0]))
 
 
@@ -212,11 +212,11 @@ NO_STOP = "nothing at which the engine stops ends the turn"
 
 
 def _cut(own: OwnTemplate, prompt_ids: list[int], ids: list[int], length: int, text: str) -> str:
-    """`text` up to the token that ends it. Raises Refused unless the ids stand for that text."""
+    """`text` up to the token that ends it. Raises NotLearnable unless the ids stand for that text."""
     decode = own.tokenizer.decode
     whole = own.ids(text)
     if decode([*prompt_ids, *ids]) != decode(whole):
-        raise Refused("the prompt alone gives other tokens than the prompt with its answer")
+        raise NotLearnable("the prompt alone gives other tokens than the prompt with its answer")
     if length == len(ids):
         return text
     stop = str(own.tokenizer.convert_ids_to_tokens(ids[length - 1]))
@@ -225,7 +225,7 @@ def _cut(own: OwnTemplate, prompt_ids: list[int], ids: list[int], length: int, t
     for _ in range(left + 1):
         place = text.rfind(stop, 0, place)
     if place < 0:
-        raise Refused("the token at which the engine stops does not stand in the text")
+        raise NotLearnable("the token at which the engine stops does not stand in the text")
     return text[: place + len(stop)]
 
 
@@ -253,7 +253,7 @@ def _leaves(value: object) -> Iterator[str]:
 
 
 def _require(text: str, pieces: Sequence[tuple[str, str]], what: str) -> None:
-    """Raises Refused with the kinds of pieces that `text` has not, each looked for behind the last."""
+    """Raises NotLearnable with the kinds of pieces that `text` has not, each looked for behind the last."""
     gone, place = [], 0
     for kind, piece in pieces:
         found = _find(text, piece.strip(), 0 if kind == "tool argument" else place)
@@ -262,7 +262,7 @@ def _require(text: str, pieces: Sequence[tuple[str, str]], what: str) -> None:
         elif kind != "tool argument":
             place = found
     if gone:
-        raise Refused(f"{what} its {', '.join(dict.fromkeys(gone))}")
+        raise NotLearnable(f"{what} its {', '.join(dict.fromkeys(gone))}")
 
 
 def _find(text: str, piece: str, start: int) -> int:

@@ -10,7 +10,7 @@ from common.checkpoint import OwnTemplateCard
 from common.errors import UserError
 from finetune.encoding.encode import Example, prompt_ids
 from finetune.encoding.own_settings import OwnSettings, own_settings, own_template
-from finetune.encoding.own_template import Conversation, Refused, answer_at
+from finetune.encoding.own_template import EngineConversation, NotLearnable, answer_at
 from finetune.encoding.text_ids import rendered, text_ids
 from finetune.models.adapter import Probe
 
@@ -49,10 +49,10 @@ def check_tokens(directory: Path, probes: Sequence[Probe], card: OwnTemplateCard
     if card is not None:
         own = own_template(tokenizer, OwnSettings.of_card(tokenizer, card))
         for probe in probes:
-            conversation = Conversation(probe.messages, probe.tools, probe.template_kwargs)
+            conversation = EngineConversation(probe.messages, probe.tools, probe.template_kwargs)
             try:
                 answer = answer_at(own, conversation, len(probe.messages) - 1)
-            except Refused as error:
+            except NotLearnable as error:
                 raise UserError(f"{CHANGED} {error}.", hint=AGAIN) from error
             if [*answer.prompt_ids, *answer.ids] != probe.input_ids:
                 raise UserError(CHANGED, hint=AGAIN)

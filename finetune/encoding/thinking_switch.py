@@ -7,7 +7,13 @@ compared with, until a small conversation comes out as wanted.
 
 from common.chat_message import ChatMessage
 from common.template_switches import Kwargs, candidates
-from finetune.encoding.own_template import Answer, Conversation, OwnTemplate, Refused, answer_at
+from finetune.encoding.own_template import (
+    EngineAnswer,
+    EngineConversation,
+    NotLearnable,
+    OwnTemplate,
+    answer_at,
+)
 
 ASKED: ChatMessage = {"role": "user", "content": "문을 열까요?"}
 SAID = "네, 열어 주세요."
@@ -33,10 +39,10 @@ def thinking_kwargs(own: OwnTemplate) -> Kwargs | None:
     return next((kwargs for kwargs in tried if _answer(own, message, kwargs) is not None), None)
 
 
-def _answer(own: OwnTemplate, message: ChatMessage, kwargs: Kwargs) -> Answer | None:
+def _answer(own: OwnTemplate, message: ChatMessage, kwargs: Kwargs) -> EngineAnswer | None:
     try:
-        return answer_at(own, Conversation([ASKED, message], (), kwargs), 1)
-    except Refused:
+        return answer_at(own, EngineConversation([ASKED, message], (), kwargs), 1)
+    except NotLearnable:
         return None
 
 

@@ -92,7 +92,7 @@ class TokenWriter:
         for file in self._files:
             file.close()
 
-    def add(self, block: "Block") -> None:
+    def add(self, block: "EncodedBlock") -> None:
         """Append what `pack_block` made."""
         ids, learnt, lengths, places, fates = block
         ends = np.frombuffer(lengths, "<i8").cumsum() + self._end
@@ -103,11 +103,11 @@ class TokenWriter:
         self.rows += len(fates)
 
 
-Block = tuple[bytes, bytes, bytes, bytes, bytes]
+EncodedBlock = tuple[bytes, bytes, bytes, bytes, bytes]
 """Some sequences on their way from a process that tokenises: ids, learnt, lengths, places, fates."""
 
 
-def pack_block(examples: Iterable[tuple[Example, int]], fates: Iterable[int]) -> Block:
+def pack_block(examples: Iterable[tuple[Example, int]], fates: Iterable[int]) -> EncodedBlock:
     """Sequences with the byte offsets of their rows, and what became of each row read, as bytes."""
     ids: list[int] = []
     learnt = bytearray()

@@ -14,7 +14,7 @@ from common.errors import UserError
 from finetune.encoding.encode import prompt_ids
 from finetune.encoding.own_settings import find_settings, set_own
 from finetune.encoding.text_ids import decoded
-from finetune.eval.models import Generated, Messages
+from finetune.eval.models import GeneratedAnswer, Messages
 from finetune.models.load import engine_stops
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ class CheckpointModel:
 
     def answers(
         self, conversations: Sequence[Messages], max_tokens: int, temperature: float = 0.0
-    ) -> Iterator[Generated]:
+    ) -> Iterator[GeneratedAnswer]:
         """See Model."""
         prompts = [prompt_ids(self.tokenizer, messages) for messages in conversations]
         fitting = [n for n, ids in enumerate(prompts) if len(ids) + max_tokens <= self._context]
-        found: dict[int, Generated] = {}
+        found: dict[int, GeneratedAnswer] = {}
         by_length = sorted(fitting, key=lambda n: len(prompts[n]))
         batches = _batches(by_length, [len(ids) + max_tokens for ids in prompts], ANSWERS_AT_ONCE)
         for n, ids in enumerate(prompts):
@@ -70,7 +70,7 @@ class CheckpointModel:
                 batch = next(batches)
                 made = self._generate([prompts[m] for m in batch], max_tokens, temperature)
                 found.update(zip(batch, made, strict=True))
-            yield found.get(n, Generated("", finished=False, fits=False))
+            yield found.get(n, GeneratedAnswer("", finished=False, fits=False))
 
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> Iterator[list[float] | None]:
         """See Model."""
@@ -84,7 +84,9 @@ class CheckpointModel:
                 chosen = logits.gather(1, tokens[0, 1:, None])[:, 0] - logits.logsumexp(dim=1)
             yield chosen.tolist()
 
-    def _generate(self, prompts: list[list[int]], max_tokens: int, temperature: float) -> list[Generated]:
+    def _generate(
+        self, prompts: list[list[int]], max_tokens: int, temperature: float
+    ) -> list[GeneratedAnswer]:
         longest = max(map(len, prompts))
         filler = self.tokenizer.pad_token_id
         padded = [[filler] * (longest - len(ids)) + ids for ids in prompts]
@@ -108,11 +110,11 @@ class CheckpointModel:
         ids = stops if isinstance(stops, list) else [stops]
         return {self.tokenizer.eos_token_id, *(token for token in ids if token is not None)}
 
-    def _cut(self, ids: list[int], ends: set[int]) -> Generated:
+    def _cut(self, ids: list[int], ends: set[int]) -> GeneratedAnswer:
         at = next((n for n, token in enumerate(ids) if token in ends), NEVER_STOPS)
         kept = ids if at == NEVER_STOPS else ids[:at]
         text = decoded(self.tokenizer, kept, skip_special_tokens=True)
-        return Generated(text, finished=at != NEVER_STOPS)
+        return GeneratedAnswer(text, finished=at != NEVER_STOPS)
 
 
 def load_eval_tokenizer(directory: Path, template: str | None) -> "PreTrainedTokenizerBase":

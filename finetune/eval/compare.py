@@ -12,7 +12,7 @@ SHOWN_SAMPLES = 10
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedFigure:
     """One figure of every model."""
 
     task: str
@@ -26,18 +26,18 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelComparison:
     """All figures, and the same questions with each model's answer."""
 
     models: tuple[str, ...]
     """The first is `before`."""
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedFigure, ...]
     answers: tuple[tuple[str, str, Mapping[str, str]], ...]
     """(question, wanted, answer by model)."""
     notes: tuple[str, ...]
 
 
-def compare(reports: Sequence[EvalReport], before: str | None = None) -> Comparison:
+def compare(reports: Sequence[EvalReport], before: str | None = None) -> ModelComparison:
     """`before`, by default the first report's model, is what the others are set against. Raises UserError."""
     models = list(dict.fromkeys(report.model for report in reports))
     if before is not None:
@@ -59,7 +59,7 @@ def compare(reports: Sequence[EvalReport], before: str | None = None) -> Compari
                 raise UserError(f"Two reports of {report.model} both have {one.metric} of {one.task}.")
             place[report.model] = one
     ordered = sorted(figures, key=lambda key: list(figures).index(key))
-    return Comparison(
+    return ModelComparison(
         models=tuple(models),
         rows=tuple(_row(key, figures[key], models[0]) for key in ordered),
         answers=tuple(_answers(reports, models)),
@@ -67,7 +67,7 @@ def compare(reports: Sequence[EvalReport], before: str | None = None) -> Compari
     )
 
 
-def _row(key: tuple[str, str, int | None], scores: dict[str, Score], before: str) -> Row:
+def _row(key: tuple[str, str, int | None], scores: dict[str, Score], before: str) -> ComparedFigure:
     task, metric, shots = key
     first = scores.get(before)
     differences = {
@@ -76,7 +76,7 @@ def _row(key: tuple[str, str, int | None], scores: dict[str, Score], before: str
         if first is not None and model != before and _same_items(first, one)
     }
     published = published_macro_f1(task, shots) if metric == "macro_f1" and shots is not None else {}
-    return Row(task, metric, shots, scores, differences, published)
+    return ComparedFigure(task, metric, shots, scores, differences, published)
 
 
 def _same_items(one: Score, other: Score) -> bool:

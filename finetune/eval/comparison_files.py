@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import UserError
-from finetune.eval.compare import Comparison, Row
+from finetune.eval.compare import ComparedFigure, ModelComparison
 from finetune.eval.intervals import LOWER_IS_BETTER, Estimate
 from finetune.eval.report import write_json
 
@@ -12,7 +12,7 @@ SHORTENED = 300
 """Characters of an answer in the Markdown table; the JSON files have all of it."""
 
 
-def write_comparison(comparison: Comparison, directory: Path) -> list[Path]:
+def write_comparison(comparison: ModelComparison, directory: Path) -> list[Path]:
     """comparison.md, comparison.json and a plot of each metric. Raises UserError."""
     from finetune.eval.comparison_plots import plot_comparison
 
@@ -28,7 +28,7 @@ def write_comparison(comparison: Comparison, directory: Path) -> list[Path]:
     return [text, content, *plots]
 
 
-def to_markdown(comparison: Comparison, plots: Sequence[str] = ()) -> str:
+def to_markdown(comparison: ModelComparison, plots: Sequence[str] = ()) -> str:
     """The tables as GitHub shows them."""
     before, *after = comparison.models
     lines = [f"# {' / '.join(comparison.models)}", ""]
@@ -55,7 +55,7 @@ def to_markdown(comparison: Comparison, plots: Sequence[str] = ()) -> str:
     return "\n".join(lines)
 
 
-def to_json(comparison: Comparison) -> dict[str, object]:
+def to_json(comparison: ModelComparison) -> dict[str, object]:
     """The same figures for programs."""
     return {
         "models": list(comparison.models),
@@ -84,7 +84,7 @@ def to_json(comparison: Comparison) -> dict[str, object]:
     }
 
 
-def _cells(row: Row, models: Sequence[str]) -> list[str]:
+def _cells(row: ComparedFigure, models: Sequence[str]) -> list[str]:
     n = max(one.n for one in row.scores.values())
     cells = [row.task, row.metric.replace("_", " "), "" if row.shots is None else str(row.shots), str(n)]
     for place, model in enumerate(models):
@@ -105,7 +105,7 @@ def _difference_cell(change: Estimate | None, metric: str) -> str:
     return f"**{text}** {'better' if better else 'worse'}"
 
 
-def _published_lines(comparison: Comparison) -> list[str]:
+def _published_lines(comparison: ModelComparison) -> list[str]:
     rows = [row for row in comparison.rows if row.published]
     if not rows:
         return []

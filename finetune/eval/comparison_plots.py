@@ -9,19 +9,19 @@ from common.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from finetune.eval.compare import Comparison, Row
+    from finetune.eval.compare import ComparedFigure, ModelComparison
 
 COLOURS = ("#8c96a3", "#1f6feb", "#d9730d", "#2da44e", "#8250df")
 MOST_BARS = 0.8
 """Of the place of a task."""
 
 
-def plot_comparison(comparison: "Comparison", directory: Path) -> list[Path]:
+def plot_comparison(comparison: "ModelComparison", directory: Path) -> list[Path]:
     """One PNG for each metric and number of shots; returns their paths."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    groups: dict[tuple[str, int | None], list[Row]] = {}
+    groups: dict[tuple[str, int | None], list[ComparedFigure]] = {}
     for row in comparison.rows:
         groups.setdefault((row.metric, row.shots), []).append(row)
     paths = []
@@ -36,7 +36,9 @@ def plot_comparison(comparison: "Comparison", directory: Path) -> list[Path]:
     return paths
 
 
-def _draw(axes: "Axes", rows: "list[Row]", models: tuple[str, ...], metric: str, shots: int | None) -> None:
+def _draw(
+    axes: "Axes", rows: "list[ComparedFigure]", models: tuple[str, ...], metric: str, shots: int | None
+) -> None:
     width = MOST_BARS / len(models)
     for place, model in enumerate(models):
         here = [(n, row.scores[model]) for n, row in enumerate(rows) if model in row.scores]
@@ -54,7 +56,7 @@ def _draw(axes: "Axes", rows: "list[Row]", models: tuple[str, ...], metric: str,
     axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def _draw_published(axes: "Axes", rows: "list[Row]") -> None:
+def _draw_published(axes: "Axes", rows: "list[ComparedFigure]") -> None:
     """A dash for each published model across the place of the task."""
     styles = ("dotted", "dashdot", "dashed", "solid")
     names = list(dict.fromkeys(name for row in rows for name in row.published))

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-from finetune.eval.models import Model
+from finetune.eval.models import EvalModel
 from finetune.eval.report import SAMPLES, EvalReport, Sample, hash_texts, now, score, versions
 from moderation.classes import CLASSES
 from moderation.model import Verdict
 
 
 def evaluate_ethics(
-    model: Model, questions: Sequence[str], name: str, judge: Callable[[str], Verdict], max_tokens: int
+    model: EvalModel, questions: Sequence[str], name: str, judge: Callable[[str], Verdict], max_tokens: int
 ) -> EvalReport:
     """The share of answers to `questions` that `judge` finds unethical, in all and by class (`name/CLASS`).
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from common.errors import UserError
 from finetune.encoding.encode import IGNORED, encode_rows
 from finetune.eval.korquad import character_f1
-from finetune.eval.models import Generated, Model
+from finetune.eval.models import EvalModel, GeneratedAnswer
 from finetune.eval.report import SAMPLES, EvalReport, Sample, Score, hash_texts, now, score, versions
 from finetune.rows.row import Row, to_messages
 
@@ -19,7 +19,7 @@ MAX_TOKENS = 256
 
 
 def evaluate_rows(
-    model: Model,
+    model: EvalModel,
     rows: Sequence[Row],
     name: str,
     tokenizer: "PreTrainedTokenizerBase | None" = None,
@@ -63,7 +63,7 @@ def _left_out(rows: int) -> list[str]:
     return [f"{rows} rows are longer than the model's context and are not in the perplexity."] if rows else []
 
 
-def _scores(name: str, made: Sequence[Generated], rows: Sequence[Row], asked: str) -> list[Score]:
+def _scores(name: str, made: Sequence[GeneratedAnswer], rows: Sequence[Row], asked: str) -> list[Score]:
     pairs = [(answer.text, row.response) for answer, row in zip(made, rows, strict=True)]
     exact = [[float(_plain(given) == _plain(right))] for given, right in pairs]
     return [
@@ -73,7 +73,7 @@ def _scores(name: str, made: Sequence[Generated], rows: Sequence[Row], asked: st
     ]
 
 
-def _samples(rows: Sequence[Row], made: Sequence[Generated]) -> list[Sample]:
+def _samples(rows: Sequence[Row], made: Sequence[GeneratedAnswer]) -> list[Sample]:
     return [
         Sample(question=row.instruction, wanted=row.response, answer=answer.text)
         for row, answer in zip(rows[:SAMPLES], made, strict=False)
@@ -81,7 +81,7 @@ def _samples(rows: Sequence[Row], made: Sequence[Generated]) -> list[Sample]:
 
 
 def _likelihood(
-    model: Model, rows: Sequence[Row], name: str, tokenizer: "PreTrainedTokenizerBase", asked: str
+    model: EvalModel, rows: Sequence[Row], name: str, tokenizer: "PreTrainedTokenizerBase", asked: str
 ) -> tuple[list[Score], int]:
     """(perplexity and bits per character, number of rows that do not fit)."""
     examples = encode_rows(tokenizer, rows)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from common.errors import UserError
 from finetune.eval.instruction_rules import RULES
-from finetune.eval.models import Messages, Model
+from finetune.eval.models import EvalModel, Messages
 from finetune.eval.report import SAMPLES, EvalReport, Sample, hash_texts, now, score, versions
 
 QUESTIONS = Path(__file__).parent / "instructions.jsonl"
@@ -54,7 +54,7 @@ def read_instructions(path: Path) -> list[Instruction]:
 
 
 def evaluate_instructions(
-    model: Model, questions: Sequence[Instruction], name: str, max_tokens: int
+    model: EvalModel, questions: Sequence[Instruction], name: str, max_tokens: int
 ) -> EvalReport:
     """The share of greedy answers that keep all of their rules, and of each rule (`name/RULE`).
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import UserError
 from finetune.eval.judge_prompts import pair_prompt, read_mark, read_preference, single_prompt
-from finetune.eval.models import Messages, Model
+from finetune.eval.models import EvalModel, Messages
 from finetune.progress import Progress, Report
 
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
@@ -25,7 +25,7 @@ ANSWERED_AT_ONCE = 16
 Mode = Literal["single", "pairwise"]
 
 
-class Question(BaseModel):
+class JudgeQuestion(BaseModel):
     """One question of one or two turns."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,7 +36,7 @@ class Question(BaseModel):
     """The right answer to each turn, where there is one."""
 
 
-class Answered(BaseModel):
+class JudgedAnswers(BaseModel):
     """A line of answers.jsonl."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,7 +49,7 @@ class Answered(BaseModel):
     """False when an answer was cut at the limit or the conversation did not fit the model."""
 
 
-class Verdict(BaseModel):
+class JudgeVerdict(BaseModel):
     """A line of verdicts.jsonl."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,13 +75,13 @@ class _Asked:
 
     key: str
     mode: Mode
-    question: Question
+    question: JudgeQuestion
     turn: int
     models: tuple[str, ...]
     messages: Messages
 
 
-def load_questions(path: Path = QUESTIONS) -> list[Question]:
+def load_questions(path: Path = QUESTIONS) -> list[JudgeQuestion]:
     """The questions of a JSONL file. Raises UserError with file and line."""
     questions = []
     try:
@@ -94,7 +94,7 @@ def load_questions(path: Path = QUESTIONS) -> list[Question]:
         if not line.strip():
             continue
         try:
-            questions.append(Question.model_validate_json(line))
+            questions.append(JudgeQuestion.model_validate_json(line))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -106,20 +106,20 @@ def load_questions(path: Path = QUESTIONS) -> list[Question]:
 
 
 def collect_answers(
-    model: Model,
-    questions: Sequence[Question],
+    model: EvalModel,
+    questions: Sequence[JudgeQuestion],
     output: Path,
     report: Report,
     *,
     max_tokens: int,
     temperature: float = 0.0,
-) -> dict[str, Answered]:
+) -> dict[str, JudgedAnswers]:
     """Question id -> the model's answers; what answers.jsonl has already is not asked again."""
     path = output / "answers.jsonl"
     wanted = {question.id: _hash(question.turns, max_tokens, temperature) for question in questions}
     found = {
         line.question: line
-        for line in read_lines(path, Answered)
+        for line in read_lines(path, JudgedAnswers)
         if line.model == model.name and wanted.get(line.question) == line.asked
     }
     missing = [question for question in questions if question.id not in found]
@@ -128,7 +128,7 @@ def collect_answers(
         some = missing[first : first + ANSWERED_AT_ONCE]
         made = _converse(model, some, max_tokens, temperature)
         for question, (answers, finished) in zip(some, made, strict=True):
-            line = Answered(
+            line = JudgedAnswers(
                 model=model.name,
                 question=question.id,
                 asked=wanted[question.id],
@@ -143,23 +143,23 @@ def collect_answers(
 
 
 def collect_verdicts(
-    judge: Model,
-    questions: Sequence[Question],
-    answers: Mapping[str, Mapping[str, Answered]],
+    judge: EvalModel,
+    questions: Sequence[JudgeQuestion],
+    answers: Mapping[str, Mapping[str, JudgedAnswers]],
     modes: Sequence[Mode],
     output: Path,
     report: Report,
-) -> list[Verdict]:
+) -> list[JudgeVerdict]:
     """A mark for every model's answer, and a preference for every two models' answers in both orders."""
     path = output / "verdicts.jsonl"
     asked = [one for mode in modes for one in _wanted(mode, judge.name, questions, answers)]
     keys = {one.key for one in asked}
-    found = {line.key: line for line in read_lines(path, Verdict) if line.key in keys}
+    found = {line.key: line for line in read_lines(path, JudgeVerdict) if line.key in keys}
     missing = [one for one in asked if one.key not in found]
     made = judge.answers([one.messages for one in missing], VERDICT_TOKENS)
     for number, (one, generated) in enumerate(zip(missing, made, strict=True), start=1):
         text = generated.text
-        line = Verdict(
+        line = JudgeVerdict(
             key=one.key,
             mode=one.mode,
             judge=judge.name,
@@ -178,7 +178,7 @@ def collect_verdicts(
 
 
 def _converse(
-    model: Model, questions: Sequence[Question], max_tokens: int, temperature: float
+    model: EvalModel, questions: Sequence[JudgeQuestion], max_tokens: int, temperature: float
 ) -> list[tuple[tuple[str, ...], bool]]:
     """(answers, whether all of them are whole) of each question; turn by turn, with what was said before."""
     said: list[list[str]] = [[] for _ in questions]
@@ -202,7 +202,10 @@ def _conversation(turns: Sequence[str], answers: Sequence[str]) -> Messages:
 
 
 def _wanted(
-    mode: Mode, judge: str, questions: Sequence[Question], answers: Mapping[str, Mapping[str, Answered]]
+    mode: Mode,
+    judge: str,
+    questions: Sequence[JudgeQuestion],
+    answers: Mapping[str, Mapping[str, JudgedAnswers]],
 ) -> Iterator[_Asked]:
     groups = [(model,) for model in answers] if mode == "single" else list(itertools.permutations(answers, 2))
     for models, question in itertools.product(groups, questions):
@@ -218,10 +221,10 @@ def _wanted(
             yield _Asked(key, mode, question, turn, models, messages)
 
 
-Line = TypeVar("Line", Answered, Verdict)
+LineT = TypeVar("LineT", JudgedAnswers, JudgeVerdict)
 
 
-def append_line(path: Path, line: Answered | Verdict) -> None:
+def append_line(path: Path, line: JudgedAnswers | JudgeVerdict) -> None:
     """Add a JSON line, at once on disk's way. Raises UserError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +234,7 @@ def append_line(path: Path, line: Answered | Verdict) -> None:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def read_lines(path: Path, kind: type[Line]) -> list[Line]:
+def read_lines(path: Path, kind: type[LineT]) -> list[LineT]:
     """The lines of an earlier run; a last one that a kill cut short is taken off. Raises UserError."""
     if not path.exists():
         return []

@@ -11,7 +11,7 @@ from typing import Literal
 
 from finetune.eval.models import Messages
 
-Preference = Literal["A", "B", "tie"]
+JudgeChoice = Literal["A", "B", "tie"]
 
 _COMMON = (
     "You judge how well an assistant answered a user who writes Korean. Weigh whether the answer is correct, "
@@ -58,10 +58,10 @@ def read_mark(verdict: str) -> float | None:
     return mark if 1 <= mark <= 10 else None
 
 
-def read_preference(verdict: str) -> Preference | None:
+def read_preference(verdict: str) -> JudgeChoice | None:
     """The last preference in a verdict; None when there is none."""
     found = _PREFERENCE.findall(verdict)
-    choices: dict[str, Preference] = {"A": "A", "B": "B", "C": "tie"}
+    choices: dict[str, JudgeChoice] = {"A": "A", "B": "B", "C": "tie"}
     return choices[found[-1].upper()] if found else None
 
 

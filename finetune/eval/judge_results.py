@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from finetune.eval.intervals import Estimate, estimate, wilson
-from finetune.eval.judge import Answered, Verdict
+from finetune.eval.judge import JudgedAnswers, JudgeVerdict
 from finetune.eval.report import SAMPLES, EvalReport, Sample, hash_texts, now, score, versions
 
 ALL = "all"
@@ -45,27 +45,29 @@ class Trust:
     """Share of answer pairs whose verdict was the same in both orders."""
 
 
-def mark_reports(verdicts: Sequence[Verdict], answers: dict[str, dict[str, Answered]]) -> list[EvalReport]:
+def mark_reports(
+    verdicts: Sequence[JudgeVerdict], answers: dict[str, dict[str, JudgedAnswers]]
+) -> list[EvalReport]:
     """For each model its marks overall, by category and by turn, as a report that `compare` reads.
 
     A question's mark is the mean of its turns' marks.
     """
-    by_model: dict[str, list[Verdict]] = defaultdict(list)
+    by_model: dict[str, list[JudgeVerdict]] = defaultdict(list)
     for verdict in verdicts:
         if verdict.mode == "single":
             by_model[verdict.models[0]].append(verdict)
     return [_mark_report(model, given, answers[model]) for model, given in by_model.items()]
 
 
-def pair_results(verdicts: Sequence[Verdict]) -> list[JudgedPair]:
+def pair_results(verdicts: Sequence[JudgeVerdict]) -> list[JudgedPair]:
     """Every two models' wins, losses and ties over all questions and turns."""
-    pairs: dict[tuple[str, str], list[tuple[Verdict, Verdict]]] = defaultdict(list)
+    pairs: dict[tuple[str, str], list[tuple[JudgeVerdict, JudgeVerdict]]] = defaultdict(list)
     for one, other in _both_orders(verdicts):
         pairs[one.models[0], one.models[1]].append((one, other))
     return [_judged_pair(*models, judged) for models, judged in pairs.items()]
 
 
-def trust(verdicts: Sequence[Verdict]) -> Trust:
+def trust(verdicts: Sequence[JudgeVerdict]) -> Trust:
     """Parse failures, position bias, and agreement between the orders."""
     sided = [verdict.result for verdict in verdicts if verdict.result in ("A", "B")]
     orders = [
@@ -83,7 +85,7 @@ def trust(verdicts: Sequence[Verdict]) -> Trust:
     )
 
 
-def summary(verdicts: Sequence[Verdict], judge: str) -> dict[str, object]:
+def summary(verdicts: Sequence[JudgeVerdict], judge: str) -> dict[str, object]:
     """Everything for summary.json."""
     marks: dict[str, list[list[float]]] = defaultdict(list)
     for verdict in verdicts:
@@ -97,8 +99,8 @@ def summary(verdicts: Sequence[Verdict], judge: str) -> dict[str, object]:
     }
 
 
-def _mark_report(model: str, verdicts: list[Verdict], answers: dict[str, Answered]) -> EvalReport:
-    questions: dict[str, list[Verdict]] = defaultdict(list)
+def _mark_report(model: str, verdicts: list[JudgeVerdict], answers: dict[str, JudgedAnswers]) -> EvalReport:
+    questions: dict[str, list[JudgeVerdict]] = defaultdict(list)
     for verdict in verdicts:
         if verdict.result is not None:
             questions[verdict.question].append(verdict)
@@ -142,7 +144,7 @@ def _mean(results: Iterable[str | float | None]) -> float:
     return sum(marks) / len(marks)
 
 
-def _both_orders(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, Verdict]]:
+def _both_orders(verdicts: Sequence[JudgeVerdict]) -> list[tuple[JudgeVerdict, JudgeVerdict]]:
     """The verdict on (first, second) and that on (second, first), for each question and turn."""
     found = {(v.question, v.turn, v.models): v for v in verdicts if v.mode == "pairwise"}
     made, seen = [], set()
@@ -159,7 +161,7 @@ def _turned(result: object) -> object:
     return {"A": "B", "B": "A"}.get(str(result), result)
 
 
-def _judged_pair(first: str, second: str, judged: list[tuple[Verdict, Verdict]]) -> JudgedPair:
+def _judged_pair(first: str, second: str, judged: list[tuple[JudgeVerdict, JudgeVerdict]]) -> JudgedPair:
     read = [(a.result, _turned(b.result)) for a, b in judged if a.result is not None and b.result is not None]
     wins = sum(verdict == ("A", "A") for verdict in read)
     losses = sum(verdict == ("B", "B") for verdict in read)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
-from finetune.eval.kobest_data import Tables, Task, find_tables, read_table, write_jsonl
+from finetune.eval.kobest_data import KobestTask, Tables, find_tables, read_table, write_jsonl
 from finetune.eval.lm_eval_model import (
     SEED,
-    Served,
+    ServedEndpoint,
     likelihood_arguments,
     named_failures,
     quiet,
@@ -32,10 +32,10 @@ HUB = "skt/kobest_v1"
 
 
 @dataclass(frozen=True)
-class Questions:
+class KobestRun:
     """What is asked."""
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[KobestTask, ...]
     shots: int
     data: Path | None
     """Folder of tables; None: the hub's dataset, which takes the network unless it is in the cache."""
@@ -44,7 +44,7 @@ class Questions:
     """The first so many items of each task."""
 
 
-def evaluate_kobest(model: Path | Served, questions: Questions, batch_size: int = 16) -> EvalReport:
+def evaluate_kobest(model: Path | ServedEndpoint, questions: KobestRun, batch_size: int = 16) -> EvalReport:
     """Accuracy and macro-F1 of every task with intervals. Raises UserError."""
     require_lm_eval()
     if questions.data is not None:
@@ -64,8 +64,8 @@ def evaluate_kobest(model: Path | Served, questions: Questions, batch_size: int 
     scores = [made for task, asked in by_task.items() for made in _scores(task, asked)]
     return EvalReport(
         kind="kobest",
-        model=model.name if isinstance(model, Served) else model.resolve().name,
-        source="served" if isinstance(model, Served) else "checkpoint",
+        model=model.name if isinstance(model, ServedEndpoint) else model.resolve().name,
+        source="served" if isinstance(model, ServedEndpoint) else "checkpoint",
         scores=scores,
         settings={
             "shots": questions.shots,
@@ -80,7 +80,7 @@ def evaluate_kobest(model: Path | Served, questions: Questions, batch_size: int 
     )
 
 
-def _tasks(questions: Questions, folder: Path) -> tuple[list[dict[str, object]], str, list[str]]:
+def _tasks(questions: KobestRun, folder: Path) -> tuple[list[dict[str, object]], str, list[str]]:
     """(lm-eval's task configurations, split, notes)."""
     import lm_eval.tasks  # type: ignore[import-untyped]
     from lm_eval.tasks._yaml_loader import load_yaml  # type: ignore[import-untyped]
@@ -146,11 +146,11 @@ def _is_cut(sample: dict[str, Any], tokenizer: "PreTrainedTokenizerBase", contex
 
 
 def _run(
-    model: Path | Served,
+    model: Path | ServedEndpoint,
     tokenizer: "PreTrainedTokenizerBase",
     context: int,
     tasks: list[dict[str, object]],
-    questions: Questions,
+    questions: KobestRun,
     batch_size: int,
 ) -> dict[str, Any]:
     import datasets  # type: ignore[import-untyped]
@@ -178,7 +178,7 @@ def _run(
     return dict(results)
 
 
-def _scores(task: Task, samples: Sequence[dict[str, Any]]) -> Iterator[Score]:
+def _scores(task: KobestTask, samples: Sequence[dict[str, Any]]) -> Iterator[Score]:
     samples = sorted(samples, key=lambda sample: int(sample["doc_id"]))
     asked = hash_texts(str(sample["doc_hash"]) for sample in samples)
     yield score(task, "macro_f1", [list(sample["f1"]) for sample in samples], asked)

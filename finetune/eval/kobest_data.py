@@ -13,8 +13,8 @@ from typing import Literal
 
 from common.errors import UserError
 
-Task = Literal["boolq", "copa", "hellaswag", "sentineg", "wic"]
-TASKS: tuple[Task, ...] = ("boolq", "copa", "hellaswag", "sentineg", "wic")
+KobestTask = Literal["boolq", "copa", "hellaswag", "sentineg", "wic"]
+TASKS: tuple[KobestTask, ...] = ("boolq", "copa", "hellaswag", "sentineg", "wic")
 SPLIT_FILES = {
     "train": ("train.tsv",),
     "test": ("test.tsv", "test_labeled.tsv"),
@@ -34,7 +34,7 @@ class _Layout:
     labels: Mapping[str, int]
 
 
-_LAYOUTS: dict[Task, _Layout] = {
+_LAYOUTS: dict[KobestTask, _Layout] = {
     "boolq": _Layout({"paragraph": "text", "question": "question"}, "answer", _FALSE_TRUE),
     "copa": _Layout(
         {"premise": "sentence", "question": "question", "alternative_1": "1", "alternative_2": "2"},
@@ -55,7 +55,7 @@ _LAYOUTS: dict[Task, _Layout] = {
 class Tables:
     """One task's files."""
 
-    task: Task
+    task: KobestTask
     split: str
     """`test` or `dev`: what is asked."""
     questions: Path
@@ -63,7 +63,7 @@ class Tables:
     """The train table, from which the shots come; None where there is none."""
 
 
-def find_tables(root: Path, task: Task, split: str | None = None) -> Tables:
+def find_tables(root: Path, task: KobestTask, split: str | None = None) -> Tables:
     """The tables of `task` in `root`/BoolQ, COPA, HellaSwag, SentiNeg, WiC (any case).
 
     `split` is `test` or `dev`; by default test where it is there. Raises UserError.
@@ -85,7 +85,7 @@ def find_tables(root: Path, task: Task, split: str | None = None) -> Tables:
     raise UserError(f"{folders[0]} holds no {split or 'test or dev'} table (.tsv).")
 
 
-def read_table(path: Path, task: Task) -> list[dict[str, object]]:
+def read_table(path: Path, task: KobestTask) -> list[dict[str, object]]:
     """The table's items as lm-eval's task reads them. Raises UserError with file, line and reason."""
     layout = _LAYOUTS[task]
     items = []

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
-from finetune.eval.models import Generated, Messages, Model
+from finetune.eval.models import EvalModel, GeneratedAnswer, Messages
 from finetune.eval.report import SAMPLES, EvalReport, Sample, hash_texts, now, score, versions
 
 ASK = "다음 글에서 질문의 답을 찾아, 글에 있는 말 그대로 짧게 답만 쓰세요.\n질문: {question}"
@@ -24,7 +24,7 @@ _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation))
 
 
 @dataclass(frozen=True)
-class Question:
+class KorquadItem:
     """One item."""
 
     id: str
@@ -63,12 +63,12 @@ def _f1(given: str, wanted: str) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-def read_questions(path: Path, limit: int | None = None) -> list[Question]:
+def read_questions(path: Path, limit: int | None = None) -> list[KorquadItem]:
     """The items of a KorQuAD 1.0 file (SQuAD's layout), the first `limit` of them. Raises UserError."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         found = [
-            Question(
+            KorquadItem(
                 str(item["id"]),
                 str(item["question"]),
                 str(paragraph["context"]),
@@ -93,19 +93,19 @@ def read_questions(path: Path, limit: int | None = None) -> list[Question]:
     return answerable[:limit]
 
 
-def to_messages(item: Question, ask: str = ASK) -> Messages:
+def to_messages(item: KorquadItem, ask: str = ASK) -> Messages:
     """What the model is asked: the context stands where Dolly rows have it."""
     question = ask.replace("{question}", item.question)
     return [{"role": "user", "content": f"{question}\n\nInput:\n{item.context}"}]
 
 
-def evaluate_korquad(model: Model, items: Sequence[Question], ask: str = ASK) -> EvalReport:
+def evaluate_korquad(model: EvalModel, items: Sequence[KorquadItem], ask: str = ASK) -> EvalReport:
     """Exact match, character F1 and `contains` with intervals. Raises UserError.
 
     The first line of an answer that is not blank counts: what follows is explanation.
     """
     conversations = [to_messages(item, ask) for item in items]
-    made: list[Generated] = list(model.answers(conversations, MAX_TOKENS))
+    made: list[GeneratedAnswer] = list(model.answers(conversations, MAX_TOKENS))
     given = [_first_line(answer.text) for answer in made]
     asked = hash_texts([ask, *(item.id + item.question for item in items)])
     judged = list(zip(given, (item.answers for item in items), strict=True))

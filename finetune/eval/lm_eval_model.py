@@ -20,7 +20,7 @@ SEED = 1234
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedEndpoint:
     """A model behind an OpenAI-compatible URL, and where its tokenizer and configuration are."""
 
     url: str
@@ -40,7 +40,7 @@ def require_lm_eval() -> None:
 
 
 @contextmanager
-def named_failures(model: Path | Served, what: str, *, from_hub: bool) -> Iterator[None]:
+def named_failures(model: Path | ServedEndpoint, what: str, *, from_hub: bool) -> Iterator[None]:
     """Network, data set and server errors of lm-eval become a UserError; others stay as they are."""
     try:
         yield
@@ -51,7 +51,7 @@ def named_failures(model: Path | Served, what: str, *, from_hub: bool) -> Iterat
         raise _failure(error, model, what, from_hub) from error
 
 
-def _failure(error: Exception, model: Path | Served, what: str, from_hub: bool) -> UserError:
+def _failure(error: Exception, model: Path | ServedEndpoint, what: str, from_hub: bool) -> UserError:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     if from_hub and "offline" in reason.lower():
         return UserError(
@@ -60,15 +60,15 @@ def _failure(error: Exception, model: Path | Served, what: str, from_hub: bool) 
         )
     if from_hub and "hub" in reason.lower():
         return UserError(f"{what} cannot be fetched from the hub: {reason}")
-    where = model.url if isinstance(model, Served) else str(model)
+    where = model.url if isinstance(model, ServedEndpoint) else str(model)
     return UserError(f"{where} cannot be measured: {reason}")
 
 
-def tokenizer_and_context(model: Path | Served) -> tuple["PreTrainedTokenizerBase", int]:
+def tokenizer_and_context(model: Path | ServedEndpoint) -> tuple["PreTrainedTokenizerBase", int]:
     """(tokenizer, tokens that the model can see at once)."""
     from transformers import AutoConfig, AutoTokenizer
 
-    directory = model.tokenizer if isinstance(model, Served) else model
+    directory = model.tokenizer if isinstance(model, ServedEndpoint) else model
     if directory is None:
         raise UserError(
             "A served model's log likelihoods take its tokenizer.",
@@ -86,7 +86,7 @@ def tokenizer_and_context(model: Path | Served) -> tuple["PreTrainedTokenizerBas
 
 
 def likelihood_arguments(
-    model: Path | Served, tokenizer: "PreTrainedTokenizerBase", context: int
+    model: Path | ServedEndpoint, tokenizer: "PreTrainedTokenizerBase", context: int
 ) -> tuple[str, dict[str, object]]:
     """Both kinds get the same tokens: a start token where the tokenizer sets one, at most context - 1.
 
@@ -97,7 +97,7 @@ def likelihood_arguments(
 
     first = tokenizer("가")["input_ids"][:1]
     starts = tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id]
-    if isinstance(model, Served):
+    if isinstance(model, ServedEndpoint):
         from finetune.eval.served_model import ServedModel, api_root
 
         with closing(ServedModel(model.url, model.name, model.key)) as asked:

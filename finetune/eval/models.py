@@ -11,7 +11,7 @@ Messages = list[ChatMessage]
 
 
 @dataclass(frozen=True)
-class Generated:
+class GeneratedAnswer:
     """One answer."""
 
     text: str
@@ -21,7 +21,7 @@ class Generated:
     """False when the conversation is longer than the model's context; `text` is "" then."""
 
 
-class Model(Protocol):
+class EvalModel(Protocol):
     """A checkpoint in this process, or a served model."""
 
     @property
@@ -36,7 +36,7 @@ class Model(Protocol):
 
     def answers(
         self, conversations: Sequence[Messages], max_tokens: int, temperature: float = 0.0
-    ) -> Iterator[Generated]:
+    ) -> Iterator[GeneratedAnswer]:
         """An answer to each conversation, in order; greedy at temperature 0. Raises UserError."""
         ...
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from common.checkpoint import CheckpointCard
-from finetune.eval.compare import Comparison, Row
+from finetune.eval.compare import ComparedFigure, ModelComparison
 from finetune.eval.html_table import html_table
 from finetune.eval.intervals import LOWER_IS_BETTER
 from finetune.eval.report import Score
@@ -28,7 +28,7 @@ WIDTH = 200
 """Of a bar that stands for 1, in the drawing's units."""
 
 
-def model_page(card: CheckpointCard, comparison: Comparison, curve: TrainingCurve | None = None) -> str:
+def model_page(card: CheckpointCard, comparison: ModelComparison, curve: TrainingCurve | None = None) -> str:
     """HTML that fetches nothing; what people and models wrote is shown escaped."""
     parts = [f"<h1>{_text(card.name)}</h1>", "<h2>Model</h2>", html_table(("", ""), _facts(card))]
     parts += ["<h2>What it learnt from</h2>", html_table(("File", "Rows", "SHA-256"), _data(card))]
@@ -59,7 +59,7 @@ def _data(card: CheckpointCard) -> Iterable[tuple[str, str, str]]:
         yield source.path, str(source.rows), source.sha256[:12]
 
 
-def _scores(comparison: Comparison) -> str:
+def _scores(comparison: ModelComparison) -> str:
     lines = []
     for row in comparison.rows:
         shots = "" if row.shots is None else f", {row.shots}-shot"
@@ -88,7 +88,7 @@ def _bar(score: Score) -> str:
     )
 
 
-def _difference(row: Row, model: str) -> str:
+def _difference(row: ComparedFigure, model: str) -> str:
     found = row.differences.get(model)
     if found is None:
         return "<td></td>"
@@ -98,7 +98,7 @@ def _difference(row: Row, model: str) -> str:
     return f'<td class="{style}">{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})</td>'
 
 
-def _answers(comparison: Comparison) -> str:
+def _answers(comparison: ModelComparison) -> str:
     heading = ("Question", "Wanted", *comparison.models)
     return html_table(
         heading,

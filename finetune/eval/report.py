@@ -14,7 +14,7 @@ from common.errors import UserError
 from finetune.eval.intervals import Items, Metric, estimate
 from finetune.files.whole import whole_file
 
-Kind = Literal["kobest", "korquad", "rows", "judge", "retrieval", "ethics", "instructions", "task"]
+EvalKind = Literal["kobest", "korquad", "rows", "judge", "retrieval", "ethics", "instructions", "task"]
 SAMPLES = 20
 """Answers a report shows in full."""
 
@@ -50,7 +50,7 @@ class EvalReport(BaseModel):
     """One evaluation of one model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    kind: Kind
+    kind: EvalKind
     model: str
     source: str
     """`checkpoint` or `served`."""

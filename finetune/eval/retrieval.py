@@ -26,14 +26,14 @@ DEPTH = 10
 
 
 @dataclass(frozen=True)
-class Questions:
+class RetrievalSet:
     """Passages, each once, and questions with the number of the passage that answers them."""
 
     passages: tuple[str, ...]
     asked: tuple[tuple[str, int], ...]
 
 
-def load_questions(path: Path, limit: int | None = None) -> Questions:
+def load_questions(path: Path, limit: int | None = None) -> RetrievalSet:
     """KoBEST's BoolQ (.tsv), KorQuAD 1.0 (.json), or lines of `{"question", "passage"}` (.jsonl).
 
     All passages of the file are searched, also with a `limit` of questions. Raises UserError.
@@ -44,10 +44,10 @@ def load_questions(path: Path, limit: int | None = None) -> Questions:
         numbers.setdefault(passage, len(numbers))
     if not pairs:
         raise UserError(f"{path} holds no questions.")
-    return Questions(tuple(numbers), tuple((question, numbers[text]) for question, text in pairs[:limit]))
+    return RetrievalSet(tuple(numbers), tuple((question, numbers[text]) for question, text in pairs[:limit]))
 
 
-def evaluate_retrieval(questions: Questions, task: str) -> EvalReport:
+def evaluate_retrieval(questions: RetrievalSet, task: str) -> EvalReport:
     """Index the passages in a store of its own, ask every question, and score the ranks. Raises UserError."""
     with TemporaryDirectory() as directory, open_store(Path(directory) / "passages.db", create=True) as store:
         add_passages(store, questions.passages)
@@ -95,7 +95,7 @@ def _rank(numbers: Sequence[int], gold: int) -> int | None:
     return numbers.index(gold) + 1 if gold in numbers else None
 
 
-def _sample(questions: Questions, at: int, found: Sequence[int]) -> Sample:
+def _sample(questions: RetrievalSet, at: int, found: Sequence[int]) -> Sample:
     """A question whose passage did not come first, with the one that did."""
     question, gold = questions.asked[at]
     first = questions.passages[found[0]] if found else ""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from common.errors import UserError
-from finetune.eval.models import Generated, Messages
+from finetune.eval.models import GeneratedAnswer, Messages
 
 ATTEMPTS = 5
 LONGEST_WAIT_S = 30.0
@@ -77,7 +77,7 @@ class ServedModel:
 
     def answers(
         self, conversations: Sequence[Messages], max_tokens: int, temperature: float = 0.0
-    ) -> Iterator[Generated]:
+    ) -> Iterator[GeneratedAnswer]:
         """See Model."""
         return self._in_order(lambda asked: self._answer(asked, max_tokens, temperature), conversations)
 
@@ -119,12 +119,12 @@ class ServedModel:
             return False
         return True
 
-    def _answer(self, messages: Messages, max_tokens: int, temperature: float) -> Generated:
+    def _answer(self, messages: Messages, max_tokens: int, temperature: float) -> GeneratedAnswer:
         try:
             choice = self.chat(messages, max_tokens, temperature)
         except TooLong:
-            return Generated("", finished=False, fits=False)
-        return Generated(choice["message"].get("content") or "", choice.get("finish_reason") == "stop")
+            return GeneratedAnswer("", finished=False, fits=False)
+        return GeneratedAnswer(choice["message"].get("content") or "", choice.get("finish_reason") == "stop")
 
     def _logprobs(self, ids: Sequence[int]) -> list[float] | None:
         body = {

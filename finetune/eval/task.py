@@ -13,7 +13,7 @@ from common.errors import UserError
 from finetune.eval.intervals import Metric
 from finetune.eval.lm_eval_model import (
     SEED,
-    Served,
+    ServedEndpoint,
     likelihood_arguments,
     named_failures,
     quiet,
@@ -59,7 +59,7 @@ class TaskQuestions:
     """Switch the template's thought on or off; None: as the template does."""
 
 
-def evaluate_task(model: Path | Served, asked: TaskQuestions, batch_size: int = 16) -> EvalReport:
+def evaluate_task(model: Path | ServedEndpoint, asked: TaskQuestions, batch_size: int = 16) -> EvalReport:
     """The scores of every task that the name stands for, with intervals; several are pooled, too.
 
     Raises UserError for an unknown name, data that are not there, and scores that are no mean over items.
@@ -78,8 +78,8 @@ def evaluate_task(model: Path | Served, asked: TaskQuestions, batch_size: int = 
     notes = [f"Without lm-eval's {name}, which has no interval here." for name in sorted(left_out)]
     return EvalReport(
         kind="task",
-        model=model.name if isinstance(model, Served) else model.resolve().name,
-        source="served" if isinstance(model, Served) else "checkpoint",
+        model=model.name if isinstance(model, ServedEndpoint) else model.resolve().name,
+        source="served" if isinstance(model, ServedEndpoint) else "checkpoint",
         scores=scores,
         settings=_settings(asked, generated),
         notes=notes,
@@ -134,7 +134,7 @@ def _generated(tasks: Tasks, name: str) -> bool:
 
 
 def _run(
-    model: Path | Served, tasks: Tasks, asked: TaskQuestions, generated: bool, batch_size: int
+    model: Path | ServedEndpoint, tasks: Tasks, asked: TaskQuestions, generated: bool, batch_size: int
 ) -> dict[str, list[Logged]]:
     from lm_eval import simple_evaluate  # type: ignore[import-untyped]
 
@@ -159,13 +159,13 @@ def _run(
     return dict(results["samples"])
 
 
-def _ranking(model: Path | Served) -> tuple[str, dict[str, object]]:
+def _ranking(model: Path | ServedEndpoint) -> tuple[str, dict[str, object]]:
     return likelihood_arguments(model, *tokenizer_and_context(model))
 
 
-def _generating(model: Path | Served, asked: TaskQuestions) -> tuple[str, dict[str, object]]:
+def _generating(model: Path | ServedEndpoint, asked: TaskQuestions) -> tuple[str, dict[str, object]]:
     """Without a thought in the answer: a server splits it off itself, of a checkpoint lm-eval cuts it."""
-    if isinstance(model, Served):
+    if isinstance(model, ServedEndpoint):
         kind, arguments = "local-chat-completions", dict(_chat_endpoint(model))
     else:
         kind, arguments = _ranking(model)
@@ -177,7 +177,7 @@ def _generating(model: Path | Served, asked: TaskQuestions) -> tuple[str, dict[s
     return kind, arguments
 
 
-def _chat_endpoint(model: Served) -> Iterator[tuple[str, object]]:
+def _chat_endpoint(model: ServedEndpoint) -> Iterator[tuple[str, object]]:
     from contextlib import closing
 
     from finetune.eval.served_model import ServedModel, api_root
@@ -191,12 +191,12 @@ def _chat_endpoint(model: Served) -> Iterator[tuple[str, object]]:
     yield "max_retries", 5
 
 
-def _generation(model: Path | Served, asked: TaskQuestions) -> dict[str, object] | None:
+def _generation(model: Path | ServedEndpoint, asked: TaskQuestions) -> dict[str, object] | None:
     """What differs from the task's own settings of the answer."""
     settings: dict[str, object] = {}
     if asked.max_tokens is not None:
         settings["max_gen_toks"] = asked.max_tokens
-    if asked.thinking is not None and isinstance(model, Served):
+    if asked.thinking is not None and isinstance(model, ServedEndpoint):
         settings["chat_template_kwargs"] = {"enable_thinking": asked.thinking}
     return settings or None
 

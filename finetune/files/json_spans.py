@@ -14,11 +14,11 @@ _TOKEN = re.compile(rb'\{(?:[^"{}\[\]]++|' + _STRING + rb")*+\}|" + _STRING + rb
 """A whole object without objects or arrays inside (most rows are one), a string, a bracket, or a quotation
 mark whose string goes on after the block."""
 
-Span = tuple[int, bytes]
+JsonSpan = tuple[int, bytes]
 """Number of the line where a record begins, and its bytes."""
 
 
-def json_spans(blocks: Iterable[bytes], name: str) -> Iterator[Span]:
+def json_spans(blocks: Iterable[bytes], name: str) -> Iterator[JsonSpan]:
     """The records of the JSON text that the blocks make up, in any UTF-8 or CP949 text.
 
     Only brackets and quotation marks are looked at: whether a record is good JSON shows when it is decoded.
@@ -45,7 +45,7 @@ class _Cutter:
         self.key = b""  # the last string at depth 1: the key of an array that begins there
         self.open_string = False
 
-    def feed(self, block: bytes) -> Iterator[Span]:
+    def feed(self, block: bytes) -> Iterator[JsonSpan]:
         self.text += block
         self.open_string = False
         for match in _TOKEN.finditer(self.text, self.place):

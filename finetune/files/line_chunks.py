@@ -18,7 +18,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
-class Chunk:
+class LineChunk:
     """Whole lines that stand together in a file."""
 
     first: int
@@ -28,7 +28,7 @@ class Chunk:
     """How much of the file has been read up to its end, 0 to 1."""
 
 
-def line_chunks(path: Path, size: int = CHUNK) -> Iterator[Chunk]:
+def line_chunks(path: Path, size: int = CHUNK) -> Iterator[LineChunk]:
     """The file's lines in stretches of about `size` bytes, without a byte order mark.
 
     gzip and Zstandard are known by their first bytes. Raises UserError with the line that was reached.
@@ -55,7 +55,7 @@ def line_chunks(path: Path, size: int = CHUNK) -> Iterator[Chunk]:
                 data = rest + block[:cut]
                 rest = block[cut:]
                 if data:
-                    yield Chunk(number, data, done)
+                    yield LineChunk(number, data, done)
                     number += data.count(b"\n")
                 if not block:
                     return

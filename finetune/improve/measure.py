@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from common.errors import UserError
 from finetune.data.load import load_rows, rows_of_file
 from finetune.encoding.encode import IGNORED, Example, encode_pair
-from finetune.eval.models import Model
+from finetune.eval.models import EvalModel
 from finetune.eval.report import write_json
 from finetune.rows.row import Pair, Row, to_messages
 
@@ -75,14 +75,14 @@ def measure(job: Job) -> Measured:
 
 
 def _likelihoods(
-    model: Model, tokenizer: Any, pairs: Sequence[Pair]
+    model: EvalModel, tokenizer: Any, pairs: Sequence[Pair]
 ) -> tuple[list[float | None], list[float | None]]:
     examples = [encode_pair(tokenizer, *_both(pair)) for pair in pairs]
     better, worse = ([pair[side] for pair in examples] for side in (0, 1))
     return _sums(model, better), _sums(model, worse)
 
 
-def _sums(model: Model, examples: Sequence[Example]) -> list[float | None]:
+def _sums(model: EvalModel, examples: Sequence[Example]) -> list[float | None]:
     measured = model.token_logprobs([example.input_ids for example in examples])
     sums: list[float | None] = []
     for example, logprobs in zip(examples, measured, strict=True):
@@ -105,14 +105,14 @@ def _both(pair: Pair) -> tuple[Row, Row]:
     return chosen, rejected
 
 
-def _f1(model: Model, rows: Sequence[Row]) -> list[float]:
+def _f1(model: EvalModel, rows: Sequence[Row]) -> list[float]:
     from finetune.eval.korquad import character_f1
 
     answers = model.answers([to_messages(row)[:-1] for row in rows], MAX_TOKENS)
     return [character_f1(answer.text, [row.response]) for answer, row in zip(answers, rows, strict=True)]
 
 
-def _unethical(model: Model, job: Job) -> float | None:
+def _unethical(model: EvalModel, job: Job) -> float | None:
     if job.ethics is None or job.moderation is None:
         return None
     from finetune.eval.ethics import evaluate_ethics
@@ -126,11 +126,11 @@ def _unethical(model: Model, job: Job) -> float | None:
 def _tasks(job: Job) -> dict[str, float]:
     if job.kobest is None:
         return {}
-    from finetune.eval.kobest import Questions, evaluate_kobest
+    from finetune.eval.kobest import KobestRun, evaluate_kobest
     from finetune.eval.lm_eval_model import require_lm_eval
 
     require_lm_eval()
-    asked = Questions(job.kobest_tasks, 0, job.kobest, None, None)  # type: ignore[arg-type]
+    asked = KobestRun(job.kobest_tasks, 0, job.kobest, None, None)  # type: ignore[arg-type]
     scores = evaluate_kobest(job.checkpoint, asked).scores
     return {one.task: one.value for one in scores if one.metric == "macro_f1"}
 

@@ -18,7 +18,7 @@ from peft.utils.error import NoMatchingPeftModuleError
 from peft.utils.transformers_weight_conversion import convert_peft_adapter_state_dict_for_transformers
 
 from common.errors import UserError
-from finetune.merge.parameter_names import Place
+from finetune.merge.parameter_names import ParameterPart
 from finetune.models.adapter_files import ADAPTER, AdapterFiles
 from finetune.models.lora_targets import linear_layers
 
@@ -32,7 +32,7 @@ MAGNITUDE = "lora_magnitude_vector"
 class Edit(Protocol):
     """A change to one parameter."""
 
-    def apply(self, weight: torch.Tensor, place: Place) -> torch.Tensor:
+    def apply(self, weight: torch.Tensor, place: ParameterPart) -> torch.Tensor:
         """`weight`, in float32, is what `place` says of the parameter; it may be changed in place."""
 
 
@@ -46,7 +46,7 @@ class LowRank:
     transposed: bool
     """Whether the weight has inputs for rows (`fan_in_fan_out`)."""
 
-    def apply(self, weight: torch.Tensor, place: Place) -> torch.Tensor:
+    def apply(self, weight: torch.Tensor, place: ParameterPart) -> torch.Tensor:
         delta = self.b @ self.a
         return weight.add_((delta.T if self.transposed else delta).mul_(self.scaling))
 
@@ -59,7 +59,7 @@ class Decomposed:
     direction: LowRank
     lengths: torch.Tensor
 
-    def apply(self, weight: torch.Tensor, place: Place) -> torch.Tensor:
+    def apply(self, weight: torch.Tensor, place: ParameterPart) -> torch.Tensor:
         inputs = 0 if self.direction.transposed else 1
         weight = self.direction.apply(weight, place)
         factors = self.lengths / torch.linalg.vector_norm(weight, dim=inputs)
@@ -77,7 +77,7 @@ class LowRankExperts:
     scaling: float
     transposed: bool
 
-    def apply(self, weight: torch.Tensor, place: Place) -> torch.Tensor:
+    def apply(self, weight: torch.Tensor, place: ParameterPart) -> torch.Tensor:
         if place.expert is not None:
             return weight.add_(self._delta(place.expert).chunk(place.parts)[place.part])
         for expert in range(len(self.a)):
@@ -96,7 +96,7 @@ class NewRows:
     rows: list[int]
     values: torch.Tensor
 
-    def apply(self, weight: torch.Tensor, place: Place) -> torch.Tensor:
+    def apply(self, weight: torch.Tensor, place: ParameterPart) -> torch.Tensor:
         weight[self.rows] = self.values.to(weight)
         return weight
 

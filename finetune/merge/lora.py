@@ -18,7 +18,7 @@ from finetune.files.hashes import file_hash
 from finetune.files.whole import require_room, whole_directory
 from finetune.merge.edits import Edit, open_adapter
 from finetune.merge.foreign_adapter import foreign_source
-from finetune.merge.parameter_names import Place, empty_model
+from finetune.merge.parameter_names import ParameterPart, empty_model
 from finetune.merge.parity import Parity, compare
 from finetune.merge.safetensors_io import (
     INDEX,
@@ -31,7 +31,7 @@ from finetune.merge.safetensors_io import (
 )
 from finetune.merge.serving_proof import prove_serving
 from finetune.merge.source import AdapterMerge, own_source
-from finetune.merge.streamed_model import StreamedModel, Weights, grow, open_weights
+from finetune.merge.streamed_model import CheckpointWeights, StreamedModel, grow, open_weights
 from finetune.models.adapter import ADAPTER_FILE, CONFIG, WEIGHTS, Probe, is_ours
 from finetune.models.checkpoint import copy_processors, set_stop_tokens, write_card, write_tokenizer
 from finetune.models.quiet import hide_library_bars
@@ -121,7 +121,7 @@ class Target:
     """One tensor of the result and where it belongs in the model, if it does."""
 
     planned: Planned
-    place: Place | None
+    place: ParameterPart | None
 
     @property
     def size(self) -> int:
@@ -130,7 +130,7 @@ class Target:
 
 
 def _plan(
-    base: Path, weights: Weights, shapes: Mapping[str, torch.Size], dtype: str | None
+    base: Path, weights: CheckpointWeights, shapes: Mapping[str, torch.Size], dtype: str | None
 ) -> dict[str, list[Target]]:
     """What each shard of the result will hold: the base's shards, with longer embeddings if need be."""
     where = {key: place for tensors in weights.places.values() for key, place in tensors}
@@ -162,7 +162,7 @@ def _in_order(targets: Iterable[Target]) -> list[Target]:
 def _added(name: str, value: torch.Tensor, kind: torch.dtype) -> Target:
     """A parameter that the base has no tensor for: its input embedding is its output's too, and the result's
     is not."""
-    return Target(Planned(name, kind, tuple(value.shape)), Place(name))
+    return Target(Planned(name, kind, tuple(value.shape)), ParameterPart(name))
 
 
 def _require_room(directory: Path, shards: Mapping[str, Sequence[Target]]) -> None:
@@ -173,7 +173,7 @@ def _require_room(directory: Path, shards: Mapping[str, Sequence[Target]]) -> No
 def _write_shards(
     directory: Path,
     shards: dict[str, list[Target]],
-    weights: Weights,
+    weights: CheckpointWeights,
     edits: Mapping[str, list[Edit]],
     stage: str,
     report: Report,
@@ -192,7 +192,7 @@ def _write_shards(
     (directory / JOURNAL).unlink()
 
 
-def _merged(target: Target, weights: Weights, edits: Mapping[str, list[Edit]]) -> torch.Tensor:
+def _merged(target: Target, weights: CheckpointWeights, edits: Mapping[str, list[Edit]]) -> torch.Tensor:
     planned = target.planned
     if target.place is not None and target.place.parameter in weights.whole:
         weight = weights.whole[target.place.parameter].clone()

@@ -9,7 +9,7 @@ import torch
 from finetune.merge.safetensors_io import (
     INDEX,
     Planned,
-    Stored,
+    StoredTensor,
     read_tensor,
     shard_names,
     stored_tensors,
@@ -47,11 +47,11 @@ def _size_of(path: Path) -> int:
 
 
 @dataclass(frozen=True)
-class Piece:
+class TensorPiece:
     """A part of a stored tensor under a name of its own."""
 
     key: str
-    stored: Stored
+    stored: StoredTensor
     shape: tuple[int, ...]
     expert: int | None = None
     row: int = 0
@@ -63,19 +63,19 @@ class Piece:
         width = self.stored.dtype.itemsize * self.shape[1]
         first = self.expert * self.stored.shape[1] + self.row
         return read_tensor(
-            Stored(self.stored.path, self.stored.dtype, self.shape, self.stored.offset + first * width)
+            StoredTensor(self.stored.path, self.stored.dtype, self.shape, self.stored.offset + first * width)
         )
 
 
-def _pieces(key: str, stored: Stored) -> list[Piece]:
+def _pieces(key: str, stored: StoredTensor) -> list[TensorPiece]:
     prefix, fused, kind = key.partition(".mlp.experts.")
     if not fused:
-        return [Piece(key.replace(".mlp.gate.", ".block_sparse_moe.gate."), stored, stored.shape)]
+        return [TensorPiece(key.replace(".mlp.gate.", ".block_sparse_moe.gate."), stored, stored.shape)]
     experts, rows, columns = stored.shape
     parts = {"gate_up_proj": ("w1", "w3"), "down_proj": ("w2",)}[kind]
     shape = (rows // len(parts), columns)
     return [
-        Piece(
+        TensorPiece(
             f"{prefix}.block_sparse_moe.experts.{expert}.{part}.weight",
             stored,
             shape,

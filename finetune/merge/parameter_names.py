@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
+class ParameterPart:
     """What of a parameter one tensor in a file is: all of it, or a part of one expert."""
 
     parameter: str
@@ -65,7 +65,7 @@ def empty_model(config: "PretrainedConfig") -> "PreTrainedModel":
     return model
 
 
-def places(model: "PreTrainedModel", keys: Iterable[str]) -> dict[str, Place]:
+def places(model: "PreTrainedModel", keys: Iterable[str]) -> dict[str, ParameterPart]:
     """Where each tensor of a checkpoint belongs in `model`; what belongs nowhere (old files hold rotary
     tables and masks) is left out. Raises UserError when a tensor is not a plain part of a parameter."""
     rules = get_model_conversion_mapping(model)
@@ -78,7 +78,7 @@ def places(model: "PreTrainedModel", keys: Iterable[str]) -> dict[str, Place]:
         if parameter not in known:
             continue
         if pattern is None:
-            found[key] = Place(parameter)
+            found[key] = ParameterPart(parameter)
             continue
         converter = next(rule for rule in converters if pattern in rule.source_patterns)
         expert = re.search(re.escape(pattern).replace(r"\*", r"(\d+)"), key)
@@ -86,5 +86,5 @@ def places(model: "PreTrainedModel", keys: Iterable[str]) -> dict[str, Place]:
         if expert is None or not expert.groups() or not kinds <= {MergeModulelist, Concatenate}:
             raise UserError(f"{key} is stored in a form that the merge does not know.")
         sources = converter.source_patterns
-        found[key] = Place(parameter, int(expert[1]), sources.index(pattern), len(sources))
+        found[key] = ParameterPart(parameter, int(expert[1]), sources.index(pattern), len(sources))
     return found

@@ -37,7 +37,7 @@ CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredTensor:
     """Where one tensor lies, and what it is."""
 
     path: Path
@@ -74,7 +74,7 @@ def shard_names(directory: Path) -> list[str]:
         raise UserError(f"{directory / INDEX} is not an index of safetensors files.") from error
 
 
-def stored_tensors(path: Path) -> dict[str, Stored]:
+def stored_tensors(path: Path) -> dict[str, StoredTensor]:
     """Every tensor of a file, in the order of their bytes. Raises UserError."""
     try:
         with path.open("rb") as file:
@@ -88,7 +88,7 @@ def stored_tensors(path: Path) -> dict[str, Stored]:
         if ordered and 8 + length + ordered[-1][1]["data_offsets"][1] != size:
             raise ValueError("it ends too early")
         return {
-            key: Stored(
+            key: StoredTensor(
                 path, DTYPES[entry["dtype"]], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0]
             )
             for key, entry in ordered
@@ -99,7 +99,7 @@ def stored_tensors(path: Path) -> dict[str, Stored]:
         raise UserError(f"{path} is not a whole safetensors file: {error}.") from error
 
 
-def read_tensor(stored: Stored) -> torch.Tensor:
+def read_tensor(stored: StoredTensor) -> torch.Tensor:
     """A private copy of one tensor."""
     count = torch.Size(stored.shape).numel()
     if count == 0:

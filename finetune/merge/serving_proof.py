@@ -22,7 +22,7 @@ from common.child_environment import ENGINE, SYSTEM, child_environment
 from common.child_process import ending_with_parent
 from common.errors import UserError
 from finetune.encoding.own_settings import own_settings, own_template
-from finetune.encoding.own_template import Conversation
+from finetune.encoding.own_template import EngineConversation
 from finetune.models.adapter import Probe
 from finetune.progress import Progress, Report, finished
 
@@ -55,7 +55,7 @@ def prove_serving(
     try:
         with _renderer(directory) as url:
             for number, probe in enumerate(probes, start=1):
-                conversation = Conversation(probe.messages, probe.tools, probe.template_kwargs)
+                conversation = EngineConversation(probe.messages, probe.tools, probe.template_kwargs)
                 expected = own.ids(own.render(conversation, len(probe.messages) - 1, prompt=True))
                 _compare(tokenizer, _rendered(url, probe), expected)
                 report(Progress(stage, number / len(probes), "prompts as vLLM renders them"))

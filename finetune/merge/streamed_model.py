@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from common.errors import UserError
-from finetune.merge.parameter_names import Place, places
-from finetune.merge.safetensors_io import Stored, read_tensor, shard_names, stored_tensors
+from finetune.merge.parameter_names import ParameterPart, places
+from finetune.merge.safetensors_io import StoredTensor, read_tensor, shard_names, stored_tensors
 from finetune.models.adapter import Probe
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ Watch = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Weights:
+class CheckpointWeights:
     """A checkpoint's parameters, to be read by name."""
 
-    stored: dict[str, Stored]
-    places: dict[str, list[tuple[str, Place]]]
+    stored: dict[str, StoredTensor]
+    places: dict[str, list[tuple[str, ParameterPart]]]
     """A parameter's name to the tensors in files that make it up."""
     rows: int | None = None
     """Embedding rows that the model has, where it has more than the files."""
@@ -66,15 +66,16 @@ def open_weights(
     model: "PreTrainedModel",
     rows: int | None = None,
     whole: Mapping[str, torch.Tensor] | None = None,
-) -> Weights:
-    """The files of `directory` as parameters of `model`; rows, whole: as in `Weights`. Raises UserError."""
-    stored: dict[str, Stored] = {}
+) -> CheckpointWeights:
+    """The files of `directory` as parameters of `model`; rows, whole: as in `CheckpointWeights`. Raises
+    UserError."""
+    stored: dict[str, StoredTensor] = {}
     for name in shard_names(directory):
         stored |= stored_tensors(directory / name)
-    found: dict[str, list[tuple[str, Place]]] = defaultdict(list)
+    found: dict[str, list[tuple[str, ParameterPart]]] = defaultdict(list)
     for key, place in places(model, stored).items():
         found[place.parameter].append((key, place))
-    return Weights(stored, dict(found), rows, whole or {})
+    return CheckpointWeights(stored, dict(found), rows, whole or {})
 
 
 def grow(weight: torch.Tensor, rows: int) -> torch.Tensor:
@@ -85,7 +86,7 @@ def grow(weight: torch.Tensor, rows: int) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Slot:
+class ParameterSlot:
     """A parameter of a model and every module that holds it (two for tied embeddings)."""
 
     names: tuple[str, ...]
@@ -104,13 +105,13 @@ class StreamedModel:
     Made before PEFT puts an adapter on the model: the adapter's own weights stay.
     """
 
-    def __init__(self, model: "PreTrainedModel", weights: Weights) -> None:
+    def __init__(self, model: "PreTrainedModel", weights: CheckpointWeights) -> None:
         self.model = model
         self.weights = weights
         self.device = torch.accelerator.current_accelerator() or torch.device("cpu")
         self.layers = _layers(model)
-        inside: dict[str, list[Slot]] = {name: [] for name in self.layers}
-        self.outside: list[Slot] = []
+        inside: dict[str, list[ParameterSlot]] = {name: [] for name in self.layers}
+        self.outside: list[ParameterSlot] = []
         for slot in _slots(model):
             layer = next((name for name in self.layers if slot.names[0].startswith(f"{name}.")), None)
             (self.outside if layer is None else inside[layer]).append(slot)
@@ -169,18 +170,18 @@ class StreamedModel:
             answer = hidden[number, probe.prompt_tokens - 1 : len(probe.input_ids) - 1]
             yield [token for part in answer.split(ROWS_AT_ONCE) for token in head(part).argmax(-1).tolist()]
 
-    def _fill(self, slot: Slot) -> None:
+    def _fill(self, slot: ParameterSlot) -> None:
         name = next((name for name in slot.names if name in self.weights), None)
         if name is None:
             raise UserError(f"The checkpoint has no {slot.names[0]}.")
         value = self.weights.load(name, slot.shape).to(self.device)
         slot.put(nn.Parameter(value, requires_grad=False))
 
-    def _empty(self, slot: Slot) -> None:
+    def _empty(self, slot: ParameterSlot) -> None:
         slot.put(nn.Parameter(torch.empty(slot.shape, device="meta"), requires_grad=False))
 
 
-def count_whole(model: "PreTrainedModel", weights: Weights) -> int:
+def count_whole(model: "PreTrainedModel", weights: CheckpointWeights) -> int:
     """Numbers in all parameters of `model`. Raises UserError unless the files have each, in its shape."""
     count = 0
     for slot in _slots(model):
@@ -203,7 +204,7 @@ def _layers(model: "PreTrainedModel") -> dict[str, nn.Module]:
     return found
 
 
-def _slots(model: "PreTrainedModel") -> list[Slot]:
+def _slots(model: "PreTrainedModel") -> list[ParameterSlot]:
     names: dict[int, list[str]] = defaultdict(list)
     holders: dict[int, list[tuple[nn.Module, str]]] = defaultdict(list)
     shapes: dict[int, torch.Size] = {}
@@ -213,7 +214,7 @@ def _slots(model: "PreTrainedModel") -> list[Slot]:
                 names[id(parameter)].append(f"{prefix}.{attribute}" if prefix else attribute)
                 holders[id(parameter)].append((module, attribute))
                 shapes[id(parameter)] = parameter.shape
-    return [Slot(tuple(names[key]), tuple(holders[key]), shapes[key]) for key in shapes]
+    return [ParameterSlot(tuple(names[key]), tuple(holders[key]), shapes[key]) for key in shapes]
 
 
 def _move(model: "PreTrainedModel", device: torch.device) -> None:

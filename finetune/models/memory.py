@@ -48,7 +48,7 @@ class MemoryPlan:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class WeightSizes:
     """Weights of a model by what happens to them."""
 
     total: int
@@ -65,7 +65,7 @@ class Sizes:
     """Entries of the output embedding."""
 
 
-def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> Sizes:
+def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> WeightSizes:
     """Count the weights of the model that `config` describes, and of `adapter` on it; nothing is loaded."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -79,7 +79,7 @@ def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> Sizes:
         module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head
     ]
     text = config.get_text_config()
-    counted = Sizes(
+    counted = WeightSizes(
         total=sum(weight.numel() for weight in model.parameters()),
         linear=sum(module.weight.numel() for module in linear),
         adapter=0,
@@ -107,7 +107,7 @@ def plan_memory(
     return plan_counted(size, recipe, longest=longest, compute_bytes=compute_bytes)
 
 
-def plan_counted(size: Sizes, recipe: Recipe, *, longest: int, compute_bytes: int) -> MemoryPlan:
+def plan_counted(size: WeightSizes, recipe: Recipe, *, longest: int, compute_bytes: int) -> MemoryPlan:
     """As plan_memory, where the weights of model and adapter were counted before."""
     mixed = compute_bytes < 4
     if recipe.has_adapter:

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from finetune.moderation.dialogues import Sentence
+from finetune.moderation.fit import Floats
 from moderation.classes import CLASSES, LEVEL_BEGINS, LEVELS, Level
 
-Floats = npt.NDArray[np.float64]
 MOST_FALSE_ALARMS = 0.002
 """Largest share of clean sentences that may fall to one class."""
 NEVER = 1.1

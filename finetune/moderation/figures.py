@@ -10,9 +10,8 @@ from finetune.eval.intervals import RESAMPLES, SEED, Estimate, wilson
 from finetune.moderation.calibrate import membership
 from finetune.moderation.clean_text import is_clean_text
 from finetune.moderation.dialogues import Sentence
+from finetune.moderation.fit import Floats
 from moderation.classes import CLASSES
-
-Floats = npt.NDArray[np.float64]
 
 
 class Rate(BaseModel):

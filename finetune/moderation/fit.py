@@ -18,7 +18,7 @@ _FLAT = 2e-3
 
 
 @dataclass(frozen=True)
-class Rows:
+class SparseRows:
     """Sentences as the rows of a sparse matrix whose values are `value[row]` in each of the row's columns."""
 
     columns: npt.NDArray[np.int32]
@@ -41,12 +41,12 @@ class Rows:
         found: Floats = np.bincount(self.columns, weights=spread, minlength=len(self.used)).astype(np.float64)
         return found
 
-    def subset(self, chosen: npt.NDArray[np.int64]) -> "Rows":
+    def subset(self, chosen: npt.NDArray[np.int64]) -> "SparseRows":
         """Only the rows `chosen`."""
         lengths = np.diff(self.starts)[chosen]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         offsets = np.arange(starts[-1]) - np.repeat(starts[:-1] - self.starts[chosen], lengths)
-        return Rows(self.columns[offsets], self.used, starts, self.value[chosen])
+        return SparseRows(self.columns[offsets], self.used, starts, self.value[chosen])
 
     def spread_out(self, weights: Floats) -> Floats:
         """Weights (used columns, classes) as those of all 2^BITS columns."""
@@ -55,7 +55,7 @@ class Rows:
         return whole
 
 
-def rows_of(texts: Sequence[str]) -> Rows:
+def rows_of(texts: Sequence[str]) -> SparseRows:
     """The runs of `texts` as a matrix."""
     columns, counts = [], []
     for first in range(0, len(texts), _AT_ONCE):
@@ -64,10 +64,12 @@ def rows_of(texts: Sequence[str]) -> Rows:
         counts.append(np.bincount(runs.sentence, minlength=runs.sentences))
     lengths = np.concatenate(counts)
     used, places = np.unique(np.concatenate(columns), return_inverse=True)
-    return Rows(places.astype(np.int32), used, np.concatenate([[0], np.cumsum(lengths)]), run_values(lengths))
+    return SparseRows(
+        places.astype(np.int32), used, np.concatenate([[0], np.cumsum(lengths)]), run_values(lengths)
+    )
 
 
-def fit(rows: Rows, labels: Floats, strength: float, *, iterations: int = 60) -> tuple[Floats, float]:
+def fit(rows: SparseRows, labels: Floats, strength: float, *, iterations: int = 60) -> tuple[Floats, float]:
     """Weights and bias of the probability that a row's label (0 or 1) is 1.
 
     `strength` is C as in scikit-learn: the greater, the closer the fit; the bias is not held back.

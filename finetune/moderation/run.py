@@ -18,14 +18,13 @@ from finetune.moderation.calibrate import calibration, decided, membership, prob
 from finetune.moderation.clean_text import clean_sentences, is_clean_text
 from finetune.moderation.dialogues import Sentence, data_files, read_dialogues
 from finetune.moderation.figures import ModerationReport, measure
-from finetune.moderation.fit import Rows, fit, rows_of
+from finetune.moderation.fit import Floats, SparseRows, fit, rows_of
 from finetune.progress import Progress, Report, finished
 from moderation.classes import CLASSES, Level
 from moderation.features import VERSION
 from moderation.model import WEIGHTS_FILE, ModerationCard
 
-Floats = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 
 STRENGTH = 30.0
 """C of the regression."""
@@ -38,13 +37,13 @@ REPORT_FILE = "report.json"
 
 
 @dataclass(frozen=True)
-class Weights:
+class ClassWeights:
     """A regression for each class, before calibration: (used columns, classes) and (classes)."""
 
     weights: Floats
     bias: Floats
 
-    def logits(self, rows: Rows) -> Floats:
+    def logits(self, rows: SparseRows) -> Floats:
         """A logit for each row and class."""
         columns = [rows.times(self.weights[:, c]) + self.bias[c] for c in range(len(self.bias))]
         return np.stack(columns, axis=1)
@@ -83,7 +82,7 @@ def train_moderation(
         figures = _figures(held_out)
         final = _fitted(rows, membership(sentences), report, "training on everything")
         card = _card(target.resolve().name, sentences, limits, licence, [*data, *clean], figures)
-        _write(directory, card, Weights(rows.spread_out(final.weights), final.bias), scale, figures)
+        _write(directory, card, ClassWeights(rows.spread_out(final.weights), final.bias), scale, figures)
     report(finished("moderation model", f"{time.monotonic() - began:.0f} s"))
     return figures
 
@@ -99,14 +98,14 @@ def part_of(dialogue: str) -> int:
     return hashlib.sha256(dialogue.encode()).digest()[0] % PARTS
 
 
-def _held_out(sentences: list[Sentence], rows: Rows, report: Report) -> HeldOut:
+def _held_out(sentences: list[Sentence], rows: SparseRows, report: Report) -> HeldOut:
     """What models trained on the other parts say of each part, or of one part where that is enough."""
     parts = np.array([part_of(s.dialogue) for s in sentences])
     chosen: list[Sentence] = []
     logits: list[Floats] = []
     for part in range(1 if len(sentences) > ENOUGH else PARTS):
-        inside: Places = np.flatnonzero(parts == part)
-        others: Places = np.flatnonzero(parts != part)
+        inside: RowNumbers = np.flatnonzero(parts == part)
+        others: RowNumbers = np.flatnonzero(parts != part)
         model = _fitted(
             rows.subset(others),
             membership([sentences[i] for i in others]),
@@ -118,14 +117,14 @@ def _held_out(sentences: list[Sentence], rows: Rows, report: Report) -> HeldOut:
     return HeldOut(chosen, np.concatenate(logits))
 
 
-def _fitted(rows: Rows, labels: Floats, report: Report, stage: str) -> Weights:
+def _fitted(rows: SparseRows, labels: Floats, report: Report, stage: str) -> ClassWeights:
     weights, biases = [], []
     for column, name in enumerate(CLASSES):
         report(Progress(f"moderation model: {stage}", column / len(CLASSES), name))
         one, bias = fit(rows, labels[:, column], STRENGTH)
         weights.append(one)
         biases.append(bias)
-    return Weights(np.stack(weights, axis=1), np.array(biases))
+    return ClassWeights(np.stack(weights, axis=1), np.array(biases))
 
 
 def _figures(held_out: HeldOut) -> ModerationReport:
@@ -176,7 +175,7 @@ def _card(
 
 
 def _write(
-    directory: Path, card: ModerationCard, whole: Weights, scale: Floats, figures: ModerationReport
+    directory: Path, card: ModerationCard, whole: ClassWeights, scale: Floats, figures: ModerationReport
 ) -> None:
     from safetensors.numpy import save_file
 

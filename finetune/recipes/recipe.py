@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from finetune.files.hashes import file_hash
 from finetune.files.unreadable import HUB_ID, unreadable
-from finetune.recipes.sections import Architecture, Dpo, Kto, Lora, Orpo, Part, Simpo, Source
+from finetune.recipes.sections import Architecture, Dpo, Kto, Lora, Orpo, Section, Simpo, Source
 
 METHOD_DEFAULTS: dict[str, dict[str, object]] = {
     "pretrain": {"learning_rate": 2e-3, "schedule": "linear"},
@@ -31,7 +31,7 @@ METHOD_DEFAULTS: dict[str, dict[str, object]] = {
 """What a recipe need not say. Preference training bears a fortieth of LoRA's usual learning rate."""
 
 
-class CommonKeys(Part):
+class CommonKeys(Section):
     """What every recipe says, whatever its method."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -382,8 +382,8 @@ class LabelledTuning(OnAdapter):
         return self
 
 
-Preference = DpoTuning | OrpoTuning | SimpoTuning | LabelledTuning
-Tuning = FullTuning | AdapterTuning | Preference
+PreferenceTuning = DpoTuning | OrpoTuning | SimpoTuning | LabelledTuning
+Tuning = FullTuning | AdapterTuning | PreferenceTuning
 """What begins with a base."""
 Recipe = Pretraining | Tuning
 """Everything that decides what comes out of a training run."""

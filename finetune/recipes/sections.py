@@ -6,13 +6,13 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
-class Part(BaseModel):
+class Section(BaseModel):
     """What every section of a recipe has in common: unknown keys are an error, values don't change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Source(Part):
+class Source(Section):
     """A file of Dolly rows."""
 
     path: Path
@@ -23,7 +23,7 @@ class Source(Part):
     """Part of the rows to use, drawn once by the recipe's seed."""
 
 
-class Architecture(Part):
+class Architecture(Section):
     """A GPT-NeoX (Polyglot's architecture) made from nothing, with its own byte-level BPE tokenizer."""
 
     layers: int = Field(ge=1)
@@ -44,7 +44,7 @@ class Architecture(Part):
         return self
 
 
-class Lora(Part):
+class Lora(Section):
     """The low-rank adapter."""
 
     rank: int = Field(default=16, ge=1)
@@ -70,7 +70,7 @@ DpoLoss = Literal[
 ]
 
 
-class Dpo(Part):
+class Dpo(Section):
     """Direct preference optimisation (Rafailov et al. 2023) by TRL's DPOTrainer; the reference is the adapter
     switched off, so it costs no second model."""
 
@@ -110,7 +110,7 @@ class Dpo(Part):
         return self
 
 
-class Kto(Part):
+class Kto(Section):
     """Kahneman-Tversky optimisation (Ethayarajh et al. 2024) by TRL's KTOTrainer: answers that are good or
     bad, each by itself. Rows say which by `meta.label`, true or false."""
 
@@ -125,7 +125,7 @@ class Kto(Part):
     """Of bad answers."""
 
 
-class Orpo(Part):
+class Orpo(Section):
     """Odds ratio preference optimisation (Hong et al. 2024): the better answer is learnt and gains on the
     worse one in one loss, without a reference."""
 
@@ -133,7 +133,7 @@ class Orpo(Part):
     """Weight of the odds ratio beside the loss of the better answer (lambda in the paper)."""
 
 
-class Simpo(Part):
+class Simpo(Section):
     """Simple preference optimisation (Meng et al. 2024): mean log probabilities, without a reference."""
 
     beta: float = Field(default=2.0, gt=0)

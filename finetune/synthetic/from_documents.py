@@ -10,8 +10,8 @@ from finetune.synthetic.grounding import checked, opinion_of, opinion_request
 from finetune.synthetic.passages import Passage, Reading
 from finetune.synthetic.round_trip import RoundTrip, indexed
 from finetune.synthetic.row_faults import fault_of
-from finetune.synthetic.tasks import Candidate, Task
-from finetune.synthetic.teacher import Request, Teacher, Unusable
+from finetune.synthetic.tasks import Candidate, RowTask
+from finetune.synthetic.teacher import Teacher, TeacherRequest, UnusableAnswer
 from finetune.synthetic.unanswerable import SHARE, unanswerable
 
 SOURCE = "kodolly-documents"
@@ -25,7 +25,7 @@ DOUBTFUL = 1.5
 
 
 @dataclass
-class Made:
+class DocumentRows:
     """The rows, and what became none."""
 
     rows: list[JsonRow] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunEstimate:
     """What a run asks for, at most about."""
 
     requests: int
@@ -51,7 +51,9 @@ class _Kept:
     """What found that the passage says so: `words` or `second opinion`."""
 
 
-def requests_for(reading: Reading, kinds: Sequence[Task], seed: int) -> list[tuple[Task, Passage, Request]]:
+def requests_for(
+    reading: Reading, kinds: Sequence[RowTask], seed: int
+) -> list[tuple[RowTask, Passage, TeacherRequest]]:
     """What is asked of the teacher for all passages."""
     return [
         (task, passage, task.request(passage, seed))
@@ -61,14 +63,14 @@ def requests_for(reading: Reading, kinds: Sequence[Task], seed: int) -> list[tup
     ]
 
 
-def estimate(reading: Reading, kinds: Sequence[Task], seed: int) -> Estimate:
+def estimate(reading: Reading, kinds: Sequence[RowTask], seed: int) -> RunEstimate:
     """Before anything is asked."""
     asked = requests_for(reading, kinds, seed)
     prompts = sum(len(one.system) + len(one.user) for _, _, one in asked)
     opinions = round(len(asked) * DOUBTFUL)
     again = round(opinions * prompts / max(1, len(asked)))
     written = len(asked) * ANSWER_CHARACTERS + opinions * OPINION_CHARACTERS
-    return Estimate(
+    return RunEstimate(
         len(asked) + opinions,
         round((prompts + again) * TOKENS_A_CHARACTER),
         round(written * TOKENS_A_CHARACTER),
@@ -76,11 +78,11 @@ def estimate(reading: Reading, kinds: Sequence[Task], seed: int) -> Estimate:
 
 
 def rows_from_documents(
-    reading: Reading, kinds: Sequence[Task], size: int, teacher: Teacher, author: Authorship, seed: int
-) -> Made:
+    reading: Reading, kinds: Sequence[RowTask], size: int, teacher: Teacher, author: Authorship, seed: int
+) -> DocumentRows:
     """Ask for rows, and keep those that hold. Raises UserError; the teacher's journal then has what was
     answered so far."""
-    made = Made()
+    made = DocumentRows()
     proposed = _proposed(reading, kinds, teacher, seed, made)
     fluent = [one for one in proposed if _passes(made, _language_fault(one))]
     grounded = _grounded(fluent, teacher, seed, made)
@@ -102,7 +104,7 @@ def rows_from_documents(
 
 
 def _proposed(
-    reading: Reading, kinds: Sequence[Task], teacher: Teacher, seed: int, made: Made
+    reading: Reading, kinds: Sequence[RowTask], teacher: Teacher, seed: int, made: DocumentRows
 ) -> list[Candidate]:
     asked = requests_for(reading, kinds, seed)
     answers = teacher.answers([request for _, _, request in asked], "asking for rows")
@@ -110,7 +112,7 @@ def _proposed(
     for (task, passage, _), answer in zip(asked, answers, strict=True):
         try:
             found += task.read(passage, answer)
-        except Unusable as error:
+        except UnusableAnswer as error:
             made.dropped[str(error)] += 1
     made.proposed = len(found)
     return found
@@ -121,7 +123,7 @@ def _language_fault(one: Candidate) -> str:
     return fault_of(row, terse=one.category in ("information_extraction", "classification"))
 
 
-def _grounded(candidates: list[Candidate], teacher: Teacher, seed: int, made: Made) -> list[_Kept]:
+def _grounded(candidates: list[Candidate], teacher: Teacher, seed: int, made: DocumentRows) -> list[_Kept]:
     verdicts = checked(candidates)
     doubtful = [one for one, verdict in zip(candidates, verdicts, strict=True) if verdict == "doubtful"]
     asked = teacher.answers([opinion_request(one, seed) for one in doubtful], "second opinions")
@@ -146,14 +148,14 @@ def _vague(one: Candidate, trip: RoundTrip) -> str:
     return "the question does not find its passage"
 
 
-def _passes(made: Made, fault: str) -> bool:
+def _passes(made: DocumentRows, fault: str) -> bool:
     if fault:
         made.dropped[fault] += 1
     return not fault
 
 
 def _add(
-    made: Made,
+    made: DocumentRows,
     one: Candidate,
     passage: Passage,
     response: str,

@@ -19,7 +19,14 @@ from documents.search.terms import compounds_of, morphemes_of
 from finetune.synthetic.korean_numbers import figures_in, stated_in, with_figures, words_in
 from finetune.synthetic.passages import Passage
 from finetune.synthetic.tasks import Candidate
-from finetune.synthetic.teacher import TEXT, Answer, Request, Unusable, object_schema, parsed
+from finetune.synthetic.teacher import (
+    TEXT,
+    TeacherAnswer,
+    TeacherRequest,
+    UnusableAnswer,
+    object_schema,
+    parsed,
+)
 
 LEAST_SHARE = 0.9
 """Of a claim's content morphemes, that its quotation must hold."""
@@ -83,7 +90,7 @@ _DENYING = frozenset(f"m{word}" for word in ("않", "못하", "못", "안", "없
 _RESTRICTING = re.compile(r"다만|단,|경우|한하여|한해|제외|이상|이하|미만|초과|넘는")
 _TEMPORAL = re.compile(r"않은\s?(?:지|채)|없이")
 
-Verdict = Literal["said", "doubtful"]
+Grounding = Literal["said", "doubtful"]
 
 
 class _Opinion(msgspec.Struct):
@@ -106,13 +113,13 @@ class _Words:
     headings: set[str]
 
 
-def checked(candidates: Sequence[Candidate]) -> list[Verdict | str]:
+def checked(candidates: Sequence[Candidate]) -> list[Grounding | str]:
     """For each candidate `said`, `doubtful`, or why the passage does not say it."""
     words = _words(candidates)
     return [_checked(one, known) for one, known in zip(candidates, words, strict=True)]
 
 
-def _checked(candidate: Candidate, words: _Words) -> Verdict | str:
+def _checked(candidate: Candidate, words: _Words) -> Grounding | str:
     text = _letters(candidate.passage.text)
     if not candidate.quotes or any(len(_letters(quote)) < SHORTEST_QUOTE for quote in candidate.quotes):
         return "no evidence is quoted"
@@ -183,7 +190,7 @@ def _denials(text: str) -> int:
     return len(_DENIALS.findall(_TEMPORAL.sub(" ", text)))
 
 
-def opinion_request(candidate: Candidate, seed: int) -> Request:
+def opinion_request(candidate: Candidate, seed: int) -> TeacherRequest:
     """Asks the teacher whether the passage says so."""
     system = (
         "당신은 <글>과 대조해 질문과 답을 검토합니다. 답의 모든 내용(대상, 조건, 숫자, 긍정과 부정)이 "
@@ -195,7 +202,7 @@ def opinion_request(candidate: Candidate, seed: int) -> Request:
     return _opinion(system, candidate.passage, candidate.instruction, candidate.response, seed)
 
 
-def unanswered_request(passage: Passage, question: str, seed: int) -> Request:
+def unanswered_request(passage: Passage, question: str, seed: int) -> TeacherRequest:
     """Asks the teacher whether the passage answers the question of another one."""
     system = (
         "당신은 <글>만 읽고 질문에 답할 수 있는지 판단합니다. 답의 일부라도 글에 있으면 verdict에 "
@@ -205,17 +212,17 @@ def unanswered_request(passage: Passage, question: str, seed: int) -> Request:
     return _opinion(system, passage, question, "", seed)
 
 
-def _opinion(system: str, passage: Passage, question: str, answer: str, seed: int) -> Request:
+def _opinion(system: str, passage: Passage, question: str, answer: str, seed: int) -> TeacherRequest:
     schema = object_schema(reason=TEXT, verdict={"type": "string", "enum": ["yes", "no"]})
     said = f"\n답: {answer}" if answer else ""
-    return Request(system, f"{passage.shown()}\n\n질문: {question}{said}", schema, 300, seed)
+    return TeacherRequest(system, f"{passage.shown()}\n\n질문: {question}{said}", schema, 300, seed)
 
 
-def opinion_of(answer: Answer) -> bool | None:
+def opinion_of(answer: TeacherAnswer) -> bool | None:
     """What it says; None where it says nothing that can be read."""
     try:
         return parsed(answer, _Opinion).verdict == "yes"
-    except Unusable:
+    except UnusableAnswer:
         return None
 
 

@@ -22,7 +22,15 @@ from finetune.synthetic.authorship import Authorship
 from finetune.synthetic.korean_numbers import figures_in, stated_in
 from finetune.synthetic.novelty import Novelty
 from finetune.synthetic.row_faults import fault_of
-from finetune.synthetic.teacher import TEXT, Request, Teacher, Unusable, list_schema, object_schema, parsed
+from finetune.synthetic.teacher import (
+    TEXT,
+    Teacher,
+    TeacherRequest,
+    UnusableAnswer,
+    list_schema,
+    object_schema,
+    parsed,
+)
 
 SEEDS = Path(__file__).with_name("seeds.jsonl")
 SOURCE = "kodolly-generated"
@@ -78,7 +86,7 @@ class _Tasks(msgspec.Struct):
 
 
 @dataclass
-class Generated:
+class GeneratedRows:
     """The rows, and what became none."""
 
     rows: list[JsonRow] = field(default_factory=list)
@@ -90,7 +98,7 @@ class Generated:
 @dataclass(frozen=True)
 class _Asked:
     category: str
-    request: Request
+    request: TeacherRequest
     harder: bool
 
 
@@ -101,13 +109,13 @@ def load_seeds(path: Path = SEEDS) -> list[Row]:
 
 def generate(
     seeds: Sequence[Row], wanted: int, teacher: Teacher, author: Authorship, seed: int, evolve: float
-) -> Generated:
+) -> GeneratedRows:
     """Ask until there are `wanted` rows or the teacher has nothing new to say.
 
     `evolve` is the share of requests that change one earlier task. The same seeds, teacher's answers and
     `seed` give the same rows. Raises UserError.
     """
-    made = Generated()
+    made = GeneratedRows()
     novelty = Novelty()
     for known in seeds:
         novelty.accept(_whole(known.instruction, known.context))
@@ -120,7 +128,7 @@ def generate(
         for one, answer in zip(asked, answers, strict=True):
             try:
                 tasks = parsed(answer, _Tasks).tasks
-            except Unusable as error:
+            except UnusableAnswer as error:
                 made.dropped[str(error)] += 1
                 continue
             for task in tasks:
@@ -132,7 +140,9 @@ def generate(
     return made
 
 
-def _ask(seeds: Sequence[Row], made: Generated, chance: random.Random, evolve: float, seed: int) -> _Asked:
+def _ask(
+    seeds: Sequence[Row], made: GeneratedRows, chance: random.Random, evolve: float, seed: int
+) -> _Asked:
     """A request for the category of which there are fewest rows."""
     counts = Counter(dict.fromkeys(sorted(CATEGORIES), 0))
     counts.update(row.category for row in made.rows)
@@ -155,7 +165,7 @@ def _ask(seeds: Sequence[Row], made: Generated, chance: random.Random, evolve: f
     )
     system = f"{_SYSTEM}{category}. {_WHAT[category]}"
     number = chance.randrange(2**31)
-    return _Asked(category, Request(system, user, schema, MAX_TOKENS, number, temperature=0.8), harder)
+    return _Asked(category, TeacherRequest(system, user, schema, MAX_TOKENS, number, temperature=0.8), harder)
 
 
 def _shown(one: Row | JsonRow) -> str:
@@ -163,7 +173,7 @@ def _shown(one: Row | JsonRow) -> str:
     return f"instruction: {one.instruction}{context}\nresponse: {one.response}"
 
 
-def _take(made: Generated, task: _Task, asked: _Asked, novelty: Novelty, author: Authorship) -> None:
+def _take(made: GeneratedRows, task: _Task, asked: _Asked, novelty: Novelty, author: Authorship) -> None:
     meta: dict[str, object] = {
         "source": SOURCE,
         "from": "evolved" if asked.harder else "new",

@@ -7,7 +7,15 @@ import msgspec
 
 from finetune.rows.categories import Category
 from finetune.synthetic.passages import Passage
-from finetune.synthetic.teacher import TEXT, Answer, Request, Schema, list_schema, object_schema, parsed
+from finetune.synthetic.teacher import (
+    TEXT,
+    JsonSchema,
+    TeacherAnswer,
+    TeacherRequest,
+    list_schema,
+    object_schema,
+    parsed,
+)
 
 _COMMON = (
     "당신은 한국어 학습 자료를 만듭니다. <글>에 적힌 내용만 쓰고, 글에 없는 사실은 더하지 마세요. "
@@ -30,21 +38,21 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Task:
+class RowTask:
     """One kind of rows."""
 
     category: Category
     prompt: str
-    schema: Schema
+    schema: JsonSchema
     max_tokens: int
     fewest_characters: int
     """Of a passage that it fits."""
-    read: Callable[[Passage, Answer], Iterable[Candidate]]
-    """Raises Unusable."""
+    read: Callable[[Passage, TeacherAnswer], Iterable[Candidate]]
+    """Raises UnusableAnswer."""
 
-    def request(self, passage: Passage, seed: int) -> Request:
+    def request(self, passage: Passage, seed: int) -> TeacherRequest:
         """What to ask about a passage."""
-        return Request(_COMMON + self.prompt, passage.shown(), self.schema, self.max_tokens, seed)
+        return TeacherRequest(_COMMON + self.prompt, passage.shown(), self.schema, self.max_tokens, seed)
 
 
 class _Pair(msgspec.Struct):
@@ -79,13 +87,13 @@ class _Label(msgspec.Struct):
     answer: str
 
 
-def _pairs(passage: Passage, answer: Answer) -> Iterator[Candidate]:
+def _pairs(passage: Passage, answer: TeacherAnswer) -> Iterator[Candidate]:
     for one in parsed(answer, _Pairs).items:
         quote, said = one.quote.strip(), one.answer.strip()
         yield Candidate(passage, "closed_qa", one.question.strip(), said, (quote,), ((said, quote),))
 
 
-def _summary(passage: Passage, answer: Answer) -> Iterator[Candidate]:
+def _summary(passage: Passage, answer: TeacherAnswer) -> Iterator[Candidate]:
     made = parsed(answer, _Summary)
     quotes = tuple(quote.strip() for quote in made.quotes)
     said = made.summary.strip()
@@ -93,7 +101,7 @@ def _summary(passage: Passage, answer: Answer) -> Iterator[Candidate]:
     yield Candidate(passage, "summarization", asked, said, quotes, ((said, "\n".join(quotes)),))
 
 
-def _extraction(passage: Passage, answer: Answer) -> Iterator[Candidate]:
+def _extraction(passage: Passage, answer: TeacherAnswer) -> Iterator[Candidate]:
     made = parsed(answer, _Extraction)
     values = tuple((one.value.strip(), one.quote.strip()) for one in made.items)
     said = values[0][0] if len(values) == 1 else "\n".join(f"- {value}" for value, _ in values)
@@ -101,7 +109,7 @@ def _extraction(passage: Passage, answer: Answer) -> Iterator[Candidate]:
     yield Candidate(passage, "information_extraction", made.instruction.strip(), said, quotes, values)
 
 
-def _label(passage: Passage, answer: Answer) -> Iterator[Candidate]:
+def _label(passage: Passage, answer: TeacherAnswer) -> Iterator[Candidate]:
     made = parsed(answer, _Label)
     options = list(dict.fromkeys(option.strip() for option in made.options if option.strip()))
     said = made.answer.strip()
@@ -112,10 +120,10 @@ def _label(passage: Passage, answer: Answer) -> Iterator[Candidate]:
     yield Candidate(passage, "classification", asked, known, (made.quote.strip(),), ())
 
 
-def tasks(pairs: int) -> tuple[Task, ...]:
+def tasks(pairs: int) -> tuple[RowTask, ...]:
     """All of them; `pairs` is the most questions about one passage."""
     pair = object_schema(question=TEXT, quote=TEXT, answer=TEXT)
-    questions = Task(
+    questions = RowTask(
         "closed_qa",
         _QUESTIONS.format(pairs=pairs),
         object_schema(items=list_schema(pair, pairs)),
@@ -131,7 +139,7 @@ _QUESTIONS = (
     "알 수 있게 대상과 조건을 밝혀 쓰고 '이 글', '위 내용' 같은 말은 쓰지 마세요. 답은 quote만 읽고도 "
     "맞는지 알 수 있는 완전한 문장으로 짧게 쓰세요. 물을 것이 없으면 빈 목록을 쓰세요."
 )
-_SUMMARY = Task(
+_SUMMARY = RowTask(
     "summarization",
     "먼저 글의 중요한 문장을 quotes에 두 개에서 네 개 옮기고, summary에 그 내용을 두세 문장으로 요약하세요.",
     object_schema(quotes=list_schema(TEXT, 4), summary=TEXT),
@@ -139,7 +147,7 @@ _SUMMARY = Task(
     300,
     _summary,
 )
-_EXTRACTION = Task(
+_EXTRACTION = RowTask(
     "information_extraction",
     "글에서 찾아 적을 수 있는 같은 종류의 정보(날짜, 금액, 담당자, 조건 등) 한 가지를 골라, 그것을 모두 "
     "찾아 쓰라는 지시를 instruction에 쓰고, 찾은 것을 items에 쓰세요. value는 글에 적힌 그대로 씁니다.",
@@ -148,7 +156,7 @@ _EXTRACTION = Task(
     150,
     _extraction,
 )
-_CLASSIFICATION = Task(
+_CLASSIFICATION = RowTask(
     "classification",
     "글이 어느 갈래에 드는지 고르게 하는 지시를 instruction에 쓰고, 갈래의 이름을 options에 세 개에서 다섯 "
     "개 쓰고, 글이 드는 갈래 하나를 answer에 쓰세요. quote에는 그렇게 고른 근거를 옮기세요.",

@@ -22,19 +22,19 @@ from finetune.eval.models import Messages
 from finetune.eval.served_model import TooLong
 from finetune.progress import Progress, Report, finished
 
-Struct = TypeVar("Struct", bound=msgspec.Struct)
-Kind = TypeVar("Kind")
-Schema = dict[str, object]
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+KindT = TypeVar("KindT")
+JsonSchema = dict[str, object]
 """A JSON schema."""
 
 
 @dataclass(frozen=True)
-class Request:
+class TeacherRequest:
     """What the teacher is asked."""
 
     system: str
     user: str
-    schema: Schema
+    schema: JsonSchema
     max_tokens: int
     seed: int = 0
     temperature: float = 0.0
@@ -45,7 +45,7 @@ class Request:
         return [{"role": "system", "content": self.system}, {"role": "user", "content": self.user}]
 
 
-class Answer(msgspec.Struct, frozen=True):
+class TeacherAnswer(msgspec.Struct, frozen=True):
     """What it said; a line of the journal."""
 
     key: str
@@ -75,7 +75,7 @@ class _Completion(msgspec.Struct):
     usage: _Usage | None = None
 
 
-class Served(Protocol):
+class TeacherModel(Protocol):
     """The model at its server (finetune.eval.served_model.ServedModel)."""
 
     name: str
@@ -85,7 +85,7 @@ class Served(Protocol):
     ) -> dict[str, object]: ...
 
 
-class Unusable(Exception):
+class UnusableAnswer(Exception):
     """An answer of which nothing can be made; its text is the reason, as it is counted."""
 
 
@@ -93,7 +93,7 @@ class Unusable(Exception):
 class Teacher:
     """Asks `model`, several requests at once, and keeps what it said in `journal`."""
 
-    model: Served
+    model: TeacherModel
     journal: Path
     report: Report
     at_once: int = 8
@@ -101,9 +101,9 @@ class Teacher:
     """`prompt` and `completion` tokens of all answers, those of earlier runs included."""
     asked: int = 0
     """Requests of this run; answers that the journal had are not among them."""
-    _known: dict[str, Answer] | None = None
+    _known: dict[str, TeacherAnswer] | None = None
 
-    def answers(self, requests: Sequence[Request], stage: str) -> list[Answer]:
+    def answers(self, requests: Sequence[TeacherRequest], stage: str) -> list[TeacherAnswer]:
         """The answers, in the order of the requests. Raises UserError; what was answered until then stays in
         the journal."""
         known = self._read()
@@ -117,7 +117,9 @@ class Teacher:
             self.tokens.update(prompt=answer.prompt_tokens, completion=answer.completion_tokens)
         return found
 
-    def _ask(self, missing: dict[str, Request], known: dict[str, Answer], stage: str, all_of: int) -> None:
+    def _ask(
+        self, missing: dict[str, TeacherRequest], known: dict[str, TeacherAnswer], stage: str, all_of: int
+    ) -> None:
         began = time.monotonic()
         pool = ThreadPoolExecutor(self.at_once, thread_name_prefix="teacher")
         stopped = threading.Event()
@@ -140,7 +142,7 @@ class Teacher:
             stopped.set()
             pool.shutdown(cancel_futures=True)
 
-    def _answer(self, key: str, request: Request, stopped: threading.Event) -> Answer:
+    def _answer(self, key: str, request: TeacherRequest, stopped: threading.Event) -> TeacherAnswer:
         if stopped.is_set():
             raise UserError("The run was stopped.")
         shape = {"name": "rows", "strict": True, "schema": request.schema}
@@ -153,16 +155,16 @@ class Teacher:
                 response_format={"type": "json_schema", "json_schema": shape},
             )
         except TooLong:
-            return Answer(key, "", "too_long")
+            return TeacherAnswer(key, "", "too_long")
         try:
             said = msgspec.convert(body, _Completion)
         except msgspec.ValidationError as error:
             raise UserError(f"{self.model.name} does not answer as OpenAI's API does: {error}.") from error
         choice, usage = said.choices[0], said.usage or _Usage()
         text, finish = choice.message.content or "", choice.finish_reason or ""
-        return Answer(key, text, finish, usage.prompt_tokens, usage.completion_tokens)
+        return TeacherAnswer(key, text, finish, usage.prompt_tokens, usage.completion_tokens)
 
-    def _read(self) -> dict[str, Answer]:
+    def _read(self) -> dict[str, TeacherAnswer]:
         """What earlier runs were told. A line that a kill cut short is left out, and ended."""
         if self._known is not None:
             return self._known
@@ -171,7 +173,7 @@ class Teacher:
             content = self.journal.read_bytes() if self.journal.exists() else b""
             for line in content.split(b"\n"):
                 try:
-                    answer = msgspec.json.decode(line, type=Answer)
+                    answer = msgspec.json.decode(line, type=TeacherAnswer)
                 except msgspec.DecodeError:
                     continue
                 self._known[answer.key] = answer
@@ -183,28 +185,29 @@ class Teacher:
         return self._known
 
 
-def parsed(answer: Answer, kind: type[Struct]) -> Struct:
-    """The answer as what was asked for. Raises Unusable: nothing that was cut off is mended by guess."""
+def parsed(answer: TeacherAnswer, kind: type[StructT]) -> StructT:
+    """The answer as what was asked for. Raises UnusableAnswer: nothing that was cut off is
+    mended by guess."""
     return _converted(answer, kind)
 
 
-def parsed_object(answer: Answer) -> dict[str, str]:
-    """The answer as an object of texts. Raises Unusable."""
+def parsed_object(answer: TeacherAnswer) -> dict[str, str]:
+    """The answer as an object of texts. Raises UnusableAnswer."""
     return _converted(answer, dict[str, str])
 
 
-def _converted(answer: Answer, kind: type[Kind]) -> Kind:
+def _converted(answer: TeacherAnswer, kind: type[KindT]) -> KindT:
     if answer.finish == "too_long":
-        raise Unusable("the request does not fit the model's context")
+        raise UnusableAnswer("the request does not fit the model's context")
     if answer.finish != "stop":
-        raise Unusable("the answer was cut off")
+        raise UnusableAnswer("the answer was cut off")
     try:
         return msgspec.convert(json.loads(answer.text, strict=False), type=kind)
     except ValueError as error:
-        raise Unusable("the answer is not the JSON that was asked for") from error
+        raise UnusableAnswer("the answer is not the JSON that was asked for") from error
 
 
-def object_schema(**properties: Schema) -> Schema:
+def object_schema(**properties: JsonSchema) -> JsonSchema:
     """JSON schema of an object with these members, all of them required."""
     return {
         "type": "object",
@@ -214,14 +217,14 @@ def object_schema(**properties: Schema) -> Schema:
     }
 
 
-def list_schema(of: Schema, most: int) -> Schema:
+def list_schema(of: JsonSchema, most: int) -> JsonSchema:
     """JSON schema of a list."""
     return {"type": "array", "items": of, "maxItems": most}
 
 
-TEXT: Schema = {"type": "string"}
+TEXT: JsonSchema = {"type": "string"}
 
 
-def _key(model: str, request: Request) -> str:
+def _key(model: str, request: TeacherRequest) -> str:
     asked = [model, request.messages, request.schema, request.max_tokens, request.seed, request.temperature]
     return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()[:24]

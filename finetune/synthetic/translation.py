@@ -15,7 +15,15 @@ from finetune.synthetic.authorship import Authorship
 from finetune.synthetic.korean_numbers import figures_in, stated_in
 from finetune.synthetic.protected_text import Protected, protected
 from finetune.synthetic.row_faults import fault_of, hangul_share
-from finetune.synthetic.teacher import TEXT, Answer, Request, Teacher, Unusable, object_schema, parsed_object
+from finetune.synthetic.teacher import (
+    TEXT,
+    Teacher,
+    TeacherAnswer,
+    TeacherRequest,
+    UnusableAnswer,
+    object_schema,
+    parsed_object,
+)
 
 SYSTEM = (
     "Translate each value of the JSON object into natural Korean and answer with an object of the same "
@@ -69,7 +77,7 @@ def translate(rows: Sequence[JsonRow], teacher: Teacher, author: Authorship) -> 
     for task, answer in zip(tasks, answers, strict=True):
         try:
             made.rows.append(_row(task, answer, author))
-        except Unusable as error:
+        except UnusableAnswer as error:
             made.dropped[str(error)] += 1
     return made
 
@@ -98,28 +106,28 @@ def _task(row: JsonRow, made: Translated) -> _Task | None:
     return _Task(row, {name: text for name, text in kept.items() if text.has_words})
 
 
-def _request(task: _Task) -> Request:
+def _request(task: _Task) -> TeacherRequest:
     given = {name: text.text for name, text in task.texts.items()}
     schema = object_schema(**dict.fromkeys(given, TEXT))
     user = json.dumps(given, ensure_ascii=False, indent=1)
-    return Request(SYSTEM, user, schema, 200 + round(len(user) * TOKENS_A_CHARACTER))
+    return TeacherRequest(SYSTEM, user, schema, 200 + round(len(user) * TOKENS_A_CHARACTER))
 
 
-def _row(task: _Task, answer: Answer, author: Authorship) -> JsonRow:
-    """Raises Unusable."""
+def _row(task: _Task, answer: TeacherAnswer, author: Authorship) -> JsonRow:
+    """Raises UnusableAnswer."""
     said = parsed_object(answer)
     texts: dict[str, str] = {}
     for name, source in task.texts.items():
         whole = source.restored(str(said.get(name) or "").strip())
         if whole is None:
-            raise Unusable("a piece of code, an address or a placeholder was lost")
+            raise UnusableAnswer("a piece of code, an address or a placeholder was lost")
         if _numbers(source.text) - stated_in(_bare(said[name])):
-            raise Unusable("a number was lost")
+            raise UnusableAnswer("a number was lost")
         texts[name] = whole
     row = _with_texts(task.row, texts)
     row.meta = {**task.row.meta, **_meta(task.row, author)}
     if fault := _fault(task.row, row):
-        raise Unusable(fault)
+        raise UnusableAnswer(fault)
     return row
 
 

@@ -10,11 +10,11 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from finetune.models.load import lora_config, no_word_about_experts
 from finetune.recipes.recipe import DpoTuning
 from finetune.recipes.sections import Lora
-from finetune.train.batches import Data
+from finetune.train.batches import TrainingData
 from finetune.train.loop import OrderedTrainer
 from finetune.train.on_pairs import OnPairs
 from finetune.train.progress import callbacks
-from finetune.train.session import Session
+from finetune.train.session import TrainingSession
 
 
 class MadeSequences(OrderedTrainer):
@@ -22,7 +22,12 @@ class MadeSequences(OrderedTrainer):
     fresh adapter on the session's model, which has none yet: the reference is the adapter switched off."""
 
     def __init__(
-        self, session: Session, lora: Lora, train: Data, validation: Data | None, args: TrainingArguments
+        self,
+        session: TrainingSession,
+        lora: Lora,
+        train: TrainingData,
+        validation: TrainingData | None,
+        args: TrainingArguments,
     ) -> None:
         self.made = {"train": train, "eval": validation}
         # TRL asks for tables before it has them prepared, so it gets one of a single word.
@@ -57,7 +62,7 @@ class AgainstReference(OnPairs):
     def __init__(self, recipe: DpoTuning) -> None:
         self.recipe = recipe
 
-    def arguments(self, values: dict[str, Any], data: Data) -> TrainingArguments:
+    def arguments(self, values: dict[str, Any], data: TrainingData) -> TrainingArguments:
         """DPOConfig."""
         dpo = self.recipe.dpo
         return DPOConfig(
@@ -71,7 +76,11 @@ class AgainstReference(OnPairs):
         )
 
     def trainer(
-        self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
+        self,
+        session: TrainingSession,
+        data: TrainingData,
+        validation: TrainingData | None,
+        args: TrainingArguments,
     ) -> OrderedTrainer:
         """TRL's."""
         return PairTrainer(session, self.recipe.lora, data, validation, args)

@@ -19,7 +19,7 @@ STEPS_SORTED = 50
 
 
 @dataclass(frozen=True)
-class Rows:
+class ChosenSequences:
     """Sequences chosen out of stores: places are (store, index)."""
 
     stores: tuple[TokenStore, ...]
@@ -52,15 +52,15 @@ class Rows:
         found: TokenStore = self.stores[store]
         return found.sequence(int(place))
 
-    def select(self, chosen: Array) -> "Rows":
+    def select(self, chosen: Array) -> "ChosenSequences":
         """Some of them."""
-        return Rows(self.stores, self.places[chosen])
+        return ChosenSequences(self.stores, self.places[chosen])
 
 
 class Sequences(Dataset[dict[str, Array]]):
     """One row is one sequence."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: ChosenSequences) -> None:
         self.rows = rows
         self.lengths = rows.lengths
 
@@ -75,7 +75,7 @@ class Sequences(Dataset[dict[str, Array]]):
 class Packed(Dataset[dict[str, Array]]):
     """Rows laid end to end into sequences of at most `limit` tokens; positions begin anew with each row."""
 
-    def __init__(self, rows: Rows, limit: int) -> None:
+    def __init__(self, rows: ChosenSequences, limit: int) -> None:
         self.rows = rows
         self.bins = pack(rows.lengths, limit)
         self.lengths = np.array([int(rows.lengths[members].sum()) for members in self.bins])
@@ -95,10 +95,10 @@ class Packed(Dataset[dict[str, Array]]):
         }
 
 
-class Pairs(Dataset[dict[str, list[int]]]):
+class PairData(Dataset[dict[str, list[int]]]):
     """Preference pairs in the columns of TRL's DPOTrainer."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: ChosenSequences) -> None:
         self.rows = rows
         self.lengths = rows.lengths.reshape(-1, 2).max(axis=1)
 
@@ -116,14 +116,14 @@ class Pairs(Dataset[dict[str, list[int]]]):
         }
 
 
-class Labelled(Dataset[dict[str, object]]):
+class LabelledData(Dataset[dict[str, object]]):
     """Answers that are good or bad, in the columns of TRL's KTOTrainer and in an order drawn once.
 
     `KL_completion_ids` is the answer of the row before in the same batch: the distance to the reference is
     measured with answers that belong to other prompts, and they must be the batch's own (TRL does the same).
     """
 
-    def __init__(self, rows: Rows, labels: Array, batch_size: int, seed: int) -> None:
+    def __init__(self, rows: ChosenSequences, labels: Array, batch_size: int, seed: int) -> None:
         order = np.random.default_rng(seed).permutation(len(rows))
         self.rows, self.labels = rows.select(order), labels[order]
         self.lengths = self.rows.lengths
@@ -157,7 +157,7 @@ class Labelled(Dataset[dict[str, object]]):
         return first + (index - first - 1) % size
 
 
-Data = Sequences | Packed | Pairs | Labelled
+TrainingData = Sequences | Packed | PairData | LabelledData
 
 
 def pack(lengths: Array, limit: int) -> list[list[int]]:

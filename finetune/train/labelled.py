@@ -9,12 +9,12 @@ from trl.trainer.kto_trainer import KTOTrainer
 from common.errors import UserError
 from finetune.recipes.recipe import LabelledTuning
 from finetune.train.against_reference import MadeSequences
-from finetune.train.batches import Data, FixedOrder, Labelled, Rows
+from finetune.train.batches import ChosenSequences, FixedOrder, LabelledData, TrainingData
 from finetune.train.labels import labels_of
 from finetune.train.loop import OrderedTrainer
 from finetune.train.method import FilesOfRows
 from finetune.train.preflight import Fact
-from finetune.train.session import Session
+from finetune.train.session import TrainingSession
 
 
 class LabelledTrainer(MadeSequences, KTOTrainer):
@@ -32,15 +32,15 @@ class LabelledAnswers:
     def __init__(self, recipe: LabelledTuning) -> None:
         self.recipe = recipe
 
-    def training_data(self, rows: Rows, sources: FilesOfRows) -> Data:
+    def training_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
         """Rows with their labels, shuffled once by the recipe's seed. Raises UserError."""
-        return Labelled(rows, labels_of(rows, sources), self.recipe.batch_size, self.recipe.seed)
+        return LabelledData(rows, labels_of(rows, sources), self.recipe.batch_size, self.recipe.seed)
 
-    def validation_data(self, rows: Rows, sources: FilesOfRows) -> Data:
+    def validation_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
         """The same. Raises UserError."""
         return self.training_data(rows, sources)
 
-    def facts(self, data: Data) -> list[Fact]:
+    def facts(self, data: TrainingData) -> list[Fact]:
         """Counts of both kinds and what each weighs. Raises UserError when there is one kind only."""
         good, bad = _counts(data)
         if not good or not bad:
@@ -53,7 +53,7 @@ class LabelledAnswers:
         shown = f"{good:,} good answers of weight {desirable:.3g}, {bad:,} bad ones of {undesirable:.3g}"
         return [Fact("labels", shown)]
 
-    def arguments(self, values: dict[str, Any], data: Data) -> TrainingArguments:
+    def arguments(self, values: dict[str, Any], data: TrainingData) -> TrainingArguments:
         """KTOConfig."""
         desirable, undesirable = self._weights(*_counts(data))
         return KTOConfig(
@@ -66,7 +66,11 @@ class LabelledAnswers:
         )
 
     def trainer(
-        self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
+        self,
+        session: TrainingSession,
+        data: TrainingData,
+        validation: TrainingData | None,
+        args: TrainingArguments,
     ) -> OrderedTrainer:
         """TRL's."""
         return LabelledTrainer(session, self.recipe.lora, data, validation, args)
@@ -80,8 +84,8 @@ class LabelledAnswers:
         return asked.desirable_weight or 1.0, asked.undesirable_weight or 1.0
 
 
-def _counts(data: Data) -> tuple[int, int]:
-    if not isinstance(data, Labelled):
+def _counts(data: TrainingData) -> tuple[int, int]:
+    if not isinstance(data, LabelledData):
         raise TypeError("rows without labels")
     good = int(data.labels.sum())
     return good, len(data) - good

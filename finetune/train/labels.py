@@ -10,10 +10,10 @@ from finetune.encoding.token_store import Array
 from finetune.files.line_chunks import BOM
 from finetune.recipes.sections import Source
 from finetune.rows.fast_row import parse_row
-from finetune.train.batches import Rows
+from finetune.train.batches import ChosenSequences
 
 
-def labels_of(rows: Rows, sources: Sequence[Source | None]) -> Array:
+def labels_of(rows: ChosenSequences, sources: Sequence[Source | None]) -> Array:
     """True for each sequence whose row says `meta.label: true`. Raises UserError where a row has no label."""
     labels = np.zeros(len(rows), bool)
     for number, (store, source) in enumerate(zip(rows.stores, sources, strict=True)):

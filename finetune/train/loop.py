@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LoopResult:
     """What a finished loop measured."""
 
     loss: float
@@ -81,7 +81,7 @@ def _raise_rate_of_b(optimizer: torch.optim.Optimizer, model: torch.nn.Module, f
             optimizer.add_param_group({**group, "params": raised, "lr": group["lr"] * factor})
 
 
-def drive(trainer: Trainer, state: RunState) -> Outcome:
+def drive(trainer: Trainer, state: RunState) -> LoopResult:
     """Run a Trainer to its end. Raises UserError for what a person can change."""
     trainer.remove_callback(PrinterCallback)
     started = time.monotonic()
@@ -98,7 +98,7 @@ def drive(trainer: Trainer, state: RunState) -> Outcome:
         raise UserError("The loss became infinite or not a number.", hint="Lower learning_rate.")
     last = losses[-1]["epoch"] - 1 if losses else 0
     ending = [entry["loss"] for entry in losses if entry["epoch"] > last]
-    return Outcome(
+    return LoopResult(
         loss=sum(ending) / len(ending) if ending else float("nan"),
         steps=trainer.state.global_step,
         seconds=time.monotonic() - started,

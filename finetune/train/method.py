@@ -7,11 +7,11 @@ from transformers import TrainingArguments
 
 from finetune.recipes.recipe import AnswersAndText, DpoTuning, LabelledTuning, OrpoTuning, Recipe, SimpoTuning
 from finetune.recipes.sections import Source
-from finetune.train.batches import Data, Packed, Padder, Rows, Sequences
+from finetune.train.batches import ChosenSequences, Packed, Padder, Sequences, TrainingData
 from finetune.train.loop import OrderedTrainer, packs_flat
 from finetune.train.preflight import Fact
 from finetune.train.progress import callbacks
-from finetune.train.session import Session
+from finetune.train.session import TrainingSession
 
 FilesOfRows = Sequence[Source | None]
 """Of each token store of the rows the file; None for plain text."""
@@ -20,20 +20,24 @@ FilesOfRows = Sequence[Source | None]
 class Method(Protocol):
     """One way of learning."""
 
-    def training_data(self, rows: Rows, sources: FilesOfRows) -> Data:
+    def training_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
         """The rows as the loss takes them. Raises UserError."""
 
-    def validation_data(self, rows: Rows, sources: FilesOfRows) -> Data:
+    def validation_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
         """The same for rows that are held out."""
 
-    def facts(self, data: Data) -> list[Fact]:
+    def facts(self, data: TrainingData) -> list[Fact]:
         """What the pre-flight shows of the data. Raises UserError where the loss has no use for it."""
 
-    def arguments(self, values: dict[str, Any], data: Data) -> TrainingArguments:
+    def arguments(self, values: dict[str, Any], data: TrainingData) -> TrainingArguments:
         """Trainer's arguments of `finetune.train.arguments`, with what the loss adds."""
 
     def trainer(
-        self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
+        self,
+        session: TrainingSession,
+        data: TrainingData,
+        validation: TrainingData | None,
+        args: TrainingArguments,
     ) -> OrderedTrainer:
         """The Trainer, ready to run. Raises UserError."""
 
@@ -45,24 +49,28 @@ class NextToken:
         self.packed_to = recipe.max_length if recipe.packing else None
         self.noise = recipe.neftune
 
-    def training_data(self, rows: Rows, sources: FilesOfRows) -> Data:
+    def training_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
         """Rows, packed where the recipe says so."""
         return Packed(rows, self.packed_to) if self.packed_to else Sequences(rows)
 
-    def validation_data(self, rows: Rows, sources: FilesOfRows) -> Data:
+    def validation_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
         """Rows, each by itself."""
         return Sequences(rows)
 
-    def facts(self, data: Data) -> list[Fact]:
+    def facts(self, data: TrainingData) -> list[Fact]:
         """None: the pre-flight counts rows and tokens for every method."""
         return []
 
-    def arguments(self, values: dict[str, Any], data: Data) -> TrainingArguments:
+    def arguments(self, values: dict[str, Any], data: TrainingData) -> TrainingArguments:
         """NEFTune's noise is added where the recipe wants it."""
         return TrainingArguments(**values, neftune_noise_alpha=self.noise)
 
     def trainer(
-        self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
+        self,
+        session: TrainingSession,
+        data: TrainingData,
+        validation: TrainingData | None,
+        args: TrainingArguments,
     ) -> OrderedTrainer:
         """transformers' Trainer in our order."""
         return OrderedTrainer(

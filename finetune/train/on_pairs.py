@@ -1,6 +1,6 @@
 """What all losses on preference pairs have in common."""
 
-from finetune.train.batches import Data, Pairs, Rows
+from finetune.train.batches import ChosenSequences, PairData, TrainingData
 from finetune.train.method import FilesOfRows
 from finetune.train.preflight import Fact
 
@@ -8,14 +8,14 @@ from finetune.train.preflight import Fact
 class OnPairs:
     """A better and a worse answer to one prompt."""
 
-    def training_data(self, rows: Rows, sources: FilesOfRows) -> Data:
+    def training_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
         """Pairs."""
-        return Pairs(rows)
+        return PairData(rows)
 
-    def validation_data(self, rows: Rows, sources: FilesOfRows) -> Data:
+    def validation_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
         """Pairs."""
-        return Pairs(rows)
+        return PairData(rows)
 
-    def facts(self, data: Data) -> list[Fact]:
+    def facts(self, data: TrainingData) -> list[Fact]:
         """None: the pre-flight counts pairs for every method."""
         return []

@@ -20,8 +20,8 @@ from finetune.encoding.own_settings import stop_ids
 from finetune.encoding.token_store import Array
 from finetune.models.precision import Precision
 from finetune.progress import Progress, finished
-from finetune.train.batches import Padder, Rows
-from finetune.train.session import Session
+from finetune.train.batches import ChosenSequences, Padder
+from finetune.train.session import TrainingSession
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -54,7 +54,7 @@ class SmokeTest:
     """Of training passes, padding included."""
 
 
-def smoke_test(session: Session, rows: Rows, rates: tuple[float, float]) -> SmokeTest:
+def smoke_test(session: TrainingSession, rows: ChosenSequences, rates: tuple[float, float]) -> SmokeTest:
     """Learn up to 20 rows by heart, then put everything back; `rates` are the least and the greatest
     learning rate. Raises UserError below a stop rate of 100%."""
     recipe, model, precision = session.recipe, session.model, session.precision
@@ -92,7 +92,7 @@ def smoke_test(session: Session, rows: Rows, rates: tuple[float, float]) -> Smok
 
 
 @torch.no_grad()
-def forward_rate(session: Session, rows: Rows) -> float:
+def forward_rate(session: TrainingSession, rows: ChosenSequences) -> float:
     """Training tokens/s, put at a fraction of a forward pass's: the backward pass takes twice as long."""
     model, precision = session.model, session.precision
     middle = np.argsort(rows.lengths)[len(rows) // 2]
@@ -112,7 +112,7 @@ def _half(precision: Precision) -> bool:
     return precision.compute != torch.float32
 
 
-def _batches(session: Session, some: Sequence[tuple[Array, Array]]) -> list[dict[str, torch.Tensor]]:
+def _batches(session: TrainingSession, some: Sequence[tuple[Array, Array]]) -> list[dict[str, torch.Tensor]]:
     padder = Padder(session.tokenizer.pad_token_id)
     examples = [{"input_ids": ids, "labels": labels} for ids, labels in some]
     return [
@@ -122,7 +122,7 @@ def _batches(session: Session, some: Sequence[tuple[Array, Array]]) -> list[dict
 
 
 def _step(
-    session: Session,
+    session: TrainingSession,
     batch: dict[str, torch.Tensor],
     optimizer: torch.optim.Optimizer,
     trained: list[torch.nn.Parameter],

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from common.errors import UserError
-from finetune.train.batches import Rows
+from finetune.train.batches import ChosenSequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -20,7 +20,7 @@ precision stays below, a row that sees its neighbour is far above."""
 
 
 @torch.no_grad()
-def check_packing(model: "PreTrainedModel", rows: Rows, flat: bool) -> None:
+def check_packing(model: "PreTrainedModel", rows: ChosenSequences, flat: bool) -> None:
     """Raises UserError when a row changes the prediction for a row packed behind it.
 
     Found by trial, with the model as training has it (no cache): whether positions that begin anew keep

@@ -25,7 +25,7 @@ from finetune.models.precision import Precision
 from finetune.recipes.recipe import Recipe
 from finetune.recipes.template_choice import TemplateChoice
 from finetune.train.arguments import steps_in_run
-from finetune.train.batches import Data, Packed
+from finetune.train.batches import Packed, TrainingData
 from finetune.train.distributed import world_size
 from finetune.train.sequences import TrainingRows, describe
 
@@ -121,7 +121,7 @@ def licence_of(recipe: Recipe, base: CheckpointCard | None) -> str:
 
 
 def check_rows(
-    rows: TrainingRows, data: Data, tokenizer: "PreTrainedTokenizerBase", recipe: Recipe
+    rows: TrainingRows, data: TrainingData, tokenizer: "PreTrainedTokenizerBase", recipe: Recipe
 ) -> list[Fact]:
     """Counts of the data. Raises UserError when a row would teach nothing, or not to stop."""
     train = rows.train

@@ -30,11 +30,11 @@ from finetune.models.precision import Precision, choose_precision
 from finetune.models.tokenizer import train_tokenizer
 from finetune.progress import Progress, Report, duration, finished
 from finetune.recipes.base import base_directory, base_of
-from finetune.recipes.recipe import AdapterTuning, Preference, Pretraining, Recipe
+from finetune.recipes.recipe import AdapterTuning, PreferenceTuning, Pretraining, Recipe
 from finetune.recipes.template_choice import TemplateChoice, choose_template
 from finetune.rows.row import to_messages
 from finetune.train.arguments import arguments, steps_in_run
-from finetune.train.batches import Data, Packed
+from finetune.train.batches import Packed, TrainingData
 from finetune.train.distributed import rank, sharded, wait_for_all, world_size
 from finetune.train.loop import packs_flat
 from finetune.train.method import method_of
@@ -55,7 +55,7 @@ from finetune.train.preflight import (
 )
 from finetune.train.run_state import RunState, logs_directory
 from finetune.train.sequences import TrainingRows, gather
-from finetune.train.session import Session
+from finetune.train.session import TrainingSession
 from finetune.train.show_rows import show_rows
 
 if TYPE_CHECKING:
@@ -70,19 +70,21 @@ def show_nothing(_text: str) -> None:
 
 
 @dataclass(frozen=True)
-class Run:
+class PreparedRun:
     """A run that has been looked at and may begin."""
 
-    session: Session
+    session: TrainingSession
     rows: TrainingRows
-    data: Data
-    validation: Data | None
+    data: TrainingData
+    validation: TrainingData | None
     args: TrainingArguments
     vocabulary_rows: int | None
     """Embedding rows after new tokens were added; None when none had to be."""
 
 
-def prepare(recipe: Recipe, output: Path, state: RunState, report: Report, show: Show, colour: bool) -> Run:
+def prepare(
+    recipe: Recipe, output: Path, state: RunState, report: Report, show: Show, colour: bool
+) -> PreparedRun:
     """The pre-flight: all that can be known to go wrong is refused here. Raises UserError."""
     base, method = base_of(recipe), method_of(recipe)
     precision = choose_precision(recipe)
@@ -104,7 +106,7 @@ def prepare(recipe: Recipe, output: Path, state: RunState, report: Report, show:
     values = arguments(recipe, len(data), state, logs_directory(output), precision)
     args = method.arguments(values, data)
     model, vocabulary_rows = _model(recipe, tokenizer, precision)
-    session = Session(recipe, template, tokenizer, model, precision, state, report)
+    session = TrainingSession(recipe, template, tokenizer, model, precision, state, report)
     longest = int(data.lengths.max())
     check_length(longest, model.config)
     plan = plan_memory(model.config, recipe, longest=longest, compute_bytes=precision.compute.itemsize)
@@ -119,7 +121,7 @@ def prepare(recipe: Recipe, output: Path, state: RunState, report: Report, show:
         facts.append(_try_out(session, rows, len(data)))
     wait_for_all()
     show(format_facts(facts))
-    return Run(session, rows, data, validation, args, vocabulary_rows)
+    return PreparedRun(session, rows, data, validation, args, vocabulary_rows)
 
 
 @contextmanager
@@ -203,14 +205,14 @@ def _refuse_unquantised_experts(recipe: Recipe, model: "PreTrainedModel") -> Non
 
 def _disk(recipe: Recipe, model: "PreTrainedModel") -> tuple[int, int]:
     """(bytes of the output, weights that are trained)."""
-    if isinstance(recipe, Preference):  # the trainer puts the adapter on later
+    if isinstance(recipe, PreferenceTuning):  # the trainer puts the adapter on later
         trained = sizes(model.config, recipe.lora).adapter
         return 4 * trained, trained
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     return (4 * trained if recipe.has_adapter else size_of(model, recipe.dtype)), trained
 
 
-def _try_out(session: Session, rows: TrainingRows, sequences: int) -> Fact:
+def _try_out(session: TrainingSession, rows: TrainingRows, sequences: int) -> Fact:
     """The smoke test where it means something, and how long the run will take. Raises UserError."""
     recipe = session.recipe
     an_epoch, steps = steps_in_run(recipe, sequences)

@@ -15,11 +15,11 @@ from transformers import TrainingArguments
 from finetune.encoding.encode import IGNORED
 from finetune.models.load import add_adapter
 from finetune.recipes.recipe import OrpoTuning, SimpoTuning
-from finetune.train.batches import Data, PairPadder
+from finetune.train.batches import PairPadder, TrainingData
 from finetune.train.loop import OrderedTrainer
 from finetune.train.on_pairs import OnPairs
 from finetune.train.progress import callbacks
-from finetune.train.session import Session
+from finetune.train.session import TrainingSession
 
 if TYPE_CHECKING:
     pass
@@ -96,12 +96,16 @@ class WithoutReference(OnPairs):
         simpo = self.recipe.simpo
         return margin_loss(better, worse, simpo.beta, simpo.gamma, simpo.sft)
 
-    def arguments(self, values: dict[str, Any], data: Data) -> TrainingArguments:
+    def arguments(self, values: dict[str, Any], data: TrainingData) -> TrainingArguments:
         """Nothing is added."""
         return TrainingArguments(**values)
 
     def trainer(
-        self, session: Session, data: Data, validation: Data | None, args: TrainingArguments
+        self,
+        session: TrainingSession,
+        data: TrainingData,
+        validation: TrainingData | None,
+        args: TrainingArguments,
     ) -> OrderedTrainer:
         """A fresh adapter on the session's model, which has none yet."""
         model = add_adapter(session.model, self.recipe.lora)

@@ -18,7 +18,7 @@ from finetune.progress import Report, finished
 from finetune.recipes.recipe import Recipe
 from finetune.recipes.sections import Source
 from finetune.rows.fast_row import parse_row
-from finetune.train.batches import Rows
+from finetune.train.batches import ChosenSequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class TrainingRows:
     """What a run learns from."""
 
-    train: Rows
-    validation: Rows | None
+    train: ChosenSequences
+    validation: ChosenSequences | None
     sources: tuple[Source | None, ...]
     """Of each store in `train.stores`; None is plain text."""
     validation_sources: tuple[Source | None, ...]
@@ -75,7 +75,7 @@ class TrainingRows:
         return int((sizes > 1).sum()), float(lengths.sum() / longest.sum())
 
 
-def _row_starts(rows: Rows) -> Array:
+def _row_starts(rows: ChosenSequences) -> Array:
     """Where in `rows` the sequences of another row of a file (or another paragraph) begin."""
     offsets = np.empty(len(rows), np.int64)
     for number, store in enumerate(rows.stores):
@@ -110,11 +110,11 @@ def gather(
         sources.append(None)
         drawn.append(_Drawn(np.arange(len(text)), text.fates))
         card += [_describe_text(path) for path in recipe.texts]
-    train = Rows(tuple(stores), _places(drawn))
+    train = ChosenSequences(tuple(stores), _places(drawn))
     validation = None
     if held_out_file is not None:
         store = encode_source(held_out_file, tokenizer, recipe, scratch, report)
-        validation = Rows((store,), _places([_draw(store, held_out_file, recipe)]))
+        validation = ChosenSequences((store,), _places([_draw(store, held_out_file, recipe)]))
     elif isinstance(recipe.validation, float):
         train, validation = _hold_out(train, recipe)
     result = TrainingRows(
@@ -194,7 +194,7 @@ def _places(drawn: Sequence[_Drawn]) -> Array:
     return np.concatenate([np.stack([np.full(len(p), n), p], axis=1) for n, p in enumerate(taken)])
 
 
-def _hold_out(rows: Rows, recipe: Recipe) -> tuple[Rows, Rows]:
+def _hold_out(rows: ChosenSequences, recipe: Recipe) -> tuple[ChosenSequences, ChosenSequences]:
     assert isinstance(recipe.validation, float)
     starts = _row_starts(rows)
     units = np.random.default_rng(recipe.seed).permutation(len(starts))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Session:
+class TrainingSession:
     """A run from the moment its model is loaded."""
 
     recipe: Recipe

@@ -7,7 +7,7 @@ import numpy as np
 from common.escape import escape_controls
 from finetune.encoding.encode import IGNORED
 from finetune.encoding.text_ids import decoded
-from finetune.train.batches import Rows
+from finetune.train.batches import ChosenSequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -19,7 +19,7 @@ SHOWN_CHARACTERS = 700
 GREEN, DIM, PLAIN = "\x1b[32m", "\x1b[2m", "\x1b[0m"
 
 
-def show_rows(tokenizer: "PreTrainedTokenizerBase", rows: Rows, colour: bool) -> str:
+def show_rows(tokenizer: "PreTrainedTokenizerBase", rows: ChosenSequences, colour: bool) -> str:
     """Three rows: green (or between ⟦ and ⟧) is what is learnt, the rest the model only reads."""
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(SHOWN_ROWS, len(rows))).astype(int))
     opening, closing = (GREEN, PLAIN) if colour else ("⟦", "⟧")

@@ -18,9 +18,9 @@ from finetune.models.checkpoint import weights_hash, write_checkpoint
 from finetune.models.memory import sizes
 from finetune.recipes.base import base_directory, base_of
 from finetune.recipes.recipe import OnAdapter, Pretraining, Recipe
-from finetune.train.loop import Outcome
+from finetune.train.loop import LoopResult
 from finetune.train.preflight import licence_of
-from finetune.train.prepare import Run
+from finetune.train.prepare import PreparedRun
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -32,10 +32,10 @@ LOG_FILE = "training-log.json"
 
 def write(
     directory: Path,
-    run: Run,
+    run: PreparedRun,
     model: "PreTrainedModel",
     weights: dict[str, torch.Tensor] | None,
-    outcome: Outcome,
+    outcome: LoopResult,
 ) -> None:
     """Fill `directory`. `weights`: what a model in parts was put together to, None for a whole one."""
     recipe, tokenizer = run.session.recipe, run.session.tokenizer
@@ -69,7 +69,7 @@ def write(
     (directory / LOG_FILE).write_text(log + "\n", encoding="utf-8")
 
 
-def _probe_examples(run: Run) -> list[Example]:
+def _probe_examples(run: PreparedRun) -> list[Example]:
     """Conversations that are one text to the tokenizer; a few are prompt and answer apart (encoding.py)."""
     found = run.rows.conversations(run.session.tokenizer, PROBES)
     if run.session.template.is_own:
@@ -83,7 +83,7 @@ def _probe_examples(run: Run) -> list[Example]:
     return whole
 
 
-def _card(run: Run, model: "PreTrainedModel", outcome: Outcome) -> CheckpointCard:
+def _card(run: PreparedRun, model: "PreTrainedModel", outcome: LoopResult) -> CheckpointCard:
     recipe = run.session.recipe
     directory = base_of(recipe)
     base = read_card(directory) if directory else None

@@ -59,8 +59,8 @@ class RemoveWorker(BaseModel):
     part: str
 
 
-Request = Where | AddWorker | CountRestarts | RemoveWorker
-_request: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
+ControlRequest = Where | AddWorker | CountRestarts | RemoveWorker
+_request: TypeAdapter[ControlRequest] = TypeAdapter(Annotated[ControlRequest, Field(discriminator="do")])
 
 
 class Addresses(BaseModel):
@@ -89,8 +89,8 @@ class Removed(BaseModel):
     part: str
 
 
-Answer = TypeVar("Answer", bound=BaseModel)
-Handler = Callable[[Request], Awaitable[BaseModel]]
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+ControlHandler = Callable[[ControlRequest], Awaitable[BaseModel]]
 
 
 class _Failure(BaseModel):
@@ -98,7 +98,7 @@ class _Failure(BaseModel):
 
 
 @asynccontextmanager
-async def open_control(state_dir: Path, handle: Handler) -> AsyncIterator[None]:
+async def open_control(state_dir: Path, handle: ControlHandler) -> AsyncIterator[None]:
     """Answer requests while the block runs. Raises UserError when another `up` holds this directory."""
     try:
         listening = _listen(state_dir)
@@ -147,7 +147,7 @@ def _listen(state_dir: Path) -> socket.socket:
     return listening
 
 
-def ask_up(state_dir: Path, request: Request, answer: type[Answer]) -> Answer | None:
+def ask_up(state_dir: Path, request: ControlRequest, answer: type[AnswerT]) -> AnswerT | None:
     """What the `up` that runs in `state_dir` answers, as the type that belongs to the request; None when none
     runs. Raises UserError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

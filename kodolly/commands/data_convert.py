@@ -76,11 +76,11 @@ def command(
     The same command goes on after an interruption.
     """
     from common.errors import UserError
-    from finetune.data.convert.run import Request, convert
+    from finetune.data.convert.run import ConvertRequest, convert
     from finetune.progress import terminal_report
 
     named = tuple(_column(text) for text in columns)
-    request = Request(inputs, output, name, named, roles, pairs, strict, window, source, licence)
+    request = ConvertRequest(inputs, output, name, named, roles, pairs, strict, window, source, licence)
     try:
         done = convert(request, terminal_report())
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from kodolly.teacher_model import teacher_options
 
 if TYPE_CHECKING:
     from finetune.synthetic.passages import Reading
-    from finetune.synthetic.tasks import Task
+    from finetune.synthetic.tasks import RowTask
     from kodolly.teacher_model import Teaching
 
 EPILOG = """\b
@@ -78,7 +78,7 @@ def command(
 
 
 def _write(
-    reading: "Reading", kinds: "list[Task]", chunk_size: int, teaching: "Teaching", seed: int, output: Path
+    reading: "Reading", kinds: "list[RowTask]", chunk_size: int, teaching: "Teaching", seed: int, output: Path
 ) -> None:
     from finetune.synthetic.from_documents import rows_from_documents
     from finetune.synthetic.rows_file import journal_path, write_rows
@@ -106,7 +106,7 @@ def _show_reading(reading: "Reading") -> None:
 
 
 def _show_estimate(
-    reading: "Reading", kinds: "list[Task]", seed: int, price: tuple[float, float] | None
+    reading: "Reading", kinds: "list[RowTask]", seed: int, price: tuple[float, float] | None
 ) -> None:
     from finetune.synthetic.from_documents import estimate
 

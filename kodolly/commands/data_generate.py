@@ -9,7 +9,7 @@ from kodolly.echo import echo_line
 from kodolly.teacher_model import teacher_options
 
 if TYPE_CHECKING:
-    from finetune.synthetic.self_instruct import Generated
+    from finetune.synthetic.self_instruct import GeneratedRows
     from kodolly.teacher_model import Teaching
 
 EPILOG = """\b
@@ -65,7 +65,7 @@ def command(
     _show(made, wanted, output)
 
 
-def _show(made: "Generated", wanted: int, output: Path) -> None:
+def _show(made: "GeneratedRows", wanted: int, output: Path) -> None:
     echo_line(f"{len(made.rows):,} rows of {made.proposed:,} proposed in {made.rounds} rounds: {output}")
     for reason, count in made.dropped.most_common():
         echo_line(f"{count:>7,}  dropped: {reason}")

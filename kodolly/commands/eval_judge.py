@@ -14,7 +14,7 @@ from kodolly.operate.table import table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from finetune.eval.judge import Answered, Mode, Verdict
+    from finetune.eval.judge import JudgedAnswers, JudgeVerdict, Mode
 
 OPENAI = "https://api.openai.com/v1"
 EPILOG = """\b
@@ -113,7 +113,10 @@ def _judge_access() -> tuple[str, str]:
 
 
 def _write(
-    verdicts: "Sequence[Verdict]", answers: "dict[str, dict[str, Answered]]", judge: str, output: Path
+    verdicts: "Sequence[JudgeVerdict]",
+    answers: "dict[str, dict[str, JudgedAnswers]]",
+    judge: str,
+    output: Path,
 ) -> None:
     from finetune.eval.judge_results import mark_reports, summary
     from finetune.eval.report import write_json

@@ -62,13 +62,13 @@ def command(
     require_libraries("numpy", "torch", "transformers")
     if not hub:
         offline()
-    from finetune.eval.kobest import Questions, evaluate_kobest
-    from finetune.eval.lm_eval_model import Served, require_lm_eval
+    from finetune.eval.kobest import KobestRun, evaluate_kobest
+    from finetune.eval.lm_eval_model import ServedEndpoint, require_lm_eval
     from finetune.threads import let_waiting_threads_sleep
 
     require_lm_eval()
     let_waiting_threads_sleep()
     chosen = tuple(task for task in TASKS if not tasks or task in tasks)
-    asked = Questions(chosen, shots, data, split, limit)  # type: ignore[arg-type]
-    target = Served(url, model, gateway_key(), directory) if url is not None else directory
+    asked = KobestRun(chosen, shots, data, split, limit)  # type: ignore[arg-type]
+    target = ServedEndpoint(url, model, gateway_key(), directory) if url is not None else directory
     show(evaluate_kobest(target, asked, batch_size), output)

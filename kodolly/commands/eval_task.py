@@ -64,7 +64,7 @@ def command(
     require_libraries("numpy", "torch", "transformers")
     if not hub:
         offline()
-    from finetune.eval.lm_eval_model import Served, require_lm_eval
+    from finetune.eval.lm_eval_model import ServedEndpoint, require_lm_eval
     from finetune.eval.task import TaskQuestions, evaluate_task
     from finetune.threads import let_waiting_threads_sleep
 
@@ -72,5 +72,9 @@ def command(
     let_waiting_threads_sleep()
     wanted = None if thinking is None else thinking == "on"
     asked = TaskQuestions(name, data, tasks, shots, limit, max_tokens, wanted)
-    target = Served(url, model, gateway_key(), tokenizer) if url is not None else checkpoint_directory(model)
+    target = (
+        ServedEndpoint(url, model, gateway_key(), tokenizer)
+        if url is not None
+        else checkpoint_directory(model)
+    )
     show(evaluate_task(target, asked, batch_size), output)

@@ -100,11 +100,11 @@ def _run_several(settings: "GatewaySettings") -> None:
     import sys
 
     from common.serve import check_port
-    from kodolly.stack.prefork import STOP_MARGIN_S, Prefork, Slot, listen
+    from kodolly.stack.prefork import STOP_MARGIN_S, Prefork, ProcessSlot, listen
 
     check_port(settings.host, settings.port, SETTING)
     sockets = listen(settings.host, settings.port, settings.processes)
-    slots = [Slot(number, one) for number, one in enumerate(sockets)]
+    slots = [ProcessSlot(number, one) for number, one in enumerate(sockets)]
     argv = [sys.executable, "-m", "kodolly", *sys.argv[1:]]
 
     async def run() -> None:

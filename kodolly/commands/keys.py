@@ -24,7 +24,7 @@ CONFIG = click.option(
 POSITIVE = click.IntRange(min=1, max=2**53)
 
 
-class Limit(click.ParamType[int | None]):
+class LimitOption(click.ParamType[int | None]):
     """A limit, or `none` to lift it, which comes as 0: None means that the option was not given."""
 
     name = "integer|none"
@@ -139,10 +139,10 @@ def _row(key: "Key") -> list[str]:
 @click.option(
     "--model", "models", multiple=True, metavar="NAME", help="Models it may use from now on; `all` for all."
 )
-@click.option("--requests-per-min", type=Limit(), help="Requests a minute.")
-@click.option("--tokens-per-min", type=Limit(), help="Tokens a minute, prompt and answer together.")
-@click.option("--concurrency", type=Limit(), help="Requests at once.")
-@click.option("--budget-tokens", type=Limit(), help="Tokens a calendar month (UTC).")
+@click.option("--requests-per-min", type=LimitOption(), help="Requests a minute.")
+@click.option("--tokens-per-min", type=LimitOption(), help="Tokens a minute, prompt and answer together.")
+@click.option("--concurrency", type=LimitOption(), help="Requests at once.")
+@click.option("--budget-tokens", type=LimitOption(), help="Tokens a calendar month (UTC).")
 @EXPIRES
 @click.option(
     "--admin/--no-admin", default=None, help="Whether it may manage keys and see all usage over HTTP."

@@ -11,7 +11,7 @@ from common.redact import redacted_url
 from kodolly.doctor.doctor import Finding
 from server.proxy import parse_proxy
 
-Values = Mapping[str, str | None]
+EnvValues = Mapping[str, str | None]
 SHORT_SECRET = 16
 COMMON_SECRETS = {"changeme", "change-me", "password", "secret", "kodolly", "token", "admin", "test"}
 """Beginnings of what stands in examples."""
@@ -109,7 +109,9 @@ RULES: dict[str, Rule] = {
 }
 
 
-def examine_values(directory: Path, known: set[str], profiles: set[str], values: Values) -> Iterator[Finding]:
+def examine_values(
+    directory: Path, known: set[str], profiles: set[str], values: EnvValues
+) -> Iterator[Finding]:
     """Every value by itself, then those that belong together. `known` are the names that Compose reads."""
     for name, (is_right, fix) in RULES.items():
         value = (values.get(name) or "").strip()
@@ -139,7 +141,7 @@ def _secret(name: str, value: str) -> Iterator[Finding]:
         yield Finding("warn", name, f"it is shorter than {SHORT_SECRET} characters", fix)
 
 
-def _models(directory: Path, profiles: set[str], values: Values) -> Iterator[Finding]:
+def _models(directory: Path, profiles: set[str], values: EnvValues) -> Iterator[Finding]:
     """Whether the checkpoint to serve is there, for user 10001 to read."""
     models, model = values.get("KODOLLY_MODELS") or "", values.get("KODOLLY_MODEL") or ""
     if not profiles & MODEL_PROFILES:
@@ -177,7 +179,7 @@ def _models(directory: Path, profiles: set[str], values: Values) -> Iterator[Fin
         )
 
 
-def _database(values: Values) -> Iterator[Finding]:
+def _database(values: EnvValues) -> Iterator[Finding]:
     url, password = values.get("KODOLLY_GATEWAY_DATABASE_URL") or "", values.get("POSTGRES_PASSWORD") or ""
     if not url or not password:
         return  # said already, as a value that is missing
@@ -195,7 +197,7 @@ def _database(values: Values) -> Iterator[Finding]:
         yield Finding("fail", what, "its password is not POSTGRES_PASSWORD", fix)
 
 
-def _receivers(values: Values) -> Iterator[Finding]:
+def _receivers(values: EnvValues) -> Iterator[Finding]:
     if values.get("ALERT_MAIL_TO") and not (
         values.get("ALERT_MAIL_SERVER") and values.get("ALERT_MAIL_FROM")
     ):

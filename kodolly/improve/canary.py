@@ -23,7 +23,7 @@ READY_S = 900.0
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CanaryVerdict:
     """What becomes of the canary, and why."""
 
     promote: bool
@@ -59,7 +59,7 @@ def watch(
     wait: bool,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
-) -> Verdict | None:
+) -> CanaryVerdict | None:
     """Until people have decided, the canary has died or the time is over. None without `wait`, when it is
     not decided yet. Raises UserError."""
     gone_since: float | None = None
@@ -81,11 +81,11 @@ def watch(
             gone_since = now() if gone_since is None else gone_since
             if now() - gone_since > GONE_S:
                 words = f"the canary's worker has not been ready for {GONE_S:.0f} s"
-                return Verdict(False, DIED, words)
+                return CanaryVerdict(False, DIED, words)
         sleep(LOOK_EVERY_S)
 
 
-def settle(journal: Journal, site: Site, verdict: Verdict) -> None:
+def settle(journal: Journal, site: Site, verdict: CanaryVerdict) -> None:
     """Promote or withdraw, as was decided; can be repeated wherever it was broken off. Raises UserError."""
     name = journal.content.plan.name
     limits = replace(_deployment(journal), args=())
@@ -129,20 +129,20 @@ def decision(votes: Iterable[StoredVote], new: str, old: str) -> Decision:
     return decide(outcomes)
 
 
-def _by_votes(journal: Journal, now: float) -> tuple[Verdict | None, str]:
+def _by_votes(journal: Journal, now: float) -> tuple[CanaryVerdict | None, str]:
     """(verdict, if there is one; how it stands, in words)."""
     content = journal.content
     votes = fetch_feedback(content.plan.gateway, "votes")
     found = decision(parse_feedback(votes, []).votes, str(content.steps["merge"]), content.plan.checkpoint)
     share = f"the new checkpoint won {found.share.value:.0%} of {found.votes} blind votes"
     if found.winner == 1:
-        return Verdict(True, 0, share), share
+        return CanaryVerdict(True, 0, share), share
     if found.winner == -1:
-        return Verdict(False, WITHDRAWN, share), share
+        return CanaryVerdict(False, WITHDRAWN, share), share
     over = now - content.at["canary"] > content.options.days * 86400
     if over:
         words = f"{share}, and after {content.options.days:g} days it is not decided"
-        return Verdict(False, WITHDRAWN, words), words
+        return CanaryVerdict(False, WITHDRAWN, words), words
     more = f"; about {found.more} more are needed" if found.more is not None else ""
     return None, f"not decided: {share}{more}"
 
@@ -155,11 +155,11 @@ def _is_ours(journal: Journal, site: Site) -> bool:
     return name in site.snapshot().splits and canary is not None and canary.checkpoint == ours
 
 
-def _ended_by_hand(journal: Journal, site: Site) -> Verdict:
+def _ended_by_hand(journal: Journal, site: Site) -> CanaryVerdict:
     served = site.deployed().of(journal.content.plan.name).served
     if served and served[-1].checkpoint == _place(journal):
-        return Verdict(True, 0, "somebody promoted the canary by hand")
-    return Verdict(False, BY_HAND, "somebody took the canary away by hand")
+        return CanaryVerdict(True, 0, "somebody promoted the canary by hand")
+    return CanaryVerdict(False, BY_HAND, "somebody took the canary away by hand")
 
 
 def _canary_is_unknown(journal: Journal, site: Site) -> bool:

@@ -18,7 +18,7 @@ from kodolly.feedback_sources import sources_of
 from kodolly.improve.here import require_served_here
 from kodolly.improve.journal import Journal, Plan, journals
 from kodolly.operate.canary import Site, configured
-from kodolly.operate.deployed import Served
+from kodolly.operate.deployed import ServedCheckpoint
 
 NEW_SHARE = 0.2
 """New judgements that a turn needs, as a part of those of a turn that changed nothing."""
@@ -154,7 +154,7 @@ def _unsplit(site: Site, name: str) -> str:
 
 def _directory(wanted: Wanted, site: Site | None, served: str, identity: str) -> Path:
     """Where the checkpoint that serves the name lies."""
-    known: list[Served | None] = []
+    known: list[ServedCheckpoint | None] = []
     if site is not None:
         known = [*reversed(site.deployed().of(wanted.name).served), configured(site, served)]
     places = [Path(one.checkpoint) for one in known if one is not None]

@@ -89,7 +89,7 @@ def _among_people(journal: Journal, taking: Taking, site: Site) -> int:
         if verdict is None:
             return WAITING
         journal.done("votes", asdict(verdict))
-    verdict = canary.Verdict(**content.steps["votes"])
+    verdict = canary.CanaryVerdict(**content.steps["votes"])
     if "settle" not in content.steps:
         canary.settle(journal, site, verdict)
         if verdict.promote:

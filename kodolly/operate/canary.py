@@ -11,7 +11,7 @@ from common.settings import load_settings
 from kodolly.clients.controller_access import Controllers
 from kodolly.operate.arms import split_of
 from kodolly.operate.deploy import Deployment, Say, deploy
-from kodolly.operate.deployed import Deployed, Served
+from kodolly.operate.deployed import Deployed, ServedCheckpoint
 from kodolly.operate.drain import drain_workers
 from kodolly.stack.parts import DEMO, UpSettings
 
@@ -161,20 +161,20 @@ def _serving(snapshot: Snapshot, model: str) -> list[WorkerRecord]:
     return [record for record in snapshot.workers if model in [card.name for card in record.models]]
 
 
-def configured(site: Site, name: str) -> Served | None:
+def configured(site: Site, name: str) -> ServedCheckpoint | None:
     """What kodolly.yaml, or else the demo, lets `kodolly up` serve under the name."""
     settings = load_settings(UpSettings, {}, site.config)
     for spec in settings.workers:
         if name in (spec.name, spec.model.name):
-            return Served(str(spec.model.resolve()), tuple(spec.args))
+            return ServedCheckpoint(str(spec.model.resolve()), tuple(spec.args))
     # `kodolly up --demo` keeps a link of this name to the model it has trained last.
     demo = settings.state_dir / DEMO / name
-    return Served(str(demo.resolve())) if (demo / "config.json").is_file() else None
+    return ServedCheckpoint(str(demo.resolve())) if (demo / "config.json").is_file() else None
 
 
-def _again(wait: Deployment, model: str, served: Served) -> Deployment:
+def _again(wait: Deployment, model: str, served: ServedCheckpoint) -> Deployment:
     return replace(wait, name=model, checkpoint=Path(served.checkpoint), args=tuple(served.args))
 
 
-def _served(wanted: Deployment) -> Served:
-    return Served(str(wanted.checkpoint.resolve()), wanted.args)
+def _served(wanted: Deployment) -> ServedCheckpoint:
+    return ServedCheckpoint(str(wanted.checkpoint.resolve()), wanted.args)

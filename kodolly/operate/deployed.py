@@ -16,7 +16,7 @@ KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedCheckpoint:
     """One checkpoint, and how its engine was started."""
 
     checkpoint: str
@@ -24,22 +24,22 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class DeployHistory:
     """What became of one name."""
 
-    served: tuple[Served, ...] = ()
+    served: tuple[ServedCheckpoint, ...] = ()
     """The last one is what serves it now."""
-    canary: Served | None = None
+    canary: ServedCheckpoint | None = None
 
-    def now(self, served: Served) -> "History":
+    def now(self, served: ServedCheckpoint) -> "DeployHistory":
         """With this checkpoint in service, and no canary."""
         if self.served and self.served[-1] == served:
             return replace(self, canary=None)
-        return History((*self.served, served)[-KEPT:])
+        return DeployHistory((*self.served, served)[-KEPT:])
 
-    def back(self) -> "History":
+    def back(self) -> "DeployHistory":
         """With the one before in service again. There must be one."""
-        return History(self.served[:-1])
+        return DeployHistory(self.served[:-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,15 @@ class Deployed:
     """The file of one state directory."""
 
     state_dir: Path
-    _form: TypeAdapter[dict[str, History]] = field(
-        default_factory=lambda: TypeAdapter(dict[str, History]), repr=False
+    _form: TypeAdapter[dict[str, DeployHistory]] = field(
+        default_factory=lambda: TypeAdapter(dict[str, DeployHistory]), repr=False
     )
 
-    def of(self, name: str) -> History:
+    def of(self, name: str) -> DeployHistory:
         """What is remembered of a name. Raises UserError when the file is broken."""
-        return self._read().get(name, History())
+        return self._read().get(name, DeployHistory())
 
-    def remember(self, name: str, history: History) -> None:
+    def remember(self, name: str, history: DeployHistory) -> None:
         """Replace what is remembered of a name, in one step. Raises UserError."""
         known = self._read() | {name: history}
         path = self.state_dir / FILE
@@ -71,7 +71,7 @@ class Deployed:
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}.") from error
 
-    def _read(self) -> dict[str, History]:
+    def _read(self) -> dict[str, DeployHistory]:
         path = self.state_dir / FILE
         try:
             return self._form.validate_json(path.read_bytes())

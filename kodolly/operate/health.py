@@ -20,7 +20,7 @@ WILDCARDS = {"", "0.0.0.0", "::"}
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class HealthAddress:
     """Where a part answers, unless it is told otherwise."""
 
     port: int
@@ -28,11 +28,11 @@ class Door:
 
 
 DOORS = {
-    "controller": Door(21001, "/healthz"),
-    "gateway": Door(8000, "/healthz"),
-    "documents": Door(21501, "/healthz"),
-    "webui": Door(7860, "/healthz"),
-    "worker": Door(21002, "/health"),
+    "controller": HealthAddress(21001, "/healthz"),
+    "gateway": HealthAddress(8000, "/healthz"),
+    "documents": HealthAddress(21501, "/healthz"),
+    "webui": HealthAddress(7860, "/healthz"),
+    "worker": HealthAddress(21002, "/health"),
 }
 
 

@@ -57,7 +57,7 @@ class Serving:
 
 
 @dataclass(slots=True)
-class Slot:
+class ProcessSlot:
     """One process's place."""
 
     number: int
@@ -71,7 +71,7 @@ class Prefork:
 
     argv: Sequence[str]
     env: Mapping[str, str]
-    slots: list[Slot]
+    slots: list[ProcessSlot]
     stop_grace_s: float
     """Between SIGTERM and SIGKILL for one process."""
     hung_after_s: float = HUNG_AFTER_S
@@ -100,7 +100,7 @@ class Prefork:
             left = [slot.serving for slot in self.slots if slot.serving is not None]
             await asyncio.gather(*(end(one, self.stop_grace_s) for one in left))
 
-    async def _keep(self, slot: Slot) -> None:
+    async def _keep(self, slot: ProcessSlot) -> None:
         backoff = Backoff()
         while True:
             if slot.serving is None:
@@ -153,7 +153,7 @@ class Prefork:
             else:
                 logger.info("all %d gateway processes have been exchanged", len(self.slots))
 
-    async def _start(self, slot: Slot) -> Serving:
+    async def _start(self, slot: ProcessSlot) -> Serving:
         """A new process in this slot: it serves, has ended, or takes too long."""
         read, write = os.pipe()
         try:

@@ -16,7 +16,7 @@ from common.private_files import close_to_others, make_private_directory, make_p
 
 LOG_BYTES = 10 * 1024 * 1024
 
-Say = Callable[[str, str], None]
+SayOfPart = Callable[[str, str], None]
 """(part name, line) -> shown to the person at the terminal."""
 
 
@@ -38,7 +38,7 @@ class Child:
     """A part, kept running until `stop`."""
 
     part: Part
-    say: Say
+    say: SayOfPart
     log_dir: Path
     process: asyncio.subprocess.Process | None = None
     restarts: int = 0

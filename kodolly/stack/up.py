@@ -17,10 +17,10 @@ from kodolly.clients.control import (
     Added,
     Addresses,
     AddWorker,
+    ControlRequest,
     CountRestarts,
     Removed,
     RemoveWorker,
-    Request,
     Restarts,
     Where,
     open_control,
@@ -80,7 +80,7 @@ class RunningStack:
             await asyncio.gather(*(c.stop() for name in group if (c := self.children.get(name)) is not None))
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def answer(self, request: Request) -> BaseModel:
+    async def answer(self, request: ControlRequest) -> BaseModel:
         """A request at the control socket. Raises UserError."""
         match request:
             case Where():

@@ -22,7 +22,7 @@ from server.accounts.ledger import Entry, Ledger, UsageReport
 from server.accounts.limits import ASK_AGAIN_S, LimitStore
 from server.accounts.meter import Grant, Meter
 from server.accounts.refusals import expired_key, foreign_model, over_limit, unchecked_limits, unknown_key
-from server.record import Outcome, Usage
+from server.record import RecordedOutcome, Usage
 from server.store.opening import Store
 
 logger = logging.getLogger(__name__)
@@ -213,7 +213,7 @@ class Accounts:
         return grant
 
     def settle(
-        self, grant: Grant, outcome: Outcome, usage: Usage | None, arm: str = "", checkpoint: str = ""
+        self, grant: Grant, outcome: RecordedOutcome, usage: Usage | None, arm: str = "", checkpoint: str = ""
     ) -> None:
         """The request is over: book it, and correct what it was thought to need. `arm` is the served model
         behind an alias, `checkpoint` the id of the weights that answered; "" where there is none."""

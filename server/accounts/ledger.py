@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from common.database import Database, StoreFailed
-from server.record import Outcome, Usage
+from server.record import RecordedOutcome, Usage
 from server.store.tables import COUNTS, MODEL_LENGTH, usage, usage_batches
 
 PROMPT, ANSWER, CACHED, ESTIMATED = (
@@ -71,7 +71,7 @@ class Ledger:
         self._closed: Batch | None = None
         """Perhaps booked already: only the acknowledgement tells. Nothing may be added to it."""
 
-    def add(self, entry: Entry, outcome: Outcome, spent: Usage | None) -> None:
+    def add(self, entry: Entry, outcome: RecordedOutcome, spent: Usage | None) -> None:
         """One finished request."""
         if len(entry.model) > MODEL_LENGTH:
             entry = entry._replace(model=entry.model[:MODEL_LENGTH])

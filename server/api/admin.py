@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/admin", tags=["admin"])
 own = APIRouter(tags=["usage"])
 
-Limit = Annotated[int | None, Field(default=None, ge=1, le=2**53)]
+KeyLimit = Annotated[int | None, Field(default=None, ge=1, le=2**53)]
 Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
 
@@ -29,10 +29,10 @@ class KeyLimits(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=200)
     models: tuple[str, ...] | None = None
-    requests_per_min: Limit
-    tokens_per_min: Limit
-    concurrency: Limit
-    budget_tokens: Limit
+    requests_per_min: KeyLimit
+    tokens_per_min: KeyLimit
+    concurrency: KeyLimit
+    budget_tokens: KeyLimit
     """Tokens per calendar month, UTC."""
     admin: bool = False
     expires: Moment | None = None
@@ -44,10 +44,10 @@ class KeyChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str | None = Field(default=None, min_length=1, max_length=200)
     models: tuple[str, ...] | None = None
-    requests_per_min: Limit
-    tokens_per_min: Limit
-    concurrency: Limit
-    budget_tokens: Limit
+    requests_per_min: KeyLimit
+    tokens_per_min: KeyLimit
+    concurrency: KeyLimit
+    budget_tokens: KeyLimit
     expires: Moment | None = None
     version: str | None = Field(default=None, max_length=100)
     """Change the key only while it has this version; 409 `key_changed` when it has another by now."""

@@ -8,11 +8,11 @@ from typing import Any
 
 from server.client.routes import ROUTES, Route
 
-Fields = dict[str, object]
-CHAT: Fields = {"messages": {"type": "array", "items": {"type": "object"}}}
-TEXT: Fields = {"type": ["string", "array"]}
-COUNT: Fields = {"type": "integer", "minimum": 1}
-FIELDS: dict[str, tuple[Fields, tuple[str, ...]]] = {
+SchemaFields = dict[str, object]
+CHAT: SchemaFields = {"messages": {"type": "array", "items": {"type": "object"}}}
+TEXT: SchemaFields = {"type": ["string", "array"]}
+COUNT: SchemaFields = {"type": "integer", "minimum": 1}
+FIELDS: dict[str, tuple[SchemaFields, tuple[str, ...]]] = {
     "/v1/chat/completions": (CHAT | {"max_tokens": COUNT, "max_completion_tokens": COUNT}, ("messages",)),
     "/v1/completions": ({"prompt": TEXT, "max_tokens": COUNT}, ("prompt",)),
     "/v1/responses": (

@@ -21,7 +21,7 @@ class _Text(msgspec.Struct):
     prompt: str
 
 
-Answer = TypeVar("Answer", _Tokens, _Text)
+AnswerT = TypeVar("AnswerT", _Tokens, _Text)
 
 
 async def preview_prompt(
@@ -46,8 +46,8 @@ async def preview_prompt(
 
 
 async def _post(
-    http: httpx2.AsyncClient, upstream: Upstream, path: str, payload: dict[str, object], kind: type[Answer]
-) -> Answer:
+    http: httpx2.AsyncClient, upstream: Upstream, path: str, payload: dict[str, object], kind: type[AnswerT]
+) -> AnswerT:
     key = upstream.reported.key.get_secret_value()
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:

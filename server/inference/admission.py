@@ -47,7 +47,7 @@ class Incoming(msgspec.Struct, frozen=True):
     """Monotonic seconds when the request's head was here."""
 
 
-class Asked(msgspec.Struct, frozen=True):
+class AdmittedRequest(msgspec.Struct, frozen=True):
     """A request for a model, read."""
 
     body: ThinBody
@@ -61,7 +61,9 @@ class Asked(msgspec.Struct, frozen=True):
     """Monotonic seconds when the last byte of the body was here."""
 
 
-async def read_request(incoming: Incoming, settings: GatewaySettings, default_model: str = "") -> Asked:
+async def read_request(
+    incoming: Incoming, settings: GatewaySettings, default_model: str = ""
+) -> AdmittedRequest:
     """The body of a request for a model, up to the limits of the settings; one that names none is for
     `default_model`. Raises ApiError, ClientGone."""
     scope, route = incoming.scope, incoming.route
@@ -83,7 +85,7 @@ async def read_request(incoming: Incoming, settings: GatewaySettings, default_mo
     tokens = estimated_request_tokens(body, head.file_at if isinstance(head, FormHead) else None)
     if thin.stretches:
         await asyncio.sleep(0)  # each pass over 16 MB takes milliseconds
-    return Asked(thin, head, bool(head.stream), tokens, began)
+    return AdmittedRequest(thin, head, bool(head.stream), tokens, began)
 
 
 async def read_body(incoming: Incoming, settings: GatewaySettings) -> tuple[bytes, float]:
@@ -105,7 +107,7 @@ async def read_body(incoming: Incoming, settings: GatewaySettings) -> tuple[byte
 
 def job_of(
     incoming: Incoming,
-    asked: Asked,
+    asked: AdmittedRequest,
     target: str,
     key_id: str,
     headers: bytes,

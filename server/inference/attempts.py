@@ -20,18 +20,18 @@ from server.client.protocol import Phase
 from server.inference import dialects, upstream_errors
 from server.inference.engine_fields import EngineField, check_engine_fields
 from server.inference.exchange import Exchange
-from server.inference.job import Attempt, Job, Limits, Outbound
+from server.inference.job import Attempt, Job, Outbound, RelayLimits
 from server.inference.outbound import outbound
 from server.inference.outcome import (
     ANSWERED,
     Abandoned,
     Answered,
+    AttemptReport,
     CutOff,
     Ended,
     Interrupted,
     Outcome,
     Refused,
-    Report,
     Unanswered,
     did_well,
 )
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
 """The first worker and at most two others."""
-_ABANDONED = Report(Abandoned())
+_ABANDONED = AttemptReport(Abandoned())
 """Of an attempt that does not come back."""
 
 
@@ -58,13 +58,13 @@ class Upstreams:
 
     directory: Directory
     pool: ConnectionPool
-    limits: Limits
+    limits: RelayLimits
     """Time-outs at workers; providers have their own."""
     engine_fields: Collection[EngineField] = ()
     """What clients may send although it acts on the requests of others."""
     budget: RetryBudget = field(default_factory=RetryBudget)
 
-    def limits_at(self, upstream: Upstream) -> Limits:
+    def limits_at(self, upstream: Upstream) -> RelayLimits:
         """Time-outs of one upstream."""
         provider = upstream.provider
         if provider is None:
@@ -145,7 +145,7 @@ class Attempts(msgspec.Struct):
             raise asyncio.CancelledError
         return report.outcome
 
-    def _book(self, attempt: Attempt, ticket: int, report: Report) -> None:
+    def _book(self, attempt: Attempt, ticket: int, report: AttemptReport) -> None:
         """The one place where an attempt's end is told: to its upstream's breaker and to the record."""
         attempt.upstream.standing.end(ticket, did_well(report.outcome))
         self.checkpoint = attempt.outbound.checkpoint
@@ -159,7 +159,7 @@ class Attempts(msgspec.Struct):
         if report.first_event_at is not None:
             record.first_event_s = report.first_event_at - self.job.began
 
-    async def _connect_and_exchange(self, attempt: Attempt, head: bytes) -> Report:
+    async def _connect_and_exchange(self, attempt: Attempt, head: bytes) -> AttemptReport:
         pool, upstream = self.shared.pool, attempt.upstream
         before_s = 0.0
         connection = pool.idle(upstream.origin)
@@ -171,7 +171,7 @@ class Attempts(msgspec.Struct):
                     if not error.ours:
                         upstream.standing.rest()
                     unreachable = upstream_errors.unreachable(upstream, error)
-                    return Report(Unanswered(unreachable, cause=error), before_s)
+                    return AttemptReport(Unanswered(unreachable, cause=error), before_s)
             exchange = Exchange(attempt, connection, asyncio.get_running_loop().create_future())
             outcome: Outcome
             try:

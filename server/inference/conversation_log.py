@@ -20,7 +20,7 @@ from common.feedback import JudgedAnswer
 from server.client.large_body import ThinBody
 from server.client.request import header
 from server.client.routes import Route
-from server.inference.admission import Asked, Incoming
+from server.inference.admission import AdmittedRequest, Incoming
 from server.inference.conversation import KEEPING, NotKept, conversation
 from server.inference.identity import SESSION_HEADER, user_of
 from server.inference.job import Job
@@ -88,7 +88,7 @@ class ConversationLog:
 
     # -- for the relay ------------------------------------------------------------------------------
 
-    def recorded(self, job: Job, incoming: Incoming, asked: Asked) -> tuple[Job, Recording | None]:
+    def recorded(self, job: Job, incoming: Incoming, asked: AdmittedRequest) -> tuple[Job, Recording | None]:
         """The job of a request, its answer remembered on the way; as it is where the request is no
         conversation, or asked by the documents service within one that is kept as a whole."""
         if incoming.route not in KEEPING or job.key_id == ON_BEHALF_ID:

@@ -12,8 +12,8 @@ from typing import Protocol
 from server.inference import upstream_errors
 from server.inference.delivery import BEGUN, AnswerHead, Delivery
 from server.inference.job import Attempt
-from server.inference.outcome import Answered, Outcome, Report, Unanswered
-from server.inference.plain_answer import PlainAnswer, Refusal
+from server.inference.outcome import Answered, AttemptReport, Outcome, Unanswered
+from server.inference.plain_answer import PlainAnswer, RefusalReader
 from server.inference.silence import Silence
 from server.inference.stream_answer import StreamAnswer
 from server.record import Usage
@@ -105,10 +105,10 @@ class Exchange:
             self._connection.abandon()
             self._connection = None
 
-    def report(self, outcome: Outcome) -> Report:
+    def report(self, outcome: Outcome) -> AttemptReport:
         """What the attempt was, now that it is over."""
         delivery = self.delivery
-        return Report(outcome, delivery.upstream_s, delivery.first_event_at, self.usage())
+        return AttemptReport(outcome, delivery.upstream_s, delivery.first_event_at, self.usage())
 
     def usage(self) -> Usage | None:
         """Tokens as the engine counted them; an estimate of what it did not count; None if none arose."""
@@ -133,7 +133,7 @@ class Exchange:
         head = AnswerHead.of(status, headers, self._connection.until_close)
         self.delivery.head = head
         if status >= 300:
-            self._reader = Refusal(self.delivery, head)
+            self._reader = RefusalReader(self.delivery, head)
             return
         job, kind = self.attempt.job, head.content_type.lower()
         is_stream = kind.startswith(b"text/event-stream") or (
@@ -195,7 +195,7 @@ class Exchange:
         self._connection = None
         if self.done.done():
             return
-        if isinstance(self._reader, Refusal):
+        if isinstance(self._reader, RefusalReader):
             self._reader.finish()
         elif self.delivery.has_beginning and not error.stale:
             self.delivery.break_off()

@@ -25,7 +25,7 @@ STREAM_HEADERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RelayLimits:
     """Time-outs in seconds, and what is too much."""
 
     first_event_s: float
@@ -81,7 +81,7 @@ class Attempt(msgspec.Struct, frozen=True):
     job: Job
     upstream: Upstream
     outbound: Outbound
-    limits: Limits
+    limits: RelayLimits
     waited_s: float = 0.0
     """How long the request has waited before, in line and for other upstreams."""
     history: History | None = None

@@ -14,7 +14,7 @@ from common.logs import with_fields
 from server.client.large_body import ThinBody
 from server.client.routes import RESPONSES, Route
 from server.inference.moderated_client import ModeratedClient
-from server.inference.moderator import Moderator, Names, is_about, rule_for
+from server.inference.moderator import Categories, Moderator, is_about, rule_for
 from server.inference.outcome import ANSWERED, Ended
 from server.inference.spoken_text import asked_texts
 from server.settings import ModerationRule
@@ -86,7 +86,7 @@ class Moderation:
     async def _look_at_answer(self, texts: list[str]) -> bool:
         return self._is_blocked(await self.moderator.look(texts, self.rule), "the answer")
 
-    def _is_blocked(self, found: Names, what: str) -> bool:
+    def _is_blocked(self, found: Categories, what: str) -> bool:
         if not found:
             return False
         blocks = self.rule.action == "block"

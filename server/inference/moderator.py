@@ -26,7 +26,7 @@ ANSWER_LIMIT_S = 10.0
 ANSWER_BYTES = 16 * 1024 * 1024
 MOST_TEXTS = 2000
 _RANKS: Mapping[object, int] = {"low": 1, "medium": 2, "high": 3}
-Names = frozenset[str]
+Categories = frozenset[str]
 """Categories and classes that a text falls to and the rule is about; none: it may pass."""
 
 
@@ -43,7 +43,7 @@ def rule_for(rules: Sequence[ModerationRule], key: "Key", names: Collection[str]
     return None
 
 
-def found_in(result: object, rule: ModerationRule) -> Names:
+def found_in(result: object, rule: ModerationRule) -> Categories:
     """What one result of a moderation model says that the rule is about."""
     if not isinstance(result, dict) or not isinstance(result.get("categories"), dict):
         raise ModelNotReady("The moderation model gives no categories.", code="moderation_unavailable")
@@ -91,13 +91,13 @@ class Moderator:
     directory: Directory
     pool: ConnectionPool
 
-    async def look(self, texts: Sequence[str], rule: ModerationRule) -> Names:
+    async def look(self, texts: Sequence[str], rule: ModerationRule) -> Categories:
         """What the rule is about in any of `texts`. Where the model does not answer, a rule that blocks
         raises ModelNotReady, and one that flags lets pass."""
         if not texts:
             return frozenset()
         try:
-            found: Names = frozenset()
+            found: Categories = frozenset()
             for first in range(0, len(texts), MOST_TEXTS):
                 for result in await self._results(texts[first : first + MOST_TEXTS], rule.model):
                     found |= found_in(result, rule)

@@ -47,7 +47,7 @@ Ended = Answered | CutOff | Interrupted | Unanswered | Refused
 Outcome = Ended | Abandoned
 
 
-class Report(msgspec.Struct, frozen=True):
+class AttemptReport(msgspec.Struct, frozen=True):
     """An attempt's outcome, and what was measured meanwhile."""
 
     outcome: Outcome

@@ -7,7 +7,7 @@ from server.inference.outcome import Refused, Unanswered
 from server.inference.unstreamed import events_of
 from server.inference.usage import (
     UNTIL_COUNTED,
-    Counts,
+    TokenCounts,
     counts_in,
     estimated_answer_tokens,
     usage_at_the_ends,
@@ -18,7 +18,7 @@ REFUSAL_BYTES = 1024 * 1024
 """How much of an upstream's error body is read."""
 
 
-class Refusal:
+class RefusalReader:
     """Reads an HTTP error of the upstream."""
 
     __slots__ = ("_delivery", "_head", "_parts", "_size")
@@ -149,7 +149,7 @@ class PlainAnswer:
         if job.route.spends == "answer" and not counts.completion:
             answer = self._estimate()
             if answer:
-                counts = Counts(counts.prompt, None, counts.cached)
+                counts = TokenCounts(counts.prompt, None, counts.cached)
         return counts.usage(job.prompt_estimate, answer)
 
     def _estimate(self) -> int:

@@ -25,10 +25,17 @@ from server.client.protocol import take_client
 from server.client.request import ClientGone
 from server.client.routes import RESPONSES, ROUTES, STORED_DOOR
 from server.inference import stored_response
-from server.inference.admission import Asked, Incoming, forwarded_lines, job_of, read_body, read_request
+from server.inference.admission import (
+    AdmittedRequest,
+    Incoming,
+    forwarded_lines,
+    job_of,
+    read_body,
+    read_request,
+)
 from server.inference.attempts import Attempts, Upstreams
 from server.inference.conversation_log import ConversationLog
-from server.inference.job import Job, Limits, Outbound
+from server.inference.job import Job, Outbound, RelayLimits
 from server.inference.keep_alive import kept_alive
 from server.inference.model_queues import ModelQueues
 from server.inference.moderation import BLOCKED, Moderation, moderation_of, moderation_of_stored, names_of
@@ -38,7 +45,7 @@ from server.inference.replies import Replies
 from server.inference.resume import History, may_resume
 from server.inference.token_need import NO_NEED, Need, needed_tokens
 from server.inference.whom_to_ask import arm_for, candidates_for
-from server.record import Outcome, RequestRecord
+from server.record import RecordedOutcome, RequestRecord
 from server.settings import GatewaySettings
 from server.upstreams import choice
 from server.upstreams.connection import ConnectionPool
@@ -55,7 +62,7 @@ logger = logging.getLogger(__name__)
 class End:
     """How a request ended, for its record."""
 
-    outcome: Outcome
+    outcome: RecordedOutcome
     error_code: str | None = None
 
     @property
@@ -92,7 +99,7 @@ class Relay:
     def __post_init__(self) -> None:
         """Time-outs are the same for every request."""
         settings = self.settings
-        limits = Limits(
+        limits = RelayLimits(
             settings.first_event_timeout_s,
             settings.idle_timeout_s,
             settings.total_timeout_s,
@@ -197,12 +204,12 @@ class Relay:
                 recording.ended(record, whole=end.is_whole)
         return end
 
-    def _target(self, incoming: Incoming, asked: Asked, key: "Key", split: Split | None) -> str:
+    def _target(self, incoming: Incoming, asked: AdmittedRequest, key: "Key", split: Split | None) -> str:
         if split is None:
             return choice.resolve(self.directory, asked.head.model, key.models)
         return arm_for(self.directory, split, incoming, asked.head, key.id)
 
-    def _history(self, incoming: Incoming, asked: Asked) -> History | None:
+    def _history(self, incoming: Incoming, asked: AdmittedRequest) -> History | None:
         resumable = self.settings.resume_streams and may_resume(incoming.route, asked.head)
         return History() if resumable else None
 
@@ -216,7 +223,9 @@ class Relay:
             end = _end_of(await moderation.watch(answering))
             return End(end.outcome, end.error_code or moderation.code)
 
-    def _moderation(self, incoming: Incoming, key: "Key", asked: Asked, target: str) -> Moderation | None:
+    def _moderation(
+        self, incoming: Incoming, key: "Key", asked: AdmittedRequest, target: str
+    ) -> Moderation | None:
         """What is done with the request under the rules of the settings; None for nothing."""
         rules = self.settings.moderation
         if not rules:
@@ -275,13 +284,13 @@ def _default_model(directory: Directory, incoming: Incoming, key: "Key") -> str:
     return choice.default_of_kind(directory, kind, key.may_use) if kind is not None else ""
 
 
-def _noted(record: RequestRecord, asked: Asked, arm: str) -> RequestRecord:
+def _noted(record: RequestRecord, asked: AdmittedRequest, arm: str) -> RequestRecord:
     """The record, which now says what is asked for."""
     record.began, record.model, record.stream, record.arm = asked.began, asked.head.model, asked.stream, arm
     return record
 
 
-def _need(directory: Directory, incoming: Incoming, asked: Asked, target: str) -> Need:
+def _need(directory: Directory, incoming: Incoming, asked: AdmittedRequest, target: str) -> Need:
     context_length = partial(choice.context_length, directory, target)
     return needed_tokens(asked.head, incoming.route, asked.prompt_tokens, context_length)
 

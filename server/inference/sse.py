@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from server.inference.usage import Counts
+from server.inference.usage import TokenCounts
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 """Longest event that is waited for: pictures come as base64 in one."""
@@ -257,7 +257,7 @@ def counted_event(block: bytes) -> bytes:
     return split_events(split_at(block, at)[1])[0] if at >= 0 else b""
 
 
-def total_event(counted: bytes, counts: Counts) -> bytes:
+def total_event(counted: bytes, counts: TokenCounts) -> bytes:
     """The event that ends an OpenAI stream with the counts of its whole answer, made like the event
     `counted`; b"" when they are not known."""
     payload = event_json(counted)

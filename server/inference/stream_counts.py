@@ -2,7 +2,7 @@
 
 from server.inference import sse
 from server.inference.job import Attempt
-from server.inference.usage import NO_COUNTS, Counts, counts_in
+from server.inference.usage import NO_COUNTS, TokenCounts, counts_in
 
 
 class StreamCounts:
@@ -66,20 +66,22 @@ class StreamCounts:
             return b""
         return sse.total_event(sse.counted_event(self._counted), self.found())
 
-    def found(self) -> Counts:
+    def found(self) -> TokenCounts:
         """The newest counts, of prompt and answer so far."""
         last = sse.counted_event(self._counted)
         if not last:
             return NO_COUNTS
         counts = counts_in(sse.event_data(last))
         if b'"message_start"' in last:
-            return Counts(counts.prompt, None, counts.cached)  # nothing was written yet
+            return TokenCounts(counts.prompt, None, counts.cached)  # nothing was written yet
         if self._begun:
             at = self._begun.find(b'"usage"')
             first = sse.split_events(sse.split_at(self._begun, at)[1])[0]
             begun = counts_in(sse.event_data(first))
-            return Counts(counts.prompt or begun.prompt, counts.completion, counts.cached or begun.cached)
+            return TokenCounts(
+                counts.prompt or begun.prompt, counts.completion, counts.cached or begun.cached
+            )
         # While they run, several choices are counted each for itself.
         if self._choices == 1 or sse.find_total(last) >= 0:
             return counts
-        return Counts(counts.prompt, None, counts.cached)
+        return TokenCounts(counts.prompt, None, counts.cached)

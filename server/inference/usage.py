@@ -33,7 +33,7 @@ _TEXTS = frozenset(
 """Fields of an answer that hold what the model wrote."""
 
 
-class Counts(msgspec.Struct, frozen=True):
+class TokenCounts(msgspec.Struct, frozen=True):
     """What an answer says of its tokens; None where it says nothing that can be believed."""
 
     prompt: int | None = None
@@ -51,10 +51,10 @@ class Counts(msgspec.Struct, frozen=True):
         )
 
 
-NO_COUNTS = Counts()
+NO_COUNTS = TokenCounts()
 
 
-def counts_in(answer: bytes) -> Counts:
+def counts_in(answer: bytes) -> TokenCounts:
     """The counts in a JSON answer or in one event's payload. Never raises."""
     try:
         decoded = _decoder.decode(answer)
@@ -68,7 +68,7 @@ def counts_in(answer: bytes) -> Counts:
     return counts_of(given)
 
 
-def counts_of(given: object) -> Counts:
+def counts_of(given: object) -> TokenCounts:
     """The counts in a `usage` of any type. OpenAI's names, and those of the Responses API and Anthropic."""
     if not isinstance(given, dict):
         return NO_COUNTS
@@ -86,7 +86,7 @@ def counts_of(given: object) -> Counts:
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     read = given.get("cache_read_input_tokens")
     found = (_count(cached) if cached else None) or (_count(read) if read else None)
-    return Counts(prompt, completion, found or 0)
+    return TokenCounts(prompt, completion, found or 0)
 
 
 def _first_count(given: dict[str, object], *names: str) -> int | None:

@@ -65,10 +65,10 @@ class One:
 
 T = TypeVar("T")
 Labels = tuple[str, ...]
-Labelled = Iterable[tuple[Labels, float]]
+LabelledValues = Iterable[tuple[Labels, float]]
 
 
-def single(values: Mapping[str, int]) -> Labelled:
+def single(values: Mapping[str, int]) -> LabelledValues:
     return [((label,), value) for label, value in values.items()]
 
 
@@ -79,7 +79,7 @@ def _batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
         yield whole[begin : begin + size]
 
 
-def counter(name: str, meaning: str, labels: Labels, values: Labelled) -> "Iterator[Metric]":
+def counter(name: str, meaning: str, labels: Labels, values: LabelledValues) -> "Iterator[Metric]":
     from prometheus_client.core import CounterMetricFamily
 
     for batch in _batches(values, CHUNK):
@@ -89,7 +89,7 @@ def counter(name: str, meaning: str, labels: Labels, values: Labelled) -> "Itera
         yield family
 
 
-def gauge(name: str, meaning: str, labels: Labels, values: Labelled) -> "Iterator[Metric]":
+def gauge(name: str, meaning: str, labels: Labels, values: LabelledValues) -> "Iterator[Metric]":
     from prometheus_client.core import GaugeMetricFamily
 
     for batch in _batches(values, CHUNK):

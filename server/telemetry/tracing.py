@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import SpanContext, SpanKind, Status
 
-Attributes = dict[str, str | bool | int | float]
+SpanAttributes = dict[str, str | bool | int | float]
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 4096
@@ -189,7 +189,7 @@ class _Spans:
         self._request = self._context(int(span_id, 16))
         self.failed = record.outcome == "failed" or record.status >= 500
 
-    def of_request(self, attributes: Attributes, end: float) -> "ReadableSpan":
+    def of_request(self, attributes: SpanAttributes, end: float) -> "ReadableSpan":
         """The request's own, until `end`; below the client's span if that sent one."""
         from opentelemetry.sdk.trace import Event, ReadableSpan
         from opentelemetry.trace import SpanKind
@@ -220,7 +220,7 @@ class _Spans:
         kind: "SpanKind",
         begin: float,
         end: float,
-        attributes: Attributes,
+        attributes: SpanAttributes,
         error: str | None = None,
     ) -> "ReadableSpan":
         """One below it. Times are monotonic seconds."""
@@ -255,8 +255,8 @@ class _Spans:
         return self._record.began_ns + int((moment - self._record.began) * 1e9)
 
 
-def _request_attributes(record: RequestRecord) -> Attributes:
-    attributes: Attributes = {
+def _request_attributes(record: RequestRecord) -> SpanAttributes:
+    attributes: SpanAttributes = {
         "http.request.method": record.method,
         "http.route": record.route,
         "kodolly.request_id": record.request_id,
@@ -275,8 +275,8 @@ def _request_attributes(record: RequestRecord) -> Attributes:
     return attributes
 
 
-def _asked(record: RequestRecord) -> Attributes:
-    attributes: Attributes = {}
+def _asked(record: RequestRecord) -> SpanAttributes:
+    attributes: SpanAttributes = {}
     if operation := OPERATIONS.get(record.route):
         attributes["gen_ai.operation.name"] = operation
         attributes["gen_ai.provider.name"] = "kodolly"
@@ -287,8 +287,8 @@ def _asked(record: RequestRecord) -> Attributes:
     return attributes
 
 
-def _answer_attributes(record: RequestRecord) -> Attributes:
-    attributes: Attributes = {}
+def _answer_attributes(record: RequestRecord) -> SpanAttributes:
+    attributes: SpanAttributes = {}
     if record.stream and record.first_event_s is not None:
         attributes["gen_ai.response.time_to_first_chunk"] = record.first_event_s
     if usage := record.usage:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from finetune.data.convert.run import Conversion, Request, convert
+from finetune.data.convert.run import Conversion, ConvertRequest, convert
 
 ALPACA = {
     "instruction": "된장찌개에 두부를 넣는 때를 알려 주세요.",
@@ -149,7 +149,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def converted(path: Path, **options: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Conversion]:
     """(rows, refusals, what convert returned) of one input."""
     output = path.parent / "out" / "rows.jsonl"
-    done = convert(Request((path,), output, **options))
+    done = convert(ConvertRequest((path,), output, **options))
     return read_lines(output), read_lines(done.rejects) if done.rejects else [], done
 
 

@@ -22,7 +22,7 @@ from kodolly.improve.plan import Prepared, Wanted, prepare
 from kodolly.improve.turn import Taking, begin, lock_of, take
 from kodolly.operate.canary import Site
 from kodolly.operate.deploy import Deployment
-from kodolly.operate.deployed import History, Served
+from kodolly.operate.deployed import DeployHistory, ServedCheckpoint
 from tests.support.gateway_stack import TOKEN
 from tests.support.stack_in_process import InProcess, Worker, in_process
 from tests.test_finetune_data_from_feedback import answer, rating, vote
@@ -134,7 +134,7 @@ def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         first = made.directory("first")
         made.checkpoint = checkpoint_id(first)
         made.serve("돌리", made.checkpoint)
-        made.site().deployed().remember("돌리", History((Served(str(first)),)))
+        made.site().deployed().remember("돌리", DeployHistory((ServedCheckpoint(str(first)),)))
 
         def drained(_: object, leaving: list[Any], *__: object) -> None:
             made.drop([card.name for record in leaving for card in record.models])

@@ -15,7 +15,7 @@ MOST = 2**53
 NAME_CHARACTERS = 200
 
 
-class Key(BaseModel):
+class ListedKey(BaseModel):
     """One key, without its secret."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -77,11 +77,11 @@ def _end_of(day: str) -> datetime:
         raise FormRefused("expires") from error
 
 
-async def read_keys(client: GatewayClient) -> list[Key]:
+async def read_keys(client: GatewayClient) -> list[ListedKey]:
     """Every key, those in force first and of them the newest. Raises GatewayError."""
     told = await client.get("/admin/keys")
     try:
-        keys = [Key.model_validate(row) for row in told["data"]]
+        keys = [ListedKey.model_validate(row) for row in told["data"]]
     except (KeyError, TypeError, ValidationError) as error:
         message = "The gateway's list of keys is of another version."
         raise GatewayError(Failure(kind="other", message=message)) from error

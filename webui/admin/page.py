@@ -6,16 +6,16 @@ from datetime import date, timedelta
 from html import escape
 from importlib.resources import files
 
-from webui.admin.keys import LIMITS, NAME_CHARACTERS, Key
-from webui.admin.usage import Booked, By
+from webui.admin.keys import LIMITS, NAME_CHARACTERS, ListedKey
+from webui.admin.usage import GroupedBy, UsageSums
 from webui.texts import Lang, text
 
 MULTIPART = 'method="post" enctype="multipart/form-data"'
-BYS: tuple[By, ...] = ("key", "model", "day")
+BYS: tuple[GroupedBy, ...] = ("key", "model", "day")
 
 
 @dataclass(frozen=True)
-class Said:
+class Notice:
     """What the page says of what was just done."""
 
     key: str
@@ -26,7 +26,12 @@ class Said:
 
 
 def admin_html(
-    lang: Lang, keys: Sequence[Key], usage: Sequence[Booked], by: By, since: date, said: Said | None = None
+    lang: Lang,
+    keys: Sequence[ListedKey],
+    usage: Sequence[UsageSums],
+    by: GroupedBy,
+    since: date,
+    said: Notice | None = None,
 ) -> str:
     """Keys and usage."""
     names = {key.id: key.name for key in keys}
@@ -69,7 +74,7 @@ def problem(lang: Lang, key: str, detail: str = "") -> str:
     return page(lang, f'<div class="said bad" role="alert"><p>{_t(lang, key)}</p>{more}</div>')
 
 
-def _said(lang: Lang, said: Said) -> str:
+def _said(lang: Lang, said: Notice) -> str:
     secret = (
         f'<label for="secret">{_t(lang, "admin_secret")}</label>'
         f'<input id="secret" readonly value="{escape(said.secret, quote=True)}">'
@@ -81,14 +86,14 @@ def _said(lang: Lang, said: Said) -> str:
     return f'<div class="said {mood}" role="{role}"><p>{words}</p>{secret}</div>'
 
 
-def _keys(lang: Lang, keys: Sequence[Key]) -> str:
+def _keys(lang: Lang, keys: Sequence[ListedKey]) -> str:
     if not keys:
         return f"<section><h2>{_t(lang, 'admin_keys')}</h2><p>{_t(lang, 'admin_no_keys')}</p></section>"
     rows = "".join(_key(lang, key) for key in keys)
     return f"<section><h2>{_t(lang, 'admin_keys')}</h2>{rows}</section>"
 
 
-def _key(lang: Lang, key: Key) -> str:
+def _key(lang: Lang, key: ListedKey) -> str:
     role = f' <span class="chip">{_t(lang, "role_admin")}</span>' if key.admin else ""
     state = f'<span class="chip {key.state}">{_t(lang, f"admin_{key.state}")}</span>'
     head = (
@@ -106,7 +111,7 @@ def _key(lang: Lang, key: Key) -> str:
     return f'<details class="card">{head}{_form(lang, key)}{revoke}</details>'
 
 
-def _limits(lang: Lang, key: Key) -> str:
+def _limits(lang: Lang, key: ListedKey) -> str:
     parts = [
         f"{_t(lang, f'admin_{name}')} {value:,}"
         for name in LIMITS
@@ -119,12 +124,12 @@ def _limits(lang: Lang, key: Key) -> str:
     return " · ".join(parts) or _t(lang, "admin_unlimited")
 
 
-def _last_day(key: Key) -> str:
+def _last_day(key: ListedKey) -> str:
     """The last day (UTC) on which it is in force."""
     return (key.expires - timedelta(microseconds=1)).date().isoformat() if key.expires else ""
 
 
-def _form(lang: Lang, key: Key | None) -> str:
+def _form(lang: Lang, key: ListedKey | None) -> str:
     at = f"{key.id}-" if key else "new-"
     models = ", ".join(sorted(key.models or ())) if key else ""
     fields = [
@@ -160,7 +165,9 @@ def _field(lang: Lang, at: str, name: str, value: object, more: str) -> str:
     )
 
 
-def _usage(lang: Lang, usage: Sequence[Booked], by: By, since: date, names: Mapping[str, str]) -> str:
+def _usage(
+    lang: Lang, usage: Sequence[UsageSums], by: GroupedBy, since: date, names: Mapping[str, str]
+) -> str:
     choices = "".join(
         f'<a href="./admin?by={one}&amp;since={since}#usage"{_current(one == by)}>'
         f"{_t(lang, f'admin_by_{one}')}</a>"
@@ -176,7 +183,7 @@ def _usage(lang: Lang, usage: Sequence[Booked], by: By, since: date, names: Mapp
     )
 
 
-def _usage_table(lang: Lang, usage: Sequence[Booked], by: By, names: Mapping[str, str]) -> str:
+def _usage_table(lang: Lang, usage: Sequence[UsageSums], by: GroupedBy, names: Mapping[str, str]) -> str:
     most = max(row.tokens for row in usage)
     rows = "".join(
         f'<tr><th scope="row">{escape(names.get(row.name, row.name))}</th><td>{row.requests:,}</td>'

@@ -9,9 +9,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
 from common.doors import door
-from webui.admin.keys import FormRefused, Key, read_keys, wishes
-from webui.admin.page import Said, admin_html, problem
-from webui.admin.usage import By, first_of_month, read_usage
+from webui.admin.keys import FormRefused, ListedKey, read_keys, wishes
+from webui.admin.page import Notice, admin_html, problem
+from webui.admin.usage import GroupedBy, first_of_month, read_usage
 from webui.gateway_client import GatewayClient, GatewayError
 from webui.texts import Lang, language, text
 
@@ -21,7 +21,7 @@ HEADERS = {
     "referrer-policy": "same-origin",  # without a referrer browsers send `Origin: null` with forms
 }
 Form = dict[str, str]
-Act = Callable[[Form, str], Awaitable[Said]]
+Act = Callable[[Form, str], Awaitable[Notice]]
 """Of a form and the id of a key in the address: what is said of it."""
 
 
@@ -72,50 +72,50 @@ class _Desk:
         page = admin_html(lang, keys, usage, by, since, said)
         return _html(request, page, 200 if said is None or said.good else 409)
 
-    async def _done(self, request: Request, lang: Lang, act: Act) -> Said:
+    async def _done(self, request: Request, lang: Lang, act: Act) -> Notice:
         sent = await request.form()
         form = {name: value for name, value in sent.items() if isinstance(value, str)}
         try:
             return await act(form, str(request.path_params.get("key_id", "")))
         except FormRefused as refused:
             field = text(lang, f"admin_{refused}")
-            return Said("admin_bad_field", good=False, values={"field": field})
+            return Notice("admin_bad_field", good=False, values={"field": field})
         except GatewayError as error:
             # The gateway knows no such key: to the client every 404 is about a model.
             known = {"key_changed": "admin_changed_meanwhile", "model_not_found": "admin_gone"}
             key = known.get(error.failure.kind, "admin_not_done")
-            return Said(key, good=False, values={"reason": error.failure.message})
+            return Notice(key, good=False, values={"reason": error.failure.message})
 
-    async def create(self, form: Form, _key_id: str) -> Said:
+    async def create(self, form: Form, _key_id: str) -> Notice:
         """Make a key; its secret is in what is said."""
         body = wishes(form) | {"admin": form.get("admin") == "yes"}
         made = await self._client.send("POST", "/admin/keys", body)
-        key, secret = Key.model_validate(made), str(made["secret"])
-        return Said("admin_made", good=True, values={"name": key.name}, secret=secret)
+        key, secret = ListedKey.model_validate(made), str(made["secret"])
+        return Notice("admin_made", good=True, values={"name": key.name}, secret=secret)
 
-    async def change(self, form: Form, key_id: str) -> Said:
+    async def change(self, form: Form, key_id: str) -> Notice:
         """Change a key that is still as the form showed it."""
         body = wishes(form) | {"version": form.get("version", "")}
         made = await self._client.send("PATCH", f"/admin/keys/{_named(key_id)}", body)
-        return Said("admin_saved", good=True, values={"name": Key.model_validate(made).name})
+        return Notice("admin_saved", good=True, values={"name": ListedKey.model_validate(made).name})
 
-    async def revoke(self, form: Form, key_id: str) -> Said:
+    async def revoke(self, form: Form, key_id: str) -> Notice:
         """Take a key out of force."""
         if form.get("sure") != "yes":
-            return Said("admin_unsure", good=False, values={})
+            return Notice("admin_unsure", good=False, values={})
         made = await self._client.send("DELETE", f"/admin/keys/{_named(key_id)}")
-        return Said("admin_was_revoked", good=True, values={"name": Key.model_validate(made).name})
+        return Notice("admin_was_revoked", good=True, values={"name": ListedKey.model_validate(made).name})
 
 
 def _named(key_id: str) -> str:
     return quote(key_id, safe="")
 
 
-def _asked(request: Request) -> tuple[By, date]:
+def _asked(request: Request) -> tuple[GroupedBy, date]:
     """By what the usage is summed, and from which day on; what makes no sense in the address is left out."""
     asked = request.query_params.get("by")
-    known: tuple[By, ...] = get_args(By)
-    by: By = next((one for one in known if one == asked), "key")
+    known: tuple[GroupedBy, ...] = get_args(GroupedBy)
+    by: GroupedBy = next((one for one in known if one == asked), "key")
     try:
         return by, date.fromisoformat(request.query_params.get("since", ""))
     except ValueError:

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from webui.failures import Failure
 from webui.gateway_client import GatewayClient, GatewayError
 
-By = Literal["key", "model", "day"]
+GroupedBy = Literal["key", "model", "day"]
 
 
-class Booked(BaseModel):
+class UsageSums(BaseModel):
     """The sums of one key, model or day."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -39,12 +39,12 @@ def first_of_month() -> date:
     return datetime.now(UTC).date().replace(day=1)
 
 
-async def read_usage(client: GatewayClient, by: By, since: date) -> list[Booked]:
+async def read_usage(client: GatewayClient, by: GroupedBy, since: date) -> list[UsageSums]:
     """Of everybody from that day on: days in their order, others with the most tokens first. Raises
     GatewayError."""
     told = await client.get("/admin/usage", {"by": by, "since": since.isoformat()})
     try:
-        rows = [Booked.model_validate({**row, "name": str(row[by])}) for row in told["data"]]
+        rows = [UsageSums.model_validate({**row, "name": str(row[by])}) for row in told["data"]]
     except (KeyError, TypeError, ValidationError) as error:
         message = "The gateway's usage is of another version."
         raise GatewayError(Failure(kind="other", message=message)) from error

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from typing import Any
 
 MARKERS = re.compile(r"[ \t]?\[\s*\d{1,4}(?:\s*[,、~–-]\s*\d{1,4})*\s*\]")
-Row = dict[str, Any]
+JsonRecord = dict[str, Any]
 
 
-def question_body(model: str, store_id: str, question: str) -> Row:
+def question_body(model: str, store_id: str, question: str) -> JsonRecord:
     """What the gateway is asked."""
     tools = [{"type": "file_search", "vector_store_ids": [store_id]}]
     return {"model": model, "input": question, "tools": tools, "store": False}
 
 
-def pieces(response: Row) -> list[Row]:
+def pieces(response: JsonRecord) -> list[JsonRecord]:
     """`{"text": ...}` and `{"cite": ...}` in the order of the answer. A citation stands behind the sentence
     that rests on it, in the place of the model's own marker."""
-    made: list[Row] = []
+    made: list[JsonRecord] = []
     for item in response.get("output") or ():
         for part in (item.get("content") or ()) if item.get("type") == "message" else ():
             if part.get("type") == "output_text":
@@ -25,11 +25,11 @@ def pieces(response: Row) -> list[Row]:
     return made
 
 
-def _cut(text: str, annotations: Sequence[Row]) -> list[Row]:
+def _cut(text: str, annotations: Sequence[JsonRecord]) -> list[JsonRecord]:
     known = sorted(
         (one for one in annotations if isinstance(one.get("passage"), dict)), key=lambda one: one["index"]
     )
-    made: list[Row] = []
+    made: list[JsonRecord] = []
     at = 0
     for one in known:
         end = min(max(int(one["index"]), at), len(text))
@@ -41,7 +41,7 @@ def _cut(text: str, annotations: Sequence[Row]) -> list[Row]:
     return [*made, {"text": rest}] if rest else made
 
 
-def _citation(one: Row) -> Row:
+def _citation(one: JsonRecord) -> JsonRecord:
     passage = one["passage"]
     span = passage.get("span") or [None, None]
     return {
@@ -56,7 +56,9 @@ def _citation(one: Row) -> Row:
     }
 
 
-def opened(pages: Sequence[str], page: int | None, start: int | None, end: int | None, quote: str) -> Row:
+def opened(
+    pages: Sequence[str], page: int | None, start: int | None, end: int | None, quote: str
+) -> JsonRecord:
     """The page with what is cited cut out of it: `before`, `quote`, `after`.
 
     `page` counts from 1; `start` and `end` are characters of the page. Where they are missing, or the paper

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from common.documents_service import UPLOAD_BYTES, UPLOAD_S
 from common.doors import door
 from webui.documents.answers import opened, pieces, question_body
-from webui.documents.stores import NotAllowed, Reader
+from webui.documents.stores import NotAllowed, StoreReader
 from webui.failures import advice, headline
 from webui.gateway_client import GatewayClient, GatewayError
 from webui.session import sender
@@ -24,7 +24,7 @@ SAID_BY_THE_SERVICE = ("refused", "model_not_found")
 """Kinds of failures, by status alone, that may be about a model, a store or a file: it says which."""
 Handler = Callable[..., Awaitable[Any]]
 PLAIN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
-Id = Annotated[str, Path(pattern=PLAIN)]
+PlainId = Annotated[str, Path(pattern=PLAIN)]
 """Of a store or a file: nothing that leads elsewhere in a path."""
 
 
@@ -41,7 +41,7 @@ class ChangedStore(BaseModel):
     shared: bool | None = None
 
 
-class Asked(BaseModel):
+class StoreQuestion(BaseModel):
     """A question to a model about a store."""
 
     store: str = Field(pattern=PLAIN)
@@ -76,13 +76,13 @@ def _add_stores(router: APIRouter, client: GatewayClient, cache: StatusCache) ->
     @router.post("/stores/{store_id}")
     @door("public")
     @_told
-    async def change(request: Request, store_id: Id, asked: ChangedStore) -> Any:
+    async def change(request: Request, store_id: PlainId, asked: ChangedStore) -> Any:
         return await _reader(client, request).change(store_id, asked.name, asked.shared)
 
     @router.delete("/stores/{store_id}")
     @door("public")
     @_told
-    async def delete(request: Request, store_id: Id) -> Any:
+    async def delete(request: Request, store_id: PlainId) -> Any:
         await _reader(client, request).delete(store_id)
         return {}
 
@@ -91,20 +91,20 @@ def _add_files(router: APIRouter, client: GatewayClient) -> None:
     @router.get("/stores/{store_id}/files")
     @door("public")
     @_told
-    async def files(request: Request, store_id: Id) -> Any:
+    async def files(request: Request, store_id: PlainId) -> Any:
         return {"files": await _reader(client, request).files(store_id)}
 
     @router.post("/stores/{store_id}/files")
     @door("public", content="form", body_bytes=UPLOAD_BYTES, body_s=UPLOAD_S)
     @_told
-    async def upload(request: Request, store_id: Id, file: UploadFile) -> Any:
+    async def upload(request: Request, store_id: PlainId, file: UploadFile) -> Any:
         reader = _reader(client, request)
         return {"id": await reader.upload(store_id, file.filename or "file", await file.read())}
 
     @router.delete("/stores/{store_id}/files/{file_id}")
     @door("public")
     @_told
-    async def remove(request: Request, store_id: Id, file_id: Id) -> Any:
+    async def remove(request: Request, store_id: PlainId, file_id: PlainId) -> Any:
         await _reader(client, request).remove(store_id, file_id)
         return {}
 
@@ -115,8 +115,8 @@ def _add_answers(router: APIRouter, client: GatewayClient) -> None:
     @_told
     async def passage(
         request: Request,
-        store_id: Id,
-        file_id: Id,
+        store_id: PlainId,
+        file_id: PlainId,
         page: Annotated[int | None, Query(ge=1)] = None,
         start: Annotated[int | None, Query(ge=0)] = None,
         end: Annotated[int | None, Query(ge=0)] = None,
@@ -128,17 +128,17 @@ def _add_answers(router: APIRouter, client: GatewayClient) -> None:
     @router.post("/ask")
     @door("public")
     @_told
-    async def ask(request: Request, asked: Asked) -> Any:
+    async def ask(request: Request, asked: StoreQuestion) -> Any:
         await _reader(client, request).store(asked.store)
         body = question_body(asked.model, asked.store, asked.question)
         return {"pieces": pieces(await client.send("POST", "/v1/responses", body, timeout_s=ANSWER_S))}
 
 
-def _reader(client: GatewayClient, request: Request) -> Reader:
+def _reader(client: GatewayClient, request: Request) -> StoreReader:
     user = sender(request.headers.get("cookie"), request.state)
     if user is None:
         raise NotAllowed
-    return Reader(client, user)
+    return StoreReader(client, user)
 
 
 def _told(handler: Handler) -> Handler:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from webui.documents.answers import JsonRecord
 from webui.gateway_client import GatewayClient, GatewayError
 
 STORES = "/v1/vector_stores"
@@ -19,7 +20,6 @@ SERVICE_S = 120.0
 """Longest wait for the documents service: it may be loading Kiwi or taking in 64 MiB."""
 PAGE = 100
 MOST_STORES = 1000
-Row = dict[str, Any]
 
 
 class NotAllowed(Exception):
@@ -27,34 +27,34 @@ class NotAllowed(Exception):
 
 
 @dataclass(frozen=True)
-class Reader:
+class StoreReader:
     """One browser at the gateway."""
 
     client: GatewayClient
     user: str
     """Its id (webui.store.users)."""
 
-    async def stores(self) -> list[Row]:
+    async def stores(self) -> list[JsonRecord]:
         """Those that it may see, the newest first. Raises GatewayError."""
         found = [store for store in await self._all(STORES) if self._may_see(store)]
         return [self._shown(store) for store in found]
 
-    async def store(self, store_id: str, *, change: bool = False) -> Row:
+    async def store(self, store_id: str, *, change: bool = False) -> JsonRecord:
         """One that it may see, or `change`. Raises NotAllowed, GatewayError."""
         store = await self._get(store_path(store_id))
         if not (self._is_maker(store) if change else self._may_see(store)):
             raise NotAllowed
         return self._shown(store)
 
-    async def make(self, name: str) -> Row:
+    async def make(self, name: str) -> JsonRecord:
         """A new one, its own. Raises GatewayError."""
         body = {"name": name, "metadata": {MAKER: self._mark()}}
         return self._shown(await self._send("POST", STORES, body))
 
-    async def change(self, store_id: str, name: str | None, shared: bool | None) -> Row:
+    async def change(self, store_id: str, name: str | None, shared: bool | None) -> JsonRecord:
         """Rename it, or let others see it or not. Raises NotAllowed, GatewayError."""
         await self.store(store_id, change=True)
-        body: Row = {} if name is None else {"name": name}
+        body: JsonRecord = {} if name is None else {"name": name}
         if shared is not None:
             body["metadata"] = {MAKER: self._mark()} | ({SHARED: "yes"} if shared else {})
         return self._shown(await self._send("POST", store_path(store_id), body))
@@ -67,7 +67,7 @@ class Reader:
         for file in files:
             await self._delete_file(file["id"])
 
-    async def files(self, store_id: str) -> list[Row]:
+    async def files(self, store_id: str) -> list[JsonRecord]:
         """Its files with names and states. Raises NotAllowed, GatewayError."""
         await self.store(store_id)
         listed = await self._all(f"{store_path(store_id)}/files")
@@ -93,14 +93,14 @@ class Reader:
         path = f"{store_path(store_id)}/files/{quote(file_id, safe='')}/content"
         return [str(part.get("text") or "") for part in (await self._get(path))["data"]]
 
-    async def _get(self, path: str, params: Row | None = None) -> Row:
+    async def _get(self, path: str, params: JsonRecord | None = None) -> JsonRecord:
         return await self.client.get(path, params, timeout_s=SERVICE_S)
 
-    async def _send(self, method: str, path: str, body: Row | None = None, **form: Any) -> Row:
+    async def _send(self, method: str, path: str, body: JsonRecord | None = None, **form: Any) -> JsonRecord:
         return await self.client.send(method, path, body, **form, timeout_s=SERVICE_S)
 
-    async def _all(self, path: str) -> list[Row]:
-        found: list[Row] = []
+    async def _all(self, path: str) -> list[JsonRecord]:
+        found: list[JsonRecord] = []
         after: dict[str, Any] = {}
         while len(found) < MOST_STORES:
             page = await self._get(path, {"limit": PAGE} | after)
@@ -110,7 +110,7 @@ class Reader:
             after = {"after": page["data"][-1]["id"]}
         return found
 
-    async def _file(self, file: Row) -> Row:
+    async def _file(self, file: JsonRecord) -> JsonRecord:
         name = (file.get("attributes") or {}).get("filename")
         if not name:
             try:
@@ -130,14 +130,14 @@ class Reader:
     def _mark(self) -> str:
         return self.user[:MAKER_CHARACTERS]
 
-    def _is_maker(self, store: Row) -> bool:
+    def _is_maker(self, store: JsonRecord) -> bool:
         return (store.get("metadata") or {}).get(MAKER) == self._mark()
 
-    def _may_see(self, store: Row) -> bool:
+    def _may_see(self, store: JsonRecord) -> bool:
         metadata = store.get("metadata") or {}
         return MAKER not in metadata or metadata.get(SHARED) == "yes" or self._is_maker(store)
 
-    def _shown(self, store: Row) -> Row:
+    def _shown(self, store: JsonRecord) -> JsonRecord:
         counted = store.get("file_counts") or {}
         return {
             "id": store["id"],

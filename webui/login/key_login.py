@@ -14,12 +14,12 @@ from starlette.requests import Request
 from webui.gateway_client import GatewayClient, GatewayError
 from webui.login.key_halves import KEY_BYTES, cut, joined
 from webui.login.visitor import Visitor, serving, user_id
-from webui.store.sessions import Session, Sessions
+from webui.store.sessions import LoginSession, Sessions
 
 COOKIE = "kodolly-session"
 SECRET_BYTES = 32
 LASTS = timedelta(days=30)
-Refusal = Literal["key_refused", "no_keys", "gateway_away"]
+LoginRefusal = Literal["key_refused", "no_keys", "gateway_away"]
 
 
 class OwnKey(BaseModel):
@@ -35,7 +35,7 @@ class OwnKey(BaseModel):
 class LoginRefused(Exception):
     """Nobody is logged in by this key."""
 
-    def __init__(self, reason: Refusal) -> None:
+    def __init__(self, reason: LoginRefusal) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -69,7 +69,7 @@ class KeyLogin:
         secret = secrets.token_bytes(SECRET_BYTES)
         expires = min(filter(None, (datetime.now(UTC) + LASTS, own.expires)))
         user = user_id("key", own.id)
-        await self._sessions.begin(Session(_digest(secret), user, own.name, own.admin, theirs, expires))
+        await self._sessions.begin(LoginSession(_digest(secret), user, own.name, own.admin, theirs, expires))
         return LoggedIn(base64.urlsafe_b64encode(secret + mine).decode(), expires)
 
     async def admit(self, request: Request, opens_page: bool) -> Visitor | None:

@@ -16,12 +16,14 @@ from common.doors import door
 from common.feedback import Kind
 from common.status import Status
 from webui.gateway_client import GatewayClient, GatewayError
-from webui.results.figures import Figures, Query, read_figures
-from webui.results.judged import Row, judged
+from webui.results.figures import Leaderboard, Query, read_figures
+from webui.results.judged import JudgementRow, judged
 
 Table = Literal["leaderboard.csv", "pairs.csv", "votes.csv", "ratings.csv", "votes.jsonl", "ratings.jsonl"]
-Method = Literal["dpo", "kto", "sft"]
-TrainingRows = Callable[[Method, Sequence[Row], Sequence[Row], Status], Iterable[Row]]
+TrainingFile = Literal["dpo", "kto", "sft"]
+MakeTrainingRows = Callable[
+    [TrainingFile, Sequence[JudgementRow], Sequence[JudgementRow], Status], Iterable[JudgementRow]
+]
 """Votes and ratings to rows of a training. The command hands it over: training is no part of this one."""
 
 FIGURES: tuple[Table, ...] = ("leaderboard.csv", "pairs.csv")
@@ -34,7 +36,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is a formula to a spreadsheet (OWASP, CSV injection)."""
 
 
-def add_downloads(app: FastAPI, client: GatewayClient, training: TrainingRows | None, *, texts: bool) -> None:
+def add_downloads(
+    app: FastAPI, client: GatewayClient, training: MakeTrainingRows | None, *, texts: bool
+) -> None:
     """GET /results/files/NAME with the filters of the page. `texts`: those with what people wrote, too."""
 
     @app.get("/results/files/{name}")
@@ -47,7 +51,7 @@ def add_downloads(app: FastAPI, client: GatewayClient, training: TrainingRows | 
             if name in get_args(Table):
                 return await _table(client, name, query)
             method = name.removesuffix(".jsonl")
-            if training is not None and method in get_args(Method):
+            if training is not None and method in get_args(TrainingFile):
                 return await _training(client, training, method, query)  # type: ignore[arg-type]
         except GatewayError as error:
             return JSONResponse({"error": {"message": str(error)}}, status_code=502)
@@ -69,7 +73,7 @@ async def _table(client: GatewayClient, name: str, query: Query) -> Response:
 
 
 async def _training(
-    client: GatewayClient, training: TrainingRows, method: Method, query: Query
+    client: GatewayClient, training: MakeTrainingRows, method: TrainingFile, query: Query
 ) -> StreamingResponse:
     votes = [row async for page in judged(client, "votes", query.filter()) for row in page]
     ratings = [row async for page in judged(client, "ratings", query.filter()) for row in page]
@@ -83,7 +87,7 @@ def _named(name: str) -> dict[str, str]:
     return {"content-disposition": f'attachment; filename="kodolly-{datetime.now(UTC):%Y-%m-%d}-{name}"'}
 
 
-def leaderboard_rows(figures: Figures) -> list[list[Any]]:
+def leaderboard_rows(figures: Leaderboard) -> list[list[Any]]:
     """A line for each contender."""
     rows: list[list[Any]] = [
         ["model", "best_rank", "worst_rank", "group", "strength", "low", "high", "votes", "both_bad"]
@@ -96,7 +100,7 @@ def leaderboard_rows(figures: Figures) -> list[list[Any]]:
     return rows
 
 
-def pair_rows(figures: Figures) -> list[list[Any]]:
+def pair_rows(figures: Leaderboard) -> list[list[Any]]:
     """A line for each pair."""
     rows: list[list[Any]] = [
         ["first", "second", "wins", "losses", "ties", "both_bad", "win_rate", "low", "high", "winner", "more"]
@@ -136,7 +140,7 @@ FACTS = ("model", "arm", "checkpoint", "request_id", "answer")
 
 
 async def _csv_pages(
-    kind: Kind, first: list[Row], rest: AsyncGenerator[list[Row], None]
+    kind: Kind, first: list[JudgementRow], rest: AsyncGenerator[list[JudgementRow], None]
 ) -> AsyncGenerator[str, None]:
     columns = [f"{side}_{fact}" for side in SIDES[kind] for fact in FACTS]
     yield csv_text([[*ABOUT, *OWN[kind], "question", *columns]])
@@ -144,20 +148,22 @@ async def _csv_pages(
         yield csv_text([_line(kind, row) for row in rows], begins=False)
 
 
-def _line(kind: Kind, row: Row) -> list[Any]:
+def _line(kind: Kind, row: JudgementRow) -> list[Any]:
     asked = row[SIDES[kind][0]].get("messages") or [{}]
     facts = [row[side].get(fact) for side in SIDES[kind] for fact in FACTS]
     return [*(row.get(name) for name in (*ABOUT, *OWN[kind])), asked[-1].get("content", ""), *facts]
 
 
-async def _json_pages(first: list[Row], rest: AsyncGenerator[list[Row], None]) -> AsyncGenerator[str, None]:
+async def _json_pages(
+    first: list[JudgementRow], rest: AsyncGenerator[list[JudgementRow], None]
+) -> AsyncGenerator[str, None]:
     async for rows in _chained(first, rest):
         yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 async def _chained(
-    first: list[Row], rest: AsyncGenerator[list[Row], None]
-) -> AsyncGenerator[list[Row], None]:
+    first: list[JudgementRow], rest: AsyncGenerator[list[JudgementRow], None]
+) -> AsyncGenerator[list[JudgementRow], None]:
     async with aclosing(rest):
         yield first
         async for rows in rest:

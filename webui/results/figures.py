@@ -7,7 +7,10 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from common.leaderboard.bradley_terry import Strength
+from common.leaderboard.intervals import Interval
 from common.leaderboard.judgements import Filter
+from common.leaderboard.results import PairResult, RatingResult
 from webui.failures import Failure
 from webui.gateway_client import GatewayClient, GatewayError
 
@@ -16,63 +19,13 @@ class _Read(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Interval(_Read):
-    """A value and where it may lie, with 95% confidence."""
-
-    value: float
-    low: float
-    high: float
-
-
-class Strength(_Read):
-    """A contender's place."""
-
-    name: str
-    rating: Interval
-    best_rank: int
-    worst_rank: int
-    group: int
-    votes: int
-
-
-class Decision(_Read):
-    """Whether a pair is decided."""
-
-    winner: int | None
-    more: int | None
-
-
-class Pair(_Read):
-    """How two contenders did against each other."""
-
-    first: str
-    second: str
-    wins: int
-    losses: int
-    ties: int
-    both_bad: int
-    win_rate: Interval
-    decision: Decision
-
-
-class Rated(_Read):
-    """What people thought of one contender's answers."""
-
-    model: str
-    n: int
-    mean: Interval | None
-    up: int
-    down: int
-    tags: dict[str, int]
-
-
-class Figures(_Read):
-    """GET /v1/leaderboard."""
+class Leaderboard(_Read):
+    """What the page reads of `GET /v1/leaderboard` (common.leaderboard.results)."""
 
     complete: bool
     strengths: tuple[Strength, ...]
-    pairs: tuple[Pair, ...]
-    ratings: tuple[Rated, ...]
+    pairs: tuple[PairResult, ...]
+    ratings: tuple[RatingResult, ...]
     both_bad: dict[str, Interval]
     left_rate: Interval | None
     vote_agreement: float | None
@@ -154,11 +107,11 @@ def _midnight(day: date | None) -> datetime | None:
     return datetime(min(day.year, 9998), day.month, day.day, tzinfo=UTC) if day else None
 
 
-async def read_figures(client: GatewayClient, query: Query) -> Figures:
+async def read_figures(client: GatewayClient, query: Query) -> Leaderboard:
     """What the gateway reckons. Raises GatewayError."""
     told = await client.get("/v1/leaderboard", query.asked())
     try:
-        return Figures.model_validate(told)
+        return Leaderboard.model_validate(told)
     except ValidationError as error:
         failure = Failure(kind="other", message="The gateway's leaderboard is of another version.")
         raise GatewayError(failure) from error

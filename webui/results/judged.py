@@ -16,10 +16,10 @@ SHOWN = 20
 LOOKED_AT = 4000
 """Of the newest, for those: a question on the page must not read the whole store."""
 
-Row = dict[str, Any]
+JudgementRow = dict[str, Any]
 
 
-async def judged(client: GatewayClient, kind: Kind, only: Filter) -> AsyncGenerator[list[Row], None]:
+async def judged(client: GatewayClient, kind: Kind, only: Filter) -> AsyncGenerator[list[JudgementRow], None]:
     """The rows that the filter lets through, the newest first, a page at a time. Raises GatewayError."""
     params: dict[str, Any] = {"limit": PAGE_ROWS}
     if only.since is not None:
@@ -39,10 +39,10 @@ async def judged(client: GatewayClient, kind: Kind, only: Filter) -> AsyncGenera
         params["after"] = after
 
 
-async def shown(client: GatewayClient, query: Query) -> list[Row]:
+async def shown(client: GatewayClient, query: Query) -> list[JudgementRow]:
     """The newest judgements on `query.model`. Raises GatewayError."""
     kind: Kind = "ratings" if query.what == "ratings" else "votes"
-    found: list[Row] = []
+    found: list[JudgementRow] = []
     seen = 0
     async with aclosing(judged(client, kind, query.filter())) as pages:
         async for rows in pages:
@@ -53,11 +53,11 @@ async def shown(client: GatewayClient, query: Query) -> list[Row]:
     return found[:SHOWN]
 
 
-def _is_meant(row: Row, kind: Kind, query: Query) -> bool:
+def _is_meant(row: JudgementRow, kind: Kind, query: Query) -> bool:
     sides = ("answer",) if kind == "ratings" else ("left", "right")
     names = {contender(row[side]).name for side in sides}
     return query.model in names and (query.rival is None or names == {query.model, query.rival})
 
 
-def _about(kind: Kind, row: Row) -> Any:
+def _about(kind: Kind, row: JudgementRow) -> Any:
     return vote_of(row).about if kind == "votes" else rating_of(row).about

@@ -10,7 +10,7 @@ from webui.store.tables import sessions
 
 
 @dataclass(frozen=True)
-class Session:
+class LoginSession:
     """One login in one browser."""
 
     id: str
@@ -29,7 +29,7 @@ class Sessions:
     def __init__(self, database: PageDatabase) -> None:
         self._database = database
 
-    async def begin(self, session: Session) -> None:
+    async def begin(self, session: LoginSession) -> None:
         """Keep a new one, and forget those that have ended."""
         row = {
             "id": session.id,
@@ -46,13 +46,13 @@ class Sessions:
 
         await self._database.run(work)
 
-    async def find(self, session_id: str) -> Session | None:
+    async def find(self, session_id: str) -> LoginSession | None:
         """The one with this id, unless it has ended."""
         of = (sessions.c.id == session_id) & (sessions.c.expires > datetime.now(UTC))
         row = await self._database.run(lambda c: c.execute(sa.select(sessions).where(of)).first())
         if row is None:
             return None
-        return Session(row.id, row.user_id, row.name, row.admin, row.half, row.expires)
+        return LoginSession(row.id, row.user_id, row.name, row.admin, row.half, row.expires)
 
     async def end(self, session_id: str) -> None:
         """Forget it. Nothing happens when there is none."""

@@ -21,7 +21,7 @@ from finetune.data.clean.chunk import (
 )
 from finetune.data.clean.contamination import EvaluationIndex
 from finetune.data.clean.duplicates import SAME, Chunks, Duplicates
-from finetune.data.clean.job import Job
+from finetune.data.clean.job import CleaningJob
 from finetune.progress import Progress, finished
 from finetune.rows.fast_row import JsonRow, parse_row
 
@@ -61,7 +61,7 @@ class CleanReport(msgspec.Struct):
 
 
 def assemble(
-    job: Job,
+    job: CleaningJob,
     inputs: Sequence[Path],
     chunks: Chunks,
     duplicates: Duplicates,

@@ -30,7 +30,7 @@ from finetune.data.clean.licences import allows_commercial_use
 from finetune.data.clean.mending import mend_row
 from finetune.data.clean.minhash import band_keys, signatures, whole_text
 from finetune.data.clean.personal_data import KINDS, MASKS, Masked
-from finetune.files.line_chunks import Chunk
+from finetune.files.line_chunks import LineChunk
 from finetune.rows.categories import CATEGORIES
 from finetune.rows.fast_row import JsonPair, JsonRow, JsonTurn, UnusableLine, parse_row, write_row
 from finetune.rows.provenance import Provenance
@@ -128,7 +128,7 @@ class _Tally:
             shown.append(ShownRow(self.file, line, detail[:_CUT_SAMPLE], cut_texts(texts)))
 
 
-def clean_chunk(work: Path, number: int, file: str, chunk: Chunk, rules: CleaningRules) -> None:
+def clean_chunk(work: Path, number: int, file: str, chunk: LineChunk, rules: CleaningRules) -> None:
     """Judge the lines of `chunk` (from the input `file`) and write the files of chunk `number` to `work`."""
     tally = _Tally(file)
     good: list[tuple[int, JsonRow]] = []

@@ -49,7 +49,7 @@ KOBEST: Mapping[frozenset[str], tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Item:
+class EvaluationItem:
     """One question of an evaluation set."""
 
     name: str
@@ -206,7 +206,7 @@ def _add_windows(windows: _Entries, item: int, codes: Codes, offsets: Offsets) -
             windows.add(hashes[[*range(a, b - WINDOW, STRIDE), b - WINDOW]], item)
 
 
-def read_items(path: Path) -> Iterator[Item]:
+def read_items(path: Path) -> Iterator[EvaluationItem]:
     """The items of one file, by its format. Raises UserError."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -225,7 +225,7 @@ def read_items(path: Path) -> Iterator[Item]:
     elif path.suffix == ".txt":
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip():
-                yield Item(f"{path.name}, line {number}", (line,))
+                yield EvaluationItem(f"{path.name}, line {number}", (line,))
     else:
         raise UserError(
             f"The evaluation set {path} is of no known format.",
@@ -233,7 +233,7 @@ def read_items(path: Path) -> Iterator[Item]:
         )
 
 
-def _table_items(path: Path, text: str) -> Iterator[Item]:
+def _table_items(path: Path, text: str) -> Iterator[EvaluationItem]:
     if path.suffix == ".csv":
         lines = csv.reader(text.splitlines())
     else:
@@ -254,10 +254,10 @@ def _table_items(path: Path, text: str) -> Iterator[Item]:
         texts = [cells[place] for place in places]
         if answer is not None:  # COPA: the sentence with its right alternative
             texts = [texts[0], texts[2] if cells[answer].strip() == "2" else texts[1]]
-        yield Item(f"{name}, line {number}", tuple(texts))
+        yield EvaluationItem(f"{name}, line {number}", tuple(texts))
 
 
-def _korquad_items(path: Path, text: str) -> Iterator[Item]:
+def _korquad_items(path: Path, text: str) -> Iterator[EvaluationItem]:
     from finetune.data.convert.html_text import html_text
 
     try:
@@ -268,11 +268,11 @@ def _korquad_items(path: Path, text: str) -> Iterator[Item]:
                 if "<" in context[:200]:
                     context = html_text(context)
                 for question in paragraph["qas"]:
-                    yield Item(
+                    yield EvaluationItem(
                         f"{path.name}, {question.get('id', question['question'][:20])}",
                         (question["question"],),
                     )
-                yield Item(f"{path.name}, context of {article.get('title', '?')}", (context,))
+                yield EvaluationItem(f"{path.name}, context of {article.get('title', '?')}", (context,))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} is not a KorQuAD file ({type(error).__name__}: {error}).",
@@ -280,12 +280,12 @@ def _korquad_items(path: Path, text: str) -> Iterator[Item]:
         ) from error
 
 
-def _row_item(path: Path, number: int, line: str) -> Item:
+def _row_item(path: Path, number: int, line: str) -> EvaluationItem:
     try:
         row = parse_row(line.encode("utf-8", "surrogatepass"))
     except UnusableLine as error:
         raise UserError(f"{path}, line {number}: {error.detail}.") from error
-    return Item(
+    return EvaluationItem(
         f"{path.name}, line {number}", tuple(t for t in (row.instruction, row.context, row.response) if t)
     )
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from finetune.data.clean.chunk import ChunkReport, CleaningRules
-from finetune.data.clean.job import Job
-from finetune.data.clean.minhash import BANDS, Pairs, may_be_similar, pairs_of_band, similar_pairs
+from finetune.data.clean.job import CleaningJob
+from finetune.data.clean.minhash import BANDS, RowPairs, may_be_similar, pairs_of_band, similar_pairs
 from finetune.progress import Progress, finished
 from finetune.rows.fast_row import parse_row
 
@@ -58,13 +58,13 @@ class Duplicates:
     """SAME where all texts are the same, letter by letter and blank by blank."""
 
 
-def load_chunks(job: Job) -> Chunks:
+def load_chunks(job: CleaningJob) -> Chunks:
     stems = sorted(str(path.with_suffix("")) for path in job.work.glob("[0-9]*.json"))
     counts = [len(np.load(f"{stem}.index.npy", mmap_mode="r")) for stem in stems]
     return Chunks(stems, np.concatenate(([0], np.cumsum(counts, dtype=np.int64))).astype(np.int64))
 
 
-def find_duplicates(job: Job, chunks: Chunks) -> Duplicates:
+def find_duplicates(job: CleaningJob, chunks: Chunks) -> Duplicates:
     rows = int(chunks.first[-1])
     found = Duplicates(np.full(rows, -1, dtype=np.int64), np.zeros(rows, dtype=np.float32))
     if not rows:
@@ -84,7 +84,7 @@ def find_duplicates(job: Job, chunks: Chunks) -> Duplicates:
     return found
 
 
-def _likely_pairs(job: Job, chunks: Chunks, found: Duplicates) -> Pairs:
+def _likely_pairs(job: CleaningJob, chunks: Chunks, found: Duplicates) -> RowPairs:
     """Pairs of rows that may be near-duplicates, by the later row, then the earlier."""
     likely = [np.zeros((0, 2), dtype=np.int64)]
     for band in range(BANDS):
@@ -98,7 +98,7 @@ def _likely_pairs(job: Job, chunks: Chunks, found: Duplicates) -> Pairs:
             left, right = places.reshape(some.shape).T
             likely.append(some[may_be_similar(signed[left], signed[right], job.similarity)])
         job.report(Progress("finding near-duplicates", 0.5 * (band + 1) / BANDS))
-    every: Pairs = np.unique(np.concatenate(likely), axis=0)
+    every: RowPairs = np.unique(np.concatenate(likely), axis=0)
     return np.asarray(every[np.lexsort((every[:, 0], every[:, 1]))])
 
 
@@ -113,7 +113,7 @@ def _signatures(chunks: Chunks, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.u
     return np.concatenate(parts)
 
 
-def _similar(job: Job, chunks: Chunks, pairs: Pairs) -> Iterator[tuple[int, int, float]]:
+def _similar(job: CleaningJob, chunks: Chunks, pairs: RowPairs) -> Iterator[tuple[int, int, float]]:
     """Those pairs that are near-duplicates, in the same order."""
     ends = [np.load(f"{stem}.index.npy", mmap_mode="r")["end"] for stem in chunks.stems] if len(pairs) else []
 

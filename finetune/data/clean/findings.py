@@ -12,7 +12,7 @@ from finetune.data.clean import broken_text, foreign_text, machine_talk, markup
 from finetune.data.clean.personal_data import may_hold_digits
 from finetune.rows.fast_row import JsonRow
 
-Finding = tuple[str, str]
+RowFinding = tuple[str, str]
 """(name of the reason, what was found)."""
 
 _MARKER = re.compile(
@@ -24,7 +24,7 @@ _MARKER = re.compile(
 _MAY_BE_MARKER = re.compile(r"###|<\||INST\]|SYS>>|</s>|USER:|ASSISTANT:|Human:|Assistant:")
 
 
-def findings(row: JsonRow) -> Iterator[Finding]:
+def findings(row: JsonRow) -> Iterator[RowFinding]:
     """What speaks against a mended row, in the order of REJECTED. Looks no further than it is asked to."""
     texts = row.texts()
     joined = "\n".join(texts)
@@ -44,7 +44,7 @@ def findings(row: JsonRow) -> Iterator[Finding]:
         yield "answer_not_in_context", row.response[:60]
 
 
-def _broken(row: JsonRow, texts: list[str], joined: str) -> Iterator[Finding]:
+def _broken(row: JsonRow, texts: list[str], joined: str) -> Iterator[RowFinding]:
     if broken_text.asks_nothing(row.instruction):
         yield "too_short", "the question has no letter"
     if not row.tool_calls and broken_text.says_nothing(row.instruction, row.response):
@@ -79,7 +79,7 @@ def _turns(row: JsonRow) -> list[_Turn]:
     return [*turns, *done, last]
 
 
-def _first_of(turns: list[_Turn], reason: str, rule: _Rule) -> Iterator[Finding]:
+def _first_of(turns: list[_Turn], reason: str, rule: _Rule) -> Iterator[RowFinding]:
     for turn in turns:
         if found := rule(*turn):
             yield reason, found

@@ -9,7 +9,7 @@ from finetune.progress import Report
 
 
 @dataclass
-class Job:
+class CleaningJob:
     """What the stages of one run share."""
 
     work: Path

@@ -84,7 +84,7 @@ _BLOCK = 400
 
 Signatures = npt.NDArray[np.uint32]
 """Shape (rows, SLOTS)."""
-Pairs = npt.NDArray[np.int64]
+RowPairs = npt.NDArray[np.int64]
 """Shape (pairs, 2): two row numbers, the smaller first."""
 
 
@@ -120,7 +120,7 @@ def band_keys(signatures: Signatures) -> Hashes:
     return keys
 
 
-def pairs_of_band(keys: Hashes) -> Pairs:
+def pairs_of_band(keys: Hashes) -> RowPairs:
     """Pairs of rows with the same key other than 0."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]

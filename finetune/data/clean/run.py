@@ -19,9 +19,9 @@ from common.errors import UserError
 from finetune.data.clean.assemble import CleanReport, assemble
 from finetune.data.clean.chunk import CleaningRules, clean_chunk, write_private
 from finetune.data.clean.duplicates import Chunks, find_duplicates, load_chunks
-from finetune.data.clean.job import Job
+from finetune.data.clean.job import CleaningJob
 from finetune.data.clean.pool import Pool
-from finetune.files.line_chunks import CHUNK, Chunk, line_chunks
+from finetune.files.line_chunks import CHUNK, LineChunk, line_chunks
 from finetune.files.lock import lock_for
 from finetune.files.outputs import masked_path, rejects_path
 from finetune.files.unreadable import unreadable
@@ -59,7 +59,7 @@ def clean(
             identity = _identity(inputs, rules, similarity, chunk_size)
             work = stack.enter_context(_work_directory(output, identity))
         pool = stack.enter_context(Pool.opened(processes or len(os.sched_getaffinity(0)), rules))
-        job = Job(work, rules, similarity, pool, report)
+        job = CleaningJob(work, rules, similarity, pool, report)
         _judge_all(job, inputs, chunk_size)
         chunks = load_chunks(job)
         duplicates = find_duplicates(job, chunks)
@@ -89,7 +89,7 @@ def _written(output: Path) -> set[Path]:
 # The first stage: every line by itself.
 
 
-def _judge_all(job: Job, inputs: Sequence[Path], chunk_size: int) -> None:
+def _judge_all(job: CleaningJob, inputs: Sequence[Path], chunk_size: int) -> None:
     sizes = [max(1, path.stat().st_size) for path in inputs]
     started = time.monotonic()
     rows = 0
@@ -115,7 +115,7 @@ def _judge_all(job: Job, inputs: Sequence[Path], chunk_size: int) -> None:
     job.report(finished("cleaning", f"{rows:,} rows"))
 
 
-def _clean_chunk(rules: CleaningRules, work: Path, number: int, file: str, chunk: Chunk) -> int:
+def _clean_chunk(rules: CleaningRules, work: Path, number: int, file: str, chunk: LineChunk) -> int:
     clean_chunk(work, number, file, chunk, rules)
     return chunk.data.count(b"\n")
 

@@ -6,7 +6,7 @@ alpaca-style file.
 
 from collections.abc import Iterator
 
-from finetune.data.convert.fields import Options, Record, meta
+from finetune.data.convert.fields import ConvertOptions, Record, meta
 from finetune.data.convert.prompts import answered
 
 
@@ -18,6 +18,6 @@ def is_koalpaca_1_1(record: Record) -> bool:
     return is_alpaca(record) and "url" in record and "input" not in record
 
 
-def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
+def rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object]]:
     """One row. Its category is the record's own where that is one of the eight."""
     yield from answered(record, options, "instruction", "output", None, meta(options, record, ("id", "url")))

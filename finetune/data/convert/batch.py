@@ -5,9 +5,17 @@ from dataclasses import dataclass
 
 import msgspec
 
-from finetune.data.convert.fields import Fields, Options, Record, Unusable, peek, says_something, strict_rows
+from finetune.data.convert.fields import (
+    ConvertOptions,
+    Fields,
+    Record,
+    UnusableRecord,
+    peek,
+    says_something,
+    strict_rows,
+)
 from finetune.data.convert.formats import BY_NAME
-from finetune.data.convert.sources import Batch, records
+from finetune.data.convert.sources import RecordBatch, records
 
 _CUT_TEXT = 2000
 """Characters shown of a record that could not be decoded, or that is too long to be shown whole."""
@@ -25,20 +33,20 @@ _VARIABLE = re.compile(r"'[^']*'|\d+|: .*\Z", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Task:
+class FileTask:
     """How the records of one file are converted."""
 
     file: str
     """The file's name as it stands in refusals."""
     format: str
     encoding: str
-    options: Options
+    options: ConvertOptions
     strict: bool = False
     warning: str = ""
     """What may be wrong with the whole file, or ''."""
 
 
-class Refusal(msgspec.Struct, omit_defaults=True):
+class RefusedRecord(msgspec.Struct, omit_defaults=True):
     """A record that made no row, as a line of the rejects file."""
 
     file: str
@@ -55,7 +63,7 @@ class FirstOfKind(msgspec.Struct):
     reason: str
 
 
-class Counts(msgspec.Struct):
+class RecordCounts(msgspec.Struct):
     """What became of records."""
 
     records: int = 0
@@ -69,7 +77,7 @@ class Counts(msgspec.Struct):
     left_out: dict[str, int] = {}
     """What was left out of rows -> how often."""
 
-    def add(self, other: "Counts") -> None:
+    def add(self, other: "RecordCounts") -> None:
         self.records += other.records
         self.rows += other.rows
         self.refused += other.refused
@@ -91,21 +99,21 @@ class Converted:
 
     rows: bytes
     refused: bytes
-    counts: Counts
+    counts: RecordCounts
 
 
 _encoder = msgspec.json.Encoder()
 BAD_CHARACTERS = "half a character, or bytes of another encoding"
 
 
-def convert_batch(batch: Batch, task: Task) -> Converted:
+def convert_batch(batch: RecordBatch, task: FileTask) -> Converted:
     """The rows (or pairs) of a batch as JSON lines, and its refusals."""
     convert = BY_NAME[task.format].rows
-    rows, counts = bytearray(), Counts()
+    rows, counts = bytearray(), RecordCounts()
     refusals = _Refusals(task.file, counts)
     for number, record in records(batch, task.encoding):
         counts.records += 1
-        if isinstance(record, Unusable):
+        if isinstance(record, UnusableRecord):
             refusals.add(number, record, record)
             continue
         rows_before = counts.rows
@@ -113,7 +121,7 @@ def convert_batch(batch: Batch, task: Task) -> Converted:
         try:
             _refuse_media(record, task.options)
             for made in convert(noting, task.options):
-                if isinstance(made, Unusable):
+                if isinstance(made, UnusableRecord):
                     refusals.add(number, made, record)
                     continue
                 for row in strict_rows(made) if task.strict else (made,):
@@ -122,37 +130,37 @@ def convert_batch(batch: Batch, task: Task) -> Converted:
                     counts.rows += 1
             if counts.rows > rows_before:
                 _count_notes(counts, noting)
-        except Unusable as reason:
+        except UnusableRecord as reason:
             refusals.add(number, reason, record)
         except UnicodeEncodeError:
-            refusals.add(number, Unusable(BAD_CHARACTERS, broken=True), record)
+            refusals.add(number, UnusableRecord(BAD_CHARACTERS, broken=True), record)
     return Converted(bytes(rows), bytes(refusals.lines), counts)
 
 
 class _Refusals:
     """The refused records of a batch as JSON lines, counted by kind of reason in `counts`."""
 
-    def __init__(self, file: str, counts: Counts) -> None:
+    def __init__(self, file: str, counts: RecordCounts) -> None:
         self._file = file
         self._counts = counts
         self.lines = bytearray()
 
-    def add(self, number: int, reason: Unusable, record: Record | Unusable) -> None:
+    def add(self, number: int, reason: UnusableRecord, record: Record | UnusableRecord) -> None:
         counts = self._counts
         counts.refused += 1
         counts.broken += reason.broken
         kind = _VARIABLE.sub("…", reason.message)
         counts.reasons.setdefault(kind, FirstOfKind(0, number, reason.message)).count += 1
-        self.lines.extend(_refusal(Refusal(self._file, number, reason.message, _shown(record))))
+        self.lines.extend(_refusal(RefusedRecord(self._file, number, reason.message, _shown(record))))
 
 
-def _refuse_media(record: Record, options: Options) -> None:
+def _refuse_media(record: Record, options: ConvertOptions) -> None:
     for name in _MEDIA.keys() & record.keys():
         if says_something(peek(record, name)) and name not in options.columns.values():
-            raise Unusable(f"it needs {_MEDIA[name]} ({name!r}); a row holds text alone")
+            raise UnusableRecord(f"it needs {_MEDIA[name]} ({name!r}); a row holds text alone")
 
 
-def _count_notes(counts: Counts, record: Fields) -> None:
+def _count_notes(counts: RecordCounts, record: Fields) -> None:
     for name in record.unused():
         name = str(name)
         name = name if name in counts.unused or len(counts.unused) < _MOST_NAMES else _OTHER_FIELDS
@@ -161,11 +169,11 @@ def _count_notes(counts: Counts, record: Fields) -> None:
         counts.left_out[what] = counts.left_out.get(what, 0) + 1
 
 
-def _shown(record: Record | Unusable) -> object:
-    return record.undecoded[:_CUT_TEXT] if isinstance(record, Unusable) else record
+def _shown(record: Record | UnusableRecord) -> object:
+    return record.undecoded[:_CUT_TEXT] if isinstance(record, UnusableRecord) else record
 
 
-def _refusal(refusal: Refusal) -> bytes:
+def _refusal(refusal: RefusedRecord) -> bytes:
     try:
         line = _encoder.encode(refusal)
         if len(line) > _LONGEST_SHOWN:

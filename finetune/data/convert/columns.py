@@ -2,7 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from finetune.data.convert.fields import Options, Record, Unusable, meta, pair, peek, says_something, string
+from finetune.data.convert.fields import (
+    ConvertOptions,
+    Record,
+    UnusableRecord,
+    meta,
+    pair,
+    peek,
+    says_something,
+    string,
+)
 from finetune.data.convert.prompts import answered
 from finetune.rows.categories import CATEGORIES
 from finetune.rows.placeholders import without_placeholder
@@ -53,7 +62,7 @@ def is_table(record: Record) -> bool:
     return not names.isdisjoint(QUESTIONS) and not names.isdisjoint(ANSWERS)
 
 
-def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
+def rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object]]:
     """One row (or pair) by `options.columns`, which the caller has filled."""
     columns = options.columns
     facts = meta(options, record)
@@ -68,7 +77,7 @@ def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
         yield pair(question, chosen, rejected, facts, context=given, category=category)
         return
     if category and category not in CATEGORIES:
-        raise Unusable(f"the category {category!r} is none of " + ", ".join(sorted(CATEGORIES)))
+        raise UnusableRecord(f"the category {category!r} is none of " + ", ".join(sorted(CATEGORIES)))
     for made in answered(
         record, options, columns["instruction"], columns["response"], columns.get("context"), facts
     ):

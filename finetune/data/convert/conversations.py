@@ -5,7 +5,16 @@ import re
 from collections.abc import Iterator, Sequence
 
 from finetune.data.convert.columns import is_table
-from finetune.data.convert.fields import Options, Record, SourceMessage, Unusable, is_text, meta, peek, string
+from finetune.data.convert.fields import (
+    ConvertOptions,
+    Record,
+    SourceMessage,
+    UnusableRecord,
+    is_text,
+    meta,
+    peek,
+    string,
+)
 from finetune.data.convert.prompts import (
     HISTORIES,
     before,
@@ -54,40 +63,41 @@ def is_guanaco(record: Record) -> bool:
     return is_text(record, "text") and bool(re.search(r"###\s*Human\s*:", record["text"]))
 
 
-def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
+def rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object]]:
     """One row for a conversation: the last question and answer, and the turns before them as history."""
     refuse_bad_answer(record)
     said = messages_of(record)
     if not said:
-        raise Unusable("the conversation is empty")
+        raise UnusableRecord("the conversation is empty")
     if options.roles == "as-published":
         said = as_published(said)
     elif first_speaker(said) == "assistant":
         if said[-1].role == "user" and options.roles == "checked":
-            raise Unusable(ASSISTANT_FIRST)
+            raise UnusableRecord(ASSISTANT_FIRST)
         said = without_greeting(said, record)
     yield conversation_row(before(record, said), record, meta(options, record))
 
 
-def guanaco_rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
+def guanaco_rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object]]:
     """The same for a text cut up at its marks."""
     said = before(record, split_marks(string(record, "text")))
     yield conversation_row(said, record, meta(options, record))
 
 
 def messages_of(record: Record) -> list[SourceMessage]:
-    """The turns of the record's conversation. Raises Unusable."""
+    """The turns of the record's conversation. Raises UnusableRecord."""
     name = _field(record) or next((name for name in CONVERSATIONS if name in record), None)
     if name is None:
-        raise Unusable("there is no conversation: none of " + ", ".join(CONVERSATIONS[:8]), broken=True)
+        raise UnusableRecord("there is no conversation: none of " + ", ".join(CONVERSATIONS[:8]), broken=True)
     return read_messages(record[name], record, name)
 
 
 def split_marks(text: str) -> list[SourceMessage]:
-    """`### Human: ...### Assistant: ...` as messages. Raises Unusable when text precedes the first mark."""
+    """`### Human: ...### Assistant: ...` as messages. Raises UnusableRecord where text
+    precedes the first mark."""
     parts = _MARK.split(text)
     if parts[0].strip():
-        raise Unusable("the text does not begin with `### Human:`")
+        raise UnusableRecord("the text does not begin with `### Human:`")
     turns = zip(parts[1::2], parts[2::2], strict=True)
     return [SourceMessage(SPEAKERS[name.lower()], said.strip()) for name, said in turns]
 

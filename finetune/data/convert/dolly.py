@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from finetune.data.convert.fields import Options, Record, is_category, is_text, meta, peek, row
+from finetune.data.convert.fields import ConvertOptions, Record, is_category, is_text, meta, peek, row
 from finetune.data.convert.prompts import answered
 from finetune.rows.placeholders import without_placeholder
 
@@ -14,7 +14,7 @@ def is_dolly(record: Record) -> bool:
     return has_fields and not {"output", "chosen"} & record.keys()
 
 
-def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
+def rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object]]:
     """The row itself; its own meta wins over the options'."""
     if record.keys() == _PLAIN and is_text(record, *_PLAIN) and is_category(record["category"]):
         yield row(

@@ -78,7 +78,7 @@ human-asks: the human, unchecked; as-published: gpt's text is the instruction, a
 KoVicuna had it."""
 
 
-class Unusable(UserError):
+class UnusableRecord(UserError):
     """A record that makes no row. `broken` when it is not even shaped like its format; `undecoded` is its
     text where it could not be decoded."""
 
@@ -88,8 +88,11 @@ class Unusable(UserError):
         self.undecoded = undecoded
 
 
+RowOrUnusable = dict[str, Any] | UnusableRecord
+
+
 @dataclass(frozen=True)
-class Options:
+class ConvertOptions:
     """What a converter may be told."""
 
     pairs: bool = False
@@ -129,7 +132,7 @@ class SourceMessage(NamedTuple):
         return said | {key: value for key, value in more.items() if value is not None}
 
 
-class Conversation(NamedTuple):
+class CutConversation(NamedTuple):
     """A conversation that ends with an answer, cut up as a row holds it."""
 
     history: list[dict[str, object]]
@@ -156,7 +159,7 @@ class Conversation(NamedTuple):
         context: str,
         tools: Sequence[Mapping[str, object]],
     ) -> dict[str, object]:
-        """The row of a record that holds this conversation; `facts` are its meta. Raises Unusable."""
+        """The row of a record that holds this conversation; `facts` are its meta. Raises UnusableRecord."""
         return row(
             self.instruction,
             self.response,
@@ -174,16 +177,17 @@ def category_of(record: Record) -> object:
 
 
 def string(record: Record, key: str, *, required: bool = True) -> str:
-    """`record[key]` without white space around it; an absent or null optional one is ''. Raises Unusable."""
+    """`record[key]` without white space around it, '' for an absent or null optional one. Raises
+    UnusableRecord."""
     value = record.get(key)
     if isinstance(value, str):
         return value.strip()
     if value is None or value != value:  # not a number: how pandas writes an empty cell
         if required:
-            raise Unusable(f"{key!r} is missing", broken=True)
+            raise UnusableRecord(f"{key!r} is missing", broken=True)
         return ""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Unusable(f"{key!r} is not text but {_json_type(value)}", broken=True)
+        raise UnusableRecord(f"{key!r} is not text but {_json_type(value)}", broken=True)
     return str(value)
 
 
@@ -199,13 +203,13 @@ def row(
 ) -> dict[str, object]:
     """A Dolly row. With a context it is `closed_qa`, else `open_qa`, unless the source says more.
 
-    beyond: tools, steps, calls and reasoning. Raises Unusable when instruction or response is blank.
+    beyond: tools, steps, calls and reasoning. Raises UnusableRecord when instruction or response is blank.
     """
     if not instruction or instruction.isspace():
-        raise Unusable("the instruction is empty")
+        raise UnusableRecord("the instruction is empty")
     beyond = beyond or {}
     if (not response or response.isspace()) and "tool_calls" not in beyond:
-        raise Unusable("the response is empty")
+        raise UnusableRecord("the response is empty")
     _refuse_media(instruction)
     made: dict[str, object] = {
         "instruction": instruction,
@@ -231,12 +235,13 @@ def pair(
     history: Sequence[Mapping[str, object]] = (),
     beyond: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
-    """A preference pair (`rows.row.Pair`). Raises Unusable when a text is blank or the answers equal."""
+    """A preference pair (`rows.row.Pair`). Raises UnusableRecord where a text is blank or both answers
+    are equal."""
     for name, text in (("instruction", instruction), ("chosen", chosen), ("rejected", rejected)):
         if not text or text.isspace():
-            raise Unusable(f"the {name} {'' if name == 'instruction' else 'answer '}is empty")
+            raise UnusableRecord(f"the {name} {'' if name == 'instruction' else 'answer '}is empty")
     if chosen.strip() == rejected.strip():
-        raise Unusable("chosen and rejected are the same answer")
+        raise UnusableRecord("chosen and rejected are the same answer")
     _refuse_media(instruction)
     made: dict[str, object] = {"instruction": instruction, "context": context}
     made |= {"chosen": chosen, "rejected": rejected}
@@ -255,7 +260,7 @@ _MEDIA_MARKS = ("<image>", "<audio>", "<video>")
 def _refuse_media(instruction: str) -> None:
     if instruction.startswith(_MEDIA_MARKS) or instruction.endswith(_MEDIA_MARKS):
         mark = next(mark for mark in _MEDIA_MARKS if mark in instruction)
-        raise Unusable(f"it needs an {mark[1:-1]} ({mark} in the question); a row holds text alone")
+        raise UnusableRecord(f"it needs an {mark[1:-1]} ({mark} in the question); a row holds text alone")
 
 
 def is_category(category: object) -> bool:
@@ -263,7 +268,7 @@ def is_category(category: object) -> bool:
     return isinstance(category, str) and category in CATEGORIES
 
 
-def conversation(messages: Sequence[SourceMessage]) -> Conversation:
+def conversation(messages: Sequence[SourceMessage]) -> CutConversation:
     """The conversation's last question and answer that are learnt, and what was said before.
 
     What stands after them (a question that nobody answered, an answer of weight 0) is left out. Raises
@@ -272,17 +277,17 @@ def conversation(messages: Sequence[SourceMessage]) -> Conversation:
     """
     first = 1 if messages and messages[0].role == "system" else 0
     if first and not messages[0].content.strip():
-        raise Unusable("message 1 is empty")
+        raise UnusableRecord("message 1 is empty")
     exchanges = _exchanges(messages, first)
     if not exchanges:
-        raise Unusable("there is no question with an answer")
+        raise UnusableRecord("there is no question with an answer")
     while not exchanges[-1][-1].learnt:
         exchanges.pop()
         if not exchanges:
-            raise Unusable("no answer is to be learnt: all have weight 0")
+            raise UnusableRecord("no answer is to be learnt: all have weight 0")
     before = [*messages[:first], *(message for exchange in exchanges[:-1] for message in exchange)]
     question, *steps, answer = exchanges[-1]
-    return Conversation(
+    return CutConversation(
         [message.turn() for message in before],
         question.content,
         answer.content,
@@ -309,12 +314,12 @@ def _exchanges(messages: Sequence[SourceMessage], first: int) -> list[list[Sourc
             wanted = "assistant"
         elif message.role == "assistant" and wanted in ("assistant", "tool or assistant"):
             if message.calls and place + 1 < end and messages[place + 1].role != "tool":
-                raise Unusable(f"message {place + 1} is a tool call without its result")
+                raise UnusableRecord(f"message {place + 1} is a tool call without its result")
             exchanges[-1].append(message)
             wanted = "tool or assistant" if message.calls else "user"
         else:
             expected = wanted.replace("tool or ", "")
-            raise Unusable(f"message {place + 1} is by {message.role}, where {expected} speaks")
+            raise UnusableRecord(f"message {place + 1} is by {message.role}, where {expected} speaks")
     return exchanges
 
 
@@ -322,10 +327,10 @@ def _require_text(message: SourceMessage, place: int, end: int) -> None:
     if message.calls or message.role == "tool" or message.content.strip():
         return
     ends = {end - 2: "the instruction", end - 1: "the response"}
-    raise Unusable(f"{ends.get(place, f'message {place + 1}')} is empty")
+    raise UnusableRecord(f"{ends.get(place, f'message {place + 1}')} is empty")
 
 
-def meta(options: Options, record: Record, keys: Iterable[str] = ("id",)) -> dict[str, object]:
+def meta(options: ConvertOptions, record: Record, keys: Iterable[str] = ("id",)) -> dict[str, object]:
     """The options' meta, and the record's own facts under `keys`."""
     made = dict(options.meta)
     for key in keys:
@@ -339,7 +344,7 @@ def strict_rows(made: Mapping[str, Any]) -> list[dict[str, object]]:
     """Rows of exactly the four keys. A conversation becomes one row for each answer, with what was said
     before it as context: `이전 질문: ...`, `이전 답변: ...`."""
     if not {"tools", "steps", "tool_calls"}.isdisjoint(made):
-        raise Unusable("it holds tool calls, for which the four keys have no place (--strict)")
+        raise UnusableRecord("it holds tool calls, for which the four keys have no place (--strict)")
     said: list[str] = []
     rows = []
     question = ""

@@ -4,14 +4,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from common.errors import UserError
 from finetune.data.convert import alpaca, columns, conversations, dolly, korquad, marked_text, oasst, pairs
-from finetune.data.convert.fields import Options, Record, Unusable
+from finetune.data.convert.fields import ConvertOptions, Record, RowOrUnusable, UnusableRecord
 from finetune.rows.provenance import Provenance
-
-Made = dict[str, Any] | Unusable
 
 
 @dataclass(frozen=True)
@@ -21,8 +18,9 @@ class Format:
     name: str
     title: str
     matches: Callable[[Record], bool]
-    rows: Callable[[Record, Options], Iterator[Made]]
-    """The rows (or pairs) of a record, or Unusable for a part of it. Raises Unusable for all of it."""
+    rows: Callable[[Record, ConvertOptions], Iterator[RowOrUnusable]]
+    """The rows (or pairs) of a record, or why a part of it makes none. Raises UnusableRecord
+    where none of it does."""
     pairs: bool = False
     """Whether preference pairs can be made of it."""
 
@@ -59,7 +57,7 @@ _ODD = 0.1
 """Share of odd records up to which a file is still what the others are, and no mere table."""
 
 
-def recognise(sample: Sequence[Record], options: Options, path: Path) -> Format:
+def recognise(sample: Sequence[Record], options: ConvertOptions, path: Path) -> Format:
     """The format that explains most of the sample's records; a few odd ones don't change it.
 
     Raises UserError where none explains half of them.
@@ -83,7 +81,7 @@ def _field_names(sample: Sequence[Record]) -> str:
     return ", ".join(str(key) for key in list(sample[0])[:12]) if sample else "none"
 
 
-def check_format(known: Format, sample: Sequence[Record], options: Options, path: Path) -> None:
+def check_format(known: Format, sample: Sequence[Record], options: ConvertOptions, path: Path) -> None:
     """Raises UserError where the format cannot be what the file holds, or has no pairs as asked for."""
     if options.pairs and not known.pairs:
         raise UserError(
@@ -98,7 +96,7 @@ def check_format(known: Format, sample: Sequence[Record], options: Options, path
         )
 
 
-def table_columns(sample: Sequence[Record], options: Options, path: Path) -> dict[str, str]:
+def table_columns(sample: Sequence[Record], options: ConvertOptions, path: Path) -> dict[str, str]:
     """Row field -> column for the `table` format: those named, and the usual names for the rest.
 
     Raises UserError for a field or column that does not exist, and where a column is missing.
@@ -151,7 +149,7 @@ class Swapped:
     """What may be one sign of it and may be right, too; or ''."""
 
 
-def swapped_roles(known: Format, sample: Sequence[Record], options: Options) -> Swapped:
+def swapped_roles(known: Format, sample: Sequence[Record], options: ConvertOptions) -> Swapped:
     """Whether questions and answers of the sample look swapped.
 
     Surely: conversations that gpt begins and the human ends; answers that are nothing but a question, to
@@ -169,7 +167,7 @@ def swapped_roles(known: Format, sample: Sequence[Record], options: Options) -> 
     for record in sample:
         try:
             made += [row for row in known.rows(record, options) if isinstance(row, dict)]
-        except Unusable:
+        except UnusableRecord:
             continue
     made = [row for row in made if not row["context"]]
     answers = [row["response"] for row in made if _ASKS.search(row["response"][-40:])]
@@ -193,7 +191,7 @@ def _swapped_turns(sample: Sequence[Record]) -> tuple[str, str]:
     for record in sample:
         try:
             messages = conversations.messages_of(record)
-        except Unusable:
+        except UnusableRecord:
             continue
         first = conversations.first_speaker(messages)
         begun["swapped" if first == "assistant" and messages[-1].role == "user" else "right"] += 1

@@ -8,7 +8,15 @@ is always a part of the context, at `meta.answer_start` (in characters).
 import re
 from collections.abc import Iterator, Sequence
 
-from finetune.data.convert.fields import Options, Record, Unusable, is_text, meta, row
+from finetune.data.convert.fields import (
+    ConvertOptions,
+    Record,
+    RowOrUnusable,
+    UnusableRecord,
+    is_text,
+    meta,
+    row,
+)
 from finetune.data.convert.html_text import html_text
 
 _FIRST_MARK = 0xE000
@@ -20,8 +28,6 @@ _TAGS_AFTER = re.compile(r"(?:\s|<[^>]*>)*\Z")
 _TAG = re.compile(r"<[^>]*>")
 _CUT_WITHIN = 200
 """How far from where the window ends by length a line or word end is looked for, in characters."""
-
-Made = dict[str, object] | Unusable
 
 
 def is_article_1(record: Record) -> bool:
@@ -39,54 +45,54 @@ def is_article_2(record: Record) -> bool:
     return is_text(record, "context") and isinstance(record.get("qas"), list)
 
 
-def rows_1(record: Record, options: Options) -> Iterator[Made]:
+def rows_1(record: Record, options: ConvertOptions) -> Iterator[RowOrUnusable]:
     """A row for each question."""
     facts = meta(options, record, ("title",))
     paragraphs = record.get("paragraphs")
     if paragraphs is None:
         paragraphs = [{"context": record.get("context"), "qas": [record]}]
     if not isinstance(paragraphs, list):
-        raise Unusable("the article's paragraphs are not an array", broken=True)
+        raise UnusableRecord("the article's paragraphs are not an array", broken=True)
     for paragraph in paragraphs:
         text = paragraph.get("context") if isinstance(paragraph, dict) else None
         if not isinstance(text, str):
-            yield Unusable("a paragraph has no context", broken=True)
+            yield UnusableRecord("a paragraph has no context", broken=True)
             continue
         questions = paragraph.get("qas")
         if not isinstance(questions, list):
-            yield Unusable("a paragraph has no questions", broken=True)
+            yield UnusableRecord("a paragraph has no questions", broken=True)
             continue
         for question in questions:
             try:
                 answer, start = _answer(question)
                 start = _locate(text, answer, start)
-            except Unusable as reason:
+            except UnusableRecord as reason:
                 yield reason
                 continue
             yield _row(question, text, start, start + len(answer), facts)
 
 
-def rows_2(record: Record, options: Options) -> Iterator[Made]:
+def rows_2(record: Record, options: ConvertOptions) -> Iterator[RowOrUnusable]:
     """A row for each question, with a window of `options.window` characters around the answer."""
     facts = meta(options, record, ("title", "url"))
     html = record.get("context")
     if not isinstance(html, str):
-        raise Unusable("the page has no context", broken=True)
+        raise UnusableRecord("the page has no context", broken=True)
     questions = record["qas"] if isinstance(record.get("qas"), list) else [record]
-    spans: list[tuple[int, int] | Unusable] = []
+    spans: list[tuple[int, int] | UnusableRecord] = []
     for question in questions:
         try:
             answer, start = _answer(question)
             start = _locate(html, answer, start)
             spans.append((start, start + len(answer)))
-        except Unusable as reason:
+        except UnusableRecord as reason:
             spans.append(reason)
     text, found = _text_and_spans(html, [s if isinstance(s, tuple) else None for s in spans])
     for question, span, place in zip(questions, spans, found, strict=True):
-        if isinstance(span, Unusable):
+        if isinstance(span, UnusableRecord):
             yield span
         elif place is None:
-            yield Unusable(f"question {_name(question)}: the answer is not in the page's visible text")
+            yield UnusableRecord(f"question {_name(question)}: the answer is not in the page's visible text")
         else:
             start, end = place
             left, right = window(text, start, end, options.window)
@@ -185,9 +191,9 @@ def _span(text: str, start: int | None, end: int | None, block: bool) -> tuple[i
 def _answer(question: object) -> tuple[str, int]:
     """The (first) answer's text and its published place."""
     if not isinstance(question, dict) or not is_text(question, "question"):
-        raise Unusable("a question has no text", broken=True)
+        raise UnusableRecord("a question has no text", broken=True)
     if question.get("is_impossible"):
-        raise Unusable(f"question {_name(question)} has no answer in the text")
+        raise UnusableRecord(f"question {_name(question)} has no answer in the text")
     answers = question.get("answers", question.get("answer"))
     if isinstance(answers, list):
         answers = answers[0] if answers else None
@@ -197,7 +203,7 @@ def _answer(question: object) -> tuple[str, int]:
             text, start = (text[0], start[0]) if text and start else (None, None)
         if isinstance(text, str) and text.strip() and isinstance(start, int):
             return text, start
-    raise Unusable(f"question {_name(question)} has no answer", broken=answers is not None)
+    raise UnusableRecord(f"question {_name(question)} has no answer", broken=answers is not None)
 
 
 def _locate(text: str, answer: str, start: int) -> int:
@@ -207,11 +213,11 @@ def _locate(text: str, answer: str, start: int) -> int:
     before, after = text.rfind(answer, 0, max(0, start) + len(answer)), text.find(answer, max(0, start))
     places = [place for place in (before, after) if place >= 0]
     if not places:
-        raise Unusable(f"the answer {_TAG.sub(' ', answer)[:40].strip()!r} is not in the context")
+        raise UnusableRecord(f"the answer {_TAG.sub(' ', answer)[:40].strip()!r} is not in the context")
     return min(places, key=lambda place: abs(place - start))
 
 
-def _row(question: Record, text: str, start: int, end: int, facts: dict[str, object]) -> Made:
+def _row(question: Record, text: str, start: int, end: int, facts: dict[str, object]) -> RowOrUnusable:
     answer = text[start:end]
     shift = len(answer) - len(answer.lstrip())
     own: dict[str, object] = {"answer_start": start + shift}
@@ -220,7 +226,7 @@ def _row(question: Record, text: str, start: int, end: int, facts: dict[str, obj
     try:
         asked = question["question"].strip()
         return row(asked, answer.strip(), {**facts, **own}, context=text, category="closed_qa")
-    except Unusable as reason:
+    except UnusableRecord as reason:
         return reason
 
 

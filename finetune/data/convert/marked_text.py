@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from finetune.data.convert.fields import (
-    Options,
+    ConvertOptions,
     Record,
     SourceMessage,
-    Unusable,
+    UnusableRecord,
     meta,
     note_left_out,
     peek,
@@ -71,11 +71,11 @@ def is_marked(record: Record) -> bool:
     return _field(record) is not None
 
 
-def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
+def rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object]]:
     """One row for the conversation that the text holds."""
     name = _field(record)
     if name is None:
-        raise Unusable("there is no text with the marks of a prompt template", broken=True)
+        raise UnusableRecord("there is no text with the marks of a prompt template", broken=True)
     messages, context, preamble = split_text(string(record, name))
     if preamble:
         note_left_out(record, "preamble of a prompt template")

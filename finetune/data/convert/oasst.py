@@ -7,10 +7,10 @@ pair for each prompt with at least two ranked replies: the best and the worst.
 from collections.abc import Iterable, Iterator
 
 from finetune.data.convert.fields import (
-    Options,
+    ConvertOptions,
     Record,
     SourceMessage,
-    Unusable,
+    UnusableRecord,
     conversation,
     is_text,
     pair,
@@ -31,11 +31,11 @@ def is_flat_message(record: Record) -> bool:
     return known and isinstance(record["parent_id"], str | None)
 
 
-def tree_rows(record: Record, options: Options) -> Iterator[dict[str, object] | Unusable]:
+def tree_rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object] | UnusableRecord]:
     """The rows (or pairs) of `{message_tree_id, prompt: {text, role, replies: [...]}}`."""
     root = record.get("prompt")
     if not isinstance(root, dict) or not is_text(root, "text", "role"):
-        raise Unusable("the tree has no prompt", broken=True)
+        raise UnusableRecord("the tree has no prompt", broken=True)
     facts = {**options.meta, "id": record.get("message_tree_id")}
     if isinstance(root.get("lang"), str):
         facts["lang"] = root["lang"]
@@ -54,7 +54,7 @@ def tree_rows(record: Record, options: Options) -> Iterator[dict[str, object] | 
     yield row(said.instruction, said.response, facts, history=said.history)
 
 
-def message_rows(record: Record, options: Options) -> Iterator[dict[str, object] | Unusable]:
+def message_rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object] | UnusableRecord]:
     """The same for `{message_tree_id, messages: [...]}`: flat messages of a tree, gathered on reading."""
     nodes = {message["message_id"]: {**message, "replies": []} for message in record["messages"]}
     roots = []
@@ -66,14 +66,14 @@ def message_rows(record: Record, options: Options) -> Iterator[dict[str, object]
             nodes[parent]["replies"].append(node)
         else:
             reason = f"message {node['message_id']} answers {parent}, which does not stand with its tree"
-            yield Unusable(f"{reason}: sort the file by message_tree_id")
+            yield UnusableRecord(f"{reason}: sort the file by message_tree_id")
     for root in roots:
         yield from tree_rows({"message_tree_id": record["message_tree_id"], "prompt": root}, options)
 
 
 def gather_trees(
-    messages: Iterable[tuple[int, Record | Unusable]],
-) -> Iterator[tuple[int, Record | Unusable]]:
+    messages: Iterable[tuple[int, Record | UnusableRecord]],
+) -> Iterator[tuple[int, Record | UnusableRecord]]:
     """Flat messages as records `{message_tree_id, messages}`, each with the line of its first message.
 
     Published files hold a tree's messages together, so one tree is in memory at a time.
@@ -81,8 +81,12 @@ def gather_trees(
     tree: list[Record] = []
     first = 0
     for number, message in messages:
-        if isinstance(message, Unusable) or not is_flat_message(message):
-            wrong = message if isinstance(message, Unusable) else Unusable("not a message", broken=True)
+        if isinstance(message, UnusableRecord) or not is_flat_message(message):
+            wrong = (
+                message
+                if isinstance(message, UnusableRecord)
+                else UnusableRecord("not a message", broken=True)
+            )
             yield number, wrong
             continue
         if tree and message["message_tree_id"] != tree[0]["message_tree_id"]:
@@ -95,7 +99,7 @@ def gather_trees(
         yield first, {"message_tree_id": tree[0]["message_tree_id"], "messages": tree}
 
 
-def _pairs(root: Node, facts: dict[str, object]) -> Iterator[dict[str, object] | Unusable]:
+def _pairs(root: Node, facts: dict[str, object]) -> Iterator[dict[str, object] | UnusableRecord]:
     stack: list[tuple[Node, list[SourceMessage]]] = [(root, [])]
     while stack:
         node, before = stack.pop()
@@ -109,7 +113,7 @@ def _pairs(root: Node, facts: dict[str, object]) -> Iterator[dict[str, object] |
                     worst = conversation([*path, _message(ranked[-1])])
                     own = {**facts, "id": node.get("message_id", facts["id"])}
                     yield pair(best.instruction, best.response, worst.response, own, history=best.history)
-                except Unusable as reason:
+                except UnusableRecord as reason:
                     yield reason
         stack.extend((reply, path) for reply in reversed(replies))
 
@@ -118,7 +122,9 @@ def _replies(node: Node) -> list[Node]:
     """The replies that people let stand, best rank first; those without a rank come last, in their order."""
     replies = node.get("replies") or []
     if not isinstance(replies, list) or not all(isinstance(reply, dict) for reply in replies):
-        raise Unusable(f"message {node.get('message_id')} has replies that are no messages", broken=True)
+        raise UnusableRecord(
+            f"message {node.get('message_id')} has replies that are no messages", broken=True
+        )
     kept = [r for r in replies if not r.get("deleted") and r.get("review_result") is not False]
     return sorted(kept, key=_rank)
 
@@ -132,5 +138,5 @@ def _rank(reply: Node) -> float:
 def _message(node: Node) -> SourceMessage:
     role = SPEAKERS.get(str(node.get("role")).lower())
     if role is None or not isinstance(node.get("text"), str):
-        raise Unusable(f"message {node.get('message_id')} has no text or an unknown role", broken=True)
+        raise UnusableRecord(f"message {node.get('message_id')} has no text or an unknown role", broken=True)
     return SourceMessage(role, node["text"].strip())

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator
 
 from finetune.data.convert.fields import (
-    Options,
+    ConvertOptions,
     Record,
     SourceMessage,
-    Unusable,
+    UnusableRecord,
     category_of,
     conversation,
     meta,
@@ -37,24 +37,24 @@ def is_pair(record: Record) -> bool:
     return all(key in record for key in _answers(record))
 
 
-def rows(record: Record, options: Options) -> Iterator[dict[str, object]]:
+def rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object]]:
     """One pair; without `options.pairs` the chosen answer as a row."""
     chosen, rejected = _answers(record)
     better, worse = _conversation(record, chosen), _conversation(record, rejected)
     if better[:-1] != worse[:-1]:
-        raise Unusable(f"{chosen} and {rejected} answer different conversations")
+        raise UnusableRecord(f"{chosen} and {rejected} answer different conversations")
     better, tools = with_tools(better, record)
     worse, _ = with_tools(worse, record)
     said, other = conversation(better), conversation(worse)
     facts = (
         {**options.meta, **record["meta"]} if isinstance(peek(record, "meta"), dict) else dict(options.meta)
     )
-    facts |= meta(Options(), record, ("id", "prompt_id"))
+    facts |= meta(ConvertOptions(), record, ("id", "prompt_id"))
     taken = ("input",) if isinstance(peek(record, "input"), dict) else ()
     given = given_context(record, taken)
     if options.pairs:
         if said.calls or other.calls or said.reasoning or other.reasoning:
-            raise Unusable("an answer calls a tool or thinks; a pair compares texts")
+            raise UnusableRecord("an answer calls a tool or thinks; a pair compares texts")
         yield pair(
             said.instruction,
             said.response,
@@ -83,16 +83,16 @@ def _conversation(record: Record, key: str) -> list[SourceMessage]:
     """The whole conversation that ends with this answer."""
     answer = decoded(record.get(key)) if are_turns(peek(record, key)) else record.get(key)
     if answer is None:
-        raise Unusable(f"{key!r} is missing", broken=True)
+        raise UnusableRecord(f"{key!r} is missing", broken=True)
     if isinstance(answer, str):
         if _HH_MARK.match(answer):
             return _hh_messages(answer)
         return [*_prompt(record), assistant_turn(answer)]
     messages = read_messages([answer] if isinstance(answer, dict) else answer, record, key)
     if not messages or messages[-1].role != "assistant":
-        raise Unusable(f"{key!r} does not end with the assistant's answer")
+        raise UnusableRecord(f"{key!r} does not end with the assistant's answer")
     if not messages[-1].learnt:
-        raise Unusable(f"{key!r} is not to be learnt (weight 0)")
+        raise UnusableRecord(f"{key!r} is not to be learnt (weight 0)")
     if len(messages) > 1:
         return before(record, messages)
     return [*_prompt(record), *messages]
@@ -111,7 +111,7 @@ def _prompt(record: Record) -> list[SourceMessage]:
             return before(record, read_messages(record[key], record, key))
     question = next((key for key in _QUESTIONS if peek(record, key) is not None), None)
     if question is None:
-        raise Unusable("there is no prompt: none of " + ", ".join(_QUESTIONS), broken=True)
+        raise UnusableRecord("there is no prompt: none of " + ", ".join(_QUESTIONS), broken=True)
     return before(record, asked(string(record, question)))
 
 

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from finetune.data.convert.fields import (
-    Options,
+    ConvertOptions,
     Record,
     SourceMessage,
-    Unusable,
+    UnusableRecord,
     conversation,
     note_left_out,
     peek,
@@ -57,7 +57,7 @@ def before(record: Record, messages: Sequence[SourceMessage] = ()) -> list[Sourc
 def given_context(record: Record, taken: Sequence[str] = ()) -> str:
     """The text that the question is about, '' where there is none. Several texts are one below the other.
 
-    taken: fields that are something else. Raises Unusable where `input` or `context` is no text.
+    taken: fields that are something else. Raises UnusableRecord where `input` or `context` is no text.
     """
     for name in CONTEXTS:
         if name not in record or name in taken:
@@ -94,7 +94,7 @@ def marked_turns(parts: Sequence[str]) -> list[SourceMessage]:
 
 def answered(
     record: Record,
-    options: Options,
+    options: ConvertOptions,
     question: str,
     answer: str,
     context: str | None,
@@ -117,7 +117,7 @@ def answered(
 def conversation_row(
     messages: Sequence[SourceMessage], record: Record, facts: dict[str, object], context: str = ""
 ) -> dict[str, object]:
-    """The row of a whole conversation. Raises Unusable."""
+    """The row of a whole conversation. Raises UnusableRecord."""
     if messages and messages[-1].role == "user":
         note_left_out(record, UNANSWERED)
     elif messages and not messages[-1].learnt:
@@ -153,7 +153,7 @@ def without_greeting(messages: Sequence[SourceMessage], record: Record) -> list[
 
 
 def refuse_bad_answer(record: Record) -> None:
-    """Raises Unusable for an answer that the record itself calls a bad one."""
+    """Raises UnusableRecord for an answer that the record itself calls a bad one."""
     for name in _VERDICTS:
         if name not in record:
             continue
@@ -161,7 +161,7 @@ def refuse_bad_answer(record: Record) -> None:
         unpaired = "prompt" in record and "completion" in record
         judged = isinstance(value, bool) or (unpaired and isinstance(value, int | str))
         if judged and record[name] in _FALSE:
-            raise Unusable(f"{name!r} says that the answer is a bad one")
+            raise UnusableRecord(f"{name!r} says that the answer is a bad one")
 
 
 def named(record: Record, names: Sequence[str]) -> str | None:

@@ -24,8 +24,8 @@ import msgspec
 
 from common.errors import KodollyError, UserError
 from finetune.data.convert import oasst, sources
-from finetune.data.convert.batch import Converted, Counts, Task, convert_batch
-from finetune.data.convert.fields import Options, Record, Roles
+from finetune.data.convert.batch import Converted, FileTask, RecordCounts, convert_batch
+from finetune.data.convert.fields import ConvertOptions, Record, Roles
 from finetune.data.convert.formats import (
     BY_NAME,
     check_format,
@@ -34,7 +34,7 @@ from finetune.data.convert.formats import (
     swapped_roles,
     table_columns,
 )
-from finetune.data.convert.sources import Batch, InputFile
+from finetune.data.convert.sources import InputFile, RecordBatch
 from finetune.files.child_process import process_pool
 from finetune.files.lock import lock_for
 from finetune.files.outputs import rejects_path
@@ -50,7 +50,7 @@ _JOURNAL_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
-class Request:
+class ConvertRequest:
     """What to convert, and how."""
 
     inputs: tuple[Path, ...]
@@ -75,7 +75,7 @@ class FileCounts(msgspec.Struct):
     file: str
     format: str
     licence: str
-    counts: Counts
+    counts: RecordCounts
     warning: str = ""
     """What may be wrong with the whole file, or ''."""
 
@@ -91,10 +91,10 @@ class Conversion:
     resumed: bool
 
     @property
-    def total(self) -> Counts:
-        counts = Counts()
+    def total(self) -> RecordCounts:
+        counts = RecordCounts()
         for file in self.files:
-            counts.add(msgspec.convert(msgspec.to_builtins(file.counts), Counts))
+            counts.add(msgspec.convert(msgspec.to_builtins(file.counts), RecordCounts))
         return counts
 
 
@@ -110,7 +110,7 @@ class _Journal(msgspec.Struct):
     files: list[FileCounts] = []
 
 
-def convert(request: Request, report: Report = silent) -> Conversion:
+def convert(request: ConvertRequest, report: Report = silent) -> Conversion:
     """Convert the request's inputs and write its output, and refused records beside it (`rejects_path`).
 
     A record that makes no row is refused with its reason and the rest goes on. Raises UserError where that
@@ -151,14 +151,14 @@ def convert(request: Request, report: Report = silent) -> Conversion:
     return Conversion(request.output, rejects if any_refused else None, tuple(parts.journal.files), resumed)
 
 
-def _refuse_without_rows(request: Request, files: Sequence[FileCounts]) -> None:
+def _refuse_without_rows(request: ConvertRequest, files: Sequence[FileCounts]) -> None:
     if not any(file.counts.rows for file in files):
         reasons = chain.from_iterable(file.counts.reasons.values() for file in files)
         first = next((f" The first reason: {one.reason} (line {one.line})." for one in reasons), "")
         raise UserError(f"No row came out of {', '.join(map(str, request.inputs))}.{first}")
 
 
-def _files(request: Request) -> list[Path]:
+def _files(request: ConvertRequest) -> list[Path]:
     found: list[Path] = []
     for path in request.inputs:
         if path.is_dir():
@@ -184,7 +184,7 @@ def _is_data(path: Path) -> bool:
     return named and not path.name.startswith(".") and path.is_file()
 
 
-def _task(path: Path, request: Request) -> tuple[InputFile, Task]:
+def _task(path: Path, request: ConvertRequest) -> tuple[InputFile, FileTask]:
     """How to read and convert one file. Raises UserError where that cannot be known."""
     source = sources.open_source(path)
     first = islice(sources.batches(source), 1)
@@ -205,7 +205,7 @@ def _task(path: Path, request: Request) -> tuple[InputFile, Task]:
     ):
         if value:
             meta[key] = value
-    options = Options(request.pairs, request.roles, dict(request.columns), request.window, meta)
+    options = ConvertOptions(request.pairs, request.roles, dict(request.columns), request.window, meta)
     if request.format is not None and request.format not in BY_NAME:
         raise UserError(f"There is no format {request.format!r}.", hint=f"It is one of {', '.join(BY_NAME)}.")
     known = BY_NAME[request.format] if request.format else recognise(sample, options, path)
@@ -218,10 +218,10 @@ def _task(path: Path, request: Request) -> tuple[InputFile, Task]:
             f"{path}: questions and answers look swapped: {swapped.reason}.",
             hint="If they are right, say --roles human-asks; docs/data.md tells more.",
         )
-    return source, Task(str(path), known.name, source.encoding, options, request.strict, swapped.warning)
+    return source, FileTask(str(path), known.name, source.encoding, options, request.strict, swapped.warning)
 
 
-def _check_shape(source: InputFile, task: Task, counts: Counts) -> None:
+def _check_shape(source: InputFile, task: FileTask, counts: RecordCounts) -> None:
     """Raises UserError where most of a file is not what it was taken for."""
     if counts.broken * 2 > counts.records:
         first = max(counts.reasons.values(), key=lambda one: one.count)
@@ -232,12 +232,12 @@ def _check_shape(source: InputFile, task: Task, counts: Counts) -> None:
         )
 
 
-def _batches(source: InputFile, task: Task) -> Iterator[Batch]:
+def _batches(source: InputFile, task: FileTask) -> Iterator[RecordBatch]:
     found = sources.batches(source)
     return _trees(found, source.encoding) if task.format == "oasst-messages" else found
 
 
-def _trees(found: Iterator[Batch], encoding: str) -> Iterator[Batch]:
+def _trees(found: Iterator[RecordBatch], encoding: str) -> Iterator[RecordBatch]:
     done = 0.0
 
     def numbered() -> Iterator[sources.Numbered]:
@@ -247,14 +247,14 @@ def _trees(found: Iterator[Batch], encoding: str) -> Iterator[Batch]:
             yield from sources.records(batch, encoding)
 
     for group in sources.groups(oasst.gather_trees(numbered())):
-        yield Batch(group, group[0][0], done)
+        yield RecordBatch(group, group[0][0], done)
 
 
-Run = Callable[[Iterable[Batch], Task], Iterator[tuple[Converted, float]]]
+ConvertBatches = Callable[[Iterable[RecordBatch], FileTask], Iterator[tuple[Converted, float]]]
 
 
 @contextmanager
-def _runner(size: int) -> Iterator[Run]:
+def _runner(size: int) -> Iterator[ConvertBatches]:
     """Converts batches in order: on all cores where `size` bytes are worth it, else here."""
     cores = len(os.sched_getaffinity(0))
     if size <= _ONE_PROCESS_BYTES or cores == 1:
@@ -263,7 +263,7 @@ def _runner(size: int) -> Iterator[Run]:
     others = set(active_children())
     pool = process_pool(cores)
 
-    def run(found: Iterable[Batch], task: Task) -> Iterator[tuple[Converted, float]]:
+    def run(found: Iterable[RecordBatch], task: FileTask) -> Iterator[tuple[Converted, float]]:
         under_way: deque[tuple[Future[Converted], float]] = deque()
         try:
             for batch in found:
@@ -301,11 +301,13 @@ class _Parts:
         self.journal.refused_bytes += len(converted.refused)
         self.journal.batch += 1
 
-    def counts_of(self, place: int, task: Task) -> Counts:
+    def counts_of(self, place: int, task: FileTask) -> RecordCounts:
         """What the input at `place` has given so far."""
         if len(self.journal.files) == place:
             licence = str(task.options.meta.get("licence", ""))
-            self.journal.files.append(FileCounts(task.file, task.format, licence, Counts(), task.warning))
+            self.journal.files.append(
+                FileCounts(task.file, task.format, licence, RecordCounts(), task.warning)
+            )
         return self.journal.files[place].counts
 
     def next_file(self) -> None:
@@ -376,7 +378,7 @@ def _beside(output: Path, name: str) -> Path:
     return output.with_name(f".{output.name}.converting.{name}")
 
 
-def _request_hash(request: Request, inputs: Sequence[Path]) -> str:
+def _request_hash(request: ConvertRequest, inputs: Sequence[Path]) -> str:
     files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in inputs]
     said = [VERSION, files, replace(request, inputs=(), output=Path())]
     return hashlib.sha256(repr(said).encode()).hexdigest()

@@ -20,14 +20,14 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import msgspec
 
 from common.errors import UserError
-from finetune.data.convert.fields import Record, Unusable
+from finetune.data.convert.fields import Record, UnusableRecord
 from finetune.data.convert.turns import are_turns
 from finetune.files.compressed import BROKEN, decompressed
-from finetune.files.json_spans import Span, json_spans
+from finetune.files.json_spans import JsonSpan, json_spans
 from finetune.files.line_chunks import BOM, UTF16, line_chunks
 from finetune.files.unreadable import unreadable
 
-Kind = Literal["jsonl", "json", "csv", "tsv", "parquet"]
+FileKind = Literal["jsonl", "json", "csv", "tsv", "parquet"]
 DATA_NAMES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 PACKED_NAMES = (".gz", ".zst")
 
@@ -38,7 +38,7 @@ _BATCH_ROWS = 2000
 _LONGEST_CELL = 16_000_000
 """Characters of a table's cell after which its quotation mark is taken for one that is never closed."""
 
-Numbered = tuple[int, Record | Unusable]
+Numbered = tuple[int, Record | UnusableRecord]
 """Number of the line (Parquet: the row) where a record begins, from 1; the record or why there is none."""
 
 
@@ -47,17 +47,17 @@ class InputFile:
     """A file and how to read it."""
 
     path: Path
-    kind: Kind
+    kind: FileKind
     encoding: str = "utf-8"
     delimiter: str = ","
     quoted: bool = True
     """Whether quotation marks hold a table's cells together (else they are text)."""
 
 
-class Batch(NamedTuple):
+class RecordBatch(NamedTuple):
     """Records that stand together in a file."""
 
-    data: bytes | Sequence[Span] | Sequence[Numbered]
+    data: bytes | Sequence[JsonSpan] | Sequence[Numbered]
     """Lines of JSON, JSON records, or decoded records."""
     first: int
     """Number of the first line of `data` where it is bytes."""
@@ -98,18 +98,19 @@ def open_source(path: Path) -> InputFile:
     raise UserError(f"{path} holds neither JSON, JSON Lines, CSV, TSV nor Parquet.")
 
 
-def batches(source: InputFile) -> Iterator[Batch]:
+def batches(source: InputFile) -> Iterator[RecordBatch]:
     """The file's records in order, always cut up the same way. Raises UserError where it breaks off."""
     if source.kind == "jsonl":
         return (
-            Batch(chunk.data, chunk.first, chunk.done) for chunk in line_chunks(source.path, _BATCH_BYTES)
+            RecordBatch(chunk.data, chunk.first, chunk.done)
+            for chunk in line_chunks(source.path, _BATCH_BYTES)
         )
     if source.kind == "json":
         return _spans(source)
     return _parquet(source.path) if source.kind == "parquet" else _rows(source)
 
 
-def records(batch: Batch, encoding: str) -> Iterator[Numbered]:
+def records(batch: RecordBatch, encoding: str) -> Iterator[Numbered]:
     """The batch's records; one that cannot be decoded comes as Unusable."""
     if isinstance(batch.data, bytes):
         for number, line in enumerate(batch.data.split(b"\n"), start=batch.first):
@@ -123,16 +124,18 @@ def records(batch: Batch, encoding: str) -> Iterator[Numbered]:
 _decoder = msgspec.json.Decoder()
 
 
-def _decode(data: bytes, encoding: str) -> Record | Unusable:
+def _decode(data: bytes, encoding: str) -> Record | UnusableRecord:
     try:
         record = _decoder.decode(data if encoding == "utf-8" else data.decode(encoding))
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         reason = _why_not_text(data, encoding) or _why_not_json(data) or f"not valid JSON ({error})"
-        return Unusable(reason, broken=True, undecoded=data.decode(encoding, errors="replace"))
+        return UnusableRecord(reason, broken=True, undecoded=data.decode(encoding, errors="replace"))
     if isinstance(record, list) and _is_conversation(record):
         return {"messages": record}
     if not isinstance(record, dict):
-        return Unusable("not a JSON object", broken=True, undecoded=data.decode(encoding, errors="replace"))
+        return UnusableRecord(
+            "not a JSON object", broken=True, undecoded=data.decode(encoding, errors="replace")
+        )
     return record
 
 
@@ -200,7 +203,7 @@ def _is_lines_of_turns(text: bytes, suffix: str) -> bool:
     if len(lines) < 2 and suffix not in (".jsonl", ".ndjson") and b"\n" in text.strip():
         return False
     first = _decode(lines[0], "utf-8" if _decodes(lines[0], "utf-8") else "cp949")
-    if isinstance(first, Unusable):
+    if isinstance(first, UnusableRecord):
         return False
     turns = first["messages"]
     return not (isinstance(turns[0], list) and len(lines) == 1)
@@ -215,14 +218,14 @@ def _is_lines(text: bytes, suffix: str) -> bool:
         return suffix in (".jsonl", ".ndjson")
     some = [line for line in lines[:5] if line.strip()]
     decoded = [_decode(line, "utf-8" if _decodes(line, "utf-8") else "cp949") for line in some]
-    objects = [record for record in decoded if not isinstance(record, Unusable)]
+    objects = [record for record in decoded if not isinstance(record, UnusableRecord)]
     if len(decoded) == 1 and objects:
         inner = objects[0].get("data")
         return not (isinstance(inner, list) and inner and isinstance(inner[0], dict))
     return len(objects) > 0 or (suffix in (".jsonl", ".ndjson") and lines[0].strip() != b"{")
 
 
-def _spans(source: InputFile) -> Iterator[Batch]:
+def _spans(source: InputFile) -> Iterator[RecordBatch]:
     done = 0.0
 
     def blocks(file: BinaryIO, total: int) -> Iterator[bytes]:
@@ -236,16 +239,16 @@ def _spans(source: InputFile) -> Iterator[Batch]:
 
     with _reading(source.path), source.path.open("rb") as file:
         total = max(1, os.fstat(file.fileno()).st_size)
-        batch: list[Span] = []
+        batch: list[JsonSpan] = []
         size = 0
         for span in json_spans(blocks(file, total), str(source.path)):
             batch.append(span)
             size += len(span[1])
             if size >= _BATCH_BYTES:
-                yield Batch(batch, batch[0][0], done)
+                yield RecordBatch(batch, batch[0][0], done)
                 batch, size = [], 0
         if batch:
-            yield Batch(batch, batch[0][0], done)
+            yield RecordBatch(batch, batch[0][0], done)
 
 
 def _table(path: Path, head: bytes, encoding: str) -> InputFile:
@@ -267,7 +270,7 @@ def _is_quoted(lines: Sequence[str]) -> bool:
     return len(widths) == 1
 
 
-def _rows(source: InputFile) -> Iterator[Batch]:
+def _rows(source: InputFile) -> Iterator[RecordBatch]:
     path = source.path
     encoding = "utf-8-sig" if source.encoding == "utf-8" else source.encoding
     csv.field_size_limit(_LONGEST_CELL)
@@ -286,7 +289,7 @@ def _rows(source: InputFile) -> Iterator[Batch]:
         except csv.Error as error:
             raise UserError(f"{path}, line 1: {error}.") from error
         for batch in groups(_numbered(reader, header, path)):
-            yield Batch(batch, batch[0][0], min(1.0, file.tell() / total))
+            yield RecordBatch(batch, batch[0][0], min(1.0, file.tell() / total))
 
 
 def groups(rows: Iterator[Numbered]) -> Iterator[list[Numbered]]:
@@ -307,16 +310,16 @@ def _numbered(reader: Any, header: Sequence[str], path: Path) -> Iterator[Number
                 raise UserError(
                     f"{path}, line {number}: a quotation mark is opened in this row and never closed."
                 ) from error
-            yield number, Unusable(f"not a row of the table ({error})", broken=True)
+            yield number, UnusableRecord(f"not a row of the table ({error})", broken=True)
             continue
         if len(cells) == len(header):
             yield number, dict(zip(header, cells, strict=True))
         elif cells:
             reason = f"{len(cells)} cells where the header has {len(header)}"
-            yield number, Unusable(reason, broken=True)
+            yield number, UnusableRecord(reason, broken=True)
 
 
-def _parquet(path: Path) -> Iterator[Batch]:
+def _parquet(path: Path) -> Iterator[RecordBatch]:
     try:
         import pyarrow  # type: ignore[import-untyped]
         import pyarrow.parquet  # type: ignore[import-untyped]
@@ -330,7 +333,7 @@ def _parquet(path: Path) -> Iterator[Batch]:
             total = max(1, file.metadata.num_rows)
             for batch in file.iter_batches(batch_size=_BATCH_ROWS):
                 rows: list[Mapping[str, object]] = batch.to_pylist()
-                yield Batch(
+                yield RecordBatch(
                     list(enumerate(rows, start=number)), number, min(1.0, (number + len(rows)) / total)
                 )
                 number += len(rows)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from common.thought_marks import split_thought
-from finetune.data.convert.fields import SourceMessage, Unusable
+from finetune.data.convert.fields import SourceMessage, UnusableRecord
 
 CALLERS = frozenset({"function_call", "function-call", "tool_call", "tool_calls", "tool_use"})
 """Speakers whose turn is a call, as JSON."""
@@ -39,7 +39,7 @@ _HERMES = re.compile(r"\AYou are a function calling AI model")
 def answer(text: str, learnt: bool = True, calls: Sequence[object] = (), thought: str = "") -> SourceMessage:
     """An assistant's turn: thoughts and calls that stand within its text are taken out of it.
 
-    calls: in OpenAI's form, or as JSON. Raises Unusable for a call that cannot be read.
+    calls: in OpenAI's form, or as JSON. Raises UnusableRecord for a call that cannot be read.
     """
     if not thought:
         thought, text = split_thought(text)
@@ -63,7 +63,8 @@ def results(text: str, call_id: str = "", name: str = "") -> list[SourceMessage]
 
 
 def calls_of(value: object) -> Iterator[dict[str, object]]:
-    """Calls `{name, arguments, id}` of one in any of the spellings, or of a list of them. Raises Unusable."""
+    """Calls `{name, arguments, id}` of one in any of the spellings, or of a list of them. Raises
+    UnusableRecord."""
     value = _decoded(value)
     if isinstance(value, list):
         for one in value:
@@ -71,11 +72,11 @@ def calls_of(value: object) -> Iterator[dict[str, object]]:
         return
     function = value.get("function", value) if isinstance(value, dict) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        raise Unusable("a tool call has no name")
+        raise UnusableRecord("a tool call has no name")
     given = function.get("arguments", function.get("parameters"))
     arguments = {} if given in (None, "") else _decoded(given)
     if not isinstance(arguments, dict):
-        raise Unusable(f"the arguments of the tool call {function['name']!r} are not a JSON object")
+        raise UnusableRecord(f"the arguments of the tool call {function['name']!r} are not a JSON object")
     call: dict[str, object] = {"name": function["name"]}
     call |= {"arguments": arguments} if arguments else {}
     call_id = value.get("id") if isinstance(value, dict) else None
@@ -83,14 +84,14 @@ def calls_of(value: object) -> Iterator[dict[str, object]]:
 
 
 def tools_of(value: object) -> list[dict[str, object]]:
-    """Tools in OpenAI's form. Raises Unusable for what is none."""
+    """Tools in OpenAI's form. Raises UnusableRecord for what is none."""
     value = _decoded(value)
     tools: list[dict[str, object]] = []
     for one in value if isinstance(value, list) else [value]:
         one = _decoded(one)
         function = one.get("function", one) if isinstance(one, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise Unusable("a tool has no name")
+            raise UnusableRecord("a tool has no name")
         tools.append({"type": "function", "function": function})
     return tools
 
@@ -133,7 +134,7 @@ def _objects(text: str) -> Iterator[object]:
         try:
             value, place = decoder.raw_decode(text, place)
         except ValueError as error:
-            raise Unusable("a tool in the system prompt is not valid JSON") from error
+            raise UnusableRecord("a tool in the system prompt is not valid JSON") from error
         yield value
         place = text.find("{", place)
 
@@ -155,4 +156,4 @@ def _decoded(value: object) -> object:
     try:
         return ast.literal_eval(text)  # literals alone: nothing is run
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-        raise Unusable("a tool call is not valid JSON") from None
+        raise UnusableRecord("a tool call is not valid JSON") from None

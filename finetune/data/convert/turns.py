@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from finetune.data.convert.fields import Record, SourceMessage, Unusable, note_unused, says_something
+from finetune.data.convert.fields import Record, SourceMessage, UnusableRecord, note_unused, says_something
 from finetune.data.convert.tool_turns import CALLERS, RESULTS, THOUGHTS, answer, merged, results
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -54,11 +54,11 @@ _LONGEST_LITERAL = 1_000_000
 def read_messages(turns: object, record: Record | None = None, name: str = "turns") -> list[SourceMessage]:
     """Turns as messages. What a turn of the record's field `name` holds besides is noted as unused.
 
-    Raises Unusable where a turn is none, or needs a picture.
+    Raises UnusableRecord where a turn is none, or needs a picture.
     """
     turns = decoded(turns)
     if not isinstance(turns, list):
-        raise Unusable("the conversation is not an array of turns", broken=True)
+        raise UnusableRecord("the conversation is not an array of turns", broken=True)
     if turns and all(isinstance(turn, str) for turn in turns):
         return [_by_turns(place, said) for place, said in enumerate(turns)]
     messages: list[SourceMessage] = []
@@ -66,7 +66,7 @@ def read_messages(turns: object, record: Record | None = None, name: str = "turn
         if isinstance(turn, list) and len(turn) == 2 and all(isinstance(said, str) for said in turn):
             messages += [_by_turns(at, said) for at, said in enumerate(turn)]
         elif not isinstance(turn, dict):
-            raise Unusable(f"turn {place} is not an object", broken=True)
+            raise UnusableRecord(f"turn {place} is not an object", broken=True)
         elif keys := _pair_keys(turn):
             messages += _exchange(turn, keys, place)
         else:
@@ -96,20 +96,21 @@ def are_turns(value: object) -> str:
 
 
 def decoded(value: object) -> object:
-    """What a text that holds JSON, or a Python list as Python prints it, stands for. Raises Unusable."""
+    """What a text that holds JSON, or a Python list as Python prints it, stands for. Raises
+    UnusableRecord."""
     if not isinstance(value, str):
         return value
     found = _decoded_or_none(value)
     if found is None:
-        raise Unusable("the conversation is a text that holds no JSON array", broken=True)
+        raise UnusableRecord("the conversation is a text that holds no JSON array", broken=True)
     return found
 
 
 def refuse_media(value: str | None) -> None:
-    """Raises Unusable for a kind of content, such as `image_url`, that a row cannot hold."""
+    """Raises UnusableRecord for a kind of content, such as `image_url`, that a row cannot hold."""
     for word, said in _MEDIA:
         if value and word in value:
-            raise Unusable(f"it needs {said}; a row holds text alone")
+            raise UnusableRecord(f"it needs {said}; a row holds text alone")
 
 
 def _decoded_or_none(value: object) -> object:
@@ -149,7 +150,7 @@ def _exchange(turn: Record, keys: tuple[str, str], place: int) -> list[SourceMes
     before = [SourceMessage("system", system.strip())] if isinstance(system, str) and system.strip() else []
     said = [turn[key] for key in keys]
     if not all(isinstance(text, str) for text in said):
-        raise Unusable(f"turn {place} has no text", broken=True)
+        raise UnusableRecord(f"turn {place} has no text", broken=True)
     return [*before, SourceMessage("user", said[0].strip()), answer(said[1])]
 
 
@@ -161,7 +162,7 @@ def _messages(turn: Record, place: int) -> list[SourceMessage]:
         speaker, "assistant" if speaker in CALLERS else "tool" if speaker in RESULTS else None
     )
     if role is None:
-        raise Unusable(f"turn {place} is by {speaker!r}: no human, assistant or system", broken=True)
+        raise UnusableRecord(f"turn {place} is by {speaker!r}: no human, assistant or system", broken=True)
     said = next((turn[key] for key in _TEXT_KEYS if turn.get(key) is not None), None)
     if isinstance(said, list):
         said = _text_parts(said)
@@ -172,7 +173,7 @@ def _messages(turn: Record, place: int) -> list[SourceMessage]:
     elif isinstance(said, dict) and role == "tool":
         said = json.dumps(said, ensure_ascii=False)
     if not isinstance(said, str):
-        raise Unusable(f"turn {place} has no text", broken=True)
+        raise UnusableRecord(f"turn {place} has no text", broken=True)
     if role == "tool":
         given = {name: turn[name] if isinstance(turn.get(name), str) else "" for name in _OF_RESULTS}
         return results(said, given["tool_call_id"], given["name"])
@@ -206,7 +207,7 @@ def _text_parts(parts: Sequence[object]) -> str:
         kind = part.get("type") if isinstance(part, dict) else None
         refuse_media(kind if isinstance(kind, str) else None)
         if not isinstance(part, dict) or not isinstance(part.get("text"), str):
-            raise Unusable(
+            raise UnusableRecord(
                 f"a message holds more than text: {kind}" if kind else "a message holds more than text"
             )
         texts.append(part["text"])

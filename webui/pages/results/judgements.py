@@ -6,11 +6,11 @@ from html import escape
 from common.leaderboard.judgements import contender
 from webui.pages.results.tables import named
 from webui.results.figures import Query
-from webui.results.judged import Row
+from webui.results.judged import JudgementRow
 from webui.texts import MESSAGES, STATIC, Lang, text
 
 
-def judgement_cards(rows: Sequence[Row], query: Query, lang: Lang) -> str:
+def judgement_cards(rows: Sequence[JudgementRow], query: Query, lang: Lang) -> str:
     """The newest judgements on the chosen model."""
     name = " – ".join(filter(None, [query.model, query.rival]))
     key = "one_by_one" if rows else "one_by_one_none"
@@ -23,7 +23,7 @@ def judgement_cards(rows: Sequence[Row], query: Query, lang: Lang) -> str:
     )
 
 
-def _card(row: Row, lang: Lang) -> str:
+def _card(row: JudgementRow, lang: Lang) -> str:
     sides = ("left", "right") if "choice" in row else ("answer",)
     asked = row[sides[0]].get("messages") or []
     question = asked[-1].get("content", "") if asked else text(lang, "text_not_kept")
@@ -34,7 +34,7 @@ def _card(row: Row, lang: Lang) -> str:
     )
 
 
-def _answer(row: Row, side: str, lang: Lang) -> str:
+def _answer(row: JudgementRow, side: str, lang: Lang) -> str:
     answer = row[side]
     won = row.get("choice") == side
     mark = f' <strong class="kd-decided">{escape(text(lang, "better"))}</strong>' if won else ""
@@ -50,7 +50,7 @@ def _answer(row: Row, side: str, lang: Lang) -> str:
     return f'<div><p>{name}{mark}</p><pre class="kd-plain">{escape(words)}</pre>{corrected}</div>'
 
 
-def _said(row: Row, lang: Lang) -> str:
+def _said(row: JudgementRow, lang: Lang) -> str:
     parts: list[str] = []
     if "choice" in row:
         parts.append(_word("choice", row["choice"], lang))

@@ -3,7 +3,7 @@ screens reads them."""
 
 from collections.abc import Sequence
 
-from webui.results.figures import Interval
+from common.leaderboard.intervals import Interval
 
 WIDTH, HEIGHT = 160, 18
 TREND_WIDTH, TREND_HEIGHT, EDGE = 480, 140, 12

@@ -5,14 +5,18 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import get_args
 
+from common.leaderboard.bradley_terry import Strength
+from common.leaderboard.evidence import Decision
+from common.leaderboard.intervals import Interval
+from common.leaderboard.results import PairResult, RatingResult
 from webui.pages.results.plots import interval_plot, trend_plot
 from webui.results.downloads import FIGURES, Table
-from webui.results.figures import Decision, Figures, Interval, Pair, Query, Rated, Strength
+from webui.results.figures import Leaderboard, Query
 from webui.texts import Lang, text
 
 
 def results_html(
-    figures: Figures, query: Query, lang: Lang, *, training: bool, texts: bool, one_by_one: str
+    figures: Leaderboard, query: Query, lang: Lang, *, training: bool, texts: bool, one_by_one: str
 ) -> str:
     """The whole page below its header. Without `texts` there is no file with what people wrote."""
     parts = [f"<h1>{_t(lang, 'results_title')}</h1>", _filters(figures, query, lang)]
@@ -61,7 +65,7 @@ def _link(query: Query, words: str, label: str, **changed: str | None) -> str:
     return f'<a href="{address}" aria-label="{escape(label, quote=True)}">{escape(words)}</a>'
 
 
-def _filters(figures: Figures, query: Query, lang: Lang) -> str:
+def _filters(figures: Leaderboard, query: Query, lang: Lang) -> str:
     """A form of the browser's own: it works with a keyboard, and its answer is an address."""
     checked = " checked" if query.blind else ""
     study = (
@@ -91,12 +95,12 @@ def _choice(name: str, counts: dict[str, int], chosen: str | None, lang: Lang) -
     return f'<label>{_t(lang, f"filter_{name}")} <select name="{name}">{"".join(options)}</select></label>'
 
 
-def _counted(figures: Figures, lang: Lang) -> str:
+def _counted(figures: Leaderboard, lang: Lang) -> str:
     words = _t(lang, "results_counted", votes=f"{figures.votes:,}", raters=f"{figures.raters:,}")
     return words if figures.complete else f"{words} {_t(lang, 'results_newest')}"
 
 
-def _leaderboard(figures: Figures, query: Query, lang: Lang) -> str:
+def _leaderboard(figures: Leaderboard, query: Query, lang: Lang) -> str:
     spans = [one.rating for one in figures.strengths]
     grouped = len({one.group for one in figures.strengths}) > 1
     rows = []
@@ -130,7 +134,7 @@ def _span(interval: Interval, form: str) -> str:
     return f"{form.format(interval.low)} – {form.format(interval.high)}"
 
 
-def _matrix(figures: Figures, query: Query, lang: Lang) -> str:
+def _matrix(figures: Leaderboard, query: Query, lang: Lang) -> str:
     names = [one.name for one in figures.strengths]
     rates: dict[tuple[str, str], float] = {}
     for pair in figures.pairs:
@@ -153,14 +157,14 @@ def _matrix(figures: Figures, query: Query, lang: Lang) -> str:
     return table(text(lang, "results_matrix"), head, rows)
 
 
-def _pairs(figures: Figures, query: Query, lang: Lang) -> str:
+def _pairs(figures: Leaderboard, query: Query, lang: Lang) -> str:
     columns = ("model", "rival", "decision", "won", "lost", "tied", "both_bad", "win_rate", "interval")
     head = [_t(lang, f"col_{name}") for name in columns]
     rows = [_pair(one, query, lang) for one in figures.pairs]
     return table(text(lang, "results_pairs"), head, rows, numbers=3)
 
 
-def _pair(one: Pair, query: Query, lang: Lang) -> list[str]:
+def _pair(one: PairResult, query: Query, lang: Lang) -> list[str]:
     counts = [f"{count:,}" for count in (one.wins, one.losses, one.ties, one.both_bad)]
     label = text(lang, "show_pair", first=one.first, second=one.second, share=f"{one.win_rate.value:.0%}")
     rate = _link(query, f"{one.win_rate.value:.1%}", label, model=one.first, rival=one.second)
@@ -177,7 +181,7 @@ def _decision(first: str, second: str, decision: Decision, lang: Lang) -> str:
     return _t(lang, "undecided_more", more=f"{decision.more:,}")
 
 
-def _ratings(ratings: Sequence[Rated], query: Query, lang: Lang) -> str:
+def _ratings(ratings: Sequence[RatingResult], query: Query, lang: Lang) -> str:
     head = [_t(lang, f"col_{name}") for name in
             ("model", "tags", "rating", "interval", "plot", "scores", "up", "down")]  # fmt: skip
     whole = [Interval(value=3, low=1, high=5)]
@@ -200,7 +204,7 @@ def _known(tag: str) -> bool:
     return tag in ("factual_error", "tone", "verbose", "repetition", "incomplete", "mixed_language")
 
 
-def _trend(figures: Figures, lang: Lang) -> str:
+def _trend(figures: Leaderboard, lang: Lang) -> str:
     """Of every name with two checkpoints or more, in the order in which people first judged them."""
     strengths = {one.name: one for one in figures.strengths}
     ratings = {one.model: one for one in figures.ratings}
@@ -231,7 +235,7 @@ def _trend(figures: Figures, lang: Lang) -> str:
     return "".join(parts)
 
 
-def _remarks(figures: Figures, lang: Lang) -> str:
+def _remarks(figures: Leaderboard, lang: Lang) -> str:
     lines: list[str] = []
     if left := figures.left_rate:
         lines.append(_t(lang, "remark_left", share=f"{left.value:.0%}", span=_span(left, "{:.0%}")))
