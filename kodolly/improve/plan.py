@@ -59,9 +59,7 @@ def prepare(wanted: Wanted, site: Site | None) -> Prepared:
     Raises TooLittle when there is not enough to learn from, UserError when a turn cannot begin.
     """
     model = _served_model(wanted)
-    served = wanted.name if site is None else _unsplit(site, wanted.name)
-    if site is not None:
-        require_served_here(site.snapshot(), served)
+    served = wanted.name if site is None else _served_here(site, wanted.name)
     base = _directory(wanted, site, served, str(model.checkpoint))
     card = _card(base)
     votes, ratings = (fetch_feedback(wanted.gateway, kind) for kind in ("votes", "ratings"))
@@ -141,15 +139,17 @@ def _served_model(wanted: Wanted) -> StatusModel:
     return model
 
 
-def _unsplit(site: Site, name: str) -> str:
-    """The model behind a name."""
+def _served_here(site: Site, name: str) -> str:
+    """The model behind a name, which this machine alone serves. Raises UserError."""
     snapshot = site.snapshot()
     if name in snapshot.splits:
         raise UserError(
             f"{name} has a canary already, which no turn of improvement here has started.",
             hint=f"End that first: `kodolly promote {name}` or `kodolly rollback {name}`.",
         )
-    return snapshot.aliases.get(name, name)
+    served = snapshot.aliases.get(name, name)
+    require_served_here(snapshot, served)
+    return served
 
 
 def _directory(wanted: Wanted, site: Site | None, served: str, identity: str) -> Path:
