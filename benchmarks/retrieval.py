@@ -3,6 +3,8 @@ quotes it.
 
     pip install bm25s tantivy
     python benchmarks/retrieval.py --data DIRECTORY [--chunks 100000]
+    KODOLLY_API_KEY=... python benchmarks/retrieval.py --data DIRECTORY --chunks 0 \
+        --embedding-model e5 --query-prefix 'query: ' --passage-prefix 'passage: ' [--gateway URL]
 
 DIRECTORY holds kobest_v1.0/BoolQ/dev.tsv (SKT-LSL/KoBEST_datarepo) and koalpaca_v1.0_8000.json (the first
 8,000 records of Beomi/KoAlpaca's `ko_alpaca_data.json`), as published; nothing is fetched here. First the
@@ -11,6 +13,9 @@ kodolly's store and for what other libraries do with Korean by default: bm25s ov
 `unicode61` and `trigram`. Those that are not installed are left out. Then kodolly's store measures by itself
 below which relevance it probably does not know, and each question is asked with its paragraph in the store
 and without it.
+
+With an embedding model that a gateway serves, the same for words and vectors together and for vectors alone,
+among BoolQ's paragraphs only.
 
 Then the paragraphs stand among many chunks made by shuffling KoAlpaca's sentences, of a paragraph's length.
 Shown are chunks indexed a second by one process, and the time of a question: median and 95%. Let nothing else
@@ -33,9 +38,15 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from documents.search.calibration import calibrate
-from documents.search.store import open_store
+import numpy as np
+from pydantic import SecretStr
+
+from documents.search.calibration import calibrate, calibrate_both, knows
+from documents.search.store import Store, open_store
 from documents.search.terms import terms_version
+from documents.search.vectors import Matrix, QueryVector, VectorCache
+from documents.service.pooling import BATCH_S, PoolingModels
+from documents.service.settings import DocumentsSettings
 from finetune.eval.intervals import wilson
 from finetune.eval.retrieval import DEPTH, add_passages, ranked, scores
 
@@ -45,6 +56,8 @@ _WORDS = re.compile(r"\w+")
 
 Ask = Callable[[str], Sequence[int]]
 """A question to numbers of passages, best first."""
+Index = Callable[[Sequence[str], ExitStack], Ask]
+"""Passages to what answers questions about them, until the stack is closed."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +104,7 @@ def kodolly(passages: Sequence[str], held: ExitStack) -> Ask:
     return lambda question: [number for number, _ in ranked(store, question)]
 
 
-def fts5(tokenizer: str) -> Callable[[Sequence[str], ExitStack], Ask]:
+def fts5(tokenizer: str) -> Index:
     """SQLite's own full-text search over the raw text."""
 
     def index(passages: Sequence[str], held: ExitStack) -> Ask:
@@ -150,21 +163,64 @@ def tantivy_default(passages: Sequence[str], held: ExitStack) -> Ask:
     return ask
 
 
-LIBRARIES: dict[str, Callable[[Sequence[str], ExitStack], Ask]] = {
+LIBRARIES: dict[str, Index] = {
     "kodolly documents": kodolly,
     "bm25s, words": bm25s_words,
     "tantivy, default": tantivy_default,
     "FTS5 unicode61": fts5("unicode61"),
     "FTS5 trigram": fts5("trigram"),
 }
+BATCH = 16
+"""Passages, or questions of the threshold, that are embedded together."""
 NEEDS = {"bm25s, words": "bm25s", "tantivy, default": "tantivy"}
 
 
-def measure(name: str, passages: Sequence[str], asked: Sequence[str]) -> Measured:
+def embedded_store(models: PoolingModels, passages: Sequence[str], held: ExitStack) -> Store:
+    """A store in which each passage has its vector."""
+    directory = Path(held.enter_context(tempfile.TemporaryDirectory()))
+    store = held.enter_context(open_store(directory / "passages.db", create=True))
+    add_passages(store, passages)
+    while batch := store.vectors.missing(BATCH):
+        rows, source = models.passages([text for _, text in batch])
+        store.vectors.begin(source)
+        store.vectors.put(source, batch, rows)
+    return store
+
+
+def words_and_vectors(models: PoolingModels) -> Index:
+    """The store of the documents service, with an embedding model."""
+
+    def index(passages: Sequence[str], held: ExitStack) -> Ask:
+        store, cache = embedded_store(models, passages, held), VectorCache()
+
+        def ask(question: str) -> Sequence[int]:
+            hits = store.search_by_both(question, models.questions([question])[0], cache, DEPTH)
+            return [hit.spans[0].page or 0 for hit in hits or ()]
+
+        return ask
+
+    return index
+
+
+def vectors_alone(models: PoolingModels) -> Index:
+    """The nearest passages, whatever their words."""
+
+    def index(passages: Sequence[str], _held: ExitStack) -> Ask:
+        blocks = [passages[at : at + BATCH] for at in range(0, len(passages), BATCH)]
+        rows = np.concatenate([models.passages(block)[0] for block in blocks])
+        matrix = Matrix(np.arange(len(passages)), rows)
+        return lambda question: [
+            number for number, _ in matrix.nearest(models.questions([question])[0].vector, DEPTH)
+        ]
+
+    return index
+
+
+def measure(index: Index, name: str, passages: Sequence[str], asked: Sequence[str]) -> Measured:
     """Index, then ask; the passage of question n is passage n."""
     with ExitStack() as held:
         began = time.perf_counter()
-        ask = LIBRARIES[name](passages, held)
+        ask = index(passages, held)
         indexed = time.perf_counter() - began
         ask(asked[0])
         times, ranks = [], []
@@ -213,10 +269,51 @@ def refusals(passages: Sequence[str], asked: Sequence[str]) -> None:
     )
 
 
+def refusals_by_both(models: PoolingModels, passages: Sequence[str], asked: Sequence[str]) -> None:
+    """The same with words and vectors weighed together."""
+    with ExitStack() as held:
+        store, cache = embedded_store(models, passages, held), VectorCache()
+        calibrate(store)
+
+        def embedded(texts: Sequence[str]) -> list[QueryVector]:
+            blocks = [texts[at : at + BATCH] for at in range(0, len(texts), BATCH)]
+            return [one for block in blocks for one in models.questions(block, BATCH_S)]
+
+        calibrate_both(store, embedded, cache)
+        kept = refused = 0
+        for text, question in zip(passages, asked, strict=True):
+            near = models.questions([question])[0]
+            hits = store.search_by_both(question, near, cache, DEPTH + 1) or []
+            kept += knows(store, hits[:DEPTH])
+            refused += not knows(store, [hit for hit in hits if hit.text != text][:DEPTH])
+    print(
+        f"\nThreshold of words and vectors: with its paragraph kept {share(kept, len(asked))}, without it"
+        f" refused {share(refused, len(asked))}",
+        flush=True,
+    )
+
+
 def share(count: int, total: int) -> str:
     """A share with Wilson's 95% interval."""
     found = wilson(count, total)
     return f"{found.value:.1%} ({found.low:.1%}-{found.high:.1%})"
+
+
+def with_model(options: argparse.Namespace, paragraphs: Sequence[str], asked: Sequence[str]) -> None:
+    """What an embedding model behind the gateway adds."""
+    models = PoolingModels(
+        DocumentsSettings(
+            token=SecretStr(os.environ.get("KODOLLY_API_KEY", "none")),
+            gateway_url=options.gateway,
+            embedding_model=options.embedding_model,
+            embedding_query_prefix=options.query_prefix,
+            embedding_passage_prefix=options.passage_prefix,
+        )
+    )
+    with closing(models):
+        for name, index in (("words and vectors", words_and_vectors), ("vectors", vectors_alone)):
+            report(measure(index(models), name, paragraphs, asked), len(paragraphs), asked)
+        refusals_by_both(models, paragraphs, asked)
 
 
 def main() -> None:
@@ -226,6 +323,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--chunks", type=int, default=100_000)
     parser.add_argument("--only", action="append", choices=list(LIBRARIES))
+    parser.add_argument("--gateway", default="http://127.0.0.1:8000")
+    parser.add_argument("--embedding-model")
+    parser.add_argument("--query-prefix", default="")
+    parser.add_argument("--passage-prefix", default="")
     options = parser.parse_args()
     paragraphs, asked = boolq(options.data)
     print(f"{terms_version()}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
@@ -237,15 +338,17 @@ def main() -> None:
     ]
     print(f"\nBoolQ: {len(asked)} questions, {len(paragraphs)} paragraphs")
     for name in names:
-        report(measure(name, paragraphs, asked), len(paragraphs), asked)
+        report(measure(LIBRARIES[name], name, paragraphs, asked), len(paragraphs), asked)
     if "kodolly documents" in names:
         refusals(paragraphs, asked)
+    if options.embedding_model:
+        with_model(options, paragraphs, asked)
     if options.chunks:
         length = round(statistics.mean(map(len, paragraphs)))
         many = paragraphs + made_chunks(options.data, options.chunks - len(paragraphs), length)
         print(f"\nThe same among {len(many):,} chunks of about {length} characters")
         for name in names:
-            report(measure(name, many, asked[:ASKED_OF_MANY]), len(many), asked)
+            report(measure(LIBRARIES[name], name, many, asked[:ASKED_OF_MANY]), len(many), asked)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The one Kiwi of this process: Korean morphemes, and whether a line's end is a word's end.
+"""The one Kiwi of this process, or of its child: Korean morphemes, and whether a line's end is a word's end.
 
 It takes seconds to load and half a gigabyte, so whoever needs it asks for it here, at the first use.
 """
@@ -7,9 +7,10 @@ import functools
 import importlib.metadata
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from documents.document import Joint
 
@@ -37,6 +38,60 @@ def kiwi() -> Any:
     """The shared analyser, loaded by the first who asks."""
     with _loading:
         return _load()
+
+
+class Token(NamedTuple):
+    """A morpheme and where it stands in its text."""
+
+    form: str
+    tag: str
+    """Kiwi's."""
+    start: int
+    end: int
+
+
+class Analyst(Protocol):
+    """Somebody else who has a Kiwi."""
+
+    def tokens(self, texts: Sequence[str]) -> list[list[Token]]: ...
+    def scores(self, texts: Sequence[str]) -> list[float]: ...
+
+
+_analysts: list[Analyst] = []
+"""The last one is asked; none is this process itself."""
+
+
+@contextmanager
+def asking(analyst: Analyst) -> Iterator[None]:
+    """While the block runs, this process has `analyst` do what takes Kiwi, and loads none."""
+    _analysts.append(analyst)
+    try:
+        yield
+    finally:
+        _analysts.remove(analyst)
+
+
+def tokens_of(texts: Sequence[str]) -> list[list[Token]]:
+    """The morphemes of each text, in order."""
+    return _analysts[-1].tokens(texts) if _analysts else local_tokens(texts)
+
+
+def scores_of(texts: Sequence[str]) -> list[float]:
+    """How likely each text is (natural logarithm)."""
+    return _analysts[-1].scores(texts) if _analysts else local_scores(texts)
+
+
+def local_tokens(texts: Sequence[str]) -> list[list[Token]]:
+    """`tokens_of` by the Kiwi of this process."""
+    return [
+        [Token(token.form, token.tag, token.start, token.end) for token in tokens]
+        for tokens in kiwi().tokenize(list(texts))
+    ]
+
+
+def local_scores(texts: Sequence[str]) -> list[float]:
+    """`scores_of` by the Kiwi of this process."""
+    return [found[0][1] for found in kiwi().analyze(list(texts), top_n=1)]
 
 
 def kiwi_version() -> str:
@@ -76,7 +131,7 @@ def _by_kiwi(pairs: Sequence[tuple[str, str]]) -> list[Joint]:
     for before, after in pairs:
         end, begin = " ".join(before.split()[-CONTEXT_WORDS:]), " ".join(after.split()[:CONTEXT_WORDS])
         texts += [end + begin, f"{end} {begin}"]
-    scores = [found[0][1] for found in kiwi().analyze(texts, top_n=1)]
+    scores = scores_of(texts)
     return [
         "" if glued - spaced > GLUE_MARGIN else " "
         for glued, spaced in zip(scores[::2], scores[1::2], strict=True)

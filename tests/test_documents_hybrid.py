@@ -1,6 +1,7 @@
 """The documents service with an embedding and a rerank model behind a real gateway, in this process."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from common.documents_service import OWNER_HEADER
 from common.registry import ModelCard
 from documents.search import store as store_module
 from documents.search.store import open_store
+from documents.service import app as app_module
 from documents.service import pooling
 from documents.service.app import create_app
 from documents.service.service import Service
@@ -77,6 +79,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with pytest.MonkeyPatch.context() as patch, gateway_with_documents(cwd) as gateway:
         patch.setattr(store_module, "terms_of", words)
         patch.setattr(pooling, "LEFT_ALONE_S", 0.0)
+        patch.setattr(app_module, "kiwi_in_a_child", nullcontext)
         worker = gateway.worker("worker-1", CARD)
         settings |= {"gateway_url": gateway.gateway, "rerank_model": "embed"}
         with TestClient(create_app(DocumentsSettings(**settings)), headers=HEADERS) as client:

@@ -8,9 +8,8 @@ nothing.
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
 
-from documents.korean import kiwi, kiwi_version
+from documents.korean import Token, kiwi_version, tokens_of
 
 RULE = "morphemes and character pairs 1"
 """Name of the rule by which this file makes terms: another one takes another name."""
@@ -34,7 +33,7 @@ def terms_of(texts: Sequence[str]) -> list[list[str]]:
     normal = [unicodedata.normalize("NFC", text) for text in texts]
     return [
         [*_morphemes(tokens), *_pairs(text.lower())]
-        for text, tokens in zip(normal, kiwi().tokenize(normal), strict=True)
+        for text, tokens in zip(normal, tokens_of(normal), strict=True)
     ]
 
 
@@ -46,16 +45,16 @@ def with_headings(text: str, headings: Sequence[str]) -> str:
 def morphemes_of(texts: Sequence[str]) -> list[list[str]]:
     """The content morphemes of each text, in order and as often as they occur."""
     normal = [unicodedata.normalize("NFC", text) for text in texts]
-    return [_morphemes(tokens) for tokens in kiwi().tokenize(normal)]
+    return [_morphemes(tokens) for tokens in tokens_of(normal)]
 
 
 def compounds_of(texts: Sequence[str]) -> list[list[str]]:
     """The nouns of each text that are written together from several (연차휴가, 계약직원), in order."""
     normal = [unicodedata.normalize("NFC", text) for text in texts]
-    return [_compounds(text, tokens) for text, tokens in zip(normal, kiwi().tokenize(normal), strict=True)]
+    return [_compounds(text, tokens) for text, tokens in zip(normal, tokens_of(normal), strict=True)]
 
 
-def _compounds(text: str, tokens: Sequence[Any]) -> list[str]:
+def _compounds(text: str, tokens: Sequence[Token]) -> list[str]:
     runs: list[list[int]] = []
     for token in tokens:
         if not token.tag.startswith(_IN_COMPOUNDS):
@@ -67,7 +66,7 @@ def _compounds(text: str, tokens: Sequence[Any]) -> list[str]:
     return [text[start:end] for start, end, count in runs if count > 1]
 
 
-def _morphemes(tokens: Sequence[Any]) -> list[str]:
+def _morphemes(tokens: Sequence[Token]) -> list[str]:
     return ["m" + "".join(token.form.lower().split()) for token in tokens if token.tag.startswith(_CONTENT)]
 
 

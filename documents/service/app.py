@@ -16,6 +16,7 @@ from common.guarded_app import GuardedApp
 from common.http import install_error_handlers, require_token
 from common.own_hosts import OwnHosts
 from common.private_files import make_state_directory
+from documents.korean_child import kiwi_in_a_child
 from documents.read.file import Limits
 from documents.search.vectors import VectorCache
 from documents.service import attached_files, chat, file_search, files, vector_stores
@@ -79,16 +80,17 @@ def _lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service = await asyncio.to_thread(_opened, settings)
         app.state.service = service
-        service.indexer.start()
-        service.embedder.start()
-        try:
-            yield
-        finally:
-            await service.gateway.close()
-            await asyncio.to_thread(service.indexer.stop)
-            await asyncio.to_thread(service.embedder.stop)
-            service.pooling.close()
-            service.catalogue.close()
+        with kiwi_in_a_child():
+            service.indexer.start()
+            service.embedder.start()
+            try:
+                yield
+            finally:
+                await service.gateway.close()
+                await asyncio.to_thread(service.indexer.stop)
+                await asyncio.to_thread(service.embedder.stop)
+        service.pooling.close()
+        service.catalogue.close()
 
     return lifespan
 
