@@ -23,17 +23,8 @@ import httpx2
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from benchmarks.gateway import (  # noqa: E402
-    GATEWAY_CORE,
-    cpu_ns,
-    engine,
-    family,
-    memory_kb,
-    ours,
-    paced,
-    pinned,
-    wait_until_whole,
-)
+from benchmarks.gateway_loads import memory_kb, paced, wait_until_whole  # noqa: E402
+from benchmarks.gateways import GATEWAY_CORE, cpu_ns, engine, family, ours, pinned  # noqa: E402
 from common.registry import RENEW_EVERY_S  # noqa: E402
 from tests.support.gateway_stack import TOKEN, member  # noqa: E402
 from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for  # noqa: E402

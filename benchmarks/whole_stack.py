@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from benchmarks.gateway import WRK  # noqa: E402
+from benchmarks.gateway_loads import WRK  # noqa: E402
 from finetune.demo.build import build_demo, demo_directories  # noqa: E402
 from finetune.progress import terminal_report  # noqa: E402
 from tests.support.conformance.stacks import engines_of  # noqa: E402

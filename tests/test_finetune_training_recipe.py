@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
+from finetune.recipes.keys import FromBase
 from finetune.recipes.load import load_recipe
-from finetune.recipes.recipe import AdapterTuning, FromBase, fingerprint
+from finetune.recipes.recipe import AdapterTuning, fingerprint
 from finetune.recipes.sections import Section
 
 ROOT = Path(__file__).parents[1]

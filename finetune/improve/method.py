@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from common.checkpoint import CheckpointCard
-from finetune.recipes.recipe import METHOD_DEFAULTS
+from finetune.recipes.keys import METHOD_DEFAULTS
 
 Method = Literal["lora", "qlora", "dpo", "kto"]
 

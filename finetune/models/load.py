@@ -21,7 +21,7 @@ from transformers import (
 
 from common.errors import UserError
 from finetune.models.precision import Precision, choose_attention
-from finetune.recipes.recipe import FromBase
+from finetune.recipes.keys import FromBase
 from finetune.recipes.sections import Architecture, Lora
 
 if TYPE_CHECKING:

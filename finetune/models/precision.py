@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers.utils.import_utils import is_flash_attn_2_available
 
-from finetune.recipes.recipe import CommonKeys
+from finetune.recipes.keys import CommonKeys
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig

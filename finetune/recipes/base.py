@@ -1,11 +1,15 @@
 """The base that a recipe names, as a directory on this machine."""
 
+import re
 from pathlib import Path
 
 from common.errors import UserError
 from finetune.files.unreadable import HUB_ID
+from finetune.recipes.keys import FromBase
 from finetune.recipes.not_native import refuse_not_native
-from finetune.recipes.recipe import HUB_ADDRESS, FromBase, Recipe
+from finetune.recipes.recipe import Recipe
+
+HUB_ADDRESS = re.compile(rf"(?:huggingface\.co|hf\.co)/+({HUB_ID.pattern})")
 
 
 def base_of(recipe: Recipe) -> Path | None:

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from common.errors import UserError
 from common.yaml_text import BrokenYaml, parse_yaml
 from finetune.files.unreadable import FILE_ENDINGS, HUB_ID
-from finetune.recipes.recipe import KINDS, METHOD_DEFAULTS, Recipe, validate_recipe
+from finetune.recipes.keys import METHOD_DEFAULTS
+from finetune.recipes.recipe import KINDS, Recipe, validate_recipe
 from finetune.recipes.sections import Architecture, Dpo, Kto, Lora, Orpo, Section, Simpo, Source
 from finetune.recipes.template_choice import FILE_ENDING, check_template_name
 

@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 from transformers import TrainingArguments
 
-from finetune.recipes.recipe import AnswersAndText, DpoTuning, LabelledTuning, OrpoTuning, Recipe, SimpoTuning
+from finetune.recipes.keys import AnswersAndText
+from finetune.recipes.recipe import DpoTuning, LabelledTuning, OrpoTuning, Recipe, SimpoTuning
 from finetune.recipes.sections import Source
 from finetune.train.batches import ChosenSequences, Packed, Padder, Sequences, TrainingData
 from finetune.train.loop import OrderedTrainer, packs_flat

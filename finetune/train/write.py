@@ -17,7 +17,8 @@ from finetune.models.adapter import ADAPTER_FILE, AdapterCard
 from finetune.models.checkpoint import weights_hash, write_checkpoint
 from finetune.models.memory import sizes
 from finetune.recipes.base import base_directory, base_of
-from finetune.recipes.recipe import OnAdapter, Pretraining, Recipe
+from finetune.recipes.keys import OnAdapter
+from finetune.recipes.recipe import Pretraining, Recipe
 from finetune.train.loop import LoopResult
 from finetune.train.preflight import licence_of
 from finetune.train.prepare import PreparedRun
