@@ -84,6 +84,7 @@ def test_a_question_sent_before_the_page_is_ready_goes_out_when_it_is(
     box = ui.element(f"{page}-question").locator("textarea")
     box.fill("첫 질문")
     box.press("Enter")
+    expect(ui.element(f"{page}-composer")).to_have_attribute("aria-busy", "true")
     # A page that is looked at again asks for its models: the pickers fill before the load event is answered.
     ui.look_again(f"{where}-state", "준비됨")
     box.press("Enter")
@@ -92,6 +93,7 @@ def test_a_question_sent_before_the_page_is_ready_goes_out_when_it_is(
     released(ui, loading)
     expect(ui.element(f"{where}-chat").get_by_test_id("user")).to_have_text("첫 질문")
     expect(box).to_have_value("")
+    expect(ui.page.locator(".toast-body")).to_have_count(0)  # nobody was told to choose a model first
     ui.wait_finished(page)
 
 
