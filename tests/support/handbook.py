@@ -14,7 +14,7 @@ from documents.answers.prompt import INPUT, with_passages
 from documents.chunks import DEFAULT_SIZE, chunks_of
 from documents.read.file import read_file
 from documents.search.store import Hit, open_store
-from documents.service.bindings import MOST_PASSAGES
+from documents.service.bound_passages import MOST_PASSAGES
 from documents.service.chat import fitting
 from tests.support.paper_files import Paper, Print, lines, table, write_hwpx, write_pdf
 
