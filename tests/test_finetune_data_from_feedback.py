@@ -310,3 +310,15 @@ def test_the_command_makes_files_and_marks_what_it_used(
     assert again.exit_code == 0, again.output
     assert (tmp_path / "again" / "pairs.jsonl").read_text() == ""
     assert len((tmp_path / "again" / "held-out.jsonl").read_text().splitlines()) == held
+
+
+def test_no_training_learns_personal_data() -> None:
+    asked = "제 번호는 010-1234-5678인데 어디로 전화하나요?"
+    given = answer("a", "minji@naver.com에 쓰세요.", asked)
+    made = made_of([], [rating(1, given) | {"correction": "저희가 010-1234-5678로 걸게요."}])
+    (row,), (pair,) = made.rows, made.pairs
+    assert row.instruction == "제 번호는 [전화번호]인데 어디로 전화하나요?"
+    assert row.response == pair.chosen == "저희가 [전화번호]로 걸게요."
+    assert (pair.rejected, made.masked) == ("[이메일]에 쓰세요.", 5)
+    lines = [str(one) for one in (*made.rows, *made.pairs, *made.labelled)]
+    assert not [line for line in lines if "010" in line or "naver" in line]

@@ -14,6 +14,7 @@ from common.errors import UserError
 from common.feedback import JudgedAnswer, Message
 from common.prompt_hash import prompt_hash
 from finetune.data.load import load_rows
+from finetune.data.masked_rows import masked
 from finetune.data.stored_feedback import OWN, Feedback, PromptMessages, Sources, prompt_of
 from finetune.data.verdicts import (
     AnswerVerdict,
@@ -47,6 +48,22 @@ class Training:
     """The same of labelled answers."""
     used: set[str] = field(default_factory=set)
     """Ids of all votes and ratings that something was made of."""
+    masked: int = 0
+    """Places in pairs and rows that held personal data."""
+
+    def mask(self) -> None:
+        """Put masks in the place of personal data: a model would learn it by heart."""
+        pairs, rows, labelled = (
+            [masked(pair) for pair in self.pairs],
+            [masked(row) for row in self.rows],
+            [masked(row) for row in self.labelled],
+        )
+        self.pairs, self.rows, self.labelled = (
+            [pair for pair, _ in pairs],
+            [row for row, _ in rows],
+            [row for row, _ in labelled],
+        )
+        self.masked = sum(count for _, count in (*pairs, *rows))
 
 
 def training_data(feedback: Feedback, *, min_score: float = MIN_SCORE, sources: Sources = OWN) -> Training:
@@ -68,12 +85,13 @@ def held_out_pairs(feedback: Feedback, sources: Sources = OWN) -> list[Pair]:
 
 
 def made_of(feedback: Feedback, *, min_score: float = MIN_SCORE, sources: Sources = OWN) -> Training:
-    """Everything that the feedback teaches."""
+    """Everything that the feedback teaches, without the personal data in it."""
     made = Training()
     for preference in preferences(feedback, made.left_out):
         _add_pair(made, preference, sources)
     _add_rows(made, feedback, min_score, sources)
     _add_labelled(made, verdicts(feedback), sources)
+    made.mask()
     return made
 
 

@@ -64,7 +64,8 @@ def command(
     Written are pairs.jsonl (methods dpo, orpo, simpo), labelled.jsonl (kto), rows.jsonl (lora and others)
     and held-out.jsonl: pairs on questions that are held out, to judge the result by and never to train on.
     Each row says in `meta` where it comes from. Answers of providers are left out, as their terms mostly
-    forbid training on them, and so is what a training has used before.
+    forbid training on them, and so is what a training has used before. Personal data in texts gives way to
+    masks, as in an export.
     """
     from finetune.data.from_feedback import held_out_pairs, replayed, training_data
     from finetune.data.stored_feedback import parse_feedback
@@ -101,6 +102,8 @@ def _write(made: "Training", held_out: "list[Pair]", output: Path) -> None:
     for name, items in files.items():
         write_training(items, output / name)
         echo_line(f"{len(items)} lines: {output / name}")
+    if made.masked:
+        echo_line(f"{made.masked} places with personal data are masked", err=True)
     for what, reasons in (("Left out", made.left_out), ("Not labelled", made.not_labelled)):
         for reason, count in reasons.most_common():
             if count:
