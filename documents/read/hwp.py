@@ -8,6 +8,7 @@ from pathlib import Path
 
 import unhwp
 
+from documents.read.hwpx_hidden import without_hidden_text
 from documents.read.markdown import markdown_blocks
 from documents.read.raw import RawDocument, RawPage, Unreadable
 from documents.read.zip_size import check_unpacked_size
@@ -20,8 +21,11 @@ def read_hwp(path: Path) -> RawDocument:
     is_zip = path.suffix.lower() == ".hwpx"
     if is_zip:
         check_unpacked_size(path)
+        content, hidden = without_hidden_text(path)
+    else:
+        content, hidden = path.read_bytes(), 0  # HWP's own colours are not read
     try:
-        with unhwp.parse(str(path)) as result:
+        with unhwp.parse_bytes(content) as result:
             text = result.markdown
     except unhwp.UnhwpError as error:
         if error.kind in (unhwp.ErrorKind.ENCRYPTED, unhwp.ErrorKind.DISTRIBUTION_RESTRICTED):
@@ -30,4 +34,4 @@ def read_hwp(path: Path) -> RawDocument:
             ) from error
         raise Unreadable("it is damaged or no HWP file") from error
     blocks = markdown_blocks(_PICTURE.sub("", text))
-    return RawDocument("hwpx" if is_zip else "hwp", (RawPage(None, blocks),))
+    return RawDocument("hwpx" if is_zip else "hwp", (RawPage(None, blocks, hidden),))

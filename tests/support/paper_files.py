@@ -112,7 +112,8 @@ _PARAGRAPH = (
 )
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>'
-    '<hh:head xmlns:hh="http://www.hancom.co.kr/hwpml/2011/head" version="1.4" secCnt="1"/>'
+    '<hh:head xmlns:hh="http://www.hancom.co.kr/hwpml/2011/head"'
+    ' xmlns:hc="http://www.hancom.co.kr/hwpml/2011/core" version="1.4" secCnt="1">{}</hh:head>'
 )
 _PACKAGE = (
     '<?xml version="1.0" encoding="UTF-8"?>'
@@ -123,9 +124,10 @@ _PACKAGE = (
 )
 
 
-def write_hwpx(path: Path, paragraphs: Sequence[str]) -> Path:
-    """The least that a reader of HWPX takes (KS X 6101)."""
-    section = _SECTION.format("".join(map(_PARAGRAPH.format, paragraphs)))
+def write_hwpx(path: Path, paragraphs: Sequence[str], looks: str = "", body: str = "") -> Path:
+    """The least that a reader of HWPX takes (KS X 6101). `looks` goes into the head and `body` behind the
+    paragraphs, as they are."""
+    section = _SECTION.format("".join(map(_PARAGRAPH.format, paragraphs)) + body)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("mimetype", "application/hwp+zip", zipfile.ZIP_STORED)
         archive.writestr(
@@ -134,6 +136,6 @@ def write_hwpx(path: Path, paragraphs: Sequence[str]) -> Path:
             'xmlns:hv="http://www.hancom.co.kr/hwpml/2011/version" major="5" minor="1"/>',
         )
         archive.writestr("Contents/content.hpf", _PACKAGE)
-        archive.writestr("Contents/header.xml", _HEAD)
+        archive.writestr("Contents/header.xml", _HEAD.format(looks))
         archive.writestr("Contents/section0.xml", section)
     return path
