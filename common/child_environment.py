@@ -1,4 +1,4 @@
-"""Which environment variables a child process gets: those that it may need, never all that there are.
+"""Which environment variables a child process gets: those that it may need, never all of them.
 
 What is not named here stays behind: nobody can list the names under which other parts and other programs keep
 their passwords, tokens and keys.

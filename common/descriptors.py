@@ -1,7 +1,8 @@
-"""File descriptors of this process: as many as the system gives, and a word in the log when they run out.
+"""File descriptors of this process: as many as the system allows, and a warning in the log when they run
+out.
 
 Without one the event loop closes each new connection the moment it has accepted it (libuv does, with a spare
-one), and nobody hears of it.
+one), and nothing reports it.
 """
 
 import logging

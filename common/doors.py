@@ -31,7 +31,7 @@ class Door:
     limited: bool = True
     """Counts towards what its key may do; not where the answer comes from memory or tells of the key."""
     any_host: bool = False
-    """Also for who comes under another name, and for pages of other sites: it tells nothing."""
+    """Open to requests under another host name and to pages of other sites, too: it reveals nothing."""
 
 
 PUBLIC = Door("public", any_host=True)

@@ -20,7 +20,7 @@ ANSWER_BYTES = 1024 * 1024
 ENGINES = frozenset({"vllm", "sglang", "llamacpp"})
 """`owned_by` of the models of engines whose /health and /metrics cost nothing."""
 ILL = range(500, 600)
-"""Statuses of /health that tell of an illness; one that is missing or guarded tells nothing."""
+"""Statuses of /health that say the engine is broken; a page that is missing or guarded says nothing."""
 NOT_IMPLEMENTED = 501
 LENGTHS = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx")
 """What servers call the context length of a model: vLLM and SGLang, OpenRouter, Groq, Mistral, llama.cpp."""

@@ -15,7 +15,8 @@ from common.errors import ApiError, BadRequest, Overloaded, error_bytes
 from common.guard import Guard, K, too_large
 
 MOST_ARRIVING = 128 * 1024 * 1024
-"""Bytes of all bodies that are not whole yet. Clients that never end theirs take no more memory than this."""
+"""Bytes of all bodies that are not complete yet: clients that never finish theirs take no more memory
+than this."""
 
 
 class GuardedApp(Generic[K]):

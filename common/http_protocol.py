@@ -114,8 +114,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._time_head()
 
     def _feed_in_turns(self, data: bytes) -> None:
-        """Feed a piece, and the others when the rest of the loop has had its turn: each may hold very many
-        requests or chunks. Nothing more is read meanwhile."""
+        """Feed one piece, and the others after the rest of the loop has had its turn: each may hold very
+        many requests or chunks. Nothing is read meanwhile."""
         pieces = memoryview(data)
         self._waiting.extend(bytes(pieces[at : at + FEED_BYTES]) for at in range(0, len(data), FEED_BYTES))
         self._reading.hold()
@@ -266,7 +266,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._client.write_eof()
 
     def forget_requests(self) -> None:
-        """Whoever works on an answer for this connection is told that nobody takes it."""
+        """Tell whoever works on an answer for this connection that nobody will take it."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

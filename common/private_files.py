@@ -11,7 +11,7 @@ OURS = ("kodolly.db", "webui.db", "join-token", "workers-*.json", "aliases-*.jso
 
 
 def make_private_directory(directory: Path) -> None:
-    """Create `directory` with mode 0700; one that is there goes through `close_directory`. Raises OSError."""
+    """Create `directory` with mode 0700; an existing one is closed by `close_directory`. Raises OSError."""
     try:
         directory.mkdir(mode=0o700)
     except FileNotFoundError:
@@ -36,8 +36,7 @@ def make_state_directory(directory: Path) -> None:
 
 def close_directory(directory: Path) -> None:
     """Close an existing directory to others if it is this user's, and empty or kodolly's. Raises nothing.
-
-    Whoever names /tmp or a home directory must not find it locked. Files in it are private by themselves.
+    A setting that names /tmp or a home directory must not lock it. Files in it are private by themselves.
     """
     try:
         if _is_ours(directory):
@@ -47,7 +46,7 @@ def close_directory(directory: Path) -> None:
 
 
 def make_private_file(path: Path) -> None:
-    """An empty file with mode 0600, or the one that is there, closed to others. Raises OSError."""
+    """An empty file with mode 0600, or the existing one, closed to others. Raises OSError."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:

@@ -123,8 +123,8 @@ class DrainRequest(Wire):
     """Asks a worker to stop; body of `POST /v1/workers/{worker_id}/drain`."""
 
     incarnation: str | None = None
-    """The one that is meant; None is whichever lives now. A successor at the address is never stopped by
-    a wish that came before it."""
+    """The incarnation that is meant; None is whichever runs now. A request made before a successor
+    started never stops it."""
     timeout_s: float = Field(default=DRAIN_TIMEOUT_S, ge=0, le=86400)
     """Longest wait for running requests, in seconds."""
 
@@ -142,8 +142,8 @@ class Arm(Wire):
 
 
 class Split(Wire):
-    """How a name's traffic is split between served models. The first arm is the stable one: it gets what is
-    left, and also what the others cannot answer."""
+    """How a name's traffic is split between served models. The first arm is the stable one: it gets the
+    rest of the traffic, and whatever the others cannot answer."""
 
     arms: tuple[Arm, ...] = Field(min_length=2, max_length=3)
     sticky: Sticky = "user"
@@ -163,7 +163,8 @@ class Alias(Wire):
 
     target: str = Field(min_length=1, max_length=200)
     split: Split | None = None
-    """None: `target` gets all. Else its stable arm is `target`; a controller of before takes that alone."""
+    """None: `target` gets all. Else its stable arm is `target`, which is all that earlier controllers
+    read."""
 
     @model_validator(mode="after")
     def _stable_arm_is_the_target(self) -> Self:
@@ -181,7 +182,8 @@ class WorkerRecord(Registration):
 
 
 def _readable(records: Any) -> Any:
-    """Leave out what is no record, as an older version may send it: one must not cost the others."""
+    """Leave out what cannot be read, as another version may send it: one bad record must not cost the
+    others."""
     if not isinstance(records, list | tuple):
         return records
     kept = []

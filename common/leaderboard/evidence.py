@@ -17,7 +17,7 @@ PRIOR = 10.0
 DECIDED = math.log(20)
 """Evidence of 20 to 1: at most 1 in 20 false."""
 MOST = 100_000
-"""Votes, above which nobody is told how many more are needed."""
+"""Above so many votes, how many more are needed is not said."""
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class AdmittedRequest(msgspec.Struct, frozen=True):
 async def read_request(
     incoming: Incoming, settings: GatewaySettings, default_model: str = ""
 ) -> AdmittedRequest:
-    """The body of a request for a model, up to the limits of the settings; one that names none is for
+    """Read a request for a model, up to the limits of the settings; one that names no model is for
     `default_model`. Raises ApiError, ClientGone."""
     scope, route = incoming.scope, incoming.route
     if scope["method"] != "POST":

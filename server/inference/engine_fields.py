@@ -22,7 +22,7 @@ _WHY: dict[EngineField, str] = {
 
 
 def check_engine_fields(body: ThinBody, allowed: Collection[EngineField]) -> None:
-    """Raises BadRequest for one that is there and means something (null and priority 0 do not)."""
+    """Raises BadRequest for a field that is present and has an effect (null and priority 0 have none)."""
     head = body.head
     if not (head.priority or head.kv_transfer_params or head.ec_transfer_params or body.names_files):
         return

@@ -1,8 +1,8 @@
 """One request at one upstream: its connection, its clock and its back-pressure.
 
 The answer is read by one of three readers, chosen when its head comes: a refusal, a plain answer or a stream.
-What the client gets of it goes through the attempt's `Delivery`. All methods run in the event loop's reader
-and block nobody.
+What the client gets of it goes through the attempt's `Delivery`. All methods run in the event loop's
+reader and none of them blocks.
 """
 
 import asyncio
@@ -84,7 +84,8 @@ class Exchange:
             self.delivery.give_up(Unanswered(upstream_errors.unreachable(self.attempt.upstream)))
 
     def close(self) -> None:
-        """The caller's `finally`: no timer is left, and an answer that nobody waits for is stopped."""
+        """For the caller's `finally`: cancel the timers, and stop an answer that nobody waits for any
+        more."""
         self._silence.stop()
         self.client.on_writable = None
         self.attempt.upstream.askers.discard(self)
@@ -122,7 +123,7 @@ class Exchange:
         job, head = self.attempt.job, self.delivery.head
         refused = head is not None and head.status >= 300
         if self.client.gone and not refused and job.route.spends != "nothing":
-            # Whoever left while the answer was made has had the prompt read.
+            # A client that left while its answer was being made has had its prompt read.
             return Usage(job.prompt_estimate, 0, estimated=True)
         return None
 

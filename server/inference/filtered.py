@@ -32,7 +32,7 @@ def filtered_answer(answer: dict[str, object], route: Route) -> dict[str, object
 
 
 def filtered_end(events: list[dict[str, object]], route: Route) -> bytes:
-    """What ends a stream of which `events` were the first and the last so far."""
+    """The events that end a stream; `events` are the first and the last that it has had."""
     first, last = (events[0], events[-1]) if events else ({}, {})
     if route.dialect == "anthropic":
         stop = {"stop_reason": "refusal", "stop_sequence": None}

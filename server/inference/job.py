@@ -87,7 +87,7 @@ class Attempt(msgspec.Struct, frozen=True):
     history: History | None = None
     """The stream so far, for going on elsewhere; None when that may not be."""
     resumption: Resumption | None = None
-    """Set when this goes on with a stream that was cut off at another worker."""
+    """Set when this continues a stream that was cut off at another worker."""
 
 
 def renaming(target: str, asked: str) -> sse.Rename:

@@ -1,7 +1,7 @@
-"""An answer on its way to the client that is looked at first, sentence by sentence.
+"""An answer that is checked sentence by sentence before the client gets it.
 
-It stands where the client's connection stands for an exchange. What comes is kept until the moderation model
-has seen the sentences in it; then it goes on unchanged, or the answer ends as a filtered one.
+To an exchange it is the client's connection. It holds what comes until the moderation model has seen the
+sentences in it; then it passes them on unchanged, or ends the answer as a filtered one.
 """
 
 import asyncio
@@ -119,7 +119,8 @@ class ModeratedClient:
     # -- the other side -----------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Look and pass on until the client has the end. Raises ApiError when nobody can look."""
+        """Check and pass on until the client has the end. Raises ApiError when the moderation model
+        cannot be asked."""
         while True:
             await self._news.wait()
             self._news.clear()

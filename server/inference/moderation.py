@@ -45,7 +45,7 @@ class Moderation:
     client: ModeratedClient | None = field(default=None)
 
     async def look_at_request(self, body: ThinBody) -> None:
-        """Raises BadRequest for one that is blocked."""
+        """Raises BadRequest for a prompt that is blocked."""
         if self.rule.looks_at == "output":
             return
         whole = body.whole(body.body)
@@ -116,8 +116,8 @@ def moderation_of(
 def moderation_of_stored(
     moderator: Moderator, rules: Sequence[ModerationRule], key: "Key", request_id: str
 ) -> Moderation | None:
-    """The same for a stored response. Of which model it is nobody knows before it is here: the first rule
-    about the key that looks at answers holds, whatever its models."""
+    """The same for a stored response. Its model is not known until it has come, so the key's first rule
+    about answers applies, whatever models it names."""
     for rule in rules:
         if rule.looks_at != "input" and is_about(rule, key):
             return Moderation(moderator, rule, RESPONSES, request_id)

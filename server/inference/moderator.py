@@ -92,8 +92,8 @@ class Moderator:
     pool: ConnectionPool
 
     async def look(self, texts: Sequence[str], rule: ModerationRule) -> Categories:
-        """What the rule is about in any of `texts`. Where the model does not answer, a rule that blocks
-        raises ModelNotReady, and one that flags lets pass."""
+        """The rule's categories that any of `texts` falls into. Where the moderation model does not
+        answer, a rule that blocks raises ModelNotReady; one that only flags lets the text pass."""
         if not texts:
             return frozenset()
         try:

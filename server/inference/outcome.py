@@ -67,6 +67,6 @@ def did_well(outcome: Outcome) -> bool | None:
         case Refused(error):
             return error.status < 500
         case Unanswered(Overloaded()) | Abandoned():
-            return None  # one that is full is not ill
+            return None  # a full upstream is not a broken one
         case Unanswered() | CutOff() | Interrupted():
             return False

@@ -1,4 +1,4 @@
-"""An answer that comes in one piece, and one that is an error: kept until it is whole."""
+"""Answers in one piece, and errors: held until they are whole."""
 
 from server.client.large_body import is_json
 from server.inference import dialects, sse, upstream_errors
@@ -75,7 +75,7 @@ class PlainAnswer:
         self._delivery.fail(error, retry=True)
 
     def finish(self) -> bytes:
-        """The body is whole. Back come the events of one that should have been a stream."""
+        """The body is whole. Returns its events where it should have been a stream."""
         delivery = self._delivery
         if delivery.has_beginning:
             delivery.break_off()

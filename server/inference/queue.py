@@ -39,7 +39,8 @@ class ModelQueue:
         self.depth = 0
         self._clock = clock
         self._lines: OrderedDict[str, OrderedDict[_Waiter, None]] = OrderedDict()
-        """Key -> its waiters; whose turn it is comes first. A key with nobody waiting is not in it."""
+        """Key -> its waiters; the key whose turn is next comes first. A key without waiters is not
+        listed."""
         self._admitted = 1.0
         self._waited_s = 1.0 / FIRST_GUESS_PER_S
         """Both fade with every second in which somebody waits; their quotient is the drain rate."""
@@ -100,7 +101,8 @@ class ModelQueue:
             head.wake()
 
     def _leave(self, waiter: "_Waiter") -> None:
-        """Out of the line, for whatever reason. A wake-up it may have got goes on to the next one."""
+        """Leave the queue, for whatever reason. A wake-up that it has already had is handed to the next
+        waiter."""
         line = self._lines.get(waiter.key_id)
         if line is None or waiter not in line:
             return

@@ -1,6 +1,6 @@
-"""An answer on its way to the client of which the bytes are remembered, for a conversation that is kept.
+"""An answer whose bytes are remembered on the way to the client, for a conversation that is kept.
 
-It stands where the client's connection stands for an exchange, and passes everything on in the same call.
+To an exchange it is the client's connection, and it passes everything on in the same call.
 What is remembered is neither looked at nor copied here: that is done later, in a thread.
 """
 

@@ -239,7 +239,7 @@ class Relay:
         has_room = partial(self.queues.has_room, target)
         job = attempts.job
         if queue.must_wait() or not has_room():
-            choice.candidates(self.directory, target)  # raises when nobody could ever come
+            choice.candidates(self.directory, target)  # raises when no worker could ever take it
             waited_s = await queue.wait(job.key_id, self.settings.queue_timeout_s, has_room)
             attempts.waited_s = incoming.record.queued_s = waited_s
         try:

@@ -43,7 +43,7 @@ class History:
     def __init__(self) -> None:
         self.events = bytearray()
         self.whole = True
-        """False once there were too many, or one that cannot be continued."""
+        """False once there were too many events, or one that cannot be continued."""
 
     def keep(self, block: bytes) -> None:
         """These events came, too."""
@@ -53,7 +53,7 @@ class History:
             self.give_up()
 
     def give_up(self) -> None:
-        """Nobody can go on with this stream any more."""
+        """No other worker can continue this stream any more."""
         self.whole = False
         self.events.clear()
 

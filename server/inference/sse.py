@@ -29,7 +29,7 @@ _NO_DATA = re.compile(rb"data:\s*\n")
 _BLANK = 0x20
 _NO_CHOICES = (b'"choices":[]', b'"choices": []')
 LARGE_EVENT_BYTES = 128 * 1024
-"""Of an event from here on no more is known than the fields that tell an error or an end."""
+"""An event larger than this is searched only for the fields that tell an error or an end."""
 SHOWN_BYTES = 64 * 1024
 """How much of the two ends of a large event is looked at."""
 MOST_VALUES = 200_000

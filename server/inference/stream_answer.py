@@ -16,7 +16,7 @@ HELD_BYTES = 4096
 LARGE_READ_BYTES = 1 << 18
 """What the event loop reads at most at once."""
 LEARN_EVENTS = 32
-"""Among the first so many events of a stream is one that brings text and nothing else."""
+"""One of a stream's first events, so many at most, brings text and nothing else."""
 
 
 class StreamAnswer:

@@ -1,4 +1,4 @@
-"""How many tokens a request may take, as far as it can be told before it runs."""
+"""How many tokens a request may take, as far as that is known before it runs."""
 
 from collections.abc import Callable
 

@@ -207,7 +207,7 @@ def _who(upstream: Upstream) -> str:
 
 def _fields(body: bytes) -> tuple[str, str | None, str | None]:
     """(message, param, code) of an error body: OpenAI's, vLLM's older flat one, or FastAPI's; else empty.
-    Each is cut off where it is too long to be told."""
+    Each is cut where it is too long to be passed on."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):

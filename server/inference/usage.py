@@ -111,8 +111,8 @@ _USAGE_OBJECT = re.compile(rb'"usage":\s*(\{[^{}]{0,2000}(?:\{[^{}]{0,2000}\}[^{
 
 
 def usage_at_the_ends(first: bytes, last: bytes) -> bytes:
-    """An answer with nothing but the `usage` of one of which only the first and the last part are looked at;
-    b"" when it stands in neither. Inside a string its quotes would be escaped."""
+    """An answer reduced to the `usage` that is found in its first or last part; b"" when it is in
+    neither. Inside a string its quotes would be escaped."""
     found = [*_USAGE_OBJECT.finditer(last)] or [*_USAGE_OBJECT.finditer(first)]
     return b'{"usage":%b}' % found[-1][1] if found else b""
 

@@ -13,12 +13,12 @@ from server.upstreams.directory import Directory
 from server.upstreams.upstream import Upstream
 
 LONGEST_NAME = 500
-"""Characters of a model's name, above which nobody is told what he may have meant."""
+"""Longest model name, in characters, for which a similar one is suggested."""
 
 
 def resolve(directory: Directory, name: str, known: Collection[str] | None = None) -> str:
-    """The served model behind a name. Raises ModelNotFound for a name nobody serves; its hint tells of
-    no other names than `known`, the names that whoever asks may use; None is all."""
+    """The served model behind a name. Raises ModelNotFound for a name nobody serves; its hint suggests
+    only names in `known`, those that the client may use; None is all."""
     if directory.serving(name):
         return name
     target = directory.aliases.get(name)
@@ -30,7 +30,7 @@ def resolve(directory: Directory, name: str, known: Collection[str] | None = Non
 
 
 def default_of_kind(directory: Directory, kind: ModelKind, may_use: Callable[[str], bool]) -> str:
-    """The name of a ready model of this kind that whoever asks may use, the first by name; "" for none."""
+    """The first by name of the ready models of this kind that the client may use; "" for none."""
     names = (
         name
         for name, serving in directory.served()

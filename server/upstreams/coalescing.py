@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 
 PAUSE_S = 0.5e-3
-"""Many times what passing on an event costs, and nothing to whoever reads. The event loop's own timers are
-too coarse for it."""
+"""Many times what passing on an event costs, and too short for a reader to notice. The event loop's own
+timers are too coarse for it."""
 SHORT_TURN_S = 1e-3
 FEW_READS = 2
 """A turn of more reads has gathered: other streams' events, which a pause would not make one read of."""

@@ -117,7 +117,7 @@ class _Tunnel(asyncio.Protocol):
 
 
 def authorization_line(proxy: Proxy) -> bytes:
-    """The header line for a proxy that asks for a password; b"" for one that does not."""
+    """The header line for a proxy that wants a password; b"" for one that wants none."""
     return b"proxy-authorization: %b\r\n" % proxy.authorization if proxy.authorization else b""
 
 

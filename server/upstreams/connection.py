@@ -39,7 +39,7 @@ class Receiver(Protocol):
     """Takes one answer. The calls come from the event loop's reader and must not block or raise."""
 
     is_stream: bool
-    """Whether the answer is one of events, each of which costs time; known once its head has come."""
+    """Whether the answer is a stream of events, each of which costs time; known once its head has come."""
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Status line and headers (names in lower case)."""
@@ -172,8 +172,9 @@ class Connection(asyncio.Protocol):
             self._read(data, receiver)
 
     def _read_in_turns(self, data: bytes) -> None:
-        """Take a piece, and the others when the rest of the loop has had its turn: each may hold thousands of
-        events. Nothing more is read meanwhile; the loop itself would go on as long as there is something."""
+        """Take one piece, and the others after the rest of the loop has had its turn: each may hold
+        thousands of events. Nothing is read meanwhile, as the loop would read for as long as anything
+        comes."""
         begun = bool(self._waiting)
         pieces = memoryview(data)
         self._waiting.extend(bytes(pieces[at : at + PIECE_BYTES]) for at in range(0, len(data), PIECE_BYTES))

@@ -85,8 +85,8 @@ class Directory:
     def apply_snapshot(self, snapshot: Snapshot) -> None:
         """Replace what is known of the workers; counters of workers that stay are kept.
 
-        A controller that has just started knows nobody yet: workers that it does not list stay until they
-        had the time to register with it.
+        A controller that has just started knows no workers yet: those that it does not list stay until
+        they have had time to register with it.
         """
         current = {record.worker_id for record in snapshot.workers}
         for worker_id in set(self.workers) - current:

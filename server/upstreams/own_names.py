@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 REMEMBERED_S = 600.0
-"""How long a name that nobody serves any more is "not there now" (503) and not "unknown" (404): a worker that
-is replaced, on the same machine or another, is back by then."""
+"""How long a name that is no longer served is "not ready" (503) rather than "unknown" (404): a worker
+that is being replaced, on the same machine or another, is back by then."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class OwnNames:
         return since is not None and self.clock() - since < REMEMBERED_S
 
     def gone(self) -> dict[str, float]:
-        """Name that is served no more -> Unix seconds since when."""
+        """Name that is no longer served -> since when, in Unix seconds."""
         return dict(self._gone)
 
     def recall(self, gone: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""Looking after workers while no controller does: else one that hangs would be found by time-outs alone."""
+"""Checks workers while no controller does: otherwise only time-outs would reveal one that hangs."""
 
 import asyncio
 import logging

@@ -70,7 +70,7 @@ def _edits(
 
 
 def is_openai(base_url: str) -> bool:
-    """Whether this is OpenAI's own service, and not one that speaks like it."""
+    """Whether this is OpenAI's own service rather than a compatible one."""
     host = urlsplit(base_url).hostname or ""
     return host == "api.openai.com" or host.endswith(".api.openai.com")
 
@@ -100,7 +100,7 @@ def provider_head(
 
 
 def adapt(body: JsonObject, provider: ExternalProvider, model: str, route: Route) -> None:
-    """Change a request's body to one that `model` of `provider` takes."""
+    """Turn a request's body into one that `model` of `provider` accepts."""
     if route not in (CHAT, RESPONSES):
         return
     edits = edits_for(provider, model)

@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 2.0
 SILENT_LOOKS = 3
-"""So many looks in a row without an answer make it `down`; one that refuses the connection is so at once."""
+"""So many checks in a row without an answer make a worker `down`; one that refuses the connection is down
+at once."""
 
 
 def static_upstreams(
