@@ -155,6 +155,7 @@ def _run(
 ) -> dict[str, Any]:
     import datasets  # type: ignore[import-untyped]
     from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
 
     datasets.disable_progress_bars()  # one for every table; lm-eval's own shows how far it is
 
@@ -164,6 +165,7 @@ def _run(
             model=kind,
             model_args=arguments,
             tasks=list(tasks),
+            task_manager=TaskManager(include_defaults=False),  # its list of thousands takes 14 s to read
             num_fewshot=questions.shots,
             batch_size=batch_size,
             limit=questions.limit,

@@ -104,16 +104,30 @@ def _settings(asked: TaskQuestions, generated: bool) -> dict[str, object]:
 def _load(asked: TaskQuestions) -> Tasks:
     """lm-eval's tasks by name, their data loaded."""
     import datasets  # type: ignore[import-untyped]
-    from lm_eval.tasks import TaskManager
 
     datasets.disable_progress_bars()
-    manager = TaskManager(include_path=str(asked.definitions) if asked.definitions else None)
+    manager = _manager(asked)
     if asked.name not in manager.task_index:
         raise UserError(f"lm-eval has no task {asked.name!r}.", hint=_near(asked.name, manager))
     own = {"dataset_path": str(asked.data.resolve())} if asked.data else None
     # The public loader takes overrides of single tasks alone; this one hands them down to a group's.
     built = manager._factory.build(manager.task_index[asked.name], overrides=own, registry=manager.task_index)
     return dict(manager.load(built if isinstance(built, list) else [built])["tasks"])
+
+
+def _manager(asked: TaskQuestions) -> "TaskManager":
+    """One that knows the task's name: the thousands that lm-eval ships take it 14 s to read, so a single task
+    of the user's own is looked up among these alone. (A group may name shipped ones.)"""
+    from lm_eval.tasks import TaskManager
+    from lm_eval.tasks._index import Kind
+
+    if asked.definitions is None:
+        return TaskManager()
+    own = TaskManager(include_path=str(asked.definitions), include_defaults=False)
+    entry = own.task_index.get(asked.name)
+    if entry is not None and entry.kind in (Kind.TASK, Kind.PY_TASK):
+        return own
+    return TaskManager(include_path=str(asked.definitions))
 
 
 def _near(name: str, manager: "TaskManager") -> str:
@@ -137,12 +151,14 @@ def _run(
     model: Path | ServedEndpoint, tasks: Tasks, asked: TaskQuestions, generated: bool, batch_size: int
 ) -> dict[str, list[Logged]]:
     from lm_eval import simple_evaluate  # type: ignore[import-untyped]
+    from lm_eval.tasks import TaskManager
 
     kind, arguments = _generating(model, asked) if generated else _ranking(model)
     results = simple_evaluate(
         model=kind,
         model_args=arguments,
         tasks=list(tasks.values()),
+        task_manager=TaskManager(include_defaults=False),  # they are loaded; the list takes 14 s to read
         num_fewshot=asked.shots,
         batch_size=1 if kind == "local-chat-completions" else batch_size,
         limit=asked.limit,
