@@ -51,6 +51,8 @@ LONGEST = (
 
 TOGETHER = (CONFORMANCE, "tests/test_documents_")
 """Files that share what takes longer to start than a hundred of their tests: two stacks; Kiwi's models."""
+TOGETHER_WHEN_FAST = (*TOGETHER, "tests/test_webui_")
+"""The same where no browser runs: Gradio, which takes five seconds to import."""
 
 
 class ByStack(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
@@ -59,7 +61,8 @@ class ByStack(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return next((begin for begin in TOGETHER if file.startswith(begin)), file)
+        together = TOGETHER_WHEN_FAST if self.config.option.markexpr == "not slow" else TOGETHER
+        return next((begin for begin in together if file.startswith(begin)), file)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         if longest := next((scope for scope in LONGEST if scope in self.workqueue), None):

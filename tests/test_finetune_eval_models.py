@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from finetune.eval.report import EvalReport, read_report
 from kodolly.cli import root
+from tests.support import forked_vllm
 from tests.support.own_task import write_task
-from tests.support.processes import free_port, kodolly, running
+from tests.support.processes import kodolly
 from tests.support.real_data import KOBEST, real_data
 from tests.support.tiny_training import make_base
 from tests.test_finetune_eval_scores import korquad_file, write_tables
@@ -30,19 +31,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def url(base: Path) -> Iterator[str]:
     """vLLM serving it as `tiny`."""
-    port = free_port()
-    argv = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(base)]
-    argv += ["--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
-    argv += ["--max-model-len", "256", "--max-num-seqs", "8", "--enforce-eager"]
-    env = {
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_DO_NOT_TRACK": "1",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "HF_HUB_OFFLINE": "1",
-    }
-    with running(argv, base.parent / "vllm.log", f"http://127.0.0.1:{port}/health", env, limit_s=240):
-        yield f"http://127.0.0.1:{port}"
+    with forked_vllm.served(base, base.parent / "vllm.log") as server:
+        yield server
 
 
 def evaluate(output: Path, *args: str) -> EvalReport:
@@ -52,12 +42,23 @@ def evaluate(output: Path, *args: str) -> EvalReport:
     return read_report(output)
 
 
-def evaluate_alone(output: Path, *args: str) -> EvalReport:
-    """The same in a process of its own: lm-eval sets up log and seeds of the whole process."""
-    argv = kodolly("eval", *args, "--output", str(output))
-    ran = subprocess.run(argv, capture_output=True, text=True, check=False)
+IN_TURN = """
+import json, sys
+from kodolly.cli import root
+for argv in json.load(sys.stdin):
+    root.main(argv, standalone_mode=False)
+"""
+
+
+def evaluate_apart(folder: Path, *asked: list[str]) -> list[EvalReport]:
+    """Several `kodolly eval` in one other process: lm-eval sets up log and seeds of the whole process, and to
+    import it takes longer than to ask."""
+    outputs = [folder / f"{number}.json" for number in range(len(asked))]
+    calls = [["eval", *args, "--output", str(output)] for args, output in zip(asked, outputs, strict=True)]
+    argv = [sys.executable, "-c", IN_TURN]
+    ran = subprocess.run(argv, input=json.dumps(calls), capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]
-    return read_report(output)
+    return [read_report(output) for output in outputs]
 
 
 def figures(report: EvalReport) -> dict[tuple[str, str], Any]:
@@ -71,9 +72,10 @@ def values(report: EvalReport) -> dict[tuple[str, str], float]:
 def test_kobest_scores_are_the_same_both_ways(base: Path, url: str, tmp_path: Path) -> None:
     # 256 tokens of context: with shots, both must cut the same tokens away.
     asked = ["--data", str(real_data(KOBEST)), "--shots", "2", "--limit", "20"]
-    local = evaluate_alone(tmp_path / "local.json", "kobest", str(base), *asked)
-    served = evaluate_alone(
-        tmp_path / "served.json", "kobest", "tiny", "--url", url, "--tokenizer", str(base), *asked
+    local, served = evaluate_apart(
+        tmp_path,
+        ["kobest", str(base), *asked],
+        ["kobest", "tiny", "--url", url, "--tokenizer", str(base), *asked],
     )
     assert values(served) == figures(local)
     assert {one.task for one in local.scores} == {"boolq", "copa", "hellaswag", "sentineg", "wic"}
@@ -102,8 +104,9 @@ def test_rows_are_scored_the_same_both_ways(base: Path, url: str, tmp_path: Path
 def test_a_task_of_ones_own_is_scored_the_same_both_ways(base: Path, url: str, tmp_path: Path) -> None:
     asked = [*write_task(tmp_path), "--max-tokens", "24"]
     task = "kodolly_generated"  # what is ranked takes the same way as KoBEST
-    here = evaluate_alone(tmp_path / "local.json", "task", task, str(base), *asked)
-    there = evaluate_alone(tmp_path / "served.json", "task", task, "tiny", "--url", url, *asked)
+    here, there = evaluate_apart(
+        tmp_path, ["task", task, str(base), *asked], ["task", task, "tiny", "--url", url, *asked]
+    )
     assert [one.items for one in there.scores] == [one.items for one in here.scores]
     assert [one.items_hash for one in there.scores] == [one.items_hash for one in here.scores]
     # Of the rows that the base knows by heart; the fourth has another answer, which no budget makes right.

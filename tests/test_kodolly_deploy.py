@@ -21,6 +21,8 @@ from tests.support.processes import PATIENCE_S, free_port, kodolly, running, wai
 pytestmark = pytest.mark.slow
 
 CLIENTS = 24
+CLIENTS_OF_REAL_VLLM = 4
+"""They, the old engine and the new one's start share the cores."""
 DEMO = Path(__file__).parents[1] / ".kodolly" / "e2e" / "demo"
 """Where the end-to-end tests keep the trained demo models."""
 BODY: dict[str, object] = {
@@ -36,9 +38,9 @@ def stack(tmp_path: Path) -> Iterator[Cluster]:
         yield running_cluster
 
 
-async def load_until(done: asyncio.Event, gateway: str) -> list[Outcome]:
-    """CLIENTS clients that stream one answer after the other."""
-    async with new_client(CLIENTS) as client:
+async def load_until(done: asyncio.Event, gateway: str, clients: int) -> list[Outcome]:
+    """Clients that stream one answer after the other."""
+    async with new_client(clients) as client:
 
         async def ask() -> list[Outcome]:
             outcomes = []
@@ -47,15 +49,15 @@ async def load_until(done: asyncio.Event, gateway: str) -> list[Outcome]:
             return outcomes
 
         return [
-            outcome for each in await asyncio.gather(*(ask() for _ in range(CLIENTS))) for outcome in each
+            outcome for each in await asyncio.gather(*(ask() for _ in range(clients))) for outcome in each
         ]
 
 
 async def deploy_under_load(
-    stack: Cluster, *args: str
+    stack: Cluster, *args: str, clients: int = CLIENTS
 ) -> "tuple[subprocess.CompletedProcess[str], list[Outcome]]":
     done = asyncio.Event()
-    loading = asyncio.create_task(load_until(done, stack.gateway))
+    loading = asyncio.create_task(load_until(done, stack.gateway, clients))
     await asyncio.sleep(0)
     deployed = await asyncio.to_thread(stack.command, "deploy", *args)
     done.set()
@@ -189,11 +191,11 @@ async def test_no_request_fails_while_real_vllm_changes_its_checkpoint(tmp_path:
             assert adapted != await asyncio.to_thread(answer_of, stack.gateway, "base")
         with stack.worker("dolly", "--cpu-threads", "1", model_dir=base) as old:
             deployed, outcomes = await deploy_under_load(
-                stack, "dolly", str(merged), *stack.controller_flags()
+                stack, "dolly", str(merged), *stack.controller_flags(), clients=CLIENTS_OF_REAL_VLLM
             )
             assert deployed.returncode == 0, deployed.stderr
             assert old.wait(PATIENCE_S) == 0
-        print(f"\nhot swap of real vLLM under {CLIENTS} streaming clients: {summary(outcomes)}")
+        print(f"\nhot swap of real vLLM under {CLIENTS_OF_REAL_VLLM} streaming clients: {summary(outcomes)}")
         assert Counter(outcome.end for outcome in outcomes) == {"complete": len(outcomes)}
         # The merged checkpoint says what base and adapter together said.
         assert await asyncio.to_thread(answer_of, stack.gateway, "dolly") == adapted

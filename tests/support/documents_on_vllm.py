@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.support.documents_stack import DOCUMENTS_TOKEN, KEYS, DocumentsStack
+from tests.support.forked_vllm import quick_vllm
 from tests.support.gateway_stack import TOKEN
 from tests.support.processes import PATIENCE_S, free_port, kodolly, running, wait_for
 
@@ -35,7 +36,7 @@ def documents_on_vllm(cwd: Path, checkpoint: Path, model: str) -> Iterator[Docum
         argv = kodolly("worker", str(checkpoint), "--name", model, "--port", _port(engine))
         argv += ["--controller", controller, "--cpu-threads", "1"]
         log = cwd / "worker.log"
-        worker = parts.enter_context(running(argv, log, None, env, cwd))
+        worker = parts.enter_context(running(argv, log, None, env | quick_vllm(), cwd))
         parts.enter_context(stack.documents())
         wait_for(lambda: model in names(stack), 300, worker, log, what=model)
         yield stack

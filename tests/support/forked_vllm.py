@@ -4,15 +4,15 @@ import multiprocessing
 import os
 import runpy
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from tests.support.processes import free_port, wait_for
+from tests.support.vllm_plugin import one_import
 from worker.engine import vllm_command
 from worker.settings import WorkerSettings
 
@@ -35,19 +35,14 @@ def _serve(argv: list[str], env: dict[str, str], log: str) -> None:
     os.dup2(out, 1)
     os.dup2(out, 2)
     os.environ.update(env)
-    from vllm.model_executor.models import registry
-    from vllm.v1.engine import utils
-
-    # On CPUs vLLM would start its engine process anew, and import everything a second time; and a third time
-    # in a process of its own to look at a model's class that it sees for the first time.
-    vars(utils)["get_mp_context"] = partial(multiprocessing.get_context, "fork")
-    vars(registry)["_run_in_subprocess"] = _at_once
+    one_import.patch()
     sys.argv = argv
     runpy.run_module(argv[0], run_name="__main__")
 
 
-def _at_once(look: Callable[[], Any]) -> Any:
-    return look()
+def quick_vllm() -> dict[str, str]:
+    """The environment in which each vLLM imports itself once: the plugin is found on the path."""
+    return {"PYTHONPATH": str(Path(one_import.__file__).parent)}
 
 
 @contextmanager

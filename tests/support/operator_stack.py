@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 
+from tests.support.forked_vllm import quick_vllm
 from tests.support.gateway_stack import TOKEN
 from tests.support.processes import free_port, kodolly, running, wait_for
 
@@ -109,7 +110,7 @@ def cluster(
     path: Path, controllers: int = 1, real_vllm: bool = False, gateway_processes: int = 1
 ) -> Iterator[Cluster]:
     """Controllers and a gateway that follows them; no worker yet."""
-    env = {} if real_vllm else fake_vllm(path)
+    env = quick_vllm() if real_vllm else fake_vllm(path)
     env |= {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_STATE_DIR": str(path / "state")}
     env["KODOLLY_UP_WORKER_PORT"] = str(free_port())
     env["KODOLLY_DOCUMENTS_PORT"] = str(free_port())

@@ -14,6 +14,7 @@ from common.registry import ModelCard, Snapshot
 from finetune.demo.build import demo_directories
 from tests.support.conformance.differential import Service
 from tests.support.conformance.endpoint import Endpoint, Engine
+from tests.support.forked_vllm import quick_vllm
 from tests.support.gateway_stack import TOKEN, member
 from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
 
@@ -175,7 +176,7 @@ def engines_of(controller: str) -> dict[str, Service]:
 def _worker(tmp_path: Path, controller: str, model: Path, name: str, flags: Sequence[str]) -> Any:
     argv = kodolly("worker", str(model), "--name", name, "--port", str(free_port()))
     argv += ["--controller", controller, "--cpu-threads", "1", "--", *flags]
-    env = {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_STATE_DIR": str(tmp_path)}
+    env = {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_STATE_DIR": str(tmp_path), **quick_vllm()}
     return running(argv, tmp_path / f"worker-{name}.log", None, env, tmp_path)
 
 
