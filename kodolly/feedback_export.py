@@ -19,6 +19,12 @@ def exported(kind: StoredKind, row: dict[str, Any], *, mask: bool) -> tuple[dict
     return {"kind": kind.removesuffix("s"), **line}, count
 
 
+def masked_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A vote or rating with masks in the place of personal data."""
+    line: dict[str, Any] = _masked(row)[0]
+    return line
+
+
 def _masked(value: Any, name: str = "") -> tuple[Any, int]:
     from finetune.data.clean.personal_data import mask_personal_data
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -10,8 +11,9 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from kodolly.feedback_export import masked_row
 from kodolly.training_rows import training_rows
-from tests.support.judged_world import HOSTILE, fill
+from tests.support.judged_world import HOSTILE, answer, fill
 from tests.support.stack_in_process import in_process
 from webui.gateway_client import GatewayClient
 from webui.pages.results.judgements import judgement_cards
@@ -141,6 +143,25 @@ async def test_what_is_not_there_and_a_gateway_that_is_away_are_told(page: httpx
         assert (await away.get("/results/files/votes.csv")).status_code == 502
         assert (await away.get("/results/files/dpo.jsonl")).status_code == 404  # nobody who makes them
     await nobody.aclose()
+
+
+async def test_personal_data_is_masked_in_files(gateway: str) -> None:
+    def put(kind: str, body: dict[str, object]) -> None:
+        url = f"{gateway}/v1/feedback/{kind}/{uuid.uuid4()}"
+        httpx2.put(url, json=body, trust_env=False).raise_for_status()
+
+    given = answer("masked", "010-1234-5678로 전화하세요.")
+    put("ratings", {"score": 3, "comment": "minji@naver.com으로 알려 주세요", "answer": given})
+    client = GatewayClient(gateway)
+    app = FastAPI()
+    add_downloads(app, client, None, masked_row, texts=True)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://page") as page:
+        for form in ("csv", "jsonl"):
+            text = (await page.get(f"/results/files/ratings.{form}", params={"model": "masked"})).text
+            assert "010-1234" not in text, form
+            assert "naver.com" not in text, form
+            assert "[전화번호]" in text, form
+    await client.aclose()
 
 
 def test_no_cell_of_a_file_is_a_formula() -> None:

@@ -24,7 +24,7 @@ from webui.login.key_login import KeyLogin
 from webui.login.routes import add_login
 from webui.login.trusted_header import TrustedHeader
 from webui.login.visitor import visitor_key, visitor_of
-from webui.results.downloads import MakeTrainingRows, add_downloads
+from webui.results.downloads import MakeTrainingRows, MaskRow, add_downloads
 from webui.session import BrowserCookie
 from webui.settings import WebuiSettings
 from webui.status_cache import StatusCache
@@ -53,9 +53,11 @@ PAGES = Door("public", "either", body_bytes=PAGE_BYTES)
 """Of everything that Gradio answers: events come as JSON, files as forms."""
 
 
-def create_app(settings: WebuiSettings, training: MakeTrainingRows | None = None) -> FastAPI:
+def create_app(
+    settings: WebuiSettings, training: MakeTrainingRows | None = None, mask: MaskRow | None = None
+) -> FastAPI:
     """The whole web UI. It starts and answers also while the gateway is away. `training` makes rows for a
-    training out of feedback; without it the results page offers none."""
+    training out of feedback; without it the results page offers none. `mask` hides personal data in files."""
     # Gradio reads these when Blocks are built: no telemetry, no version check.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -72,7 +74,7 @@ def create_app(settings: WebuiSettings, training: MakeTrainingRows | None = None
         add_login(app, logins)
     add_admin(app, client, lambda request: _administers(settings, request))
     texts = settings.shows_feedback
-    add_downloads(app, client, training, texts=texts)
+    add_downloads(app, client, training, mask, texts=texts)
     add_documents(app, client, cache)
     add_answer_feed(app, AnswerFeed(parts.answering, store.conversations))
     head = add_assets(app)

@@ -38,12 +38,13 @@ def command(host: str | None, port: int | None, gateway_url: str | None, config:
     port_setting = "--port or KODOLLY_WEBUI_PORT"
     # Gradio takes seconds to import; a taken port is worth saying before.
     check_port(settings.host, settings.port, port_setting)
+    from kodolly.feedback_export import masked_row
     from kodolly.training_rows import training_rows
     from webui.app import create_app
 
     # Open pages hold an event stream for ever; they connect again by themselves.
     serve(
-        create_app(settings, training_rows),
+        create_app(settings, training_rows, masked_row),
         settings.host,
         settings.port,
         setting=port_setting,

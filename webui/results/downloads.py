@@ -26,6 +26,9 @@ MakeTrainingRows = Callable[
 ]
 """Votes and ratings to rows of a training. The command hands it over: training is no part of this one."""
 
+MaskRow = Callable[[JudgementRow], JudgementRow]
+"""A vote or rating with masks in the place of personal data. Handed over, too."""
+
 FIGURES: tuple[Table, ...] = ("leaderboard.csv", "pairs.csv")
 """Files without a word of anybody."""
 
@@ -37,9 +40,15 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def add_downloads(
-    app: FastAPI, client: GatewayClient, training: MakeTrainingRows | None, *, texts: bool
+    app: FastAPI,
+    client: GatewayClient,
+    training: MakeTrainingRows | None,
+    mask: MaskRow | None = None,
+    *,
+    texts: bool,
 ) -> None:
-    """GET /results/files/NAME with the filters of the page. `texts`: those with what people wrote, too."""
+    """GET /results/files/NAME with the filters of the page. `texts`: those with what people wrote, too, in
+    which `mask` covers personal data."""
 
     @app.get("/results/files/{name}")
     @door("public")
@@ -49,7 +58,7 @@ def add_downloads(
             return JSONResponse({"error": {"message": NOT_SHOWN}}, status_code=403)
         try:
             if name in get_args(Table):
-                return await _table(client, name, query)
+                return await _table(client, name, query, mask)
             method = name.removesuffix(".jsonl")
             if training is not None and method in get_args(TrainingFile):
                 return await _training(client, training, method, query)  # type: ignore[arg-type]
@@ -58,18 +67,30 @@ def add_downloads(
         return JSONResponse({"error": {"message": f"There is no file {name!r} here."}}, status_code=404)
 
 
-async def _table(client: GatewayClient, name: str, query: Query) -> Response:
+async def _table(client: GatewayClient, name: str, query: Query, mask: MaskRow | None) -> Response:
     what, _, form = name.partition(".")
     if what in ("leaderboard", "pairs"):
         figures = await read_figures(client, query)
         rows = leaderboard_rows(figures) if what == "leaderboard" else pair_rows(figures)
         return Response(csv_text(rows), media_type="text/csv", headers=_named(name))
     kind: Kind = "votes" if what == "votes" else "ratings"
-    pages = judged(client, kind, query.filter())
+    pages = _masked(judged(client, kind, query.filter()), mask)
     first = await anext(pages)  # a refusal is told as one, not in the middle of a file
     lines = _csv_pages(kind, first, pages) if form == "csv" else _json_pages(first, pages)
     media_type = "text/csv" if form == "csv" else "application/x-ndjson"
     return StreamingResponse(lines, media_type=media_type, headers=_named(name))
+
+
+async def _masked(
+    pages: AsyncGenerator[list[JudgementRow], None], mask: MaskRow | None
+) -> AsyncGenerator[list[JudgementRow], None]:
+    async with aclosing(pages):
+        async for rows in pages:
+            yield rows if mask is None else await asyncio.to_thread(_each, mask, rows)
+
+
+def _each(mask: MaskRow, rows: list[JudgementRow]) -> list[JudgementRow]:
+    return [mask(row) for row in rows]
 
 
 async def _training(
