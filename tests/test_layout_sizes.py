@@ -34,6 +34,9 @@ LARGER = {
 MOST_ANY = {"server": 30, "finetune": 80}
 """How often a part may write `Any`: where a library's own types say no more. These numbers only shrink."""
 
+MOST_ON_TOP = {"server": 12, "finetune": 16}
+"""How many modules and packages may stand side by side on a part's top level."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -72,3 +75,10 @@ def test_functions_and_classes_fit_on_a_screen_or_two(part: str) -> None:
 def test_types_say_what_a_value_is(part: str) -> None:
     found = measured(part).any
     assert sum(found.values()) <= MOST_ANY[part], found
+
+
+@pytest.mark.parametrize("part", MOST_ON_TOP)
+def test_the_top_level_of_a_part_is_read_at_a_glance(part: str) -> None:
+    modules = {path.stem for path in (ROOT / part).glob("*.py")} - {"__init__"}
+    packages = {path.parent.name for path in (ROOT / part).glob("*/__init__.py")}
+    assert len(modules | packages) <= MOST_ON_TOP[part], sorted(modules | packages)

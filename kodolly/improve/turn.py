@@ -20,12 +20,12 @@ from kodolly.improve.journal import Decision, Journal, Options, new_journal, nex
 from kodolly.improve.plan import Prepared
 from kodolly.improve.report import write_report
 from kodolly.operate.canary import Site
+from kodolly.operate.deploy import Say
 
 LOCK_WAIT_S = 30.0
 WAITING = 4
 """Exit code: the canary is served, and people have not decided yet."""
 DATA = {"lora": ROWS, "dpo": PAIRS, "kto": LABELLED}
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,10 @@ class Recording(msgspec.Struct, frozen=True):
         elif self.client.given_up:
             self.log.counts[self.client.given_up] += 1
         else:
-            self.log.ended.append(Ended(self, record, datetime.now(UTC)))
+            self.log.ended.append(EndedConversation(self, record, datetime.now(UTC)))
 
 
-class Ended(msgspec.Struct, frozen=True):
+class EndedConversation(msgspec.Struct, frozen=True):
     """A conversation that is to be written."""
 
     recording: Recording
@@ -79,7 +79,7 @@ class ConversationLog:
         self._store = store
         self._days = days
         self._room = room or Room()
-        self.ended: list[Ended] = []
+        self.ended: list[EndedConversation] = []
         """Not written yet; their bytes are in the room."""
         self._writing = asyncio.Lock()
         self._failing = False
@@ -146,7 +146,7 @@ class ConversationLog:
         await self.flush()
         return await self._store.of_request(owner, request_id)
 
-    def _read(self, ended: list[Ended]) -> list[dict[str, object]]:
+    def _read(self, ended: list[EndedConversation]) -> list[dict[str, object]]:
         rows = []
         for one in ended:
             try:
@@ -159,7 +159,7 @@ class ConversationLog:
         return rows
 
 
-def _row(ended: Ended) -> dict[str, object]:
+def _row(ended: EndedConversation) -> dict[str, object]:
     """Raises NotKept."""
     recording, record = ended.recording, ended.record
     body, client = recording.body, recording.client
