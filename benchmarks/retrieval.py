@@ -37,6 +37,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import SecretStr
@@ -44,11 +45,14 @@ from pydantic import SecretStr
 from documents.search.calibration import calibrate, calibrate_both, knows
 from documents.search.store import Store, open_store
 from documents.search.terms import terms_version
-from documents.search.vectors import Matrix, QueryVector, VectorCache
+from documents.search.vectors import Matrix, QueryVector, VectorCache, VectorSource
 from documents.service.pooling import BATCH_S, PoolingModels
 from documents.service.settings import DocumentsSettings
 from finetune.eval.intervals import wilson
 from finetune.eval.retrieval import DEPTH, add_passages, ranked, scores
+
+if TYPE_CHECKING:
+    from documents.search.vectors import Floats
 
 ASKED_OF_MANY = 200
 """Questions whose time is measured."""
@@ -175,45 +179,55 @@ BATCH = 16
 NEEDS = {"bm25s, words": "bm25s", "tantivy, default": "tantivy"}
 
 
-def embedded_store(models: PoolingModels, passages: Sequence[str], held: ExitStack) -> Store:
-    """A store in which each passage has its vector."""
-    directory = Path(held.enter_context(tempfile.TemporaryDirectory()))
-    store = held.enter_context(open_store(directory / "passages.db", create=True))
-    add_passages(store, passages)
-    while batch := store.vectors.missing(BATCH):
-        rows, source = models.passages([text for _, text in batch])
-        store.vectors.begin(source)
-        store.vectors.put(source, batch, rows)
-    return store
+@dataclass(frozen=True)
+class Embedded:
+    """Passages with their vectors, and the model that made them."""
 
+    models: PoolingModels
+    rows: "Floats"
+    source: VectorSource
 
-def words_and_vectors(models: PoolingModels) -> Index:
-    """The store of the documents service, with an embedding model."""
+    def question(self, text: str) -> QueryVector:
+        """Its vector."""
+        return self.models.questions([text], BATCH_S)[0]
 
-    def index(passages: Sequence[str], held: ExitStack) -> Ask:
-        store, cache = embedded_store(models, passages, held), VectorCache()
+    def questions(self, texts: Sequence[str]) -> list[QueryVector]:
+        """Theirs."""
+        return [self.question(text) for text in texts]
+
+    def store(self, passages: Sequence[str], held: ExitStack) -> Store:
+        """One in which each passage has its vector."""
+        directory = Path(held.enter_context(tempfile.TemporaryDirectory()))
+        store = held.enter_context(open_store(directory / "passages.db", create=True))
+        add_passages(store, passages)
+        store.vectors.begin(self.source)
+        store.vectors.put(self.source, store.vectors.missing(len(passages)), self.rows)
+        return store
+
+    def words_and_vectors(self, passages: Sequence[str], held: ExitStack) -> Ask:
+        """The store of the documents service, with an embedding model."""
+        store, cache = self.store(passages, held), VectorCache()
 
         def ask(question: str) -> Sequence[int]:
-            hits = store.search_by_both(question, models.questions([question])[0], cache, DEPTH)
+            hits = store.search_by_both(question, self.question(question), cache, DEPTH)
             return [hit.spans[0].page or 0 for hit in hits or ()]
 
         return ask
 
-    return index
-
-
-def vectors_alone(models: PoolingModels) -> Index:
-    """The nearest passages, whatever their words."""
-
-    def index(passages: Sequence[str], _held: ExitStack) -> Ask:
-        blocks = [passages[at : at + BATCH] for at in range(0, len(passages), BATCH)]
-        rows = np.concatenate([models.passages(block)[0] for block in blocks])
-        matrix = Matrix(np.arange(len(passages)), rows)
+    def vectors_alone(self, passages: Sequence[str], _held: ExitStack) -> Ask:
+        """The nearest passages, whatever their words."""
+        matrix = Matrix(np.arange(len(passages)), self.rows)
         return lambda question: [
-            number for number, _ in matrix.nearest(models.questions([question])[0].vector, DEPTH)
+            number for number, _ in matrix.nearest(self.question(question).vector, DEPTH)
         ]
 
-    return index
+
+def embedded(models: PoolingModels, passages: Sequence[str]) -> Embedded:
+    """All passages by the model, with the rate of it."""
+    began = time.perf_counter()
+    made = [models.passages(passages[at : at + BATCH]) for at in range(0, len(passages), BATCH)]
+    print(f"\n{len(passages) / (time.perf_counter() - began):,.1f} passages/s embedded", flush=True)
+    return Embedded(models, np.concatenate([rows for rows, _ in made]), made[0][1])
 
 
 def measure(index: Index, name: str, passages: Sequence[str], asked: Sequence[str]) -> Measured:
@@ -269,21 +283,15 @@ def refusals(passages: Sequence[str], asked: Sequence[str]) -> None:
     )
 
 
-def refusals_by_both(models: PoolingModels, passages: Sequence[str], asked: Sequence[str]) -> None:
+def refusals_by_both(made: Embedded, passages: Sequence[str], asked: Sequence[str]) -> None:
     """The same with words and vectors weighed together."""
     with ExitStack() as held:
-        store, cache = embedded_store(models, passages, held), VectorCache()
+        store, cache = made.store(passages, held), VectorCache()
         calibrate(store)
-
-        def embedded(texts: Sequence[str]) -> list[QueryVector]:
-            blocks = [texts[at : at + BATCH] for at in range(0, len(texts), BATCH)]
-            return [one for block in blocks for one in models.questions(block, BATCH_S)]
-
-        calibrate_both(store, embedded, cache)
+        calibrate_both(store, made.questions, cache)
         kept = refused = 0
         for text, question in zip(passages, asked, strict=True):
-            near = models.questions([question])[0]
-            hits = store.search_by_both(question, near, cache, DEPTH + 1) or []
+            hits = store.search_by_both(question, made.question(question), cache, DEPTH + 1) or []
             kept += knows(store, hits[:DEPTH])
             refused += not knows(store, [hit for hit in hits if hit.text != text][:DEPTH])
     print(
@@ -311,9 +319,10 @@ def with_model(options: argparse.Namespace, paragraphs: Sequence[str], asked: Se
         )
     )
     with closing(models):
-        for name, index in (("words and vectors", words_and_vectors), ("vectors", vectors_alone)):
-            report(measure(index(models), name, paragraphs, asked), len(paragraphs), asked)
-        refusals_by_both(models, paragraphs, asked)
+        made = embedded(models, paragraphs)
+        for name, index in (("words and vectors", made.words_and_vectors), ("vectors", made.vectors_alone)):
+            report(measure(index, name, paragraphs, asked), len(paragraphs), asked)
+        refusals_by_both(made, paragraphs, asked)
 
 
 def main() -> None:
