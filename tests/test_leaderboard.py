@@ -312,7 +312,7 @@ async def test_both_databases_tell_the_same_and_no_text_can_break_them(tmp_path:
     assert (cast.left.name, cast.right.name) == ("돌리@0123456789ab", "전-2")
     assert (cast.left.length, cast.right.length) == (len("답입니다 😀"), 0)
     assert (given.score, given.about.rater) == (4, "key_a/민지")
-    assert gone == {"votes": 0, "ratings": 1}
+    assert gone == {"votes": 0, "ratings": 1, "conversations": 0}
 
 
 @pytest.mark.parametrize("when", ["0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-23:59", "2026-11-01"])
