@@ -38,6 +38,15 @@ async def test_no_page_opens_the_connection_that_gradio_holds_for_ever(client: h
     assert "timer" in kinds
 
 
+async def test_an_event_is_not_summed_up_with_the_ten_thousand_before_it(tmp_path: Path) -> None:
+    app = create_app(WebuiSettings(state_dir=tmp_path, gateway_url="http://127.0.0.1:9"))
+    (pages,) = [found for route in app.routes if hasattr(found := getattr(route, "app", None), "get_blocks")]
+    queue = pages.get_blocks()._queue
+    queue.events_recorded = 10_000
+    records = [{"function": "begin", "status": "success", "process_time": 1.0}]
+    assert queue.compute_analytics_summary(records) == {"functions": {}}
+
+
 @pytest.mark.parametrize("cookies", [None, "", "a=b", f"{COOKIE}=short", f"{COOKIE}={'x' * 200}", "\x00;=;"])
 def test_a_strange_cookie_is_no_browser(cookies: str | None) -> None:
     assert token_in(cookies) is None

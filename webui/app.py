@@ -60,6 +60,8 @@ def create_app(
     training out of feedback; without it the results page offers none. `mask` hides personal data in files."""
     # Gradio reads these when Blocks are built: no telemetry, no version check.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    # After every event Gradio sums up the last 10,000, for a monitoring page that is switched off here.
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     from webui.pages.app import build_pages, mount_pages
 
