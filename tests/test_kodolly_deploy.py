@@ -38,7 +38,7 @@ def stack(tmp_path: Path) -> Iterator[Cluster]:
         yield running_cluster
 
 
-async def load_until(done: asyncio.Event, gateway: str, clients: int) -> list[Outcome]:
+async def load_until(done: asyncio.Event, gateway: str, clients: int = CLIENTS) -> list[Outcome]:
     """Clients that stream one answer after the other."""
     async with new_client(clients) as client:
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -40,7 +41,8 @@ async def test_no_page_opens_the_connection_that_gradio_holds_for_ever(client: h
 
 async def test_an_event_is_not_summed_up_with_the_ten_thousand_before_it(tmp_path: Path) -> None:
     app = create_app(WebuiSettings(state_dir=tmp_path, gateway_url="http://127.0.0.1:9"))
-    (pages,) = [found for route in app.routes if hasattr(found := getattr(route, "app", None), "get_blocks")]
+    mounted: list[Any] = [getattr(route, "app", None) for route in app.routes]
+    (pages,) = [each for each in mounted if hasattr(each, "get_blocks")]
     queue = pages.get_blocks()._queue
     queue.events_recorded = 10_000
     records = [{"function": "begin", "status": "success", "process_time": 1.0}]

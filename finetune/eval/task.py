@@ -119,7 +119,7 @@ def _manager(asked: TaskQuestions) -> "TaskManager":
     """One that knows the task's name: the thousands that lm-eval ships take it 14 s to read, so a single task
     of the user's own is looked up among these alone. (A group may name shipped ones.)"""
     from lm_eval.tasks import TaskManager
-    from lm_eval.tasks._index import Kind
+    from lm_eval.tasks._index import Kind  # type: ignore[import-untyped]
 
     if asked.definitions is None:
         return TaskManager()
