@@ -178,8 +178,8 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
         path = many(tmp_path / f"{count}.jsonl", count)
         code = (
             "import resource, sys; from pathlib import Path; "
-            "from finetune.data.convert.run import Request, convert; "
-            "convert(Request((Path(sys.argv[1]),), Path(sys.argv[2]))); "
+            "from finetune.data.convert.run import ConvertRequest, convert; "
+            "convert(ConvertRequest((Path(sys.argv[1]),), Path(sys.argv[2]))); "
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
         python = kodolly()[0]
