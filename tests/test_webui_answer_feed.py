@@ -11,14 +11,13 @@ import pytest
 from common.database import StoreFailed
 from common.errors import BadRequest
 from common.feedback import Sampling
+from tests.support.page_app import page_client
 from webui.answer_feed import AnswerFeed, Asked, asked_in
 from webui.answering import Answering
-from webui.app import create_app
 from webui.conversation import Setup
 from webui.gateway_client import GatewayClient
 from webui.metrics import Metrics
 from webui.session import COOKIE
-from webui.settings import WebuiSettings
 from webui.store.page_store import PageStore
 from webui.store.users import user_of
 
@@ -102,9 +101,7 @@ def test_more_answers_than_a_page_shows_are_refused() -> None:
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_app(WebuiSettings(state_dir=tmp_path, gateway_url="http://127.0.0.1:9"))
-    transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as made:
+    async with page_client(tmp_path) as made:
         yield made
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.support.page_app import page_client
 from webui.app import create_app
 from webui.session import COOKIE, token_in
 from webui.settings import WebuiSettings
@@ -14,9 +15,7 @@ from webui.settings import WebuiSettings
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_app(WebuiSettings(state_dir=tmp_path, gateway_url="http://127.0.0.1:9"))
-    transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as made:
+    async with page_client(tmp_path) as made:
         yield made
 
 

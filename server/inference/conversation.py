@@ -25,7 +25,7 @@ _TOKEN = re.compile(
 
 
 class NotKept(Exception):
-    """Why the conversation is none that is kept: `not_text`, `unfinished` or `asked_not_to`."""
+    """Why the conversation is none that is kept: `not_text` or `asked_not_to`."""
 
 
 class Conversation(msgspec.Struct, frozen=True):

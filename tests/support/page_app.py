@@ -1,0 +1,19 @@
+"""The web UI's app in this process, before a gateway that is away; no browser."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+
+
+@asynccontextmanager
+async def page_client(state_dir: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of it, as a browser on the same machine; what it stores lies in `state_dir`."""
+    from webui.app import create_app
+    from webui.settings import WebuiSettings
+
+    app = create_app(WebuiSettings(state_dir=state_dir, gateway_url="http://127.0.0.1:9"))
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as made:
+        yield made
