@@ -7,14 +7,14 @@ import string
 import pytest
 
 from common.feedback import Sampling
-from common.status import Status, StatusModel, StatusProvider
+from common.status import FeedbackText, Status, StatusModel, StatusProvider
 from webui.choices import default_pair, default_sampling, model_ids
 from webui.conversation import Mark, Setup, Side, dump, load_marks, load_side
 from webui.failures import Failure, advice, failure_kind, headline, text_keys
 from webui.gateway_client import GatewayClient
 from webui.metrics import Metrics
 from webui.pages.compare.export import Comparison, as_json, as_markdown, pair_key
-from webui.render import chip, count, failure_card, key_hint, metrics_line, model_cards, note, thought
+from webui.render import banner, chip, count, failure_card, key_hint, metrics_line, model_cards, note, thought
 from webui.snippets import SNIPPETS
 from webui.status_cache import StatusCache
 from webui.texts import MESSAGES, STATIC, Lang, language
@@ -283,6 +283,20 @@ def test_a_page_asks_on_only_while_something_is_about_to_change() -> None:
     assert not cache.settled("busy")
     cache.trouble = "gateway_down"
     assert not cache.settled("base")
+
+
+@pytest.mark.parametrize("kept", [None, "none", "rated", "all"])
+def test_the_page_says_when_every_conversation_is_kept(kept: FeedbackText | None) -> None:
+    cache = StatusCache(GatewayClient("http://127.0.0.1:9"))
+    cache._status = Status(
+        version="0",
+        uptime_s=1,
+        models=[BASE],
+        providers=[],
+        controller_connected=True,
+        feedback_store=kept,
+    )
+    assert ("질문과 답변을 보관합니다" in banner(cache, "ko")) == (kept == "all")
 
 
 # Language

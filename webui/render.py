@@ -142,7 +142,8 @@ def _chip(state: str, words: str, detail: str = "") -> str:
 
 
 def banner(cache: StatusCache, lang: Lang) -> str:
-    """One line at the top when something concerns the whole page; else nothing."""
+    """One line at the top when something concerns the whole page, else what the gateway keeps of
+    conversations that nobody judges; else nothing."""
     if not cache.heard:
         key = "gateway_connecting"
     elif cache.trouble == "gateway_key":
@@ -151,6 +152,8 @@ def banner(cache: StatusCache, lang: Lang) -> str:
         key = "gateway_unreachable"
     elif not cache.models:
         key = "no_models"
+    elif cache.keeps_conversations:
+        return f'<p class="kd-hint">{inline(text(lang, "conversations_kept"))}</p>'
     else:
         return ""
     return f'<div class="kd-card kd-banner" role="status">{inline(text(lang, key))}</div>'

@@ -36,6 +36,11 @@ class StatusCache:
     def providers(self) -> list[StatusProvider]:
         return list(self._status.providers) if self._status else []
 
+    @property
+    def keeps_conversations(self) -> bool:
+        """True when the gateway keeps every conversation, as it said last (`feedback_store: all`)."""
+        return self._status is not None and self._status.feedback_store == "all"
+
     def find(self, model: str | None) -> StatusModel | None:
         """One model by its id."""
         return next((entry for entry in self.models if entry.id == model), None)

@@ -102,6 +102,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "다시 연결되면 이 줄은 사라집니다.",
         "The gateway cannot be reached. Check that `kodolly gateway` runs. This line goes away by itself.",
     ),
+    "conversations_kept": (
+        "이 서버는 질문과 답변을 보관합니다. 개인 정보나 비밀은 쓰지 마세요.",
+        "This server keeps questions and answers. Write nothing personal or secret.",
+    ),
     "gateway_connecting": ("게이트웨이에 연결하는 중입니다…", "Connecting to the gateway…"),
     "gateway_key_refused": (
         "게이트웨이가 이 페이지의 키를 거절했습니다. `KODOLLY_API_KEY`를 바로잡고 웹 UI를 다시 시작하세요.",

@@ -1,5 +1,6 @@
 """Model and settings of one side: the inputs on the page, and what they are set to."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,11 +43,11 @@ class SetupInputs:
         known = cache.find(str(model))
         try:
             sampling = Sampling(
-                temperature=min(max(float(values[self.temperature]), 0.0), 2.0),
-                top_p=min(max(float(values[self.top_p]), 0.01), 1.0),
-                max_tokens=min(max(int(values[self.max_tokens]), 1), 32768),
+                temperature=_nearest(values[self.temperature], 0.0, 2.0),
+                top_p=_nearest(values[self.top_p], 0.01, 1.0),
+                max_tokens=int(_nearest(values[self.max_tokens], 1, 32768)),
             )
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             sampling = default_sampling(known)
         return Setup(
             model=str(model),
@@ -67,6 +68,14 @@ class SetupInputs:
             self.top_p: sampling.top_p,
             self.max_tokens: sampling.max_tokens,
         }
+
+
+def _nearest(value: Any, low: float, high: float) -> float:
+    """Raises TypeError, ValueError: JSON of browsers may also hold NaN, which is near to nothing."""
+    number = float(value)
+    if math.isnan(number):
+        raise ValueError
+    return min(max(number, low), high)
 
 
 def setup_inputs(t: gr.I18n, prefix: str, picker: gr.Dropdown, accordion: gr.Accordion) -> SetupInputs:
