@@ -162,6 +162,8 @@ class RequestFeedback(Opinion):
     messages: Annotated[list[Message], FailFast()] = Field(default_factory=list)
     """The conversation, to be kept for training; without it only figures are."""
     answer: str = ""
+    finish_reason: str | None = Field(default=None, max_length=50)
+    """How the answer ended, with the conversation: one that was cut is nothing to learn from."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

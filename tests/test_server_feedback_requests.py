@@ -62,12 +62,13 @@ def test_a_correction_is_kept_with_the_conversation_that_comes_along(stack: InPr
         "comment": "틀렸어요",
         "messages": [{"role": "user", "content": "수도는?"}],
         "answer": "부산입니다.",
+        "finish_reason": "length",
     }
     told = stack.post("/v1/feedback", said).raise_for_status().json()
     assert told["conversation"] == "kept"
     row = rating(stack, told["id"])
     assert (row["correction"], row["comment"]) == ("서울입니다.", "틀렸어요")
-    assert row["answer"]["answer"] == "부산입니다."
+    assert (row["answer"]["answer"], row["answer"]["finish_reason"]) == ("부산입니다.", "length")
     assert row["prompt_hash"] == prompt_hash([Message(role="user", content="수도는?")])
     assert row["held_out"] == is_held_out(row["prompt_hash"], 0.2)
 

@@ -44,8 +44,10 @@ class ScriptedClient(GatewayClient):
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.asked: list[ChatRequest] = []
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        self.asked.append(request)
         return self.source.stream()
 
 
@@ -312,3 +314,20 @@ async def test_reasoning_grows_beside_the_answer() -> None:
     events = [StreamEvent(reasoning="먼저 "), StreamEvent(reasoning="생각"), StreamEvent(text="답")]
     last = (await collect(Source(events)))[-1].turns[-1]
     assert (last.reasoning, last.answer, last.metrics.reasoned_first) == ("먼저 생각", "답", True)
+
+
+@pytest.mark.parametrize("store_fails", [False, True])
+async def test_the_gateway_is_told_by_which_name_to_forget_who_asks(*, store_fails: bool) -> None:
+    async def rater_of(user: str) -> str:
+        if store_fails:
+            raise StoreFailed("The disk is full.")
+        return f"rater of {user}"
+
+    client, written = ScriptedClient(Source([StreamEvent(text="답", finish_reason="stop")])), Written()
+    side, turn_id = open_question()
+    fetching = Answering(client, written.write, 60.0, rater_of=rater_of)
+    async with fetching.running():
+        fetching.start(side, USER)
+        await ended(fetching, turn_id)
+    assert [request.user for request in client.asked] == [None if store_fails else f"rater of {USER}"]
+    assert [(turn.answer, turn.state) for turn in written.turns] == [("답", "done")]

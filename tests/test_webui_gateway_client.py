@@ -154,6 +154,26 @@ def test_a_providers_model_is_not_sent_the_values_that_are_its_defaults_anyway()
     assert external.body()["max_completion_tokens"] == 9
 
 
+def test_the_gateway_is_told_who_asks_and_providers_are_not() -> None:
+    own, external = (
+        ChatRequest("m", REQUEST.messages, REQUEST.sampling, external=external, user="rater-1")
+        for external in (False, True)
+    )
+    assert own.body()["user"] == "rater-1"
+    assert "user" not in external.body()
+    assert "user" not in REQUEST.body()
+
+
+@pytest.mark.parametrize(("status", "raised"), [(204, False), (404, False), (403, True), (503, True)])
+async def test_a_rating_that_is_not_there_is_taken_away_already(status: int, *, raised: bool) -> None:
+    async with gateway(lambda _: (status, {}, [])) as client:
+        if raised:
+            with pytest.raises(GatewayError):
+                await client.delete_rating("some-id")
+        else:
+            await client.delete_rating("some-id")
+
+
 @pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
 async def test_reasoning_is_read_under_both_of_its_names(name: str) -> None:
     thinking = {"choices": [{"index": 0, "delta": {name: "생각", "content": None}, "finish_reason": None}]}

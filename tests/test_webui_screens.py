@@ -1,27 +1,35 @@
-"""Results and the pages around it in a real browser, against a real gateway: one of each for all tests."""
+"""Results, and opinions on a chat's answers with what becomes of them, in a real browser, against a real
+gateway: one of each for all tests."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from click.testing import CliRunner
+from playwright.sync_api import Browser, Locator, expect
 
+from common.registry import ModelCard
+from kodolly.commands.data_from_feedback import command as from_feedback
+from kodolly.commands.feedback_forget import command as forget
 from tests.support.judged_world import fill
-from tests.support.processes import free_port, running
-from tests.support.stack_in_process import in_process
+from tests.support.processes import PATIENCE_S, free_port, running, wait_for
+from tests.support.stack_in_process import InProcess, in_process
 from tests.support.webui_driver import WebUi
 from tests.support.webui_stage import chromium_or_skip, webui_command
 
 pytestmark = pytest.mark.slow
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "locale": "en-US"}
+TARGET_PX = 44
 
 
 @dataclass(frozen=True)
 class House:
     """A gateway with votes, and the web UI in front of it."""
 
-    gateway: str
+    stack: InProcess
     webui: str
     browser: Browser
 
@@ -29,13 +37,15 @@ class House:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     cwd = tmp_path_factory.mktemp("screens")
-    with in_process(cwd) as stack, chromium_or_skip() as browser:
+    keeping = {"feedback_store": "all", "feedback_held_out": 0.0}
+    with in_process(cwd, **keeping) as stack, chromium_or_skip() as browser:
         fill(stack.gateway)
+        stack.stack.enter_context(stack.worker("w1", ModelCard(name="돌리")).member.kept())
         port = free_port()
         url, environment = f"http://127.0.0.1:{port}", {"KODOLLY_STATE_DIR": str(cwd / "state")}
         command = webui_command(port, stack.gateway)
         with running(command, cwd / "webui.log", f"{url}/healthz", env=environment):
-            yield House(stack.gateway, url, browser)
+            yield House(stack, url, browser)
 
 
 def test_results_lead_from_a_number_to_its_answers_and_to_a_file(house: House) -> None:
@@ -62,3 +72,76 @@ def test_no_screen_is_wider_than_a_phone(house: House, path: str) -> None:
     assert ui.overflow_px() == 0
     assert (ui.errors, ui.foreign) == ([], [])
     ui.close()
+
+
+def test_an_answer_is_corrected_by_keys_on_a_phone_and_becomes_training_rows(
+    house: House, tmp_path: Path
+) -> None:
+    ui = WebUi(house.browser, house.webui, **PHONE | {"locale": "ko-KR"})
+    ui.open("/chat")
+    ui.pick("돌리", "chat")
+    ui.ask("부산까지 얼마나 걸리나요?", "chat")
+    ui.wait_finished("chat")
+    log = ui.element("chat-chat")
+    note = log.get_by_role("status")
+    log.get_by_role("button", name="아쉬워요").press("Enter")
+    log.get_by_role("checkbox", name="사실 오류").press("Space")
+    log.get_by_role("radio", name="1", exact=True).press("ArrowRight")
+    expect(log.get_by_role("button", name="평가 · 2점")).to_be_visible()
+    assert [size for size in target_sizes(log) if min(size) < TARGET_PX] == []
+    log.get_by_role("button", name="고쳐 쓰기").press("Enter")
+    editor = log.get_by_role("textbox", name="고쳐 쓴 답변")
+    expect(editor).to_be_focused()
+    expect(editor).to_have_value(log.get_by_test_id("bot").inner_text())
+    ui.page.route("**/opinion", lambda route: route.abort())
+    editor.fill("KTX로 **두 시간 반**쯤 걸립니다.")
+    editor.press("Control+Enter")
+    expect(note).to_contain_text("쓴 글은 그대로 있습니다")
+    ui.page.reload()
+    expect(editor).to_have_value("KTX로 **두 시간 반**쯤 걸립니다.")
+    ui.page.unroute("**/opinion")
+    log.get_by_role("button", name="다시 보내기").press("Enter")
+    expect(note).to_have_text("고쳐 쓴 답변을 저장했습니다.")
+    ui.page.reload()
+    expect(log.get_by_role("region", name="고쳐 쓴 답변").locator("strong")).to_have_text("두 시간 반")
+    expect(log.get_by_role("button", name="아쉬워요")).to_have_attribute("aria-pressed", "true")
+    assert (ui.overflow_px(), ui.errors, ui.foreign, ui.nameless_buttons()) == (0, [], [], [])
+    made = training_rows(house.stack.gateway, tmp_path)
+    (row,) = [row for row in made["rows"] if row["instruction"].startswith("부산")]
+    assert row["response"] == "KTX로 **두 시간 반**쯤 걸립니다."
+    (pair,) = [pair for pair in made["pairs"] if pair["instruction"].startswith("부산")]
+    assert (pair["chosen"], pair["rejected"].startswith("돌리-0")) == (row["response"], True)
+    forgotten(house, ui)
+    ui.close()
+
+
+def target_sizes(log: Locator) -> list[list[float]]:
+    """Width and height of whatever a finger can hit below an answer."""
+    found: list[list[float]] = log.evaluate(
+        """log => [...log.querySelectorAll("button, label")].filter(one => one.offsetParent)
+            .map(one => one.getBoundingClientRect()).map(box => [box.width, box.height])"""
+    )
+    assert len(found) > 10
+    return found
+
+
+def training_rows(gateway: str, folder: Path) -> dict[str, list[dict[str, str]]]:
+    """What `kodolly data from-feedback` writes."""
+    done = CliRunner().invoke(from_feedback, ["--gateway", gateway, "--output", str(folder)])
+    assert done.exit_code == 0, done.output
+    return {
+        name: [json.loads(line) for line in (folder / f"{name}.jsonl").read_text("utf-8").splitlines()]
+        for name in ("rows", "pairs")
+    }
+
+
+def forgotten(house: House, ui: WebUi) -> None:
+    """Whoever asks to be forgotten is, with what nobody judged."""
+    ui.ask("아무도 평가하지 않은 질문", "chat")
+    ui.wait_finished("chat")
+    kept = "/v1/feedback/conversations"
+    wait_for(lambda: len(house.stack.get(kept)["data"]) == 2, PATIENCE_S)
+    (rater,) = {row["rater_id"] for row in house.stack.get(kept)["data"]}
+    done = CliRunner().invoke(forget, [rater, "--gateway", house.stack.gateway])
+    assert "1 ratings, 2 conversations" in done.output
+    assert house.stack.get(kept)["data"] == []

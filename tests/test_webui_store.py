@@ -135,7 +135,7 @@ async def test_nobody_reaches_what_is_another_users(store: PageStore) -> None:
     assert await kept.listed(BORA, "chat") == []
     await kept.delete(BORA, found.id)
     await kept.rename(BORA, found.id, "내 것")
-    await kept.mark(BORA, found.id, found.sides["chat"].turns[0].id, Mark(score=1))
+    await store.opinions.keep(BORA, found.sides["chat"].turns[0].id, Mark(score=1))
     assert await kept.restore(BORA, found.id) is None
     assert await kept.vote(BORA, found.id, str(uuid.uuid4()), "left") is None
     assert await kept.get(ANNA, found.id) == found
@@ -161,7 +161,7 @@ async def test_votes_and_ratings_are_kept_and_a_vote_shows_the_names(store: Page
     found = await store.conversations.ask(ANNA, "compare", None, "질문", setups, hidden=True)
     assert found.hidden
     turn_id, pair = found.sides["left"].turns[0].id, str(uuid.uuid4())
-    await store.conversations.mark(ANNA, found.id, turn_id, Mark(score=4, tags=("tone",)))
+    await store.opinions.keep(ANNA, turn_id, Mark(score=4, tags=("tone",)))
     await store.conversations.vote(ANNA, found.id, pair, "tie")
     voted = await store.conversations.vote(ANNA, found.id, pair, "left")
     assert voted is not None

@@ -21,7 +21,7 @@ from common.database import StoreFailed
 from common.doors import Door, door
 from common.errors import BadRequest
 from webui.answering import Answering, Grown
-from webui.conversation import Turn
+from webui.conversation import dump
 from webui.render import failure_card, metrics_line, note, thought
 from webui.session import sender
 from webui.store.conversations import Conversations
@@ -80,7 +80,7 @@ class AnswerFeed:
 
     async def _kept(self, user: str, answer_ids: Sequence[str]) -> Mapping[str, Grown]:
         found = await self._conversations.answers(user, answer_ids)
-        return {key: Grown(shown.turn, 0.0, shown.hidden) for key, shown in found.items()}
+        return {key: Grown(shown.turn, 0.0, shown.hidden, shown.mark) for key, shown in found.items()}
 
 
 def _is_new(grown: Grown, asked: Asked) -> bool:
@@ -105,11 +105,13 @@ def reply(asked: Asked, grown: Grown, lang: Lang) -> dict[str, Any]:
         "note": note(turn, lang),
         "thought": thought(turn, lang, hidden=grown.hidden),
     }
-    return told if asked.has else told | _unchanging(turn, hidden=grown.hidden)
+    return told if asked.has else told | _told_once(grown)
 
 
-def _unchanging(turn: Turn, *, hidden: bool) -> dict[str, Any]:
-    return {"question": turn.question, "model": "" if hidden else turn.setup.model, "hidden": hidden}
+def _told_once(grown: Grown) -> dict[str, Any]:
+    turn, hidden = grown.turn, grown.hidden
+    model = "" if hidden else turn.setup.model
+    return {"question": turn.question, "model": model, "hidden": hidden, "mark": dump(grown.mark)}
 
 
 def _gone(asked: Asked) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.database import StoreFailed
-from webui.conversation import Side, Turn
+from webui.conversation import Mark, Side, Turn
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
 from webui.pacing import batches
@@ -20,6 +20,7 @@ WRITE_EVERY_S = 2.0
 """A process that is killed loses at most this much of an answer."""
 
 
+NO_MARK = Mark()
 UNWRITTEN_S = 600.0
 """How long an answer that could not be written stays in memory, so that its page shows it to the end."""
 
@@ -32,6 +33,8 @@ class Grown:
     waited_s: float
     hidden: bool
     """The name of its model is hidden."""
+    mark: Mark = NO_MARK
+    """What its reader thinks of it; nothing while it grows."""
 
 
 @dataclass(slots=True)
@@ -66,8 +69,12 @@ class Answering:
         write: Callable[[Turn], Awaitable[None]],
         without_page_s: float,
         write_every_s: float = WRITE_EVERY_S,
+        rater_of: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
+        """`rater_of` tells by which name the gateway shall know a user, so that all of one user's
+        conversations can be deleted there (`kodolly feedback forget`)."""
         self._client = client
+        self._rater_of = rater_of
         self._write = write
         self._without_page_s = without_page_s
         self._write_every_s = write_every_s
@@ -126,7 +133,8 @@ class Answering:
     async def _fetch(self, turn_id: str, run: _Run) -> None:
         side, written = run.side, time.monotonic()
         try:
-            async for grown, waited_s in answer(self._client, run.side, run.stop):
+            rater = await self._rater(run.user)
+            async for grown, waited_s in answer(self._client, run.side, run.stop, rater):
                 side = grown
                 if side.running:
                     run.tell(side, waited_s)
@@ -147,6 +155,13 @@ class Answering:
             else:
                 asyncio.get_running_loop().call_later(UNWRITTEN_S, self._runs.pop, turn_id, None)
 
+    async def _rater(self, user: str) -> str | None:
+        try:
+            return await self._rater_of(user) if self._rater_of else None
+        except StoreFailed as error:
+            logger.error("A question goes out without its user's rater id: %s", error)
+            return None
+
     async def _keep(self, side: Side) -> bool:
         try:
             await self._write(side.turns[-1])
@@ -157,7 +172,7 @@ class Answering:
 
 
 async def answer(
-    client: GatewayClient, side: Side, stop: asyncio.Event
+    client: GatewayClient, side: Side, stop: asyncio.Event, rater: str | None = None
 ) -> AsyncGenerator[tuple[Side, float], None]:
     """The side with its open last turn growing, and the seconds waited for it.
 
@@ -168,7 +183,7 @@ async def answer(
     if turn is None or turn.state != "running":
         return
     setup = turn.setup
-    request = ChatRequest(setup.model, side.messages(), setup.sampling, setup.external)
+    request = ChatRequest(setup.model, side.messages(), setup.sampling, setup.external, rater)
     watch = Stopwatch()
     tokens: int | None = None
     try:

@@ -24,6 +24,7 @@ from webui.login.key_login import KeyLogin
 from webui.login.routes import add_login
 from webui.login.trusted_header import TrustedHeader
 from webui.login.visitor import visitor_key, visitor_of
+from webui.opinions.routes import add_opinions
 from webui.results.downloads import MakeTrainingRows, MaskRow, add_downloads
 from webui.session import BrowserCookie
 from webui.settings import WebuiSettings
@@ -79,6 +80,7 @@ def create_app(
     add_downloads(app, client, training, mask, texts=texts)
     add_documents(app, client, cache)
     add_answer_feed(app, AnswerFeed(parts.answering, store.conversations))
+    add_opinions(app, client, store)
     head = add_assets(app)
     with warnings.catch_warnings():
         # Gradio says so for every app of several pages, also for one that never asked for SSR.
@@ -106,8 +108,12 @@ class _Parts:
         """Asks in the name of whoever is served."""
         self.cache = StatusCache(self._own)
         self.store = PageStore(settings.store_url())
-        write = self.store.conversations.write_answer
-        self.answering = Answering(self.client, write, settings.answer_without_page_s)
+        self.answering = Answering(
+            self.client,
+            self.store.conversations.write_answer,
+            settings.answer_without_page_s,
+            rater_of=self.store.users.rater_id,
+        )
 
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:

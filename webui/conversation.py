@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from common.feedback import Answer, Message, Sampling, Tag
+from common.feedback import Answer, Message, Sampling, Tag, Thumb
 from webui.failures import Failure
 from webui.metrics import Metrics
 
@@ -55,12 +55,23 @@ class Turn(Data):
 
 
 class Mark(Data):
-    """How one answer was rated. Kept apart from the turns, so that a late answer to a rating never
-    overwrites a newer turn."""
+    """What the reader thinks of one answer. Kept apart from the turns, so that a late answer to a rating
+    never overwrites a newer turn."""
 
-    score: int | None
-    """None while only tags are ticked: without a score there is no rating yet."""
+    score: int | None = None
+    """When comparing, None while only tags are ticked: without a score there is no rating yet."""
     tags: tuple[Tag, ...] = ()
+    thumb: Thumb | None = None
+    comment: str | None = None
+    correction: str | None = None
+    """How the answer should have been."""
+    sent: bool = True
+    """False while the gateway has not taken it."""
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is anything for the gateway to keep."""
+        return bool(self.score or self.tags or self.thumb or self.comment or self.correction)
 
 
 class Side(Data):
@@ -145,9 +156,10 @@ def load_side(stored: object) -> Side:
 def load_marks(stored: object) -> dict[str, Mark]:
     """Ratings by turn id as the browser kept them."""
     try:
-        return TypeAdapter(dict[str, Mark]).validate_python(stored or {})
+        found = TypeAdapter(dict[str, Mark]).validate_python(stored or {})
     except ValidationError:
         return {}
+    return {turn_id: mark for turn_id, mark in found.items() if mark.says_something}
 
 
 def dump(data: Data) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx2
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common.feedback import Message, Rating, Sampling, Vote
+from common.feedback import Message, Rating, RequestFeedback, Sampling, Vote
 from common.sse import SseDecoder
 from common.status import Status
 from common.turns import Turns
@@ -48,6 +48,8 @@ class ChatRequest:
     sampling: Sampling
     external: bool = False
     """True for a provider's model: 1.0, the API's default, is not sent, as some models refuse the field."""
+    user: str | None = None
+    """Who asks. Providers are not told: it is none of their business, and some refuse the field."""
 
     def body(self) -> dict[str, Any]:
         """The request as the gateway takes it."""
@@ -62,6 +64,8 @@ class ChatRequest:
             value = getattr(self.sampling, name)
             if not (self.external and value == 1.0):
                 body[name] = value
+        if self.user and not self.external:
+            body["user"] = self.user
         return body
 
 
@@ -144,6 +148,21 @@ class GatewayClient:
     async def send_rating(self, rating_id: str, rating: Rating) -> None:
         """Store a rating; the same id again replaces it. Raises GatewayError."""
         await self._request("PUT", f"/v1/feedback/ratings/{rating_id}", rating.model_dump(mode="json"))
+
+    async def send_opinion(self, opinion: RequestFeedback) -> bool:
+        """Store what somebody thinks of an answer; the same id again replaces it. Whether the conversation
+        and what was written is kept, too. Raises GatewayError."""
+        body = opinion.model_dump(mode="json", exclude_none=True)
+        told = _object(await self._request("POST", "/v1/feedback", body))
+        return told.get("conversation") == "kept"
+
+    async def delete_rating(self, rating_id: str) -> None:
+        """Take a rating away; one that is not there is fine. Raises GatewayError."""
+        try:
+            await self._request("DELETE", f"/v1/feedback/ratings/{rating_id}")
+        except GatewayError as error:
+            if error.failure.kind != "model_not_found":  # what a bare 404 is called
+                raise
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         """The answer as it grows. Returns normally only after the end mark. Raises GatewayError.

@@ -18,14 +18,16 @@ def inline(sentence: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(sentence))
 
 
-def transcript(pane: str, page: str, side: Side, label: str, *, hidden: bool) -> str:
+def transcript(pane: str, page: str, side: Side, label: str, *, hidden: bool, opinion: str = "") -> str:
     """The conversation of one pane: which answers stand in it. The browser fetches and draws them
-    (`assets/answers.js`), the growing one again and again, without another word from here."""
+    (`assets/answers.js`), the growing one again and again, without another word from here. With `opinion`,
+    the words for it, the reader is asked for one on each answer."""
     ids = " ".join(turn.id for turn in side.turns)
     running = side.last.id if side.last and side.running else ""
+    judged = f' opinion="{escape(opinion)}"' if opinion else ""
     return (
         f'<kd-transcript pane="{pane}" label="{escape(label)}" settled="{page}-settled" answers="{ids}"'
-        f' running="{running}"{"" if hidden else " names"}></kd-transcript>'
+        f' running="{running}"{"" if hidden else " names"}{judged}></kd-transcript>'
     )
 
 

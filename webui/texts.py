@@ -10,6 +10,7 @@ from typing import Literal
 from webui import document_texts, screen_texts
 from webui.admin import texts as admin_texts
 from webui.login import texts as login_texts
+from webui.opinions import texts as opinion_texts
 
 Lang = Literal["ko", "en"]
 
@@ -82,6 +83,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     **screen_texts.MESSAGES,
     **document_texts.MESSAGES,
     **login_texts.MESSAGES,
+    **opinion_texts.MESSAGES,
     **admin_texts.MESSAGES,
     # States of a model
     "state_ready": ("준비됨", "ready"),

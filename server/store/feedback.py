@@ -118,8 +118,8 @@ class FeedbackStore:
         Raises NotFound when neither the gateway nor the client knows which model answered.
         """
         answer = self._known(owner, await self._judged(owner, said))
-        about = {"request_id", "id", "model", "checkpoint", "messages"}
-        rating = JudgedRating(**said.model_dump(exclude=about | {"answer"}), answer=answer)
+        about = {"request_id", "id", "model", "checkpoint", "messages", "answer", "finish_reason"}
+        rating = JudgedRating(**said.model_dump(exclude=about), answer=answer)
         rating_id = str(said.id or uuid5(BY_REQUEST, f"{said.rater_id or ''}\n{said.request_id}"))
         await self.put_rating(owner, rating_id, rating)
         return rating_id, answer
@@ -140,7 +140,9 @@ class FeedbackStore:
                 hint="Send `model`, and as `checkpoint` the answer's x-kodolly-checkpoint, along with it.",
             )
         seen = kept or JudgedAnswer(model=model or "", request_id=said.request_id, checkpoint=said.checkpoint)
-        return seen.model_copy(update={"messages": said.messages, "answer": said.answer})
+        ended = said.finish_reason or seen.finish_reason
+        words = {"messages": said.messages, "answer": said.answer, "finish_reason": ended}
+        return seen.model_copy(update=words)
 
     def _known(self, owner: Owner, answer: JudgedAnswer) -> JudgedAnswer:
         """With model, arm and checkpoint as this gateway saw them; what a client says counts where it has

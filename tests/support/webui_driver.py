@@ -16,6 +16,7 @@ Compare (`/`), S is `left` or `right`
     S-rating-box, S-rating, S-tags, S-rating-note
 Chat (`/chat`)
     chat-question, -send, -stop, -chat, -metrics, -notice, -retry, -undo, -new,
+    .kd-opinion-bar, .kd-opinion       below each answer: what its reader thinks of it
     chat-model, -settings, -system, -temperature, -top-p, -max-tokens, -state, -banner
 Models (`/models`)
     models-cards, models-model, models-banner, models-X with X of webui.snippets.SNIPPETS

@@ -4,6 +4,7 @@
 // No connection is held for longer than a quarter of a second: a browser gives a host six, to all tabs together.
 
 import { copyButton, draw } from "./markdown.js";
+import { Opinion } from "./opinion.js";
 
 const FEED = new URL("../../answers", import.meta.url); // beside the folder of the scripts
 const MOST = 50; // answers in one request
@@ -38,6 +39,16 @@ class Answer {
     this.node.append(this.asked);
     this.copy = copyButton(() => this.text);
     this.question = this.model = "";
+    this.mark = null; // what its reader thinks of it, as the server keeps it
+    this.opinion = null; // where the page asks for one
+  }
+
+  // The page has it judged, in these words.
+  judge(words) {
+    if (this.opinion) return;
+    this.opinion = new Opinion(this.id, words, () => this.shown()[0].trim());
+    if (this.mark) this.opinion.take(this.mark);
+    if (this.ended) drawSoon(this);
   }
 
   // Whatever was fetched is fetched again.
@@ -63,7 +74,8 @@ class Answer {
     this.at = reply.to;
     for (const name of ["state", "line", "card", "note", "thought"]) this[name] = reply[name];
     if (reply.question !== undefined) {
-      for (const name of ["question", "model", "hidden"]) this[name] = reply[name];
+      for (const name of ["question", "model", "hidden", "mark"]) this[name] = reply[name];
+      if (this.mark) this.opinion?.take(this.mark);
     }
     drawSoon(this);
   }
@@ -90,6 +102,9 @@ class Answer {
       draw(this.body, text.trim() ? text : `*${this.note}*`, () => this.redraw());
     }
     if (this.ended && this.text.trim() && !this.copy.isConnected) this.bot.append(this.copy);
+    if (this.opinion && this.state === "done" && this.text.trim() && !this.opinion.bar.isConnected) {
+      this.bot.append(this.opinion.bar, this.opinion.below);
+    }
     if (this.bot.children.length > 1 && !this.bot.isConnected) this.node.append(this.bot);
   }
 
@@ -201,10 +216,12 @@ class Transcript extends HTMLElement {
     if (!this.box) this.make();
     this.box.ariaLabel = this.getAttribute("label");
     if (this.box.parentNode !== this) this.replaceChildren(this.box, this.line, this.card);
+    const words = JSON.parse(this.getAttribute("opinion") ?? "null");
     this.answers = this.ids.map((id) => {
       if (!known.has(id)) known.set(id, new Answer(id));
       const answer = known.get(id);
       if (answer.hidden && this.hasAttribute("names")) answer.forget();
+      if (words) answer.judge(words);
       return answer;
     });
     const nodes = this.answers.length ? this.answers.map((answer) => answer.node) : [this.empty];

@@ -113,4 +113,5 @@ def page_theme() -> gr.themes.Base:
 
 def page_style() -> str:
     """The style sheets."""
-    return files("webui").joinpath("style.css").read_text(encoding="utf-8") + documents_style()
+    own = [files("webui") / "style.css", files("webui.opinions") / "opinions.css"]
+    return "".join(sheet.read_text(encoding="utf-8") for sheet in own) + documents_style()

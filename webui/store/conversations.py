@@ -67,6 +67,8 @@ class Shown:
     turn: Turn
     hidden: bool
     """The name of its model is hidden."""
+    mark: Mark
+    """What its reader thinks of it."""
 
 
 class StillAnswering(Exception):
@@ -81,7 +83,7 @@ class Conversations:
 
     async def get(self, user: str, conversation_id: str) -> Conversation | None:
         """One conversation; None for one that is not the user's, or deleted."""
-        return await self._database.run(lambda c: _get(c, user, conversation_id))
+        return await self._database.run(lambda c: find_conversation(c, user, conversation_id))
 
     async def answers(self, user: str, answer_ids: Sequence[str]) -> dict[str, Shown]:
         """Answers of the user's by their ids; those of others, or deleted ones, are left out."""
@@ -93,7 +95,7 @@ class Conversations:
             .where(conversations.c.user_id == user, conversations.c.deleted.is_(None))
         )
         rows = await self._database.run(lambda connection: connection.execute(query).all())
-        return {row.id: Shown(_turn(row), row.hidden) for row in rows}
+        return {row.id: Shown(_turn(row), row.hidden, mark_of(row.mark)) for row in rows}
 
     async def newest(self, user: str, kind: Kind) -> Conversation | None:
         """The conversation that something was asked in last."""
@@ -105,7 +107,7 @@ class Conversations:
                 .order_by(conversations.c.updated.desc())
                 .limit(1)
             )
-            return _get(connection, user, found) if found else None
+            return find_conversation(connection, user, found) if found else None
 
         return await self._database.run(work)
 
@@ -139,7 +141,9 @@ class Conversations:
         """
 
         def work(connection: sa.Connection) -> Conversation:
-            found = _get(connection, user, conversation_id, lock=True) if conversation_id else None
+            found = (
+                find_conversation(connection, user, conversation_id, lock=True) if conversation_id else None
+            )
             if found is not None and found.running:
                 raise StillAnswering
             known = found.id if found else _new(connection, user, kind, question, hidden=hidden)
@@ -160,7 +164,7 @@ class Conversations:
         """
 
         def work(connection: sa.Connection) -> Conversation | None:
-            found = _get(connection, user, conversation_id, lock=True)
+            found = find_conversation(connection, user, conversation_id, lock=True)
             if found is None or found.sides[pane].last is None:
                 return found
             if found.sides[pane].running:
@@ -176,7 +180,7 @@ class Conversations:
         """Take the last question back. Raises StillAnswering."""
 
         def work(connection: sa.Connection) -> Conversation | None:
-            found = _get(connection, user, conversation_id, lock=True)
+            found = find_conversation(connection, user, conversation_id, lock=True)
             if found is None or all(side.last is None for side in found.sides.values()):
                 return found
             if found.running:
@@ -196,29 +200,17 @@ class Conversations:
             )
         )
 
-    async def mark(self, user: str, conversation_id: str, answer_id: str, mark: Mark) -> None:
-        """Keep how an answer of the user's was rated."""
-
-        def work(connection: sa.Connection) -> None:
-            found = _get(connection, user, conversation_id)
-            if found and any(turn.id == answer_id for side in found.sides.values() for turn in side.turns):
-                connection.execute(
-                    sa.update(answers).where(answers.c.id == answer_id).values(mark=dump(mark))
-                )
-
-        await self._database.run(work)
-
     async def vote(self, user: str, conversation_id: str, pair: str, choice: Choice) -> Conversation | None:
         """Keep a vote and show the names."""
 
         def work(connection: sa.Connection) -> Conversation | None:
-            if _get(connection, user, conversation_id) is None:
+            if find_conversation(connection, user, conversation_id) is None:
                 return None
             connection.execute(sa.delete(votes).where(votes.c.id == pair))
             row = {"id": pair, "conversation_id": conversation_id, "choice": choice}
             connection.execute(sa.insert(votes).values(row))
             _set(connection, user, conversation_id, hidden=False)
-            return _get(connection, user, conversation_id)
+            return find_conversation(connection, user, conversation_id)
 
         return await self._database.run(work)
 
@@ -245,7 +237,7 @@ class Conversations:
 
         def work(connection: sa.Connection) -> Conversation | None:
             _set(connection, user, conversation_id, deleted=None)
-            return _get(connection, user, conversation_id)
+            return find_conversation(connection, user, conversation_id)
 
         return await self._database.run(work)
 
@@ -276,9 +268,10 @@ def _of(user: str, kind: Kind) -> sa.ColumnElement[bool]:
     return (table.user_id == user) & (table.kind == kind) & table.deleted.is_(None)
 
 
-def _get(
+def find_conversation(
     connection: sa.Connection, user: str, conversation_id: str, *, lock: bool = False
 ) -> Conversation | None:
+    """One of the user's; None for one that is not theirs, or deleted. `lock`: others wait to change it."""
     table = conversations.c
     mine = (table.id == conversation_id) & (table.user_id == user) & table.deleted.is_(None)
     if lock:
@@ -294,7 +287,7 @@ def _get(
         pane: Side(turns=tuple(_turn(found) for (at, _), found in given.items() if at == pane))
         for pane in PANES[row.kind]
     }
-    marks = {found.id: Mark.model_validate(found.mark) for found in given.values() if found.mark}
+    marks = {found.id: mark_of(found.mark) for found in given.values() if found.mark}
     cast = connection.execute(sa.select(votes).where(votes.c.conversation_id == conversation_id))
     return Conversation(
         id=row.id,
@@ -308,8 +301,13 @@ def _get(
     )
 
 
+def mark_of(kept: object) -> Mark:
+    """What a reader thinks of an answer, as its record has it."""
+    return Mark.model_validate(kept or {})
+
+
 def _must_get(connection: sa.Connection, user: str, conversation_id: str) -> Conversation:
-    found = _get(connection, user, conversation_id)
+    found = find_conversation(connection, user, conversation_id)
     assert found is not None
     return found
 

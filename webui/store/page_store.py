@@ -2,6 +2,7 @@
 
 from webui.store.conversations import Conversations
 from webui.store.opening import PageDatabase
+from webui.store.opinions import Opinions
 from webui.store.sessions import Sessions
 from webui.store.users import Users
 
@@ -13,6 +14,7 @@ class PageStore:
         """`url` as `webui.database_url` has it. Raises UserError for what is none."""
         self._database = PageDatabase(url)
         self.conversations = Conversations(self._database)
+        self.opinions = Opinions(self._database)
         self.users = Users(self._database)
         self.sessions = Sessions(self._database)
 

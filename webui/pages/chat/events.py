@@ -8,6 +8,7 @@ import gradio as gr
 from webui.answering import Answering
 from webui.choices import default_pair, fresh_setup, model_ids
 from webui.conversation import QUESTION_CHARACTERS, Setup, Side
+from webui.opinions.words import script_words
 from webui.pages.chat.layout import ChatPage
 from webui.pages.conversation_list import ListEvents
 from webui.pages.parts import (
@@ -179,7 +180,9 @@ class ChatEvents:
         free, begun = not side.running, bool(side.turns)
         updates = await page.conversations.draw(self.store.conversations, user, found)
         return updates | {
-            page.chat: transcript("chat", "chat", side, text(lang, "conversation"), hidden=False),
+            page.chat: transcript(
+                "chat", "chat", side, text(lang, "conversation"), hidden=False, opinion=script_words(lang)
+            ),
             page.send: gr.update(visible=free),
             page.stop: gr.update(visible=not free),
             page.retry: gr.update(visible=free and begun),

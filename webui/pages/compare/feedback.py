@@ -88,7 +88,7 @@ class CompareFeedback:
                 return {pane.rating_note: gr.skip()}
             mark = Mark(score=score, tags=tuple(tags or ()))
             if score is None:
-                await self.store.conversations.mark(user, found.id, turn.id, mark)
+                await self.store.opinions.keep(user, turn.id, mark)
                 return {pane.rating_note: text(lang, "rating_needs_score")}
             rating = Rating(
                 score=score,
@@ -102,7 +102,7 @@ class CompareFeedback:
                 await self.client.send_rating(turn.id, rating)
             except GatewayError as error:
                 return {pane.rating_note: _not_saved(error.failure, lang)}
-            await self.store.conversations.mark(user, found.id, turn.id, mark)
+            await self.store.opinions.keep(user, turn.id, mark)
             return {pane.rating_note: text(lang, "rating_saved", score=score)}
 
         return listener

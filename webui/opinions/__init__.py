@@ -1,0 +1,1 @@
+"""What readers think of answers: from the chat page to the gateway."""
