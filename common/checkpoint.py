@@ -37,6 +37,8 @@ class OwnTemplateCard(BaseModel):
     """What it was given for rows without reasoning: the switch that keeps a model from thinking."""
     thinking_kwargs: dict[str, Any] = Field(default_factory=dict)
     """And for rows with it."""
+    closes_thoughts: bool = False
+    """Whether rows without reasoning closed at once the thought that a prompt opened."""
     date: str | None = None
     """What a template that asks for today's date was told (ISO 8601)."""
     stop_tokens: list[str] = Field(default_factory=list)

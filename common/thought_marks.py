@@ -26,7 +26,21 @@ def opened_thought(prompt: str) -> str | None:
 
 def closes_thought(text: str, mark: str) -> bool:
     """Whether `text` has the end of the thought that `mark` begins."""
-    return dict(MARKS)[mark] in text
+    return end_of_thought(mark) in text
+
+
+def end_of_thought(mark: str) -> str:
+    """The mark that ends a thought which `mark` begins."""
+    return dict(MARKS)[mark]
+
+
+def behind_thought(prompt: str, text: str) -> str:
+    """The answer in `text`, which follows `prompt`: what comes behind the end of a thought that the prompt
+    opens; all of it where it opens none, or where the thought does not end."""
+    mark = opened_thought(prompt)
+    if mark is None or not closes_thought(text, mark):
+        return text
+    return text.partition(end_of_thought(mark))[2].strip()
 
 
 def split_thought(text: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.template_rendering import ChatTemplate, TemplateRefusal
+from common.thought_marks import behind_thought
 from finetune.encoding.answer_chains import chains
 from finetune.encoding.own_template import EngineConversation, NotLearnable, OwnTemplate
 from finetune.encoding.text_ids import decoded
@@ -161,6 +163,37 @@ def test_a_thought_that_the_prompt_opens_must_be_closed() -> None:
     assert "<think>" in refusal(template, [u("q"), a("답")]) or "begins" in refusal(
         template, [u("q"), a("답")]
     )
+
+
+@pytest.mark.parametrize(
+    ("opened", "said"),
+    [("<think>\n", "</think>\n\n답<|im_end|>"), ("<think>", "\n</think>\n\n답<|im_end|>")],
+)
+def test_asked_to_an_answer_closes_the_thought_that_every_prompt_opens(opened: str, said: str) -> None:
+    text = own_templates.OPENS_THOUGHT.replace("<think>\n", opened)
+    template = replace(own(text, "<|im_end|>"), closes_thoughts=True)
+    assert learnt(template, [u("q"), a("답"), u("r"), a("답")]) == [[said]] * 2
+    assert contexts(template, [u("q"), a("답")])[0].endswith(f"assistant\n{opened}")
+    assert "opens a thought" in refusal(template, [u("q"), a("답", reasoning_content="왜냐하면")])
+
+
+def test_the_answer_is_what_comes_behind_a_thought_that_the_prompt_opened() -> None:
+    template = own(own_templates.OPENS_THOUGHT, "<|im_end|>")
+    prompt = template.render(EngineConversation([u("q")]), 1, prompt=True)
+    assert behind_thought(prompt, "왜냐하면\n</think>\n\n답") == "답"
+    assert behind_thought(prompt, "끝나지 않은") == "끝나지 않은"
+    assert behind_thought("<|im_start|>assistant\n", "</think> 답") == "</think> 답"
+
+
+def test_the_empty_thought_has_the_templates_own_form_where_it_writes_thoughts() -> None:
+    text = own_templates.OPENS_THOUGHT.replace(
+        "m.content", "('<think>\n' + m.thinking + '\n</think>\n\n' if m.thinking else '') + m.content"
+    )
+    template = replace(own(text, "<|im_end|>"), closes_thoughts=True)
+    assert learnt(template, [u("q"), a("답")]) == [["\n</think>\n\n답<|im_end|>"]]
+    assert learnt(template, [u("q"), a("답", reasoning_content="왜냐하면")]) == [
+        ["왜냐하면\n</think>\n\n답<|im_end|>"]
+    ]
 
 
 def test_an_answer_may_end_with_the_next_turns_token() -> None:

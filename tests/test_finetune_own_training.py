@@ -133,6 +133,19 @@ def test_the_bases_own_template_is_the_default_and_one_of_ours_goes_by_its_name(
         recipe(tmp_path, f"template={tmp_path / 'nowhere.jinja'}")
 
 
+def test_a_model_that_always_thinks_learns_plain_rows_where_the_recipe_says_so(tmp_path: Path) -> None:
+    model = replace(QWEN3, template=replace(QWEN3.template, text=own_templates.OPENS_THOUGHT))
+    make_own_model(model, tmp_path, [PLAIN, TURNS])
+    with pytest.raises(UserError, match=r"the prompt opens a thought \(<think>\)"):
+        train(recipe(tmp_path), tmp_path / "refused", silent)
+    train(recipe(tmp_path, "reasoning=empty"), tmp_path / "adapter", silent)
+    merge(tmp_path / "adapter", tmp_path / "merged", silent)
+    card = read_card(tmp_path / "merged")
+    assert card is not None
+    assert card.own_template is not None
+    assert card.own_template.closes_thoughts
+
+
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A folder with base, rows and an adapter of one step; what was shown."""

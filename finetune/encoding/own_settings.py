@@ -33,6 +33,8 @@ class OwnSettings:
     """What the template is given for rows without reasoning."""
     thinking: Mapping[str, object]
     """And for rows with it."""
+    closes_thoughts: bool = False
+    """Whether rows without reasoning close at once the thought that a prompt opens."""
 
     def card(self, tokenizer: "PreTrainedTokenizerBase", *, reasons: bool) -> OwnTemplateCard:
         """For `kodolly.json`; reasons: whether rows had reasoning, so that serving asks for it, too."""
@@ -41,6 +43,7 @@ class OwnSettings:
             plain_kwargs=dict(self.plain),
             thinking_kwargs=dict(self.thinking),
             date=self.day.isoformat() if self.day else None,
+            closes_thoughts=self.closes_thoughts,
             stop_tokens=[str(token) for token in tokenizer.convert_ids_to_tokens(list(self.stops))],
         )
 
@@ -52,10 +55,17 @@ class OwnSettings:
             day=date.fromisoformat(card.date) if card.date else None,
             plain=card.plain_kwargs,
             thinking=card.thinking_kwargs,
+            closes_thoughts=card.closes_thoughts,
         )
 
 
-def find_settings(tokenizer: "PreTrainedTokenizerBase", stops: tuple[int, ...], today: date) -> OwnSettings:
+def find_settings(
+    tokenizer: "PreTrainedTokenizerBase",
+    stops: tuple[int, ...],
+    today: date,
+    *,
+    closes_thoughts: bool = False,
+) -> OwnSettings:
     """How the tokenizer's chat template is to be rendered. Raises UserError for one that cannot be."""
     template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens_map)
     name = f"The chat template ({template_hash(template.text)})"
@@ -69,9 +79,9 @@ def find_settings(tokenizer: "PreTrainedTokenizerBase", stops: tuple[int, ...], 
             hint="Templates are given messages, tools, add_generation_prompt and the special tokens.",
         )
     day = today if template.dated else None
-    own = OwnTemplate(tokenizer, template, frozenset(stops), day)
+    own = OwnTemplate(tokenizer, template, frozenset(stops), day, closes_thoughts)
     plain, thinking = plain_kwargs(own), thinking_kwargs(own)
-    return OwnSettings(stops, day, plain or {}, thinking or {})
+    return OwnSettings(stops, day, plain or {}, thinking or {}, closes_thoughts)
 
 
 def set_own(tokenizer: "PreTrainedTokenizerBase", settings: OwnSettings | None) -> None:
@@ -93,7 +103,7 @@ def stop_ids(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, ...]:
 def own_template(tokenizer: "PreTrainedTokenizerBase", settings: OwnSettings) -> OwnTemplate:
     """Tokenizer, template and settings together."""
     template = _chat_template(tokenizer)
-    return OwnTemplate(tokenizer, template, frozenset(settings.stops), settings.day)
+    return OwnTemplate(tokenizer, template, frozenset(settings.stops), settings.day, settings.closes_thoughts)
 
 
 _TEMPLATE = "kodolly_chat_template"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from common.chat_message import ChatMessage
 from common.template_rendering import ChatTemplate, TemplateRefusal
-from common.thought_marks import closes_thought, opened_thought
+from common.thought_marks import closes_thought, end_of_thought, opened_thought
 from finetune.encoding.text_ids import inner_ids, text_ids
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class OwnTemplate:
     """Tokens at which the engine ends an answer."""
     day: date | None = None
     """What the template takes for today."""
+    closes_thoughts: bool = False
+    """Whether an answer without a thought closes at once the one that its prompt opens."""
 
     def render(self, conversation: "EngineConversation", end: int, *, prompt: bool) -> str:
         """The first `end` messages as text. Raises NotLearnable."""
@@ -98,16 +100,7 @@ def answer_at(own: OwnTemplate, conversation: EngineConversation, index: int) ->
             conversation.tools,
             conversation.kwargs,
         )
-    thought = opened_thought(prompt)
-    try:
-        tail = _tail(own, conversation, index, prompt)
-        _require(tail, pieces, "the chat template drops")
-    except NotLearnable as error:
-        if thought is None:
-            raise
-        raise NotLearnable(f"the prompt opens a thought ({thought}), and {error}") from error
-    if thought is not None and not closes_thought(tail, thought):
-        raise NotLearnable(f"the prompt opens a thought ({thought}) that the row does not close")
+    tail = _answer_behind(own, conversation, index, prompt)
     prompt_ids, ids = own.ids(prompt), inner_ids(own.tokenizer, tail)
     length = next((n for n, token in enumerate(ids, start=1) if token in own.stops), 0)
     if not length:
@@ -118,6 +111,44 @@ def answer_at(own: OwnTemplate, conversation: EngineConversation, index: int) ->
     _require(text, pieces, "the engine would stop before")
     content = message.get("content") or ""
     return EngineAnswer(index, prompt, text, prompt_ids, ids[:length], trims=content not in text)
+
+
+def _answer_behind(own: OwnTemplate, conversation: EngineConversation, index: int, prompt: str) -> str:
+    """The turn's own text with all that was said in it, and with the end of a thought that `prompt` opens."""
+    thought = opened_thought(prompt)
+    pieces = list(_pieces(conversation.messages[index]))
+    try:
+        tail = _tail(own, conversation, index, prompt)
+        _require(tail, pieces, "the chat template drops")
+        if thought is not None and not closes_thought(tail, thought):
+            raise NotLearnable("the row does not close it")
+    except NotLearnable as error:
+        if thought is None:
+            raise
+        if not own.closes_thoughts or conversation.messages[index].get("reasoning_content"):
+            raise NotLearnable(f"the prompt opens a thought ({thought}), and {error}") from error
+        tail = _closed_at_once(own, conversation, index, prompt, thought)
+        _require(tail, pieces, "the chat template drops")
+    return tail
+
+
+def _closed_at_once(
+    own: OwnTemplate, conversation: EngineConversation, index: int, prompt: str, thought: str
+) -> str:
+    """The turn's text with an empty thought in front: as the template writes thoughts where it does, else the
+    thought's end on a line of its own with an empty line behind it."""
+    mark = "\u241fthought\u241f"
+    message = {**conversation.messages[index], "reasoning_content": mark, "thinking": mark}
+    try:
+        tail = _tail(own, conversation.until(index, message), index, prompt)
+    except NotLearnable:
+        tail = ""
+    if tail.count(mark) == 1 and closes_thought(tail, thought):
+        return tail.replace(mark, "")
+    opened = prompt.rindex(thought)
+    blanks = prompt[opened + len(thought) :]
+    plain = _tail(own, conversation, index, prompt[:opened])
+    return f"{'' if blanks else chr(10)}{end_of_thought(thought)}\n\n{plain.lstrip()}"
 
 
 def _tail(own: OwnTemplate, conversation: EngineConversation, index: int, prompt: str) -> str:

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from common.chat_template import load_template, name_of_text
 from common.errors import UserError
+from common.thought_marks import NEAR, behind_thought
 from finetune.encoding.encode import prompt_ids
 from finetune.encoding.own_settings import find_settings, set_own
 from finetune.encoding.text_ids import decoded
@@ -103,17 +104,18 @@ class CheckpointModel:
                 **sampling,
             )[:, longest:].tolist()
         ends = self._end_ids()
-        return [self._cut(ids, ends) for ids in made]
+        return [self._cut(prompt, ids, ends) for prompt, ids in zip(prompts, made, strict=True)]
 
     def _end_ids(self) -> set[int]:
         stops = self._model.generation_config.eos_token_id
         ids = stops if isinstance(stops, list) else [stops]
         return {self.tokenizer.eos_token_id, *(token for token in ids if token is not None)}
 
-    def _cut(self, ids: list[int], ends: set[int]) -> GeneratedAnswer:
+    def _cut(self, prompt: list[int], ids: list[int], ends: set[int]) -> GeneratedAnswer:
         at = next((n for n, token in enumerate(ids) if token in ends), NEVER_STOPS)
         kept = ids if at == NEVER_STOPS else ids[:at]
         text = decoded(self.tokenizer, kept, skip_special_tokens=True)
+        text = behind_thought(decoded(self.tokenizer, prompt[-NEAR:]), text)
         return GeneratedAnswer(text, finished=at != NEVER_STOPS)
 
 

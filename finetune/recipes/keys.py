@@ -37,6 +37,9 @@ class CommonKeys(Section):
     base's own where it has one, else dolly."""
     learn: Literal["all", "last"] = "all"
     """Which answers of a conversation are learnt: all, or the last alone."""
+    reasoning: Literal["given", "empty"] = "given"
+    """For models whose prompts always open a thought. empty: a row without one learns to close it at once and
+    to answer; given: such a row is refused. Where a switch keeps the model from thinking, that is used."""
     licence: str | None = None
     """Licence of the result; the base's when left out."""
     max_length: int = Field(default=512, ge=8)

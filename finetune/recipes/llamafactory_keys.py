@@ -121,7 +121,7 @@ MISSING: dict[str, str] = {
     "export_hub_model_id": "`hf upload` of the merged directory, when you mean to",
     "model_revision": "`hf download --revision` into a directory, and that as `base`",
     "default_system": "write it into the rows (`system`)",
-    "enable_thinking": "by row: one without a thought is learnt with the model's switch for that",
+    "enable_thinking": "by row: one without a thought is learnt with the model's switch; `reasoning: empty`",
     "preserve_thinking": "the base's own chat template decides it",
     "new_special_tokens_config": "`new_tokens`",
     "add_tokens": "`new_tokens`",

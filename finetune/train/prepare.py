@@ -143,7 +143,9 @@ def _tokenizer(
     tokenizer = load_tokenizer(base, template.text)
     set_tokens(tokenizer, recipe)
     if template.is_own:
-        set_own(tokenizer, find_settings(tokenizer, engine_stops(base, tokenizer), state.begun()))
+        closes = recipe.reasoning == "empty"
+        stops = engine_stops(base, tokenizer)
+        set_own(tokenizer, find_settings(tokenizer, stops, state.begun(), closes_thoughts=closes))
     return tokenizer
 
 
