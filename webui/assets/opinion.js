@@ -183,11 +183,11 @@ export class Opinion {
 
   async push(changes) {
     this.put(changes);
-    if ("thumb" in changes && changes.thumb === "down") this.showPanel(true);
+    this.tell(this.words.saving); // before the panel is scrolled to, which it moves
+    if (changes.thumb === "down") this.showPanel(true);
     this.draw();
     if (this.sending) return; // goes out behind what is on its way
     this.sending = true;
-    this.tell(this.words.saving);
     while ((await this.send()) && Object.keys(this.pending).length);
     this.sending = false;
     this.draw();
@@ -196,21 +196,22 @@ export class Opinion {
   // Send what has changed. Returns whether it has arrived.
   async send() {
     const sent = { ...this.pending };
-    let response;
+    let reply;
     try {
       const body = JSON.stringify(sent);
       const address = new URL(`../../answers/${this.id}/opinion`, import.meta.url);
-      response = await fetch(address, { method: "POST", headers: { "content-type": "application/json" }, body });
+      const response = await fetch(address, { method: "POST", headers: { "content-type": "application/json" }, body });
+      if (!response.ok) {
+        const plain = response.headers.get("content-type")?.startsWith("text/plain");
+        this.tell(plain ? await response.text() : this.words.failed, true);
+        return false;
+      }
+      reply = await response.json();
     } catch {
       this.tell(this.words.away, true);
       return false;
     }
-    if (!response.ok) {
-      const plain = response.headers.get("content-type")?.startsWith("text/plain");
-      this.tell(plain ? await response.text() : this.words.failed, true);
-      return false;
-    }
-    const { mark, note } = await response.json();
+    const { mark, note } = reply;
     for (const [name, value] of Object.entries(sent)) if (this.pending[name] === value) delete this.pending[name];
     this.mark = mark;
     if ("correction" in sent && !("correction" in this.pending)) this.settle(sent.correction);
