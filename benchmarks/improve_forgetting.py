@@ -27,7 +27,7 @@ from benchmarks.improve_raters import ERR, RATED, TURNS  # noqa: E402
 from common.checkpoint import read_card  # noqa: E402
 from finetune.data.from_feedback import Training, write_training  # noqa: E402
 from finetune.demo.build import build_demo, demo_directories  # noqa: E402
-from finetune.improve.measure import Job, Measured, measure  # noqa: E402
+from finetune.improve.measure import Measured, MeasurementPlan, measure  # noqa: E402
 from finetune.improve.method import Choice, recipe_values  # noqa: E402
 from finetune.improve.rows import Replay, TurnRows  # noqa: E402
 from finetune.progress import terminal_report  # noqa: E402
@@ -81,7 +81,7 @@ def trained(base: Path, rows: TurnRows, method: str, rate: float, directory: Pat
 def measured(checkpoint: Path, directory: Path) -> Measured:
     """On held-out pairs and earlier rows."""
     files = {name: directory / f"{name.replace('_', '-')}.jsonl" for name in ("held_out", "questions")}
-    return measure(Job(checkpoint=checkpoint, old_rows=directory / "earlier.jsonl", **files))
+    return measure(MeasurementPlan(checkpoint=checkpoint, old_rows=directory / "earlier.jsonl", **files))
 
 
 def main() -> None:

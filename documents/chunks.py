@@ -45,7 +45,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _BlockPiece:
     """A piece of a block that fits into a chunk, and what joins it to the part before."""
 
     text: str
@@ -65,7 +65,7 @@ def chunks_of(document: Document, size: int = DEFAULT_SIZE, measure: Measure = l
     if size < 1:
         raise ValueError("the size of a chunk is at least 1")
     made: list[Chunk] = []
-    held: list[_Part] = []
+    held: list[_BlockPiece] = []
     text = ""
     for part in _parts(document, size, measure):
         longer = text + part.joint + part.text if held else part.text
@@ -78,7 +78,7 @@ def chunks_of(document: Document, size: int = DEFAULT_SIZE, measure: Measure = l
     return (*made, _chunk(text, held)) if held else tuple(made)
 
 
-def _chunk(text: str, parts: list[_Part]) -> Chunk:
+def _chunk(text: str, parts: list[_BlockPiece]) -> Chunk:
     spans = [parts[0].span]
     for part in parts[1:]:
         last = spans[-1]
@@ -89,7 +89,7 @@ def _chunk(text: str, parts: list[_Part]) -> Chunk:
     return Chunk(text, tuple(spans), parts[0].headings)
 
 
-def _parts(document: Document, size: int, measure: Measure) -> Iterator[_Part]:
+def _parts(document: Document, size: int, measure: Measure) -> Iterator[_BlockPiece]:
     """The blocks of all pages in order, cut where they are too long."""
     headings: list[tuple[int, str]] = []
     for page in document.pages:
@@ -105,7 +105,7 @@ def _parts(document: Document, size: int, measure: Measure) -> Iterator[_Part]:
 
 def _cut(
     page: Page, block: Block, joint: str, above: tuple[str, ...], size: int, measure: Measure
-) -> Iterator[_Part]:
+) -> Iterator[_BlockPiece]:
     whole = page.text[block.start : block.end]
     head_row = whole.split("\n", 1)[0] if block.kind == "table" else ""
     at = 0
@@ -115,7 +115,7 @@ def _cut(
             headings = (*above, head_row) if head_row and at else above
             span = Span(page.number, block.start + at, block.start + at + len(text))
             gap = joint if at == 0 else whole[len(whole[:at].rstrip()) : at]
-            yield _Part(text, span, gap, headings, block.kind == "heading" and at == 0)
+            yield _BlockPiece(text, span, gap, headings, block.kind == "heading" and at == 0)
         at += len(piece)
 
 

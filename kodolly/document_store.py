@@ -13,7 +13,7 @@ import click
 from common.errors import UserError
 
 if TYPE_CHECKING:
-    from documents.search.store import Store, Stored
+    from documents.search.store import Store, StoredDocument
     from documents.service.catalogue import Catalogue
     from documents.service.places import Places
 
@@ -99,7 +99,7 @@ def missing_libraries() -> list[str]:
     return [library for library in LIBRARIES if importlib.util.find_spec(library) is None]
 
 
-def document_called(store: "Store", called: str) -> "Stored":
+def document_called(store: "Store", called: str) -> "StoredDocument":
     """The document with this path or, where only one has it, this file name. Raises UserError."""
     plain = unicodedata.normalize("NFC", called)
     known = store.documents()

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from server.store.answered import RecentAnswers
     from server.store.conversations import ConversationStore
     from server.store.feedback import FeedbackStore
-    from server.store.opening import Store
+    from server.store.opening import GatewayStore
     from server.telemetry.families import LiveValues
 
 logger = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ def _http_client() -> "httpx2.AsyncClient":
 
 
 def _feedback(
-    store: "Store", settings: GatewaySettings, answered: "RecentAnswers", log: "ConversationLog | None"
+    store: "GatewayStore", settings: GatewaySettings, answered: "RecentAnswers", log: "ConversationLog | None"
 ) -> "FeedbackStore":
     from server.store.feedback import FeedbackStore, Policy
 
@@ -205,7 +205,7 @@ def _conversation_log(
     return log
 
 
-def _accounts(store: "Store", settings: GatewaySettings) -> "Accounts":
+def _accounts(store: "GatewayStore", settings: GatewaySettings) -> "Accounts":
     from server.accounts.accounts import Accounts
 
     return Accounts(

@@ -7,9 +7,9 @@ import docx
 import pytest
 
 from common.errors import UserError
-from documents.read.file import Limits, read_file
+from documents.read.file import ReadLimits, read_file
 
-LITTLE = Limits(memory_bytes=300 * 2**20, seconds=60)
+LITTLE = ReadLimits(memory_bytes=300 * 2**20, seconds=60)
 
 
 def docx_with_body(path: Path, body: bytes) -> Path:
@@ -51,7 +51,7 @@ def test_a_zip_file_that_says_it_is_huge_is_not_unpacked(tmp_path: Path) -> None
 def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     path = docx_with_body(tmp_path / "slow.docx", bomb())
     with pytest.raises(UserError, match="reading it takes more than 1 s"):
-        read_file(path, Limits(seconds=1, memory_bytes=8 * 2**30))
+        read_file(path, ReadLimits(seconds=1, memory_bytes=8 * 2**30))
 
 
 def test_entities_of_xml_are_not_expanded(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import UserError
 from documents.chunks import chunks_of
-from documents.read.file import Limits, read_file
+from documents.read.file import ReadLimits, read_file
 from documents.search import store as store_module
 from documents.search.store import open_store
 from documents.service.catalogue import Catalogue, Row
@@ -45,7 +45,7 @@ def test_an_index_of_other_rules_is_made_anew_at_the_start(
         store.add("file-1", document, chunks_of(document), 800)
     places.store("vs_broken").write_bytes(b"no database")
     rules(monkeypatch, "words 2")
-    indexer = Indexer(catalogue, places, Limits(), lambda: None)
+    indexer = Indexer(catalogue, places, ReadLimits(), lambda: None)
     indexer.start()
     try:
         wait_for(lambda: is_found(places), PATIENCE_S, what="the index")

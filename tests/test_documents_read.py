@@ -9,7 +9,7 @@ from docx.shared import Pt, RGBColor
 
 from common.errors import UserError
 from documents.document import Document
-from documents.read.file import Limits, read_file
+from documents.read.file import ReadLimits, read_file
 from tests.support.paper_files import write_hwpx
 
 
@@ -160,4 +160,4 @@ def test_more_text_than_allowed_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("가나다라 " * 300_000, encoding="utf-8")
     with pytest.raises(UserError, match="it holds more than 1 MiB of text"):
-        read_file(path, Limits(text_bytes=2**20))
+        read_file(path, ReadLimits(text_bytes=2**20))

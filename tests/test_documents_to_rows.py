@@ -19,7 +19,7 @@ from finetune.progress import silent
 from finetune.rows.fast_row import JsonRow, parse_row
 from finetune.synthetic.grounding import checked
 from finetune.synthetic.korean_numbers import figures_in, stated_in
-from finetune.synthetic.passages import Passage
+from finetune.synthetic.passages import SourcePassage
 from finetune.synthetic.speech_level import speech_levels
 from finetune.synthetic.tasks import Candidate
 from finetune.synthetic.teacher import TEXT, Teacher, TeacherRequest, UnusableAnswer, object_schema, parsed
@@ -192,7 +192,7 @@ def test_what_cannot_be_read_is_never_mended(text: str, finish: str, reason: str
         parsed(answer, kind)
 
 
-PASSAGE = Passage(
+PASSAGE = SourcePassage(
     "규정.pdf",
     Chunk(
         "직원의 연차휴가는 15일로 한다. 다만, 3년 이상 근속한 직원에게는 2년마다 1일을 가산하되 총 "

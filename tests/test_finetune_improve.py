@@ -9,7 +9,7 @@ import pytest
 from common.checkpoint import CheckpointCard
 from finetune.data.from_feedback import Training
 from finetune.data.load import rows_of_file
-from finetune.improve.gates import EXIT_CODES, Gate, Limits, chance_of, first_refusal, gates
+from finetune.improve.gates import EXIT_CODES, Gate, Tolerances, chance_of, first_refusal, gates
 from finetune.improve.measure import Measured
 from finetune.improve.method import Choice, Counts, choose, recipe_values
 from finetune.improve.rows import LABELLED, PAIRS, Replay, TurnRows
@@ -98,7 +98,7 @@ def a_measure(margins: Sequence[float] = (), **more: object) -> Measured:
 
 def found(before: Measured, after: Measured, questions: Sequence[str] | None = None) -> dict[str, Gate]:
     asked = questions or [str(n) for n in range(len(before.better))]
-    return {gate.name: gate for gate in gates(before, after, asked, Limits())}
+    return {gate.name: gate for gate in gates(before, after, asked, Tolerances())}
 
 
 def test_a_checkpoint_that_leans_to_what_people_prefer_passes() -> None:

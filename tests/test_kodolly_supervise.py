@@ -22,7 +22,7 @@ from kodolly.clients.control import (
     open_control,
 )
 from kodolly.stack.parts import Ports, UpSettings, WorkerSpec, build_parts
-from kodolly.stack.supervise import Child, Part
+from kodolly.stack.supervise import Part, SupervisedPart
 from tests.support.processes import PATIENCE_S
 
 
@@ -39,7 +39,7 @@ async def lines_of(child_part: Part, tmp_path: Path) -> str:
         said.append(line)
         decided.set()
 
-    child = Child(child_part, say, tmp_path)
+    child = SupervisedPart(child_part, say, tmp_path)
     running = asyncio.create_task(child.run())
     await asyncio.wait_for(decided.wait(), PATIENCE_S)
     await child.stop()

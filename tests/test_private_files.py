@@ -16,7 +16,7 @@ from controller.app import create_app as create_controller
 from controller.settings import ControllerSettings
 from kodolly.stack import supervise
 from kodolly.stack.parts import join_token
-from kodolly.stack.supervise import Child, Part
+from kodolly.stack.supervise import Part, SupervisedPart
 from server.app import create_app as create_gateway
 from server.settings import GatewaySettings
 from server.store.opening import open_store
@@ -43,7 +43,7 @@ def assert_private(directory: Path) -> None:
 
 async def run_once(log_dir: Path, text: str) -> None:
     part = Part("worker-x", [sys.executable, "-c", f"print({text!r})"], {}, may_end=True)
-    await Child(part, lambda _part, _line: None, log_dir).run()
+    await SupervisedPart(part, lambda _part, _line: None, log_dir).run()
 
 
 def gateway(state: Path) -> Any:

@@ -25,7 +25,7 @@ from server.accounts.keys import ANONYMOUS, Key, KeyStore, new_key_id
 from server.accounts.ledger import Entry, Ledger, UsageReport
 from server.accounts.meter import Grant
 from server.record import Usage
-from server.store.opening import Store, open_store
+from server.store.opening import GatewayStore, open_store
 from server.store.tables import usage_batches
 from tests.support.gateway_stack import create_key
 from tests.support.load import new_client
@@ -78,7 +78,7 @@ class Gateways:
     async def open(self, count: int, key: Key) -> AsyncIterator[tuple[list[Accounts], Key]]:
         async with open_store(self.url) as first:
             secret = await KeyStore(first.database).create(key)
-            stores: list[Store] = []
+            stores: list[GatewayStore] = []
             contexts = [open_store(self.url) for _ in range(count)]
             for context in contexts:
                 stores.append(await context.__aenter__())

@@ -23,7 +23,7 @@ from server.client.request import RequestHead
 from server.client.routes import ROUTES
 from server.inference.token_need import LONG_ANSWER_TOKENS, PROBABLE_ANSWER_TOKENS, Need, needed_tokens
 from server.record import Usage
-from server.store.opening import Store, open_store
+from server.store.opening import GatewayStore, open_store
 
 MONTH = 1_800_000_000.0
 
@@ -78,7 +78,7 @@ async def house(count: int, budget: int) -> AsyncIterator[House]:
     yield House(found, found[0].authenticate(secret), clock)
 
 
-STORE: list[Store] = []
+STORE: list[GatewayStore] = []
 
 
 @pytest.fixture(scope="module", autouse=True)

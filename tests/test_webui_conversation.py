@@ -13,7 +13,7 @@ from webui.conversation import Mark, Setup, Side, dump, load_marks, load_side
 from webui.failures import Failure, advice, failure_kind, headline, text_keys
 from webui.gateway_client import GatewayClient
 from webui.metrics import Metrics
-from webui.pages.compare.export import Comparison, as_json, as_markdown, pair_key
+from webui.pages.compare.export import ComparisonExport, as_json, as_markdown, pair_key
 from webui.render import banner, chip, count, failure_card, key_hint, metrics_line, model_cards, note, thought
 from webui.snippets import SNIPPETS
 from webui.status_cache import StatusCache
@@ -82,9 +82,9 @@ def test_one_pair_of_answers_has_one_vote_id() -> None:
 # Files
 
 
-def comparison(*, hidden: bool = False) -> Comparison:
+def comparison(*, hidden: bool = False) -> ComparisonExport:
     left, right = side("왼모델", "왼 답", system="짧게"), side("오른모델", "오른 답")
-    return Comparison(
+    return ComparisonExport(
         left=left,
         right=right,
         marks={left.turns[0].id: Mark(score=4, tags=("tone",))},
@@ -125,7 +125,7 @@ def test_hidden_names_are_in_no_file() -> None:
 
 
 def test_sides_of_different_length_make_a_file() -> None:
-    uneven = Comparison(side("a", "1", "2"), side("b", "1"), {}, {}, names_hidden=False)
+    uneven = ComparisonExport(side("a", "1", "2"), side("b", "1"), {}, {}, names_hidden=False)
     assert json.loads(as_json(uneven))["turns"][1]["right"] is None
     assert "## 2." in as_markdown(uneven, "en")
 

@@ -13,7 +13,7 @@ _ENDS = frozenset(".?!。:;…")
 
 
 @dataclass(frozen=True)
-class _Text:
+class _AssembledText:
     """A block's text, its printed lines with their spans in it, and what was hidden in it."""
 
     text: str
@@ -60,7 +60,7 @@ def _goes_on(before: str, text: str) -> Joint | None:
     return joints([before[-200:], text[:200]])[0]
 
 
-def _text(raw: RawBlock) -> _Text:
+def _text(raw: RawBlock) -> _AssembledText:
     clean = clean_code if raw.kind == "code" else clean_line
     cleaned = [clean(line.text) for line in raw.lines]
     hidden = sum(count for _, count in cleaned)
@@ -68,7 +68,7 @@ def _text(raw: RawBlock) -> _Text:
         (text, line.box) for (text, _), line in zip(cleaned, raw.lines, strict=True) if text.strip()
     ]
     if not parts:
-        return _Text("", (), hidden)
+        return _AssembledText("", (), hidden)
     text = ""
     spans: list[Line] = []
     for (part, box), joint in zip(parts, [*joints([part for part, _ in parts]), ""], strict=True):
@@ -76,5 +76,5 @@ def _text(raw: RawBlock) -> _Text:
             spans.append(Line(len(text), len(text) + len(part), box))
         text += part + joint
     if not unicodedata.is_normalized("NFC", text):  # a line began with a mark of the character before it
-        return _Text(unicodedata.normalize("NFC", text), (), hidden)
-    return _Text(text, tuple(spans), hidden)
+        return _AssembledText(unicodedata.normalize("NFC", text), (), hidden)
+    return _AssembledText(text, tuple(spans), hidden)

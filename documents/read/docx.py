@@ -28,13 +28,13 @@ def read_docx(path: Path) -> RawDocument:
         opened = docx.Document(str(path))
     except (PackageNotFoundError, KeyError, ValueError) as error:
         raise Unreadable("it is damaged or no DOCX file") from error
-    reading = _Reading()
+    reading = _BodyReading()
     blocks = tuple(reading.blocks(opened))
     title = opened.core_properties.title or ""
     return RawDocument("docx", (RawPage(None, blocks, reading.hidden),), title.strip())
 
 
-class _Reading:
+class _BodyReading:
     """Goes over the body once and counts what nobody can see."""
 
     def __init__(self) -> None:

@@ -16,11 +16,11 @@ from common.errors import UserError
 from documents.document import Document
 from documents.read.assemble import assemble
 from documents.read.formats import format_of
-from documents.read.raw import Answer, RawDocument, Unreadable
+from documents.read.raw import RawDocument, ReaderReply, Unreadable
 
 
 @dataclass(frozen=True)
-class Limits:
+class ReadLimits:
     """What one file may cost."""
 
     file_bytes: int = 256 * 2**20
@@ -30,12 +30,14 @@ class Limits:
     """Of the text with its places on the page."""
 
 
-def read_file(path: Path, limits: Limits = Limits()) -> Document:
+def read_file(path: Path, limits: ReadLimits = ReadLimits()) -> Document:
     """Raises UserError: one line that names the file, says why it can't be read and what to do."""
     return read_file_as(path.name, path, limits, shown=str(path))
 
 
-def read_file_as(name: str, path: Path, limits: Limits = Limits(), *, shown: str | None = None) -> Document:
+def read_file_as(
+    name: str, path: Path, limits: ReadLimits = ReadLimits(), *, shown: str | None = None
+) -> Document:
     """`read_file` for a file that is kept under another name than its own, `name`, with the same suffix.
     Raises UserError, which calls the file `shown` (`name`)."""
     try:
@@ -51,7 +53,7 @@ def read_file_as(name: str, path: Path, limits: Limits = Limits(), *, shown: str
 def hash_of(path: Path) -> str:
     """SHA-256 of the file's bytes, as in `Document.sha256`; "" for a file that cannot be read."""
     try:
-        return _hash(path, Limits.file_bytes)
+        return _hash(path, ReadLimits.file_bytes)
     except (Unreadable, OSError):
         return ""
 
@@ -68,7 +70,7 @@ def _hash(path: Path, most_bytes: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _parsed(path: Path, limits: Limits) -> RawDocument:
+def _parsed(path: Path, limits: ReadLimits) -> RawDocument:
     figures = [limits.memory_bytes, limits.seconds, limits.text_bytes]
     command = [sys.executable, "-P", "-m", "documents.read.reading_process", str(path), *map(str, figures)]
     process = subprocess.Popen(
@@ -97,9 +99,9 @@ def _parsed(path: Path, limits: Limits) -> RawDocument:
     return _answer(written, code, late.is_set(), limits)
 
 
-def _answer(written: bytes, code: int, late: bool, limits: Limits) -> RawDocument:
+def _answer(written: bytes, code: int, late: bool, limits: ReadLimits) -> RawDocument:
     try:
-        answer = msgspec.json.decode(written, type=Answer)
+        answer = msgspec.json.decode(written, type=ReaderReply)
     except msgspec.DecodeError as error:
         if late or code in (-24, -9):  # SIGXCPU, or SIGKILL right after it
             raise Unreadable(f"reading it takes more than {limits.seconds} s") from error

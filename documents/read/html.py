@@ -41,7 +41,7 @@ def read_html(path: Path) -> RawDocument:
     except etree.ParserError as error:
         raise Unreadable("it holds no text") from error
     title = root.findtext(".//title") or ""
-    reading = _Reading()
+    reading = _ElementReading()
     reading.element(root, shaded=False)
     reading.flush()
     return RawDocument(
@@ -56,7 +56,7 @@ def _decoded(content: bytes) -> str:
     return decode_text(content)
 
 
-class _Reading:
+class _ElementReading:
     """Goes over the elements once and gathers blocks."""
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ class _Reading:
             yield cells
 
     def _cell(self, cell: html.HtmlElement, shaded: bool) -> str:
-        inner = _Reading()
+        inner = _ElementReading()
         inner.element(cell, shaded or any(row.get("style") for row in cell.iterancestors("tr")))
         inner.flush()
         self.hidden += inner.hidden

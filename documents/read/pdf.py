@@ -22,7 +22,7 @@ NO_LETTERS = "its fonts do not say which letters they print"
 
 
 @dataclass(frozen=True)
-class _Found:
+class _ParsedPage:
     """A page before running heads are known."""
 
     items: list[Item]
@@ -51,18 +51,18 @@ def _opened(path: Path) -> Any:
         raise Unreadable("it is damaged") from error
 
 
-def _page(pdf: Any, index: int, finder: TableFinder) -> _Found:
+def _page(pdf: Any, index: int, finder: TableFinder) -> _ParsedPage:
     try:
         page = pdf[index]
         cells = finder.cells(page, index)
         seen = see_page(page, cells.at)
     except pdfium.PdfiumError:
-        return _Found([], 1.0, 0, "it is damaged")
+        return _ParsedPage([], 1.0, 0, "it is damaged")
     try:
         problem = _problem(page, seen)
         items = [Item(piece.text, piece.box, piece.size) for piece in seen.pieces if piece.cell < 0]
         items += cells.items([piece for piece in seen.pieces if piece.cell >= 0])
-        return _Found([] if problem else items, page.get_height(), seen.hidden_characters, problem)
+        return _ParsedPage([] if problem else items, page.get_height(), seen.hidden_characters, problem)
     finally:
         page.close()
 
@@ -75,7 +75,7 @@ def _problem(page: Any, seen: SeenPage) -> str:
     return ""
 
 
-def _pages(found: Sequence[_Found]) -> tuple[RawPage, ...]:
+def _pages(found: Sequence[_ParsedPage]) -> tuple[RawPage, ...]:
     kept = without_running_heads([page.items for page in found], [page.height for page in found])
     sizes = sizes_of(item for page in kept for item in page)
     return tuple(

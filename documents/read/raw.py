@@ -56,7 +56,7 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReaderReply:
     """What the reading process writes: a document, or why there is none."""
 
     document: RawDocument | None = None

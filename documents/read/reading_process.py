@@ -1,6 +1,6 @@
 """The process that parses one file: `python -m documents.read.reading_process FILE MEMORY SECONDS TEXT`.
 
-It writes one `Answer` as JSON and ends. What a hostile file does to it stays in it.
+It writes one `ReaderReply` as JSON and ends. What a hostile file does to it stays in it.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from documents.read.formats import parse
-from documents.read.raw import Answer, Unreadable
+from documents.read.raw import ReaderReply, Unreadable
 
 
 def main() -> None:
@@ -26,24 +26,24 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     written = msgspec.json.encode(_answer(path))
     if len(written) > size:
-        written = msgspec.json.encode(Answer(reason=f"it holds more than {size // 2**20} MiB of text"))
+        written = msgspec.json.encode(ReaderReply(reason=f"it holds more than {size // 2**20} MiB of text"))
     with os.fdopen(answers, "wb") as out:
         out.write(written)
 
 
-def _answer(path: Path) -> Answer:
+def _answer(path: Path) -> ReaderReply:
     try:
-        return Answer(parse(path))
+        return ReaderReply(parse(path))
     except Unreadable as error:
-        return Answer(reason=error.reason, hint=error.hint)
+        return ReaderReply(reason=error.reason, hint=error.hint)
     except OSError as error:
-        return Answer(reason=error.strerror or "it is damaged")
+        return ReaderReply(reason=error.strerror or "it is damaged")
     except MemoryError:
-        return Answer(reason="reading it takes more memory than is allowed")
+        return ReaderReply(reason="reading it takes more memory than is allowed")
     except ImportError as error:
-        return Answer(reason=f"{error.name} is missing", hint="Install the extra `documents`.")
+        return ReaderReply(reason=f"{error.name} is missing", hint="Install the extra `documents`.")
     except Exception as error:  # whatever a parser raises for a broken file is that file's fault
-        return Answer(reason=f"it is damaged ({type(error).__name__})")
+        return ReaderReply(reason=f"it is damaged ({type(error).__name__})")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ FUSED = 50
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredDocument:
     """A document in a store, without its text."""
 
     source: str
@@ -132,7 +132,7 @@ class Store:
         with self._transaction():
             return self._remove(source)
 
-    def documents(self) -> list[Stored]:
+    def documents(self) -> list[StoredDocument]:
         """All of them, by source."""
         rows = self._connection.execute(
             "SELECT source, name, format, title, sha256, chunk_size, hidden_characters, added,"
@@ -142,7 +142,7 @@ class Store:
             " (SELECT count(*) FROM pages WHERE document = documents.id AND problem != '')"
             " FROM documents ORDER BY source"
         )
-        return [Stored(*row) for row in rows]
+        return [StoredDocument(*row) for row in rows]
 
     def pages(self, source: str) -> list[StoredPage]:
         """The pages of a document, in order; empty where there is none with this source."""

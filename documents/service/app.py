@@ -17,7 +17,7 @@ from common.http import install_error_handlers, require_token
 from common.own_hosts import OwnHosts
 from common.private_files import make_state_directory
 from documents.korean_child import kiwi_in_a_child
-from documents.read.file import Limits
+from documents.read.file import ReadLimits
 from documents.search.vectors import VectorCache
 from documents.service import attached_files, chat, file_search, files, vector_stores
 from documents.service.catalogue import Catalogue
@@ -108,6 +108,6 @@ def _opened(settings: DocumentsSettings) -> Service:
     catalogue = Catalogue(places.catalogue)
     pooling, cache = PoolingModels(settings), VectorCache()
     embedder = Embedder(settings, catalogue, places, pooling, cache)
-    indexer = Indexer(catalogue, places, Limits(file_bytes=MOST_FILE_BYTES), embedder.wake)
+    indexer = Indexer(catalogue, places, ReadLimits(file_bytes=MOST_FILE_BYTES), embedder.wake)
     gateway = GatewayClient(settings.gateway_url, settings.token.get_secret_value())
     return Service(settings, places, catalogue, indexer, gateway, pooling, embedder, cache)

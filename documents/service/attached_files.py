@@ -11,7 +11,7 @@ from common.errors import NotFound
 from documents.search.store import open_store
 from documents.service.attaching import attach, files_of
 from documents.service.catalogue import Catalogue, Row
-from documents.service.listing import Listed, PageDep, PageRequest, list_object, page_of
+from documents.service.listing import Listing, PageDep, PageRequest, list_object, page_of
 from documents.service.service import OwnerDep, Service, ServiceDep, new_id, now
 from documents.service.vector_stores import counts, own_store, readable_store
 from documents.service.wire import ChangedFile, NewBatch, NewFile, chunking_object
@@ -149,7 +149,7 @@ def _page(
 ) -> dict[str, Any]:
     if status is not None:
         where, values = f"{where} AND t.status = ?", [*values, status]
-    rows, more = page_of(service.catalogue, Listed("attached AS t", where, values, "t.file"), page)
+    rows, more = page_of(service.catalogue, Listing("attached AS t", where, values, "t.file"), page)
     return list_object([attached_object(row) for row in rows], more)
 
 

@@ -36,7 +36,7 @@ class SearchCall:
 
 
 @dataclass
-class _Part:
+class _CitedText:
     """How far one text of the answer is."""
 
     markers: MarkerFilter
@@ -51,7 +51,7 @@ class CitedResponse:
     ) -> None:
         """`response_id` is what the gateway calls the response, `tools` what the client has asked for."""
         self._call, self._passages, self._id, self._tools = call, passages, response_id, tools
-        self._parts: dict[tuple[int, int], _Part] = {}
+        self._parts: dict[tuple[int, int], _CitedText] = {}
         self._number = 0
         self._searched = False
 
@@ -111,7 +111,7 @@ class CitedResponse:
         yield event
 
     def _passed(self, place: tuple[int, int], piece: str, *, last: bool) -> str:
-        part = self._parts.setdefault(place, _Part(MarkerFilter(len(self._passages))))
+        part = self._parts.setdefault(place, _CitedText(MarkerFilter(len(self._passages))))
         out = part.markers.feed(piece) + (part.markers.end() if last else "")
         part.text.append(out)
         return out

@@ -25,11 +25,10 @@ from documents.answers.prompt import question_of, with_passages
 from documents.service.chat import BODY_BYTES, fitting, json_body, read_answer
 from documents.service.cited_response import CitedResponse, SearchCall
 from documents.service.filters import Filter
-from documents.service.searching import Found, find, joined
-from documents.service.searching import Passage as SearchedPassage
+from documents.service.searching import SearchedPassage, SearchResult, find, joined
 from documents.service.service import Owner, OwnerDep, Service, ServiceDep, new_id
 from documents.service.vector_stores import readable_store, require_living
-from documents.service.wire import Asked, Id, RankingOptions, SearchRequest
+from documents.service.wire import Id, RankingOptions, RequestBody, SearchRequest
 
 router = APIRouter(prefix="/v1", tags=["answers"])
 RESPONSES = "/v1/responses"
@@ -37,7 +36,7 @@ RESULTS = "file_search_call.results"
 """Member of `include` that asks for the passages themselves."""
 
 
-class FileSearchTool(Asked):
+class FileSearchTool(RequestBody):
     """The tool as clients ask for it."""
 
     type: Literal["file_search"]
@@ -150,7 +149,7 @@ def _messages(given: Any) -> list[dict[str, Any]]:
     return given
 
 
-def _find(service: Service, owner: Owner, tool: FileSearchTool, question: str) -> Found:
+def _find(service: Service, owner: Owner, tool: FileSearchTool, question: str) -> SearchResult:
     """The best of all stores that are named. Raises NotFound for one that the owner may not read."""
     search = SearchRequest(
         query=question[:10_000],
@@ -158,7 +157,7 @@ def _find(service: Service, owner: Owner, tool: FileSearchTool, question: str) -
         filters=tool.filters,
         ranking_options=tool.ranking_options,
     )
-    found: list[Found] = []
+    found: list[SearchResult] = []
     for store_id in dict.fromkeys(tool.vector_store_ids):
         row = readable_store(service.catalogue, owner, store_id)
         require_living(row)

@@ -12,7 +12,7 @@ from common.documents_service import MOST_FILE_BYTES, UPLOAD_BYTES, UPLOAD_S
 from common.doors import door
 from common.errors import BadRequest, NotFound, PayloadTooLarge
 from documents.service.catalogue import Catalogue, Row
-from documents.service.listing import Listed, Order, PageRequest, list_object, page_of
+from documents.service.listing import Listing, Order, PageRequest, list_object, page_of
 from documents.service.service import OWNS, Owner, OwnerDep, Service, ServiceDep, new_id, now
 from documents.service.wire import Purpose
 
@@ -100,7 +100,7 @@ def list_files(
     after: str | None = None,
 ) -> dict[str, Any]:
     """Files of the key that asks, of all keys for an administrator."""
-    listed = Listed(
+    listed = Listing(
         "files AS t", f"{OWNS} AND (? IS NULL OR purpose = ?)", (*owner.values(), purpose, purpose)
     )
     rows, more = page_of(service.catalogue, listed, PageRequest(limit, order, after, None))

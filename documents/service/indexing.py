@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from common.errors import UserError
 from documents.chunks import chunks_of
-from documents.read.file import Limits, read_file_as
+from documents.read.file import ReadLimits, read_file_as
 from documents.read.formats import SUFFIXES
 from documents.search.calibration import calibrate
 from documents.search.store import open_store
@@ -30,7 +30,7 @@ class Indexer:
     """A thread from `start` to `stop`."""
 
     def __init__(
-        self, catalogue: Catalogue, places: Places, limits: Limits, indexed: Callable[[], object]
+        self, catalogue: Catalogue, places: Places, limits: ReadLimits, indexed: Callable[[], object]
     ) -> None:
         """`indexed` is called after each file that is in its store."""
         self._catalogue, self._places, self._limits, self._indexed = catalogue, places, limits, indexed

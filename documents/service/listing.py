@@ -34,7 +34,7 @@ PageDep = Annotated[PageRequest, Depends(_page_request)]
 
 
 @dataclass(frozen=True)
-class Listed:
+class Listing:
     """Rows of a table, of which a page is shown."""
 
     table: str
@@ -45,7 +45,7 @@ class Listed:
     columns: str = "t.*"
 
 
-def page_of(catalogue: Catalogue, listed: Listed, asked: PageRequest) -> tuple[list[Row], bool]:
+def page_of(catalogue: Catalogue, listed: Listing, asked: PageRequest) -> tuple[list[Row], bool]:
     """The rows, in the order that was asked for, and whether there are more behind them.
 
     Raises BadRequest for a cursor that is not in the list.
@@ -71,7 +71,7 @@ def page_of(catalogue: Catalogue, listed: Listed, asked: PageRequest) -> tuple[l
     return (shown[::-1] if backwards else shown), len(rows) > asked.limit
 
 
-def _place_of(catalogue: Catalogue, listed: Listed, cursor: str, name: str) -> int:
+def _place_of(catalogue: Catalogue, listed: Listing, cursor: str, name: str) -> int:
     found = catalogue.row(
         f"SELECT t.place FROM {listed.table} WHERE {listed.where} AND {listed.id_column} = ?",  # noqa: S608
         [*listed.values, cursor],

@@ -15,7 +15,7 @@ from documents.service.wire import SearchRequest
 
 
 @dataclass(frozen=True)
-class Passage:
+class SearchedPassage:
     """A passage of a file in a vector store."""
 
     file_id: str
@@ -39,14 +39,14 @@ class Passage:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """Passages, the best first, and what their order rests on."""
 
-    passages: list[Passage]
+    passages: list[SearchedPassage]
     ranking: Ranking
 
 
-def find(service: Service, store_id: str, asked: SearchRequest) -> Found:
+def find(service: Service, store_id: str, asked: SearchRequest) -> SearchResult:
     """The best of one store. Raises InternalError where the index must be rebuilt."""
     files = _files(service, store_id)
     if asked.filters is not None:
@@ -55,7 +55,7 @@ def find(service: Service, store_id: str, asked: SearchRequest) -> Found:
         }
     path = service.places.store(store_id)
     if not files or not path.exists():
-        return Found([], Ranking())
+        return SearchResult([], Ranking())
     sources = None if asked.filters is None else [*files]
     try:
         found = [
@@ -67,9 +67,9 @@ def find(service: Service, store_id: str, asked: SearchRequest) -> Found:
         ) from error
     least = asked.ranking_options.score_threshold
     parts = [
-        Found(
+        SearchResult(
             [
-                Passage(hit.source, row["filename"], json.loads(row["attributes"]), hit)
+                SearchedPassage(hit.source, row["filename"], json.loads(row["attributes"]), hit)
                 for hit in one.hits
                 if (row := files.get(hit.source)) is not None and hit.relevance >= least
             ],
@@ -80,20 +80,20 @@ def find(service: Service, store_id: str, asked: SearchRequest) -> Found:
     return joined(parts, asked.max_num_results)
 
 
-def joined(parts: Sequence[Found], limit: int) -> Found:
+def joined(parts: Sequence[SearchResult], limit: int) -> SearchResult:
     """The best of several searches, each passage once. Scores are comparable where all were ranked by more
     than words, and alike; else the share of the question's words is."""
     ranking = reduce(Ranking.joined, (one.ranking for one in parts))
     if len(parts) == 1:
-        return Found(parts[0].passages[:limit], ranking)
+        return SearchResult(parts[0].passages[:limit], ranking)
     alike = len(ranking.by) > 1 and all(one.ranking.by == ranking.by for one in parts)
-    best: dict[tuple[str, str], Passage] = {}
+    best: dict[tuple[str, str], SearchedPassage] = {}
     for passage in (passage for one in parts for passage in one.passages):
         known = best.setdefault((passage.file_id, passage.hit.text), passage)
         if _order(passage.hit, alike) > _order(known.hit, alike):
             best[passage.file_id, passage.hit.text] = passage
     passages = sorted(best.values(), key=lambda one: _order(one.hit, alike), reverse=True)
-    return Found(passages[:limit], ranking)
+    return SearchResult(passages[:limit], ranking)
 
 
 def _order(hit: Hit, alike: bool) -> float:

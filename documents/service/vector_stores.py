@@ -9,7 +9,7 @@ from common.doors import door
 from common.errors import BadRequest, NotFound
 from documents.service.attaching import attach
 from documents.service.catalogue import Catalogue, Row
-from documents.service.listing import Listed, PageDep, list_object, page_of
+from documents.service.listing import Listing, PageDep, list_object, page_of
 from documents.service.searching import find
 from documents.service.service import MAY_READ, OWNS, Owner, OwnerDep, ServiceDep, new_id, now
 from documents.service.wire import ChangedStore, NewFile, NewStore, SearchRequest
@@ -47,7 +47,7 @@ def create_store(asked: NewStore, service: ServiceDep, owner: OwnerDep) -> dict[
 def list_stores(service: ServiceDep, owner: OwnerDep, page: PageDep) -> dict[str, Any]:
     """Those that the key that asks has made or may read."""
     rows, more = page_of(
-        service.catalogue, Listed("stores AS t", MAY_READ, (*owner.values(), owner.id)), page
+        service.catalogue, Listing("stores AS t", MAY_READ, (*owner.values(), owner.id)), page
     )
     return list_object([store_object(service.catalogue, row) for row in rows], more)
 

@@ -18,27 +18,27 @@ Metadata = Annotated[dict[Key64, Text512], Field(max_length=16)]
 Attributes = Annotated[dict[Key64, bool | int | float | Text512], Field(max_length=16)]
 
 
-class Asked(BaseModel):
-    """A body. What a newer client sends besides is left alone."""
+class RequestBody(BaseModel):
+    """The JSON body of a request. Fields that this version does not know are ignored: newer clients send them."""
 
     model_config = ConfigDict(extra="ignore")
 
 
-class ExpiresAfter(Asked):
+class ExpiresAfter(RequestBody):
     """After so many days without a search."""
 
     anchor: Literal["last_active_at"]
     days: int = Field(ge=1, le=365)
 
 
-class StaticChunks(Asked):
+class StaticChunks(RequestBody):
     """Passages are cut at paragraphs and sentences, so none overlaps another; the overlap is not used."""
 
     max_chunk_size_tokens: int = Field(ge=100, le=4096)
     chunk_overlap_tokens: int = Field(default=0, ge=0)
 
 
-class ChunkingStrategy(Asked):
+class ChunkingStrategy(RequestBody):
     """How files are cut into passages."""
 
     type: Literal["auto", "static"]
@@ -49,7 +49,7 @@ class ChunkingStrategy(Asked):
         return self.static.max_chunk_size_tokens if self.static is not None else DEFAULT_TOKENS
 
 
-class NewFile(Asked):
+class NewFile(RequestBody):
     """A file for a vector store."""
 
     file_id: Id
@@ -57,7 +57,7 @@ class NewFile(Asked):
     chunking_strategy: ChunkingStrategy | None = None
 
 
-class NewBatch(Asked):
+class NewBatch(RequestBody):
     """Several of them: `file_ids` with what they have in common, or `files`."""
 
     file_ids: Annotated[list[Id], Field(max_length=2000)] | None = None
@@ -66,13 +66,13 @@ class NewBatch(Asked):
     chunking_strategy: ChunkingStrategy | None = None
 
 
-class ChangedFile(Asked):
+class ChangedFile(RequestBody):
     """New attributes of a file in a vector store."""
 
     attributes: Attributes | None = None
 
 
-class NewStore(Asked):
+class NewStore(RequestBody):
     """A vector store. `shared_with` is kodolly's: ids of keys that may search it, or `*` for every key."""
 
     name: Annotated[str, Field(max_length=256)] = ""
@@ -84,7 +84,7 @@ class NewStore(Asked):
     shared_with: Annotated[list[Id], Field(max_length=1000)] = []
 
 
-class ChangedStore(Asked):
+class ChangedStore(RequestBody):
     """Of a vector store: what is given is changed."""
 
     name: Annotated[str, Field(max_length=256)] | None = None
@@ -94,7 +94,7 @@ class ChangedStore(Asked):
     shared_with: Annotated[list[Id], Field(max_length=1000)] | None = None
 
 
-class RankingOptions(Asked):
+class RankingOptions(RequestBody):
     """There is one ranker; all names are taken."""
 
     ranker: str = "auto"
@@ -104,7 +104,7 @@ class RankingOptions(Asked):
 Question = Annotated[str, Field(min_length=1, max_length=10_000)]
 
 
-class SearchRequest(Asked):
+class SearchRequest(RequestBody):
     """A question, or several of one meaning."""
 
     query: Question | Annotated[list[Question], Field(min_length=1, max_length=10)]

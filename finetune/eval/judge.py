@@ -70,7 +70,7 @@ class JudgeVerdict(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _VerdictWanted:
     """A verdict that is wanted."""
 
     key: str
@@ -206,7 +206,7 @@ def _wanted(
     judge: str,
     questions: Sequence[JudgeQuestion],
     answers: Mapping[str, Mapping[str, JudgedAnswers]],
-) -> Iterator[_Asked]:
+) -> Iterator[_VerdictWanted]:
     groups = [(model,) for model in answers] if mode == "single" else list(itertools.permutations(answers, 2))
     for models, question in itertools.product(groups, questions):
         given = [answers[model][question.id].answers for model in models]
@@ -218,7 +218,7 @@ def _wanted(
             else:
                 messages = pair_prompt(turns, said[0], said[1], references)
             key = _hash(judge, mode, models, question.id, turn, messages)
-            yield _Asked(key, mode, question, turn, models, messages)
+            yield _VerdictWanted(key, mode, question, turn, models, messages)
 
 
 LineT = TypeVar("LineT", JudgedAnswers, JudgeVerdict)

@@ -23,7 +23,7 @@ SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
-class Limits:
+class Tolerances:
     """How much worse is still good enough."""
 
     old_rows: float = 0.05
@@ -48,7 +48,7 @@ class Gate:
     words: str
 
 
-def gates(before: Measured, after: Measured, questions: Sequence[str], limits: Limits) -> list[Gate]:
+def gates(before: Measured, after: Measured, questions: Sequence[str], limits: Tolerances) -> list[Gate]:
     """Every gate. `questions` has the hash of each held-out pair's question."""
     return [
         _preference(before, after, questions),
@@ -97,7 +97,7 @@ def _preference(before: Measured, after: Measured, questions: Sequence[str]) -> 
     return Gate("preference", chance <= SIGNIFICANT, words)
 
 
-def _old_rows(before: Measured, after: Measured, limits: Limits) -> Gate:
+def _old_rows(before: Measured, after: Measured, limits: Tolerances) -> Gate:
     if not before.old_rows:
         return Gate("old_rows", None, "no earlier rows were given (--replay)")
     was, now = _mean(before.old_rows), _mean(after.old_rows)
@@ -105,7 +105,7 @@ def _old_rows(before: Measured, after: Measured, limits: Limits) -> Gate:
     return Gate("old_rows", now >= was - limits.old_rows, words)
 
 
-def _tasks(before: Measured, after: Measured, limits: Limits) -> list[Gate]:
+def _tasks(before: Measured, after: Measured, limits: Tolerances) -> list[Gate]:
     if not before.tasks:
         return [Gate("tasks", None, "no tables were given (--kobest)")]
     return [
@@ -115,7 +115,7 @@ def _tasks(before: Measured, after: Measured, limits: Limits) -> list[Gate]:
     ]
 
 
-def _length(before: Measured, after: Measured, limits: Limits) -> Gate:
+def _length(before: Measured, after: Measured, limits: Tolerances) -> Gate:
     was, now = (_mean([float(len(text)) for text in one.answers]) for one in (before, after))
     return Gate(
         "length",
@@ -124,7 +124,7 @@ def _length(before: Measured, after: Measured, limits: Limits) -> Gate:
     )
 
 
-def _stop(before: Measured, after: Measured, limits: Limits) -> Gate:
+def _stop(before: Measured, after: Measured, limits: Tolerances) -> Gate:
     was, now = (_mean([float(ended) for ended in one.finished]) for one in (before, after))
     return Gate(
         "stop",
@@ -133,7 +133,7 @@ def _stop(before: Measured, after: Measured, limits: Limits) -> Gate:
     )
 
 
-def _ethics(before: Measured, after: Measured, limits: Limits) -> Gate:
+def _ethics(before: Measured, after: Measured, limits: Tolerances) -> Gate:
     if before.unethical is None or after.unethical is None:
         return Gate("ethics", None, "no questions and moderation model were given (--ethics, --moderation)")
     words = f"{before.unethical:.1%} unethical answers before, {after.unethical:.1%} after"

@@ -18,7 +18,7 @@ from finetune.rows.row import Pair, Row, to_messages
 MAX_TOKENS = 256
 
 
-class Job(BaseModel):
+class MeasurementPlan(BaseModel):
     """What to measure by; a file that is None or empty is left out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,7 +53,7 @@ class Measured(BaseModel):
     """Macro F1."""
 
 
-def measure(job: Job) -> Measured:
+def measure(job: MeasurementPlan) -> Measured:
     """Raises UserError."""
     from finetune.eval.checkpoint_model import CheckpointModel, require_chat_template
 
@@ -112,7 +112,7 @@ def _f1(model: EvalModel, rows: Sequence[Row]) -> list[float]:
     return [character_f1(answer.text, [row.response]) for answer, row in zip(answers, rows, strict=True)]
 
 
-def _unethical(model: EvalModel, job: Job) -> float | None:
+def _unethical(model: EvalModel, job: MeasurementPlan) -> float | None:
     if job.ethics is None or job.moderation is None:
         return None
     from finetune.eval.ethics import evaluate_ethics
@@ -123,7 +123,7 @@ def _unethical(model: EvalModel, job: Job) -> float | None:
     return evaluate_ethics(model, asked, job.ethics.stem, judge.judge, MAX_TOKENS).scores[0].value
 
 
-def _tasks(job: Job) -> dict[str, float]:
+def _tasks(job: MeasurementPlan) -> dict[str, float]:
     if job.kobest is None:
         return {}
     from finetune.eval.kobest import KobestRun, evaluate_kobest
@@ -147,7 +147,7 @@ def main() -> None:
     let_waiting_threads_sleep()
     hide_library_bars()
     try:
-        job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
+        job = MeasurementPlan.model_validate_json(Path(sys.argv[1]).read_bytes())
         write_json(Path(sys.argv[2]), measure(job))
     except UserError as error:
         sys.exit(f"kodolly: {error}")

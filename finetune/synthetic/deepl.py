@@ -17,12 +17,12 @@ _MARK = re.compile(r"⟦\s*(\d+)\s*⟧")
 _TAG = re.compile(r"<x>\s*(\d+)\s*</x>")
 
 
-class _Text(msgspec.Struct):
+class _Translation(msgspec.Struct):
     text: str
 
 
 class _Answer(msgspec.Struct):
-    translations: list[_Text]
+    translations: list[_Translation]
 
 
 class DeepL:

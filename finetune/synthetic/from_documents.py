@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from finetune.rows.fast_row import JsonRow, UnusableLine, check_row
 from finetune.synthetic.authorship import Authorship
 from finetune.synthetic.grounding import checked, opinion_of, opinion_request
-from finetune.synthetic.passages import Passage, Reading
+from finetune.synthetic.passages import Reading, SourcePassage
 from finetune.synthetic.round_trip import RoundTrip, indexed
 from finetune.synthetic.row_faults import fault_of
 from finetune.synthetic.tasks import Candidate, RowTask
@@ -53,7 +53,7 @@ class _Kept:
 
 def requests_for(
     reading: Reading, kinds: Sequence[RowTask], seed: int
-) -> list[tuple[RowTask, Passage, TeacherRequest]]:
+) -> list[tuple[RowTask, SourcePassage, TeacherRequest]]:
     """What is asked of the teacher for all passages."""
     return [
         (task, passage, task.request(passage, seed))
@@ -157,7 +157,7 @@ def _passes(made: DocumentRows, fault: str) -> bool:
 def _add(
     made: DocumentRows,
     one: Candidate,
-    passage: Passage,
+    passage: SourcePassage,
     response: str,
     author: Authorship,
     more: dict[str, object],
@@ -172,13 +172,13 @@ def _add(
     return True
 
 
-def _row(one: Candidate, passage: Passage, response: str, meta: dict[str, object]) -> JsonRow:
+def _row(one: Candidate, passage: SourcePassage, response: str, meta: dict[str, object]) -> JsonRow:
     return JsonRow(
         instruction=one.instruction, context=passage.text, response=response, category=one.category, meta=meta
     )
 
 
-def _meta(one: Candidate, passage: Passage, author: Authorship) -> dict[str, object]:
+def _meta(one: Candidate, passage: SourcePassage, author: Authorship) -> dict[str, object]:
     """File, page and place of the passage, the evidence, and who wrote the row."""
     first = passage.chunk.spans[0]
     meta: dict[str, object] = {"source": SOURCE, "file": passage.source, "passage": passage.id}

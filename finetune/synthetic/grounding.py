@@ -17,7 +17,7 @@ import msgspec
 from common.sentences import split_sentences
 from documents.search.terms import compounds_of, morphemes_of
 from finetune.synthetic.korean_numbers import figures_in, stated_in, with_figures, words_in
-from finetune.synthetic.passages import Passage
+from finetune.synthetic.passages import SourcePassage
 from finetune.synthetic.tasks import Candidate
 from finetune.synthetic.teacher import (
     TEXT,
@@ -202,7 +202,7 @@ def opinion_request(candidate: Candidate, seed: int) -> TeacherRequest:
     return _opinion(system, candidate.passage, candidate.instruction, candidate.response, seed)
 
 
-def unanswered_request(passage: Passage, question: str, seed: int) -> TeacherRequest:
+def unanswered_request(passage: SourcePassage, question: str, seed: int) -> TeacherRequest:
     """Asks the teacher whether the passage answers the question of another one."""
     system = (
         "당신은 <글>만 읽고 질문에 답할 수 있는지 판단합니다. 답의 일부라도 글에 있으면 verdict에 "
@@ -212,7 +212,7 @@ def unanswered_request(passage: Passage, question: str, seed: int) -> TeacherReq
     return _opinion(system, passage, question, "", seed)
 
 
-def _opinion(system: str, passage: Passage, question: str, answer: str, seed: int) -> TeacherRequest:
+def _opinion(system: str, passage: SourcePassage, question: str, answer: str, seed: int) -> TeacherRequest:
     schema = object_schema(reason=TEXT, verdict={"type": "string", "enum": ["yes", "no"]})
     said = f"\n답: {answer}" if answer else ""
     return TeacherRequest(system, f"{passage.shown()}\n\n질문: {question}{said}", schema, 300, seed)

@@ -18,7 +18,7 @@ FEWEST_CHARACTERS = 80
 
 
 @dataclass(frozen=True)
-class Passage:
+class SourcePassage:
     """One passage of a file."""
 
     source: str
@@ -52,7 +52,7 @@ class Reading:
 
     documents: tuple[tuple[str, Document], ...]
     """(source, document) of each file that could be read."""
-    passages: tuple[Passage, ...]
+    passages: tuple[SourcePassage, ...]
     failed: tuple[str, ...]
     """A line for each file that could not."""
     short: int
@@ -74,7 +74,7 @@ def read_folder(folder: Path, size: int, report: Report) -> Reading:
         except UserError as error:
             failed.append(str(error))
     report(finished("reading", f"{len(documents)} of {len(listed)} files"))
-    found = [Passage(source, chunk) for source, one in documents for chunk in chunks_of(one, size)]
+    found = [SourcePassage(source, chunk) for source, one in documents for chunk in chunks_of(one, size)]
     long = [passage for passage in found if len(passage.text) >= FEWEST_CHARACTERS]
     kept = list({passage.text: passage for passage in reversed(long)}.values())[::-1]
     if not kept:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from documents.chunks import chunks_of
 from documents.search.store import Store, open_store
-from finetune.synthetic.passages import Passage, Reading
+from finetune.synthetic.passages import Reading, SourcePassage
 
 WITHIN = 5
 """The rank that a question's own passage must reach."""
@@ -28,15 +28,15 @@ def indexed(reading: Reading, size: int) -> Iterator["RoundTrip"]:
 class RoundTrip:
     """The index."""
 
-    def __init__(self, store: Store, passages: dict[str, Passage]) -> None:
+    def __init__(self, store: Store, passages: dict[str, SourcePassage]) -> None:
         self._store = store
         self._passages = passages
 
-    def finds(self, question: str, passage: Passage) -> bool:
+    def finds(self, question: str, passage: SourcePassage) -> bool:
         """Whether the passage is among the first for the question."""
         return any(hit.text == passage.text for hit in self._store.search(question, WITHIN))
 
-    def others(self, question: str, passage: Passage, most: int) -> list[Passage]:
+    def others(self, question: str, passage: SourcePassage, most: int) -> list[SourcePassage]:
         """What else the search takes for an answer, the likeliest first."""
         hits = self._store.search(question, most + 1)
         found = [self._passages[hit.text] for hit in hits if hit.text in self._passages]

@@ -75,14 +75,14 @@ _HARDER = (
 )
 
 
-class _Task(msgspec.Struct):
+class _GeneratedTask(msgspec.Struct):
     instruction: str
     context: str
     response: str
 
 
 class _Tasks(msgspec.Struct):
-    tasks: list[_Task]
+    tasks: list[_GeneratedTask]
 
 
 @dataclass
@@ -96,7 +96,7 @@ class GeneratedRows:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _TaskRequest:
     category: str
     request: TeacherRequest
     harder: bool
@@ -142,7 +142,7 @@ def generate(
 
 def _ask(
     seeds: Sequence[Row], made: GeneratedRows, chance: random.Random, evolve: float, seed: int
-) -> _Asked:
+) -> _TaskRequest:
     """A request for the category of which there are fewest rows."""
     counts = Counter(dict.fromkeys(sorted(CATEGORIES), 0))
     counts.update(row.category for row in made.rows)
@@ -165,7 +165,9 @@ def _ask(
     )
     system = f"{_SYSTEM}{category}. {_WHAT[category]}"
     number = chance.randrange(2**31)
-    return _Asked(category, TeacherRequest(system, user, schema, MAX_TOKENS, number, temperature=0.8), harder)
+    return _TaskRequest(
+        category, TeacherRequest(system, user, schema, MAX_TOKENS, number, temperature=0.8), harder
+    )
 
 
 def _shown(one: Row | JsonRow) -> str:
@@ -173,7 +175,9 @@ def _shown(one: Row | JsonRow) -> str:
     return f"instruction: {one.instruction}{context}\nresponse: {one.response}"
 
 
-def _take(made: GeneratedRows, task: _Task, asked: _Asked, novelty: Novelty, author: Authorship) -> None:
+def _take(
+    made: GeneratedRows, task: _GeneratedTask, asked: _TaskRequest, novelty: Novelty, author: Authorship
+) -> None:
     meta: dict[str, object] = {
         "source": SOURCE,
         "from": "evolved" if asked.harder else "new",

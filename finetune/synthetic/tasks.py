@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from finetune.rows.categories import Category
-from finetune.synthetic.passages import Passage
+from finetune.synthetic.passages import SourcePassage
 from finetune.synthetic.teacher import (
     TEXT,
     JsonSchema,
@@ -28,7 +28,7 @@ _COMMON = (
 class Candidate:
     """A row as the teacher proposes it."""
 
-    passage: Passage
+    passage: SourcePassage
     category: Category
     instruction: str
     response: str
@@ -47,10 +47,10 @@ class RowTask:
     max_tokens: int
     fewest_characters: int
     """Of a passage that it fits."""
-    read: Callable[[Passage, TeacherAnswer], Iterable[Candidate]]
+    read: Callable[[SourcePassage, TeacherAnswer], Iterable[Candidate]]
     """Raises UnusableAnswer."""
 
-    def request(self, passage: Passage, seed: int) -> TeacherRequest:
+    def request(self, passage: SourcePassage, seed: int) -> TeacherRequest:
         """What to ask about a passage."""
         return TeacherRequest(_COMMON + self.prompt, passage.shown(), self.schema, self.max_tokens, seed)
 
@@ -70,14 +70,14 @@ class _Summary(msgspec.Struct):
     summary: str
 
 
-class _Found(msgspec.Struct):
+class _Extracted(msgspec.Struct):
     quote: str
     value: str
 
 
 class _Extraction(msgspec.Struct):
     instruction: str
-    items: list[_Found]
+    items: list[_Extracted]
 
 
 class _Label(msgspec.Struct):
@@ -87,13 +87,13 @@ class _Label(msgspec.Struct):
     answer: str
 
 
-def _pairs(passage: Passage, answer: TeacherAnswer) -> Iterator[Candidate]:
+def _pairs(passage: SourcePassage, answer: TeacherAnswer) -> Iterator[Candidate]:
     for one in parsed(answer, _Pairs).items:
         quote, said = one.quote.strip(), one.answer.strip()
         yield Candidate(passage, "closed_qa", one.question.strip(), said, (quote,), ((said, quote),))
 
 
-def _summary(passage: Passage, answer: TeacherAnswer) -> Iterator[Candidate]:
+def _summary(passage: SourcePassage, answer: TeacherAnswer) -> Iterator[Candidate]:
     made = parsed(answer, _Summary)
     quotes = tuple(quote.strip() for quote in made.quotes)
     said = made.summary.strip()
@@ -101,7 +101,7 @@ def _summary(passage: Passage, answer: TeacherAnswer) -> Iterator[Candidate]:
     yield Candidate(passage, "summarization", asked, said, quotes, ((said, "\n".join(quotes)),))
 
 
-def _extraction(passage: Passage, answer: TeacherAnswer) -> Iterator[Candidate]:
+def _extraction(passage: SourcePassage, answer: TeacherAnswer) -> Iterator[Candidate]:
     made = parsed(answer, _Extraction)
     values = tuple((one.value.strip(), one.quote.strip()) for one in made.items)
     said = values[0][0] if len(values) == 1 else "\n".join(f"- {value}" for value, _ in values)
@@ -109,7 +109,7 @@ def _extraction(passage: Passage, answer: TeacherAnswer) -> Iterator[Candidate]:
     yield Candidate(passage, "information_extraction", made.instruction.strip(), said, quotes, values)
 
 
-def _label(passage: Passage, answer: TeacherAnswer) -> Iterator[Candidate]:
+def _label(passage: SourcePassage, answer: TeacherAnswer) -> Iterator[Candidate]:
     made = parsed(answer, _Label)
     options = list(dict.fromkeys(option.strip() for option in made.options if option.strip()))
     said = made.answer.strip()

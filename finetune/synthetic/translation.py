@@ -63,7 +63,7 @@ class Translated:
 
 
 @dataclass(frozen=True)
-class _Task:
+class _RowToTranslate:
     row: JsonRow
     texts: dict[str, Protected]
     """By name of the field: those with words in them."""
@@ -96,24 +96,24 @@ def why_not(row: JsonRow) -> str:
     return ""
 
 
-def _task(row: JsonRow, made: Translated) -> _Task | None:
+def _task(row: JsonRow, made: Translated) -> _RowToTranslate | None:
     if reason := why_not(row):
         made.dropped[re.sub(r" \(.*", "", reason)] += 1
         return None
     texts = {"instruction": row.instruction, "context": row.context, "response": row.response}
     texts |= {f"history_{at}": turn.content for at, turn in enumerate(row.history)}
     kept = {name: protected(text) for name, text in texts.items()}
-    return _Task(row, {name: text for name, text in kept.items() if text.has_words})
+    return _RowToTranslate(row, {name: text for name, text in kept.items() if text.has_words})
 
 
-def _request(task: _Task) -> TeacherRequest:
+def _request(task: _RowToTranslate) -> TeacherRequest:
     given = {name: text.text for name, text in task.texts.items()}
     schema = object_schema(**dict.fromkeys(given, TEXT))
     user = json.dumps(given, ensure_ascii=False, indent=1)
     return TeacherRequest(SYSTEM, user, schema, 200 + round(len(user) * TOKENS_A_CHARACTER))
 
 
-def _row(task: _Task, answer: TeacherAnswer, author: Authorship) -> JsonRow:
+def _row(task: _RowToTranslate, answer: TeacherAnswer, author: Authorship) -> JsonRow:
     """Raises UnusableAnswer."""
     said = parsed_object(answer)
     texts: dict[str, str] = {}

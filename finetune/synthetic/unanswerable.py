@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from finetune.synthetic.grounding import opinion_of, unanswered_request
-from finetune.synthetic.passages import Passage
+from finetune.synthetic.passages import SourcePassage
 from finetune.synthetic.round_trip import RoundTrip
 from finetune.synthetic.tasks import Candidate
 from finetune.synthetic.teacher import Teacher
@@ -28,7 +28,7 @@ def unanswerable(
     teacher: Teacher,
     seed: int,
     lost: Counter[str],
-) -> Iterator[tuple[Candidate, Passage, str]]:
+) -> Iterator[tuple[Candidate, SourcePassage, str]]:
     """At most `wanted` of (question with its answer, a passage that does not answer it, what to say).
 
     The passage is one that the search finds for the question, so that what is learnt is to read and not to

@@ -12,8 +12,8 @@ from common.errors import UserError
 from finetune.data.from_feedback import question_hash
 from finetune.data.load import rows_of_file
 from finetune.eval.report import write_json
-from finetune.improve.gates import Gate, Limits, gates
-from finetune.improve.measure import Job, Measured
+from finetune.improve.gates import Gate, Tolerances, gates
+from finetune.improve.measure import Measured, MeasurementPlan
 from finetune.improve.rows import HELD_OUT, OLD_ROWS, QUESTIONS
 from finetune.rows.row import Pair
 from kodolly.improve.journal import Journal, Options
@@ -42,18 +42,18 @@ def measure(journal: Journal, lock: int) -> None:
     base, new = Path(journal.content.plan.base), Path(CHECKPOINT)
     for output, checkpoint in ((BEFORE, base), (AFTER, new)):
         if not (journal.directory / output).exists():
-            job = job_of(journal.content.options, checkpoint)
+            job = measurement_plan(journal.content.options, checkpoint)
             write_json(journal.directory / f"job-{output}", job.model_dump(mode="json"))
             _run(["-m", "finetune.improve.measure", f"job-{output}", output], journal.directory, lock)
 
 
-def job_of(options: Options, checkpoint: Path) -> Job:
+def measurement_plan(options: Options, checkpoint: Path) -> MeasurementPlan:
     """What a checkpoint is measured by, seen from the turn's directory."""
 
     def path(text: str | None) -> Path | None:
         return None if text is None else Path(text)
 
-    return Job(
+    return MeasurementPlan(
         checkpoint=checkpoint,
         held_out=Path(HELD_OUT),
         questions=Path(QUESTIONS),
@@ -70,7 +70,9 @@ def judged(journal: Journal) -> list[Gate]:
     directory, options = journal.directory, journal.content.options
     before, after = measured(directory)
     pairs = [pair for pair, _ in rows_of_file(directory / HELD_OUT, Pair)]
-    limits = Limits(old_rows=options.max_forgotten, tasks=options.max_task_loss, length=options.max_longer)
+    limits = Tolerances(
+        old_rows=options.max_forgotten, tasks=options.max_task_loss, length=options.max_longer
+    )
     return gates(before, after, [question_hash(pair) for pair in pairs], limits)
 
 

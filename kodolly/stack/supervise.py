@@ -34,7 +34,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Child:
+class SupervisedPart:
     """A part, kept running until `stop`."""
 
     part: Part

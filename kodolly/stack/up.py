@@ -37,7 +37,7 @@ from kodolly.stack.parts import (
     threads_each,
     worker_part,
 )
-from kodolly.stack.supervise import Child, Part
+from kodolly.stack.supervise import Part, SupervisedPart
 
 POLL_S = 0.5
 
@@ -47,7 +47,7 @@ class RunningStack:
 
     def __init__(self, settings: UpSettings, ports: Ports, config: Path | None, console: Console) -> None:
         self._settings, self._ports, self._config, self._console = settings, ports, config, console
-        self.children: dict[str, Child] = {}
+        self.children: dict[str, SupervisedPart] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
         self.broken = asyncio.Event()
@@ -55,12 +55,12 @@ class RunningStack:
 
     def add(self, part: Part) -> None:
         """Start `part` and keep it running."""
-        child = Child(part, self._console.say, self._settings.state_dir / "logs")
+        child = SupervisedPart(part, self._console.say, self._settings.state_dir / "logs")
         self.children[part.name] = child
         task = self._tasks[part.name] = asyncio.create_task(child.run())
         task.add_done_callback(lambda done: self._on_end(part.name, child, done))
 
-    def _on_end(self, name: str, child: Child, task: "asyncio.Task[None]") -> None:
+    def _on_end(self, name: str, child: SupervisedPart, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and task.exception() is None:
             if self.children.get(name) is child:
                 del self.children[name], self._tasks[name]

@@ -23,7 +23,7 @@ from server.accounts.limits import ASK_AGAIN_S, LimitStore
 from server.accounts.meter import Grant, Meter
 from server.accounts.refusals import expired_key, foreign_model, over_limit, unchecked_limits, unknown_key
 from server.record import RecordedOutcome, Usage
-from server.store.opening import Store
+from server.store.opening import GatewayStore
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Accounts:
 
     def __init__(
         self,
-        store: Store,
+        store: GatewayStore,
         plain_keys: Sequence[SecretStr] = (),
         clock: Callable[[], float] = time.time,
         *,

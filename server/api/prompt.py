@@ -17,11 +17,11 @@ class _Tokens(msgspec.Struct):
     tokens: list[int]
 
 
-class _Text(msgspec.Struct):
+class _Detokenized(msgspec.Struct):
     prompt: str
 
 
-AnswerT = TypeVar("AnswerT", _Tokens, _Text)
+AnswerT = TypeVar("AnswerT", _Tokens, _Detokenized)
 
 
 async def preview_prompt(
@@ -41,7 +41,7 @@ async def preview_prompt(
         )
     asked: dict[str, object] = {"model": model, "messages": messages}
     tokens = (await _post(http, upstream, "/tokenize", asked, _Tokens)).tokens
-    text = await _post(http, upstream, "/detokenize", {"model": model, "tokens": tokens}, _Text)
+    text = await _post(http, upstream, "/detokenize", {"model": model, "tokens": tokens}, _Detokenized)
     return text.prompt, len(tokens)
 
 

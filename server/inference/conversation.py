@@ -28,7 +28,7 @@ class NotKept(Exception):
     """Why the conversation is none that is kept: `not_text` or `asked_not_to`."""
 
 
-class Conversation(msgspec.Struct, frozen=True):
+class KeptConversation(msgspec.Struct, frozen=True):
     """One question with all that came before it, and its answer."""
 
     messages: Turns
@@ -36,7 +36,7 @@ class Conversation(msgspec.Struct, frozen=True):
     finish_reason: str | None
 
 
-def conversation(route: Route, body: bytes, answer: bytes, *, streamed: bool) -> Conversation:
+def conversation(route: Route, body: bytes, answer: bytes, *, streamed: bool) -> KeptConversation:
     """Raises NotKept. `answer` is the body that the client got, of a stream in chunks."""
     asked = _object(body)
     if asked.get("store") is False:
@@ -45,7 +45,7 @@ def conversation(route: Route, body: bytes, answer: bytes, *, streamed: bool) ->
     text, reason = _streamed(unchunked(answer), route) if streamed else _whole(_object(answer), route)
     if not text.strip():
         raise NotKept("not_text")
-    return Conversation(messages, text, reason)
+    return KeptConversation(messages, text, reason)
 
 
 def unchunked(data: bytes) -> bytes:

@@ -25,7 +25,7 @@ Look = Callable[[list[str]], Awaitable[bool]]
 
 
 @dataclass(slots=True)
-class _Part:
+class _WatchedText:
     """The text of one part of the answer."""
 
     unseen: str = ""
@@ -51,7 +51,7 @@ class ModeratedClient:
     _waiting: "deque[tuple[bytes, dict[str, int]]]" = field(default_factory=deque)
     """Events, and up to where each part must have been seen before one may go."""
     _waiting_bytes: int = 0
-    _parts: dict[str, _Part] = field(default_factory=dict)
+    _parts: dict[str, _WatchedText] = field(default_factory=dict)
     _events: list[dict[str, object]] = field(default_factory=list)
     """The first and the last event that came, as JSON."""
     _whole: tuple[int, bytes, bytes] | None = None
@@ -102,7 +102,7 @@ class ModeratedClient:
             if payload is not None:
                 self._events = [*self._events[:1], payload]
             for name, text in streamed_texts(payload, self.route):
-                part = self._parts.setdefault(name, _Part())
+                part = self._parts.setdefault(name, _WatchedText())
                 part.unseen += text
                 part.came += len(text)
             self._waiting.append((event, {name: part.came for name, part in self._parts.items()}))

@@ -11,8 +11,9 @@ MOST = 50_000
 """Answers that a process remembers; the oldest are forgotten first. About 15 MB."""
 
 
-class Answered(msgspec.Struct, frozen=True, gc=False):
-    """One answer: whose, and by whom. There are so many that the garbage collector must not look at them."""
+class AnswerOrigin(msgspec.Struct, frozen=True, gc=False):
+    """Who asked for an answer and what gave it. There are so many that the garbage collector must not look at
+    them."""
 
     key_id: str
     model: str
@@ -27,18 +28,20 @@ class RecentAnswers:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         # A plain dict looks for its oldest key behind the places of all that were forgotten: 36 us a request.
-        self._known: OrderedDict[str, Answered] = OrderedDict()
+        self._known: OrderedDict[str, AnswerOrigin] = OrderedDict()
 
     def observe(self, record: RequestRecord) -> None:
         """A finished request. An answer that its reader broke off can be judged, too."""
         if record.status != 200 or record.outcome not in ("ok", "cancelled"):
             return
         self._known.pop(record.request_id, None)
-        self._known[record.request_id] = Answered(record.key_id, record.model, record.arm, record.checkpoint)
+        self._known[record.request_id] = AnswerOrigin(
+            record.key_id, record.model, record.arm, record.checkpoint
+        )
         if len(self._known) > self._most:
             self._known.popitem(last=False)
 
-    def of(self, request_id: str, owner: Owner) -> Answered | None:
+    def of(self, request_id: str, owner: Owner) -> AnswerOrigin | None:
         """The answer to the owner's request; None when it is unknown or another key's."""
         found = self._known.get(request_id)
         return found if found is not None and (owner.sees_all or found.key_id == owner.key_id) else None

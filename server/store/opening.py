@@ -13,8 +13,8 @@ SETTING = "gateway.database_url"
 SCHEMA = Schema(migrations=Path(__file__).parent / "migrations", setting=SETTING, lock=0x6B6F646F)
 
 
-class Store:
-    """An open database with this version's schema."""
+class GatewayStore:
+    """The gateway's open database, with this version's schema."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -25,7 +25,7 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(url: str) -> AsyncIterator[Store]:
+async def open_store(url: str) -> AsyncIterator[GatewayStore]:
     """Create or upgrade the database at `url` and open it. Raises UserError when it can't be used."""
     async with open_database(url, SCHEMA) as database:
-        yield Store(database)
+        yield GatewayStore(database)

@@ -31,7 +31,7 @@ CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """An error code that may become a label; an upstream could send anything."""
 
 
-class Metrics:
+class GatewayMetrics:
     """One process's numbers. `observe` is a sink of the relay; `render` answers a scrape."""
 
     def __init__(self, live: LiveValues, process: int = 0) -> None:

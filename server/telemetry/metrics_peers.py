@@ -18,7 +18,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from server.telemetry.exposition import encode_process_up, merge
-from server.telemetry.metrics import Metrics
+from server.telemetry.metrics import GatewayMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Processes:
         return path
 
 
-async def scrape(metrics: Metrics, processes: Processes, accept: str = "") -> tuple[bytes, str]:
+async def scrape(metrics: GatewayMetrics, processes: Processes, accept: str = "") -> tuple[bytes, str]:
     """The numbers of all processes and their content type, after at most a second."""
     others = [number for number in range(processes.count) if number != metrics.process]
     async with asyncio.TaskGroup() as group:
@@ -77,7 +77,7 @@ async def _ask(path: str, accept: str) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def answer_siblings(metrics: Metrics, processes: Processes) -> AsyncIterator[None]:
+async def answer_siblings(metrics: GatewayMetrics, processes: Processes) -> AsyncIterator[None]:
     """Answer the other processes while the block runs; with one process, nothing is opened.
 
     Raises UserError when the socket cannot be made.

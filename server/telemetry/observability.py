@@ -10,7 +10,7 @@ from server.record import RequestRecord
 from server.settings import GatewaySettings
 from server.telemetry.access_log import AccessLog, log_failed_request
 from server.telemetry.families import LiveValues
-from server.telemetry.metrics import Metrics
+from server.telemetry.metrics import GatewayMetrics
 from server.telemetry.metrics_peers import Processes, answer_siblings, scrape
 from server.telemetry.tracing import Tracer, open_tracer
 
@@ -21,7 +21,7 @@ Sink = Callable[[RequestRecord], None]
 class Observability:
     """What the relay and `GET /metrics` need."""
 
-    metrics: Metrics
+    metrics: GatewayMetrics
     processes: Processes
     tracer: Tracer | None
     """None when no traces are sent: then a client's `traceparent` is passed on as it came."""
@@ -47,7 +47,7 @@ async def observing(
     if tracer is not None:
         sinks.append(tracer.observe)
         live = dataclasses.replace(live, traces_dropped=lambda: tracer.dropped)
-    metrics = Metrics(live, process)
+    metrics = GatewayMetrics(live, process)
     siblings = Processes(settings.state_dir, settings.port, processes)
     try:
         async with answer_siblings(metrics, siblings):

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from common.database import StoreHealth
 from server.telemetry.families import LiveValues
-from server.telemetry.metrics import Metrics
+from server.telemetry.metrics import GatewayMetrics
 from server.upstreams.directory import Directory
 from tests.support.records import request
 
@@ -31,11 +31,11 @@ def live_values(**live: Any) -> LiveValues:
     return LiveValues(**(nothing | live))
 
 
-def metrics(process: int = 0, **live: Any) -> Metrics:
-    return Metrics(live_values(**live), process)
+def metrics(process: int = 0, **live: Any) -> GatewayMetrics:
+    return GatewayMetrics(live_values(**live), process)
 
 
-def exposition(of: Metrics, accept: str = "") -> str:
+def exposition(of: GatewayMetrics, accept: str = "") -> str:
     return asyncio.run(of.render(accept))[0].decode()
 
 
@@ -55,7 +55,7 @@ def value(found: Samples, name: str, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
 
 
-def fresh(process: int, tokens: int) -> Metrics:
+def fresh(process: int, tokens: int) -> GatewayMetrics:
     m = metrics(process)
     m.observe(request(usage=None))
     for _ in range(tokens):

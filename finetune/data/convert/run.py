@@ -287,7 +287,7 @@ def _runner(size: int) -> Iterator[ConvertBatches]:
         pool.shutdown(cancel_futures=True)
 
 
-class _Parts:
+class _GrowingFiles:
     """The two files that grow, and the journal that says how far they are good."""
 
     def __init__(self, output: Path, rows: BinaryIO, refused: BinaryIO, journal: _Journal) -> None:
@@ -345,7 +345,7 @@ class _Parts:
 
 
 @contextmanager
-def _parts(output: Path, request: str) -> Iterator[_Parts]:
+def _parts(output: Path, request: str) -> Iterator[_GrowingFiles]:
     """The parts of a conversion begun before with the same request, or new ones. Raises UserError."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -364,7 +364,7 @@ def _parts(output: Path, request: str) -> Iterator[_Parts]:
                     journal = found
             rows.truncate(journal.rows_bytes)
             refused.truncate(journal.refused_bytes)
-            parts = _Parts(output, rows, refused, journal)
+            parts = _GrowingFiles(output, rows, refused, journal)
             try:
                 yield parts
             except UserError:

@@ -14,7 +14,7 @@ from webui.texts import Lang, text
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparisonExport:
     """Everything that a file of one comparison holds."""
 
     left: Side
@@ -31,7 +31,7 @@ def pair_key(left: Turn | None, right: Turn | None) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{left.id if left else ''}:{right.id if right else ''}"))
 
 
-def as_json(comparison: Comparison) -> str:
+def as_json(comparison: ComparisonExport) -> str:
     """Every turn of both sides with settings, figures, reasoning, scores and votes."""
     left, right = comparison.left, comparison.right
     turns = [
@@ -48,7 +48,7 @@ def as_json(comparison: Comparison) -> str:
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
 
-def _turn_json(side: Side, index: int, comparison: Comparison) -> dict[str, Any]:
+def _turn_json(side: Side, index: int, comparison: ComparisonExport) -> dict[str, Any]:
     turn = side.turns[index]
     mark = comparison.marks.get(turn.id)
     data = side.judged(index).model_dump(mode="json")
@@ -59,7 +59,7 @@ def _turn_json(side: Side, index: int, comparison: Comparison) -> dict[str, Any]
     return data
 
 
-def as_markdown(comparison: Comparison, lang: Lang) -> str:
+def as_markdown(comparison: ComparisonExport, lang: Lang) -> str:
     """The same for people: one section a question, both answers below it."""
     lines = [f"# {text(lang, 'export_title')}", ""]
     for number, (a, b) in enumerate(zip_longest(comparison.left.turns, comparison.right.turns), 1):
@@ -76,7 +76,7 @@ def as_markdown(comparison: Comparison, lang: Lang) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _turn_markdown(side_name: str, turn: Turn, lang: Lang, comparison: Comparison) -> list[str]:
+def _turn_markdown(side_name: str, turn: Turn, lang: Lang, comparison: ComparisonExport) -> list[str]:
     model = text(lang, "export_hidden") if comparison.names_hidden else turn.setup.model
     sampling = turn.setup.sampling
     facts = [

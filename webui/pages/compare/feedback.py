@@ -10,7 +10,7 @@ from common.feedback import Choice, Rating, Vote
 from webui.conversation import Mark, history
 from webui.failures import Failure, advice, headline
 from webui.gateway_client import GatewayClient, GatewayError
-from webui.pages.compare.export import Comparison, as_json, as_markdown, pair_key
+from webui.pages.compare.export import ComparisonExport, as_json, as_markdown, pair_key
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.compare.state import hidden_in, side_of
 from webui.pages.compare.view import CompareView
@@ -144,7 +144,7 @@ class CompareFeedback:
             found = await self.store.conversations.get(user, shown) if shown else None
             if found is None:
                 return {self.page.download: None}
-            comparison = Comparison(
+            comparison = ComparisonExport(
                 left=found.sides["left"],
                 right=found.sides["right"],
                 marks=found.marks,
