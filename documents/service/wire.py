@@ -19,7 +19,7 @@ Attributes = Annotated[dict[Key64, bool | int | float | Text512], Field(max_leng
 
 
 class RequestBody(BaseModel):
-    """The JSON body of a request. Fields that this version does not know are ignored: newer clients send them."""
+    """A request's JSON body. Fields that this version does not know are ignored: newer clients send them."""
 
     model_config = ConfigDict(extra="ignore")
 
