@@ -4,7 +4,6 @@ Whoever asks sees their own alone: every function takes the user. What two tabs 
 database; a tab that shows an old state gets the new one back with its next action.
 """
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,9 +13,19 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from common.feedback import Choice
-from webui.conversation import Mark, Setup, Side, Turn, dump
+from webui.conversation import Mark, Setup, Side, Turn
+from webui.store.conversation_rows import (
+    add_answer,
+    add_conversation,
+    add_turn,
+    answer_values,
+    as_title,
+    last_turn,
+    mark_as_changed,
+    set_fields,
+)
 from webui.store.opening import PageDatabase
-from webui.store.tables import TITLE_CHARACTERS, answers, conversations, turns, votes
+from webui.store.tables import answers, conversations, turns, votes
 
 Kind = Literal["chat", "compare"]
 PANES: Mapping[Kind, tuple[str, ...]] = {"chat": ("chat",), "compare": ("left", "right")}
@@ -25,8 +34,6 @@ LISTED = 100
 """Conversations in a list; a search finds the others."""
 ABANDONED_S = 20.0
 """An answer that says `running` and was written longer ago has lost the process that fetched it."""
-OUTCOME = ("reasoning", "finish_reason", "metrics", "request_id", "checkpoint", "failure")
-"""Fields of a turn that say how its answer came, kept as one JSON value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +153,11 @@ class Conversations:
             )
             if found is not None and found.running:
                 raise StillAnswering
-            known = found.id if found else _new(connection, user, kind, question, hidden=hidden)
-            turn_id = _add_turn(connection, known, question)
+            known = found.id if found else add_conversation(connection, user, kind, question, hidden=hidden)
+            turn_id = add_turn(connection, known, question)
             for pane, setup in setups.items():
-                _add_answer(connection, turn_id, pane, Turn(question=question, setup=setup))
-            _touch(connection, known)
+                add_answer(connection, turn_id, pane, Turn(question=question, setup=setup))
+            mark_as_changed(connection, known)
             return _must_get(connection, user, known)
 
         return await self._database.run(work)
@@ -169,9 +176,9 @@ class Conversations:
                 return found
             if found.sides[pane].running:
                 raise StillAnswering
-            turn_id, question = _last_turn(connection, conversation_id)
-            _add_answer(connection, turn_id, pane, Turn(question=question, setup=setup))
-            _touch(connection, conversation_id)
+            turn_id, question = last_turn(connection, conversation_id)
+            add_answer(connection, turn_id, pane, Turn(question=question, setup=setup))
+            mark_as_changed(connection, conversation_id)
             return _must_get(connection, user, conversation_id)
 
         return await self._database.run(work)
@@ -185,7 +192,7 @@ class Conversations:
                 return found
             if found.running:
                 raise StillAnswering
-            turn_id, _ = _last_turn(connection, conversation_id)
+            turn_id, _ = last_turn(connection, conversation_id)
             connection.execute(sa.update(turns).where(turns.c.id == turn_id).values(withdrawn=True))
             return _must_get(connection, user, conversation_id)
 
@@ -193,7 +200,7 @@ class Conversations:
 
     async def write_answer(self, turn: Turn) -> None:
         """Keep an answer as far as it came."""
-        values = _answer_values(turn)
+        values = answer_values(turn)
         await self._database.run(
             lambda connection: connection.execute(
                 sa.update(answers).where(answers.c.id == turn.id).values(**values)
@@ -209,34 +216,34 @@ class Conversations:
             connection.execute(sa.delete(votes).where(votes.c.id == pair))
             row = {"id": pair, "conversation_id": conversation_id, "choice": choice}
             connection.execute(sa.insert(votes).values(row))
-            _set(connection, user, conversation_id, hidden=False)
+            set_fields(connection, user, conversation_id, hidden=False)
             return find_conversation(connection, user, conversation_id)
 
         return await self._database.run(work)
 
     async def show_names(self, user: str, conversation_id: str) -> None:
         """End blindness."""
-        await self._database.run(lambda c: _set(c, user, conversation_id, hidden=False))
+        await self._database.run(lambda c: set_fields(c, user, conversation_id, hidden=False))
 
     async def rename(self, user: str, conversation_id: str, title: str) -> None:
         """Give it a title; an empty one changes nothing."""
-        title = _one_line(title)
+        title = as_title(title)
         if title:
-            await self._database.run(lambda c: _set(c, user, conversation_id, title=title))
+            await self._database.run(lambda c: set_fields(c, user, conversation_id, title=title))
 
     async def pin(self, user: str, conversation_id: str, *, pinned: bool) -> None:
         """Hold it at the top of the list, or let it go."""
-        await self._database.run(lambda c: _set(c, user, conversation_id, pinned=pinned))
+        await self._database.run(lambda c: set_fields(c, user, conversation_id, pinned=pinned))
 
     async def delete(self, user: str, conversation_id: str) -> None:
         """Take it out of every list; `restore` brings it back."""
-        await self._database.run(lambda c: _set(c, user, conversation_id, deleted=datetime.now(UTC)))
+        await self._database.run(lambda c: set_fields(c, user, conversation_id, deleted=datetime.now(UTC)))
 
     async def restore(self, user: str, conversation_id: str) -> Conversation | None:
         """Bring a deleted one back."""
 
         def work(connection: sa.Connection) -> Conversation | None:
-            _set(connection, user, conversation_id, deleted=None)
+            set_fields(connection, user, conversation_id, deleted=None)
             return find_conversation(connection, user, conversation_id)
 
         return await self._database.run(work)
@@ -251,7 +258,9 @@ class Conversations:
                 return
             try:
                 with connection.begin_nested():
-                    _new(connection, user, kept.kind, first.question, hidden=kept.hidden, known=kept.id)
+                    add_conversation(
+                        connection, user, kept.kind, first.question, hidden=kept.hidden, known=kept.id
+                    )
             except IntegrityError:  # another tab takes it over right now
                 return
             for number in range(max(len(side.turns) for side in kept.sides.values())):
@@ -329,100 +338,9 @@ def _turn(row: sa.Row[Any]) -> Turn:
     return Turn.model_validate({**row.outcome, **known, "setup": row.setup})
 
 
-def _new(
-    connection: sa.Connection,
-    user: str,
-    kind: Kind,
-    question: str,
-    *,
-    hidden: bool,
-    known: str | None = None,
-) -> str:
-    made = known or str(uuid.uuid4())
-    connection.execute(
-        sa.insert(conversations).values(
-            id=made,
-            user_id=user,
-            kind=kind,
-            title=_one_line(question),
-            pinned=False,
-            hidden=hidden,
-            updated=datetime.now(UTC),
-        )
-    )
-    return made
-
-
-def _add_turn(connection: sa.Connection, conversation_id: str, question: str) -> str:
-    last = sa.select(sa.func.max(turns.c.position)).where(turns.c.conversation_id == conversation_id)
-    position, turn_id = (connection.scalar(last) or 0) + 1, str(uuid.uuid4())
-    connection.execute(
-        sa.insert(turns).values(
-            id=turn_id,
-            conversation_id=conversation_id,
-            position=position,
-            question=question,
-            withdrawn=False,
-        )
-    )
-    return turn_id
-
-
-def _add_answer(
-    connection: sa.Connection, turn_id: str, pane: str, turn: Turn, mark: Mark | None = None
-) -> None:
-    of = (answers.c.turn_id == turn_id) & (answers.c.pane == pane)
-    version = connection.scalar(sa.select(sa.func.max(answers.c.version)).where(of)) or 0
-    connection.execute(
-        sa.insert(answers).values(
-            id=turn.id,
-            turn_id=turn_id,
-            pane=pane,
-            version=version + 1,
-            setup=dump(turn.setup),
-            mark=dump(mark) if mark else None,
-            **_answer_values(turn),
-        )
-    )
-
-
-def _answer_values(turn: Turn) -> dict[str, Any]:
-    outcome = turn.model_dump(mode="json", include=set(OUTCOME))
-    return {
-        "answer": turn.answer,
-        "state": turn.state,
-        "outcome": outcome,
-        "written": datetime.now(UTC),
-    }
-
-
 def _take_turn(connection: sa.Connection, kept: Conversation, number: int) -> None:
     there = {pane: side.turns[number] for pane, side in kept.sides.items() if number < len(side.turns)}
-    turn_id = _add_turn(connection, kept.id, next(iter(there.values())).question)
+    turn_id = add_turn(connection, kept.id, next(iter(there.values())).question)
     for pane, turn in there.items():
         settled = turn.model_copy(update={"state": "stopped"}) if turn.state == "running" else turn
-        _add_answer(connection, turn_id, pane, settled, kept.marks.get(turn.id))
-
-
-def _last_turn(connection: sa.Connection, conversation_id: str) -> tuple[str, str]:
-    row = connection.execute(
-        sa.select(turns.c.id, turns.c.question)
-        .where(turns.c.conversation_id == conversation_id, turns.c.withdrawn.is_(False))
-        .order_by(turns.c.position.desc())
-        .limit(1)
-    ).one()
-    return row.id, row.question
-
-
-def _touch(connection: sa.Connection, conversation_id: str) -> None:
-    changed = sa.update(conversations).where(conversations.c.id == conversation_id)
-    connection.execute(changed.values(updated=datetime.now(UTC)))
-
-
-def _set(connection: sa.Connection, user: str, conversation_id: str, **values: Any) -> None:
-    mine = (conversations.c.id == conversation_id) & (conversations.c.user_id == user)
-    connection.execute(sa.update(conversations).where(mine).values(**values))
-
-
-def _one_line(words: str) -> str:
-    return " ".join(words.split())[:TITLE_CHARACTERS]
+        add_answer(connection, turn_id, pane, settled, kept.marks.get(turn.id))
