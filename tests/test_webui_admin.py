@@ -158,10 +158,14 @@ async def test_usage_is_what_the_gateway_booked(stack: InProcess, page: httpx2.A
     own = {"authorization": f"Bearer {secret}"}
 
     def listed() -> bool:
-        got = httpx2.get(f"{stack.gateway}/v1/models", headers=own, trust_env=False)
-        return got.status_code == 200 and "dolly" in [model["id"] for model in got.json()["data"]]
+        key, models = (
+            httpx2.get(f"{stack.gateway}{path}", headers=own, trust_env=False)
+            for path in ("/v1/key", "/v1/models")
+        )
+        known = key.status_code == 200 and key.json()["name"] == "여섯"
+        return known and "dolly" in [model["id"] for model in models.json()["data"]]
 
-    # What comes before the key or its model is known is refused, and a refused request may be booked, too.
+    # What comes before the key is known is booked on nobody, where it is the first, else refused.
     wait_for(listed, 60, what="the key's model")
     assert stack.ask("dolly", headers=own).status_code == 200
     wait_for(lambda: bool(stack.get("/admin/usage", **AS_ADMIN)["data"]), 60, what="the usage")
