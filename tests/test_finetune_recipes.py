@@ -53,6 +53,7 @@ ASKED_FOR = {
     "google/gemma-3-12b-it": {"lora"},
     "google/gemma-3-27b-it": {"qlora"},
     "google/gemma-4-E4B-it": {"lora", "qlora", "dpo"},
+    "google/gemma-4-12B-it": {"lora", "qlora", "dpo"},
     "google/gemma-4-31B-it": {"qlora"},
     "skt/A.X-4.0-Light": {"lora", "qlora", "dpo"},
     "kakaocorp/kanana-1.5-8b-instruct-2505": {"lora", "qlora", "dpo"},
@@ -62,6 +63,8 @@ ASKED_FOR = {
     "unsloth/gpt-oss-20b-BF16": {"lora"},
     "mistralai/Mistral-Nemo-Instruct-2407": {"lora", "qlora", "dpo"},
     "mistralai/Mistral-Small-24B-Instruct-2501": {"qlora"},
+    "mistralai/Ministral-3-3B-Instruct-2512-BF16": {"lora"},
+    "mistralai/Ministral-3-8B-Instruct-2512-BF16": {"lora", "qlora", "dpo"},
     "K-intelligence/Midm-2.0-Base-Instruct": {"lora", "qlora", "dpo"},
     "K-intelligence/Midm-2.0-Mini-Instruct": {"lora", "dpo"},
     "meta-llama/Llama-3.1-8B-Instruct": {"lora"},
@@ -116,6 +119,9 @@ PUBLISHED_WEIGHTS = {
 }
 """As their model cards or the index of their files count them."""
 ROUNDED_WEIGHTS = {
+    "google/gemma-4-12B-it": "12",
+    "mistralai/Ministral-3-3B-Instruct-2512-BF16": "3.8",
+    "mistralai/Ministral-3-8B-Instruct-2512-BF16": "8.9",
     "skt/A.X-4.0-Light": "7.26",
     "K-intelligence/Midm-2.0-Mini-Instruct": "2.3",
     "K-intelligence/Midm-2.0-Base-Instruct": "11.5",
@@ -203,7 +209,7 @@ def test_train_takes_a_shipped_name_with_paths_from_here(
     [
         ("exaone", "EXAONE 3.5 is no part of transformers 5"),
         ("solar_open", "Solar Open is no part of vLLM"),
-        ("qwen3_vl", "no class that trains its text part"),
+        ("qwen3_vl", "is not among those of which kodolly trains the text part"),
     ],
 )
 def test_what_cannot_be_tuned_and_served_is_refused_before_it_is_loaded(

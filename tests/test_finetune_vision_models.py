@@ -16,6 +16,8 @@ from finetune.progress import silent
 from finetune.recipes.sections import Lora
 from finetune.train.run import train
 from tests.support.own_models import (
+    INST,
+    LAYERS,
     LINEAR,
     SHAPE,
     TURNS,
@@ -66,6 +68,42 @@ QWEN35 = (
         ),
     ),
 )
+MISTRAL3 = (
+    "Mistral3ForConditionalGeneration",
+    OwnModel(
+        "mistral3",
+        "",
+        INST,
+        lambda size: transformers.Mistral3Config(
+            text_config={
+                **SHAPE,
+                "model_type": "ministral3",
+                "vocab_size": size,
+                "tie_word_embeddings": False,
+            },
+            vision_config={
+                **VISION,
+                "model_type": "pixtral",
+                "head_dim": 16,
+                "image_size": 28,
+                "patch_size": 14,
+            },
+        ),
+    ),
+)
+GEMMA4 = (
+    "Gemma4UnifiedForConditionalGeneration",
+    OwnModel(
+        "gemma4",
+        "",
+        TURNS,
+        lambda size: transformers.Gemma4UnifiedConfig(
+            text_config={**SHAPE, "vocab_size": size, "layer_types": LAYERS, "global_head_dim": 64},
+            vision_config={"patch_size": 2, "mm_embed_dim": 128, "output_proj_dims": 128},
+            audio_config={"audio_embed_dim": 8},
+        ),
+    ),
+)
 FILES: dict[str, dict[str, object]] = {
     "preprocessor_config.json": {"image_processor_type": "TinyImageProcessor", "size": {"height": 28}},
     "processor_config.json": {"processor_class": "TinyProcessor", "chat_template": "another one"},
@@ -91,7 +129,11 @@ def test_adapters_lie_on_the_text_part_alone() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "model"), [GEMMA3, QWEN35], ids=["Gemma 3", "Qwen3.5"])
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [GEMMA3, GEMMA4, QWEN35, MISTRAL3],
+    ids=["Gemma 3", "Gemma 4", "Qwen3.5", "Ministral 3"],
+)
 def test_a_merge_keeps_what_reads_images(kind: str, model: OwnModel, tmp_path: Path) -> None:
     base = make_own_model(model, tmp_path, weather_rows(model.template), kind)
     for name, values in FILES.items():
@@ -100,7 +142,7 @@ def test_a_merge_keeps_what_reads_images(kind: str, model: OwnModel, tmp_path: P
     train(recipe_of(model, base, tmp_path / "rows.jsonl", epochs=3), tmp_path / "adapter", silent)
     merge(tmp_path / "adapter", tmp_path / "merged", silent)
     before, after = vision_tensors(base), vision_tensors(tmp_path / "merged")
-    assert len(before) > 10
+    assert len(before) >= 8
     assert {name: tensor.tolist() for name, tensor in after.items()} == {
         name: tensor.tolist() for name, tensor in before.items()
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig
 
 from common.chat_template import load_template, name_of_text
 from common.errors import UserError
@@ -16,6 +16,7 @@ from finetune.encoding.encode import prompt_ids
 from finetune.encoding.own_settings import find_settings, set_own
 from finetune.encoding.text_ids import decoded
 from finetune.eval.models import GeneratedAnswer, Messages
+from finetune.models.auto import auto_class, read_tokenizer
 from finetune.models.load import engine_stops
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class CheckpointModel:
         self.tokenizer = load_eval_tokenizer(directory, template)
         on_gpu = torch.cuda.is_available()
         try:
-            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            config = AutoConfig.from_pretrained(directory, local_files_only=True)
+            model: PreTrainedModel = auto_class(config).from_pretrained(
                 directory,
                 dtype="auto" if on_gpu else torch.float32,
                 use_safetensors=True,
@@ -122,7 +124,7 @@ class CheckpointModel:
 def load_eval_tokenizer(directory: Path, template: str | None) -> "PreTrainedTokenizerBase":
     """The checkpoint's tokenizer, with the bundled chat template `template` or its own. Raises UserError."""
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        tokenizer = read_tokenizer(directory)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{directory} holds no tokenizer that can be loaded: {str(error).splitlines()[0]}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
+from finetune.models.auto import read_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -66,7 +67,7 @@ def _failure(error: Exception, model: Path | ServedEndpoint, what: str, from_hub
 
 def tokenizer_and_context(model: Path | ServedEndpoint) -> tuple["PreTrainedTokenizerBase", int]:
     """(tokenizer, tokens that the model can see at once)."""
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
     directory = model.tokenizer if isinstance(model, ServedEndpoint) else model
     if directory is None:
@@ -75,7 +76,7 @@ def tokenizer_and_context(model: Path | ServedEndpoint) -> tuple["PreTrainedToke
             hint="Name its checkpoint directory with --tokenizer.",
         )
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        tokenizer = read_tokenizer(directory)
         context = int(AutoConfig.from_pretrained(directory, local_files_only=True).max_position_embeddings)
     except (OSError, ValueError) as error:
         raise UserError(

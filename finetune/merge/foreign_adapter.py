@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transformers import AutoTokenizer
-
 from common.chat_template import load_template, name_of_text, template_hash, template_names
 from common.checkpoint import CheckpointCard, read_card
 from common.errors import UserError
@@ -22,6 +20,7 @@ from finetune.merge.embeddings import fit_embeddings
 from finetune.merge.source import AdapterMerge, read_base_config
 from finetune.models.adapter import Probe
 from finetune.models.adapter_files import AdapterFiles, read_adapter_files
+from finetune.models.auto import read_tokenizer
 from finetune.models.checkpoint import weights_hash
 from finetune.models.load import ROW_MULTIPLE, listed_stops
 from finetune.models.memory import sizes
@@ -117,7 +116,7 @@ def _tokenizer(directory: Path, base: Path) -> "PreTrainedTokenizerBase":
 
 def _load_tokenizer(directory: Path) -> "PreTrainedTokenizerBase":
     try:
-        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        return read_tokenizer(directory)
     except Exception as error:  # tokenizers of others may be broken in any way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{directory} holds no tokenizer that can be loaded: {reason}") from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate import init_empty_weights
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import (
     Concatenate,
@@ -23,6 +23,7 @@ from transformers.core_model_loading import (
 )
 
 from common.errors import UserError
+from finetune.models.auto import auto_class
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -59,7 +60,7 @@ def read_config(directory: Path) -> "PretrainedConfig":
 def empty_model(config: "PretrainedConfig") -> "PreTrainedModel":
     """The model of `config` without weights (they are on the `meta` device); its buffers are real."""
     with init_empty_weights(include_buffers=False):
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        model: PreTrainedModel = auto_class(config).from_config(config, dtype=torch.float32)
     model.tie_weights()
     model.train(False)
     return model

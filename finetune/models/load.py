@@ -12,14 +12,13 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
     GenerationConfig,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
 )
 
 from common.errors import UserError
+from finetune.models.auto import auto_class, read_tokenizer
 from finetune.models.precision import Precision, choose_attention
 from finetune.recipes.keys import FromBase
 from finetune.recipes.sections import Architecture, Lora
@@ -59,9 +58,11 @@ def make_model(
 def load_model(directory: Path) -> "PreTrainedModel":
     """The checkpoint's model in float32, from safetensors only. Raises UserError."""
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        config = AutoConfig.from_pretrained(directory, local_files_only=True)
+        model: PreTrainedModel = auto_class(config).from_pretrained(
             directory, dtype=torch.float32, use_safetensors=True, local_files_only=True
         )
+        return model
     except (OSError, ValueError) as error:
         raise UserError(
             f"{directory} is not a model that can be loaded: {str(error).splitlines()[0]}",
@@ -76,7 +77,7 @@ def load_for_training(directory: Path, recipe: FromBase, precision: Precision) -
         options |= _four_bit(precision)
     try:
         config = AutoConfig.from_pretrained(directory, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(
+        model: PreTrainedModel = auto_class(config).from_pretrained(
             directory,
             use_safetensors=True,
             local_files_only=True,
@@ -127,7 +128,7 @@ def _four_bit(precision: Precision) -> dict[str, object]:
 def load_tokenizer(directory: Path, template: str) -> "PreTrainedTokenizerBase":
     """The checkpoint's tokenizer with the text `template` for chat template. Raises UserError."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        tokenizer = read_tokenizer(directory)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{directory} holds no tokenizer that can be loaded: {str(error).splitlines()[0]}"

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 from transformers.pytorch_utils import Conv1D
 
 from common.errors import UserError
+from finetune.models.auto import auto_class
 from finetune.models.load import add_adapter
 from finetune.recipes.sections import Lora
 
@@ -49,7 +50,7 @@ def check_targets(base: Path, lora: Lora) -> None:
 
 def _without_storage(config: "PretrainedConfig") -> "PreTrainedModel":
     with torch.device("meta"):
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+        model: PreTrainedModel = auto_class(config).from_config(config)
     return model
 
 

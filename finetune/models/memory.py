@@ -68,12 +68,12 @@ class WeightSizes:
 def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> WeightSizes:
     """Count the weights of the model that `config` describes, and of `adapter` on it; nothing is loaded."""
     import torch
-    from transformers import AutoModelForCausalLM
 
+    from finetune.models.auto import auto_class
     from finetune.models.load import add_adapter
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+        model = auto_class(config).from_config(config)
     head = model.get_output_embeddings()
     linear = [
         module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head

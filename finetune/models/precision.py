@@ -43,10 +43,10 @@ def choose_precision(recipe: CommonKeys) -> Precision:
 def choose_attention(config: "PretrainedConfig", precision: Precision) -> str:
     """`flash_attention_2` where it is installed and the model and the number format have it, else `sdpa`,
     torch's own, or `eager` for a model without."""
-    from transformers import AutoModelForCausalLM
+    from finetune.models.auto import auto_class
 
     # Config to class without loading weights; the map is what from_pretrained goes by.
-    model = AutoModelForCausalLM._model_mapping[type(config)]
+    model = auto_class(config)._model_mapping[type(config)]
     if (
         precision.compute != torch.float32
         and is_flash_attn_2_available()

@@ -10,8 +10,10 @@ from finetune.models.shapes import (
     Shape,
     gemma3,
     gemma4,
+    gemma4_unified,
     llama,
     llama3,
+    ministral3,
     mixture_of_latents,
     neox,
     qwen3,
@@ -69,6 +71,9 @@ GEMMA_NOTE = (
 GEMMA4_NOTE = (
     f"{VISION_NOTE} Apache-2.0, with Google's list of forbidden uses beside it. The template has changed "
     "several times: train and serve with the one that your checkpoint holds."
+)
+MINISTRAL_NOTE = (
+    f"{VISION_NOTE} Take the copy in 16 bits (-BF16): no adapter can be merged into the one in 8 bits."
 )
 KANANA_NOTE = (
     "Free for services of your own: say that they are powered by Kanana, and begin the name of what you "
@@ -506,8 +511,31 @@ BASE_MODELS: dict[str, BaseModel] = {
         "commercial",
         _card("mistralai/Mistral-Small-24B-Instruct-2501"),
         llama("mistral", 40, 5120, 32, 8, 32768, 32768, vocab_size=131072, head_dim=128),
-        "The last Mistral Small of text alone; for 3.1 and later, and for Ministral 3, transformers has no "
-        "class that trains the text part.",
+        "The last Mistral Small of text alone.",
+    ),
+    "google/gemma-4-12B-it": BaseModel(
+        "Gemma",
+        "Apache-2.0",
+        "commercial",
+        "https://ai.google.dev/gemma/docs/gemma_4_license",
+        gemma4_unified(48, 3840, 16, 8, 15360),
+        GEMMA4_NOTE,
+    ),
+    "mistralai/Ministral-3-3B-Instruct-2512-BF16": BaseModel(
+        "Mistral",
+        "Apache-2.0",
+        "commercial",
+        _card("mistralai/Ministral-3-3B-Instruct-2512-BF16"),
+        ministral3(26, 3072, 9216, tied=True),
+        MINISTRAL_NOTE,
+    ),
+    "mistralai/Ministral-3-8B-Instruct-2512-BF16": BaseModel(
+        "Mistral",
+        "Apache-2.0",
+        "commercial",
+        _card("mistralai/Ministral-3-8B-Instruct-2512-BF16"),
+        ministral3(34, 4096, 14336),
+        MINISTRAL_NOTE,
     ),
 }
 """By hub id."""

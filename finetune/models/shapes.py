@@ -91,6 +91,44 @@ def gemma4(text: Shape, vision: Shape, *, audio: bool) -> Shape:
     return whole | {"audio_config": {"model_type": "gemma4_audio"}} if audio else whole
 
 
+def gemma4_unified(layers: int, width: int, heads: int, kv_heads: int, inner: int) -> Shape:
+    """Pictures and sounds go through one layer into the text part, which is all that has layers."""
+    text: dict[str, object] = {
+        "vocab_size": 262144,
+        "head_dim": 256,
+        "global_head_dim": 512,
+        "num_global_key_value_heads": 1,
+        "attention_k_eq_v": True,
+        "sliding_window": 1024,
+    }
+    return {
+        "model_type": "gemma4_unified",
+        "text_config": llama("gemma4_unified_text", layers, width, heads, kv_heads, inner, 262144, **text),
+        "vision_config": {"model_type": "gemma4_unified_vision"},
+        "audio_config": {"model_type": "gemma4_unified_audio"},
+    }
+
+
+def ministral3(layers: int, width: int, inner: int, *, tied: bool = False) -> Shape:
+    """With Pixtral's eyes of 24 layers."""
+    text = {"vocab_size": 131072, "head_dim": 128, "tie_word_embeddings": tied}
+    return {
+        "model_type": "mistral3",
+        "tie_word_embeddings": tied,
+        "text_config": llama("ministral3", layers, width, 32, 8, inner, 262144, **text),
+        "vision_config": {
+            "model_type": "pixtral",
+            "hidden_size": 1024,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "head_dim": 64,
+            "intermediate_size": 4096,
+            "image_size": 1540,
+            "patch_size": 14,
+        },
+    }
+
+
 def mixture_of_latents(layers: int, width: int, heads: int, inner: int, **more: object) -> Shape:
     """DeepSeek-V3's class: latent attention, a dense first layer, experts with some shared in the others."""
     return llama(

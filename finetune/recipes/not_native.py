@@ -7,7 +7,7 @@ from common.errors import UserError
 
 _NO_CODE = "is no part of transformers 5; it would need code from the hub, which is never run"
 _NO_ENGINE = "is no part of vLLM 0.32: what is tuned could not be served"
-_NO_TEXT_CLASS = "reads images, and transformers 5 has no class that trains its text part alone"
+_NO_TEXT_CLASS = "reads images, and is not among those of which kodolly trains the text part"
 NOT_NATIVE = {
     "exaone": ("EXAONE 3.5", _NO_CODE, "EXAONE 4.0 is: `kodolly recipes show exaone-4.0-32b-qlora`."),
     "kormo": ("KORMo", _NO_CODE, ""),
@@ -17,7 +17,6 @@ NOT_NATIVE = {
     "qwen2_vl": ("Qwen2-VL", _NO_TEXT_CLASS, "Qwen3.5 has one: `kodolly recipes show qwen3.5-4b-lora`."),
     "qwen2_5_vl": ("Qwen2.5-VL", _NO_TEXT_CLASS, "Qwen3.5 has one: `kodolly recipes show qwen3.5-4b-lora`."),
     "qwen3_vl": ("Qwen3-VL", _NO_TEXT_CLASS, "Qwen3.5 has one: `kodolly recipes show qwen3.5-4b-lora`."),
-    "mistral3": ("Mistral Small 3.1 or Ministral 3", _NO_TEXT_CLASS, ""),
 }
 """`model_type` in config.json to the models' name, why not, and what to take in their place."""
 
