@@ -1,6 +1,8 @@
 """`kodolly deploy`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -21,8 +23,45 @@ Examples:
 """
 
 
-def wait_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of all commands that start a worker and stop others."""
+@dataclass(frozen=True)
+class WaitOptions:
+    """Where a deployment happens, and how long it may take."""
+
+    ready_timeout_s: float
+    drain_timeout_s: float
+    controllers: tuple[str, ...]
+    config: Path | None
+
+    def site(self) -> "Site":
+        """The controllers that are meant. Raises UserError."""
+        return site_of(self.controllers, self.config)
+
+    def of_remembered(self, name: str) -> "Deployment":
+        """Time limits for a deployment of `name` whose checkpoint is remembered."""
+        from kodolly.operate.deploy import Deployment
+
+        return Deployment(name, Path(), None, (), self.ready_timeout_s, self.drain_timeout_s)
+
+
+def wait_options(decorated: Callable[..., None]) -> Callable[..., None]:
+    """Options of all commands that start a worker and stop others; the command gets them as `wait`."""
+
+    @wraps(decorated)
+    def command(
+        *args: Any,
+        ready_timeout_s: float,
+        drain_timeout_s: float,
+        controllers: tuple[str, ...],
+        config: Path | None,
+        **kwargs: Any,
+    ) -> None:
+        wait = WaitOptions(ready_timeout_s, drain_timeout_s, controllers, config)
+        decorated(*args, wait=wait, **kwargs)
+
+    return _with_options(command)
+
+
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             click.option(
@@ -70,13 +109,6 @@ def site_of(controllers: tuple[str, ...], config: Path | None) -> "Site":
     return Site(find_controllers(controllers, config), config, lambda line: echo_line(line, err=True))
 
 
-def waiting(name: str, ready_timeout_s: float, drain_timeout_s: float) -> "Deployment":
-    """Time limits for a deployment whose checkpoint is remembered."""
-    from kodolly.operate.deploy import Deployment
-
-    return Deployment(name, Path(), None, (), ready_timeout_s, drain_timeout_s)
-
-
 @click.command("deploy", epilog=EPILOG)
 @click.argument("name")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
@@ -103,10 +135,7 @@ def command(
     port: int | None,
     share: float | None,
     sticky: Sticky,
-    ready_timeout_s: float,
-    drain_timeout_s: float,
-    controllers: tuple[str, ...],
-    config: Path | None,
+    wait: WaitOptions,
 ) -> None:
     """Serve CHECKPOINT under the model name NAME in place of what does so now; no request fails.
 
@@ -121,8 +150,8 @@ def command(
     from kodolly.operate.canary import deploy_for_all, deploy_for_some
     from kodolly.operate.deploy import Deployment
 
-    wanted = Deployment(name, checkpoint, port, vllm_args, ready_timeout_s, drain_timeout_s)
-    site = site_of(controllers, config)
+    wanted = Deployment(name, checkpoint, port, vllm_args, wait.ready_timeout_s, wait.drain_timeout_s)
+    site = wait.site()
     if share is None:
         deploy_for_all(site, wanted)
     else:
