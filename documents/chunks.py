@@ -11,7 +11,7 @@ import regex
 from documents.document import BLOCK_GAP, Block, Document, Page
 
 DEFAULT_SIZE = 800
-"""Characters: about a page's third, and about 400 to 600 tokens of Korean."""
+"""In characters: about a third of a page, or 400 to 600 tokens of Korean."""
 Measure = Callable[[str], int]
 """How long a text is: `len` for characters, or a tokenizer's count."""
 
@@ -141,7 +141,7 @@ def _split(pattern: "regex.Pattern[str]", text: str) -> list[str]:
 
 
 def _packed(pieces: list[str], size: int, measure: Measure) -> list[str]:
-    """Neighbours together, as long as they fit."""
+    """Neighbouring pieces joined as long as they fit into `size`."""
     packed: list[str] = []
     for piece in pieces:
         if packed and measure((packed[-1] + piece).rstrip()) <= size:

@@ -45,7 +45,7 @@ class Page:
     text: str
     blocks: tuple[Block, ...]
     lines: tuple[Line, ...] = ()
-    """Of formats that say where text is printed."""
+    """Empty for formats that do not say where text is printed."""
     hidden_characters: int = 0
     """How many characters were left out because nobody who looks at the page can see them."""
     problem: str = ""

@@ -23,7 +23,8 @@ from documents.korean import Token, asking, local_scores, local_tokens
 
 T = TypeVar("T")
 TOGETHER = 16
-"""Texts of one request: whoever asks while others are indexing waits for no more than these."""
+"""How many texts one request holds: a search that comes while files are indexed waits for no more than
+these."""
 COMMAND = (sys.executable, "-P", "-m", "documents.korean_child")
 _LENGTH = struct.Struct("<I")
 
@@ -48,7 +49,7 @@ class KoreanChild:
             self._running()
 
     def close(self) -> None:
-        """Nothing may be asked afterwards; whoever waits for an answer gets UserError."""
+        """Ask nothing afterwards; whoever is still waiting for an answer gets UserError."""
         self._closed = True
         if (process := self._process) is not None:
             process.kill()  # then whoever waits for its answer lets the lock go
@@ -71,7 +72,8 @@ class KoreanChild:
         return made
 
     def _answer(self, request: bytes) -> bytes:
-        """Of a child that is new where the one before has died, over another question maybe."""
+        """The child's answer. One that has died, perhaps over somebody else's question, is replaced and asked
+        once more."""
         for _ in range(2):
             with self._lock:
                 process = self._running()

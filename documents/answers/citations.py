@@ -1,8 +1,8 @@
 """What each sentence of an answer rests on: the passage that it names or that says it, checked and quoted.
 
 A sentence is supported by a passage that holds nearly all of its content morphemes and all of its numbers.
-Of nine answers to one paragraph (right, inflected, with a wrong number, with a wrong person) this took the
-right ones alone, but for a negation, which no count of words sees.
+Of nine answers to one paragraph (right, inflected, with a wrong number, with a wrong person) only the right
+ones passed, and one with a negation, which no count of words can see.
 """
 
 import re
@@ -15,9 +15,10 @@ from documents.answers.passage import Passage
 from documents.search.terms import morphemes_of
 
 LEAST_SHARE = 0.9
-"""Of a sentence's content morphemes, that a passage must hold."""
+"""The share of a sentence's content morphemes that a passage must hold."""
 LEAST_MORPHEMES = 2
-"""Of a sentence without a marker: a shorter one ("네.") is in every passage."""
+"""The fewest content morphemes of a sentence without a marker: a shorter one ("네.") stands in every
+passage."""
 _SENTENCE = re.compile(
     r"[^\n]+?(?:[.?!。…]+[\"'”’)\]」』]*(?:[ \t]*" + MARKER.pattern + r")*(?=\s|$)|(?=\n|$))"
 )
@@ -41,7 +42,7 @@ class Citation:
     marked: bool
     """The answer itself names the passage."""
     supported: bool
-    """The passage says it."""
+    """The passage itself bears the sentence out."""
 
 
 def cited(answer: str, passages: Sequence[Passage]) -> list[Citation]:

@@ -23,10 +23,10 @@ class MarkerFilter:
         self._held = ""
         self._fences = 0
         self._tail = ""
-        """Of what went out, as much as may belong to a fence that is not whole."""
+        """The end of what went out, which may be the beginning of a code fence."""
 
     def feed(self, piece: str) -> str:
-        """What may go out now: all but the begin of what may become a marker."""
+        """What may go out now: all but an end that may still become a marker."""
         text = self._held + piece
         begun = _MAY_BE_BEGUN.search(text)
         at = begun.start() if begun is not None else len(text)
@@ -48,7 +48,7 @@ class MarkerFilter:
         return "".join(made)
 
     def _passed(self, text: str) -> str:
-        """Counts the fences of code, in which [0] is an index."""
+        """Keeps track of code fences, inside of which [0] is an index."""
         seen = self._tail + text
         self._fences += seen.count(_FENCE)
         ticks = len(seen) - len(seen.rstrip("`"))
@@ -56,7 +56,8 @@ class MarkerFilter:
         return text
 
     def _allowed(self, found: str) -> str:
-        """The marker with those numbers that name a passage; nothing, also no space, where none does."""
+        """The marker with only those numbers that name a passage; where none does, nothing, not even the
+        space before it."""
         marker = found.lstrip(" \t")
         numbers = numbers_of(marker)
         good = [number for number in numbers if 1 <= number <= self._passages]

@@ -1,5 +1,5 @@
-"""Where passages stand in a conversation. What is in them is text, and can neither end its place nor begin
-another one."""
+"""Where passages stand in a conversation. Their text can neither end its own place nor begin another role's
+turn."""
 
 import re
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ def _shown(passage: Passage) -> str:
 
 
 def harmless(text: str) -> str:
-    """Without what a chat template or a tokenizer takes for the end of a text or the begin of a role: such
-    marks get a space. A letter of the text never goes."""
+    """The text with a space in every mark that a chat template or a tokenizer takes for the end of a text or
+    the beginning of a role. No letter is lost."""
     text = _ROLE_MARKS.sub(lambda match: match[0] + " ", text)
     return _HEADED.sub(r"\1· \2", text)

@@ -6,7 +6,7 @@ from documents.read.raw import Unreadable
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's mark, with which it begins
+    (codecs.BOM_UTF32_LE, "utf-32"),  # has to be tried before UTF-16's, with which it begins
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),

@@ -1,5 +1,5 @@
-"""DOCX: paragraphs, headings, lists and tables of the body. Heads and feet of pages are other parts of the
-file and stay out."""
+"""DOCX: paragraphs, headings, lists and tables of the body. Page headers and footers are other parts of the
+file and are left out."""
 
 import re
 from collections.abc import Iterator

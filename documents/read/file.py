@@ -21,13 +21,13 @@ from documents.read.raw import RawDocument, ReaderReply, Unreadable
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """What one file may cost."""
+    """How much memory, time and output reading one file may take."""
 
     file_bytes: int = 256 * 2**20
     memory_bytes: int = 2 * 2**30
     seconds: int = 180
     text_bytes: int = 64 * 2**20
-    """Of the text with its places on the page."""
+    """Most bytes of the text, with its places on the pages."""
 
 
 def read_file(path: Path, limits: ReadLimits = ReadLimits()) -> Document:

@@ -7,7 +7,7 @@ from documents.read.formats import SUFFIXES
 
 
 def readable_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files as they are named; of folders what can be read, without hidden files and folders."""
+    """Files just as they are given; from folders all that can be read, hidden files and folders left out."""
     for path in paths:
         if not path.is_dir():
             yield path

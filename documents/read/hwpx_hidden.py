@@ -17,7 +17,7 @@ from lxml import etree
 from documents.read.raw import Unreadable
 
 SMALLEST = 200
-"""Of a font, in hundredths of a point."""
+"""The smallest font that can be read, in hundredths of a point."""
 WHITE = 0xFA
 _PART = re.compile(r"contents/[^/]+\.xml", re.IGNORECASE)
 _COLOUR = re.compile(r"#?(?:[0-9a-f]{2})?([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})", re.IGNORECASE)
@@ -25,7 +25,7 @@ _COLOUR = re.compile(r"#?(?:[0-9a-f]{2})?([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})
 
 @dataclass(frozen=True)
 class _Looks:
-    """Ids of the head's."""
+    """What the head defines, by id."""
 
     small: frozenset[str]
     white: frozenset[str]

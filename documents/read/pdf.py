@@ -23,7 +23,7 @@ NO_LETTERS = "its fonts do not say which letters they print"
 
 @dataclass(frozen=True)
 class _ParsedPage:
-    """A page before running heads are known."""
+    """A page as parsed, before it is known which of its lines are running heads."""
 
     items: list[Item]
     height: float

@@ -12,7 +12,7 @@ from documents.read.pdf_layout import Flow, Item
 from documents.read.raw import RawBlock, RawLine
 
 HEADING_RATIO = 1.1
-"""Headings are so much larger than the text."""
+"""How many times larger than the text a heading is at least."""
 LONGEST_HEADING = 120
 _CHAPTER = re.compile(r"제\s?\d+\s?(?:편|부|장|절|관)(?![가-힣])")
 _BEGINS = re.compile(r"제\s?\d+\s?조(?:의\s?\d+)?\s?\(|[①-⑳㉠-㉻]|[•·▪■□○●◦◆◇▶※-]\s")

@@ -7,11 +7,11 @@ from statistics import median
 from documents.read.raw import Box
 
 LEAST_LINES = 3
-"""A column has at least so many lines on each side of its gutter."""
+"""Fewest lines on each side of a gutter."""
 LEAST_GUTTER = 0.8
 """Width of the gap between columns, in heights of a line."""
 LEAST_FILL = 0.5
-"""Lines of a column are at least so wide, in the middle, as shares of it: cells of a list are narrower."""
+"""The median width of a column's lines is at least this share of the column: cells of a list are narrower."""
 FULL = 0.8
 """A line that fills its column, as a share of its width."""
 MOST_CROSSING = 0.4

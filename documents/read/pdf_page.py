@@ -19,9 +19,9 @@ from documents.read.raw import Box
 SMALLEST_PT = 2.0
 """Smaller text is not meant to be read."""
 LEAST_CONTRAST = 12
-"""Of 255: between the lightest and the darkest pixel where a piece of text stands."""
+"""Least difference, of 255, between the lightest and the darkest pixel where text can be seen."""
 _SCALE = 1.5
-"""Pixels of a point in the picture that is looked at."""
+"""Pixels for each point in the rendered page."""
 _MOST_PIXELS = 6_000_000
 _GENERATED_BREAKS = "\r\n"
 
@@ -48,7 +48,7 @@ class SeenPage:
     pieces: tuple[Piece, ...]
     hidden_characters: int
     unreadable_share: float
-    """Of the characters: those whose font does not say which letters they are."""
+    """How many characters have a font that does not say which letters they are."""
 
 
 @dataclass
@@ -181,7 +181,7 @@ class _Pixels:
         self._bytes = bytes(bitmap.buffer)
 
     def contrast(self, box: Box) -> int:
-        """Between the lightest and the darkest pixel of the box's middle, where letters are."""
+        """The difference, 0 to 255, between the lightest and the darkest pixel in the middle of the box."""
         trim = (box[3] - box[1]) * 0.15
         left, right = int(box[0] * self._scale), int(box[2] * self._scale) + 1
         top, bottom = int((box[1] + trim) * self._scale), int((box[3] - trim) * self._scale) + 1

@@ -13,9 +13,9 @@ _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _MAIN = "ppt/presentation.xml"
 _TITLES = ("title", "ctrTitle")
 _FURNITURE = ("dt", "ftr", "hdr", "sldNum", "sldImg")
-"""Placeholders of date, foot, head and number, which each slide repeats."""
+"""Placeholders for date, footer, header and slide number, which every slide repeats."""
 SMALLEST = 200
-"""Hundredths of a point: smaller text is not seen."""
+"""The smallest font that can be read, in hundredths of a point."""
 
 
 def read_pptx(path: Path) -> RawDocument:

@@ -1,4 +1,4 @@
-"""Heads, feet and page numbers that are printed on each page are no part of the text."""
+"""Finds page headers, footers and page numbers, which are no part of the text."""
 
 import re
 from collections import Counter
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from documents.read.pdf_layout import Item
 
 MARGIN = 0.12
-"""They stand in this share of the page's height at its upper and lower edge."""
+"""The share of a page's height, at its upper and its lower edge, in which they stand."""
 _SAME_HEIGHT_PT = 4.0
 _NUMBER = re.compile(
     r"[-–—\s\[(]*(?:page|p\.|쪽|페이지)?\s*(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:/|of)\s*\d{1,4})?"
@@ -22,7 +22,8 @@ Key = tuple[str, int]
 def without_running_heads(pages: Sequence[list[Item]], heights: Sequence[float]) -> list[list[Item]]:
     """The pages without what repeats at one height, and without page numbers.
 
-    It repeats on half of the pages, or of a long document on four: heads may name the chapter.
+    A line counts as repeated on half of the pages; in a long document on four, as headers may name the
+    chapter.
     """
     keys = [
         [_key(item) if _in_margin(item, height, MARGIN) else None for item in page]

@@ -1,4 +1,4 @@
-"""From which relevance on a store probably knows of what a question is about, measured on the store itself.
+"""The least relevance at which a store probably answers a question, measured on the store itself.
 
 Questions are made of the words of its own passages, and each is asked without the passage that it comes from:
 the best of what is then found is how relevant a store's passages are to a question that they don't answer.
@@ -15,19 +15,20 @@ from documents.search.vectors import QueryVector, VectorCache
 
 QUESTIONS = 100
 FEWEST_CHUNKS = 50
-"""In a smaller store chance decides; nothing is left out there."""
+"""Fewest chunks of a store that is measured: in a smaller one chance would decide, so nothing is left out."""
 QUANTILE = 0.5
-"""Of the relevances of what does not answer: half of such questions are refused, and few others."""
+"""The quantile, among relevances of passages that do not answer, that becomes the least relevance: half of
+such questions are refused, and few others."""
 MOST = 0.35
-"""The greatest least relevance, whatever is measured: to refuse what is known is worse than to try."""
+"""Upper bound of the least relevance, whatever is measured: refusing what is known is worse than trying."""
 ANSWERED = 0.8
 """A passage of this relevance says the same as the one that a question comes from: no example."""
 FEWEST_EXAMPLES = 20
 WORDS = 5
-"""Of a question."""
+"""How many words a question is made of."""
 FOUND = 5
 QUANTILE_OF_BOTH = 0.75
-"""Of relevance and similarity together, which tell better what does not answer."""
+"""The same for the sum of relevance and similarity, which tells better what does not answer."""
 LEAST_SCALE = 1e-3
 _SENTENCES = re.compile(r"[.?!。]\s+|\n+")
 

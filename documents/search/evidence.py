@@ -7,7 +7,7 @@ import msgspec
 
 
 class Found(Protocol):
-    """What was found, as far as it matters here."""
+    """A hit, as far as it is weighed here."""
 
     @property
     def relevance(self) -> float: ...
@@ -23,10 +23,10 @@ class Evidence(msgspec.Struct, frozen=True):
     similarity_scale: float
     """The same of the similarity."""
     least: float
-    """Of the sum of both in these units; below it the store probably does not know."""
+    """The least sum of relevance and similarity in these units; below it the store probably does not know."""
 
     def weight(self, hits: Sequence[Found]) -> float:
-        """Of the most relevant and the most similar of what was found."""
+        """The sum, in those units, of the highest relevance and the highest similarity among the hits."""
         relevance = max((hit.relevance for hit in hits), default=0.0)
         similarity = max((hit.similarity or 0.0 for hit in hits), default=0.0)
         return relevance / self.relevance_scale + similarity / self.similarity_scale

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 MOST_ROWS = 5_000
-"""Rows that FTS5 scores, in sum over the terms of a question; about a microsecond each."""
+"""Most rows that FTS5 may score for all terms of a question together; each takes about a microsecond."""
 CANDIDATES = 50
 """Chunks that are scored by all terms where FTS5 looked for some."""
 _OF_SOURCES = (
@@ -21,7 +21,7 @@ _OF_SOURCES = (
 _AMONG_SOURCES = f"AND rowid IN ({_OF_SOURCES})"
 _K1, _B = 1.2, 0.75
 _LEAST_WEIGHT = 1e-6
-"""Of a term that is in more than half of the chunks, as in FTS5."""
+"""The weight of a term that is in more than half of the chunks, as in FTS5."""
 
 
 def best_chunks(

@@ -10,13 +10,13 @@ from documents.search.terms import terms_version
 
 FORMAT = "1"
 LEAST_RELEVANCE = "least relevance"
-"""Name of a fact, as the next ones."""
+"""The name of a fact about the store, like the next ones."""
 EVIDENCE = "evidence"
 VECTORS = "vectors"
 VECTORS_STAMP = "vectors stamp"
 """Another random one after each change of the vectors."""
 WAIT_S = 60.0
-"""For another process that is writing."""
+"""Longest wait, in seconds, for another process that is writing."""
 
 # A term is whatever stands between spaces. FTS5's own rules (https://sqlite.org/fts5.html#unicode61_tokenizer)
 # would drop signs, so that `c++` were `c`.

@@ -113,7 +113,7 @@ class StoredVectors:
         self._connection, self._transaction = connection, transaction
 
     def source(self) -> VectorSource | None:
-        """By what they were made; None where there are none."""
+        """The model that made them; None where there are none."""
         return made_by(self._connection)
 
     def begin(self, source: VectorSource) -> bool:
@@ -161,7 +161,7 @@ class StoredVectors:
 
 
 def made_by(connection: sqlite3.Connection) -> VectorSource | None:
-    """By what the vectors of a store were made; None where there are none."""
+    """The model that made the vectors of a store; None where there are none."""
     told = fact(connection, VECTORS)
     return msgspec.json.decode(told, type=VectorSource) if told else None
 

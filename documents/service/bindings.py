@@ -38,7 +38,7 @@ def bind(catalogue: Catalogue, places: Places, model: str, store: str, name: str
 
 
 def unbind(catalogue: Catalogue, name: str) -> bool:
-    """Offer it no more; whether it was offered."""
+    """Stop offering it; returns whether it was offered."""
     return catalogue.change("DELETE FROM bindings WHERE name = ?", (name,)) > 0
 
 

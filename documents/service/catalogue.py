@@ -48,7 +48,7 @@ CREATE TABLE bindings (
 ) STRICT;
 """
 _STEPS = (_SCHEMA, _BINDINGS)
-"""Each makes the next format out of the one before."""
+"""Statements that upgrade the file, each from one format to the next."""
 FORMAT = len(_STEPS)
 Row = dict[str, Any]
 Values = Sequence[str | int | None]

@@ -31,13 +31,13 @@ from documents.service.service import Owner, OwnerDep, Service, ServiceDep, new_
 
 router = APIRouter(prefix="/v1", tags=["answers"])
 fallback = APIRouter(prefix="/v1")
-"""Stands behind all other routes."""
+"""Included last: its pattern matches every path."""
 CHAT = "/v1/chat/completions"
 BODY_BYTES = 16 * 1024 * 1024
 SHARE_OF_CONTEXT = 0.5
 """How much of a model's context passages may take; a character is taken for a token, which is too much."""
 MOST_CHARACTERS = 4000
-"""Of all passages together."""
+"""Most characters of all passages together."""
 NOTHING_FOUND = "문서에서 관련된 내용을 찾지 못했습니다."
 LAST = b"data: [DONE]\n\n"
 
@@ -55,7 +55,7 @@ class Question:
     """A request with what was found for it."""
 
     name: str
-    """Of the model with documents."""
+    """The name of the model with documents."""
     body: dict[str, Any]
     passages: list[Passage]
     headers: dict[str, str]

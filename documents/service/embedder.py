@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BATCH = 16
-"""Passages of one request; a search's question waits for no more than these."""
+"""How many passages one request holds: the question of a search waits for no more than these."""
 LOOK_EVERY_S = 30.0
 """How soon another checkpoint behind the model's name, or a worker that is back, is seen."""
 STOP_S = 2.0
@@ -65,7 +65,7 @@ class Embedder:
             self._thread.join(STOP_S)
 
     def wake(self) -> None:
-        """A chunk may lack a vector."""
+        """Look for chunks without a vector: there may be new ones."""
         self._waking.set()
 
     def _run(self) -> None:
@@ -82,7 +82,7 @@ class Embedder:
             self._waking.wait(LOOK_EVERY_S)
 
     def _tell(self, trouble: str) -> None:
-        """Once for each change."""
+        """Log what has changed, once."""
         if trouble and trouble != self._trouble and not self._stopping:
             logger.warning("passages get no vectors now, and are found by words: %s", trouble)
         elif self._trouble and not trouble:

@@ -1,5 +1,5 @@
-"""The way back to the gateway: a model is asked like any client asks it, and counted for the request that
-has led here."""
+"""The way back to the gateway: a model is asked as by any client, and its tokens are counted for the outer
+request."""
 
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -23,7 +23,7 @@ class AnswerFailed(ApiError):
     """What the gateway has answered, passed on with its status."""
 
     def __init__(self, status: int, error: Mapping[str, Any]) -> None:
-        self.answered, self.error = status, error  # the status is asked for while it is made
+        self.answered, self.error = status, error  # first: ApiError asks for the status while it is made
         super().__init__(str(error.get("message") or f"The model answered with status {status}."))
 
     @property
@@ -37,7 +37,7 @@ class AnswerFailed(ApiError):
 
 
 class GatewayClient:
-    """Of one service; `close` it."""
+    """One service's way to the gateway; `close` it."""
 
     def __init__(self, url: str, token: str) -> None:
         self._url, self._token = url.rstrip("/"), token

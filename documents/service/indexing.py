@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 TIDY_EVERY_S = 60.0
 STOP_S = 2.0
-"""How long a stop waits; a file that is being read by then is read again after the next start."""
+"""How long a stop waits, in seconds; a file that is still being read then is read again after the next
+start."""
 
 
 class Indexer:
@@ -112,7 +113,7 @@ class Indexer:
                 self._take_out(row["store"], row["file"])
 
     def _put_in(self, row: Row, filename: str) -> int:
-        """The bytes of its text. Raises UserError."""
+        """Index one file; returns the bytes of its text. Raises UserError."""
         path = self._places.file(row["file"], filename)
         size = max(1, int(row["chunk_tokens"] * CHARACTERS_A_TOKEN))
         document = read_file_as(filename, path, self._limits)

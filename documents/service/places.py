@@ -37,7 +37,7 @@ class Places:
             make_private_directory(directory)
 
     def file(self, file_id: str, filename: str) -> Path:
-        """Of an uploaded file: named by its id, with the suffix by which it is read."""
+        """The path of an uploaded file: its id, with the suffix that tells its format."""
         suffix = Path(filename).suffix.lower()
         return self.files / f"{file_id}{suffix if suffix in SUFFIXES else ''}"
 
@@ -52,6 +52,6 @@ class Places:
         return self.root.parent / f"{store}.db"
 
     def remove_store(self, store_id: str) -> None:
-        """With the files that SQLite puts beside it."""
+        """Remove an index and the files that SQLite puts beside it."""
         for ending in ("", "-wal", "-shm"):
             self.store(store_id).with_name(f"{store_id}.db{ending}").unlink(missing_ok=True)

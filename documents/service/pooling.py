@@ -62,7 +62,7 @@ class PoolingModels:
         self._client = httpx2.Client(trust_env=False, headers=headers)
         self._lock = threading.Lock()
         self._failed: dict[str, tuple[float, str]] = {}
-        """Of what did not answer a search: until when it is left alone, and why."""
+        """Model that did not answer a search -> until when it is left alone, and why."""
 
     def close(self) -> None:
         """Nothing may be asked afterwards."""
@@ -77,7 +77,8 @@ class PoolingModels:
         return rows, source
 
     def questions(self, texts: Sequence[str], wait_s: float = SEARCH_S) -> list[QueryVector]:
-        """One for each. Raises ApiError, at once where the model did not answer a moment ago."""
+        """A vector for each question. Raises ApiError, at once where the model did not answer a moment
+        ago."""
         prefix = self._settings.embedding_query_prefix
         with self._tried(EMBEDDINGS):
             rows, source = self._embedded([prefix + text for text in texts], wait_s)
@@ -99,7 +100,8 @@ class PoolingModels:
 
     @contextmanager
     def _tried(self, path: str) -> Iterator[None]:
-        """A try of a search: where it fails, the next ones fail like it for a while."""
+        """One request made during a search: once it fails, those that follow within some seconds fail at
+        once."""
         with self._lock:
             until, why = self._failed.get(path, (0.0, ""))
         if time.monotonic() < until:

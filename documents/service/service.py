@@ -21,13 +21,13 @@ from documents.service.settings import DocumentsSettings
 
 @dataclass(frozen=True)
 class Owner:
-    """A key, as the gateway says."""
+    """The key on whose behalf the gateway asks."""
 
     id: str
     sees_all: bool = False
 
     def values(self) -> tuple[str, int]:
-        """For `OWNS`."""
+        """The parameters of `OWNS`."""
         return self.id, int(self.sees_all)
 
 
@@ -41,7 +41,7 @@ MAY_READ = (
 
 @dataclass(frozen=True)
 class Service:
-    """Made by the app's lifespan; ended there, too."""
+    """What the app's lifespan makes at the start and closes at the end."""
 
     settings: DocumentsSettings
     places: Places

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from documents.service.filters import Filter
 
 CHARACTERS_A_TOKEN = 1.5
-"""Of Korean text; how a chunk's size in tokens becomes one in characters."""
+"""Characters of Korean text in one token: turns a chunk's size in tokens into one in characters."""
 DEFAULT_TOKENS = 533
 """800 characters."""
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
@@ -58,7 +58,7 @@ class NewFile(RequestBody):
 
 
 class NewBatch(RequestBody):
-    """Several of them: `file_ids` with what they have in common, or `files`."""
+    """Several files: `file_ids` with attributes for all of them, or `files` with attributes for each."""
 
     file_ids: Annotated[list[Id], Field(max_length=2000)] | None = None
     files: Annotated[list[NewFile], Field(max_length=2000)] | None = None
