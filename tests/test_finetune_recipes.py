@@ -221,6 +221,15 @@ def test_what_cannot_be_tuned_and_served_is_refused_before_it_is_loaded(
     assert said in str(result.exception)
 
 
+@pytest.mark.parametrize("name", [name for name in recipe_names() if shipped(name).recipe.four_bit])
+def test_no_recipe_on_4_bit_weights_is_refused_for_experts_that_stay_in_16(name: str) -> None:
+    lora = shipped(name).recipe.adapter
+    assert lora is not None
+    experts = counted_weights()[name].experts
+    assert (experts > 0) == name.startswith("mixtral")
+    assert not experts or lora.targets != "all-linear"
+
+
 def total_weights(model: str) -> int:
     """Of the model, as the list counts with them."""
     return next(counted_weights()[name].total for name in recipe_names() if shipped(name).model == model)

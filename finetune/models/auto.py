@@ -19,8 +19,11 @@ def auto_class(config: "PretrainedConfig") -> Any:
 
 
 def read_tokenizer(directory: Path) -> "PreTrainedTokenizerBase":
-    """The tokenizer in `directory`. Where tekken.json lies beside it, that is passed over: Mistral's own
-    format has no chat template; a merged checkpoint is without it for that reason. Raises OSError, ValueError."""
+    """The tokenizer in `directory`. Raises OSError and ValueError.
+
+    A tekken.json beside it is passed over: Mistral's own format has no chat template, and a merged checkpoint
+    leaves it out for that.
+    """
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
         directory, local_files_only=True, mistral_format=False
     )

@@ -12,6 +12,7 @@ from finetune.recipes.recipe import Recipe
 from finetune.recipes.sections import Lora
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PretrainedConfig
 
 
@@ -65,6 +66,15 @@ class WeightSizes:
     """Entries of the output embedding."""
 
 
+def expert_weights(model: "torch.nn.Module") -> int:
+    """Weights in fused tensors of experts; vision towers have tensors of three dimensions, too."""
+    return sum(
+        weight.numel()
+        for name, weight in model.named_parameters()
+        if weight.ndim == 3 and "experts" in name.split(".")
+    )
+
+
 def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> WeightSizes:
     """Count the weights of the model that `config` describes, and of `adapter` on it; nothing is loaded."""
     import torch
@@ -83,7 +93,7 @@ def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> WeightSize
         total=sum(weight.numel() for weight in model.parameters()),
         linear=sum(module.weight.numel() for module in linear),
         adapter=0,
-        experts=sum(weight.numel() for weight in model.parameters() if weight.ndim == 3),
+        experts=expert_weights(model),
         layers=text.num_hidden_layers,
         width=text.hidden_size,
         vocabulary=text.vocab_size,

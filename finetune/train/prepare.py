@@ -25,7 +25,7 @@ from finetune.models.load import (
     make_room,
     set_tokens,
 )
-from finetune.models.memory import plan_memory, sizes
+from finetune.models.memory import expert_weights, plan_memory, sizes
 from finetune.models.precision import Precision, choose_precision
 from finetune.models.tokenizer import train_tokenizer
 from finetune.progress import Progress, Report, duration, finished
@@ -196,7 +196,7 @@ def _model(
 
 
 def _refuse_unquantised_experts(recipe: Recipe, model: "PreTrainedModel") -> None:
-    experts = sum(p.numel() for p in model.parameters() if p.ndim == 3) if recipe.four_bit else 0
+    experts = expert_weights(model) if recipe.four_bit else 0
     if experts and recipe.lora.targets == "all-linear":
         raise UserError(
             f"The experts of this model ({experts / 1e9:.1f} billion weights) stay in 16 bits: bitsandbytes "
