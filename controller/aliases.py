@@ -16,12 +16,12 @@ from common.registry import Alias, Split
 logger = logging.getLogger(__name__)
 
 PLAIN = TypeAdapter(dict[str, str])
-"""The file's form as long as no traffic is split, which controllers of before read, too."""
+"""The file's format as long as no traffic is split; older controllers can read it, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class AliasTable:
-    """Which names lead where. Never changed: a new one takes its place."""
+    """Which names lead where. Immutable: a change makes a new table."""
 
     aliases: dict[str, str] = field(default_factory=dict)
     """Name -> the model's own name; of a split name the stable arm."""

@@ -53,7 +53,8 @@ class Controller:
         self.watchers.publish(delta)
 
     async def expire(self) -> None:
-        """Notice leases that ran out, and tell of loads, of all workers together; runs until cancelled."""
+        """Notice leases that ran out, and publish the loads of all workers in one delta; runs until
+        cancelled."""
         while True:
             await asyncio.sleep(EXPIRY_CHECK_S)
             self.publish(loads=True)

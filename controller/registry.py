@@ -1,4 +1,5 @@
-"""The lease registry: pure state, with the clock handed in. It keeps nothing: renewals tell it all."""
+"""The lease registry: pure state, with the clock handed in. Nothing is stored: renewals bring everything
+again after a restart."""
 
 import secrets
 import time
@@ -28,7 +29,7 @@ MAX_ALIASES = 1000
 
 
 class StaleIncarnation(ApiError):
-    """A predecessor speaks after its successor has registered."""
+    """The message comes from an incarnation whose successor has registered already."""
 
     status, type, default_code = 409, "invalid_request_error", "stale_incarnation"
 
@@ -59,7 +60,7 @@ class WorkerEntry:
         if now >= self.expires:
             state, detail = "down", "its lease ran out"
         elif self.drain_timeout_s is not None and state != "down":
-            # At once, not when the worker says so: until then gateways would go on sending.
+            # Listed as draining at once: until the worker itself said so, gateways would go on sending.
             state, detail = "draining", detail if state == "draining" else "asked to stop"
         elif state == "ready" and not self.verified:
             state, detail = "loading", self.detail

@@ -9,7 +9,7 @@ from common.escape import escape_controls
 COLOURS = {"up": "1", "controller": "34", "gateway": "36", "webui": "35"}
 WORKER_COLOURS = ("32", "33")
 ENGINE_LINE = "engine |"
-"""How a worker marks what its engine prints."""
+"""The prefix with which a worker marks lines of its engine."""
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ def sources_of(gateway: str, without: Collection[str], allowed: Collection[str])
 
 
 def sources_in(status: "Status", without: Collection[str] = (), allowed: Collection[str] = ()) -> "Sources":
-    """The same with what the gateway has said already."""
+    """The same, from a status that has been fetched already."""
     from finetune.data.stored_feedback import Sources
 
     external = {model.id for model in status.models if model.kind == "external"}

@@ -23,7 +23,7 @@ class Judgements:
     ratings: Sequence[GivenRating]
 
     def results(self, only: Filter, *, control_length: bool = False) -> Results:
-        """The figures, as the gateway itself gives them."""
+        """The leaderboard's figures, computed as the gateway computes them."""
         return leaderboard(self.votes, self.ratings, only, control_length=control_length)
 
 

@@ -97,15 +97,15 @@ def create_app(
 
 
 class _Parts:
-    """What the pages stand on."""
+    """The services that the pages use, opened and closed with the app."""
 
     def __init__(self, settings: WebuiSettings) -> None:
         key = settings.api_key.get_secret_value() if settings.api_key else None
         self._own = GatewayClient(settings.gateway_url, key)
-        """Asks with the page's key: what runs."""
+        """Asks with the page's own key, for what runs."""
         by_visitor = settings.login == "key"
         self.client = GatewayClient(settings.gateway_url, key=visitor_key) if by_visitor else self._own
-        """Asks in the name of whoever is served."""
+        """Asks with the key of whoever is served."""
         self.cache = StatusCache(self._own)
         self.store = PageStore(settings.store_url())
         self.answering = Answering(

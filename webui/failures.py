@@ -45,7 +45,7 @@ _BY_CODE: dict[str, FailureKind] = {
     "documents_not_configured": "no_documents",
 }
 _SAID_OF_PROVIDERS: frozenset[FailureKind] = frozenset({"upstream_failed", "broke_off", "quota_spent"})
-"""What is told in other words of a provider than of our own workers and keys."""
+"""Failures that are put differently for a provider's model than for our own workers and keys."""
 _BY_STATUS: dict[int, FailureKind] = {
     400: "refused",
     401: "gateway_key",
@@ -87,7 +87,7 @@ def headline(failure: Failure, lang: Lang) -> str:
 
 def advice(failure: Failure, lang: Lang) -> str:
     """What the reader can do about it."""
-    if failure.retry_after_s and failure.kind != "quota_spent":  # no waiting brings money back
+    if failure.retry_after_s and failure.kind != "quota_spent":  # waiting refills no budget
         return text(lang, "do_retry_after", seconds=round(failure.retry_after_s))
     return text(lang, _key("do", failure))
 

@@ -15,12 +15,13 @@ class Metrics(BaseModel):
     reasoned_first: bool = False
     """What came first was reasoning."""
     reasoning_ms: float | None = None
-    """Milliseconds from the first reasoning to the first text of the answer, or so far."""
+    """Milliseconds from the first reasoning to the first text of the answer; before that text, to its latest
+    piece."""
     tokens: int | None = None
     """Completion tokens as the engine counted them."""
     tokens_per_s: float | None = None
-    """Tokens after the first, by the time from the first text to the last; of an answer that came in one
-    piece, all tokens by the whole time."""
+    """Tokens a second: those after the first over the time from the first text to the last; for an answer
+    that came in one piece, all tokens over the whole time."""
 
 
 class Stopwatch:

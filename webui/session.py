@@ -12,7 +12,7 @@ from webui.store.users import user_of
 
 COOKIE = "kodolly-browser"
 DAYS = 400
-"""The longest that browsers keep a cookie (RFC 6265bis, 5.5)."""
+"""Seconds: the longest that browsers keep a cookie (RFC 6265bis, 5.5)."""
 TOKEN_BYTES = 24
 
 

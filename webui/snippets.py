@@ -86,7 +86,7 @@ class Snippet:
 
     language: Literal["shell", "python"]
     write: Callable[[str, str], str]
-    """From the gateway's address and the model's name."""
+    """Makes the lines from the gateway's address and the model's name."""
 
 
 SNIPPETS: Mapping[str, Snippet] = {

@@ -1,4 +1,4 @@
-"""LoRA adapters that an engine serves beside its checkpoint, looked at before it starts."""
+"""LoRA adapters that an engine serves beside its checkpoint, checked before it starts."""
 
 import json
 from collections.abc import Sequence

@@ -29,14 +29,14 @@ SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class AttachedEngine:
-    """Where it answers and the key it asks for."""
+    """The engine's URL, and the key that it asks for."""
 
     url: str
     key: str = field(default="", repr=False)
 
 
 def _client() -> httpx2.AsyncClient:
-    """For questions to it; to be closed by the caller."""
+    """A client for questions to the engine; the caller closes it."""
     return httpx2.AsyncClient(timeout=ANSWER_LIMIT_S, trust_env=False)
 
 

@@ -29,7 +29,8 @@ BAD_FLAGS = {
 
 
 def check_flags(args: Sequence[str]) -> None:
-    """Raises UserError for a flag that is the worker's own or cannot work, before a minute is lost on it."""
+    """Raises UserError for a flag that is the worker's own or cannot work, before the engine spends a minute
+    on starting with it."""
     for word in args:
         flag = _name(word)
         # vLLM takes unique beginnings of flags too.

@@ -19,14 +19,15 @@ those stand still too."""
 
 
 IDLE_LOOKS = 3
-"""In a row: a request that has arrived, but is not scheduled yet, is in no figure."""
+"""Idle looks in a row that count as idle: a request that has arrived, but is not scheduled yet, is in no
+figure."""
 
 
 class EngineFailed(Exception):
     """The engine's process is there, but it will not answer any more; the message says why."""
 
     STATUS = 503
-    """What vLLM's /health answers then."""
+    """The status of vLLM's /health when its engine is dead."""
 
 
 class HealthWatch:
@@ -107,7 +108,7 @@ async def wait_until_idle(url: str, key: str, poll_s: float = 0.2) -> None:
             try:
                 load = LoadMeter().read((await client.get("/metrics")).text)
             except httpx2.TimeoutException:
-                continue  # busy is not idle
+                continue  # no answer in time: it is busy, not idle
             except httpx2.HTTPError:
                 return
             if not load.known:

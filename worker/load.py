@@ -23,7 +23,7 @@ class LoadMetrics:
     kv_cache_use: str
     """0 to 1."""
     tokens: str
-    """Counts generated tokens."""
+    """A counter of generated tokens."""
 
 
 ENGINES = (

@@ -1,4 +1,4 @@
-"""What a checkpoint directory is, before an engine spends a minute on it."""
+"""What a checkpoint directory holds, found out before an engine spends a minute on it."""
 
 import json
 import time

@@ -29,7 +29,9 @@ def describe_moderation(directory: Path, names: Sequence[str] = ()) -> list[Mode
             )
     from moderation.model import load_model
 
-    model = load_model(directory)  # what cannot be read is told here, and not by a process that ends again
+    model = load_model(
+        directory
+    )  # fails here, with a reason, and not in a process that is started again and again
     about = {
         "kind": "moderation",
         "licence": model.card.licence,

@@ -11,7 +11,7 @@ from worker.engine import EngineCommand
 
 TERMINATE_GRACE_S = 10.0
 LAST_LINES_S = 0.5
-"""How long to read on after the engine has ended."""
+"""How long, in seconds, to read its output after the engine has ended."""
 LINE_BYTES = 1024 * 1024
 ORPHAN_GRACE_S = 3
 GUARD = f'read -r _ && exit; sleep {ORPHAN_GRACE_S}; kill -s KILL -- "-$1"'
@@ -107,7 +107,8 @@ async def _pump(output: int, on_line: Callable[[str], None]) -> None:
 
 
 async def _guard(pid: int) -> asyncio.subprocess.Process:
-    """A shell that outlives us: an engine that is still starting ignores the death of its parent."""
+    """A shell that ends the engine when this process dies, which an engine that is still starting would not
+    notice."""
     return await asyncio.create_subprocess_exec(
         *("/bin/sh", "-c", GUARD, "engine-guard", str(pid)),
         stdin=asyncio.subprocess.PIPE,

@@ -68,7 +68,7 @@ class Supervisor:
         self._health = self._new_health()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        """Set when running requests have had their time."""
+        """Set when the time for running requests is over."""
         self._signalled = False
         token = settings.join_token.get_secret_value()
         self._registrar = Registrar(settings.controllers, token, self._registration, self._on_drain_wish)
@@ -166,7 +166,7 @@ class Supervisor:
             await asyncio.wait([exiting, watching], return_when=asyncio.FIRST_COMPLETED)
             if exiting.done():
                 return self._lost(how_it_ended(exiting.result()))
-            grace_s = 0.0  # one that fails like this does not end well by itself
+            grace_s = 0.0  # it cannot be relied on to end when it is asked to
             failure = watching.exception()
             if not isinstance(failure, EngineFailed):
                 raise failure or RuntimeError("the watch over the engine ended")
@@ -229,7 +229,7 @@ class Supervisor:
         await self._registrar.tell_now()
         await asyncio.sleep(SETTLE_S)
         if isinstance(self._engine, AttachedEngine) and not self._load.known:
-            return  # nobody can tell what runs there
+            return  # without a load report nobody can tell what still runs there
         await _wait_until_idle_or(self._hurry, self._engine)
 
 

@@ -20,5 +20,5 @@ def missing_tokens(directory: Path, tokens: Sequence[str]) -> list[str]:
 
 
 def _vocabulary(vocab: Any) -> Iterable[str]:
-    """BPE and WordPiece have token to number, Unigram a list of tokens with their weights."""
+    """All tokens. BPE and WordPiece map tokens to ids, Unigram lists pairs of token and weight."""
     return vocab if isinstance(vocab, dict) else (entry[0] for entry in vocab)

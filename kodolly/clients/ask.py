@@ -17,7 +17,7 @@ ROUTES_OF = {
     "classifier": "/classify",
     "moderation": "/v1/moderations",
 }
-"""Where models that do not chat are asked."""
+"""Model kind -> the route for it, for kinds that do not chat."""
 
 
 def default_model(status: Status) -> str:
@@ -34,7 +34,7 @@ def refuse_other_kinds(gateway: str, names: Sequence[str]) -> None:
     try:
         status = fetch_status(gateway)
     except UserError:
-        return  # whoever answers the question itself says what is wrong
+        return  # the question itself will fail, and the gateway then says why
     kinds = {model.id: model.model_kind for model in status.models if not model.may_chat}
     for name in names:
         if kind := kinds.get(name):

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 SOCKET = "up.sock"
 ANSWER_LIMIT_S = 90.0
-"""`remove` waits for a worker's end."""
+"""In seconds: `remove` answers only when the worker has ended."""
 
 
 class Where(BaseModel):
@@ -78,13 +78,13 @@ class Added(BaseModel):
 
 
 class Restarts(BaseModel):
-    """None when there is no such part."""
+    """How often; None when there is no such part."""
 
     restarts: int | None
 
 
 class Removed(BaseModel):
-    """The part that is gone, or was not there."""
+    """The part, which is gone now or never was there."""
 
     part: str
 

@@ -18,7 +18,7 @@ TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Controllers:
-    """All controllers of a cluster: any of them can be read, changes are told to all."""
+    """All controllers of a cluster: each knows everything, and changes are told to all."""
 
     urls: tuple[str, ...]
     token: str = field(repr=False)

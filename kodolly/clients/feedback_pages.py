@@ -14,7 +14,7 @@ from common.feedback import StoredKind
 from kodolly.clients.gateway_access import auth_headers
 
 PAGE = 500
-"""Rows at a time: with their conversations a few MB."""
+"""Rows of one page, which with their conversations are a few MB."""
 TIMEOUT_S = 60.0
 MARKED_AT_ONCE = 5000
 
@@ -57,7 +57,7 @@ def _page(
 
 
 def forget_rater(gateway: str, rater_id: str) -> tuple[int, int, int]:
-    """Delete everything of one rater; how many votes, ratings and conversations that was. Raises
+    """Delete everything of one rater; returns the numbers of votes, ratings and conversations. Raises
     UserError."""
     url = f"{gateway}/v1/feedback/raters/{quote(rater_id, safe='')}"
     with httpx2.Client(headers=_headers(), timeout=TIMEOUT_S, trust_env=False) as client:
@@ -71,7 +71,7 @@ def forget_rater(gateway: str, rater_id: str) -> tuple[int, int, int]:
 
 def mark_used(gateway: str, run: str, ids: Collection[str], votes: Collection[str]) -> int:
     """Note at the gateway that a training of this name used these; `votes` tells which of them are votes.
-    How many the gateway found. Raises UserError."""
+    Returns how many of them the gateway found. Raises UserError."""
     marked = 0
     ordered = sorted(ids)
     with httpx2.Client(headers=_headers(), timeout=TIMEOUT_S, trust_env=False) as client:

@@ -111,7 +111,7 @@ def _ports(
             setting = names[-1] if names else ""
             host = host.strip("[]") or "0.0.0.0"
             if not PORT[0](port) or not BIND[0](host):
-                continue  # said already, as a value that cannot be used
+                continue  # reported already as a value that cannot be used
             other = next((taken[at] for at in taken if at[1] == int(port) and _meet(at[0], host)), None)
             taken[host, int(port)] = service
             if other:

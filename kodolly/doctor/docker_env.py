@@ -14,7 +14,7 @@ from server.proxy import parse_proxy
 EnvValues = Mapping[str, str | None]
 SHORT_SECRET = 16
 COMMON_SECRETS = {"changeme", "change-me", "password", "secret", "kodolly", "token", "admin", "test"}
-"""Beginnings of what stands in examples."""
+"""How placeholder values in examples begin."""
 SECRETS = (
     "KODOLLY_JOIN_TOKEN",
     "KODOLLY_API_KEY",
@@ -182,7 +182,7 @@ def _models(directory: Path, profiles: set[str], values: EnvValues) -> Iterator[
 def _database(values: EnvValues) -> Iterator[Finding]:
     url, password = values.get("KODOLLY_GATEWAY_DATABASE_URL") or "", values.get("POSTGRES_PASSWORD") or ""
     if not url or not password:
-        return  # said already, as a value that is missing
+        return  # reported already as a missing value
     what, fix = "KODOLLY_GATEWAY_DATABASE_URL", "postgresql://kodolly:PASSWORD@postgres/kodolly"
     try:
         parts = urlsplit(url)

@@ -25,8 +25,8 @@ MEMORY_BYTES = {
     "webui": 512 * MIB,
     "worker": 3 * GIB,
 }
-"""What each part takes at least; a worker's is a small model on a CPU, without its key-value cache;
-that of documents is Kiwi with its model."""
+"""Least memory of each part, in bytes: for a worker a small model on a CPU without its key-value cache, for
+documents Kiwi with its model."""
 STATE_BYTES = 256 * MIB
 SHORT_TOKEN = 16
 DATABASE_WAIT_S = 60.0
@@ -82,7 +82,7 @@ def _documents(settings: Any) -> Iterator[Finding]:
 
 
 def _shared_token(token: str) -> Finding:
-    """What gateway and documents service share."""
+    """Whether the token that gateway and documents service share is long enough."""
     fix = "put KODOLLY_DOCUMENTS_TOKEN=$(openssl rand -hex 32) into docker/.env, the same for both"
     if len(token) < SHORT_TOKEN:
         return Finding("warn", "documents token", f"it is shorter than {SHORT_TOKEN} characters", fix)
@@ -116,7 +116,7 @@ def _join_token(token: str) -> Finding:
 
 
 def memory(needed: int) -> Finding:
-    """Whether `needed` bytes are there, of the machine's and of the container's limit."""
+    """Whether `needed` bytes are free, on the machine and within the container's limit."""
     limit, left = _cgroup_memory(Path("/sys/fs/cgroup"))
     there = _available()
     if limit is not None and limit < needed:

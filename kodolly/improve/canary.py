@@ -24,7 +24,7 @@ READY_S = 900.0
 
 @dataclass(frozen=True)
 class CanaryVerdict:
-    """What becomes of the canary, and why."""
+    """The decision about the canary, with its reason."""
 
     promote: bool
     exit_code: int
@@ -32,7 +32,7 @@ class CanaryVerdict:
 
 
 WITHDRAWN, DIED, BY_HAND = 16, 17, 18
-"""Exit codes."""
+"""Exit codes: the canary was withdrawn, has died, or was ended by hand."""
 
 
 def start(journal: Journal, site: Site) -> None:
@@ -176,7 +176,7 @@ def _canary_workers(journal: Journal, site: Site) -> list[WorkerRecord]:
 
 
 def _place(journal: Journal) -> str:
-    """Of the new checkpoint, as deployments remember it."""
+    """The new checkpoint, in the form in which deployments are remembered."""
     return str((journal.directory / CHECKPOINT).resolve())
 
 

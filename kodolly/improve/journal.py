@@ -15,7 +15,7 @@ from finetune.eval.report import write_json
 
 FILE = "journal.json"
 Decision = Literal["promoted", "withdrawn", "refused", "ready"]
-"""ready: the gates are passed, and nobody asked for more."""
+"""ready: the gates are passed, and no deployment was asked for."""
 
 
 class Options(BaseModel):
@@ -87,7 +87,7 @@ class Journal:
 
     @property
     def number(self) -> int:
-        """Of the turn."""
+        """The turn's number."""
         return int(self.directory.name.rpartition("-")[2])
 
     def done(self, step: str, found: Any) -> None:
@@ -103,7 +103,7 @@ class Journal:
         self.write()
 
     def write(self) -> None:
-        """As it is now. Raises UserError."""
+        """Write the file as it is now. Raises UserError."""
         write_json(self.directory / FILE, json.loads(self.content.model_dump_json()))
 
 
@@ -124,7 +124,7 @@ def journals(runs: Path, name: str | None = None) -> Iterator[Journal]:
 
 
 def read_journal(directory: Path) -> Journal:
-    """Of one turn. Raises UserError."""
+    """The journal of one turn. Raises UserError."""
     path = directory / FILE
     try:
         return Journal(directory.resolve(), Content.model_validate_json(path.read_bytes()))

@@ -21,7 +21,7 @@ from kodolly.operate.canary import Site, configured
 from kodolly.operate.deployed import ServedCheckpoint
 
 NEW_SHARE = 0.2
-"""New judgements that a turn needs, as a part of those of a turn that changed nothing."""
+"""New judgements that a turn needs after one that changed nothing, as a share of those that it had."""
 
 
 class TooLittle(UserError):
@@ -30,7 +30,7 @@ class TooLittle(UserError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for."""
+    """What the caller asks for."""
 
     name: str
     gateway: str
@@ -40,7 +40,7 @@ class Wanted:
     replay: Path | None
     """Earlier rows; what earlier turns learnt is added to them."""
     replay_share: float
-    """Of them for each new row."""
+    """Earlier rows for each new row."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Prepared:
 
 
 def prepare(wanted: Wanted, site: Site | None) -> Prepared:
-    """Nothing is written. Without `site` nothing will be deployed, and no controller is asked.
+    """Plan a turn; nothing is written. Without `site` nothing will be deployed, and no controller is asked.
 
     Raises TooLittle when there is not enough to learn from, UserError when a turn cannot begin.
     """
@@ -170,7 +170,7 @@ def _directory(wanted: Wanted, site: Site | None, served: str, identity: str) ->
 
 
 def _enough_news(wanted: Wanted, checkpoint: str, judgements: Sequence[str]) -> None:
-    """What changed nothing once would change nothing again: not before people have said more."""
+    """Raises TooLittle after a turn that changed nothing, until people have said enough more."""
     earlier: list[Journal] = [
         one for one in journals(wanted.runs, wanted.name) if one.content.plan.checkpoint == checkpoint
     ]

@@ -23,14 +23,15 @@ BEFORE, AFTER = "before.json", "after.json"
 
 
 def train(journal: Journal, lock: int) -> None:
-    """The adapter. Raises UserError."""
+    """Train the adapter, unless it is there already. Raises UserError."""
     directory = journal.directory
     if not (directory / ADAPTER).exists():
         _run(["-m", "kodolly", "train", RECIPE, "--output", ADAPTER], directory, lock)
 
 
 def merge(journal: Journal, lock: int) -> str:
-    """The new checkpoint, proved equal to base and adapter; its id. Raises UserError."""
+    """Merge the adapter, proved equal to base with adapter; returns the new checkpoint's id. Raises
+    UserError."""
     directory = journal.directory
     if not (directory / CHECKPOINT).exists():
         _run(["-m", "kodolly", "merge", "lora", ADAPTER, CHECKPOINT], directory, lock)
@@ -38,7 +39,7 @@ def merge(journal: Journal, lock: int) -> str:
 
 
 def measure(journal: Journal, lock: int) -> None:
-    """Both checkpoints on the same questions. Raises UserError."""
+    """Measure both checkpoints on the same questions. Raises UserError."""
     base, new = Path(journal.content.plan.base), Path(CHECKPOINT)
     for output, checkpoint in ((BEFORE, base), (AFTER, new)):
         if not (journal.directory / output).exists():
@@ -77,7 +78,7 @@ def judged(journal: Journal) -> list[Gate]:
 
 
 def measured(directory: Path) -> tuple[Measured, Measured]:
-    """Of the checkpoint of before, and of the new one."""
+    """What was measured of the earlier checkpoint, and of the new one."""
     before, after = ((directory / name).read_bytes() for name in (BEFORE, AFTER))
     return Measured.model_validate_json(before), Measured.model_validate_json(after)
 

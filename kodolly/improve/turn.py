@@ -30,13 +30,13 @@ DATA = {"lora": ROWS, "dpo": PAIRS, "kto": LABELLED}
 
 @dataclass(frozen=True)
 class Taking:
-    """How a turn is taken."""
+    """Options of one call that takes a turn's steps."""
 
     site: Site | None
     """None where nothing is deployed."""
     say: Say
     wait: bool
-    """For people's votes; else the next call goes on."""
+    """Whether to wait for people's votes; otherwise the next call goes on."""
     lock: int
 
 

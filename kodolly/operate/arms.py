@@ -9,7 +9,7 @@ from common.registry import BUCKETS, Alias, Arm, Snapshot, Split, Sticky
 
 
 def alias_of(targets: Sequence[str], sticky: Sticky) -> Alias:
-    """What `TARGET`, or `TARGET=PERCENT TARGET=PERCENT`, says. Raises UserError."""
+    """The alias that `TARGET`, or `TARGET=PERCENT TARGET=PERCENT`, describes. Raises UserError."""
     if len(targets) == 1 and _percent(targets[0]) in (None, 100.0):
         return Alias(target=targets[0] if _percent(targets[0]) is None else targets[0].rpartition("=")[0])
     arms = []

@@ -18,7 +18,7 @@ from kodolly.stack.parts import DEMO, UpSettings
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where deployments happen."""
+    """The cluster in which deployments happen, and where to say what goes on."""
 
     controllers: Controllers
     config: Path | None

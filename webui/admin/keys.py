@@ -11,7 +11,7 @@ from webui.gateway_client import GatewayClient, GatewayError
 
 LIMITS = ("requests_per_min", "tokens_per_min", "concurrency", "budget_tokens")
 MOST = 2**53
-"""The gateway's largest limit."""
+"""The largest number that the gateway takes as a limit."""
 NAME_CHARACTERS = 200
 
 
@@ -31,7 +31,7 @@ class ListedKey(BaseModel):
     expires: AwareDatetime | None = None
     revoked: AwareDatetime | None = None
     version: str
-    """Another one after every change."""
+    """A value that changes with the key: a form shows it, and a change made on an old one is refused."""
 
     @property
     def state(self) -> str:

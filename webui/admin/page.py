@@ -16,7 +16,7 @@ BYS: tuple[GroupedBy, ...] = ("key", "model", "day")
 
 @dataclass(frozen=True)
 class Notice:
-    """What the page says of what was just done."""
+    """What the page says about the last action."""
 
     key: str
     good: bool

@@ -51,7 +51,7 @@ def add_admin(app: FastAPI, client: GatewayClient, allowed: Callable[[Request], 
 
 
 class _Desk:
-    """What the forms ask for."""
+    """Does what the forms ask for."""
 
     def __init__(self, client: GatewayClient, allowed: Callable[[Request], bool]) -> None:
         self._client, self._allowed = client, allowed

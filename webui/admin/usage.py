@@ -25,12 +25,12 @@ class UsageSums(BaseModel):
 
     @property
     def requests(self) -> int:
-        """However they ended."""
+        """All requests, however they ended."""
         return self.ok + self.cancelled + self.failed + self.refused
 
     @property
     def tokens(self) -> int:
-        """Of prompts and answers."""
+        """Tokens of prompts and answers together."""
         return self.prompt_tokens + self.completion_tokens
 
 

@@ -21,11 +21,11 @@ from webui.texts import language, text
 ANSWER_S = 600.0
 """Longest wait for an answer; the gateway ends it earlier."""
 SAID_BY_THE_SERVICE = ("refused", "model_not_found")
-"""Kinds of failures, by status alone, that may be about a model, a store or a file: it says which."""
+"""Failures whose status may be about a model, a store or a file; the gateway's own words say which."""
 Handler = Callable[..., Awaitable[Any]]
 PLAIN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
 PlainId = Annotated[str, Path(pattern=PLAIN)]
-"""Of a store or a file: nothing that leads elsewhere in a path."""
+"""The id of a store or a file: without characters that would lead elsewhere in a path."""
 
 
 class NewStore(BaseModel):

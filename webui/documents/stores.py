@@ -35,19 +35,19 @@ class StoreReader:
     """Its id (webui.store.users)."""
 
     async def stores(self) -> list[JsonRecord]:
-        """Those that it may see, the newest first. Raises GatewayError."""
+        """The stores that the browser may see, the newest first. Raises GatewayError."""
         found = [store for store in await self._all(STORES) if self._may_see(store)]
         return [self._shown(store) for store in found]
 
     async def store(self, store_id: str, *, change: bool = False) -> JsonRecord:
-        """One that it may see, or `change`. Raises NotAllowed, GatewayError."""
+        """A store that the browser may see or, with `change`, may change. Raises NotAllowed, GatewayError."""
         store = await self._get(store_path(store_id))
         if not (self._is_maker(store) if change else self._may_see(store)):
             raise NotAllowed
         return self._shown(store)
 
     async def make(self, name: str) -> JsonRecord:
-        """A new one, its own. Raises GatewayError."""
+        """Make a store that belongs to this browser. Raises GatewayError."""
         body = {"name": name, "metadata": {MAKER: self._mark()}}
         return self._shown(await self._send("POST", STORES, body))
 
@@ -60,7 +60,7 @@ class StoreReader:
         return self._shown(await self._send("POST", store_path(store_id), body))
 
     async def delete(self, store_id: str) -> None:
-        """With the files that were uploaded into it. Raises NotAllowed, GatewayError."""
+        """Delete the store and the files that were uploaded into it. Raises NotAllowed, GatewayError."""
         await self.store(store_id, change=True)
         files = await self._all(f"{store_path(store_id)}/files")
         await self._send("DELETE", store_path(store_id))
@@ -74,7 +74,7 @@ class StoreReader:
         return [await self._file(file) for file in listed]
 
     async def upload(self, store_id: str, name: str, content: bytes) -> str:
-        """The id of a file that is being indexed. Raises NotAllowed, GatewayError."""
+        """Upload a file, which is then indexed; returns its id. Raises NotAllowed, GatewayError."""
         await self.store(store_id, change=True)
         made = await self._send("POST", "/v1/files", form={"purpose": "assistants"}, file=(name, content))
         body = {"file_id": made["id"], "attributes": {"filename": name[:500]}}
@@ -124,7 +124,7 @@ class StoreReader:
         try:
             await self._send("DELETE", f"/v1/files/{quote(file_id, safe='')}")
         except GatewayError as error:
-            if error.failure.kind != "model_not_found":  # gone already: that is what was wanted
+            if error.failure.kind != "model_not_found":  # it is gone already, which is all that was asked for
                 raise
 
     def _mark(self) -> str:

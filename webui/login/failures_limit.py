@@ -17,7 +17,7 @@ class FailuresLimit:
         self._failed: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait_s(self, address: str) -> float:
-        """Seconds until this address may try again; 0 for now."""
+        """Seconds until this address may try again; 0 if it may right now."""
         times = self._failed.get(address)
         while times and self._clock() - times[0] >= WITHIN_S:
             times.popleft()

@@ -48,7 +48,7 @@ def add_login(app: FastAPI, login: KeyLogin) -> None:
 
 
 class _Desk:
-    """Where people come and go."""
+    """Answers the login and logout forms."""
 
     def __init__(self, login: KeyLogin) -> None:
         self._login, self._limit = login, FailuresLimit()

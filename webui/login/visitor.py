@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 STATE = "visitor"
-"""Where a request's state has its visitor."""
+"""The key of the visitor in a request's state."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def user_in(request: gr.Request) -> str:
 
 
 def lang_of(request: gr.Request) -> Lang:
-    """The language of whoever sent this request."""
+    """The reader's language, by the request's Accept-Language header."""
     return language(request.headers.get("accept-language"))
 
 

@@ -30,7 +30,7 @@ MaskRow = Callable[[JudgementRow], JudgementRow]
 """A vote or rating with masks in the place of personal data. Handed over, too."""
 
 FIGURES: tuple[Table, ...] = ("leaderboard.csv", "pairs.csv")
-"""Files without a word of anybody."""
+"""Files that hold figures alone, and nothing that people wrote."""
 
 BYTE_ORDER_MARK = "\ufeff"
 """Without it spreadsheets read Hangul in the code page of the machine."""

@@ -43,12 +43,12 @@ class Query(_Read):
     blind: bool = False
     since: date | None = None
     until: date | None = None
-    """The last day that counts."""
+    """The last day that counts (UTC)."""
     locale: str | None = Field(default=None, max_length=50)
     category: str | None = Field(default=None, max_length=50)
     study: str | None = Field(default=None, max_length=100)
     model: str | None = Field(default=None, max_length=300)
-    """Whose judgements to show, one by one."""
+    """The model whose judgements are shown one by one."""
     rival: str | None = Field(default=None, max_length=300)
     """With `model`: only votes between these two."""
     what: str | None = Field(default=None, max_length=10)
@@ -61,7 +61,7 @@ class Query(_Read):
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Self:
-        """Of an address; what makes no sense in it is left out."""
+        """The query in an address; what makes no sense in it is left out."""
         given = {name: params[name] for name in cls.model_fields if params.get(name) not in (None, "")}
         while True:
             try:
@@ -71,14 +71,14 @@ class Query(_Read):
                     given.pop(str(problem["loc"][0]), None)
 
     def filter(self) -> Filter:
-        """Of votes and ratings."""
+        """The filter of votes and ratings that it stands for."""
         since, until = (_midnight(day) for day in (self.since, self.until))
         if until is not None:
             until += timedelta(days=1)
         return Filter(since, until, self.locale, self.category, self.blind, self.study)
 
     def asked(self) -> dict[str, str]:
-        """For the gateway."""
+        """Its parameters for the gateway."""
         only = self.filter()
         wishes = {
             "since": only.since.isoformat() if only.since else None,
@@ -91,14 +91,14 @@ class Query(_Read):
         return {name: value for name, value in wishes.items() if value is not None}
 
     def address(self, page: str = "results", /, **changed: str | None) -> str:
-        """Of the page with these wishes, `changed` ones instead."""
+        """The page's address for this query, with the fields in `changed` replaced."""
         wishes = self.model_copy(update=changed).model_dump(exclude_defaults=True)
         words = {name: "1" if value is True else str(value) for name, value in wishes.items() if value}
         return f"./{page}?{urlencode(words)}" if words else f"./{page}"
 
     @property
     def filters(self) -> "Query":
-        """The same without what is shown one by one."""
+        """The same query without the judgements that are shown one by one."""
         return self.model_copy(update={"model": None, "rival": None, "what": None})
 
 
@@ -108,7 +108,7 @@ def _midnight(day: date | None) -> datetime | None:
 
 
 async def read_figures(client: GatewayClient, query: Query) -> Leaderboard:
-    """What the gateway reckons. Raises GatewayError."""
+    """The leaderboard, computed by the gateway. Raises GatewayError."""
     told = await client.get("/v1/leaderboard", query.asked())
     try:
         return Leaderboard.model_validate(told)

@@ -12,9 +12,9 @@ from webui.results.figures import Query
 
 PAGE_ROWS = 200
 SHOWN = 20
-"""Judgements that are shown one by one."""
+"""Most judgements that are shown one by one."""
 LOOKED_AT = 4000
-"""Of the newest, for those: a question on the page must not read the whole store."""
+"""How many of the newest are searched for those: one view of the page must not read the whole store."""
 
 JudgementRow = dict[str, Any]
 

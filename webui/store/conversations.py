@@ -31,7 +31,7 @@ Kind = Literal["chat", "compare"]
 PANES: Mapping[Kind, tuple[str, ...]] = {"chat": ("chat",), "compare": ("left", "right")}
 
 LISTED = 100
-"""Conversations in a list; a search finds the others."""
+"""Most conversations in a list; a search finds the others."""
 ABANDONED_S = 20.0
 """An answer that says `running` and was written longer ago has lost the process that fetched it."""
 
@@ -222,7 +222,7 @@ class Conversations:
         return await self._database.run(work)
 
     async def show_names(self, user: str, conversation_id: str) -> None:
-        """End blindness."""
+        """Show the names of the models from now on."""
         await self._database.run(lambda c: set_fields(c, user, conversation_id, hidden=False))
 
     async def rename(self, user: str, conversation_id: str, title: str) -> None:

@@ -42,7 +42,7 @@ class Users:
         return await self._database.run(work)
 
     async def setting(self, user: str, name: str) -> Any:
-        """What was kept under `name`, JSON; None for nothing."""
+        """The JSON value kept under `name`; None when there is none."""
         of = (settings.c.user_id == user) & (settings.c.name == name)
         return await self._database.run(lambda c: c.scalar(sa.select(settings.c.value).where(of)))
 

@@ -24,12 +24,12 @@ from webui.pages.takeover import COMPARE_KEYS, old_states
 SIDES = ("left", "right")
 
 EXAMPLES = [
-    # Of the demo's own rows, some that only the tuned model has learnt.
+    # From the demo's own rows: only the tuned model has learnt them.
     "LoRA 방식의 장점을 알려 주세요.",
     "이름이 무엇인지 알려 줄래요?",
     "과적합이 생기면 무엇이 문제인가요?",
     "잠자리를 주제로 짧은 동시를 지어 주세요.",
-    # For models of real size.
+    # For models larger than the demo's.
     "세종대왕이 한 일을 표로 정리해 줘.",
     "다음 글을 한 문장으로 요약해 줘: 김치는 배추와 무 같은 채소를 소금에 절이고 고춧가루, 마늘, 젓갈로 "
     "양념해 발효시킨 음식이다. 지역과 계절에 따라 재료와 맛이 다르다.",

@@ -205,7 +205,8 @@ def _known(tag: str) -> bool:
 
 
 def _trend(figures: Leaderboard, lang: Lang) -> str:
-    """Of every name with two checkpoints or more, in the order in which people first judged them."""
+    """The trend of every name with two or more checkpoints, in the order in which people first judged
+    them."""
     strengths = {one.name: one for one in figures.strengths}
     ratings = {one.model: one for one in figures.ratings}
     of_name: dict[str, list[tuple[str, str]]] = defaultdict(list)
