@@ -43,9 +43,9 @@ class Training:
     labelled: list[Row] = field(default_factory=list)
     """Answers with `meta.label`: true for a good one."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Of pairs and rows."""
+    """Reason -> judgements of which no pair or row was made."""
     not_labelled: Counter[str] = field(default_factory=Counter)
-    """The same of labelled answers."""
+    """Reason -> judgements of which no labelled answer was made."""
     used: set[str] = field(default_factory=set)
     """Ids of all votes and ratings that something was made of."""
     masked: int = 0
@@ -103,7 +103,7 @@ def replayed(path: Path, count: int, seed: int, held_out: Collection[str]) -> li
 
 
 def question_hash(row: Row | Pair) -> str:
-    """Of its question, as the gateway hashes it in a conversation."""
+    """The hash of its question, computed as the gateway does for a conversation."""
     text = row.instruction + (f"{CONTEXT_MARK}{row.context}" if row.context else "")
     return prompt_hash([Message(role="user", content=text)])
 

@@ -1,4 +1,4 @@
-"""Rows of a file, for those who train and measure."""
+"""Rows of a file, as training and evaluation take them."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -38,7 +38,7 @@ def other_format(path: Path, *, pairs: bool) -> UserError | None:
     written_as_rows = source.kind == "jsonl" and source.encoding == "utf-8" and not packed
     try:
         sample = _sample(source)
-    except UserError:  # broken within; the line that was read says more
+    except UserError:  # it is broken further in: the error about that line says more
         return None
     if not sample or (written_as_rows and _holds_rows(path)):
         return None

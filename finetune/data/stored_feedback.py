@@ -70,18 +70,18 @@ class Feedback:
         )
 
     def joined(self, other: "Feedback") -> "Feedback":
-        """Both."""
+        """Feedback of both."""
         return Feedback((*self.votes, *other.votes), (*self.ratings, *other.ratings))
 
     def with_text(self) -> "Feedback":
-        """What comes with its conversation."""
+        """The feedback whose conversation was stored with it."""
         return Feedback(
             tuple(vote for vote in self.votes if vote.left.messages and vote.right.messages),
             tuple(rating for rating in self.ratings if rating.answer.messages),
         )
 
     def unused(self) -> "Feedback":
-        """What no training has used."""
+        """The feedback that no training has used."""
         return Feedback(
             tuple(vote for vote in self.votes if not vote.used_in),
             tuple(rating for rating in self.ratings if not rating.used_in),
@@ -96,9 +96,9 @@ class Sources:
     """Providers' models, by either name: their terms mostly forbid training on answers."""
     without: frozenset[str] = frozenset()
     allowed: frozenset[str] = frozenset()
-    """Named although a provider gives them: somebody knows that they may be used."""
+    """A provider's models whose answers somebody has allowed by name."""
     licences: Mapping[str, str] = field(default_factory=dict)
-    """Of our own models, as their cards have it."""
+    """Model -> the licence on its card, for our own models."""
 
     def permit(self, answer: JudgedAnswer) -> bool:
         """Whether an answer may be trained on."""
@@ -106,7 +106,7 @@ class Sources:
         return not names & self.without and (not names & self.external or bool(names & self.allowed))
 
     def licence(self, answer: JudgedAnswer) -> str | None:
-        """Of the model that gave an answer, as far as it is known."""
+        """The licence of the model that gave an answer; None where it is not known."""
         return self.licences.get(answer.arm or answer.model)
 
 

@@ -9,7 +9,7 @@ from common.feedback import JudgedAnswer
 from finetune.data.stored_feedback import Feedback, PromptMessages, StoredRating, StoredVote, prompt_of
 
 APART = 2
-"""Points between two ratings of answers to one prompt from which on they make a pair."""
+"""Least difference between two ratings of answers to one prompt that makes them a pair."""
 GOOD, BAD = 4, 2
 """Scores from which on, and up to which, an answer is good or bad by itself."""
 FeedbackKind = Literal["vote", "both_bad", "rating", "thumb", "correction"]
@@ -82,7 +82,7 @@ def _judged(rating: StoredRating) -> tuple[bool | None, FeedbackKind]:
 
 
 def correction_of(rating: StoredRating) -> JudgedAnswer:
-    """The answer as the rater would have it. No model gave it."""
+    """The answer as the rater would have it. No model wrote it, so it has no checkpoint."""
     given = rating.answer
     return given.model_copy(
         update={"answer": rating.correction or "", "finish_reason": "stop", "checkpoint": None}
@@ -90,8 +90,8 @@ def correction_of(rating: StoredRating) -> JudgedAnswer:
 
 
 def preferences(feedback: Feedback, left_out: Counter[str]) -> Iterator[Preference]:
-    """From votes, corrections and the best and worst rated answers to a prompt. One rater has one voice on
-    the same two answers, his last; of several raters the majority counts."""
+    """From votes, corrections and the best and worst rated answers to a prompt. Each rater has one voice on
+    the same two answers, the last one given; of several raters the majority counts."""
     cast: dict[tuple[PromptMessages, frozenset[str]], dict[str, Preference]] = defaultdict(dict)
     votes = 0
     for one in (*_of_votes(feedback.votes, left_out), *_of_corrections(feedback.ratings)):
@@ -158,7 +158,7 @@ def scored_answers(ratings: Iterable[StoredRating]) -> dict[tuple[PromptMessages
 
 
 def mean_score(ratings: list[StoredRating]) -> float:
-    """Of ratings with a score."""
+    """The mean of ratings that have a score."""
     return sum(rating.score or 0 for rating in ratings) / len(ratings)
 
 

@@ -47,7 +47,7 @@ class CleanReport(msgspec.Struct):
     allowed: dict[str, int] = {}
     sources: dict[str, SourceCounts] = {}
     categories: dict[str, int] = {}
-    """Of the rows kept, as the next two."""
+    """Of the rows kept, like the next two: category -> rows."""
     licences: dict[str, int] = {}
     lengths: dict[str, dict[str, int]] = {}
     """instruction, context, response -> percentile -> characters."""
@@ -159,7 +159,7 @@ def _add(counts: dict[str, int], more: dict[str, int]) -> None:
 
 
 def _write_rejects(out: IO[bytes], judged: bytes, duplicates: list[tuple[int, bytes]]) -> None:
-    """Both in the order of their lines."""
+    """Write the rejected rows of both stages in the order of their lines."""
     if not duplicates:
         out.write(judged)
         return
@@ -179,7 +179,7 @@ def _line_number(reject: bytes) -> int:
 
 
 def _runs(kept: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Stretches of rows that are kept: (first, one past the last)."""
+    """Runs of neighbouring rows that are kept: (first, one past the last)."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], kept, [False])).astype(np.int8)))
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 

@@ -22,7 +22,7 @@ _NOUN_END = re.compile(
     r"(?:[가마노]을|[정동주합문항결회논강창심결협수유본거편함토건상제타명열경성적예의거]의|[나아높길깊넓차종놀사먹둥벌양]이|고양이|어린이|젊은이|이야기"
     r"|[국작전평추증참휴요물주대인저상양농단획효음화소정문]가|[조소]금은|얇은)\Z"
 )
-"""Common nouns that end like a particle."""
+"""Common nouns that end in the same syllable as a particle."""
 _FEWEST_WORDS_CUT_OFF = 9
 """Words of a last sentence from which an end in a particle is no title, list or line of a poem."""
 _LIST_SIGNS = re.compile(r"[,:;|/#*=\[(<>\d\n\"'“”‘’·-]")
@@ -64,7 +64,7 @@ _LETTERS = re.compile(r"[^\W\d_]")
 _TABLES = ("```", "|", "</")
 """Where the same words stand again and again for good reason."""
 _SHORTEST_REPEATED = 50
-"""Of texts, and of words that are looked at by themselves."""
+"""Fewest characters of a text, or of a single word, that is searched for repetitions."""
 _LONG_RUN = re.compile(r"(.{1,40}?)\1{9,}", re.DOTALL)
 
 

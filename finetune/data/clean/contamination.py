@@ -62,7 +62,7 @@ class EvaluationIndex:
     """What rows are compared with. It is made once and handed to every process."""
 
     names: tuple[str, ...]
-    """Of all items."""
+    """The names of all items."""
     windows: Hashes
     """Sorted; of items with a long text."""
     window_items: npt.NDArray[np.int32]
@@ -73,9 +73,9 @@ class EvaluationIndex:
     """The same of items whose longest text has fewer letters than a probe."""
     stub_items: npt.NDArray[np.int32]
     short: Mapping[int, tuple[str, ...]]
-    """The letters of the texts of an item of short ones."""
+    """For each item of short texts, the letters of its texts."""
     too_short: int
-    """Items that were left out."""
+    """How many items were left out, as too short to be looked for."""
 
     def find(self, texts: Sequence[str]) -> dict[int, str]:
         """Place in `texts` -> name of an item it holds. The fields of a text are separated by FIELD_END."""
@@ -296,7 +296,7 @@ def _hits(
     """(place of a text, item) for every stretch within a text that stands in the index."""
     if not len(index) or not len(hashes):
         return
-    # A small table of bits says no to nearly every stretch before the search in the index.
+    # A small table of bits rules out nearly every stretch before the search in the index.
     table = np.zeros(1 << _TABLE_BITS, dtype=np.bool_)
     table[index >> np.uint64(64 - _TABLE_BITS)] = True
     inside, _ = within_texts(offsets, size, len(hashes) + size - 1)

@@ -25,7 +25,7 @@ _COMPARED_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Chunks:
-    """The results of all chunks, by their numbers."""
+    """The results of all chunks, in the order of their numbers."""
 
     stems: list[str]
     first: npt.NDArray[np.int64]
@@ -39,7 +39,7 @@ class Chunks:
         return msgspec.json.decode(Path(f"{self.stems[chunk]}.json").read_bytes(), type=ChunkReport)
 
     def hashes(self) -> npt.NDArray[np.uint64]:
-        """Of all rows."""
+        """The hashes of all rows."""
         return np.concatenate([self.index(chunk)["hash"] for chunk in range(len(self.stems))])
 
     def locate(self, row: int) -> tuple[int, int]:
@@ -77,7 +77,7 @@ def find_duplicates(job: CleaningJob, chunks: Chunks) -> Duplicates:
         found.similarity[repeats] = SAME
     if job.rules.near_duplicates:
         for left, right, similarity in _similar(job, chunks, _likely_pairs(job, chunks, found)):
-            # In the order of the later row: whether the earlier one stays is known by now.
+            # Pairs come in the order of the later row, so whether the earlier row is kept is decided by now.
             if found.of[left] < 0 and found.of[right] < 0:
                 found.of[right] = left
                 found.similarity[right] = similarity
@@ -103,7 +103,7 @@ def _likely_pairs(job: CleaningJob, chunks: Chunks, found: Duplicates) -> RowPai
 
 
 def _signatures(chunks: Chunks, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """Of some rows, which are sorted."""
+    """The signatures of some rows, whose numbers are sorted."""
     parts = []
     borders = np.searchsorted(rows, chunks.first)
     for chunk, (a, b) in enumerate(pairwise(borders.tolist())):

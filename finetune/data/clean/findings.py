@@ -71,7 +71,7 @@ def _turns(row: JsonRow) -> list[_Turn]:
     asked = ""
     turns = []
     for turn in row.history:
-        if turn.role == "assistant" and turn.weight:  # what is not learnt may say anything
+        if turn.role == "assistant" and turn.weight:  # an answer that is not learnt may say anything
             turns.append((asked, "", turn.content))
         elif turn.role == "user":
             asked = turn.content

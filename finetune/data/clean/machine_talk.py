@@ -51,7 +51,7 @@ def identity(question: str, answer: str) -> str | None:
         return None
     if match := _SELF.search(answer):
         return match[0].strip()
-    # Who isn't asked about ChatGPT and says what ChatGPT does speaks of himself.
+    # An answer that tells what ChatGPT does, though nobody asked about it, speaks of itself.
     if not _ABOUT_MODELS.search(question) and (match := _PRODUCT_ACTS.search(answer)):
         return match[0].strip()
     return None

@@ -13,7 +13,7 @@ from finetune.data.clean.chunk import CleaningRules
 from finetune.files.child_process import process_pool
 
 _IN_FLIGHT = 2
-"""Stretches read ahead for each process."""
+"""Chunks that are read ahead for each process."""
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ def _begin_process(rules: CleaningRules) -> None:
     """The rules come once to each process, not with each task: an evaluation index may be large."""
     global _rules_of_process
     _rules_of_process = rules
-    os.environ["RAYON_NUM_THREADS"] = "1"  # rensa's; the processes take all cores already
+    os.environ["RAYON_NUM_THREADS"] = "1"  # for rensa's threads: the processes use all cores already
 
 
 def _in_process(function: Callable[..., T], *arguments: object) -> T:

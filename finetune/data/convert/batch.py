@@ -23,7 +23,7 @@ _LONGEST_SHOWN = 50_000
 """Bytes of a refused record shown whole; a page of KorQuAD 2 is longer, and may be refused many times."""
 _MOST_NAMES = 100
 _OTHER_FIELDS = "other fields"
-"""Stands for the names after the first hundred: records may be keyed by anything."""
+"""Takes the place of field names after the first hundred: records may use anything as a key."""
 _MEDIA = {
     **dict.fromkeys(("image", "images", "image_path", "img", "이미지"), "an image"),
     **dict.fromkeys(("audio", "audios"), "audio"),
@@ -70,7 +70,7 @@ class RecordCounts(msgspec.Struct):
     rows: int = 0
     refused: int = 0
     broken: int = 0
-    """Records that are not even shaped like their format."""
+    """Records that do not even have the shape of their format."""
     reasons: dict[str, FirstOfKind] = {}
     unused: dict[str, int] = {}
     """Field -> records that became rows without it."""

@@ -29,7 +29,7 @@ class Fields(dict[str, Any]):
         self.lost: list[str] = []
         """Fields inside of fields that are not used, such as `messages[].name`."""
         self.left_out: list[str] = []
-        """Parts that stand in no row, in words."""
+        """Parts of the record that appear in no row, in words."""
 
     def get(self, key: str, default: object = None) -> Any:
         self.read.add(key)
@@ -61,13 +61,13 @@ def says_something(value: object) -> bool:
 
 
 def note_unused(record: Record, name: str) -> None:
-    """Say that a part of the record is in no row."""
+    """Note that a part of the record appears in no row."""
     if isinstance(record, Fields) and name not in record.lost:
         record.lost.append(name)
 
 
 def note_left_out(record: Record, what: str) -> None:
-    """Say that something was left out of a row on purpose."""
+    """Note that something was left out of a row on purpose."""
     if isinstance(record, Fields):
         record.left_out.append(what)
 
@@ -116,7 +116,7 @@ class SourceMessage(NamedTuple):
     calls: tuple[dict[str, object], ...] = ()
     """Tool calls of the assistant, as a row has them."""
     call_id: str = ""
-    """Of a tool's result."""
+    """The id of the call that a tool's result answers."""
     name: str = ""
 
     def turn(self) -> dict[str, object]:

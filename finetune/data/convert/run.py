@@ -275,7 +275,8 @@ def _runner(size: int) -> Iterator[ConvertBatches]:
                 yield future.result(), done
         except (BrokenProcessPool, OSError) as error:  # OSError: from submit, while the pool is breaking
             for child in set(active_children()) - others:
-                child.kill()  # the pool may have missed one that was just starting, and would wait for it
+                # The pool may have missed a process that was just starting, and would wait for it.
+                child.kill()
             raise KodollyError(
                 "A process that converts was killed; perhaps memory ran out.",
                 hint="The same command goes on from here.",

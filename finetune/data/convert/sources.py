@@ -185,7 +185,7 @@ def _encoding(head: bytes, path: Path) -> str:
         raise UserError(f"{path} is no text file.", hint="Texts in UTF-16 or UTF-32 must be saved as UTF-8.")
     lines = head.split(b"\n")
     wide = [line for line in (lines if len(head) < _HEAD else lines[:-1]) if not line.isascii()]
-    if len(lines) == 1:  # it may be cut within a character
+    if len(lines) == 1:  # the sample may end within a character
         try:
             codecs.getincrementaldecoder("utf-8")().decode(head)
         except UnicodeDecodeError:

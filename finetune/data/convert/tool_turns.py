@@ -154,6 +154,6 @@ def _decoded(value: object) -> object:
     if found := _GLAIVE_ARGUMENTS.search(text):
         return _decoded(f'{text[: found.start()]}"arguments": {found[1]}}}')
     try:
-        return ast.literal_eval(text)  # literals alone: nothing is run
+        return ast.literal_eval(text)  # literal_eval takes literals alone: nothing is executed
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         raise UnusableRecord("a tool call is not valid JSON") from None

@@ -126,7 +126,7 @@ def _decoded_or_none(value: object) -> object:
     if len(text) > _LONGEST_LITERAL:
         return None
     try:
-        return ast.literal_eval(text)  # literals alone: nothing is run
+        return ast.literal_eval(text)  # literal_eval takes literals alone: nothing is executed
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return None
 
