@@ -33,6 +33,14 @@ SHAPE = {
     "initializer_range": SPREAD,
 }
 LAYERS = ["sliding_attention", "full_attention"]
+GEMMA4 = {
+    "num_hidden_layers": 3,  # with two it learns the form of a call, and not which city belongs into it
+    "layer_types": [*LAYERS, "full_attention"],
+    "global_head_dim": 64,
+    "num_global_key_value_heads": 1,
+    "hidden_size_per_layer_input": 0,
+    "num_kv_shared_layers": 0,
+}
 LINEAR = {
     "layer_types": ["linear_attention", "full_attention"],
     "linear_key_head_dim": 16,
@@ -71,6 +79,9 @@ KEYS = OwnTemplate(
     ("<|endoftext|>", "<|user|>", "<|observation|>"),
     thinks=True,
 )
+CHANNELS = OwnTemplate(
+    "turns, thoughts in channels, keys and values", own_templates.CHANNELS, ("<turn|>",), thinks=True
+)
 FUNCTIONS = OwnTemplate(
     "ChatML, thoughts, calls as functions", own_templates.FUNCTIONS, ("<|im_end|>",), thinks=True
 )
@@ -106,6 +117,7 @@ OWN_MODELS = (
     ),
     OwnModel("Gemma 2", "Gemma 2", TURNS, _config("Gemma2Config")),
     OwnModel("Gemma 3", "Gemma 3", TURNS, _config("Gemma3TextConfig")),
+    OwnModel("Gemma 4", "Gemma 4", CHANNELS, _config("Gemma4TextConfig", **GEMMA4)),
     OwnModel("Mistral", "Mistral Small, Mistral 7B", INST, _config("MistralConfig")),
     OwnModel("Ministral 3", "Ministral 3", INST, _config("Ministral3Config")),
     OwnModel("Phi 3", "Phi-3, Phi-4", ROLES, _config("Phi3Config", pad_token_id=0)),

@@ -109,6 +109,22 @@ KEYS = """{{- '[gMASK]<sop>' }}
 {%- if add_generation_prompt %}{{ '<|assistant|>' }}
 {%- if enable_thinking is defined and not enable_thinking %}{{ '\n<think></think>' }}{% endif %}{% endif %}"""
 """Nothing ends an answer but the next turn's role; arguments are keys and values."""
+CHANNELS = """{{- bos_token }}
+{%- set ns = namespace(last=0) %}
+{%- for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}
+{%- for m in messages %}
+{{- '<|turn>' + ('model' if m.role == 'assistant' else m.role) + '\n' }}
+{%- if m.reasoning_content and loop.index0 > ns.last %}
+{{- '<|channel>thought\n' + m.reasoning_content + '\n<channel|>' }}{% endif %}
+{{- m.content | trim }}
+{%- for call in m.tool_calls or [] %}{{ '<|tool_call>call:' + call.function.name + '{' }}
+{%- for name, value in call.function.arguments | items %}{{ name + ':<|"|>' + value + '<|"|>' }}{% endfor %}
+{{- '}<tool_call|>' }}{% endfor %}
+{{- '<turn|>\n' }}{%- endfor %}{% if tools %}{% endif %}
+{%- if add_generation_prompt %}{{ '<|turn>model\n' }}
+{%- if enable_thinking is defined and not enable_thinking %}{{ '<|channel>thought\n<channel|>' }}{% endif %}
+{%- endif %}"""
+"""Thoughts in a channel, texts in calls between tokens; blanks are trimmed."""
 FUNCTIONS = THINKING.replace(
     JSON_CALL,
     """{{- '<function_calls>' + call.function.name + '(' }}
