@@ -63,11 +63,7 @@ class Judged:
     request: gr.Request = REQUEST
 
     async def vote(self, choice: Choice) -> dict[Any, Any]:
-        values: dict[Any, Any] = {
-            self.page.shown: self.shown,
-            **{pane.picker: "m" for pane in self.page.panes},
-        }
-        updates: dict[Any, Any] = await self.feedback.vote(choice)(REQUEST, values)
+        updates: dict[Any, Any] = await self.feedback.vote(choice)(REQUEST, self.shown, "m", "m")
         return updates
 
     async def rate(self, score: int | None, *tags: str) -> dict[Any, Any]:

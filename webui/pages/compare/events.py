@@ -1,7 +1,7 @@
 """비교 / Compare: loading, asking, stopping. Feedback and files are in `feedback`."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -9,6 +9,7 @@ import gradio as gr
 from webui.answering import Answering
 from webui.choices import default_pair, fresh_setup, model_ids
 from webui.conversation import QUESTION_CHARACTERS, Setup
+from webui.pages.compare.inputs import ComposedQuestion, Listener, Screen, with_screen, with_setup
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.compare.state import hidden_in, side_of
 from webui.pages.compare.view import CompareView
@@ -55,58 +56,47 @@ class CompareEvents:
     def _fresh_setup(self, model: str | None) -> Setup | None:
         return fresh_setup(model, self.cache.find(model)) if model else None
 
-    async def refresh(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
+    async def refresh(self, request: gr.Request, screen: Screen) -> Updates:
         """States of the models, from memory; the pickers only when their list has changed."""
         page = self.page
-        left, right = (values[pane.picker] for pane in page.panes)
+        left, right = screen.left, screen.right
         updates: Updates = {}
         if left is None and right is None:
             left, right = default_pair(self.cache.models, self.cache.providers)
             for pane, setup in zip(page.panes, map(self._fresh_setup, (left, right)), strict=True):
                 updates |= pane.setup.show(setup) if setup else {}
-        listed = values[page.model_list]
-        if set(model_ids(self.cache.models, left, right)) - set(listed):
-            updates |= self.view.pickers(left, right, listed)
-        hidden = self._hidden(values)
-        return updates | self.view.status(left, right, lang_of(request), hidden=hidden)
+        if set(model_ids(self.cache.models, left, right)) - set(screen.listed):
+            updates |= self.view.pickers(left, right, screen.listed)
+        return updates | self.view.status(left, right, lang_of(request), hidden=screen.hidden)
 
-    def _hidden(self, values: Mapping[Any, Any]) -> bool:
-        """Before the first question the switch alone hides the names, so that a refresh on its way while the
-        question goes out does not show them again."""
-        page = self.page
-        return bool(values[page.names_hidden] or (values[page.toolbar.blind] and not values[page.shown]))
-
-    def picked(self, pane: Pane) -> Callable[..., Any]:
+    def picked(self, pane: Pane) -> Listener:
         """Another model was chosen in one pane: its state, and the sliders its kind starts with."""
 
-        async def listener(request: gr.Request, values: Mapping[Any, Any]) -> Updates:
-            setup = self._fresh_setup(values[pane.picker])
-            left, right = (values[each.picker] for each in self.page.panes)
-            updates = self.view.status(left, right, lang_of(request), hidden=self._hidden(values))
+        async def handler(request: gr.Request, screen: Screen) -> Updates:
+            setup = self._fresh_setup(screen.model(pane))
+            lang = lang_of(request)
+            updates = self.view.status(screen.left, screen.right, lang, hidden=screen.hidden)
             return updates | (pane.setup.show_sampling(setup) if setup else {})
 
-        return listener
+        return with_screen(self.page, handler)
 
-    async def begin(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
+    async def begin(self, request: gr.Request, wanted: ComposedQuestion) -> Updates:
         """Put the question to both sides and begin with the answers, which the page follows by itself."""
         lang, page = lang_of(request), self.page
-        question = str(values[page.question] or "").strip()
+        question, left, right = wanted.question, wanted.left, wanted.right
         if not question:
             return self._refused("ask_question", lang)
         if len(question) > QUESTION_CHARACTERS:
             return self._refused("ask_shorter", lang)
-        setups = [pane.setup.read(values, self.cache) for pane in page.panes]
-        shown, blind = values[page.shown] or None, bool(values[page.toolbar.blind])
-        if shown is None and blind and random.random() < 0.5:
+        if wanted.shown is None and wanted.blind and random.random() < 0.5:
             # The hidden pickers and settings change places as well: a pane always holds its own model's.
-            setups.reverse()
-        left, right = setups
+            left, right = right, left
         if left is None or right is None:
             return self._refused("ask_model", lang)
         asking = {"left": left, "right": right}
         try:
             asked = await self.store.conversations.ask(
-                user_in(request), "compare", shown, question, asking, hidden=blind
+                user_in(request), "compare", wanted.shown, question, asking, hidden=wanted.blind
             )
         except StillAnswering:
             return self._refused("ask_wait_both", lang)
@@ -121,16 +111,16 @@ class CompareEvents:
         gr.Warning(text(lang, key), title="")
         return {self.page.send: gr.skip()}
 
-    def retry(self, pane: Pane) -> Callable[..., Any]:
+    def retry(self, pane: Pane) -> Listener:
         """Ask one side's last question again, with what its pickers say now."""
 
-        async def listener(request: gr.Request, values: Mapping[Any, Any]) -> Updates:
-            lang, user, shown = lang_of(request), user_in(request), values[self.page.shown]
+        async def handler(request: gr.Request, shown: str | None, chosen: Setup | None) -> Updates:
+            lang, user = lang_of(request), user_in(request)
             found = await self.store.conversations.get(user, shown) if shown else None
             last = side_of(found, pane.name).last
             if found is None or last is None:
                 return await self._shown(request, found)
-            setup = pane.setup.read(values, self.cache) or last.setup
+            setup = chosen or last.setup
             try:
                 asked = await self.store.conversations.ask_again(user, found.id, pane.name, setup)
             except StillAnswering:
@@ -139,7 +129,7 @@ class CompareEvents:
                 self.answering.start(asked.sides[pane.name], user, hidden=asked.hidden)
             return self.view.side(pane, asked, lang) | self.view.common(asked, lang)
 
-        return listener
+        return with_setup(self.page, pane, self.cache, handler)
 
     async def settle(self, request: gr.Request, shown: str | None) -> Updates:
         """One side has ended: it can be judged and retried. When both have, buttons and vote row follow."""
@@ -167,17 +157,15 @@ class CompareEvents:
             return {self.page.stop: gr.skip()}
         return self.view.whole(await kept.get(user, found.id), lang_of(request))
 
-    async def clear(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
+    async def clear(self, request: gr.Request, screen: Screen) -> Updates:
         """A new, empty comparison with the same models; the old one is in the list."""
-        left, right = (values[pane.picker] for pane in self.page.panes)
-        hidden = bool(values[self.page.toolbar.blind])
-        status = self.view.status(left, right, lang_of(request), hidden=hidden)
+        status = self.view.status(screen.left, screen.right, lang_of(request), hidden=screen.blind)
         return await self._shown(request, None) | status
 
-    async def blind(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
+    async def blind(self, request: gr.Request, screen: Screen) -> Updates:
         """Off shows the names at once; on hides those of the next comparison."""
-        user, lang, page = user_in(request), lang_of(request), self.page
-        switch, shown = bool(values[page.toolbar.blind]), values[page.shown]
+        user, lang = user_in(request), lang_of(request)
+        switch, shown = screen.blind, screen.shown
         await self.store.users.set(user, BLIND, switch)
         if shown and not switch:
             await self.store.conversations.show_names(user, shown)
@@ -187,9 +175,9 @@ class CompareEvents:
                 self.answering.show_names(side.last.id)
         if switch and found is not None and not found.hidden:
             gr.Info(text(lang, "blind_next"), title="")
-        left, right = (values[pane.picker] for pane in page.panes)
         hidden = hidden_in(found) or (switch and found is None)
-        return self.view.whole(found, lang) | self.view.status(left, right, lang, hidden=hidden)
+        status = self.view.status(screen.left, screen.right, lang, hidden=hidden)
+        return self.view.whole(found, lang) | status
 
     async def show(self, request: gr.Request, found: Conversation | None) -> Updates:
         """Another comparison, with the models and settings that it had, or an empty page."""

@@ -1,6 +1,5 @@
 """비교 / Compare: votes, ratings, the prompt preview and files."""
 
-from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ from webui.conversation import Mark, history
 from webui.failures import Failure, advice, headline
 from webui.gateway_client import GatewayClient, GatewayError
 from webui.pages.compare.export import ComparisonExport, as_json, as_markdown, pair_key
+from webui.pages.compare.inputs import ComposedQuestion, Listener, with_question
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.compare.state import hidden_in, side_of
 from webui.pages.compare.view import CompareView
@@ -39,13 +39,14 @@ class CompareFeedback:
         self.store = store
         self.view = view
 
-    def vote(self, choice: Choice) -> Callable[..., Any]:
+    def vote(self, choice: Choice) -> Listener:
         """Store which answer is better, then show hidden names. Another choice replaces it, and counts as one
         that was made with the names in sight."""
 
-        async def listener(request: gr.Request, values: Mapping[Any, Any]) -> Updates:
+        async def listener(
+            request: gr.Request, shown: str | None, left_model: str | None, right_model: str | None
+        ) -> Updates:
             user, lang, page = user_in(request), lang_of(request), self.page
-            shown = values[page.shown]
             found = await self.store.conversations.get(user, shown) if shown else None
             left, right = side_of(found, "left"), side_of(found, "right")
             pair = pair_key(left.last, right.last)
@@ -69,12 +70,11 @@ class CompareFeedback:
             for pane in page.panes:
                 updates[pane.chat] = self.view.chat(pane, voted, lang, hidden=False)
                 updates[pane.show_prompt] = gr.update(visible=True)
-            left_model, right_model = (values[pane.picker] for pane in page.panes)
             return updates | self.view.status(left_model, right_model, lang, hidden=False)
 
         return listener
 
-    def rate(self, pane: Pane) -> Callable[..., Any]:
+    def rate(self, pane: Pane) -> Listener:
         """Store one side's score and tags; again whenever one of them changes."""
 
         async def listener(
@@ -107,15 +107,14 @@ class CompareFeedback:
 
         return listener
 
-    def show_prompt(self, pane: Pane) -> Callable[..., Any]:
+    def show_prompt(self, pane: Pane) -> Listener:
         """The exact prompt of the question in the box, or of the last one asked."""
 
-        async def listener(request: gr.Request, values: Mapping[Any, Any]) -> Updates:
-            user, lang, shown = user_in(request), lang_of(request), values[self.page.shown]
+        async def handler(request: gr.Request, asked: ComposedQuestion) -> Updates:
+            user, lang, shown, question = user_in(request), lang_of(request), asked.shown, asked.question
             found = await self.store.conversations.get(user, shown) if shown else None
             side, hidden = side_of(found, pane.name), hidden_in(found)
-            setup = pane.setup.read(values, self.view.cache)
-            question = str(values[self.page.question] or "").strip()
+            setup = asked.left if pane.name == "left" else asked.right
             if hidden or setup is None or not (side.turns or question):
                 return {pane.prompt_box: gr.skip()}
             if question:
@@ -134,9 +133,9 @@ class CompareFeedback:
                 pane.prompt: gr.update(value=prompt.prompt, visible=True),
             }
 
-        return listener
+        return with_question(self.page, self.view.cache, handler)
 
-    def save(self, kind: str) -> Callable[..., Any]:
+    def save(self, kind: str) -> Listener:
         """Hand the whole comparison to the browser as a file: `markdown` or `json`."""
 
         async def listener(request: gr.Request, shown: str | None) -> Updates:

@@ -8,6 +8,7 @@ import gradio as gr
 from webui.gateway_client import GatewayClient
 from webui.pages.compare.events import CompareEvents
 from webui.pages.compare.feedback import SAVE_FILE_JS, CompareFeedback
+from webui.pages.compare.inputs import pickers, question_parts, screen_parts, with_question, with_screen
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.conversation_list import ListEvents
 from webui.pages.parts import (
@@ -64,28 +65,28 @@ class Outputs:
 def wire_compare(demo: gr.Blocks, page: ComparePage, events: CompareEvents, client: GatewayClient) -> None:
     """Attach every listener of the page."""
     out, shown = Outputs(page), page.shown
-    pickers = {page.left.picker, page.right.picker}
-    seen = {shown, page.names_hidden, page.toolbar.blind, page.model_list, *pickers}
+    seen = screen_parts(page)
+    refresh = with_screen(page, events.refresh)
     keep_address(shown)
     loaded = on(demo.load, events.load, page.old, [*out.everything, page.model_list, *page.old])
     open_composer(loaded, page.question)
     refresh_on_return(demo, "compare")
     stop_on_escape(demo, "compare")
-    on([page.timer.tick, page.refresh.click], events.refresh, seen, out.refreshed)
+    on([page.timer.tick, page.refresh.click], refresh, seen, out.refreshed)
     ListEvents(page.conversations, events.store.conversations, events.show).wire(out.everything)
-    begun = on([page.question.submit, page.send.click], events.begin,
-               {page.question, page.toolbar.blind, shown, *out.setups},
-               [page.asked, *out.everything])  # fmt: skip
+    begin = with_question(page, events.cache, events.begin)
+    asking = [page.question.submit, page.send.click]
+    begun = on(asking, begin, question_parts(page), [page.asked, *out.everything])
     clear_composer(begun, page.asked, page.question)
     for pane in page.panes:
         on(pane.picker.input, events.picked(pane), seen, [*out.status, *pane.setup.sampling])
         on(pane.retry.click, events.retry(pane), {shown, *pane.setup.all}, out.everything)
     settled = on(page.settled.click, events.settle, [shown], [*out.whole, *page.conversations.all],
                  trigger_mode="always_last")  # fmt: skip
-    on(settled.then, events.refresh, seen, out.refreshed)
+    on(settled.then, refresh, seen, out.refreshed)
     on(page.stop.click, events.stop, [shown], out.whole)
-    on(page.toolbar.clear.click, events.clear, seen, out.everything)
-    on(page.toolbar.blind.input, events.blind, seen, out.whole)
+    on(page.toolbar.clear.click, with_screen(page, events.clear), seen, out.everything)
+    on(page.toolbar.blind.input, with_screen(page, events.blind), seen, out.whole)
     on(page.examples.click, _take_example, [page.examples], [page.question])
     _wire_feedback(out, CompareFeedback(page, client, events.store, events.view))
 
@@ -102,13 +103,12 @@ def _wire_feedback(out: Outputs, feedback: CompareFeedback) -> None:
             trigger_mode="always_last",
         )
         preview = [pane.prompt_box, pane.prompt_info, pane.prompt]
-        on(pane.show_prompt.click, feedback.show_prompt(pane), {page.question, page.shown, *pane.setup.all},
-           preview)  # fmt: skip
+        on(pane.show_prompt.click, feedback.show_prompt(pane), question_parts(page), preview)
     voted = [*out.common, *out.status]
     for pane in page.panes:
         voted += [pane.chat, pane.show_prompt]
     for choice, button in page.votes.items():
-        on(button.click, feedback.vote(choice), {page.shown, page.left.picker, page.right.picker}, voted)
+        on(button.click, feedback.vote(choice), [page.shown, *pickers(page)], voted)
     for kind, button in (("markdown", page.toolbar.markdown), ("json", page.toolbar.json)):
         saved = on(button.click, feedback.save(kind), [page.shown], [page.download])
         saved.then(None, [page.download], None, js=SAVE_FILE_JS, api_visibility="private")
