@@ -42,7 +42,7 @@ AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class FeedbackPage:
+class RowsPage:
     """Some rows, the newest first."""
 
     rows: list[Row]
@@ -238,7 +238,7 @@ class FeedbackStore:
         limit: int,
         after: str | None = None,
         since: datetime | None = None,
-    ) -> FeedbackPage:
+    ) -> RowsPage:
         """The newest `limit` rows behind the cursor `after`, none of before `since`. Raises BadRequest for a
         broken cursor.
 
@@ -259,7 +259,7 @@ class FeedbackStore:
 
         rows = await self._database.run(read)
         more = len(rows) > limit
-        return FeedbackPage(rows[:limit], _cursor(rows[limit - 1]) if more else None)
+        return RowsPage(rows[:limit], _cursor(rows[limit - 1]) if more else None)
 
 
 def _judged_by(rater_id: str) -> sa.CompoundSelect[tuple[str, str]]:
