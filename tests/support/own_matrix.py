@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx2
+
 from finetune.threads import let_waiting_threads_sleep
 from tests.support.family_matrix import PAGE
 from tests.support.forked_vllm import ask, served
@@ -20,6 +22,7 @@ from tests.support.tool_rows import TOOL
 from worker.parsers import parser_flags
 
 if TYPE_CHECKING:  # a forked server imports the main module again, which must not be the training libraries
+    from finetune.encoding.encode import Example
     from tests.support.own_models import OwnModel, OwnTemplate
 
 BEGIN, END = "<!-- own matrix: written by python -m tests.support.own_matrix -->", "<!-- /own matrix -->"
@@ -33,9 +36,13 @@ def run_own_model(model: "OwnModel", folder: Path) -> str:
 
     checkpoint = train_own_model(model, folder)
     with served(checkpoint, folder / "vllm.log", ("--enable-scale-out",)) as url:  # opens its renderer
-        assert _compared(url, checkpoint, model.template) >= 4
-        _check_answers(url, model.template)
-    cells = (model.name, model.published, model.template.name, "same tokens", *_parsers(checkpoint), "served")
+        if model.chats:
+            assert _compared(url, checkpoint, model.template) >= 4
+            _check_answers(url, model.template)
+        else:
+            _check_completions(url, checkpoint, model.template)
+    prompts = "same tokens" if model.chats else "training's"
+    cells = (model.name, model.published, model.template.name, prompts, *_parsers(checkpoint), "served")
     return f"| {' | '.join(cells)} |"
 
 
@@ -50,12 +57,23 @@ def _parsers(checkpoint: Path) -> list[str]:
 
 def _compared(url: str, checkpoint: Path, template: "OwnTemplate") -> int:
     """How many prompts vLLM makes to the very tokens on which training learns."""
+    from finetune.merge.serving_proof import rendered_prompt
+
+    examples = _encoded(checkpoint, prompt_rows(template))
+    for example in examples:
+        assert example.messages is not None
+        made = rendered_prompt(url, "tiny", example.messages[:-1], example.tools, example.kwargs)
+        assert made == example.input_ids[: example.prompt_tokens]
+    return len(examples)
+
+
+def _encoded(checkpoint: Path, rows: list[dict[str, Any]]) -> "list[Example]":
+    """The sequences that training makes of `rows`."""
     from transformers import AutoTokenizer
 
     from common.checkpoint import read_card
     from finetune.encoding.encode import encode_conversations
     from finetune.encoding.own_settings import OwnSettings, set_own
-    from finetune.merge.serving_proof import rendered_prompt
     from finetune.rows.row import Row
 
     card = read_card(checkpoint)
@@ -63,14 +81,22 @@ def _compared(url: str, checkpoint: Path, template: "OwnTemplate") -> int:
     assert card.own_template is not None
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     set_own(tokenizer, OwnSettings.of_card(tokenizer, card.own_template))
-    compared = 0
-    for values in prompt_rows(template):
-        for example in encode_conversations(tokenizer, [Row.model_validate(values)])[0]:
-            assert example.messages is not None
-            made = rendered_prompt(url, "tiny", example.messages[:-1], example.tools, example.kwargs)
-            assert made == example.input_ids[: example.prompt_tokens]
-            compared += 1
-    return compared
+    made = encode_conversations(tokenizer, [Row.model_validate(values) for values in rows])
+    return [example for examples in made for example in examples]
+
+
+def _check_completions(url: str, checkpoint: Path, template: "OwnTemplate") -> None:
+    """Behind training's own prompts every answer that was learnt comes out of vLLM, and ends."""
+    from tests.support.own_models import weather_rows
+
+    rows = weather_rows(template)
+    for row, example in zip(rows, _encoded(checkpoint, rows), strict=True):
+        asked = {"model": "tiny", "prompt": example.input_ids[: example.prompt_tokens], "temperature": 0}
+        answered = httpx2.post(
+            f"{url}/v1/completions", json={**asked, "max_tokens": 40}, timeout=120, trust_env=False
+        )
+        choice = answered.json()["choices"][0]
+        assert (choice["text"], choice["finish_reason"]) == (row["response"], "stop"), choice
 
 
 def prompt_rows(template: "OwnTemplate") -> list[dict[str, Any]]:

@@ -82,6 +82,9 @@ KEYS = OwnTemplate(
 CHANNELS = OwnTemplate(
     "turns, thoughts in channels, keys and values", own_templates.CHANNELS, ("<turn|>",), thinks=True
 )
+MESSAGES = OwnTemplate(
+    "messages, another end in the past", own_templates.OTHER_END_IN_HISTORY, ("<|return|>",), tools=False
+)
 FUNCTIONS = OwnTemplate(
     "ChatML, thoughts, calls as functions", own_templates.FUNCTIONS, ("<|im_end|>",), thinks=True
 )
@@ -96,6 +99,8 @@ class OwnModel:
     template: OwnTemplate
     config: Callable[[int], Any]
     """Vocabulary size to a tiny configuration of the real class."""
+    chats: bool = True
+    """Whether vLLM makes prompts of its chats by the checkpoint's template, so that it can be asked there."""
 
 
 def _config(name: str, **more: Any) -> Callable[[int], Any]:
@@ -118,6 +123,13 @@ OWN_MODELS = (
     OwnModel("Gemma 2", "Gemma 2", TURNS, _config("Gemma2Config")),
     OwnModel("Gemma 3", "Gemma 3", TURNS, _config("Gemma3TextConfig")),
     OwnModel("Gemma 4", "Gemma 4", CHANNELS, _config("Gemma4TextConfig", **GEMMA4)),
+    OwnModel(
+        "gpt-oss",
+        "gpt-oss",
+        MESSAGES,
+        _config("GptOssConfig", num_local_experts=4, num_experts_per_tok=2, layer_types=LAYERS),
+        chats=False,
+    ),
     OwnModel("Mistral", "Mistral Small, Mistral 7B", INST, _config("MistralConfig")),
     OwnModel("Ministral 3", "Ministral 3", INST, _config("Ministral3Config")),
     OwnModel("Phi 3", "Phi-3, Phi-4", ROLES, _config("Phi3Config", pad_token_id=0)),
