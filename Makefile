@@ -15,7 +15,7 @@ test:            ## install what the tests need, then lint and all tests
 	@$(MAKE) --no-print-directory lint
 	.venv/bin/pytest -m "not slow" --numprocesses 3 --dist loadfile --durations 10
 	.venv/bin/python -m finetune.demo.build .kodolly/e2e/demo
-	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile --durations 30
+	.venv/bin/pytest -m slow --numprocesses 3 --dist loadfile --durations 30
 
 test-fast:       ## the tests that need no training, no vLLM and no browser
 	@scripts/install test

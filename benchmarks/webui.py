@@ -4,10 +4,10 @@ python benchmarks/webui.py [--rounds 3] [--json FILE]
 
 A scripted gateway sends each answer of 150 tokens, one each 20 ms. Ours is driven as the chat page drives
 it: its listener, then `GET /page/answers` as often as `answers.js` asks, then the listener of an ended
-answer. Gradio's is driven by its own event stream. CPU is the page's process alone, from /proc; the time
-before the first text is that beyond asking the gateway directly, at the same number of streams. With
-Chromium, an idle tab's requests are counted for 10 s, and how long an empty browser takes until a question
-can go out from the chat page. Ends with 1 when an aim falls short. Needs Linux.
+answer. Gradio's is driven by its own event stream. CPU is the page's process alone, from /proc; what opening
+the page costs is printed apart. The time before the first text is that beyond asking the gateway directly, at
+the same number of streams. With Chromium, an idle tab's requests are counted for 10 s, and how long an empty
+browser takes until a question can go out from the chat page. Ends with 1 when an aim falls short. For Linux.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ class Figures:
     cpu_ms_per_token: float
     first_s: float
     """Median time from asking to the first text."""
+    opening_cpu_ms: float
+    """Of opening the page, which is not in the other."""
 
 
 def cpu_s(pid: int) -> float:
@@ -66,22 +68,35 @@ class GradioPage:
         self.components = {part["id"]: part["props"] for part in config["components"]}
         self.listeners = config["dependencies"]
 
+    def component(self, elem_id: str) -> int:
+        """The number of a component."""
+        (found,) = [key for key, props in self.components.items() if props.get("elem_id") == elem_id]
+        return int(found)
+
     def listener(self, elem_id: str, event: str) -> dict[str, Any]:
         """The listener of an event of the component `elem_id`."""
-        (target,) = [key for key, props in self.components.items() if props.get("elem_id") == elem_id]
+        target = self.component(elem_id)
         found: dict[str, Any] = next(
             one for one in self.listeners if [target, event] in one["targets"] and one["backend_fn"]
         )
         return found
 
-    async def call(self, listener: dict[str, Any], values: dict[str, Any]) -> "asyncio.Queue[str | None]":
-        """Call a listener with `values` by elem_id, else what its inputs hold; its events, then None."""
-        given = [self._value(key, values) for key in listener["inputs"]]
-        asked = {"data": given, "fn_index": listener["id"], "session_hash": self.session, "trigger_id": None}
+    async def call(self, listener: dict[str, Any], values: dict[str, Any]) -> str:
+        """Call a listener that does not queue, with `values` by elem_id, else what its inputs hold."""
+        answer = await self.client.post("/gradio_api/run/predict", json=self._asked(listener, values))
+        return answer.raise_for_status().text
+
+    async def queue(self, listener: dict[str, Any], values: dict[str, Any]) -> "asyncio.Queue[str | None]":
+        """Call one that does: its events, then None."""
+        asked = self._asked(listener, values)
         events: asyncio.Queue[str | None] = asyncio.Queue()
         (await self.client.post("/gradio_api/queue/join", json=asked)).raise_for_status()
         self.reading = asyncio.create_task(self._read(events))
         return events
+
+    def _asked(self, listener: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+        given = [self._value(key, values) for key in listener["inputs"]]
+        return {"data": given, "fn_index": listener["id"], "session_hash": self.session, "trigger_id": None}
 
     def _value(self, key: int, values: dict[str, Any]) -> Any:
         props = self.components[key]
@@ -98,82 +113,108 @@ class GradioPage:
         events.put_nowait(None)
 
 
-async def finished(events: "asyncio.Queue[str | None]") -> str:
-    """All that a listener said."""
-    said = ""
-    while (line := await events.get()) is not None:
-        said += line
-    return said
+async def open_ours(page: GradioPage) -> None:
+    """The chat page, with its load event, as a browser that comes for the first time."""
+    page.client.cookies.update((await page.client.get("/chat")).cookies)
+    loads = [one for one in page.listeners if one["backend_fn"] and one["targets"][0][1] == "load"]
+    shown = page.component("chat-conversation")
+    (load,) = [one for one in loads if shown in one["outputs"]]
+    await page.call(load, {})
 
 
-async def ours(url: str, config: dict[str, Any]) -> float:
+async def ask_ours(page: GradioPage) -> float:
     """One answer on the chat page; returns after how many seconds its first text was there."""
-    async with httpx2.AsyncClient(base_url=url, timeout=60) as client:
-        client.cookies.update((await client.get("/chat")).cookies)
-        page, began = GradioPage(client, config), time.monotonic()
-        values = {"chat-question": "질문", "chat-model": MODEL, "chat-conversation": ""}
-        said = await finished(await page.call(page.listener("chat-send", "click"), values))
-        answer_id = re.search(r'running=\\"([0-9a-f-]{36})\\"', said)
-        if answer_id is None:
-            raise RuntimeError(f"The page did not begin with an answer: {said[-500:]}")
-        first_s = await _feed(client, answer_id[1], began)
-        await finished(await page.call(page.listener("chat-settled", "click"), values))
-        return first_s
+    began = time.monotonic()
+    values = {"chat-question": "질문", "chat-model": MODEL, "chat-conversation": ""}
+    said = await page.call(page.listener("chat-send", "click"), values)
+    answer_id = re.search(r'running=\\"([0-9a-f-]{36})\\"', said)
+    if answer_id is None:
+        raise RuntimeError(f"The page did not begin with an answer: {said[-500:]}")
+    first_s = await _feed(page.client, answer_id[1], began)
+    await page.call(page.listener("chat-settled", "click"), values)
+    return first_s
 
 
 async def _feed(client: httpx2.AsyncClient, answer_id: str, began: float) -> float:
     asked, first_s = answer_id, 0.0
     while True:
-        told = (await client.get("/page/answers", params={"a": asked})).json()
-        (answer,) = told["answers"]
-        if answer["text"] and not first_s:
-            first_s = time.monotonic() - began
+        async with client.stream("GET", "/page/answers", params={"a": asked}) as lines:
+            async for line in lines.aiter_lines():
+                told = json.loads(line)
+                (answer,) = told["answers"]
+                if answer["text"] and not first_s:
+                    first_s = time.monotonic() - began
         if answer["state"] != "running":
             return first_s
         asked = f"{answer_id}~{answer['to'][0]}~{answer['to'][1]}"
         await asyncio.sleep(told["wait_ms"] / 1000)
 
 
-async def plain_gradio(url: str, config: dict[str, Any]) -> float:
+async def open_plain(page: GradioPage) -> None:
+    """The minimal page has no load event."""
+    await page.client.get("/")
+
+
+async def ask_plain(page: GradioPage) -> float:
     """The same on the minimal page, by its API: what its browser does costs it more."""
-    async with httpx2.AsyncClient(base_url=url, timeout=60) as client:
-        await client.get("/")
-        page, began, first_s = GradioPage(client, config), time.monotonic(), 0.0
-        (chat,) = [one for one in page.listeners if one["api_visibility"] == "public"]
-        # The question is the first input; the other is what was said before.
-        page.components[chat["inputs"][0]]["value"] = "질문"
-        events = await page.call(chat, {})
-        while (line := await events.get()) is not None:
-            if not first_s and "process_generating" in line:
-                first_s = time.monotonic() - began
-        return first_s
+    began, first_s = time.monotonic(), 0.0
+    (chat,) = [one for one in page.listeners if one["api_visibility"] == "public"]
+    # The question is the first input; the other is what was said before.
+    page.components[chat["inputs"][0]]["value"] = "질문"
+    events = await page.queue(chat, {})
+    while (line := await events.get()) is not None:
+        if not first_s and "process_generating" in line:
+            first_s = time.monotonic() - began
+    return first_s
 
 
-async def direct(url: str, _config: dict[str, Any]) -> float:
+async def open_nothing(_page: GradioPage) -> None:
+    """The gateway has no page."""
+
+
+async def ask_gateway(page: GradioPage) -> float:
     """The gateway itself."""
-    async with httpx2.AsyncClient(base_url=url, timeout=60) as client:
-        began, first_s = time.monotonic(), 0.0
-        body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": "질문"}]}
-        async with client.stream("POST", "/v1/chat/completions", json=body) as response:
-            async for line in response.aiter_lines():
-                if not first_s and "content" in line:
-                    first_s = time.monotonic() - began
-        return first_s
+    began, first_s = time.monotonic(), 0.0
+    body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": "질문"}]}
+    async with page.client.stream("POST", "/v1/chat/completions", json=body) as response:
+        async for line in response.aiter_lines():
+            if not first_s and "content" in line:
+                first_s = time.monotonic() - began
+    return first_s
 
 
-Ask = Callable[[str, dict[str, Any]], Awaitable[float]]
+@dataclass(frozen=True)
+class Served:
+    """One of the three, and how it is driven."""
+
+    name: str
+    url: str
+    pid: int
+    open: Callable[[GradioPage], Awaitable[None]]
+    ask: Callable[[GradioPage], Awaitable[float]]
 
 
-async def measured(ask: Ask, url: str, pid: int, streams: int) -> Figures:
-    """`streams` answers at once."""
-    config: dict[str, Any] = {}
-    if ask is not direct:
-        async with httpx2.AsyncClient(base_url=url, timeout=60) as client:
-            config = (await client.get("/config")).json()
-        await ask(url, config)  # the first of a process loads what the others find
-    before = cpu_s(pid)
-    firsts = await asyncio.gather(*[ask(url, config) for _ in range(streams)])
-    return Figures((cpu_s(pid) - before) * 1000 / (streams * TOKENS), statistics.median(firsts))
+async def measured(served: Served, streams: int) -> Figures:
+    """`streams` pages that are opened and then asked at once."""
+    async with AsyncExitStack() as stack:
+        pages = [await _page(stack, served) for _ in range(streams + 1)]
+        await served.open(pages[0])
+        await served.ask(pages[0])  # the first of a process loads what the others find
+        at_first = cpu_s(served.pid)
+        for page in pages[1:]:
+            await served.open(page)
+        before = cpu_s(served.pid)
+        firsts = await asyncio.gather(*[served.ask(page) for page in pages[1:]])
+        spent = cpu_s(served.pid) - before
+    opening = (before - at_first) * 1000 / streams
+    return Figures(spent * 1000 / (streams * TOKENS), statistics.median(firsts), opening)
+
+
+async def _page(stack: AsyncExitStack, served: Served) -> GradioPage:
+    client = await stack.enter_async_context(httpx2.AsyncClient(base_url=served.url, timeout=60))
+    gateway = served.ask is ask_gateway
+    config = {"components": [], "dependencies": []} if gateway else (await client.get("/config")).json()
+    return GradioPage(client, config)
 
 
 def serve_plain(port: int, gateway: str) -> None:
@@ -198,8 +239,8 @@ def serve_plain(port: int, gateway: str) -> None:
 
 
 @contextmanager
-def pages(folder: Path) -> Iterator[list[tuple[str, Ask, str, int]]]:
-    """Name, driver, address and process of each of the three."""
+def pages(folder: Path) -> Iterator[list[Served]]:
+    """Each of the three."""
     ports = [free_port() for _ in range(3)]
     gateway, mine, plain = (f"http://127.0.0.1:{port}" for port in ports)
     here = [sys.executable, __file__, "--plain", str(ports[2]), gateway]
@@ -210,9 +251,9 @@ def pages(folder: Path) -> Iterator[list[tuple[str, Ask, str, int]]]:
         running(here, folder / "plain.log", f"{plain}/config", env) as minimal,
     ):
         yield [
-            ("gateway", direct, gateway, scripted.pid),
-            ("kodolly webui", ours, mine, webui.pid),
-            ("gr.ChatInterface", plain_gradio, plain, minimal.pid),
+            Served("gateway", gateway, scripted.pid, open_nothing, ask_gateway),
+            Served("kodolly webui", mine, webui.pid, open_ours, ask_ours),
+            Served("gr.ChatInterface", plain, minimal.pid, open_plain, ask_plain),
         ]
 
 
@@ -277,8 +318,10 @@ def streams_short_of(rounds: Rounds) -> list[str]:
             found = rounds[name, streams]
             cpu = [one.cpu_ms_per_token for one in found]
             added = [(one.first_s - own) * 1000 for one, own in zip(found, gateway, strict=True)]
+            opening = [one.opening_cpu_ms for one in found]
             print(
                 f"{streams:3} streams  {name:17} {spread(cpu, 'ms/token')}  first text +{spread(added, 'ms')}"
+                f"  opening {spread(opening, 'ms')}"
             )
             if name != "kodolly webui":
                 continue
@@ -319,10 +362,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, pages(Path(folder)) as served:
         for _ in range(given.rounds):
             for streams in STREAMS:
-                for name, ask, url, pid in served:
-                    found = asyncio.run(measured(ask, url, pid, streams))
-                    rounds.setdefault((name, streams), []).append(found)
-        tab = in_chromium(served[1][2], given.rounds)
+                for one in served:
+                    found = asyncio.run(measured(one, streams))
+                    rounds.setdefault((one.name, streams), []).append(found)
+        tab = in_chromium(served[1].url, given.rounds)
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     missed = short_of(rounds, tab)
     if given.json:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
+
+GC_THRESHOLD = 20_000
+"""New objects between two collections; the default of 700 costs 4% of a busy gateway's time."""
 
 KEEP_ALIVE_S = 75
 """Above what common proxies and our own clients keep idle connections for."""
@@ -165,6 +169,7 @@ def _server(config: "uvicorn.Config", calls: _Calls) -> "uvicorn.Server":
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
+                _spare_collections()
                 logger.info("listening on http://%s", show_address(config.host, config.port))
                 calls.on_ready()
 
@@ -177,6 +182,14 @@ def _server(config: "uvicorn.Config", calls: _Calls) -> "uvicorn.Server":
             await super().shutdown(sockets)
 
     return Server(config)
+
+
+def _spare_collections() -> None:
+    """Have collections pass over what exists now, as it lives as long as the process: in the web UI a whole
+    one holds the loop for 0.2 s."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
 
 def _catching_start_up_failures(app: "ASGIApp", failures: list[KodollyError]) -> "ASGIApp":

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -55,8 +54,6 @@ logger = logging.getLogger(__name__)
 
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-GC_THRESHOLD = 20_000
-"""New objects between two collections; the default of 700 costs 4% of a busy gateway's time."""
 PREVIEW_TIMEOUT_S = 10.0
 FIRST_WORD_S = 2.0
 """How long a start waits for controllers, which may be away for long."""
@@ -125,10 +122,6 @@ def _lifespan(
             running.gateway = app.state.gateway = gateway
             _start_background(background, gateway, settings)
             await _first_word(gateway.directory, settings)
-            # What exists now lives as long as the process; collections need not look at it again.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(GC_THRESHOLD)
             yield
 
     return lifespan

@@ -1,6 +1,7 @@
 """What all tests share in being collected."""
 
 import functools
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
 CONFORMANCE = "tests/conformance/"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that runs the tests in the background has all they start ignore Ctrl-C, which some wait for.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

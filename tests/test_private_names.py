@@ -1,6 +1,7 @@
 """Names that libraries do not promise and that we build on: each is there, and no untried version gets in."""
 
 import importlib
+import importlib.util
 import inspect
 import tomllib
 from pathlib import Path
@@ -79,3 +80,14 @@ def test_a_library_whose_private_names_are_used_has_an_upper_bound(library: str)
     asked = [*project["dependencies"], *(one for extra in extras for one in extra)]
     (bound,) = [one for one in asked if one.partition(">=")[0].partition("[")[0] == library]
     assert ",<" in bound, bound
+
+
+def test_gradios_queue_can_be_told_to_rest() -> None:
+    """Its source alone is read: importing Gradio takes seconds."""
+    spec = importlib.util.find_spec("gradio")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    (folder,) = spec.submodule_search_locations
+    source = (Path(folder) / "queueing.py").read_text(encoding="utf-8")
+    assert "self.sleep_when_free = " in source
+    assert "await asyncio.sleep(self.sleep_when_free)" in source

@@ -61,17 +61,16 @@ def ui(new_ui: Callable[..., WebUi]) -> WebUi:
 def hold_next_event(ui: WebUi) -> list[Route]:
     """Keep the next event of the page from its server; the list has it once the page has sent it."""
     held: list[Route] = []
-    ui.page.route("**/queue/join*", lambda route: route.continue_() if held else held.append(route))
+    ui.page.route("**/gradio_api/run/*", lambda route: route.continue_() if held else held.append(route))
     return held
 
 
-def released(ui: WebUi, held: list[Route]) -> None:
+def wait_until_held(ui: WebUi, held: list[Route]) -> None:
     def sent() -> bool:
         ui.page.wait_for_timeout(20)
         return bool(held)
 
     wait_for(sent, TIMEOUT_MS / 1000, what="the held event")
-    held[0].continue_()
 
 
 @pytest.mark.parametrize(("path", "where"), [("/", "left"), ("/chat", "chat")])
@@ -90,10 +89,11 @@ def test_a_question_sent_before_the_page_is_ready_goes_out_when_it_is(
     box.press("Enter")
     expect(box).to_have_value("첫 질문")
     assert stage.script()["chats"] == []
-    released(ui, loading)
+    wait_until_held(ui, loading)
+    loading[0].continue_()
     expect(ui.element(f"{where}-chat").get_by_test_id("user")).to_have_text("첫 질문")
     expect(box).to_have_value("")
-    expect(ui.page.locator(".toast-body")).to_have_count(0)  # nobody was told to choose a model first
+    expect(ui.page.locator(".kd-told")).to_have_count(0)  # nobody was told to choose a model first
     ui.wait_finished(page)
 
 
@@ -104,8 +104,9 @@ def test_what_is_typed_while_a_question_goes_out_stays(ui: WebUi) -> None:
     sending = hold_next_event(ui)
     box.fill("하나")
     box.press("Enter")
+    wait_until_held(ui, sending)
     box.press_sequentially(" 둘")
-    released(ui, sending)
+    sending[0].continue_()
     expect(ui.element("chat-chat").get_by_test_id("user")).to_have_text("하나")
     expect(box).to_have_value("둘")
     ui.wait_finished("chat")

@@ -118,6 +118,7 @@ async def test_nobody_comes_in_without_a_login(page: httpx2.AsyncClient) -> None
     for method, path in (
         ("GET", "/config"),
         ("POST", "/gradio_api/queue/join"),
+        ("POST", "/gradio_api/run/predict"),
         ("GET", "/results/files/votes.csv"),
         ("GET", "/logout"),
         ("PUT", "/login"),
@@ -247,18 +248,13 @@ async def test_a_login_leads_to_no_other_site(house: House, page: httpx2.AsyncCl
 
 @IN_ONE_LOOP
 async def test_the_gateway_sees_each_users_own_key(house: House, page: httpx2.AsyncClient) -> None:
-    """A listener runs in Gradio's queue, where nothing tells by itself who has sent the event."""
     mine = house.key("나")
     await log_in(page, mine["secret"])
     config = (await page.get("/config")).json()
     at = next(one for one in config["dependencies"] if _is_chat_send(config, one))
     values = [_value(config, one) for one in at["inputs"]]
     event = {"data": values, "fn_index": at["id"], "session_hash": "abc", "event_data": None}
-    assert (await page.post("/gradio_api/queue/join", json=event)).status_code == 200
-    async with page.stream("GET", "/gradio_api/queue/data?session_hash=abc") as stream:
-        async for line in stream.aiter_lines():
-            if "close_stream" in line:
-                break
+    assert (await page.post("/gradio_api/run/predict", json=event)).status_code == 200
 
     def used() -> list[dict[str, Any]]:
         asked = {"authorization": f"Bearer {mine['secret']}"}

@@ -82,7 +82,7 @@ async def test_what_cannot_be_kept_is_told_and_the_screen_stays(
     from webui.pages.parts import _told
 
     told: list[str] = []
-    monkeypatch.setattr(gr, "Warning", lambda text, **_: told.append(text))
+    monkeypatch.setattr("webui.pages.parts.tell", told.append)
     (tmp_path / "webui.db").mkdir()
     async with chat_of(tmp_path) as (chat, client):
         tab = Tab(chat)

@@ -2,11 +2,15 @@
 
     ?a=ID&a=ID~12~0    everything of the first; of the second what comes after 12 characters and no reasoning
 
-No request is held for longer than HOLD_S: a browser gives a host six connections, to all its tabs together.
+Each line of what comes back is a JSON object: the first at once, or as soon as there is something new, the
+others as the answers grow. No request is held for longer than HOLD_S: a browser gives a host six connections,
+to all its tabs together.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -14,6 +18,7 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -27,10 +32,10 @@ from webui.session import sender
 from webui.store.conversations import Conversations
 from webui.texts import Lang, language, text
 
-HOLD_S = 0.25
-"""Longest wait for something new."""
-REST_MS = 60
-"""Between two requests of a page while an answer grows: a frame shows what came in it."""
+HOLD_S = 0.5
+"""How long a page is told what is new in one request."""
+REST_MS = 30
+"""Between two requests of a page while an answer grows: others have a turn."""
 ELSEWHERE_MS = 1000
 """The same while another process fetches it: what it wrote to the store is looked at."""
 MOST_ASKED = 100
@@ -69,18 +74,45 @@ class AnswerFeed:
 
     async def tell(self, user: str, asked: Sequence[Asked], lang: Lang) -> dict[str, Any]:
         """What is new of each answer, and in how many milliseconds to ask again. Raises StoreFailed."""
-        here = {one.id: grown for one in asked if (grown := self._answering.look(user, one.id)) is not None}
+        here = self._here(user, asked)
         if here and len(here) == len(asked) and not any(_is_new(here[one.id], one) for one in asked):
             await self._answering.news(here, HOLD_S)
-            here = {key: grown for key in here if (grown := self._answering.look(user, key)) is not None}
+            here = self._here(user, asked)
         missing = [one.id for one in asked if one.id not in here]
         known = {**here, **(await self._kept(user, missing) if missing else {})}
         replies = [reply(one, known[one.id], lang) if one.id in known else _gone(one) for one in asked]
         return {"answers": replies, "wait_ms": REST_MS if here else ELSEWHERE_MS}
 
+    async def follow(
+        self, user: str, asked: Sequence[Asked], lang: Lang
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """The same, and within HOLD_S whatever else comes of the answers that this process fetches. Raises
+        StoreFailed, before the first value."""
+        until = time.monotonic() + HOLD_S
+        told = await self.tell(user, asked, lang)
+        at = _running(told["answers"])
+        yield told
+        while self._here(user, at.values()) and (left_s := until - time.monotonic()) > 0:
+            await self._answering.news(at, left_s)
+            here = self._here(user, at.values())
+            new = [reply(at[key], grown, lang) for key, grown in here.items() if _is_new(grown, at[key])]
+            if new:
+                yield {"answers": new, "wait_ms": REST_MS}
+            at = {key: one for key, one in at.items() if key not in {each["id"] for each in new}}
+            at |= _running(new)
+
+    def _here(self, user: str, asked: Iterable[Asked]) -> dict[str, Grown]:
+        """Those that this process fetches."""
+        return {one.id: grown for one in asked if (grown := self._answering.look(user, one.id)) is not None}
+
     async def _kept(self, user: str, answer_ids: Sequence[str]) -> Mapping[str, Grown]:
         found = await self._conversations.answers(user, answer_ids)
         return {key: Grown(shown.turn, 0.0, shown.hidden, shown.mark) for key, shown in found.items()}
+
+
+def _running(replies: Iterable[Mapping[str, Any]]) -> dict[str, Asked]:
+    """What is to be asked for next, by id."""
+    return {told["id"]: Asked(told["id"], told["to"]) for told in replies if told["state"] == "running"}
 
 
 def _is_new(grown: Grown, asked: Asked) -> bool:
@@ -132,13 +164,23 @@ def add_answer_feed(app: FastAPI, feed: AnswerFeed) -> None:
             return Response(text(lang, "no_cookie"), 401)
         try:
             asked = asked_in(request.query_params.getlist("a"))
-            told = await feed.tell(user, asked, lang)
+            following = feed.follow(user, asked, lang)
+            first = await anext(following)
         except BadRequest as error:
             return Response(str(error), 400)
         except StoreFailed:
             return Response(text(lang, "store_failed"), 503)
-        headers = {"cache-control": "no-store"}
-        return Response(msgspec.json.encode(told), media_type="application/json", headers=headers)
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(_lines(first, following), media_type="application/x-ndjson", headers=headers)
+
+
+async def _lines(
+    first: dict[str, Any], following: AsyncGenerator[dict[str, Any], None]
+) -> AsyncIterator[bytes]:
+    async with aclosing(following):
+        yield msgspec.json.encode(first) + b"\n"
+        async for told in following:
+            yield msgspec.json.encode(told) + b"\n"
 
 
 class Assets(StaticFiles):

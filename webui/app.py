@@ -24,6 +24,7 @@ from webui.login.key_login import KeyLogin
 from webui.login.routes import add_login
 from webui.login.trusted_header import TrustedHeader
 from webui.login.visitor import visitor_key, visitor_of
+from webui.notices import Notices
 from webui.opinions.routes import add_opinions
 from webui.results.downloads import MakeTrainingRows, MaskRow, add_downloads
 from webui.session import BrowserCookie
@@ -92,7 +93,6 @@ def create_app(
     doors = Doors(app.routes, {"": PAGES, "/page/assets": ASSETS})
     app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=_admit)
     _add_entrance(app, settings, logins)
-    app.add_middleware(SecurityHeaders)
     return app
 
 
@@ -151,7 +151,8 @@ def _links(settings: WebuiSettings) -> tuple[str, ...]:
 
 
 def _add_entrance(app: FastAPI, settings: WebuiSettings, logins: KeyLogin) -> None:
-    """What tells who asks, in front of the guard: nobody's body is read before."""
+    """What tells who asks, in front of the guard: nobody's body is read before. Around it stands what adds
+    headers to every answer."""
     if settings.login == "none":
         app.add_middleware(BrowserCookie)
     elif settings.login == "key":
@@ -164,6 +165,8 @@ def _add_entrance(app: FastAPI, settings: WebuiSettings, logins: KeyLogin) -> No
         # Behind the gate, which must see the proxy's own address and not the one that it forwards.
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
         app.add_middleware(LoginGate, admit=header.admit)
+    app.add_middleware(Notices)
+    app.add_middleware(SecurityHeaders)
 
 
 def _guard(settings: WebuiSettings) -> Guard[None]:

@@ -1,7 +1,7 @@
 // <kd-transcript>: one pane's conversation. The page says which answers stand in it; this fetches them, asks
 // on while one grows, and draws it once a frame.
 //
-// No connection is held for longer than a quarter of a second: a browser gives a host six, to all tabs together.
+// No connection is held for longer than half a second: a browser gives a host six, to all tabs together.
 
 import { copyButton, draw } from "./markdown.js";
 import { Opinion } from "./opinion.js";
@@ -9,6 +9,7 @@ import { Opinion } from "./opinion.js";
 const FEED = new URL("../../answers", import.meta.url); // beside the folder of the scripts
 const MOST = 50; // answers in one request
 const KEPT = 500; // answers in memory
+const UNSEEN_MS = 1000; // between two requests of a page that nobody sees
 const known = new Map();
 const transcripts = new Set();
 const places = new Map(); // pane -> how far it was scrolled: the element may be made anew
@@ -159,7 +160,10 @@ function drawDue() {
   plan();
 }
 
-document.addEventListener("visibilitychange", plan);
+document.addEventListener("visibilitychange", () => {
+  plan();
+  if (!document.hidden) wake();
+});
 
 class Transcript extends HTMLElement {
   static observedAttributes = ["answers", "names", "running", "label"];
@@ -287,7 +291,8 @@ async function ask() {
         for (const transcript of transcripts) transcript.drawBelow();
       }
       for (const transcript of transcripts) transcript.settle();
-      if (open().length) await rest(wait ?? Math.min(5000, 200 * 2 ** failures));
+      const unseen = document.hidden ? UNSEEN_MS : 0;
+      if (open().length) await rest(Math.max(unseen, wait ?? Math.min(5000, 200 * 2 ** failures)));
     }
   } finally {
     asking = false;
@@ -296,20 +301,35 @@ async function ask() {
   for (const transcript of transcripts) transcript.settle();
 }
 
-// Take what is new of `answers`. Returns how many milliseconds to rest; null when nothing could be fetched.
+// Take what is new of `answers`, as it comes. Returns how many milliseconds to rest; null when nothing could be
+// fetched.
 async function fetchOnce(answers) {
   aborter = new AbortController();
   const query = answers.map((answer) => answer.query).join("&");
+  let wait = null;
   try {
     const response = await fetch(`${FEED}?${query}`, { cache: "no-store", signal: aborter.signal });
     if (!response.ok) return null;
-    const { answers: replies, wait_ms: wait } = await response.json();
-    for (const reply of replies) known.get(reply.id)?.take(reply);
+    for await (const told of lines(response.body)) {
+      for (const reply of told.answers) known.get(reply.id)?.take(reply);
+      for (const transcript of transcripts) transcript.settle();
+      wait = told.wait_ms;
+    }
     return wait;
   } catch (error) {
-    return error.name === "AbortError" ? 0 : null;
+    return error.name === "AbortError" ? 0 : wait;
   } finally {
     aborter = null;
+  }
+}
+
+async function* lines(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+    const whole = (rest + piece.value).split("\n");
+    rest = whole.pop();
+    for (const line of whole) yield JSON.parse(line);
   }
 }
 

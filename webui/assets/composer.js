@@ -13,8 +13,27 @@
     const response = await ask(...given);
     const login = response.status === 401 && response.headers.get("kodolly-login");
     if (login) location.assign(`${login}?next=${encodeURIComponent(location.pathname + location.search)}`);
+    const notice = response.headers.get("kodolly-notice");
+    if (notice) tell(decodeURIComponent(notice));
     return response;
   };
+
+  // Words at the edge of the page, read aloud too: from the load event on the region is there before them. They
+  // go by themselves.
+  const NOTICE_MS = 10000;
+  const notices = document.createElement("div");
+  notices.className = "kd-notices";
+  notices.setAttribute("role", "status");
+
+  function tell(words) {
+    const notice = document.createElement("button");
+    notice.className = "kd-told";
+    notice.textContent = words;
+    notice.addEventListener("click", () => notice.remove());
+    setTimeout(() => notice.remove(), NOTICE_MS);
+    if (!notices.isConnected) document.body.append(notices);
+    notices.replaceChildren(notice);
+  }
 
   const boxOf = (composer) => composer?.querySelector("textarea");
 
@@ -53,6 +72,7 @@
     // The load event was answered. Returns what the question box shall hold, undefined for what it holds.
     opened(typed) {
       ready = true;
+      document.body.append(notices); // Gradio has emptied the body by now
       document.documentElement.dataset.kdReady = "";
       if (waiting) {
         const composer = waiting;

@@ -63,6 +63,7 @@ def _add_stores(router: APIRouter, client: GatewayClient, cache: StatusCache) ->
     @door("public")
     @_told
     async def stores(request: Request) -> Any:
+        await cache.look()
         models = [one.id for one in cache.models if one.may_chat and one.kind == "worker"]
         found = await _reader(client, request).stores()
         return {"stores": found, "models": [name for name in models if "@" not in name]}

@@ -24,6 +24,8 @@ from webui.texts import STATIC
 FONTS = ["Pretendard", "Noto Sans KR", "Apple SD Gothic Neo", "Malgun Gothic", "NanumGothic", "Nanum Gothic"]
 MONO = ["D2Coding", "NanumGothicCoding", "ui-monospace", "Menlo", "Consolas", "monospace"]
 
+QUEUE_REST_S = 1.0
+
 SHOW_LINK = "\n.kd-header nav .kd-{} {{ display: inline; }}\n"
 
 
@@ -53,7 +55,8 @@ def build_pages(
         build_documents(demo)
     with demo.route("모델 Models", "/models", show_in_navbar=False):
         build_models(demo, t, cache, gateway_url, POLL_S)
-    demo.queue(default_concurrency_limit=None)
+    # Nothing goes through Gradio's queue (`parts.on`), which otherwise looks a thousand times a second.
+    demo._queue.sleep_when_free = QUEUE_REST_S
     return demo
 
 

@@ -45,6 +45,11 @@ class ConversationList:
             self.restore,
         ]
 
+    @property
+    def drawn(self) -> list[Any]:
+        """What `draw` changes."""
+        return [self.shown, self.search, self.history, self.title, self.pin, self.delete]
+
     async def draw(
         self, conversations: Conversations, user: str, shown: Conversation | None, search: str = ""
     ) -> Updates:

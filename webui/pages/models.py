@@ -41,6 +41,7 @@ def build_models(demo: gr.Blocks, t: gr.I18n, cache: StatusCache, gateway_url: s
         return {code: SNIPPETS[kind].write(gateway_url, name) for kind, code in codes.items()}
 
     async def refresh(request: gr.Request, model: str | None, listed: list[str]) -> Updates:
+        await cache.look()
         lang = lang_of(request)
         updates: Updates = {top: banner(cache, lang), cards: model_cards(cache, lang)}
         updates[timer] = ticking(cache, *[model.id for model in cache.models])

@@ -11,15 +11,13 @@ import gradio as gr
 from common.database import StoreFailed
 from webui.conversation import QUESTION_CHARACTERS, Side
 from webui.login.visitor import serving, visitor_of
+from webui.notices import tell
 from webui.render import transcript
 from webui.session import sender
 from webui.status_cache import StatusCache
 from webui.texts import Lang, language, text
 
 logger = logging.getLogger(__name__)
-
-# Up to this many answers stream at once in one listener; Gradio's default of 1 would make panes take turns.
-STREAMS = 256
 
 # Fixed, so that a conversation outlives a restart. It hides nothing from the browser's owner.
 STORAGE_SECRET = "kodolly-page-1"
@@ -40,13 +38,16 @@ def on(
     outputs: Sequence[Any],
     **options: Any,
 ) -> Any:
-    """Attach a listener that is no public API endpoint, draws no spinner and runs many at once.
+    """Attach a listener that is no public API endpoint and draws no spinner.
+
+    It is one request and its answer: Gradio's queue would take a second one, held open, and no more than one
+    event of a listener at once.
 
     With a set of inputs it gets their values by component. A store that fails is told in one sentence, and
     what is on the screen stays. What was chosen from a list comes as the browser sent it: Gradio would refuse
     what is not in the list that this process knows, and a process that was started anew knows none.
     """
-    options = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": STREAMS} | options
+    options = {"api_visibility": "private", "show_progress": "hidden", "queue": False} | options
     given = inputs if isinstance(inputs, set) else list(inputs)
     if any(isinstance(each, (gr.Dropdown, gr.Radio)) for each in given):
         options["preprocess"] = False
@@ -67,7 +68,7 @@ def _told(fn: Callable[..., Any]) -> Callable[..., Any]:
         except (StoreFailed, NoCookie) as error:
             logger.warning("The page could not be served: %s", error)
             key = "store_failed" if isinstance(error, StoreFailed) else "no_cookie"
-            gr.Warning(text(lang_of(request), key), title="")
+            tell(text(lang_of(request), key))
             return gr.skip()
 
     return once

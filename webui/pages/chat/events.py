@@ -8,6 +8,7 @@ import gradio as gr
 from webui.answering import Answering
 from webui.choices import default_pair, fresh_setup, model_ids
 from webui.conversation import QUESTION_CHARACTERS, Setup, Side
+from webui.notices import tell
 from webui.opinions.words import script_words
 from webui.pages.chat.layout import ChatPage
 from webui.pages.conversation_list import ListEvents
@@ -48,6 +49,7 @@ class ChatEvents:
         """Attach every listener of the page."""
         page, shown = self.page, self.page.conversations.shown
         buttons = [page.send, page.stop, page.retry, page.undo, page.new]
+        asked = [page.chat, *buttons, *page.conversations.drawn]
         whole = [page.chat, *buttons, *page.conversations.all, *page.setup.all]
         status, lists = [page.banner, page.chip, page.timer], [page.setup.picker, page.model_list]
         refreshed = [*status, *lists, *page.setup.sampling]
@@ -60,18 +62,19 @@ class ChatEvents:
         on(page.setup.picker.input, self.picked, [page.setup.picker], [*status, *page.setup.sampling])
         ListEvents(page.conversations, self.store.conversations, self.show).wire(whole)
         begun = on([page.question.submit, page.send.click], self.begin,
-                   {page.question, shown, *page.setup.all}, [*whole, page.asked])  # fmt: skip
+                   {page.question, shown, *page.setup.all}, [*asked, page.asked])  # fmt: skip
         clear_composer(begun, page.asked, page.question)
-        on(page.retry.click, self.retry, {shown, *page.setup.all}, whole)
-        settled = on(page.settled.click, self.settle, [shown], whole, trigger_mode="always_last")
+        on(page.retry.click, self.retry, {shown, *page.setup.all}, asked)
+        settled = on(page.settled.click, self.settle, [shown], asked, trigger_mode="always_last")
         on(settled.then, self.refresh, lists, refreshed)
-        on(page.stop.click, self.stop, [shown], whole)
-        on(page.undo.click, self.undo, [shown, page.question], [*whole, page.question])
-        on(page.new.click, self.new, [], whole)
+        on(page.stop.click, self.stop, [shown], asked)
+        on(page.undo.click, self.undo, [shown, page.question], [*asked, page.question])
+        on(page.new.click, self.new, [], asked)
 
     async def load(self, request: gr.Request, old: Any) -> Updates:
         """Show the conversation of the tab's address, or the one that was asked in last."""
         user, lang, wanted = user_in(request), lang_of(request), request.query_params.get("c")
+        await self.cache.look()
         await take_over_chats(self.store, user, old)
         kept = self.store.conversations
         found = await kept.get(user, wanted) if wanted else await kept.newest(user, "chat")
@@ -83,7 +86,8 @@ class ChatEvents:
         return updates | self._status(model, lang) | self._picker(model)
 
     async def refresh(self, request: gr.Request, model: str | None, listed: list[str]) -> Updates:
-        """State of the model, from memory; the picker only when the list has changed."""
+        """State of the model; the picker only when the list has changed."""
+        await self.cache.look()
         updates: Updates = {}
         if model is None:
             model = self._default_model()
@@ -191,7 +195,7 @@ class ChatEvents:
         }
 
     def _refused(self, key: str, lang: Lang) -> Updates:
-        gr.Warning(text(lang, key), title="")
+        tell(text(lang, key))
         return {self.page.stop: gr.skip()}
 
     def _default_model(self) -> str | None:

@@ -9,6 +9,7 @@ import gradio as gr
 from webui.answering import Answering
 from webui.choices import default_pair, fresh_setup, model_ids
 from webui.conversation import QUESTION_CHARACTERS, Setup
+from webui.notices import tell
 from webui.pages.compare.inputs import ComposedQuestion, Listener, Screen, with_screen, with_setup
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.compare.state import hidden_in, side_of
@@ -38,6 +39,7 @@ class CompareEvents:
         """Show the comparison of the tab's address, what `?a=&b=&q=` asks for, the comparison that was asked
         in last, or the default pair."""
         user, query, page = user_in(request), dict(request.query_params), self.page
+        await self.cache.look()
         await take_over_comparison(self.store, user, old)
         blind = bool(await self.store.users.setting(user, BLIND))
         found = await _wanted(self.store, user, query)
@@ -57,7 +59,8 @@ class CompareEvents:
         return fresh_setup(model, self.cache.find(model)) if model else None
 
     async def refresh(self, request: gr.Request, screen: Screen) -> Updates:
-        """States of the models, from memory; the pickers only when their list has changed."""
+        """States of the models; the pickers only when their list has changed."""
+        await self.cache.look()
         page = self.page
         left, right = screen.left, screen.right
         updates: Updates = {}
@@ -108,7 +111,7 @@ class CompareEvents:
         return updates | self.view.status(left.model, right.model, lang, hidden=asked.hidden)
 
     def _refused(self, key: str, lang: Lang) -> Updates:
-        gr.Warning(text(lang, key), title="")
+        tell(text(lang, key))
         return {self.page.send: gr.skip()}
 
     def retry(self, pane: Pane) -> Listener:
@@ -174,7 +177,7 @@ class CompareEvents:
             if side.last is not None:
                 self.answering.show_names(side.last.id)
         if switch and found is not None and not found.hidden:
-            gr.Info(text(lang, "blind_next"), title="")
+            tell(text(lang, "blind_next"))
         hidden = hidden_in(found) or (switch and found is None)
         status = self.view.status(screen.left, screen.right, lang, hidden=hidden)
         return self.view.whole(found, lang) | status
