@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import APIResponse, Browser, Route, expect
 
 from tests.support.processes import wait_for
 from tests.support.webui_driver import WebUi
@@ -224,6 +224,36 @@ def test_a_vote_and_a_rating_arrive(ui: WebUi, stage: Stage) -> None:
     assert vote["right"]["ttft_ms"] > 0
     assert set(rating["tags"]) == {"verbose", "tone"}
     assert (rating["score"], rating["blind"], rating["answer"]["model"]) == (4, False, "fast")
+
+
+def test_what_is_rated_while_the_other_side_ends_stays(ui: WebUi, stage: Stage) -> None:
+    compare(ui, "gated", "fast")
+    ui.ask("질문")
+    score = ui.element("right-rating").get_by_label("4", exact=True)
+    expect(score).to_be_visible()
+    late: list[tuple[Route, APIResponse]] = []
+
+    def answer_first_later(route: Route) -> None:
+        response = route.fetch()
+        if late:
+            route.fulfill(response=response)
+        else:
+            late.append((route, response))
+
+    def read() -> bool:
+        ui.page.wait_for_timeout(20)
+        return bool(late)
+
+    ui.page.route("**/gradio_api/run/*", answer_first_later)
+    stage.open_gate()
+    wait_for(read, LIMIT_S, what="the answer to the event of an ended side")
+    score.check()
+    expect(ui.element("right-rating-note")).to_contain_text("4점")
+    route, response = late[0]
+    route.fulfill(response=response)
+    ui.wait_finished()
+    expect(score).to_be_checked()
+    expect(ui.element("right-rating-note")).to_contain_text("4점")
 
 
 def test_blind_hides_the_names_until_the_vote_and_stores_the_right_ones(ui: WebUi, stage: Stage) -> None:

@@ -1,7 +1,7 @@
 """비교 / Compare: loading, asking, stopping. Feedback and files are in `feedback`."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -144,8 +144,9 @@ class CompareEvents:
             note_answer(self.cache, side)
         if found.running:
             ended = [pane for pane in self.page.panes if not found.sides[pane.name].running]
-            return self.view.sides(ended, found, lang) or {self.page.send: gr.skip()}
-        return self.view.whole(found, lang) | self.page.conversations.free()
+            return _without_marks(self.view.sides(ended, found, lang), ended) or {self.page.send: gr.skip()}
+        updates = self.view.whole(found, lang) | self.page.conversations.free()
+        return _without_marks(updates, self.page.panes)
 
     async def stop(self, request: gr.Request, shown: str | None) -> Updates:
         """End both answers; the page sees them end and settles."""
@@ -199,6 +200,12 @@ class CompareEvents:
         user = user_in(request)
         drawn = await self.page.conversations.draw(self.store.conversations, user, found)
         return drawn | self.view.whole(found, lang_of(request))
+
+
+def _without_marks(updates: Updates, panes: Sequence[Pane]) -> Updates:
+    """Somebody may rate one side while the other ends: what they have just chosen is not in the store yet."""
+    theirs = {part for pane in panes for part in (pane.score, pane.tags, pane.rating_note)}
+    return {part: value for part, value in updates.items() if part not in theirs}
 
 
 async def _wanted(store: PageStore, user: str, query: Mapping[str, str]) -> Conversation | None:
