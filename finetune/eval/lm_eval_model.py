@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
-from finetune.models.auto import read_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -68,6 +67,8 @@ def _failure(error: Exception, model: Path | ServedEndpoint, what: str, from_hub
 def tokenizer_and_context(model: Path | ServedEndpoint) -> tuple["PreTrainedTokenizerBase", int]:
     """(tokenizer, tokens that the model can see at once)."""
     from transformers import AutoConfig
+
+    from finetune.models.auto import read_tokenizer
 
     directory = model.tokenizer if isinstance(model, ServedEndpoint) else model
     if directory is None:
