@@ -42,7 +42,7 @@ def command(host: str | None, port: int | None, gateway_url: str | None, config:
     from kodolly.training_rows import training_rows
     from webui.app import create_app
 
-    # Open pages hold an event stream for ever; they connect again by themselves.
+    # What follows an answer is held for half a second, and pages ask again by themselves.
     serve(
         create_app(settings, training_rows, masked_row),
         settings.host,

@@ -142,7 +142,9 @@ class ChatEvents:
         if found is None:
             return {self.page.stop: gr.skip()}
         note_answer(self.cache, found.sides[PANE])
-        return await self._whole(request, found)
+        # The list is left alone: somebody may be typing another title while the answer ends.
+        freed = {} if found.running else self.page.conversations.free()
+        return self._answer(request, found) | freed
 
     async def stop(self, request: gr.Request, shown: str | None) -> Updates:
         """End the answer; the page sees it end and settles."""
@@ -179,11 +181,14 @@ class ChatEvents:
         return await self._whole(request, found) | (self.page.setup.show(last.setup) if last else {})
 
     async def _whole(self, request: gr.Request, found: Conversation | None) -> Updates:
-        page, user, lang = self.page, user_in(request), lang_of(request)
+        drawn = await self.page.conversations.draw(self.store.conversations, user_in(request), found)
+        return drawn | self._answer(request, found)
+
+    def _answer(self, request: gr.Request, found: Conversation | None) -> Updates:
+        page, lang = self.page, lang_of(request)
         side = found.sides[PANE] if found else Side()
         free, begun = not side.running, bool(side.turns)
-        updates = await page.conversations.draw(self.store.conversations, user, found)
-        return updates | {
+        return {
             page.chat: transcript(
                 "chat", "chat", side, text(lang, "conversation"), hidden=False, opinion=script_words(lang)
             ),
