@@ -103,6 +103,8 @@ def main() -> None:
     """Run the command with the watch."""
     import uvicorn
 
+    # Python puts this file's folder first, where webui.py would be taken for the package of that name.
+    sys.path[0] = str(Path(__file__).parents[1])
     figures = shared_figures(Path(sys.argv[1]))
     serve = uvicorn.Server.serve
 

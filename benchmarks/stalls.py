@@ -48,6 +48,7 @@ from benchmarks.worst_inputs import (  # noqa: E402
     streams,
 )
 from common.feedback import Sampling  # noqa: E402
+from common.serve import spare_collections  # noqa: E402
 from tests.support.processes import free_port, running  # noqa: E402
 from webui.answer_feed import Asked, reply  # noqa: E402
 from webui.answering import Grown, answer  # noqa: E402
@@ -301,6 +302,7 @@ def main() -> int:
     arguments.add_argument("--only", default="", metavar="WORD", help="only inputs with this in their name")
     given = arguments.parse_args()
     engine, over, worst_row = free_port(), [], 0.0
+    spare_collections()  # as each server does when it is up; what the web UI does is done in this process
     url = f"http://127.0.0.1:{engine}"
     with (
         tempfile.TemporaryDirectory() as root,

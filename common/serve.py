@@ -169,7 +169,7 @@ def _server(config: "uvicorn.Config", calls: _Calls) -> "uvicorn.Server":
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                _spare_collections()
+                spare_collections()
                 logger.info("listening on http://%s", show_address(config.host, config.port))
                 calls.on_ready()
 
@@ -184,7 +184,7 @@ def _server(config: "uvicorn.Config", calls: _Calls) -> "uvicorn.Server":
     return Server(config)
 
 
-def _spare_collections() -> None:
+def spare_collections() -> None:
     """Have collections pass over what exists now, as it lives as long as the process: in the web UI a whole
     one holds the loop for 0.2 s."""
     gc.collect()

@@ -3,13 +3,20 @@
 import functools
 import signal
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
+
+if TYPE_CHECKING:  # what a run without a browser does not load
+    from playwright.sync_api import Browser
+
+    from tests.support.webui_driver import WebUi
+    from tests.support.webui_stage import Stage
 
 CONFORMANCE = "tests/conformance/"
 
@@ -27,6 +34,39 @@ def one_tls_context() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(httpcore2, "default_ssl_context", functools.cache(httpcore2.default_ssl_context))
         yield
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Stage]":
+    """A gateway before scripted engines, and a web UI of it."""
+    from tests.support.webui_stage import running_stage
+
+    with running_stage(tmp_path_factory.mktemp("stage")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium, one for a file: an event loop of its driver runs as long as it does."""
+    from tests.support.webui_stage import chromium_or_skip
+
+    with chromium_or_skip() as made:
+        yield made
+
+
+@pytest.fixture
+def new_ui(browser: "Browser", stage: "Stage") -> "Iterator[Callable[..., WebUi]]":
+    """Makes pages of the stage that know nothing of each other."""
+    from tests.support.webui_stage import fresh_pages
+
+    with fresh_pages(browser, stage) as make:
+        yield make
+
+
+@pytest.fixture
+def ui(new_ui: "Callable[..., WebUi]") -> "WebUi":
+    """One page of the stage."""
+    return new_ui()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import httpx2
@@ -22,8 +21,7 @@ from finetune.data.load import load_rows
 from finetune.rows.row import Row, to_messages
 from tests.support.demo_stack import KEY, ROOT, STAND_IN, STATE, Stack, answers, demo_stack
 from tests.support.processes import kodolly, wait_for
-from tests.support.programs import absent
-from tests.support.webui_driver import CHROMIUM, WebUi, chromium
+from tests.support.webui_driver import WebUi
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -112,14 +110,6 @@ async def test_the_tuned_model_has_learnt_its_rows_and_kept_the_old_ones(stack: 
 
 
 # The page, in a browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        absent(CHROMIUM)
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -245,14 +245,14 @@ def test_a_merge_that_vllm_renders_otherwise_is_refused_and_leaves_nothing(
         seen.append(probe)
         return [*probe.input_ids[: probe.prompt_tokens], 7]
 
-    monkeypatch.setattr(serving_proof, "_renderer", lambda _directory: nullcontext(""))
+    monkeypatch.setattr(serving_proof, "_renderer", lambda _directory: nullcontext())
     monkeypatch.setattr(serving_proof, "_rendered", other_tokens)
     with pytest.raises(UserError, match="vLLM makes other tokens of a prompt than training saw"):
         merge(folder / "adapter", folder / "refused", silent, renderer=True)
     assert len(seen) == 1
     assert not (folder / "refused").exists()
     monkeypatch.setattr(
-        serving_proof, "_rendered", lambda _url, probe: probe.input_ids[: probe.prompt_tokens]
+        serving_proof, "_rendered", lambda _vllm, probe: probe.input_ids[: probe.prompt_tokens]
     )
     merge(folder / "adapter", folder / "proven", silent, renderer=True)
     card = read_card(folder / "proven")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
@@ -14,38 +14,12 @@ from tests.support.webui_driver import WebUi
 from tests.support.webui_stage import (
     LIMIT_S,
     Stage,
-    chromium_or_skip,
     compare,
-    fresh_pages,
     gateway_command,
-    running_stage,
     webui_command,
 )
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with running_stage(tmp_path_factory.mktemp("webui")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium_or_skip() as running:
-        yield running
-
-
-@pytest.fixture
-def new_ui(browser: Browser, stage: Stage) -> Iterator[Callable[..., WebUi]]:
-    with fresh_pages(browser, stage) as make:
-        yield make
-
-
-@pytest.fixture
-def ui(new_ui: Callable[..., WebUi]) -> WebUi:
-    return new_ui()
 
 
 def test_an_untouched_page_is_ready_to_ask(ui: WebUi) -> None:

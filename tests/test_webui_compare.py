@@ -1,46 +1,19 @@
 """The comparison page in a real browser: two streams, failures, votes and ratings."""
 
 import re
-from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import APIResponse, Browser, Route, expect
+from playwright.sync_api import APIResponse, Route, expect
 
 from tests.support.processes import wait_for
 from tests.support.webui_driver import WebUi
 from tests.support.webui_stage import (
     LIMIT_S,
     Stage,
-    chromium_or_skip,
     compare,
-    fresh_pages,
-    running_stage,
 )
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with running_stage(tmp_path_factory.mktemp("webui")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium_or_skip() as running:
-        yield running
-
-
-@pytest.fixture
-def new_ui(browser: Browser, stage: Stage) -> Iterator[Callable[..., WebUi]]:
-    with fresh_pages(browser, stage) as make:
-        yield make
-
-
-@pytest.fixture
-def ui(new_ui: Callable[..., WebUi]) -> WebUi:
-    return new_ui()
 
 
 # Two independent panes

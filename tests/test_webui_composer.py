@@ -2,14 +2,13 @@
 out, and a page that draws a lot still hears the reader."""
 
 import itertools
-from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Route, expect
 
 from tests.support.processes import wait_for
 from tests.support.webui_driver import TIMEOUT_MS, WebUi
-from tests.support.webui_stage import Stage, chromium_or_skip, compare, fresh_pages, running_stage
+from tests.support.webui_stage import Stage, compare
 
 pytestmark = pytest.mark.slow
 
@@ -33,29 +32,6 @@ HIDE = """(hidden) => {
     Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
     document.dispatchEvent(new Event('visibilitychange'));
 }"""
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with running_stage(tmp_path_factory.mktemp("composer")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium_or_skip() as made:
-        yield made
-
-
-@pytest.fixture
-def new_ui(browser: Browser, stage: Stage) -> Iterator[Callable[..., WebUi]]:
-    with fresh_pages(browser, stage) as make:
-        yield make
-
-
-@pytest.fixture
-def ui(new_ui: Callable[..., WebUi]) -> WebUi:
-    return new_ui()
 
 
 def hold_next_event(ui: WebUi) -> list[Route]:

@@ -1,34 +1,15 @@
 """Many tabs of one browser: a browser gives a host six connections, and idle pages take none of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Request, expect
+from playwright.sync_api import Request, expect
 
 from tests.support.webui_driver import WebUi
-from tests.support.webui_stage import Stage, chromium_or_skip, fresh_pages, running_stage
 
 pytestmark = pytest.mark.slow
 
 TABS = 20
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with running_stage(tmp_path_factory.mktemp("tabs")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium_or_skip() as made:
-        yield made
-
-
-@pytest.fixture
-def new_ui(browser: Browser, stage: Stage) -> Iterator[Callable[..., WebUi]]:
-    with fresh_pages(browser, stage) as make:
-        yield make
 
 
 def test_twenty_tabs_load_and_hold_no_connection(new_ui: Callable[..., WebUi]) -> None:

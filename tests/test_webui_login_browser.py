@@ -12,7 +12,7 @@ from tests.support.engine_script import Script
 from tests.support.processes import free_port, running, wait_for
 from tests.support.stack_in_process import InProcess, engine, in_process
 from tests.support.webui_driver import TIMEOUT_MS, WebUi
-from tests.support.webui_stage import chromium_or_skip, webui_command
+from tests.support.webui_stage import webui_command
 
 pytestmark = pytest.mark.slow
 
@@ -43,12 +43,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         command = webui_command(port, stack.gateway)
         open_parts.enter_context(running(command, cwd / "webui.log", f"{url}/healthz", env))
         yield House(url, stack, script, key)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium_or_skip() as made:
-        yield made
 
 
 def fits(page: Page) -> bool:

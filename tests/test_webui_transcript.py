@@ -1,7 +1,7 @@
 """How answers reach a page and are drawn there, in a real browser: many tabs, a process that dies, formulas,
 hostile words."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,7 @@ from tests.support.webui_driver import WebUi
 from tests.support.webui_stage import (
     LIMIT_S,
     Stage,
-    chromium_or_skip,
     compare,
-    fresh_pages,
-    running_stage,
     webui_command,
 )
 from webui.store.conversations import ABANDONED_S
@@ -57,24 +54,6 @@ $$
 ```python
 def __init__(self, *args, **kwargs): ...
 ```"""
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with running_stage(tmp_path_factory.mktemp("transcript")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium_or_skip() as made:
-        yield made
-
-
-@pytest.fixture
-def new_ui(browser: Browser, stage: Stage) -> Iterator[Callable[..., WebUi]]:
-    with fresh_pages(browser, stage) as make:
-        yield make
 
 
 @pytest.fixture

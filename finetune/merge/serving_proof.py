@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -53,11 +52,11 @@ def prove_serving(
     assert settings is not None
     own = own_template(tokenizer, replace(settings, day=date.today() if settings.day else None))
     try:
-        with _renderer(directory) as url:
+        with _renderer(directory) as vllm:
             for number, probe in enumerate(probes, start=1):
                 conversation = EngineConversation(probe.messages, probe.tools, probe.template_kwargs)
                 expected = own.ids(own.render(conversation, len(probe.messages) - 1, prompt=True))
-                _compare(tokenizer, _rendered(url, probe), expected)
+                _compare(tokenizer, _rendered(vllm, probe), expected)
                 report(Progress(stage, number / len(probes), "prompts as vLLM renders them"))
     except _NotStartedError as error:
         report(finished(stage, str(error)))
@@ -96,18 +95,18 @@ def _as_text(function: Mapping[str, object]) -> dict[str, object]:
     return {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}
 
 
-def _rendered(url: str, probe: Probe) -> list[int]:
-    return rendered_prompt(url, MODEL, probe.messages[:-1], probe.tools, probe.template_kwargs)
+def _rendered(vllm: httpx2.Client, probe: Probe) -> list[int]:
+    return rendered_prompt(vllm, MODEL, probe.messages[:-1], probe.tools, probe.template_kwargs)
 
 
 def rendered_prompt(
-    url: str,
+    vllm: httpx2.Client,
     model: str,
     messages: Sequence[ChatMessage],
     tools: Sequence[Mapping[str, object]],
     template_kwargs: Mapping[str, object],
 ) -> list[int]:
-    """The tokens that the vLLM at `url` makes of the messages, for an answer to them. Raises UserError."""
+    """The tokens that `vllm` makes of the messages, for an answer to them. Raises UserError."""
     body: dict[str, object] = {
         "model": model,
         "messages": as_client_sends(messages),
@@ -116,7 +115,7 @@ def rendered_prompt(
     if tools:
         # With "auto" a server asks for a parser of calls, which is nothing to the prompt.
         body |= {"tools": list(tools), "tool_choice": "none"}
-    answered = httpx2.post(f"{url}/v1/chat/completions/render", json=body, timeout=60, trust_env=False)
+    answered = vllm.post("/v1/chat/completions/render", json=body, timeout=60)
     if answered.status_code != 200:
         raise UserError(f"vLLM does not render a training conversation: {answered.text[:_DETAIL]}")
     ids: list[int] = answered.json()["token_ids"]
@@ -124,21 +123,23 @@ def rendered_prompt(
 
 
 @contextmanager
-def _renderer(directory: Path) -> Iterator[str]:
-    """The URL of vLLM's renderer for `directory`. Raises _NotStartedError."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def _renderer(directory: Path) -> Iterator[httpx2.Client]:
+    """vLLM's renderer for `directory`. Raises _NotStartedError.
+
+    It listens in a folder of its own: a port could be another program's by the time that it is up.
+    """
     argv = [sys.executable, "-m", RENDERER, "--model", str(directory), "--served-model-name", MODEL]
-    argv += ["--host", "127.0.0.1", "--port", str(port)]
     env = child_environment(os.environ, (*SYSTEM, *ENGINE))
     env |= {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryDirectory(prefix="kodolly-") as folder, tempfile.TemporaryFile() as log:
+        socket_file = str(Path(folder, "vllm"))
+        argv += ["--uds", socket_file]
         process = subprocess.Popen(ending_with_parent(argv), env=env, stdout=log, stderr=log)
         try:
-            url = f"http://127.0.0.1:{port}"
-            _wait(process, url, log)
-            yield url
+            transport = httpx2.HTTPTransport(uds=socket_file)
+            with httpx2.Client(base_url="http://renderer", transport=transport, trust_env=False) as vllm:
+                _wait(process, vllm, log)
+                yield vllm
         finally:
             process.terminate()
             try:
@@ -148,11 +149,11 @@ def _renderer(directory: Path) -> Iterator[str]:
                 process.wait()
 
 
-def _wait(process: "subprocess.Popen[bytes]", url: str, log: BinaryIO) -> None:
+def _wait(process: "subprocess.Popen[bytes]", vllm: httpx2.Client, log: BinaryIO) -> None:
     end = time.monotonic() + START_LIMIT_S
     while True:
         try:
-            if httpx2.get(f"{url}/health", timeout=2, trust_env=False).status_code == 200:
+            if vllm.get("/health", timeout=2).status_code == 200:
                 return
         except httpx2.HTTPError:
             pass

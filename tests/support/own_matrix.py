@@ -60,10 +60,11 @@ def _compared(url: str, checkpoint: Path, template: "OwnTemplate") -> int:
     from finetune.merge.serving_proof import rendered_prompt
 
     examples = _encoded(checkpoint, prompt_rows(template))
-    for example in examples:
-        assert example.messages is not None
-        made = rendered_prompt(url, "tiny", example.messages[:-1], example.tools, example.kwargs)
-        assert made == example.input_ids[: example.prompt_tokens]
+    with httpx2.Client(base_url=url, trust_env=False) as vllm:
+        for example in examples:
+            assert example.messages is not None
+            made = rendered_prompt(vllm, "tiny", example.messages[:-1], example.tools, example.kwargs)
+            assert made == example.input_ids[: example.prompt_tokens]
     return len(examples)
 
 

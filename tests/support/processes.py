@@ -1,13 +1,18 @@
 """Real processes for tests: started, waited for by their health check, always stopped."""
 
+import fcntl
+import functools
+import itertools
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import httpx2
 
@@ -15,11 +20,43 @@ PATIENCE_S = 120.0
 """How long a test waits, at least, for what must come: even a machine with busy cores is in time then."""
 
 
+PORTS = range(10_000, 32_000)
+"""Below those that Linux gives to whoever connects or asks for port 0, which may come between a port that is
+chosen here and the server that is started on it."""
+PORTS_EACH = 200
+
+
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody listens on now, and that no other process of a test run takes meanwhile."""
+    for port in _own_ports():
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise AssertionError("_own_ports never ends")
+
+
+@functools.cache
+def _own_ports() -> Iterator[int]:
+    """In turn, for ever, the ports of a block that is this process's as long as it lives."""
+    folder = Path(tempfile.gettempdir(), f"kodolly-test-ports-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    for first in PORTS[::PORTS_EACH]:
+        lock = (folder / str(first)).open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        _LOCKS.append(lock)
+        return itertools.cycle(range(first, first + PORTS_EACH))
+    raise AssertionError(f"every block of ports is taken: {folder}")
+
+
+_LOCKS: list[TextIO] = []
+"""Open until the process ends, as an open file alone keeps its lock."""
 
 
 @contextmanager

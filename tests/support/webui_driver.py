@@ -215,4 +215,7 @@ class WebUi:
         session.send("Input.dispatchKeyEvent", {"type": "keyUp", **key})
 
     def close(self) -> None:
+        """Close the page's context; a request that a test holds back is let go first."""
+        if not self.page.is_closed():
+            self.page.unroute_all(behavior="ignoreErrors")
         self.context.close()
