@@ -27,8 +27,9 @@ lint:
 	@$(MAKE) --no-print-directory types
 	.venv/bin/lint-imports
 
-types:           ## mypy --strict over product, benchmarks and tests
+types:           ## mypy --strict over product, benchmarks, tests and scripts
 	.venv/bin/mypy
+	.venv/bin/mypy --scripts-are-modules docker/test-compose $$(grep -l "^#!.*python" scripts/*)
 
 clean:           ## forget the trained demo models, logs and database
 	rm -rf .kodolly

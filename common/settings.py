@@ -23,11 +23,18 @@ Layer = Literal["flag", "environment", ".env", "kodolly.yaml", "default"]
 
 
 class PartSettings(BaseSettings):
-    """What every part has. Subclasses set `section` and `env_prefix`."""
+    """What every part has. Subclasses set `section` and `env_prefix`.
+
+    An empty variable counts as one that is not set: Compose passes what nobody has filled in as an empty one.
+    """
 
     section: ClassVar[str]
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
     )
 
     log_level: LogLevel = "info"

@@ -14,6 +14,7 @@ import click
 import pytest
 import yaml
 
+from common.settings import load_settings
 from kodolly.cli import root
 from kodolly.doctor.docker import interpolate
 from tests.support.docker_files import (
@@ -101,6 +102,18 @@ def test_variables_commands_flags_and_ports_of_our_parts_exist_in_the_code(name:
     assert {word for word in service["command"] if word.startswith("--")} <= flags
     for published in service.get("ports", ()):
         assert int(interpolate(published, {}).rpartition(":")[2]) == PARTS[part].model_fields["port"].default
+
+
+@pytest.mark.parametrize("name", [name for name in OWN if name != "demo-models"])
+def test_each_part_starts_with_what_nobody_filled_in_left_empty(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    filled = {"KODOLLY_JOIN_TOKEN": "token", "KODOLLY_DOCUMENTS_TOKEN": "token"}
+    for variable, value in environment(OWN[name]).items():
+        monkeypatch.setenv(variable, interpolate(value, filled))
+    settings = load_settings(PARTS[part_of(OWN[name])])
+    assert settings.log_format == "text"
 
 
 def test_the_addresses_between_the_parts_lead_to_their_ports() -> None:

@@ -191,7 +191,7 @@ def bodies(count: int, tokens: int) -> list[dict[str, object]]:
     ]
 
 
-async def while_streaming(project: Project, tokens: int, event: Callable[[], None]) -> list[Outcome]:
+async def while_streaming(project: Project, tokens: int, event: Callable[[], object]) -> list[Outcome]:
     """STREAMS streams at once; `event` comes when each has had its first token."""
     begun: set[int] = set()
     all_begun = asyncio.Event()

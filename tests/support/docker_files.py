@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic_settings import BaseSettings
 
+from common.settings import PartSettings
 from controller.settings import ControllerSettings
 from documents.service.settings import DocumentsSettings
 from server.settings import OPENAI, GatewaySettings
@@ -30,7 +30,7 @@ PROFILES = (
     "tls",
     "demo,documents,openai,postgres,monitoring,tls",
 )
-PARTS: dict[str, type[BaseSettings]] = {
+PARTS: dict[str, type[PartSettings]] = {
     "controller": ControllerSettings,
     "gateway": GatewaySettings,
     "documents": DocumentsSettings,
