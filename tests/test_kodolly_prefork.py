@@ -84,8 +84,8 @@ async def test_one_that_dies_at_once_is_started_less_and_less_often(
 
     def pauses() -> list[float]:
         said = [record.args for record in caplog.records if record.name == "kodolly.stack.prefork"]
-        assert all(isinstance(args, tuple) and args[1] == words for args in said)
-        return [args[2] for args in said if isinstance(args, tuple)]  # type: ignore[misc]
+        assert all(isinstance(args, tuple) and args[2] == words for args in said)
+        return [args[3] for args in said if isinstance(args, tuple)]  # type: ignore[misc]
 
     with caplog.at_level(logging.ERROR, "kodolly.stack.prefork"):
         async with prefork(code):

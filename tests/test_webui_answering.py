@@ -14,6 +14,7 @@ from webui.failures import Failure
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
 from webui.pacing import batches
+from webui.store.growing_answers import Standing
 
 USER = "somebody"
 SETUP = Setup(model="m", sampling=Sampling(temperature=0.0, top_p=1.0, max_tokens=9))
@@ -131,11 +132,13 @@ class Written:
     def __init__(self, *, broken: bool = False) -> None:
         self.turns: list[Turn] = []
         self.broken = broken
+        self.standing = Standing(wanted=True, hidden=False)
 
-    async def write(self, turn: Turn) -> None:
+    async def write(self, turn: Turn) -> Standing:
         if self.broken:
             raise StoreFailed("The disk is full.")
         self.turns.append(turn)
+        return self.standing
 
 
 def answering(source: Source, written: Written, without_page_s: float = 60.0) -> Answering:
@@ -167,15 +170,29 @@ async def test_stop_ends_the_request_and_keeps_the_text() -> None:
     source, written = Source([StreamEvent(text="반")], endless=True), Written()
     side, turn_id = open_question()
     fetching = answering(source, written)
-    assert not fetching.stop(turn_id)
+    assert not fetching.stop([side])
     async with fetching.running():
         fetching.start(side, USER)
         async for turn in growing(fetching, turn_id):
             if turn.state == "running" and turn.answer:
-                assert fetching.stop(turn_id)
+                assert fetching.stop([side])
     assert (written.turns[-1].answer, written.turns[-1].state) == ("반", "stopped")
     assert source.closed
-    assert not fetching.stop(turn_id)
+    assert not fetching.stop([side])
+
+
+async def test_what_another_process_has_ended_or_shown_is_heeded() -> None:
+    source, written = Source([StreamEvent(text="반")], endless=True), Written()
+    side, turn_id = open_question()
+    fetching = answering(source, written)
+    async with fetching.running():
+        fetching.start(side, USER, hidden=True)
+        async for _ in growing(fetching, turn_id):
+            grown = fetching.look(USER, turn_id)
+            if grown is not None and not grown.hidden:
+                written.standing = Standing(wanted=False, hidden=False)
+    assert source.closed
+    assert written.turns[-1].state == "stopped"
 
 
 async def test_a_stop_before_the_first_text_counts() -> None:
@@ -184,7 +201,7 @@ async def test_a_stop_before_the_first_text_counts() -> None:
     fetching = answering(Source([], endless=True), written)
     async with fetching.running():
         fetching.start(side, USER)
-        fetching.stop(turn_id)
+        fetching.stop([side])
         await ended(fetching, turn_id)
     assert written.turns[-1].state == "stopped"
 

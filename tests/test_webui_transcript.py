@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.support.processes import free_port, running, wait_for
+from tests.support.relay import Relay, relaying
 from tests.support.webui_driver import WebUi
 from tests.support.webui_stage import (
     LIMIT_S,
@@ -15,7 +16,7 @@ from tests.support.webui_stage import (
     compare,
     webui_command,
 )
-from webui.store.conversations import ABANDONED_S
+from webui.store.growing_answers import ABANDONED_S
 
 pytestmark = pytest.mark.slow
 
@@ -199,3 +200,60 @@ def test_a_process_that_dies_is_told_and_the_page_goes_on_when_it_is_back(
             expect(ui.answer("chat")).to_contain_text("fast#19")
     finally:
         ui.close()
+
+
+def test_two_processes_behind_one_port_without_stickiness_serve_as_one(
+    browser: Browser, stage: Stage, tmp_path: Path
+) -> None:
+    stage.reset()
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    second = webui_command(port, stage.gateway)
+    with (
+        running(second, tmp_path / "log", f"{url}/healthz", env=stage.environment),
+        relaying(stage.url, url) as relay,
+    ):
+        ui = WebUi(browser, relay.url)
+        try:
+            other_process_shows_and_stops(ui, relay, stage)
+            both_in_turn_show_each_word_once(ui, relay, stage)
+        finally:
+            ui.close()
+
+
+def other_process_shows_and_stops(ui: WebUi, relay: Relay, stage: Stage) -> None:
+    relay.only = 0
+    chat(ui, "endless", "끝없이")
+    expect(ui.answer("chat")).to_contain_text("endless#9 ")
+    relay.only = 1
+    ui.page.reload()
+    expect(ui.answer("chat")).to_contain_text("endless#9 ")
+    expect(ui.element("chat-stop")).to_be_visible()
+    second = ui.tab().open("/chat")
+    box = second.element("chat-question").locator("textarea")
+    box.fill("그동안 다른 질문")  # to the conversation that the first process answers
+    box.press("Enter")
+    expect(second.page.get_by_text("앞 답변이 아직 끝나지 않았습니다.")).to_be_visible()
+    ui.element("chat-stop").click()
+    expect(ui.metrics("chat")).to_contain_text("중지함")
+    wait_for(lambda: stage.script()["ended"] == ["endless"], LIMIT_S, what="the end of the fetch")
+    kept = ui.answer("chat").inner_text()
+    relay.only = 0
+    ui.page.reload()
+    expect(ui.answer("chat")).to_have_text(kept)
+    second.page.close()
+
+
+def both_in_turn_show_each_word_once(ui: WebUi, relay: Relay, stage: Stage) -> None:
+    relay.only = None
+    before = len(relay.asked)
+    ui.pick("gated", "chat")
+    ui.ask("번갈아", "chat")
+    expect(ui.answer("chat")).to_contain_text("gated#4")
+    ui.page.reload()
+    expect(ui.answer("chat")).to_contain_text("gated#4")
+    stage.open_gate()
+    ui.wait_finished("chat")
+    assert ui.answer("chat").inner_text().split() == [f"gated#{number}" for number in range(10)]
+    assert set(relay.asked[before:]) == {0, 1}
+    assert [one["model"] for one in stage.script()["chats"]] == ["endless", "gated"]

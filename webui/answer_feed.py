@@ -36,7 +36,7 @@ HOLD_S = 0.5
 """How long a page is told what is new in one request."""
 REST_MS = 30
 """Between two requests of a page while an answer grows: others have a turn."""
-ELSEWHERE_MS = 1000
+ELSEWHERE_MS = 500
 """The same while another process fetches it: what it wrote to the store is looked at."""
 MOST_ASKED = 100
 
@@ -79,7 +79,9 @@ class AnswerFeed:
             await self._answering.news(here, HOLD_S)
             here = self._here(user, asked)
         missing = [one.id for one in asked if one.id not in here]
-        known = {**here, **(await self._kept(user, missing) if missing else {})}
+        kept = await self._kept(user, missing) if missing else {}
+        known = {**here, **kept}
+        asked = [one for one in asked if one.id not in kept or not _is_behind(kept[one.id], one)]
         replies = [reply(one, known[one.id], lang) if one.id in known else _gone(one) for one in asked]
         return {"answers": replies, "wait_ms": REST_MS if here else ELSEWHERE_MS}
 
@@ -120,11 +122,19 @@ def _is_new(grown: Grown, asked: Asked) -> bool:
     return turn.state != "running" or asked.has != (len(turn.answer), len(turn.reasoning))
 
 
+def _is_behind(kept: Grown, asked: Asked) -> bool:
+    """Whether the page has as much already, from the process that fetches the answer."""
+    turn, has = kept.turn, asked.has
+    if has is None or turn.state != "running":
+        return False
+    return len(turn.answer) <= has[0] and len(turn.reasoning) <= has[1]
+
+
 def reply(asked: Asked, grown: Grown, lang: Lang) -> dict[str, Any]:
     """What is new of one answer for a page, as JSON."""
     turn, has = grown.turn, asked.has or (0, 0)
     if has[0] > len(turn.answer) or has[1] > len(turn.reasoning):
-        has = (0, 0)  # another process wrote less of it than this page has seen
+        has = (0, 0)  # the process that fetched it was killed before it wrote what this page has seen
     told = {
         "id": turn.id,
         "from": has,
@@ -132,6 +142,7 @@ def reply(asked: Asked, grown: Grown, lang: Lang) -> dict[str, Any]:
         "text": turn.answer[has[0] :],
         "reasoning": turn.reasoning[has[1] :],
         "state": turn.state,
+        "hidden": grown.hidden,
         "line": metrics_line(turn, grown.waited_s, lang, hidden=grown.hidden),
         "card": failure_card(turn.failure, lang, names_hidden=grown.hidden),
         "note": note(turn, lang),
@@ -143,7 +154,7 @@ def reply(asked: Asked, grown: Grown, lang: Lang) -> dict[str, Any]:
 def _told_once(grown: Grown) -> dict[str, Any]:
     turn, hidden = grown.turn, grown.hidden
     model = "" if hidden else turn.setup.model
-    return {"question": turn.question, "model": model, "hidden": hidden, "mark": dump(grown.mark)}
+    return {"question": turn.question, "model": model, "mark": dump(grown.mark)}
 
 
 def _gone(asked: Asked) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from webui.conversation import Mark, Side, Turn
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
 from webui.pacing import batches
+from webui.store.growing_answers import Standing
 
 logger = logging.getLogger(__name__)
 
-WRITE_EVERY_S = 2.0
-"""A process that is killed loses at most this much of an answer."""
-
-
+WRITE_EVERY_S = 0.8
+"""A process that is killed loses at most this much of an answer, and an answer that another process has ended
+goes on for no longer. Below `pacing.TICK_S`, so that a silent one is written at each tick."""
 NO_MARK = Mark()
 UNWRITTEN_S = 600.0
 """How long an answer that could not be written stays in memory, so that its page shows it to the end."""
@@ -66,7 +66,7 @@ class Answering:
     def __init__(
         self,
         client: GatewayClient,
-        write: Callable[[Turn], Awaitable[None]],
+        write: Callable[[Turn], Awaitable[Standing]],
         without_page_s: float,
         write_every_s: float = WRITE_EVERY_S,
         rater_of: Callable[[str], Awaitable[str]] | None = None,
@@ -98,12 +98,13 @@ class Answering:
         run = self._runs[side.last.id] = _Run(side, user, hidden)
         run.task = asyncio.create_task(self._fetch(side.last.id, run))
 
-    def stop(self, turn_id: str) -> bool:
-        """Ask an answer to end. False when this process does not fetch it."""
-        run = self._runs.get(turn_id)
-        if run is not None:
+    def stop(self, sides: Iterable[Side]) -> bool:
+        """Ask the answers that come to end. False when another process fetches one of them."""
+        coming = [side.last.id for side in sides if side.last is not None and side.running]
+        here = [run for turn_id in coming if (run := self._runs.get(turn_id)) is not None]
+        for run in here:
             run.stop.set()
-        return run is not None
+        return len(here) == len(coming)
 
     def show_names(self, turn_id: str) -> None:
         """The name of the model is not hidden any more."""
@@ -139,7 +140,7 @@ class Answering:
                 if side.running:
                     run.tell(side, waited_s)
                     if time.monotonic() - written > self._write_every_s:
-                        await self._keep(side)
+                        self._heed(run, await self._keep(side))
                         written = time.monotonic()
                     if time.monotonic() - run.looked_at > self._without_page_s:
                         run.stop.set()
@@ -150,10 +151,18 @@ class Answering:
             # Written before it is told: a page that looks at the store then finds it ended there, too.
             kept = await self._keep(side.interrupted())
             run.tell(side.interrupted(), run.waited_s)
-            if kept:
+            if kept is not None:
                 self._runs.pop(turn_id, None)
             else:
                 asyncio.get_running_loop().call_later(UNWRITTEN_S, self._runs.pop, turn_id, None)
+
+    @staticmethod
+    def _heed(run: _Run, found: Standing | None) -> None:
+        """Do as other processes have said."""
+        if found is not None:
+            run.hidden = found.hidden
+            if not found.wanted:
+                run.stop.set()
 
     async def _rater(self, user: str) -> str | None:
         try:
@@ -162,13 +171,13 @@ class Answering:
             logger.error("A question goes out without its user's rater id: %s", error)
             return None
 
-    async def _keep(self, side: Side) -> bool:
+    async def _keep(self, side: Side) -> Standing | None:
+        """None when the store did not take it."""
         try:
-            await self._write(side.turns[-1])
+            return await self._write(side.turns[-1])
         except StoreFailed as error:
             logger.error("An answer could not be kept: %s", error)
-            return False
-        return True
+            return None
 
 
 async def answer(

@@ -33,6 +33,8 @@ class WebuiSettings(PartSettings):
     """Address to listen on."""
     port: int = Field(default=7860, ge=1, le=65535)
     """Port to listen on."""
+    processes: int = Field(default=1, ge=1, le=64)
+    """Processes that share the port."""
     allowed_hosts: HostNames = ()
     """Names besides this machine's under which browsers may ask for the page, e.g. chat.example.kr."""
     gateway_url: str = "http://127.0.0.1:8000"

@@ -52,7 +52,7 @@ def command(
     from common.logs import configure_logging
     from common.settings import load_settings
     from kodolly.environment_names import warn_of_unknown_names
-    from kodolly.stack.prefork import inherited_socket
+    from kodolly.stack.prefork import SharedPort, inherited_socket, run_several
     from server.settings import GatewaySettings
 
     flags = {
@@ -69,7 +69,8 @@ def command(
     if listening is None:
         warn_of_unknown_names("gateway")
     if settings.processes > 1 and listening is None:
-        _run_several(settings)
+        shared = SharedPort("gateway", settings.host, settings.port, SETTING, settings.processes)
+        run_several(shared, settings.drain_timeout_s)
         return
     _serve(settings, listening)
 
@@ -92,22 +93,3 @@ def _serve(settings: "GatewaySettings", listening: "socket | None") -> None:
         on_ready=start_beating,
         listening=listening,
     )
-
-
-def _run_several(settings: "GatewaySettings") -> None:
-    """Be the parent of the processes that serve."""
-    import asyncio
-    import sys
-
-    from common.serve import check_port
-    from kodolly.stack.prefork import STOP_MARGIN_S, Prefork, ProcessSlot, listen
-
-    check_port(settings.host, settings.port, SETTING)
-    sockets = listen(settings.host, settings.port, settings.processes)
-    slots = [ProcessSlot(number, one) for number, one in enumerate(sockets)]
-    argv = [sys.executable, "-m", "kodolly", *sys.argv[1:]]
-
-    async def run() -> None:
-        await Prefork(argv, dict(os.environ), slots, settings.drain_timeout_s + STOP_MARGIN_S).run()
-
-    asyncio.run(run())

@@ -1,4 +1,4 @@
-"""Several gateway processes behind one port, each with a listening socket of its own (SO_REUSEPORT).
+"""Several processes of one part behind one port, each with a listening socket of its own (SO_REUSEPORT).
 
 The sockets belong to the parent and outlive the children: connections that come while a process is exchanged
 wait in its socket's queue, so that a restart loses none. SIGHUP exchanges the processes one by one.
@@ -9,13 +9,14 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from common.child_process import Backoff, ending_with_parent, how_it_ended
-from common.serve import bound_socket
+from common.serve import bound_socket, check_port
 from kodolly.stack.heartbeat import HUNG_AFTER_S, READY_FD, Pulse
 
 logger = logging.getLogger(__name__)
@@ -28,8 +29,34 @@ LAST_WORDS_S = 1.0
 STOP_MARGIN_S = 10.0
 """Beyond the time that answers have to end, before a process is killed."""
 SOCKET_FD = "KODOLLY_SOCKET_FD"
-PROCESS = "KODOLLY_GATEWAY_PROCESS"
+PROCESS = "KODOLLY_PROCESS"
 """Environment variables that a child finds its place by."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPort:
+    """Where `processes` processes of a `part` listen together."""
+
+    part: str
+    host: str
+    port: int
+    setting: str
+    """What to change when the port is taken."""
+    processes: int
+
+
+def run_several(shared: SharedPort, grace_s: float) -> None:
+    """Be the parent of processes that have this command line, and `grace_s` seconds to end. Raises UserError
+    when the port is taken."""
+    check_port(shared.host, shared.port, shared.setting)
+    sockets = listen(shared.host, shared.port, shared.processes)
+    slots = [ProcessSlot(number, one) for number, one in enumerate(sockets)]
+    argv = [sys.executable, "-m", "kodolly", *sys.argv[1:]]
+
+    async def run() -> None:
+        await Prefork(argv, dict(os.environ), slots, grace_s + STOP_MARGIN_S, part=shared.part).run()
+
+    asyncio.run(run())
 
 
 def listen(host: str, port: int, count: int) -> list[socket.socket]:
@@ -76,6 +103,8 @@ class Prefork:
     """Between SIGTERM and SIGKILL for one process."""
     hung_after_s: float = HUNG_AFTER_S
     """Silence after which a process is killed and replaced."""
+    part: str = "gateway"
+    """What they are, for the log."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _replace_all: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -112,7 +141,11 @@ class Prefork:
             slot.serving = None
             pause = backoff.pause_s(serving.worked_s())
             logger.error(
-                "gateway process %d ended (%s); starting it again in %.0f s", slot.number, how, pause
+                "%s process %d ended (%s); starting it again in %.0f s",
+                self.part,
+                slot.number,
+                how,
+                pause,
             )
             await asyncio.sleep(pause)
 
@@ -144,14 +177,16 @@ class Prefork:
             for slot in self.slots:
                 successor = await self._start(slot)
                 if successor.ready_at is None:
-                    logger.error("the new gateway process %d does not start; the old ones stay", slot.number)
+                    logger.error(
+                        "the new %s process %d does not start; the old ones stay", self.part, slot.number
+                    )
                     await end(successor, self.stop_grace_s)
                     break
                 predecessor, slot.serving = slot.serving, successor
                 if predecessor is not None:
                     await end(predecessor, self.stop_grace_s)
             else:
-                logger.info("all %d gateway processes have been exchanged", len(self.slots))
+                logger.info("all %d %s processes have been exchanged", len(self.slots), self.part)
 
     async def _start(self, slot: ProcessSlot) -> Serving:
         """A new process in this slot: it serves, has ended, or takes too long."""

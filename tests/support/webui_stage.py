@@ -24,6 +24,8 @@ class Stage:
 
     url: str
     gateway: str
+    environment: dict[str, str]
+    """With which a further web UI process shares the store."""
 
     def script(self) -> dict[str, Any]:
         """What has arrived at the gateway."""
@@ -51,12 +53,12 @@ def gateway_command(port: int) -> list[str]:
 def running_stage(cwd: Path) -> Iterator[Stage]:
     """Start both processes; they have ended when the block is left."""
     gateway_port, port = free_port(), free_port()
-    stage = Stage(url=f"http://127.0.0.1:{port}", gateway=f"http://127.0.0.1:{gateway_port}")
-    gateway, webui = gateway_command(gateway_port), webui_command(port, stage.gateway)
     environment = {"KODOLLY_API_KEY": "sk-page-secret", "KODOLLY_STATE_DIR": str(cwd / "state")}
+    stage = Stage(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{gateway_port}", environment)
+    gateway, webui = gateway_command(gateway_port), webui_command(port, stage.gateway)
     with (
         running(gateway, cwd / "gateway.log", f"{stage.gateway}/script"),
-        running(webui, cwd / "webui.log", f"{stage.url}/healthz", env=environment),
+        running(webui, cwd / "webui.log", f"{stage.url}/healthz", env=stage.environment),
     ):
         yield stage
 

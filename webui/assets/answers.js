@@ -68,14 +68,18 @@ class Answer {
   }
 
   take(reply) {
+    if (this.hidden && reply.hidden === false && reply.question === undefined) {
+      this.forget(); // its model may be named now
+      return;
+    }
     if (reply.from[0] === 0 && reply.from[1] === 0) this.text = this.reasoning = "";
     else if (String(reply.from) !== String(this.at)) return; // asked for before all of it was fetched anew
     this.text += reply.text;
     this.reasoning += reply.reasoning;
     this.at = reply.to;
-    for (const name of ["state", "line", "card", "note", "thought"]) this[name] = reply[name];
+    for (const name of ["state", "hidden", "line", "card", "note", "thought"]) this[name] = reply[name];
     if (reply.question !== undefined) {
-      for (const name of ["question", "model", "hidden", "mark"]) this[name] = reply[name];
+      for (const name of ["question", "model", "mark"]) this[name] = reply[name];
       if (this.mark) this.opinion?.take(this.mark);
     }
     drawSoon(this);

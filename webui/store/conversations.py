@@ -6,7 +6,7 @@ database; a tab that shows an old state gets the new one back with its next acti
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -18,11 +18,18 @@ from webui.store.conversation_rows import (
     add_answer,
     add_conversation,
     add_turn,
-    answer_values,
     as_title,
     last_turn,
     mark_as_changed,
     set_fields,
+)
+from webui.store.growing_answers import (
+    Standing,
+    answers_of,
+    ask_to_end,
+    give_up_abandoned,
+    state_of,
+    write_growing,
 )
 from webui.store.opening import PageDatabase
 from webui.store.tables import answers, conversations, turns, votes
@@ -32,8 +39,6 @@ PANES: Mapping[Kind, tuple[str, ...]] = {"chat": ("chat",), "compare": ("left", 
 
 LISTED = 100
 """Most conversations in a list; a search finds the others."""
-ABANDONED_S = 20.0
-"""An answer that says `running` and was written longer ago has lost the process that fetched it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,20 +203,24 @@ class Conversations:
 
         return await self._database.run(work)
 
-    async def write_answer(self, turn: Turn) -> None:
-        """Keep an answer as far as it came."""
-        values = answer_values(turn)
-        await self._database.run(
-            lambda connection: connection.execute(
-                sa.update(answers).where(answers.c.id == turn.id).values(**values)
-            )
-        )
+    async def write_answer(self, turn: Turn) -> Standing:
+        """Keep an answer as far as it came, unless it is wanted no longer."""
+        return await self._database.run(lambda connection: write_growing(connection, turn))
+
+    async def stop(self, user: str, conversation_id: str) -> None:
+        """End the answers that come, whichever process fetches them: it sees so within a second or two."""
+
+        def work(connection: sa.Connection) -> None:
+            if find_conversation(connection, user, conversation_id) is not None:
+                ask_to_end(connection, answers_of(conversation_id))
+
+        await self._database.run(work)
 
     async def vote(self, user: str, conversation_id: str, pair: str, choice: Choice) -> Conversation | None:
         """Keep a vote and show the names."""
 
         def work(connection: sa.Connection) -> Conversation | None:
-            if find_conversation(connection, user, conversation_id) is None:
+            if find_conversation(connection, user, conversation_id, lock=True) is None:
                 return None
             connection.execute(sa.delete(votes).where(votes.c.id == pair))
             row = {"id": pair, "conversation_id": conversation_id, "choice": choice}
@@ -236,8 +245,14 @@ class Conversations:
         await self._database.run(lambda c: set_fields(c, user, conversation_id, pinned=pinned))
 
     async def delete(self, user: str, conversation_id: str) -> None:
-        """Take it out of every list; `restore` brings it back."""
-        await self._database.run(lambda c: set_fields(c, user, conversation_id, deleted=datetime.now(UTC)))
+        """Take it out of every list, and end what is being answered; `restore` brings it back."""
+
+        def work(connection: sa.Connection) -> None:
+            if find_conversation(connection, user, conversation_id, lock=True) is not None:
+                set_fields(connection, user, conversation_id, deleted=datetime.now(UTC))
+                ask_to_end(connection, answers_of(conversation_id))
+
+        await self._database.run(work)
 
     async def restore(self, user: str, conversation_id: str) -> Conversation | None:
         """Bring a deleted one back."""
@@ -280,7 +295,8 @@ def _of(user: str, kind: Kind) -> sa.ColumnElement[bool]:
 def find_conversation(
     connection: sa.Connection, user: str, conversation_id: str, *, lock: bool = False
 ) -> Conversation | None:
-    """One of the user's; None for one that is not theirs, or deleted. `lock`: others wait to change it."""
+    """One of the user's; None for one that is not theirs, or deleted. `lock`: others wait to change it, and
+    answers whose process is gone are settled."""
     table = conversations.c
     mine = (table.id == conversation_id) & (table.user_id == user) & table.deleted.is_(None)
     if lock:
@@ -289,6 +305,8 @@ def find_conversation(
     row = connection.execute(sa.select(conversations).where(mine)).one_or_none()
     if row is None:
         return None
+    if lock:
+        give_up_abandoned(connection, conversation_id)
     given: dict[tuple[str, int], sa.Row[Any]] = {}
     for answer in connection.execute(_answers_of(conversation_id)):
         given[answer.pane, answer.position] = answer  # the newest version comes last
@@ -331,10 +349,7 @@ def _answers_of(conversation_id: str) -> sa.Select[Any]:
 
 
 def _turn(row: sa.Row[Any]) -> Turn:
-    written = row.written if row.written.tzinfo else row.written.replace(tzinfo=UTC)
-    abandoned = datetime.now(UTC) - written > timedelta(seconds=ABANDONED_S)
-    state = "stopped" if row.state == "running" and abandoned else row.state
-    known = {"id": row.id, "question": row.question, "answer": row.answer, "state": state}
+    known = {"id": row.id, "question": row.question, "answer": row.answer, "state": state_of(row)}
     return Turn.model_validate({**row.outcome, **known, "setup": row.setup})
 
 

@@ -150,10 +150,8 @@ class ChatEvents:
         """End the answer; the page sees it end and settles."""
         user = user_in(request)
         found = await self.store.conversations.get(user, shown) if shown else None
-        last = found.sides[PANE].last if found else None
-        if found is not None and found.running and last is not None and not self.answering.stop(last.id):
-            await self.store.conversations.write_answer(last.model_copy(update={"state": "stopped"}))
-            return await self._whole(request, await self.store.conversations.get(user, found.id))
+        if found is not None and not self.answering.stop(found.sides.values()):
+            await self.store.conversations.stop(user, found.id)
         return {self.page.stop: gr.skip()}
 
     async def undo(self, request: gr.Request, shown: str | None, typed: str | None) -> Updates:

@@ -152,14 +152,9 @@ class CompareEvents:
         """End both answers; the page sees them end and settles."""
         user, kept = user_in(request), self.store.conversations
         found = await kept.get(user, shown) if shown else None
-        lost = False
-        for side in found.sides.values() if found else ():
-            if side.last is not None and side.running and not self.answering.stop(side.last.id):
-                await kept.write_answer(side.last.model_copy(update={"state": "stopped"}))
-                lost = True
-        if found is None or not lost:
-            return {self.page.stop: gr.skip()}
-        return self.view.whole(await kept.get(user, found.id), lang_of(request))
+        if found is not None and not self.answering.stop(found.sides.values()):
+            await kept.stop(user, found.id)
+        return {self.page.stop: gr.skip()}
 
     async def clear(self, request: gr.Request, screen: Screen) -> Updates:
         """A new, empty comparison with the same models; the old one is in the list."""
