@@ -28,6 +28,17 @@ class MergeSource(BaseModel):
     licence: str | None = None
 
 
+class ExportCard(BaseModel):
+    """From what an exported checkpoint was made."""
+
+    format: str
+    """`fp8` or `gguf`."""
+    checkpoint: str
+    """The source's id, as its answers named it."""
+    sha256: str
+    """Content hash of the source's weights."""
+
+
 class OwnTemplateCard(BaseModel):
     """How a model's own chat template was rendered in training."""
 
@@ -70,6 +81,8 @@ class CheckpointCard(BaseModel):
     dtype: str
     parameters: int
     metrics: dict[str, float] = Field(default_factory=dict)
+    export: ExportCard | None = None
+    """Where the weights were rounded or written in another format: from what."""
     created: int
     """Unix seconds."""
 

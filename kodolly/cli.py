@@ -20,6 +20,7 @@ COMMANDS = {
     "recipes": "List the recipes that come with kodolly.",
     "train": "Train a checkpoint or an adapter as a recipe says.",
     "merge": "Merge an adapter into its base, or several models into one.",
+    "export": "Write a checkpoint in 8 bits for vLLM, or for llama.cpp and Ollama.",
     "eval": "Measure a checkpoint or a served model.",
     "keys": "Make, list and revoke API keys.",
     "feedback": "Export feedback, or delete everything of one rater.",

@@ -1,7 +1,6 @@
 """`kodolly merge lora`: an adapter into its base, tensor by tensor, and the proof that nothing was lost."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,21 +14,14 @@ from common.errors import UserError
 from finetune.encoding.encode import encode_text
 from finetune.encoding.parity import check_tokens
 from finetune.files.hashes import file_hash
-from finetune.files.whole import require_room, whole_directory
+from finetune.files.whole import whole_directory
 from finetune.merge.edits import Edit, open_adapter
 from finetune.merge.foreign_adapter import foreign_source
 from finetune.merge.parameter_names import ParameterPart, empty_model
 from finetune.merge.parity import Parity, compare
-from finetune.merge.safetensors_io import (
-    INDEX,
-    Planned,
-    file_order,
-    read_tensor,
-    shard_names,
-    stored_tensors,
-    write_tensors,
-)
+from finetune.merge.safetensors_io import Planned, file_order, read_tensor, shard_names, stored_tensors
 from finetune.merge.serving_proof import prove_serving
+from finetune.merge.shards import require_room_for, write_shards
 from finetune.merge.source import AdapterMerge, own_source
 from finetune.merge.streamed_model import CheckpointWeights, StreamedModel, grow, open_weights
 from finetune.models.adapter import ADAPTER_FILE, CONFIG, WEIGHTS, Probe, is_ours
@@ -41,8 +33,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-JOURNAL = ".finished.json"
-"""In a directory that is being written: the shards that are whole, with their SHA-256."""
 SENTENCES = (
     "오늘은 하늘이 맑고 바람이 시원해서 강가를 오래 걸었습니다.",
     "도서관은 평일 아침 아홉 시에 문을 열고 저녁 여덟 시에 닫습니다.",
@@ -82,8 +72,7 @@ def merge(
     edits = open_adapter(model, source.files, source.base)
     with whole_directory(output, _mark(adapter_dir, source, dtype)) as directory:
         shards = _plan(source.base, weights, tuned.shapes(), dtype)
-        _require_room(directory, shards)
-        _write_shards(directory, shards, weights, edits, stage, report)
+        _write_weights(directory, shards, weights, edits, stage, report)
         kept = _write_files(directory, source, shards)
         check_tokens(directory, source.probes, source.card.own_template)
         parity = _prove(directory, source, tuned, prompts, report)
@@ -165,31 +154,18 @@ def _added(name: str, value: torch.Tensor, kind: torch.dtype) -> Target:
     return Target(Planned(name, kind, tuple(value.shape)), ParameterPart(name))
 
 
-def _require_room(directory: Path, shards: Mapping[str, Sequence[Target]]) -> None:
-    there = sum(path.stat().st_size for path in directory.glob("*.safetensors"))
-    require_room(directory, sum(each.size for plan in shards.values() for each in plan) - there)
-
-
-def _write_shards(
+def _write_weights(
     directory: Path,
-    shards: dict[str, list[Target]],
+    shards: Mapping[str, Sequence[Target]],
     weights: CheckpointWeights,
     edits: Mapping[str, list[Edit]],
     stage: str,
     report: Report,
 ) -> None:
-    written = _finished(directory)
-    total = sum(target.size for targets in shards.values() for target in targets)
-    done = 0
-    for number, (name, targets) in enumerate(shards.items()):
-        if name not in written:
-            tensors = (_merged(target, weights, edits) for target in targets)
-            written[name] = write_tensors(directory / name, [target.planned for target in targets], tensors)
-            _write_journal(directory, written)
-        done += sum(target.size for target in targets)
-        report(Progress(stage, done / total, f"shard {number + 1} of {len(shards)}"))
-    report(finished(stage, f"{len(shards)} shards"))
-    (directory / JOURNAL).unlink()
+    targets = {target.planned.key: target for plan in shards.values() for target in plan}
+    plans = {name: [target.planned for target in plan] for name, plan in shards.items()}
+    require_room_for(directory, plans)
+    write_shards(directory, plans, lambda each: _merged(targets[each.key], weights, edits), stage, report)
 
 
 def _merged(target: Target, weights: CheckpointWeights, edits: Mapping[str, list[Edit]]) -> torch.Tensor:
@@ -209,25 +185,6 @@ def _merged(target: Target, weights: CheckpointWeights, edits: Mapping[str, list
     return weight.to(planned.dtype)
 
 
-def _finished(directory: Path) -> dict[str, str]:
-    """Shards of a killed run whose bytes are what it wrote; everything else is removed."""
-    try:
-        journal: dict[str, str] = json.loads((directory / JOURNAL).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        journal = {}
-    return {
-        name: digest
-        for name, digest in journal.items()
-        if (directory / name).is_file() and file_hash(directory / name) == digest
-    }
-
-
-def _write_journal(directory: Path, written: dict[str, str]) -> None:
-    part = directory / f"{JOURNAL}.part"
-    part.write_text(json.dumps(written), encoding="utf-8")
-    part.rename(directory / JOURNAL)
-
-
 def _write_files(directory: Path, source: AdapterMerge, shards: dict[str, list[Target]]) -> str:
     """Everything but weights and card; returns the name of the type that most weights have."""
     sizes: Counter[str] = Counter()
@@ -236,12 +193,6 @@ def _write_files(directory: Path, source: AdapterMerge, shards: dict[str, list[T
             if target.planned.dtype.is_floating_point:
                 sizes[str(target.planned.dtype).removeprefix("torch.")] += target.size
     kept = sizes.most_common(1)[0][0]
-    if list(shards) != ["model.safetensors"]:
-        index = {
-            "metadata": {"total_size": sum(t.size for targets in shards.values() for t in targets)},
-            "weight_map": {t.planned.key: name for name, targets in shards.items() for t in targets},
-        }
-        (directory / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     source.config.use_cache = True
     source.config.dtype = kept
     source.config.save_pretrained(directory)

@@ -49,16 +49,20 @@ class CheckpointWeights:
         if name in self.whole:
             weight = self.whole[name].float()
         elif tensors[0][1].expert is None:
-            weight = read_tensor(self.stored[tensors[0][0]]).float()
+            weight = self.read(tensors[0][0]).float()
             if self.rows and shape[0] == self.rows > weight.shape[0]:
                 weight = grow(weight, self.rows)
         else:
             weight = torch.empty(shape)
             for key, place in tensors:
-                place.of(weight).copy_(read_tensor(self.stored[key]))
+                place.of(weight).copy_(self.read(key))
         if weight.shape != shape:
             raise UserError(f"{name} has shape {list(weight.shape)}, the configuration says {list(shape)}.")
         return weight
+
+    def read(self, key: str) -> torch.Tensor:
+        """One tensor of the files, in the files' type."""
+        return read_tensor(self.stored[key])
 
 
 def open_weights(

@@ -38,9 +38,9 @@ def run_own_model(model: "OwnModel", folder: Path) -> str:
     with served(checkpoint, folder / "vllm.log", ("--enable-scale-out",)) as url:  # opens its renderer
         if model.chats:
             assert _compared(url, checkpoint, model.template) >= 4
-            _check_answers(url, model.template)
+            check_answers(url, model.template)
         else:
-            _check_completions(url, checkpoint, model.template)
+            check_completions(url, checkpoint, model.template)
     prompts = "same tokens" if model.chats else "training's"
     cells = (model.name, model.published, model.template.name, prompts, *_parsers(checkpoint), "served")
     return f"| {' | '.join(cells)} |"
@@ -86,7 +86,7 @@ def _encoded(checkpoint: Path, rows: list[dict[str, Any]]) -> "list[Example]":
     return [example for examples in made for example in examples]
 
 
-def _check_completions(url: str, checkpoint: Path, template: "OwnTemplate") -> None:
+def check_completions(url: str, checkpoint: Path, template: "OwnTemplate") -> None:
     """Behind training's own prompts every answer that was learnt comes out of vLLM, and ends."""
     from tests.support.own_models import weather_rows
 
@@ -116,7 +116,7 @@ def prompt_rows(template: "OwnTemplate") -> list[dict[str, Any]]:
     ]
 
 
-def _check_answers(url: str, template: "OwnTemplate") -> None:
+def check_answers(url: str, template: "OwnTemplate") -> None:
     """Every thought, call and answer that was learnt comes out of vLLM's parsers, and ends."""
     from finetune.merge.serving_proof import as_client_sends
     from finetune.rows.row import Row, to_messages

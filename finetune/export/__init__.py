@@ -1,0 +1,1 @@
+"""Finished checkpoints in other formats, each with its proof."""

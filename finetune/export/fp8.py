@@ -1,0 +1,216 @@
+"""`kodolly export fp8`: weights in 8 bits as vLLM reads them, written tensor by tensor.
+
+The format is compressed-tensors' `float-quantized` (the scheme that llm-compressor calls FP8_DYNAMIC): each
+linear layer's weight as float8 e4m3 with one scale an output, and inputs rounded by the engine as they come,
+one scale a token. It needs no data.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from common.chat_template import TEMPLATE_FILE
+from common.checkpoint import CARD_FILE
+from common.errors import UserError
+from finetune.export.likeness import Likeness, answer_probes, compare
+from finetune.export.source import ExportSource, open_source
+from finetune.files.hashes import file_hash
+from finetune.files.whole import whole_directory
+from finetune.merge.parameter_names import ParameterPart, empty_model
+from finetune.merge.safetensors_io import Planned, file_order, read_tensor, shard_names, stored_tensors
+from finetune.merge.shards import require_room_for, write_shards
+from finetune.merge.streamed_model import CheckpointWeights, StreamedModel, open_weights
+from finetune.models.checkpoint import PROCESSORS, write_card
+from finetune.models.quiet import hide_library_bars
+from finetune.progress import Progress, Report, finished
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+FLOAT8 = torch.float8_e4m3fn
+LARGEST = torch.finfo(FLOAT8).max
+SCALE = "_scale"
+"""Behind a weight's name: its scales, (outputs, 1) in float32."""
+SERVED = ("gpt_neox", "hyperclovax", "llama", "phi3", "qwen3")
+"""Model types whose export vLLM is known to load and answer with (tests/support/export_matrix.py)."""
+
+
+def export_fp8(checkpoint: Path, output: Path, report: Report) -> Likeness:
+    """Write `output`, the complete checkpoint in 8 bits, and return how alike it is to `checkpoint`.
+
+    Memory holds one tensor or one layer at a time. A run that was killed goes on after its last whole shard.
+    Raises UserError when vLLM would not serve the result, or it would not be the same model.
+    """
+    hide_library_bars()
+    source = open_source(checkpoint)
+    _require_served(source)
+    model = empty_model(source.config)
+    weights = open_weights(checkpoint, model)
+    plan = _plan(source, model, weights)
+    stage = f"{source.card.name}: to fp8"
+    with whole_directory(output, _mark(checkpoint)) as directory:
+        require_room_for(directory, plan.shards)
+        write_shards(directory, plan.shards, lambda each: _made(each, plan, weights), stage, report)
+        _write_files(directory, source, plan)
+        likeness = _compare(directory, source, model, weights, report)
+        write_card(directory, source.card_of("fp8", "float8_e4m3fn", likeness.metrics()))
+    report(finished(f"{source.card.name}: comparing", str(likeness)))
+    return likeness
+
+
+def _require_served(source: ExportSource) -> None:
+    kind = source.config.model_type
+    if kind not in SERVED:
+        raise UserError(
+            f"An fp8 export of {kind} has not been seen working in vLLM, so none is written.",
+            hint=f"It is known of {', '.join(SERVED)}.",
+        )
+
+
+def _mark(checkpoint: Path) -> str:
+    """Changes with everything that decides the shards."""
+    digest = hashlib.sha256(file_hash(checkpoint / CARD_FILE).encode())
+    for name in shard_names(checkpoint):
+        digest.update(file_hash(checkpoint / name).encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    shards: Mapping[str, list[Planned]]
+    rounded: frozenset[str]
+    """Tensors that become 8 bits, by their names in the files."""
+    left: list[str]
+    """Layers that stay as they are, by their names in the files."""
+
+
+def _plan(source: ExportSource, model: "PreTrainedModel", weights: CheckpointWeights) -> _Plan:
+    where = {key: place for tensors in weights.places.values() for key, place in tensors}
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    shards, rounded, left = {}, set(), []
+    for name in shard_names(source.directory):
+        planned = []
+        for key, stored in stored_tensors(source.directory / name).items():
+            if _is_rounded(key, where.get(key), model, head, len(stored.shape)):
+                rounded.add(key)
+                planned.append(Planned(key, FLOAT8, stored.shape))
+                planned.append(Planned(key + SCALE, torch.float32, (stored.shape[0], 1)))
+                continue
+            planned.append(Planned(key, stored.dtype, stored.shape))
+            if key.endswith(".weight") and len(stored.shape) == 2:
+                left.append(key.removesuffix(".weight"))
+        shards[name] = file_order(planned)
+    return _Plan(shards, frozenset(rounded), left)
+
+
+def _is_rounded(
+    key: str, place: ParameterPart | None, model: "PreTrainedModel", head: nn.Module, dimensions: int
+) -> bool:
+    """Whether the tensor is a linear layer's weight. The output embedding is left: it decides every token,
+    and vLLM does not expect it rounded."""
+    if place is None or dimensions != 2 or not key.endswith(".weight"):
+        return False
+    module = model.get_submodule(place.parameter.rpartition(".")[0])
+    return isinstance(module, nn.Linear) and module is not head
+
+
+def _made(planned: Planned, plan: _Plan, weights: CheckpointWeights) -> torch.Tensor:
+    key = planned.key.removesuffix(SCALE)
+    if key not in plan.rounded:
+        return read_tensor(weights.stored[planned.key])
+    weight = read_tensor(weights.stored[key]).float()
+    scales = scales_of(weight)
+    return scales if planned.key != key else (weight / scales).to(FLOAT8)
+
+
+def scales_of(rows: torch.Tensor) -> torch.Tensor:
+    """One scale a row, (..., 1), with which the row's largest number becomes float8's largest."""
+    largest = rows.abs().amax(-1, keepdim=True).float()
+    return (largest / LARGEST).clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def _write_files(directory: Path, source: ExportSource, plan: _Plan) -> None:
+    """All but weights and card: the source's own files, and how the weights are to be read."""
+    for path in source.directory.iterdir():
+        if path.name in _COPIED or path.name.startswith(("tokenizer", "special_tokens")):
+            shutil.copyfile(path, directory / path.name)
+    config = json.loads((source.directory / "config.json").read_text(encoding="utf-8"))
+    config["quantization_config"] = _quantization(plan.left)
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    (directory / "config.json").write_text(text, encoding="utf-8")
+
+
+_COPIED = (TEMPLATE_FILE, "generation_config.json", "vocab.json", "merges.txt", *PROCESSORS)
+
+
+def _quantization(left: list[str]) -> dict[str, object]:
+    """compressed-tensors' `QuantizationConfig`; left: layers that are not rounded."""
+    number = {"num_bits": 8, "type": "float", "symmetric": True}
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "float-quantized",
+        "quantization_status": "compressed",
+        "config_groups": {
+            "group_0": {
+                "targets": ["Linear"],
+                "weights": number | {"strategy": "channel", "dynamic": False},
+                "input_activations": number | {"strategy": "token", "dynamic": True},
+            }
+        },
+        "ignore": ["lm_head", *left],
+    }
+
+
+def _compare(
+    directory: Path,
+    source: ExportSource,
+    model: "PreTrainedModel",
+    weights: CheckpointWeights,
+    report: Report,
+) -> Likeness:
+    probes, stage = answer_probes(source.tokenizer, source.stops[0]), f"{source.card.name}: comparing"
+    expected = StreamedModel(model, weights).likeliest(
+        probes, lambda done: report(Progress(stage, done / 2, "source"))
+    )
+    rounded = empty_model(source.config)
+    _round_inputs(rounded)
+    result = StreamedModel(rounded, _open_rounded(directory, rounded))
+    return compare(
+        expected, result.likeliest(probes, lambda done: report(Progress(stage, 0.5 + done / 2, "result")))
+    )
+
+
+def _round_inputs(model: "PreTrainedModel") -> None:
+    """Have linear layers see what an engine lets them see: each token's input in 8 bits."""
+
+    def rounded(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        scales = scales_of(inputs[0])
+        return ((inputs[0] / scales).to(FLOAT8).float() * scales, *inputs[1:])
+
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and module is not head:
+            module.register_forward_pre_hook(rounded)
+
+
+@dataclass(frozen=True)
+class _RoundedWeights(CheckpointWeights):
+    """Of an fp8 checkpoint: what its numbers stand for."""
+
+    def read(self, key: str) -> torch.Tensor:
+        tensor = super().read(key)
+        scales = self.stored.get(key + SCALE)
+        return tensor if scales is None else tensor.float() * read_tensor(scales)
+
+
+def _open_rounded(directory: Path, model: "PreTrainedModel") -> CheckpointWeights:
+    found = open_weights(directory, model)
+    return _RoundedWeights(found.stored, found.places)

@@ -1,0 +1,36 @@
+"""`kodolly export fp8`."""
+
+from pathlib import Path
+
+import click
+
+EPILOG = """\b
+Examples:
+  kodolly export fp8 models/my-dolly models/my-dolly-fp8
+  kodolly up models/my-dolly-fp8
+"""
+
+
+@click.command("fp8", epilog=EPILOG)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+def command(checkpoint: Path, output: Path) -> None:
+    """Write CHECKPOINT with weights of 8 bits as the complete checkpoint OUTPUT, for vLLM.
+
+    Linear layers become float8 with one scale an output, in compressed-tensors' format; embeddings and norms
+    stay. vLLM rounds their inputs as they come (GPUs from Ada and Hopper on; older ones read the
+    weights alone in 8 bits). No data is needed.
+
+    The checkpoint is read and written tensor by tensor, so it need not fit in memory, and a run that was
+    killed goes on where it was. Then source and result are compared on bundled Korean conversations.
+    """
+    from finetune.models.quiet import hide_library_notes
+    from finetune.progress import terminal_report
+    from finetune.threads import let_waiting_threads_sleep
+
+    let_waiting_threads_sleep()
+    hide_library_notes()
+    from finetune.export.fp8 import export_fp8
+
+    export_fp8(checkpoint, output, terminal_report())
+    click.echo(output)

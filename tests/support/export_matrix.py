@@ -1,0 +1,59 @@
+"""Today's architectures in 8 bits: from rows to the answers of vLLM on the exported checkpoint.
+
+`python -m tests.support.export_matrix` runs all of them, or those it is given, and prints which answered.
+`finetune/export/fp8.py` writes those alone (SERVED); the demo's export is tested at every change.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finetune.threads import let_waiting_threads_sleep
+from tests.support.forked_vllm import served
+from tests.support.own_matrix import check_answers, check_completions
+
+if TYPE_CHECKING:  # a forked server imports the main module again, which must not be the training libraries
+    from tests.support.own_models import OwnModel
+
+
+def run_export(model: "OwnModel", folder: Path) -> str:
+    """Train by LoRA, merge, export, serve; how alike the export was. AssertionError unless it answers."""
+    from finetune.export.fp8 import export_fp8
+    from finetune.progress import silent
+    from tests.support.own_models import train_own_model
+
+    checkpoint, out = train_own_model(model, folder), folder / "fp8"
+    likeness = export_fp8(checkpoint, out, silent)
+    with served(out, folder / "vllm.log") as url:
+        if model.chats:
+            check_answers(url, model.template)
+        else:
+            check_completions(url, out, model.template)
+    return f"{model.name}: {likeness}"
+
+
+def main(names: Sequence[str]) -> None:
+    """Run the architectures of `names`, all when there are none."""
+    let_waiting_threads_sleep()
+    from finetune.export import likeness
+    from tests.support.own_models import OWN_MODELS
+
+    likeness.LOWEST = 0.1  # they know two sentences by heart, and of other texts nothing
+    with tempfile.TemporaryDirectory() as scratch:
+        for model in OWN_MODELS:
+            if names and model.name not in names:
+                continue
+            folder = Path(scratch) / model.name
+            folder.mkdir()
+            try:
+                print(run_export(model, folder), flush=True)
+            except Exception as error:
+                print(
+                    f"{model.name}: {type(error).__name__}: {' '.join(str(error).split())[-600:]}", flush=True
+                )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
