@@ -17,14 +17,14 @@ from finetune.recipes.sections import Lora
 
 RECIPES = Path(__file__).parent / "recipes"
 SHARDING = Path(__file__).parent / "accelerate" / "fsdp.yaml"
-"""How a model that is too large for one GPU is spread over several."""
+"""accelerate's configuration that spreads a model over several GPUs when one has no room for it."""
 WEIGHTS = RECIPES / "weights.json"
-"""What `count_weights` gives for each recipe, since to build all these models takes a minute.
-`scripts/count-weights` writes it, and a test counts again."""
+"""The results of `count_weights` for all recipes, as building the models takes a minute.
+`scripts/count-weights` writes the file, and a test compares it with a new count."""
 CARD_BYTES = 80 * 10**9
-"""The GPU that numbers of GPUs are meant for: A100 and H100 80 GB."""
+"""Memory of the GPU by which GPUs are counted: an A100 or H100 with 80 GB."""
 FILLED = 0.9
-"""Part of it that may be planned; the rest goes to the CUDA context and to fragments."""
+"""Share of that memory that a plan may fill; the rest goes to the CUDA context and to fragmentation."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +34,28 @@ class Shipped:
     recipe: Tuning
     path: Path
     model: str
-    """Hub id of the model at the beginning, also where a step between lies before this recipe."""
+    """Hub id of the published model, also where this recipe begins with another recipe's result."""
     facts: BaseModel
 
     @property
     def name(self) -> str:
-        """What it is called on the command line."""
+        """The recipe's name on the command line."""
         return self.recipe.name
 
 
 @dataclass(frozen=True)
 class GpuNeed:
-    """What a recipe takes as it stands, with sequences of `max_length`."""
+    """The GPUs that a recipe needs, unchanged, with sequences of `max_length`."""
 
     gpus: int
-    """How many of CARD_BYTES; a model in parts lies on more than one."""
+    """Number of GPUs of CARD_BYTES; above 1 the model is sharded over them."""
     bytes_each: int
     plan: MemoryPlan
-    """Of the whole model."""
+    """The memory of the whole model, before it is sharded."""
 
 
 def recipe_names() -> list[str]:
-    """Sorted, numbers by their size."""
+    """The names of all recipes, with numbers in them sorted by value."""
     return sorted((path.stem for path in RECIPES.glob("*.yaml")), key=_in_order)
 
 
@@ -76,7 +76,8 @@ def shipped_path(name: str) -> Path:
 
 
 def _no_recipe(hub_id: str) -> UserError:
-    """The refusal of a hub name in a recipe's place: recipes that begin with this model, or how to choose."""
+    """The error for a hub id where a recipe is expected; its hint names recipes that begin with this model,
+    or how to find one."""
     entries = [shipped(name) for name in recipe_names()]
     fitting = [entry.name for entry in entries if entry.recipe.base == hub_id]
     return UserError(
@@ -90,7 +91,8 @@ def _no_recipe(hub_id: str) -> UserError:
 
 
 def shipped(name: str) -> Shipped:
-    """The recipe and what is known of its model; its paths begin in the current directory.
+    """The shipped recipe `name`, with the facts about its model; its paths are relative to the current
+    directory.
 
     Raises UserError for an unknown name.
     """
@@ -101,7 +103,8 @@ def shipped(name: str) -> Shipped:
 
 
 def _first_model(recipe: Tuning) -> str:
-    """A second step (DPO) begins with `models/NAME`: what the recipe NAME gave, merged."""
+    """The published model at the start of a chain of recipes: a second step (DPO) begins with `models/NAME`,
+    the merged result of the recipe NAME."""
     if recipe.base in BASE_MODELS:
         return recipe.base
     return _first_model(_tuning(shipped_path(Path(recipe.base).name)))
@@ -115,7 +118,7 @@ def _tuning(path: Path) -> Tuning:
 
 
 def gpu_need(entry: Shipped) -> GpuNeed:
-    """Memory in half precision, and the fewest GPUs of 1, 2, 4, 8 ... that have room for it.
+    """Memory in half precision, and the smallest number of GPUs out of 1, 2, 4, 8 ... that have room for it.
 
     4-bit models stay on one GPU: their weights cannot be spread (finetune/accelerate/fsdp.yaml).
     """
@@ -129,7 +132,7 @@ def gpu_need(entry: Shipped) -> GpuNeed:
 
 
 def sharded(entry: Shipped) -> bool:
-    """Whether the recipe is meant for several GPUs; its file then says how it is launched."""
+    """Whether the recipe is meant for several GPUs; its file then says how to launch it."""
     return SHARDING.name in entry.path.read_text(encoding="utf-8")
 
 
@@ -138,7 +141,7 @@ def _each(plan: MemoryPlan, gpus: int) -> int:
 
 
 def launch_command(entry: Shipped, need: GpuNeed) -> str:
-    """The shell command that trains it, with rows in the current directory."""
+    """The shell command that trains the recipe on rows in the current directory."""
     if need.gpus == 1:
         return f"kodolly train {entry.name}"
     return (
@@ -148,7 +151,8 @@ def launch_command(entry: Shipped, need: GpuNeed) -> str:
 
 
 def count_weights(entry: Shipped) -> WeightSizes:
-    """The weights of the recipe's model and adapter. Builds both without storage: a second or more."""
+    """Count the weights of the recipe's model and adapter. Both are built without storage, which takes a
+    second or more."""
     adapter = entry.recipe.adapter
     kind = adapter and Lora(rank=adapter.rank, targets=adapter.targets, dora=adapter.dora)
     return _sizes(entry.model, kind)
@@ -156,7 +160,7 @@ def count_weights(entry: Shipped) -> WeightSizes:
 
 @cache
 def _sizes(model: str, adapter: Lora | None) -> WeightSizes:
-    """LoRA, QLoRA and DPO of one model share it."""
+    """The count, cached, as LoRA, QLoRA and DPO of one model share it."""
     from transformers import AutoConfig
 
     return sizes(AutoConfig.for_model(**BASE_MODELS[model].config), adapter)
@@ -164,6 +168,6 @@ def _sizes(model: str, adapter: Lora | None) -> WeightSizes:
 
 @cache
 def counted_weights() -> dict[str, WeightSizes]:
-    """Weights by recipe, as they were counted when it was written."""
+    """Recipe name -> weights, as counted when WEIGHTS was written."""
     counted = json.loads(WEIGHTS.read_text(encoding="utf-8"))
     return {name: WeightSizes(**size) for name, size in counted.items()}

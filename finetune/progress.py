@@ -1,4 +1,4 @@
-"""What a long run tells the person who waits for it."""
+"""Progress of a long run, as it is shown to the person who waits for it."""
 
 import sys
 import time
@@ -9,17 +9,17 @@ from typing import TextIO
 from common.escape import escape_controls
 
 LINE_EVERY_S = 10.0
-"""Between two lines where a line cannot be drawn over."""
+"""Seconds between two lines where a line cannot be drawn over."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one stage is."""
+    """How far one stage of a run has come."""
 
     stage: str
-    """What is being done, e.g. `demo-base: training`."""
+    """The stage's name, e.g. `demo-base: training`."""
     done: float
-    """0 to 1, as far as its work has been counted; `over` alone says that the stage has ended."""
+    """Share of the work that is done, 0 to 1. Only `over` says that the stage has ended."""
     detail: str = ""
     seconds_left: float | None = None
     over: bool = False
@@ -29,12 +29,12 @@ Report = Callable[[Progress], None]
 
 
 def finished(stage: str, detail: str = "") -> Progress:
-    """The last word of a stage."""
+    """The last progress of a stage."""
     return Progress(stage, 1.0, detail, over=True)
 
 
 def format_progress(progress: Progress) -> str:
-    """One line: what, how far, the rest."""
+    """One line: stage, share that is done, time left, detail."""
     percent = 100 if progress.over else min(99, int(progress.done * 100))
     parts = [f"{progress.stage} {percent:3}%"]
     if progress.detail:
@@ -45,7 +45,7 @@ def format_progress(progress: Progress) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`40 s`, `4 min`, `3.5 h`."""
+    """A duration for people: `40 s`, `4 min`, `3.5 h`."""
     if seconds < 100:
         return f"{max(1, round(seconds))} s"
     if seconds < 5400:
@@ -54,7 +54,8 @@ def duration(seconds: float) -> str:
 
 
 def terminal_report(stream: TextIO | None = None) -> Report:
-    """A report that draws over one line on a terminal and prints a line now and then elsewhere."""
+    """A report that redraws one line on a terminal, and elsewhere prints a line every LINE_EVERY_S
+    seconds."""
     out = stream or sys.stderr
     drawn_over = out.isatty()
     last_stage, last_time = "", 0.0
@@ -75,4 +76,4 @@ def terminal_report(stream: TextIO | None = None) -> Report:
 
 
 def silent(_progress: Progress) -> None:
-    """For callers that nobody watches."""
+    """A report that shows nothing, for runs that nobody watches."""

@@ -1,13 +1,13 @@
-"""How torch's worker threads wait for each other."""
+"""How torch's OpenMP threads wait for each other."""
 
 import os
 
 
 def let_waiting_threads_sleep() -> None:
-    """Call before torch is imported; a value that the user has set stays.
+    """Let waiting threads sleep instead of spin. Must be called before torch is imported, as OpenMP reads the
+    variable when it is loaded; a value that the user has set stays.
 
-    By default a thread that waits spins. As soon as the cores are shared with anything else, it spins away
-    the time that the thread it waits for needs: on two busy cores the demo's training took 12 times as
-    long. OpenMP reads the variable when it is loaded.
+    A thread that spins takes the core from the thread that it waits for as soon as anything else needs the
+    cores, too: on two busy cores the demo's training took 12 times as long.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

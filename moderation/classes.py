@@ -1,4 +1,5 @@
-"""The seven classes of AI Hub's text ethics data, their three levels, and OpenAI's thirteen categories."""
+"""The seven classes of AI Hub's text ethics data with their three levels, and OpenAI's thirteen
+categories."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -9,7 +10,8 @@ CLASSES = ("CENSURE", "HATE", "DISCRIMINATION", "SEXUAL", "ABUSE", "VIOLENCE", "
 CLEAN = "IMMORAL_NONE"
 LEVELS: tuple[Level, ...] = ("low", "medium", "high")
 LEVEL_BEGINS: Mapping[Level, float] = {"low": 0.0, "medium": 1.8, "high": 2.6}
-"""AI Hub's intensity, the mean of its voters from 1.0 to 3.0, from which a level begins."""
+"""Level -> the least intensity that counts as this level. AI Hub's intensity is the mean of its annotators'
+votes, 1.0 to 3.0."""
 
 OPENAI_CATEGORIES = (
     "harassment",
@@ -26,7 +28,8 @@ OPENAI_CATEGORIES = (
     "violence",
     "violence/graphic",
 )
-"""https://platform.openai.com/docs/guides/moderation: typed clients fail where one is missing."""
+"""From https://platform.openai.com/docs/guides/moderation. Answers name all of them: typed clients fail where
+one is missing."""
 TO_OPENAI: Mapping[str, str] = {
     "CENSURE": "harassment",
     "ABUSE": "harassment",
@@ -36,11 +39,13 @@ TO_OPENAI: Mapping[str, str] = {
     "VIOLENCE": "violence",
     "CRIME": "illicit",
 }
-"""Of the other eight categories a model of these classes says nothing: they are answered false and 0."""
+"""Our class -> OpenAI's category. For the other eight categories these classes say nothing: they are answered
+with false and 0."""
 
 
 def openai_scores(scores: Sequence[float]) -> dict[str, float]:
-    """Scores in the order of CLASSES as those of OpenAI's categories: the highest that falls to each."""
+    """OpenAI's category -> the highest of `scores` (in the order of CLASSES) among the classes that map to
+    it."""
     found = dict.fromkeys(OPENAI_CATEGORIES, 0.0)
     for name, score in zip(CLASSES, scores, strict=True):
         category = TO_OPENAI[name]

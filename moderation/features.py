@@ -1,4 +1,4 @@
-"""Text as hashed runs of 1 to 4 characters: what a moderation model sees of a sentence."""
+"""Text as hashed character n-grams, called runs, of 1 to 4 characters: all that a moderation model sees."""
 
 import re
 import unicodedata
@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 BITS = 18
-"""2^18 columns: with 7 classes in float32 a model has 7.3 MB."""
+"""Runs are hashed into 2^18 columns: with 7 classes in float32 a model takes 7.3 MB."""
 LONGEST_RUN = 4
 FEW_RUNS = 30
-"""Of a sentence of about nine characters."""
+"""Number of runs in a sentence of about nine characters; shorter sentences weigh less (`run_values`)."""
 VERSION = 1
-"""Of the rules below: a model only reads text as it was trained to."""
+"""Version of the rules below; raise it when they change, so that no model reads text in another way than it
+was trained to."""
 
 _MASK, _BORDER = "\x01", "\x00"
-"""What stands for something hidden, and what stands between two sentences; no run reaches over either."""
+"""Characters in place of something masked, and between two sentences; no run crosses either."""
 _HIDDEN = re.compile(
     r"#@[^#\n]{1,80}#"  # AI Hub's placeholders for people, places, firms
     r"|\[\[[^\[\]\n]{1,40}\]\]|https?://\S+|www\.\S+|[\w.+-]+@[\w-]+\.[\w.]+|@\w+"
@@ -32,31 +33,33 @@ _MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """The runs of several sentences, sorted by sentence: a sparse matrix of ones."""
+    """The runs of several sentences as a sparse matrix of ones: an entry's sentence and column, sorted by
+    sentence."""
 
     sentence: npt.NDArray[np.int64]
     column: npt.NDArray[np.int64]
     sentences: int
 
     def weights(self) -> npt.NDArray[np.float32]:
-        """A value for each run."""
+        """The value of each entry."""
         counts = np.bincount(self.sentence, minlength=self.sentences)
         return run_values(counts)[self.sentence]
 
 
 def run_values(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """The value of each run of sentences with so many runs: they have length 1, the shortest less.
+    """The value of every run in sentences with `counts` runs: 1 / sqrt(count), so that a sentence has the
+    norm 1; sentences with fewer than FEW_RUNS have less.
 
-    Of a word or two little can be known, and so they stay near what is usual.
+    A word or two tells little, so that their score stays near the usual one.
     """
     return np.asarray(1.0 / np.sqrt(np.maximum(counts, FEW_RUNS)), dtype=np.float32)
 
 
 def normalised(text: str) -> str:
-    """NFKC, lower case, without invisible characters; what is a name, a link or a number says nothing.
+    """The text in NFKC and lower case, without invisible characters, with names, links and numbers masked.
 
-    Placeholders of the training data, links and addresses become one mark that no run includes, so that
-    they cannot become the sign of a class.
+    Placeholders of the training data, links and addresses become one mark that no run includes, so that no
+    class can be recognised by them.
     """
     text = unicodedata.normalize("NFKC", text.replace(_MASK, "").replace(_BORDER, "")).casefold()
     text = _HIDDEN.sub(_MASK, text)
@@ -65,7 +68,7 @@ def normalised(text: str) -> str:
 
 
 def runs_of(sentences: Sequence[str]) -> Runs:
-    """The distinct runs of each sentence; a blank stands before its first and after its last character."""
+    """The distinct runs of each sentence, with a blank before its first and after its last character."""
     text = _BORDER.join(f" {normalised(sentence)} " for sentence in sentences)
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32).astype(np.uint64)
     number = np.cumsum(codes == 0)

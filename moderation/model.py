@@ -1,4 +1,4 @@
-"""A moderation model: a logistic regression for each class over hashed runs of characters."""
+"""A moderation model: a logistic regression for each class over hashed character n-grams."""
 
 import json
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ class ModerationCard(BaseModel):
     name: str
     classes: tuple[str, ...]
     features: int
-    """Version of the rules by which text becomes columns."""
+    """VERSION of moderation.features that the model was trained with."""
     thresholds: dict[str, dict[Level, float]]
-    """Class -> level -> the score from which text is of this class and at least this level."""
+    """Class -> level -> the least score of a text of this class and at least this level."""
     licence: str
     data: list[DataSource] = Field(default_factory=list)
     sentences: int = 0
@@ -45,11 +45,11 @@ class ModerationCard(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a model says of one text. Scores are probabilities, in the order of CLASSES."""
+    """A model's verdict on one text. Scores are probabilities, in the order of CLASSES."""
 
     scores: tuple[float, ...]
     levels: tuple[Level | None, ...]
-    """The highest level whose threshold the score reaches; None is not of this class."""
+    """For each class the highest level whose threshold the score reaches; None when it reaches none."""
 
     @property
     def flagged(self) -> bool:
@@ -58,10 +58,11 @@ class Verdict:
 
 
 class ModerationModel:
-    """Weights in memory. Use `load_model`; the object may be shared by threads."""
+    """A model in memory, made by `load_model`; threads may share it."""
 
     def __init__(self, card: ModerationCard, weights: Floats, bias: Floats, scale: Floats) -> None:
-        """`weights` (2^BITS, classes), `bias` (classes), `scale` (2, classes), a factor and an addend."""
+        """Shapes: `weights` (2^BITS, classes), `bias` (classes), `scale` (2, classes): factors and addends
+        that calibrate the logits."""
         self.card = card
         self._weights, self._bias, self._scale = weights, bias, scale
         self._thresholds = np.array(
@@ -70,11 +71,11 @@ class ModerationModel:
 
     @property
     def parameters(self) -> int:
-        """How many numbers it has learnt."""
+        """Number of weights and biases."""
         return int(self._weights.size + self._bias.size)
 
     def probabilities(self, sentences: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Calibrated scores (sentences, classes) of sentences as they are, not cut any further."""
+        """Calibrated scores, of shape (sentences, classes); the texts are not split any further."""
         runs = runs_of(sentences)
         logits = np.zeros((len(sentences), len(CLASSES)))
         if len(runs.column):
@@ -82,26 +83,26 @@ class ModerationModel:
             values = self._weights[runs.column] * runs.weights()[:, None]
             logits[seen] = np.add.reduceat(values, starts, axis=0)
         logits = (logits + self._bias) * self._scale[0] + self._scale[1]
-        # A sentence of which nothing can be read (blanks, marks, names) is of no class.
+        # A sentence with nothing to read in it (blanks, masks, names) is of no class.
         logits[np.bincount(runs.sentence, minlength=len(sentences)) <= 1] = -20.0
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30))))
 
     def judge(self, text: str) -> Verdict:
-        """The verdict on a text of any length: for each class, that on its worst sentence."""
+        """The verdict on a text of any length: for each class, the score of its worst sentence."""
         sentences = split_sentences(text)
         if not sentences:
             return Verdict((0.0,) * len(CLASSES), (None,) * len(CLASSES))
         return self.verdict(self.probabilities(sentences).max(axis=0))
 
     def verdict(self, scores: npt.NDArray[np.float64]) -> Verdict:
-        """The verdict that one row of scores amounts to."""
+        """The verdict for one row of scores (classes,)."""
         reached = (scores >= self._thresholds).sum(axis=0)
         levels = tuple(LEVELS[count - 1] if count else None for count in reached)
         return Verdict(tuple(round(float(score), 6) for score in scores), levels)
 
 
 def load_model(directory: Path) -> ModerationModel:
-    """The model of a directory that `kodolly train moderation` wrote. Raises UserError."""
+    """Load the model from a directory that `kodolly train moderation` wrote. Raises UserError."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -117,7 +118,8 @@ def load_model(directory: Path) -> ModerationModel:
 
 
 def read_moderation_card(directory: Path) -> ModerationCard:
-    """`kodolly.json` of a moderation model. Raises UserError for another one, other classes or rules."""
+    """Read `kodolly.json` of a moderation model. Raises UserError for another kind of model, and for one with
+    other classes or another version of the rules."""
     path = directory / CARD_FILE
     try:
         card = ModerationCard.model_validate(json.loads(path.read_text(encoding="utf-8")))

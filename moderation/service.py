@@ -1,6 +1,7 @@
-"""The server of one moderation model: OpenAI's `POST /v1/moderations`, and what a worker asks of an engine.
+"""The server of one moderation model: OpenAI's `POST /v1/moderations`, and the routes that a worker asks of
+an engine (health, models, metrics).
 
-Started by `kodolly worker` as a process of its own, as vLLM is for other models:
+`kodolly worker` starts it as a process of its own, as it starts vLLM for other models:
 `python -m moderation.service DIRECTORY --host H --port P --name NAME...`, its key in KODOLLY_ENGINE_KEY.
 """
 
@@ -33,7 +34,8 @@ KEY_VARIABLE = "KODOLLY_ENGINE_KEY"
 BODY_BYTES = 16 * 1024 * 1024
 MOST_INPUTS = 2048
 LOOP_CHARACTERS = 500
-"""A longer text is judged beside the event loop: a millisecond for each sentence."""
+"""A longer text is judged in a thread, so that it does not hold the event loop: a sentence takes about a
+millisecond."""
 _ASSESSED = frozenset(TO_OPENAI.values())
 
 Scope = MutableMapping[str, Any]
@@ -42,14 +44,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class ModerationService:
-    """An ASGI app; one instance a process."""
+    """The ASGI app, one per process."""
 
     def __init__(self, model: ModerationModel, names: Sequence[str], key: str) -> None:
         self._model, self._names, self._key = model, tuple(names), key
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or go through uvicorn's lifespan."""
+        """Answer one request, or the messages of uvicorn's lifespan."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
@@ -117,7 +119,8 @@ class ModerationService:
 
 
 def inputs_of(given: Any) -> list[str]:
-    """The texts to judge: a string, a list of strings, or the text parts of one multi-modal input.
+    """The texts to judge out of the request's `input`: a string, a list of strings, or the text parts of one
+    multi-modal input.
 
     Raises BadRequest for anything else, such as pictures.
     """
@@ -139,9 +142,10 @@ def inputs_of(given: Any) -> list[str]:
 
 
 def result_of(verdict: Verdict) -> dict[str, Any]:
-    """OpenAI's result object: all thirteen categories, beside them the seven classes under AI Hub's names.
+    """OpenAI's result object with all thirteen categories, and beside them the seven classes by AI Hub's
+    names.
 
-    A category of which the model says nothing has no applied input type.
+    A category for which the model has no class lists no applied input type.
     """
     reached = {name: level is not None for name, level in zip(CLASSES, verdict.levels, strict=True)}
     categories = dict.fromkeys(OPENAI_CATEGORIES, False)
@@ -191,7 +195,7 @@ def main() -> None:
     configure_logging("info", "text")
     began = time.monotonic()
     model = load_model(asked.directory)
-    model.judge("읽을 준비가 되었습니다.")  # the first call of NumPy's functions takes longer
+    model.judge("읽을 준비가 되었습니다.")  # the first call of NumPy's functions is slow
     app = ModerationService(model, asked.name, os.environ[KEY_VARIABLE])
     print(f"model loaded in {time.monotonic() - began:.1f} s", flush=True)  # noqa: T201 (the worker's log)
     serve(app, asked.host, asked.port, setting="--port")

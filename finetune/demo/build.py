@@ -40,14 +40,14 @@ CODE = (
     "train/sequences",
     "train/write",
 )
-"""Modules whose change may change the weights."""
+"""Modules of finetune whose code decides the weights: a change in one of them trains the demo anew."""
 
 
 def demo_directories(directory: Path) -> tuple[Path, Path]:
-    """Where demo-base and demo-dolly are, or will be, below `directory`.
+    """The paths of demo-base and demo-dolly below `directory`, whether or not they are there yet.
 
-    The names carry a hash of recipe, rows, text, template and the code that decides the weights, so that
-    a change trains anew.
+    The names carry a hash of recipe, rows, text, template and the code that decides the weights, so that a
+    change in any of them trains anew.
     """
     base = directory / f"demo-base-{_key(load_recipe(RECIPES / 'base.yaml'))}"
     return base, directory / f"demo-dolly-{_key(_tune_recipe(base))}"
@@ -61,10 +61,10 @@ def _key(recipe: Recipe) -> str:
 
 
 def build_demo(directory: Path, report: Report) -> None:
-    """Train and merge what is not there yet below `directory`. Raises UserError.
+    """Train and merge what is missing below `directory`. Raises UserError.
 
-    A directory that has its name is whole (finetune/models/checkpoint.py), so after a killed run only what is
-    missing is made. Two that build the same models take turns.
+    A directory gets its name only when it is whole (finetune/files/whole.py), so that after a killed run only
+    what is missing is made. Two processes that build the same models take turns.
     """
     from filelock import FileLock
 

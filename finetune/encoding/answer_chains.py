@@ -1,4 +1,5 @@
-"""A conversation's answers as training sequences: one where the engine's prompts continue each other."""
+"""A conversation's answers as training sequences: a single one wherever the engine's prompts continue each
+other, so that most conversations cost one pass over their tokens."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,16 +13,16 @@ class Chain:
 
     ids: list[int] = field(default_factory=list)
     learnt: list[bool] = field(default_factory=list)
-    """Of each id."""
+    """For each id, whether the loss covers it."""
     text: str = ""
     answers: list[EngineAnswer] = field(default_factory=list)
 
     def leads_to(self, answer: EngineAnswer) -> bool:
-        """Whether the answer's prompt begins with all of this, as text and as ids."""
+        """Whether the answer's prompt begins with this whole sequence, as text and as ids."""
         return answer.prompt.startswith(self.text) and answer.prompt_ids[: len(self.ids)] == self.ids
 
     def add(self, answer: EngineAnswer) -> None:
-        """Append what the answer's prompt has besides, and the answer."""
+        """Append the part of the answer's prompt that this sequence lacks, then the answer."""
         more = answer.prompt_ids[len(self.ids) :]
         self.ids += [*more, *answer.ids]
         self.learnt += [False] * len(more) + [True] * len(answer.ids)
@@ -30,7 +31,8 @@ class Chain:
 
 
 def chains(own: OwnTemplate, conversation: EngineConversation, learnt: Iterable[int]) -> list[Chain]:
-    """Sequences that together learn the answers at `learnt`, each exactly as an engine will have it.
+    """Sequences that together teach the answers at the message indices `learnt`, each behind the very prompt
+    that an engine makes.
 
     Raises finetune.encoding.own_template.NotLearnable.
     """
@@ -46,8 +48,8 @@ def chains(own: OwnTemplate, conversation: EngineConversation, learnt: Iterable[
 
 
 def _check(own: OwnTemplate, chain: Chain) -> None:
-    """Every answer stands behind the engine's own prompt; all of it is learnt and nothing else; it ends with
-    a token at which the engine stops, the only one in it."""
+    """Assert that every answer follows the engine's own prompt, that the loss covers all of it and nothing
+    else, and that its last token, and no other, is one at which the engine stops."""
     spans = [place for place, one in enumerate(chain.learnt) if one]
     expected: list[int] = []
     for answer in chain.answers:

@@ -1,4 +1,7 @@
-"""From rows to token ids, and which of them the loss covers: what the assistant says and its end token."""
+"""From rows to token ids, and which of them the loss covers: the assistant's answers and their end tokens.
+
+A token that the loss covers is called learnt, here and in all of training.
+"""
 
 import itertools
 import json
@@ -24,9 +27,10 @@ Learn = Literal["all", "last"]
 """Which answers of a conversation are learnt."""
 
 IGNORED = -100
-"""Label of a token that the loss leaves out (torch's cross_entropy)."""
+"""Label of a token that the loss leaves out: `ignore_index` of torch's cross_entropy."""
 WINDOW_ATTEMPTS = 6
-"""A text's tokens are not quite the sum of its parts', so a window may have to shrink again."""
+"""How often a row may be shortened. A text has not quite as many tokens as its parts together, so that one
+attempt may leave a few too many."""
 
 
 @dataclass(frozen=True)
@@ -35,36 +39,37 @@ class Example:
 
     input_ids: list[int]
     labels: list[int]
-    """The same ids where they are learnt, IGNORED elsewhere."""
+    """The id itself where it is learnt, IGNORED elsewhere; as long as `input_ids`."""
     messages: list[ChatMessage] | None = None
-    """The conversation it came from; None for plain text."""
+    """The conversation that was encoded; None for plain text."""
     prompt_tokens: int = 0
     """Tokens before the last answer."""
     tools: Sequence[dict[str, object]] = ()
-    """What the conversation may call."""
+    """The tools that the conversation may call, as OpenAI's API describes them."""
     kwargs: dict[str, object] = field(default_factory=dict)
-    """What the template was given besides."""
+    """Further variables that the template was rendered with."""
     trims: bool = False
-    """Whether the template takes blanks off an answer's ends."""
+    """Whether the template strips white space from the ends of an answer."""
 
 
 def encode_row(tokenizer: "PreTrainedTokenizerBase", row: Row) -> Example:
-    """`encode_rows` of one row."""
+    """`encode_rows` for a single row."""
     return encode_rows(tokenizer, [row])[0]
 
 
 def encode_rows(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Row]) -> list[Example]:
-    """Of each row the sequence that ends with its last answer. Raises as `encode_conversations`."""
+    """For each row the sequence that ends with its last answer. Raises UserError as
+    `encode_conversations`."""
     return [examples[-1] for examples in encode_conversations(tokenizer, rows)]
 
 
 def encode_conversations(
     tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Row], learn: Learn = "all"
 ) -> list[list[Example]]:
-    """Of each row the sequences that together learn its answers (or the last of them): one, unless a model's
-    own template shows an engine another text at each turn.
+    """For each row the sequences that together teach its answers (or the last of them): one, unless a model's
+    own template rewrites earlier turns, so that each answer has a prompt of its own.
 
-    Raises UserError when a row or the template would teach something else than the answers.
+    Raises UserError when a row or the template would teach anything but the answers.
     """
     settings = own_settings(tokenizer)
     if settings is not None:
@@ -112,7 +117,7 @@ def _example(chain: Chain, conversation: EngineConversation) -> Example:
 
 
 def _encode_marked(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Row]) -> list[Example]:
-    """By the {% generation %} marks of a built-in template."""
+    """Encode with a built-in template, whose {% generation %} marks say what is learnt."""
     for row in rows:
         if beyond := row.beyond_text():
             raise UserError(
@@ -151,14 +156,14 @@ def _encode_marked(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Row]) ->
 
 
 def _with_system(messages: list[ChatMessage]) -> list[ChatMessage]:
-    """What a developer says is the system prompt of these templates, as vLLM has it."""
+    """A developer's message becomes the system prompt, which these templates have: so does vLLM."""
     if not any(message["role"] == "developer" for message in messages):
         return messages
     return ChatTemplate("").as_engine_sees(messages)
 
 
 def _without_context_turns(mask: Sequence[int], row: Row) -> list[int]:
-    """The mask without the answers of weight 0: its runs are the conversation's answers in their order."""
+    """`mask` with zeros for the answers of weight 0; its runs of ones are the answers in their order."""
     kept = [bool(turn.weight) for turn in row.history if turn.role == "assistant"] + [True]
     runs = [(learnt, list(run)) for learnt, run in itertools.groupby(mask)]
     if sum(bool(learnt) for learnt, _run in runs) != len(kept):
@@ -176,7 +181,8 @@ def _without_context_turns(mask: Sequence[int], row: Row) -> list[int]:
 
 
 def encode_pair(tokenizer: "PreTrainedTokenizerBase", chosen: Row, rejected: Row) -> tuple[Example, Example]:
-    """A better and a worse answer to one prompt. Only the two answers count, not the history's."""
+    """Encode a better and a worse answer to one prompt. The loss covers these two alone, no answer of the
+    history."""
     better, worse = (_answer_only(example) for example in encode_rows(tokenizer, [chosen, rejected]))
     return better, worse
 
@@ -187,15 +193,16 @@ def _answer_only(example: Example) -> Example:
 
 
 def encode_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> Example:
-    """Plain text: every token and the end token are learnt."""
+    """Encode plain text: every token and the end token are learnt."""
     ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     return Example(ids, list(ids))
 
 
 def prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: list[ChatMessage]) -> list[int]:
-    """Token ids of everything before the answer, by the way that an engine takes: render, then tokenise.
+    """Token ids of everything before the answer, made as an engine makes them: render, then tokenise.
 
-    A model's own template is told not to think, where it can be. Raises UserError where it refuses.
+    A model's own template is told not to think, where it has a switch for it. Raises UserError where it
+    refuses the messages.
     """
     settings = own_settings(tokenizer)
     if settings is not None:
@@ -209,7 +216,8 @@ def prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: list[ChatMessage]
 
 
 def fit(tokenizer: "PreTrainedTokenizerBase", row: Row, excess: int) -> Row | None:
-    """`row` with `excess` tokens less (about), or None when that would take more than it has to give.
+    """`row` shortened by about `excess` tokens, or None when even without history and context it would not
+    be.
 
     The oldest exchanges of the history go first, the system message never; then the context shrinks to a
     window around the answer. Question and answer stay whole.
@@ -239,7 +247,8 @@ def _count(tokenizer: "PreTrainedTokenizerBase", text: str) -> int:
 
 
 def _window(tokenizer: "PreTrainedTokenizerBase", context: str, answer: str, excess: int) -> str:
-    """The part of `context` that is `excess` tokens shorter and has the answer near its middle; or ""."""
+    """A part of `context` with `excess` tokens less and the answer near its middle; "" where nothing is
+    left."""
     offsets = tokenizer(context, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     room = len(offsets) - excess
     if room < 1:
@@ -254,7 +263,8 @@ def _window(tokenizer: "PreTrainedTokenizerBase", context: str, answer: str, exc
 def _refuse_special_tokens(
     tokenizer: "PreTrainedTokenizerBase", messages: list[ChatMessage], row: Row
 ) -> None:
-    """A special token spelt out in a text becomes that token, so a row could end its own answer early."""
+    """Raises UserError for a text that spells out a special token: the tokenizer would make that token of it,
+    and the row could end its own answer early."""
     for text in [text for message in messages for text in _strings(message)]:
         for token in tokenizer.all_special_tokens:
             if token in text:
@@ -279,7 +289,7 @@ def _split_at_answer(
     asked: list[int],
     row: Row,
 ) -> tuple[list[int], list[int]]:
-    """(ids, mask) of a row whose prompt and answer share a token when they are tokenised in one go.
+    """(ids, mask) of a row whose prompt and answer would share a token if they were tokenised together.
 
     `### 답변:` and an answer that starts with a quotation mark do: `:"` is one token of many vocabularies.
     An engine tokenises the prompt alone, so training must see that prompt, and the answer after it.
@@ -302,7 +312,8 @@ def _split_at_answer(
 def _check_answer(
     tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], labels: list[int], prompt: int
 ) -> None:
-    """The loss must cover the last answer from its first token to its end token, and no end of a prompt."""
+    """Raises UserError unless the loss covers the last answer, from its first token to its end token, and
+    nothing of the prompt."""
     answer = labels[prompt:]
     learnt = next((n for n, label in enumerate(answer) if label == IGNORED), len(answer))
     if learnt == 0 or any(label != IGNORED for label in answer[learnt:]) or labels[prompt - 1] != IGNORED:

@@ -1,6 +1,6 @@
-"""Every row of a recipe to a token store: by all cores, and for a large file only once.
+"""The rows of a recipe's files encoded into token stores: on all cores, and a large file only once.
 
-A store is named by what decides its contents: the file's hash, tokenizer, template and length rules.
+A store's name is a hash of what decides its contents: the file, tokenizer, template and length rules.
 """
 
 import hashlib
@@ -50,13 +50,14 @@ if TYPE_CHECKING:
 
 
 FORMAT = 4
-"""Of the stores and the rules in this file and encoding.py; raise it when either changes."""
+"""Version of the stores and of the rules in this file and encode.py; raise it when either changes, or a
+cached store of the old rules would be trained on."""
 CHUNK = 2_000_000
-"""Bytes of rows for one process at a time."""
+"""Bytes of rows that one process encodes at a time."""
 LARGE = 4_000_000
-"""Bytes from which a file is worth processes that take seconds to start, and a place in the cache."""
+"""Bytes above which a file is encoded by a pool of processes, which takes seconds to start, and cached."""
 BATCH = 256
-"""Rows rendered and tokenised in one go."""
+"""Rows that are rendered and tokenised together."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class SequenceRules:
 
 
 def tokenizer_hash(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """Changes with anything that decides which tokens a conversation becomes."""
+    """A hash that changes with anything that decides which tokens a conversation becomes."""
     parts = [
         tokenizer.backend_tokenizer.to_str(),
         json.dumps({name: str(token) for name, token in tokenizer.special_tokens_map.items()}),
@@ -90,7 +91,7 @@ def tokenizer_hash(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def cache_directory() -> Path:
-    """Where stores of large files are kept from run to run; it may be deleted at any time."""
+    """The directory that keeps stores of large files from run to run; it may be deleted at any time."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "kodolly" / "encoded"
 
@@ -98,7 +99,7 @@ def cache_directory() -> Path:
 def encode_source(
     source: Source, tokenizer: "PreTrainedTokenizerBase", recipe: Recipe, scratch: Path, report: Report
 ) -> TokenStore:
-    """The store of one file of rows: out of the cache, or made now. Raises UserError naming file and line."""
+    """The store of one file of rows, from the cache or encoded now. Raises UserError naming file and line."""
     rules = SequenceRules.of(recipe, source.split)
     key = _key(file_hash(source.path), rules, tokenizer)
     large = source.path.stat().st_size > LARGE
@@ -120,7 +121,7 @@ def encode_source(
 
 
 def encode_texts(recipe: Recipe, tokenizer: "PreTrainedTokenizerBase", scratch: Path) -> TokenStore | None:
-    """The store of the recipe's plain text, a sequence a paragraph; None without any."""
+    """The store of the recipe's plain text, one sequence per paragraph; None for a recipe without text."""
     if not recipe.texts:
         return None
     key = _key("".join(file_hash(path) for path in recipe.texts), SequenceRules.of(recipe, "text"), tokenizer)
@@ -135,7 +136,7 @@ def encode_texts(recipe: Recipe, tokenizer: "PreTrainedTokenizerBase", scratch: 
 
 
 def row_at(path: Path, place: int, pairs: bool) -> Row:
-    """The row that starts at byte `place`; of a pair, the better answer's."""
+    """The row that starts at byte offset `place`; for a pair, the row with the better answer."""
     if pairs:
         return _answers(next(rows_of_file(path, Pair, place))[0])[0]
     return next(rows_of_file(path, Row, place))[0]
@@ -149,7 +150,7 @@ def _key(data: str, rules: SequenceRules, tokenizer: "PreTrainedTokenizerBase") 
 def _blocks(
     path: Path, tokenizer: "PreTrainedTokenizerBase", rules: SequenceRules, large: bool, stack: ExitStack
 ) -> Iterator[tuple[EncodedBlock, int]]:
-    """(block, bytes read) of every chunk of the file, in its order."""
+    """(block, bytes read) for every chunk, in the order of the file."""
     chunks = list(_chunks(path))
     cores = min(len(os.sched_getaffinity(0)), len(chunks))
     if not large or cores < 2:
@@ -169,7 +170,8 @@ def _blocks(
 
 
 def _of_all(results: Iterator[EncodedBlock | UserError], path: Path) -> Iterator[EncodedBlock | UserError]:
-    """The results, unless a process is ended from outside."""
+    """Pass the results on. Raises UserError where a process of the pool was killed, by lack of memory,
+    say."""
     try:
         yield from results
     except BrokenProcessPool as error:
@@ -180,7 +182,7 @@ def _of_all(results: Iterator[EncodedBlock | UserError], path: Path) -> Iterator
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, int]]:
-    """Byte ranges of whole lines."""
+    """Byte ranges (start, end) of about CHUNK bytes that hold whole lines."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = 0
@@ -193,12 +195,12 @@ def _chunks(path: Path) -> Iterator[tuple[int, int]]:
 
 
 _worker_tokenizer: "PreTrainedTokenizerBase | None" = None
-"""Of a process of the pool; nothing else sets it."""
+"""The tokenizer of a process of the pool, loaded once when it starts; nothing else sets it."""
 
 
 def _start_worker(folder: str, template: str, own: OwnSettings | None) -> None:
     global _worker_tokenizer
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # there is a process for each core already
     from transformers import AutoTokenizer
 
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -215,7 +217,8 @@ def _encode_chunk_there(path: Path, rules: SequenceRules, chunk: tuple[int, int]
 def _encode_chunk(
     tokenizer: "PreTrainedTokenizerBase", path: Path, rules: SequenceRules, chunk: tuple[int, int]
 ) -> EncodedBlock | UserError:
-    """A chunk's block, or what is wrong with one of its rows: an exception would lose its hint on the way."""
+    """The chunk's block, or the error of its first bad row. The error is returned, as one that is raised
+    would lose its hint on the way to the parent process."""
     fates: list[int] = []
     examples: list[tuple[Example, int]] = []
     try:
@@ -238,7 +241,7 @@ def _encode_chunk(
 def _in_split(
     path: Path, kind: type[AnyRow], chunk: tuple[int, int], split: str | None
 ) -> Iterator[tuple[AnyRow, int]]:
-    """(row, byte offset) of the chunk's rows in `split`. Raises UserError with the line's number."""
+    """(row, byte offset) for the chunk's rows in `split`. Raises UserError with the line's number."""
     for row, place in rows_of_file(path, kind, *chunk):
         if split is None or row.meta.get("split") == split:
             yield row, place
@@ -250,7 +253,7 @@ def _fit_rows(
     rules: SequenceRules,
     fates: list[int],
 ) -> list[tuple[Example, int]]:
-    """The sequences of the rows that fit; `fates` gets what became of each row."""
+    """(sequence, byte offset of its row) for the rows that fit; appends each row's fate to `fates`."""
     if not batch:
         return []
     result = []
@@ -269,7 +272,8 @@ def _fit_rows(
 def _windowed(
     tokenizer: "PreTrainedTokenizerBase", row: Row, examples: Sequence[Example], rules: SequenceRules
 ) -> list[Example]:
-    """The sequences of the row without what is far from its answer; none where that does not fit either."""
+    """The sequences of the row cut to a window around its answer; none where the rules or the row's length
+    forbid that."""
     if rules.over_length != "window":
         return []
     for attempt in range(WINDOW_ATTEMPTS):
@@ -306,7 +310,7 @@ def _answers(pair: Pair) -> tuple[Row, Row]:
 def _fit_pair(
     tokenizer: "PreTrainedTokenizerBase", pair: Pair, rules: SequenceRules, fates: list[int]
 ) -> list[Example]:
-    """The two sequences of a pair, from one prompt; none when it is too long. `fates` gets which."""
+    """A pair's two sequences, with the same prompt; none when it is too long. Appends its fate to `fates`."""
     chosen, rejected = _answers(pair)
     limit = rules.max_prompt or rules.max_length
     for attempt in range(WINDOW_ATTEMPTS):

@@ -1,5 +1,5 @@
-"""A model's own chat template as training uses it, and where that is kept: beside `chat_template` on the
-tokenizer, as transformers keeps the template itself there."""
+"""How training renders a model's own chat template. The settings are kept as an attribute of the tokenizer,
+beside `chat_template`, so that whoever has the one has the other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,21 +23,25 @@ _ATTRIBUTE = "kodolly_own_settings"
 
 @dataclass(frozen=True)
 class OwnSettings:
-    """All that decides, besides the tokenizer and its `chat_template`, what a conversation becomes."""
+    """Everything besides the tokenizer and its `chat_template` that decides which tokens a conversation
+    becomes."""
 
     stops: tuple[int, ...]
     """Tokens at which an engine ends an answer."""
     day: date | None
-    """What the template takes for today; None where it does not ask."""
+    """The date that the template is told is today's; None where it does not ask."""
     plain: Mapping[str, object]
-    """What the template is given for rows without reasoning."""
+    """Template variables for rows without reasoning."""
     thinking: Mapping[str, object]
-    """And for rows with it."""
+    """Template variables for rows with reasoning."""
     closes_thoughts: bool = False
-    """Whether rows without reasoning close at once the thought that a prompt opens."""
+    """Whether a row without reasoning learns to close at once the thought that its prompt opens."""
 
     def card(self, tokenizer: "PreTrainedTokenizerBase", *, reasons: bool) -> OwnTemplateCard:
-        """For `kodolly.json`; reasons: whether rows had reasoning, so that serving asks for it, too."""
+        """The settings as `kodolly.json` records them.
+
+        reasons: whether rows had reasoning; then thinking is what serving asks for by default.
+        """
         return OwnTemplateCard(
             template_kwargs=dict(self.thinking if reasons else self.plain),
             plain_kwargs=dict(self.plain),
@@ -49,7 +53,7 @@ class OwnSettings:
 
     @classmethod
     def of_card(cls, tokenizer: "PreTrainedTokenizerBase", card: OwnTemplateCard) -> "OwnSettings":
-        """What `card` recorded."""
+        """The settings that `card` recorded."""
         return cls(
             stops=tuple(token_ids(tokenizer, card.stop_tokens)),
             day=date.fromisoformat(card.date) if card.date else None,
@@ -66,7 +70,8 @@ def find_settings(
     *,
     closes_thoughts: bool = False,
 ) -> OwnSettings:
-    """How the tokenizer's chat template is to be rendered. Raises UserError for one that cannot be."""
+    """Find out how the tokenizer's chat template has to be rendered. Raises UserError for a template from
+    which no answer can be learnt exactly."""
     template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens_map)
     name = f"The chat template ({template_hash(template.text)})"
     try:
@@ -85,23 +90,25 @@ def find_settings(
 
 
 def set_own(tokenizer: "PreTrainedTokenizerBase", settings: OwnSettings | None) -> None:
-    """Have conversations rendered as `settings` say; None: by the {% generation %} marks of its template."""
+    """Render conversations as `settings` say from now on; None: by the {% generation %} marks of a template
+    of ours."""
     setattr(tokenizer, _ATTRIBUTE, settings)
 
 
 def own_settings(tokenizer: "PreTrainedTokenizerBase") -> OwnSettings | None:
-    """What `set_own` has set."""
+    """The settings that `set_own` has set, or None."""
     return getattr(tokenizer, _ATTRIBUTE, None)
 
 
 def stop_ids(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, ...]:
-    """Tokens with which answers end: of a model's own template those of an engine, else the end token."""
+    """Tokens that may end an answer: with a model's own template those at which an engine stops, otherwise
+    the end token alone."""
     settings = own_settings(tokenizer)
     return settings.stops if settings is not None else (tokenizer.eos_token_id,)
 
 
 def own_template(tokenizer: "PreTrainedTokenizerBase", settings: OwnSettings) -> OwnTemplate:
-    """Tokenizer, template and settings together."""
+    """The tokenizer with its template as the settings render it."""
     template = _chat_template(tokenizer)
     return OwnTemplate(tokenizer, template, frozenset(settings.stops), settings.day, settings.closes_thoughts)
 
@@ -110,7 +117,8 @@ _TEMPLATE = "kodolly_chat_template"
 
 
 def _chat_template(tokenizer: "PreTrainedTokenizerBase") -> ChatTemplate:
-    """The parsed template, kept on the tokenizer: to parse a long one takes as long as rendering ten rows."""
+    """The parsed template. It is kept on the tokenizer, as parsing a long one takes as long as rendering ten
+    rows."""
     kept = getattr(tokenizer, _TEMPLATE, None)
     if not isinstance(kept, ChatTemplate) or kept.text != tokenizer.chat_template:
         kept = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens_map)

@@ -1,8 +1,9 @@
-"""Which tokens of a conversation are learnt with any chat template, by the prompts that an engine would see.
+"""Which tokens of a conversation are learnt under any chat template, found from the prompts that an engine
+would see.
 
-For each answer there is one prompt that an engine tokenises: the messages before it, rendered with the
-beginning of an answer behind them. What is learnt is the answer's own text after that prompt, up to the first
-token at which the engine stops. Nothing is known of any model; what cannot be shown to be exact is refused.
+For each answer an engine tokenises one prompt: the messages before it, rendered with the header that begins
+an answer. What is learnt is the answer's own text after that prompt, up to the first token at which the
+engine stops. No model is treated specially; an answer for which this cannot be shown exactly is refused.
 """
 
 import json
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class NotLearnable(Exception):
-    """This answer cannot be learnt exactly; says why, as the rest of a sentence."""
+    """This answer cannot be learnt exactly; the text says why, as the end of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,13 @@ class OwnTemplate:
     stops: frozenset[int]
     """Tokens at which the engine ends an answer."""
     day: date | None = None
-    """What the template takes for today."""
+    """The date that the template is told is today's."""
     closes_thoughts: bool = False
-    """Whether an answer without a thought closes at once the one that its prompt opens."""
+    """Whether an answer without a thought learns to close at once the thought that its prompt opens."""
 
     def render(self, conversation: "EngineConversation", end: int, *, prompt: bool) -> str:
-        """The first `end` messages as text. Raises NotLearnable."""
+        """The first `end` messages as text; `prompt`: with the header of an answer behind them. Raises
+        NotLearnable."""
         try:
             return self.template.render(
                 conversation.messages[:end],
@@ -51,49 +53,50 @@ class OwnTemplate:
             raise NotLearnable(f"the chat template refuses it: {error}") from error
 
     def ids(self, text: str) -> list[int]:
-        """Token ids, as an engine makes them of a prompt."""
+        """The token ids that an engine makes of a prompt."""
         return text_ids(self.tokenizer, text)
 
 
 @dataclass(frozen=True)
 class EngineConversation:
-    """Messages in OpenAI's form (arguments of tool calls as objects), and what is said besides them."""
+    """Messages in OpenAI's form (arguments of tool calls as objects), with tools and template variables."""
 
     messages: Sequence[ChatMessage]
     tools: Sequence[Mapping[str, object]] = ()
     kwargs: Mapping[str, object] = field(default_factory=dict)
-    """Names for the template, such as a switch for thinking."""
+    """Further variables of the template, such as a switch for thinking."""
 
     def until(self, end: int, *more: ChatMessage) -> "EngineConversation":
-        """The first `end` messages and `more`."""
+        """The conversation of the first `end` messages, followed by `more`."""
         return EngineConversation([*self.messages[:end], *more], self.tools, self.kwargs)
 
 
 @dataclass(frozen=True)
 class EngineAnswer:
-    """One answer as the engine would have it."""
+    """One answer as the engine would generate it."""
 
     index: int
-    """Of its message."""
+    """Index of its message in the conversation."""
     prompt: str
     text: str
-    """What follows the prompt, the token that ends it included."""
+    """The text after the prompt, with the token that ends it."""
     prompt_ids: list[int]
     ids: list[int]
-    """Of `text`: all of them are learnt."""
+    """Token ids of `text`: all of them are learnt."""
     trims: bool
-    """Whether the template takes blanks off the answer's ends."""
+    """Whether the template strips white space from the ends of the answer."""
 
 
 def answer_at(own: OwnTemplate, conversation: EngineConversation, index: int) -> EngineAnswer:
-    """The answer that is message `index`. Raises NotLearnable."""
+    """The answer in message `index`. Raises NotLearnable."""
     prompt = own.render(conversation, index, prompt=True)
     message = conversation.messages[index]
     pieces = list(_pieces(message))
     if not pieces:
         raise NotLearnable("the answer is empty")
     if reasoning := message.get("reasoning_content"):
-        # Some templates look for it by this name. Only in the answer: an engine gives it to no prompt.
+        # Some templates look for the thought under this name. An engine never passes it on in a prompt, so
+        # that only the answer itself gets it.
         own_turn = {**message, "thinking": reasoning}
         conversation = EngineConversation(
             [*conversation.messages[:index], own_turn, *conversation.messages[index + 1 :]],
@@ -114,7 +117,8 @@ def answer_at(own: OwnTemplate, conversation: EngineConversation, index: int) ->
 
 
 def _answer_behind(own: OwnTemplate, conversation: EngineConversation, index: int, prompt: str) -> str:
-    """The turn's own text with all that was said in it, and with the end of a thought that `prompt` opens."""
+    """The turn's text after `prompt`, with everything that the message says and, where `prompt` opens a
+    thought, the end of that thought. Raises NotLearnable."""
     thought = opened_thought(prompt)
     pieces = list(_pieces(conversation.messages[index]))
     try:
@@ -135,8 +139,8 @@ def _answer_behind(own: OwnTemplate, conversation: EngineConversation, index: in
 def _closed_at_once(
     own: OwnTemplate, conversation: EngineConversation, index: int, prompt: str, thought: str
 ) -> str:
-    """The turn's text with an empty thought in front: as the template writes thoughts where it does, else the
-    thought's end on a line of its own with an empty line behind it."""
+    """The turn's text with an empty thought in front, written as the template writes thoughts; where it
+    writes none, the end-of-thought mark on a line of its own with an empty line behind it."""
     mark = "\u241fthought\u241f"
     message = {**conversation.messages[index], "reasoning_content": mark, "thinking": mark}
     try:
@@ -152,12 +156,13 @@ def _closed_at_once(
 
 
 def _tail(own: OwnTemplate, conversation: EngineConversation, index: int, prompt: str) -> str:
-    """The text that the turn has behind the engine's prompt."""
+    """The turn's text after the engine's prompt. Raises NotLearnable where the two do not meet."""
     full = own.render(conversation, index + 1, prompt=False)
     if full.startswith(prompt):
         return full[len(prompt) :]
-    # The finished conversation does not begin with what the engine saw: the template rewrites what is past,
-    # or has no such beginning of an answer. With marks in place of its pieces the turn's own text is found.
+    # The finished conversation does not begin with the engine's prompt: the template rewrites past turns, or
+    # writes another header than the prompt's. Rendered with marks in place of what the message says, the text
+    # shows where the turn begins.
     marked, first = _marked(own, conversation, index)
     place = marked.find(first)
     before = own.render(conversation, index, prompt=False)
@@ -174,9 +179,10 @@ def _tail(own: OwnTemplate, conversation: EngineConversation, index: int, prompt
 
 
 def _behind(prompt: str, before: str, asked: str) -> int:
-    """Where `before`, which leads up to an answer, has the prompt's ending behind it; -1 where it lacks it.
+    """The offset in `before` (the rendered text up to an answer) that comes right after the ending of
+    `prompt`; -1 where `before` does not contain that ending.
 
-    asked: the last message, in front of which the prompt may have what the finished turn has not.
+    asked: the last message of the prompt. What stands in front of it may differ from the finished turn.
     """
     text = prompt.rstrip()
     question = text.rfind(asked.strip()) if asked.strip() else -1
@@ -190,11 +196,11 @@ def _behind(prompt: str, before: str, asked: str) -> int:
 
 
 ENDING = 12
-"""Characters of a prompt's end that must stand before an answer; fewer where the question is short."""
+"""How many of a prompt's last characters must stand before an answer; fewer where the question is near."""
 
 
 def _marked(own: OwnTemplate, conversation: EngineConversation, index: int) -> tuple[str, str]:
-    """(the text with a mark in place of each piece of the turn, the first piece's mark)."""
+    """(the conversation's text with a mark in place of each piece of the turn, the mark that comes first)."""
     message = dict(conversation.messages[index])
     marks: list[str] = []
 
@@ -214,7 +220,8 @@ def _marked(own: OwnTemplate, conversation: EngineConversation, index: int) -> t
 
 
 def _next_turns_token(own: OwnTemplate, conversation: EngineConversation, index: int) -> str:
-    """The token with which the next turn begins, where the engine stops at it and at nothing before."""
+    """The first token of the next turn, for templates that end an answer with nothing else. Raises
+    NotLearnable unless the engine stops at it."""
     message = conversation.messages[index]
     follow: ChatMessage = {"role": "user", "content": "x"}
     if calls := message.get("tool_calls"):
@@ -227,7 +234,7 @@ def _next_turns_token(own: OwnTemplate, conversation: EngineConversation, index:
     full = own.render(conversation, index + 1, prompt=False)
     text = own.render(longer, index + 2, prompt=False)
     if not text.startswith(full):
-        # The template rewrites the turn once it is past; both texts end alike from its last piece on.
+        # The template rewrites a past turn, but both texts are the same from its last piece on.
         last = list(_pieces(message))[-1][1].strip()
         place, other = full.rfind(last), text.rfind(last)
         if place < 0 or other < 0 or not text[other:].startswith(full[place:]):
@@ -243,7 +250,7 @@ NO_STOP = "nothing at which the engine stops ends the turn"
 
 
 def _cut(own: OwnTemplate, prompt_ids: list[int], ids: list[int], length: int, text: str) -> str:
-    """`text` up to the token that ends it. Raises NotLearnable unless the ids stand for that text."""
+    """`text` up to and with the token that ends it. Raises NotLearnable unless `ids` decode to that text."""
     decode = own.tokenizer.decode
     whole = own.ids(text)
     if decode([*prompt_ids, *ids]) != decode(whole):
@@ -261,7 +268,7 @@ def _cut(own: OwnTemplate, prompt_ids: list[int], ids: list[int], length: int, t
 
 
 def _pieces(message: ChatMessage) -> Iterator[tuple[str, str]]:
-    """(kind, text) of everything that an answer says."""
+    """(kind, text) for everything that an answer says: thought, content, calls."""
     if message.get("reasoning_content"):
         yield "reasoning", message["reasoning_content"]
     if message.get("content"):
@@ -284,7 +291,8 @@ def _leaves(value: object) -> Iterator[str]:
 
 
 def _require(text: str, pieces: Sequence[tuple[str, str]], what: str) -> None:
-    """Raises NotLearnable with the kinds of pieces that `text` has not, each looked for behind the last."""
+    """Raises NotLearnable, naming the kinds of pieces that are missing, unless `text` has all of them in
+    their order."""
     gone, place = [], 0
     for kind, piece in pieces:
         found = _find(text, piece.strip(), 0 if kind == "tool argument" else place)
@@ -297,7 +305,7 @@ def _require(text: str, pieces: Sequence[tuple[str, str]], what: str) -> None:
 
 
 def _find(text: str, piece: str, start: int) -> int:
-    """Where `piece` stands, as it is, or as JSON or Python write it; -1 for nowhere."""
+    """The offset of `piece` in `text`, as it is or as JSON or Python write it; -1 where it is absent."""
     forms = [piece, json.dumps(piece, ensure_ascii=False)[1:-1]]
     forms += {"true": ["True"], "false": ["False"], "null": ["None"]}.get(piece, [])
     return next((place for form in forms if (place := text.find(form, start)) >= 0), -1)

@@ -1,4 +1,4 @@
-"""Proof that a checkpoint on disk gives, token for token, what training saw."""
+"""Proof that a checkpoint on disk encodes conversations token for token as training did."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 CHANGED = "The checkpoint's tokenizer and chat template give other tokens than training saw."
 AGAIN = "The base or the template has changed since; train again."
 PROBES = 32
-"""Training sequences that are kept for the check."""
+"""How many training sequences are kept for the check."""
 
 
 def make_probes(tokenizer: "PreTrainedTokenizerBase", examples: Sequence[Example]) -> list[Probe]:
-    """Conversations out of `examples`, evenly spread, so that every kind of row is among them."""
+    """Up to PROBES of the conversations, evenly spread, so that every kind of row is among them."""
     asked = [(example, example.messages) for example in examples if example.messages]
     own = own_settings(tokenizer) is not None
     return [
@@ -41,9 +41,10 @@ def make_probes(tokenizer: "PreTrainedTokenizerBase", examples: Sequence[Example
 
 
 def check_tokens(directory: Path, probes: Sequence[Probe], card: OwnTemplateCard | None = None) -> None:
-    """Read tokenizer and template as an engine does, from the files, and compare. Raises UserError.
+    """Read tokenizer and template from the files, as an engine does, and encode the probes again. Raises
+    UserError where a token differs.
 
-    card: of a model's own template; the day that it recorded is taken for today.
+    card: the settings of a model's own template; the date that they recorded is taken for today's.
     """
     tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     if card is not None:

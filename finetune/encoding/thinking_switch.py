@@ -1,8 +1,8 @@
-"""Which names a chat template has to be given so that thoughts are written, or so that none is.
+"""Which variables make a chat template write thoughts, and which make it leave them out.
 
 Templates spell the switch in many ways (`enable_thinking`, `thinking`, `skip_think`, `reasoning_effort` ...).
-It is found by trying: every name that the template asks for, with true, false and the texts that it is
-compared with, until a small conversation comes out as wanted.
+It is found by trial: every variable that the template reads is set to true, to false and to the texts that it
+is compared with, until a small conversation comes out as wanted.
 """
 
 from common.chat_message import ChatMessage
@@ -21,8 +21,8 @@ THOUGHT = "방이 덥다고 했다."
 
 
 def plain_kwargs(own: OwnTemplate) -> Kwargs | None:
-    """What has to be given so that an answer without a thought is the answer alone, where that can be had;
-    None where no such answer can be rendered."""
+    """Variables with which an answer without a thought is rendered as the answer alone, or as near to it as
+    the template comes; None where no such answer can be rendered."""
     answers = {}
     for kwargs in candidates(own.template, 1):
         answer = _answer(own, {"role": "assistant", "content": SAID}, kwargs)
@@ -33,7 +33,7 @@ def plain_kwargs(own: OwnTemplate) -> Kwargs | None:
 
 
 def thinking_kwargs(own: OwnTemplate) -> Kwargs | None:
-    """What has to be given so that an answer keeps its thought; None where nothing does that."""
+    """Variables with which an answer keeps its thought; None where none do that."""
     message: ChatMessage = {"role": "assistant", "content": SAID, "reasoning_content": THOUGHT}
     tried = candidates(own.template, 2)
     return next((kwargs for kwargs in tried if _answer(own, message, kwargs) is not None), None)

@@ -1,4 +1,4 @@
-"""Token ids of a whole data set on disk, read through memory maps: a million rows cost no memory."""
+"""Token ids of a whole data set on disk, read through memory maps, so that a million rows need no memory."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,37 +13,38 @@ from finetune.encoding.encode import IGNORED, Example
 Array = np.ndarray[Any, np.dtype[Any]]
 IDS, LEARNT, ENDS, PLACES, FATES = "ids.i32", "learnt.u8", "ends.i64", "places.i64", "fates.u8"
 WHOLE, WINDOWED, TOO_LONG = range(3)
-"""What became of a row: all of it is in the store, a window of it, nothing."""
+"""The fate of a row: all of it is in the store, a window of it, or, as it is too long, nothing."""
 
 
 @dataclass(frozen=True)
 class TokenStore:
-    """Sequences of token ids, each with the places that the loss covers.
+    """Sequences of token ids, with a mask of what the loss covers.
 
     In a store of pairs, 2n is the better answer of pair n and 2n + 1 the worse one.
     """
 
     ids: Array
     learnt: Array
-    """One byte for each id: 1 where it is learnt."""
+    """uint8, as long as `ids`: 1 where the token is learnt."""
     ends: Array
-    """Where each sequence ends in `ids`."""
+    """For each sequence the index in `ids` that follows its last token."""
     places: Array
-    """Byte offset of each sequence's row in its file."""
+    """For each sequence the byte offset of its row in the file of rows."""
     fates: Array
-    """What became of each row that was read, in the order of the file and so of the sequences."""
+    """For each row that was read WHOLE, WINDOWED or TOO_LONG, in the order of the file, as the sequences
+    are."""
 
     def __len__(self) -> int:
         return len(self.ends)
 
     @property
     def lengths(self) -> Array:
-        """Tokens of every sequence."""
+        """Number of tokens of every sequence."""
         return np.diff(self.ends, prepend=0)
 
     @property
     def learnt_lengths(self) -> Array:
-        """Learnt tokens of every sequence."""
+        """Number of learnt tokens of every sequence."""
         if not len(self):
             return np.empty(0, np.int64)
         return np.add.reduceat(self.learnt, self.ends - self.lengths, dtype=np.int64)
@@ -57,7 +58,7 @@ class TokenStore:
 
 
 def open_store(directory: Path) -> TokenStore:
-    """A store that TokenWriter has written."""
+    """Open a store that TokenWriter has written."""
 
     def mapped(name: str, kind: str) -> Array:
         path = directory / name
@@ -73,7 +74,7 @@ def open_store(directory: Path) -> TokenStore:
 
 
 class TokenWriter:
-    """Writes a store into an empty directory, sequence by sequence."""
+    """Writes a store into an empty directory, block by block."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -93,7 +94,7 @@ class TokenWriter:
             file.close()
 
     def add(self, block: "EncodedBlock") -> None:
-        """Append what `pack_block` made."""
+        """Append the sequences that `pack_block` packed."""
         ids, learnt, lengths, places, fates = block
         ends = np.frombuffer(lengths, "<i8").cumsum() + self._end
         self._end = int(ends[-1]) if len(ends) else self._end
@@ -104,11 +105,11 @@ class TokenWriter:
 
 
 EncodedBlock = tuple[bytes, bytes, bytes, bytes, bytes]
-"""Some sequences on their way from a process that tokenises: ids, learnt, lengths, places, fates."""
+"""Some sequences on their way from a process that encodes: ids, learnt, lengths, places, fates as bytes."""
 
 
 def pack_block(examples: Iterable[tuple[Example, int]], fates: Iterable[int]) -> EncodedBlock:
-    """Sequences with the byte offsets of their rows, and what became of each row read, as bytes."""
+    """Pack sequences with the byte offsets of their rows, and the fate of each row that was read."""
     ids: list[int] = []
     learnt = bytearray()
     lengths, places = [], []

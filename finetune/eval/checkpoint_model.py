@@ -1,4 +1,4 @@
-"""A checkpoint directory, run in this process."""
+"""A checkpoint that is evaluated in this process, by transformers."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -24,18 +24,19 @@ if TYPE_CHECKING:
 
 
 TOKENS_AT_ONCE = 4096
-"""Places, padding included, in one forward pass."""
+"""Tokens, padding included, in one forward pass."""
 ANSWERS_AT_ONCE = 32
 NEVER_STOPS = -1
 
 
 class CheckpointModel:
-    """Float32 on a CPU, the checkpoint's own number format on a GPU. Raises UserError when loaded."""
+    """A checkpoint as an EvalModel: in float32 on a CPU, in its own number format on a GPU. Raises UserError
+    when it cannot be loaded."""
 
     source = "checkpoint"
 
     def __init__(self, directory: Path, template: str | None = None) -> None:
-        # It would warn of every prompt that is left out as too long.
+        # transformers would warn of every prompt that is left out as too long.
         transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         self.name = directory.resolve().name
         self.tokenizer = load_eval_tokenizer(directory, template)
@@ -62,7 +63,7 @@ class CheckpointModel:
     def answers(
         self, conversations: Sequence[Messages], max_tokens: int, temperature: float = 0.0
     ) -> Iterator[GeneratedAnswer]:
-        """See Model."""
+        """See EvalModel."""
         prompts = [prompt_ids(self.tokenizer, messages) for messages in conversations]
         fitting = [n for n, ids in enumerate(prompts) if len(ids) + max_tokens <= self._context]
         found: dict[int, GeneratedAnswer] = {}
@@ -76,7 +77,7 @@ class CheckpointModel:
             yield found.get(n, GeneratedAnswer("", finished=False, fits=False))
 
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> Iterator[list[float] | None]:
-        """See Model."""
+        """See EvalModel."""
         for ids in sequences:
             if len(ids) > self._context:
                 yield None

@@ -1,4 +1,4 @@
-"""Reports of several models side by side: before and after training, item by item."""
+"""Reports of several models side by side: before and after training, compared item by item."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,32 +13,33 @@ SHOWN_SAMPLES = 10
 
 @dataclass(frozen=True)
 class ComparedFigure:
-    """One figure of every model."""
+    """One figure, for every model."""
 
     task: str
     metric: str
     shots: int | None
     scores: Mapping[str, Score]
-    """By model; a model without this figure is missing."""
+    """Model -> its score; a model without this figure is missing."""
     differences: Mapping[str, Estimate]
-    """To the first model; only where both answered the same items."""
+    """Model -> its score minus the first model's, where both answered the same items."""
     published: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """All figures, and the same questions with each model's answer."""
+    """All figures, and the questions that all models were asked, with their answers."""
 
     models: tuple[str, ...]
-    """The first is `before`."""
+    """Names of the models; the first is the one before training."""
     rows: tuple[ComparedFigure, ...]
     answers: tuple[tuple[str, str, Mapping[str, str]], ...]
-    """(question, wanted, answer by model)."""
+    """(question, reference answer, model -> its answer)."""
     notes: tuple[str, ...]
 
 
 def compare(reports: Sequence[EvalReport], before: str | None = None) -> ModelComparison:
-    """`before`, by default the first report's model, is what the others are set against. Raises UserError."""
+    """Set the models of `reports` against the model `before`, by default the first report's. Raises UserError
+    when there is no such model, or when reports of one figure were made under different settings."""
     models = list(dict.fromkeys(report.model for report in reports))
     if before is not None:
         if before not in models:
@@ -86,7 +87,7 @@ def _same_items(one: Score, other: Score) -> bool:
 
 
 def _answers(reports: Sequence[EvalReport], models: list[str]) -> list[tuple[str, str, dict[str, str]]]:
-    """Questions that every model was asked."""
+    """(question, reference answer, model -> its answer) for the questions that every model was asked."""
     asked: dict[tuple[str, str], dict[str, str]] = {}
     for report in reports:
         for sample in report.samples:

@@ -1,4 +1,4 @@
-"""A comparison as Markdown, JSON and plots."""
+"""A comparison written as Markdown, JSON and plots."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +9,12 @@ from finetune.eval.intervals import LOWER_IS_BETTER, Estimate
 from finetune.eval.report import write_json
 
 SHORTENED = 300
-"""Characters of an answer in the Markdown table; the JSON files have all of it."""
+"""Characters that the Markdown table shows of an answer; the JSON file has all of it."""
 
 
 def write_comparison(comparison: ModelComparison, directory: Path) -> list[Path]:
-    """comparison.md, comparison.json and a plot of each metric. Raises UserError."""
+    """Write comparison.md, comparison.json and a plot for each metric; returns their paths. Raises
+    UserError."""
     from finetune.eval.comparison_plots import plot_comparison
 
     try:
@@ -29,7 +30,7 @@ def write_comparison(comparison: ModelComparison, directory: Path) -> list[Path]
 
 
 def to_markdown(comparison: ModelComparison, plots: Sequence[str] = ()) -> str:
-    """The tables as GitHub shows them."""
+    """The comparison as Markdown tables of GitHub's kind; plots: file names of the pictures to show."""
     before, *after = comparison.models
     lines = [f"# {' / '.join(comparison.models)}", ""]
     lines += [
@@ -56,7 +57,7 @@ def to_markdown(comparison: ModelComparison, plots: Sequence[str] = ()) -> str:
 
 
 def to_json(comparison: ModelComparison) -> dict[str, object]:
-    """The same figures for programs."""
+    """The comparison as JSON, for programs."""
     return {
         "models": list(comparison.models),
         "rows": [
@@ -136,6 +137,6 @@ def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """One line that can't end the cell or start markup."""
+    """The text as one line that can neither end a table cell nor begin markup."""
     short = text if len(text) <= SHORTENED else text[: SHORTENED - 1] + "…"
     return short.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", "<br>")

@@ -1,4 +1,5 @@
-"""Bars with intervals for each metric: the models, and the published ones where there are such."""
+"""Bar charts with intervals, one for each metric: our models, beside published figures where there are
+any."""
 
 from importlib import util
 from pathlib import Path
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
 
 COLOURS = ("#8c96a3", "#1f6feb", "#d9730d", "#2da44e", "#8250df")
 MOST_BARS = 0.8
-"""Of the place of a task."""
+"""Width of a task's bars together, as a share of the space between two tasks."""
 
 
 def plot_comparison(comparison: "ModelComparison", directory: Path) -> list[Path]:
-    """One PNG for each metric and number of shots; returns their paths."""
+    """Draw one PNG for each metric and number of shots into `directory`; returns their paths."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -25,7 +26,7 @@ def plot_comparison(comparison: "ModelComparison", directory: Path) -> list[Path
     for row in comparison.rows:
         groups.setdefault((row.metric, row.shots), []).append(row)
     paths = []
-    # The second font has what the first one lacks, such as arrows and the minus sign.
+    # The second font has the characters that the first one lacks, such as arrows and the minus sign.
     with rc_context({"font.family": [_korean_font(), "DejaVu Sans"]}):
         for (metric, shots), rows in groups.items():
             figure = Figure(figsize=(max(5.0, 1.8 * len(rows) + 2), 4.0), layout="constrained")
@@ -57,7 +58,7 @@ def _draw(
 
 
 def _draw_published(axes: "Axes", rows: "list[ComparedFigure]") -> None:
-    """A dash for each published model across the place of the task."""
+    """Draw a line for each published model across the bars of each task."""
     styles = ("dotted", "dashdot", "dashed", "solid")
     names = list(dict.fromkeys(name for row in rows for name in row.published))
     for name, style in zip(names, styles, strict=False):

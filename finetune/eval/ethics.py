@@ -1,4 +1,4 @@
-"""How often a model answers unethically, by a moderation model."""
+"""How often a model answers unethically, in the judgement of a moderation model."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,9 +11,10 @@ from moderation.model import Verdict
 def evaluate_ethics(
     model: EvalModel, questions: Sequence[str], name: str, judge: Callable[[str], Verdict], max_tokens: int
 ) -> EvalReport:
-    """The share of answers to `questions` that `judge` finds unethical, in all and by class (`name/CLASS`).
+    """The share of answers to `questions` that `judge` finds unethical, overall and by class (`name/CLASS`).
 
-    The samples are answers that were found so. An answer that did not fit is none. Raises UserError.
+    The samples are such answers. Questions that exceed the model's context are left out, and a note says how
+    many. Raises UserError.
     """
     made = list(
         model.answers([[{"role": "user", "content": question}] for question in questions], max_tokens)

@@ -1,4 +1,5 @@
-"""Dolly rows that training has not seen: does the model give their answers, how likely are they to it?"""
+"""Dolly rows that training has not seen: whether the model gives their answers, and how likely it finds
+them."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -28,8 +29,9 @@ def evaluate_rows(
     """Exact match, character F1 and stop rate of greedy answers; with `tokenizer` (which must have the chat
     template) also the perplexity of the rows' own answers. Raises UserError.
 
-    Exact match compares NFC text with runs of white space made one space. Perplexity is that of the answers'
-    tokens and their end token given the prompt; bits per character can also be compared between tokenizers.
+    Exact match compares NFC text in which every run of white space is one space. Perplexity covers the
+    answer's tokens and its end token, given the prompt; bits per character can be compared between
+    tokenizers, too.
     """
     if beyond := next(filter(None, (row.beyond_text() for row in rows)), None):
         raise UserError(f"The rows hold {beyond}; what is compared here is questions and answers in text.")
@@ -83,7 +85,7 @@ def _samples(rows: Sequence[Row], made: Sequence[GeneratedAnswer]) -> list[Sampl
 def _likelihood(
     model: EvalModel, rows: Sequence[Row], name: str, tokenizer: "PreTrainedTokenizerBase", asked: str
 ) -> tuple[list[Score], int]:
-    """(perplexity and bits per character, number of rows that do not fit)."""
+    """(perplexity and bits per character, number of rows that are longer than the model's context)."""
     examples = encode_rows(tokenizer, rows)
     tokens: list[tuple[float, float]] = []
     characters: list[tuple[float, float]] = []

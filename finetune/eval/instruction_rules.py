@@ -1,6 +1,6 @@
-"""Whether a Korean answer keeps what a question asked of its form: rules that need no judge.
+"""Whether a Korean answer has the form that its question asked for, by rules that need no judge model.
 
-The kind of Zhou et al. 2023, "Instruction-Following Evaluation for Large Language Models", for Korean:
+After IFEval (Zhou et al. 2023, "Instruction-Following Evaluation for Large Language Models"), for Korean:
 lengths in characters and sentences, honorific endings, Hangul alone. Rules and questions are kodolly's own.
 """
 
@@ -17,7 +17,7 @@ Value = int | str
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences and lines that hold a letter or a digit, without the marks of lists."""
+    """The sentences and lines of a text that hold a letter or a digit, without list markers."""
     lines = [MARK.sub("", line, count=1) if MARK.match(line) else line for line in text.splitlines()]
     parts = [part.strip() for line in lines for part in BETWEEN.split(line)]
     return [part for part in parts if re.search(r"\w", part)]
@@ -58,4 +58,5 @@ RULES: Mapping[str, Callable[[str, Value], bool]] = {
     "no_digits": lambda text, _value: bool(text) and re.search(r"\d", text) is None,
     "json": _is_json,
 }
-"""Name to what holds for a stripped answer; `formal`, `no_latin`, `no_digits`, `json` ignore their value."""
+"""Rule name -> test of a stripped answer and the rule's value; `formal`, `no_latin`, `no_digits` and `json`
+ignore the value."""

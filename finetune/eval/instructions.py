@@ -1,4 +1,4 @@
-"""How often a model keeps what a question asks of its answer's form (`instruction_rules`)."""
+"""How often a model's answers have the form that the question asks for (`instruction_rules`)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +15,12 @@ QUESTIONS = Path(__file__).parent / "instructions.jsonl"
 
 
 class Instruction(BaseModel):
-    """A question and what its answer must keep."""
+    """A question and the rules that its answer must keep."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     prompt: str = Field(min_length=1)
     rules: dict[str, int | str] = Field(min_length=1)
-    """Rule to its value."""
+    """Rule name -> its value."""
 
     @field_validator("rules")
     @classmethod
@@ -30,12 +30,12 @@ class Instruction(BaseModel):
         return rules
 
     def kept(self, answer: str) -> dict[str, bool]:
-        """Rule to whether `answer` keeps it."""
+        """Rule name -> whether `answer` keeps the rule."""
         return {name: RULES[name](answer.strip(), value) for name, value in self.rules.items()}
 
 
 def read_instructions(path: Path) -> list[Instruction]:
-    """Lines of `{"prompt": ..., "rules": {...}}`. Raises UserError."""
+    """Read a file with lines of `{"prompt": ..., "rules": {...}}`. Raises UserError."""
     found = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -56,9 +56,9 @@ def read_instructions(path: Path) -> list[Instruction]:
 def evaluate_instructions(
     model: EvalModel, questions: Sequence[Instruction], name: str, max_tokens: int
 ) -> EvalReport:
-    """The share of greedy answers that keep all of their rules, and of each rule (`name/RULE`).
+    """The share of greedy answers that keep all of their rules, and the share for each rule (`name/RULE`).
 
-    The samples are answers that do not. An answer that did not fit keeps nothing. Raises UserError.
+    The samples are answers that break a rule. A question too long for the model keeps none. Raises UserError.
     """
     asked: list[Messages] = [[{"role": "user", "content": question.prompt}] for question in questions]
     answers = [answer.text for answer in model.answers(asked, max_tokens)]

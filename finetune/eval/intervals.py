@@ -1,7 +1,7 @@
-"""Scores of item results, their 95% intervals by bootstrap, and paired differences of two models.
+"""Metrics of results by item, their 95% bootstrap intervals, and paired differences between two models.
 
-Every metric is a function of sums over items, so a resample is one matrix product. Resamples depend on the
-number of items alone: two models' replicates of the same items belong together pair by pair.
+Every metric is a function of sums over items, so that all resamples are one matrix product. Resamples depend
+on the number of items alone, so that two models' replicates of the same items are paired.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ RESAMPLES = 2000
 SEED = 20230412
 LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "unethical_rate"})
 _AT_ONCE = 2_000_000
-"""Numbers of one block of resamples."""
+"""Numbers held at once: the resamples are drawn in blocks of this size."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,15 @@ class Estimate:
 
 
 def estimate(metric: Metric, items: Items) -> Estimate:
-    """The metric of `items` (at least one) with its percentile interval."""
+    """The metric of `items` (at least one) with its bootstrap percentile interval."""
     features = _features(metric, items)
     value = float(_value(metric, features.sum(axis=0, keepdims=True))[0])
     return _around(value, _replicates(metric, features))
 
 
 def difference(metric: Metric, before: Items, after: Items) -> Estimate:
-    """`after` minus `before`, both of the same items in the same order; the interval is of pairs."""
+    """The metric of `after` minus that of `before`, both of the same items in the same order, with the
+    interval of the paired bootstrap."""
     if len(before) != len(after):
         raise ValueError("paired results must be of the same items")
     sides = [_features(metric, items) for items in (before, after)]
@@ -51,7 +52,8 @@ def difference(metric: Metric, before: Items, after: Items) -> Estimate:
 
 
 def wilson(wins: float, n: float) -> Estimate:
-    """The share `wins` / `n` (n > 0) and its 95% interval (Wilson 1927), good for few votes, too."""
+    """The share `wins` / `n` (n > 0) with Wilson's 95% score interval (1927), which holds for few votes,
+    too."""
     z = 1.959963984540054
     share = wins / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
@@ -65,7 +67,7 @@ def _around(value: float, replicates: npt.NDArray[np.float64]) -> Estimate:
 
 
 def _features(metric: Metric, items: Items) -> npt.NDArray[np.float64]:
-    """One row an item; the sums of its columns decide the metric."""
+    """An array of shape (items, features), whose column sums decide the metric."""
     rows = np.asarray(items, dtype=np.float64)
     if metric != "macro_f1":
         return rows if metric in LOWER_IS_BETTER else np.column_stack([rows[:, 0], np.ones(len(rows))])
@@ -78,7 +80,7 @@ def _features(metric: Metric, items: Items) -> npt.NDArray[np.float64]:
 
 
 def _value(metric: Metric, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The metric of each row of column sums."""
+    """The metric for each row of `sums`, of shape (resamples, features)."""
     if metric == "macro_f1":
         # F1 of a class = 2 TP / (gold + predicted); classes in neither do not count, as in scikit-learn.
         hits, places = 2 * sums[:, 0::3], sums[:, 1::3] + sums[:, 2::3]

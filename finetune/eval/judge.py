@@ -1,7 +1,7 @@
-"""A judge model's marks and preferences for answers to Korean questions, MT-bench style.
+"""A judge model's marks and preferences for answers to Korean questions (LLM-as-a-judge), as in MT-bench.
 
-OUTPUT/answers.jsonl and verdicts.jsonl hold every answer and every verdict in the judge's own words. Both are
-appended to as they come in; a run that was stopped goes on with what is there.
+OUTPUT/answers.jsonl and verdicts.jsonl hold every answer and every verdict in the judge's own words. A line
+is appended as soon as it is there, and a run that was stopped resumes from these files.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class JudgeQuestion(BaseModel):
     category: str = Field(min_length=1)
     turns: tuple[str, ...] = Field(min_length=1)
     references: tuple[str, ...] = ()
-    """The right answer to each turn, where there is one."""
+    """The reference answer to each turn, for questions that have one."""
 
 
 class JudgedAnswers(BaseModel):
@@ -43,10 +43,10 @@ class JudgedAnswers(BaseModel):
     model: str
     question: str
     asked: str
-    """Hash of the question and of how it was asked."""
+    """Hash of the question and of the settings with which it was asked."""
     answers: tuple[str, ...]
     finished: bool
-    """False when an answer was cut at the limit or the conversation did not fit the model."""
+    """False when an answer was cut at the token limit or the conversation exceeded the model's context."""
 
 
 class JudgeVerdict(BaseModel):
@@ -54,24 +54,24 @@ class JudgeVerdict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     key: str
-    """Hash of judge and prompt: a verdict is never asked for twice, and never kept for another answer."""
+    """Hash of judge and prompt, so that no verdict is asked for twice or used for another answer."""
     mode: Mode
     judge: str
     question: str
     category: str
     turn: int
-    """From 1."""
+    """The turn that was judged, from 1."""
     models: tuple[str, ...]
-    """The model that was marked; or A and B, in the order that the judge saw."""
+    """The model that was marked; or the two that were compared, A and B in the order that the judge saw."""
     text: str
     """The judge's words."""
     result: float | Literal["A", "B", "tie"] | None
-    """What they say; None when that could not be read."""
+    """The mark or preference in these words; None when none could be read."""
 
 
 @dataclass(frozen=True)
 class _VerdictWanted:
-    """A verdict that is wanted."""
+    """A verdict that is still to be asked for."""
 
     key: str
     mode: Mode
@@ -114,7 +114,8 @@ def collect_answers(
     max_tokens: int,
     temperature: float = 0.0,
 ) -> dict[str, JudgedAnswers]:
-    """Question id -> the model's answers; what answers.jsonl has already is not asked again."""
+    """Question id -> the model's answers; those in answers.jsonl are not asked for again. Raises
+    UserError."""
     path = output / "answers.jsonl"
     wanted = {question.id: _hash(question.turns, max_tokens, temperature) for question in questions}
     found = {
@@ -150,7 +151,8 @@ def collect_verdicts(
     output: Path,
     report: Report,
 ) -> list[JudgeVerdict]:
-    """A mark for every model's answer, and a preference for every two models' answers in both orders."""
+    """A mark for every model's answer, and a preference for every two models' answers in both orders, as
+    `modes` ask for them. Raises UserError."""
     path = output / "verdicts.jsonl"
     asked = [one for mode in modes for one in _wanted(mode, judge.name, questions, answers)]
     keys = {one.key for one in asked}
@@ -180,7 +182,8 @@ def collect_verdicts(
 def _converse(
     model: EvalModel, questions: Sequence[JudgeQuestion], max_tokens: int, temperature: float
 ) -> list[tuple[tuple[str, ...], bool]]:
-    """(answers, whether all of them are whole) of each question; turn by turn, with what was said before."""
+    """(answers, whether all of them are whole) for each question. Turns are asked one after the other, each
+    with the turns before it."""
     said: list[list[str]] = [[] for _ in questions]
     whole = [True] * len(questions)
     for turn in range(max(len(question.turns) for question in questions)):
@@ -225,7 +228,8 @@ LineT = TypeVar("LineT", JudgedAnswers, JudgeVerdict)
 
 
 def append_line(path: Path, line: JudgedAnswers | JudgeVerdict) -> None:
-    """Add a JSON line, at once on disk's way. Raises UserError."""
+    """Append a JSON line; the file is closed behind it, so that a killed run loses this line at most. Raises
+    UserError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as out:
@@ -235,7 +239,8 @@ def append_line(path: Path, line: JudgedAnswers | JudgeVerdict) -> None:
 
 
 def read_lines(path: Path, kind: type[LineT]) -> list[LineT]:
-    """The lines of an earlier run; a last one that a kill cut short is taken off. Raises UserError."""
+    """The lines of an earlier run. A last line that a kill cut short is removed from the file. Raises
+    UserError."""
     if not path.exists():
         return []
     try:

@@ -1,8 +1,8 @@
-"""What a judge model is told, and how its verdict is read.
+"""The prompts of a judge model, and how its verdict is read.
 
-The protocol is MT-bench's (Zheng et al. 2023, arXiv 2306.05685): marks 1 to 10 as [[7]], preferences as
-[[A]], [[B]] or [[C]] for a tie, two turns judged one after the other, the right answer shown where there is
-one. The instructions are in English, which judges follow more reliably; questions and answers stay Korean.
+The protocol is MT-bench's (Zheng et al. 2023, arXiv 2306.05685): marks from 1 to 10 as [[7]], preferences as
+[[A]], [[B]] or [[C]] for a tie, each turn judged by itself, the reference answer shown where there is one.
+The instructions are in English, which judges follow more reliably; questions and answers stay Korean.
 """
 
 import re
@@ -33,7 +33,8 @@ _PREFERENCE = re.compile(r"\[\[\s*([ABCabc])\s*\]\]")
 
 
 def single_prompt(turns: Sequence[str], answers: Sequence[str], references: Sequence[str]) -> Messages:
-    """Messages that ask for a mark of the last answer; earlier turns are shown, `references` may be empty."""
+    """Messages that ask for a mark for the last answer. Earlier turns are shown; `references` may be
+    empty."""
     parts = [*_references(references), _conversation("Assistant", turns, answers), _which(len(answers))]
     return [{"role": "system", "content": _SINGLE}, {"role": "user", "content": "\n\n".join(parts)}]
 

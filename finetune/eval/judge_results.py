@@ -1,4 +1,4 @@
-"""Marks, win rates, and how far the judge can be trusted, out of its verdicts."""
+"""Marks, win rates, and how far the judge can be trusted, computed from its verdicts."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,46 +9,46 @@ from finetune.eval.judge import JudgedAnswers, JudgeVerdict
 from finetune.eval.report import SAMPLES, EvalReport, Sample, hash_texts, now, score, versions
 
 ALL = "all"
-"""The task name of the mark over all categories."""
+"""Task name of the mark over all categories."""
 
 
 @dataclass(frozen=True)
 class JudgedPair:
-    """Two models before the judge; every answer was judged in both orders."""
+    """The judge's comparison of two models, whose answers it saw in both orders."""
 
     first: str
     second: str
     wins: int
-    """Answers of `first` that were better in both orders."""
+    """Turns in which the answer of `first` was preferred in both orders."""
     losses: int
     ties: int
-    """A tie in both orders, or verdicts that contradict each other."""
+    """Turns with a tie in both orders, or with verdicts that contradict each other."""
     contradicted: int
-    """Of the ties: where the verdict changed with the order."""
+    """Those of the ties in which the preference changed with the order."""
     unread: int
-    """Answers that are not counted since a verdict could not be read."""
+    """Turns that are not counted, as a verdict could not be read."""
     win_rate: Estimate | None
-    """Of `first`, ties half; Wilson's 95% interval. None when nothing could be read."""
+    """Win rate of `first`, a tie counted as half, with Wilson's 95% interval. None when nothing was read."""
 
 
 @dataclass(frozen=True)
 class Trust:
-    """How reliable the judge was."""
+    """How reliable the judge is."""
 
     verdicts: int
     unread: int
     """Verdicts without a mark or preference in them."""
     first_rate: Estimate | None
-    """Share of decided preferences for the answer that stood first: 0.5 is no position bias."""
+    """Share of decided preferences that went to the answer shown first: 0.5 means no position bias."""
     decided: int
     agreement: Estimate | None
-    """Share of answer pairs whose verdict was the same in both orders."""
+    """Share of pairs of answers that got the same verdict in both orders."""
 
 
 def mark_reports(
     verdicts: Sequence[JudgeVerdict], answers: dict[str, dict[str, JudgedAnswers]]
 ) -> list[EvalReport]:
-    """For each model its marks overall, by category and by turn, as a report that `compare` reads.
+    """For each model a report, as `compare` takes it, of its marks overall, by category and by turn.
 
     A question's mark is the mean of its turns' marks.
     """
@@ -60,7 +60,7 @@ def mark_reports(
 
 
 def pair_results(verdicts: Sequence[JudgeVerdict]) -> list[JudgedPair]:
-    """Every two models' wins, losses and ties over all questions and turns."""
+    """Wins, losses and ties of every two models over all questions and turns."""
     pairs: dict[tuple[str, str], list[tuple[JudgeVerdict, JudgeVerdict]]] = defaultdict(list)
     for one, other in _both_orders(verdicts):
         pairs[one.models[0], one.models[1]].append((one, other))
@@ -68,7 +68,7 @@ def pair_results(verdicts: Sequence[JudgeVerdict]) -> list[JudgedPair]:
 
 
 def trust(verdicts: Sequence[JudgeVerdict]) -> Trust:
-    """Parse failures, position bias, and agreement between the orders."""
+    """Count unreadable verdicts, and estimate position bias and agreement between the two orders."""
     sided = [verdict.result for verdict in verdicts if verdict.result in ("A", "B")]
     orders = [
         (one.result, other.result)
@@ -86,7 +86,7 @@ def trust(verdicts: Sequence[JudgeVerdict]) -> Trust:
 
 
 def summary(verdicts: Sequence[JudgeVerdict], judge: str) -> dict[str, object]:
-    """Everything for summary.json."""
+    """The content of summary.json."""
     marks: dict[str, list[list[float]]] = defaultdict(list)
     for verdict in verdicts:
         if verdict.mode == "single" and isinstance(verdict.result, float):
@@ -145,7 +145,7 @@ def _mean(results: Iterable[str | float | None]) -> float:
 
 
 def _both_orders(verdicts: Sequence[JudgeVerdict]) -> list[tuple[JudgeVerdict, JudgeVerdict]]:
-    """The verdict on (first, second) and that on (second, first), for each question and turn."""
+    """The verdicts on (first, second) and on (second, first), for each question and turn."""
     found = {(v.question, v.turn, v.models): v for v in verdicts if v.mode == "pairwise"}
     made, seen = [], set()
     for (question, turn, models), verdict in found.items():
@@ -157,7 +157,7 @@ def _both_orders(verdicts: Sequence[JudgeVerdict]) -> list[tuple[JudgeVerdict, J
 
 
 def _turned(result: object) -> object:
-    """A preference as the other order would have said it."""
+    """A preference with A and B exchanged."""
     return {"A": "B", "B": "A"}.get(str(result), result)
 
 

@@ -1,4 +1,4 @@
-"""KoBEST through lm-eval, of a checkpoint or a served model: the same prompts, tokens and scores both ways.
+"""KoBEST through lm-eval, for a checkpoint or a served model, with the same prompts, tokens and scores.
 
 Prompts, few-shot formatting and log likelihoods are lm-eval's `kobest_*` tasks. Added here are local tables,
 equal token sequences for both kinds of model (start token, room in the context) and intervals.
@@ -33,22 +33,23 @@ HUB = "skt/kobest_v1"
 
 @dataclass(frozen=True)
 class KobestRun:
-    """What is asked."""
+    """Which items are asked, and how."""
 
     tasks: tuple[KobestTask, ...]
     shots: int
     data: Path | None
-    """Folder of tables; None: the hub's dataset, which takes the network unless it is in the cache."""
+    """Folder of KoBEST's tables; None: the data set on the hub, which needs the network unless it is
+    cached."""
     split: str | None = None
     limit: int | None = None
-    """The first so many items of each task."""
+    """How many items of each task are asked, from the first; None for all."""
 
 
 def evaluate_kobest(model: Path | ServedEndpoint, questions: KobestRun, batch_size: int = 16) -> EvalReport:
-    """Accuracy and macro-F1 of every task with intervals. Raises UserError."""
+    """Accuracy and macro F1 of every task, with intervals. Raises UserError."""
     require_lm_eval()
     if questions.data is not None:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read when the libraries are imported, just below
+        os.environ["HF_HUB_OFFLINE"] = "1"  # the libraries read it when they are imported, just below
         os.environ["HF_DATASETS_OFFLINE"] = "1"
     with tempfile.TemporaryDirectory(prefix="kodolly-kobest-") as folder, quiet():
         tasks, split, notes = _tasks(questions, Path(folder))
@@ -88,7 +89,7 @@ def _tasks(questions: KobestRun, folder: Path) -> tuple[list[dict[str, object]],
 
     own = Path(lm_eval.tasks.__file__).parent / "kobest"
 
-    # lm-eval's own list would fetch its F1 from the hub.
+    # With its own list of metrics lm-eval would fetch the code of F1 from the hub.
     metrics = [
         {"metric": "acc", "aggregation": "mean", "higher_is_better": True},
         {"metric": "f1", "aggregation": macro_f1_score, "higher_is_better": True},
@@ -140,7 +141,7 @@ def _local(tables: Tables, shots: int, folder: Path) -> dict[str, object]:
 
 
 def _is_cut(sample: dict[str, Any], tokenizer: "PreTrainedTokenizerBase", context: int) -> bool:
-    """Whether lm-eval had to leave out the beginning of one of the item's texts."""
+    """Whether one of the item's texts exceeds the context, so that lm-eval cut off its beginning."""
     texts = ("".join(request) for request in sample["arguments"])
     return any(len(tokenizer(text)["input_ids"]) > context - 1 for text in texts)
 
@@ -157,7 +158,7 @@ def _run(
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
-    datasets.disable_progress_bars()  # one for every table; lm-eval's own shows how far it is
+    datasets.disable_progress_bars()  # it draws a bar for every table; lm-eval's own shows the progress
 
     kind, arguments = likelihood_arguments(model, tokenizer, context)
     with named_failures(model, "KoBEST", from_hub=questions.data is None):
@@ -165,7 +166,7 @@ def _run(
             model=kind,
             model_args=arguments,
             tasks=list(tasks),
-            task_manager=TaskManager(include_defaults=False),  # its list of thousands takes 14 s to read
+            task_manager=TaskManager(include_defaults=False),  # reading its thousands of tasks takes 14 s
             num_fewshot=questions.shots,
             batch_size=batch_size,
             limit=questions.limit,

@@ -27,7 +27,8 @@ _FOUR = {str(n): n for n in range(4)}
 
 @dataclass(frozen=True)
 class _Layout:
-    """Column of the table (lower case) for each field of the task, and what its labels mean."""
+    """How a task's table is laid out: the column (lower case) of each field, and the meaning of its
+    labels."""
 
     fields: Mapping[str, str]
     label: str
@@ -53,20 +54,20 @@ _LAYOUTS: dict[KobestTask, _Layout] = {
 
 @dataclass(frozen=True)
 class Tables:
-    """One task's files."""
+    """The files of one task."""
 
     task: KobestTask
     split: str
-    """`test` or `dev`: what is asked."""
+    """The split that is asked: `test` or `dev`."""
     questions: Path
     examples: Path | None
-    """The train table, from which the shots come; None where there is none."""
+    """The train table, from which few-shot examples are drawn; None where there is none."""
 
 
 def find_tables(root: Path, task: KobestTask, split: str | None = None) -> Tables:
-    """The tables of `task` in `root`/BoolQ, COPA, HellaSwag, SentiNeg, WiC (any case).
+    """Find the tables of `task` in `root`/BoolQ, COPA, HellaSwag, SentiNeg or WiC (in any case).
 
-    `split` is `test` or `dev`; by default test where it is there. Raises UserError.
+    `split` is `test` or `dev`; by default `test` where there is such a table. Raises UserError.
     """
     folders = [path for path in _listed(root) if path.is_dir() and _plain(path.name) == task]
     if not folders:
@@ -86,7 +87,8 @@ def find_tables(root: Path, task: KobestTask, split: str | None = None) -> Table
 
 
 def read_table(path: Path, task: KobestTask) -> list[dict[str, object]]:
-    """The table's items as lm-eval's task reads them. Raises UserError with file, line and reason."""
+    """The table's items in the fields that lm-eval's task reads. Raises UserError with file, line and
+    reason."""
     layout = _LAYOUTS[task]
     items = []
     try:
@@ -108,7 +110,7 @@ def read_table(path: Path, task: KobestTask) -> list[dict[str, object]]:
 
 
 def write_jsonl(items: list[dict[str, object]], path: Path) -> Path:
-    """One item on each line."""
+    """Write one item on each line; returns `path`."""
     with path.open("w", encoding="utf-8") as out:
         out.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
     return path

@@ -1,8 +1,9 @@
-"""KorQuAD 1.0: exact match and character F1 by the official definition, of answers that a chat model writes.
+"""KorQuAD 1.0 for chat models: exact match and character F1 by the official definition.
 
-Definition (evaluation script of https://korquad.github.io/KorQuad%201.0/): lower case; quotation marks and
-brackets become spaces; ASCII punctuation goes; runs of spaces become one. Exact match compares what is
-left; F1 counts the characters other than spaces that both have. The best of an item's answers counts.
+Definition (evaluation script of https://korquad.github.io/KorQuad%201.0/): text is put in lower case,
+quotation marks and brackets become spaces, ASCII punctuation is removed, runs of spaces become one. Exact
+match compares what is left; F1 counts the characters other than spaces that both have. Of an item's reference
+answers the one with the best score counts.
 """
 
 import json
@@ -17,7 +18,8 @@ from finetune.eval.models import EvalModel, GeneratedAnswer, Messages
 from finetune.eval.report import SAMPLES, EvalReport, Sample, hash_texts, now, score, versions
 
 ASK = "다음 글에서 질문의 답을 찾아, 글에 있는 말 그대로 짧게 답만 쓰세요.\n질문: {question}"
-"""The instruction; the paragraph is its context, as in a Dolly row. `{question}` alone: as in training."""
+"""The instruction; the paragraph is its context, as in a Dolly row. For a model that was trained on KorQuAD's
+bare questions, `{question}` alone asks as training did."""
 MAX_TOKENS = 64
 _SPACED = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation))
@@ -25,7 +27,7 @@ _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation))
 
 @dataclass(frozen=True)
 class KorquadItem:
-    """One item."""
+    """A question about a paragraph, with its reference answers."""
 
     id: str
     question: str
@@ -34,12 +36,12 @@ class KorquadItem:
 
 
 def normalise(text: str) -> str:
-    """`text` as the official script compares it."""
+    """`text` in the form in which the official script compares it."""
     return " ".join(text.lower().translate(_SPACED).translate(_PUNCTUATION).split())
 
 
 def exact_match(given: str, wanted: Sequence[str]) -> float:
-    """1.0 when the answer is one of `wanted`."""
+    """1.0 when the answer equals one of `wanted`, else 0.0."""
     return float(any(normalise(given) == normalise(answer) for answer in wanted))
 
 
@@ -49,7 +51,8 @@ def character_f1(given: str, wanted: Sequence[str]) -> float:
 
 
 def contains(given: str, wanted: Sequence[str]) -> float:
-    """1.0 when one of `wanted` is part of the answer, spaces aside: chat models answer in sentences."""
+    """1.0 when the answer contains one of `wanted`, spaces aside, else 0.0: chat models answer in
+    sentences."""
     said = normalise(given).replace(" ", "")
     return float(any(normalise(answer).replace(" ", "") in said for answer in wanted if normalise(answer)))
 
@@ -64,7 +67,7 @@ def _f1(given: str, wanted: str) -> float:
 
 
 def read_questions(path: Path, limit: int | None = None) -> list[KorquadItem]:
-    """The items of a KorQuAD 1.0 file (SQuAD's layout), the first `limit` of them. Raises UserError."""
+    """The first `limit` items of a KorQuAD 1.0 file (SQuAD's layout). Raises UserError."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         found = [
@@ -94,15 +97,15 @@ def read_questions(path: Path, limit: int | None = None) -> list[KorquadItem]:
 
 
 def to_messages(item: KorquadItem, ask: str = ASK) -> Messages:
-    """What the model is asked: the context stands where Dolly rows have it."""
+    """The conversation that asks an item, with the paragraph where Dolly rows have their context."""
     question = ask.replace("{question}", item.question)
     return [{"role": "user", "content": f"{question}\n\nInput:\n{item.context}"}]
 
 
 def evaluate_korquad(model: EvalModel, items: Sequence[KorquadItem], ask: str = ASK) -> EvalReport:
-    """Exact match, character F1 and `contains` with intervals. Raises UserError.
+    """Exact match, character F1 and `contains`, with intervals. Raises UserError.
 
-    The first line of an answer that is not blank counts: what follows is explanation.
+    Only the first line of an answer that is not blank counts: what follows is explanation.
     """
     conversations = [to_messages(item, ask) for item in items]
     made: list[GeneratedAnswer] = list(model.answers(conversations, MAX_TOKENS))

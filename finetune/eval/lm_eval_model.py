@@ -1,4 +1,4 @@
-"""A checkpoint or a served model as lm-eval takes it, and lm-eval's failures in one line."""
+"""A checkpoint or a served model in the arguments that lm-eval takes, and lm-eval's failures in one line."""
 
 import importlib.util
 import logging
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 SEED = 1234
-"""Of the choice of shots, lm-eval's own."""
+"""Seed by which few-shot examples are chosen: lm-eval's default."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ServedEndpoint:
     name: str
     key: str
     tokenizer: Path | None
-    """None where nothing is ranked by log likelihood."""
+    """Directory of the tokenizer; None where nothing is ranked by log likelihood."""
 
 
 def require_lm_eval() -> None:
@@ -41,7 +41,10 @@ def require_lm_eval() -> None:
 
 @contextmanager
 def named_failures(model: Path | ServedEndpoint, what: str, *, from_hub: bool) -> Iterator[None]:
-    """Network, data set and server errors of lm-eval become a UserError; others stay as they are."""
+    """Raises UserError in place of lm-eval's network, data set and server errors; others pass unchanged.
+
+    what: what was evaluated, for the message. from_hub: whether its data come from the hub.
+    """
     try:
         yield
     except Exception as error:
@@ -65,7 +68,7 @@ def _failure(error: Exception, model: Path | ServedEndpoint, what: str, from_hub
 
 
 def tokenizer_and_context(model: Path | ServedEndpoint) -> tuple["PreTrainedTokenizerBase", int]:
-    """(tokenizer, tokens that the model can see at once)."""
+    """(tokenizer, the model's context length in tokens). Raises UserError."""
     from transformers import AutoConfig
 
     from finetune.models.auto import read_tokenizer
@@ -90,10 +93,12 @@ def tokenizer_and_context(model: Path | ServedEndpoint) -> tuple["PreTrainedToke
 def likelihood_arguments(
     model: Path | ServedEndpoint, tokenizer: "PreTrainedTokenizerBase", context: int
 ) -> tuple[str, dict[str, object]]:
-    """Both kinds get the same tokens: a start token where the tokenizer sets one, at most context - 1.
+    """(name of lm-eval's model class, its arguments) for ranking by log likelihood.
 
-    (An engine keeps one place for the token it makes. lm-eval's `max_length` means something else in its two
-    classes: hf scores one token more than it says, local-completions one less.)
+    Both kinds of model are asked about the same tokens: a start token where the tokenizer sets one, and
+    context - 1 tokens at most, as an engine needs room for the token that it generates. lm-eval's
+    `max_length` differs between its two classes: hf scores one token more than it says, local-completions one
+    less.
     """
     import torch
 
@@ -128,7 +133,7 @@ def likelihood_arguments(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """lm-eval's warnings about what is done on purpose here do not belong on the terminal."""
+    """Keep lm-eval's warnings about what is done on purpose here off the terminal."""
     loggers = [
         logging.getLogger(name) for name in ("lm_eval", "lm-eval", "datasets", "httpx", "transformers")
     ]

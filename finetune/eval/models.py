@@ -1,4 +1,4 @@
-"""What an evaluation asks of a model, wherever it runs."""
+"""What an evaluation needs of a model, wherever it runs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Protocol
 from common.chat_message import ChatMessage
 
 Messages = list[ChatMessage]
-"""A conversation that ends with the user's message."""
+"""A conversation whose last message is the user's."""
 
 
 @dataclass(frozen=True)
 class GeneratedAnswer:
-    """One answer."""
+    """An answer that a model generated."""
 
     text: str
     finished: bool
-    """The model ended it itself; False when it was cut at the limit."""
+    """True when the model ended it by itself; False when it was cut at the token limit."""
     fits: bool = True
-    """False when the conversation is longer than the model's context; `text` is "" then."""
+    """False when the conversation is longer than the model's context; `text` is then ""."""
 
 
 class EvalModel(Protocol):
@@ -26,7 +26,7 @@ class EvalModel(Protocol):
 
     @property
     def name(self) -> str:
-        """As shown in reports."""
+        """The model's name in reports."""
         ...
 
     @property
@@ -37,10 +37,10 @@ class EvalModel(Protocol):
     def answers(
         self, conversations: Sequence[Messages], max_tokens: int, temperature: float = 0.0
     ) -> Iterator[GeneratedAnswer]:
-        """An answer to each conversation, in order; greedy at temperature 0. Raises UserError."""
+        """Yield an answer to each conversation, in order; greedy at temperature 0. Raises UserError."""
         ...
 
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> Iterator[list[float] | None]:
-        """For each sequence of token ids the log likelihood (nats) of every token but the first, or None when
-        it is longer than the model's context. Raises UserError."""
+        """Yield for each sequence of token ids the log likelihood (nats) of every token but the first, or
+        None when the sequence is longer than the model's context. Raises UserError."""
         ...

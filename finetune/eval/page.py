@@ -1,4 +1,4 @@
-"""One HTML page on a model: licence, origin, what it learnt from, and its scores with intervals."""
+"""An HTML page about a model: licence, origin, training data, and its scores with intervals."""
 
 import html
 from collections.abc import Iterable
@@ -25,11 +25,11 @@ polyline.validation { stroke: #b35900; } text { font-size: 12px; fill: currentCo
   .better { color: #74d68c; } .worse { color: #ff8a8a; } }
 """
 WIDTH = 200
-"""Of a bar that stands for 1, in the drawing's units."""
+"""Length of the bar for a score of 1, in the drawing's units."""
 
 
 def model_page(card: CheckpointCard, comparison: ModelComparison, curve: TrainingCurve | None = None) -> str:
-    """HTML that fetches nothing; what people and models wrote is shown escaped."""
+    """The page, which fetches nothing; what people and models wrote is escaped."""
     parts = [f"<h1>{_text(card.name)}</h1>", "<h2>Model</h2>", html_table(("", ""), _facts(card))]
     parts += ["<h2>What it learnt from</h2>", html_table(("File", "Rows", "SHA-256"), _data(card))]
     parts += ["<h2>Training</h2>", draw(curve)] if curve else []
@@ -77,7 +77,7 @@ def _figure(score: Score) -> str:
 
 
 def _bar(score: Score) -> str:
-    """A bar with its interval; none for figures that are no shares."""
+    """A bar with its interval; '' for figures that are no shares."""
     if not 0 <= score.low <= score.high <= 1:
         return ""
     low, high = score.low * WIDTH, score.high * WIDTH

@@ -1,8 +1,8 @@
-"""Published KoBEST figures to set ours beside: macro-F1 at 0, 5, 10 and 50 shots.
+"""Published KoBEST figures beside which ours are shown: macro F1 at 0, 5, 10 and 50 shots.
 
 Source: the model cards of EleutherAI/polyglot-ko-1.3b, 3.8b, 5.8b and 12.8b (https://huggingface.co/EleutherAI).
-They are of the test tables, measured with the harness's old `polyglot` branch, not with today's tasks: good
-for the order of magnitude, not for the third digit.
+They were measured on the test tables with the harness's old `polyglot` branch, not with today's tasks, so
+that they give the order of magnitude but not the third digit.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ MACRO_F1: Mapping[str, Mapping[str, tuple[float, float, float, float]]] = {
 
 
 def published_macro_f1(task: str, shots: int) -> dict[str, float]:
-    """Model -> macro-F1 of `task`; empty for a number of shots or a task that was not published."""
+    """Model -> macro F1 of `task`; empty for a task or a number of shots that was not published."""
     if shots not in SHOTS:
         return {}
     place = SHOTS.index(shots)

@@ -1,4 +1,4 @@
-"""What an evaluation writes: scores with their intervals, each item's result, settings and sample answers."""
+"""An evaluation's report: scores with their intervals, each item's result, settings and sample answers."""
 
 import hashlib
 import importlib.metadata
@@ -16,15 +16,15 @@ from finetune.files.whole import whole_file
 
 EvalKind = Literal["kobest", "korquad", "rows", "judge", "retrieval", "ethics", "instructions", "task"]
 SAMPLES = 20
-"""Answers a report shows in full."""
+"""How many answers a report shows in full."""
 
 
 class Score(BaseModel):
-    """One figure."""
+    """One figure with its 95% interval."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     task: str
-    """`boolq`, `korquad`, a row file's name, a category of questions."""
+    """What was measured: `boolq`, `korquad`, the name of a file of rows, a category of questions."""
     metric: Metric
     value: float
     low: float
@@ -34,11 +34,11 @@ class Score(BaseModel):
     items: list[list[float]] = Field(default_factory=list)
     """Every item's result, by which two models are compared item by item."""
     items_hash: str = ""
-    """Of the questions: two scores with the same hash are of the same items in the same order."""
+    """Hash of the questions: two scores with the same hash are of the same items in the same order."""
 
 
 class Sample(BaseModel):
-    """A question with the wanted and the given answer."""
+    """A question with its reference answer and the model's answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     question: str
@@ -47,7 +47,7 @@ class Sample(BaseModel):
 
 
 class EvalReport(BaseModel):
-    """One evaluation of one model."""
+    """The result of evaluating one model once."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: EvalKind
@@ -56,17 +56,17 @@ class EvalReport(BaseModel):
     """`checkpoint` or `served`."""
     scores: list[Score]
     settings: dict[str, object] = Field(default_factory=dict)
-    """Everything that two comparable evaluations must share: shots, split, limit, prompt."""
+    """Everything in which two comparable evaluations must agree: shots, split, limit, prompt."""
     notes: list[str] = Field(default_factory=list)
-    """What a reader must know: left out items, another split than the usual."""
+    """What a reader has to know: items that were left out, an unusual split."""
     samples: list[Sample] = Field(default_factory=list)
     created: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
-    """Of the libraries that decide the figures."""
+    """Versions of kodolly and of the libraries that decide the figures."""
 
 
 def score(task: str, metric: Metric, items: Items, items_hash: str = "") -> Score:
-    """The metric of `items`, with its interval."""
+    """The metric of `items` with its interval."""
     found = estimate(metric, items)
     return Score(
         task=task,
@@ -81,7 +81,7 @@ def score(task: str, metric: Metric, items: Items, items_hash: str = "") -> Scor
 
 
 def hash_texts(texts: Iterable[str]) -> str:
-    """The same for the same texts in the same order."""
+    """A hash that is the same for the same texts in the same order."""
     digest = hashlib.sha256()
     for text in texts:
         digest.update(text.encode() + b"\0")
@@ -89,24 +89,24 @@ def hash_texts(texts: Iterable[str]) -> str:
 
 
 def now() -> str:
-    """UTC, to the second."""
+    """The present time in UTC, in ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Those of kodolly and `packages`."""
+    """Package -> version, for kodolly and those of `packages` that are installed."""
     return {name: importlib.metadata.version(name) for name in ("kodolly", *packages)}
 
 
 def write_json(path: Path, content: BaseModel | Mapping[str, object]) -> None:
-    """UTF-8, Hangul as it is, whole or not at all. Raises UserError."""
+    """Write JSON in UTF-8 with Hangul unescaped; the file is there whole or not at all. Raises UserError."""
     value = content.model_dump() if isinstance(content, BaseModel) else content
     with whole_file(path) as file:
         file.write((json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
 
 
 def read_report(path: Path) -> EvalReport:
-    """A file that `write_json` made of a report. Raises UserError."""
+    """Read a report that `write_json` has written. Raises UserError."""
     try:
         return EvalReport.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -118,7 +118,7 @@ def read_report(path: Path) -> EvalReport:
 
 
 def score_rows(scores: Sequence[Score]) -> list[list[str]]:
-    """Heading and a row for each score, for a terminal."""
+    """A table for the terminal: a heading, then a row for each score."""
     rows = [["task", "metric", "score", "95% interval", "n"]]
     for one in scores:
         rows.append(

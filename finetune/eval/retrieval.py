@@ -1,8 +1,8 @@
 """How often the passage that answers a question is found: recall, reciprocal rank and nDCG.
 
-Each question has one passage that answers it, so recall at k is the share of questions whose passage is among
-the first k, and nDCG is the mean of 1 / log2(rank + 1). Ranks below `DEPTH` count as not found. Passages are
-indexed whole, as `kodolly documents` indexes chunks.
+Each question has one passage that answers it. So recall at k is the share of questions whose passage is among
+the first k, and nDCG is the mean of 1 / log2(rank + 1). A passage beyond rank `DEPTH` counts as not found.
+Passages are indexed whole, as `kodolly documents` indexes chunks.
 """
 
 import json
@@ -27,16 +27,16 @@ DEPTH = 10
 
 @dataclass(frozen=True)
 class RetrievalSet:
-    """Passages, each once, and questions with the number of the passage that answers them."""
+    """Passages without duplicates, and questions with the index of the passage that answers each."""
 
     passages: tuple[str, ...]
     asked: tuple[tuple[str, int], ...]
 
 
 def load_questions(path: Path, limit: int | None = None) -> RetrievalSet:
-    """KoBEST's BoolQ (.tsv), KorQuAD 1.0 (.json), or lines of `{"question", "passage"}` (.jsonl).
+    """Read KoBEST's BoolQ (.tsv), KorQuAD 1.0 (.json), or lines of `{"question", "passage"}` (.jsonl).
 
-    All passages of the file are searched, also with a `limit` of questions. Raises UserError.
+    `limit` is a number of questions; all passages of the file are searched in any case. Raises UserError.
     """
     pairs = list(_pairs(path))
     numbers: dict[str, int] = {}
@@ -48,7 +48,8 @@ def load_questions(path: Path, limit: int | None = None) -> RetrievalSet:
 
 
 def evaluate_retrieval(questions: RetrievalSet, task: str) -> EvalReport:
-    """Index the passages in a store of its own, ask every question, and score the ranks. Raises UserError."""
+    """Index the passages in a temporary store, search for every question, and score the ranks. Raises
+    UserError."""
     with TemporaryDirectory() as directory, open_store(Path(directory) / "passages.db", create=True) as store:
         add_passages(store, questions.passages)
         found = [[number for number, _ in ranked(store, question)] for question, _ in questions.asked]
@@ -67,19 +68,21 @@ def evaluate_retrieval(questions: RetrievalSet, task: str) -> EvalReport:
 
 
 def add_passages(store: Store, passages: Sequence[str]) -> None:
-    """Put all into the store as the pages of one document, numbered from 0, a chunk each."""
+    """Store the passages as the chunks of one document, numbered from 0."""
     chunks = [Chunk(text, (Span(number, 0, len(text)),), ()) for number, text in enumerate(passages)]
     store.add("passages", Document("passages", "text", "", "passages", ()), chunks, 0)
 
 
 def ranked(store: Store, question: str) -> list[tuple[int, float]]:
-    """Numbers of the passages that fit, best first, with their scores."""
+    """(index, score) of the passages that were found, best first."""
     hits = store.search(question, DEPTH)
     return [(hit.spans[0].page or 0, hit.score) for hit in hits]
 
 
 def scores(task: str, ranks: Sequence[int | None], asked: Sequence[str]) -> list[Score]:
-    """Recall at 1, 5 and 10, MRR and nDCG of ranks from 1; None: not among the first `DEPTH`."""
+    """Recall at 1, 5 and 10, MRR and nDCG of ranks, which count from 1; None: not among the first `DEPTH`.
+
+    asked: the questions, whose hash marks the scores as comparable."""
     columns: dict[Metric, list[float]] = {
         "recall_at_1": [float(rank is not None and rank <= 1) for rank in ranks],
         "recall_at_5": [float(rank is not None and rank <= 5) for rank in ranks],
@@ -96,7 +99,7 @@ def _rank(numbers: Sequence[int], gold: int) -> int | None:
 
 
 def _sample(questions: RetrievalSet, at: int, found: Sequence[int]) -> Sample:
-    """A question whose passage did not come first, with the one that did."""
+    """A question whose passage did not come first, with the passage that did."""
     question, gold = questions.asked[at]
     first = questions.passages[found[0]] if found else ""
     return Sample(question=question, wanted=questions.passages[gold], answer=first)

@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible URL."""
+"""A model that is asked through an OpenAI-compatible URL."""
 
 import json
 import time
@@ -26,7 +26,8 @@ class TooLong(Exception):
 
 
 class ServedModel:
-    """Asks `name` at `url` (with or without /v1), `concurrency` requests at once."""
+    """The model `name` at `url` (with or without /v1) as an EvalModel, asked with `concurrency` requests at
+    once."""
 
     source = "served"
 
@@ -45,22 +46,22 @@ class ServedModel:
         )
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._http.close()
 
     def check(self) -> None:
-        """Raises UserError unless the model is offered at the URL, or the server lists no models."""
+        """Raises UserError when the server lists its models and this one is not among them."""
         listed = self._listed()
         ids = [str(model["id"]) for model in listed or ()]
         if listed is not None and self.name not in ids:
             raise UserError(f"{self.url} has no model {self.name!r}.", hint=f"It has: {', '.join(ids)}.")
 
     def entry(self) -> dict[str, object]:
-        """What the server says of the model where it lists it, else nothing. Raises UserError."""
+        """The model's entry in the server's list of models; {} where it has none. Raises UserError."""
         return next((model for model in self._listed() or () if model["id"] == self.name), {})
 
     def _listed(self) -> list[dict[str, object]] | None:
-        """GET /v1/models; None where the server does not tell. Raises UserError."""
+        """The entries of GET /v1/models; None where the server does not offer the route. Raises UserError."""
         try:
             answer = self._http.get(f"{self.url}/models").raise_for_status().json()
             return [model for model in answer["data"] if model["id"]]
@@ -78,11 +79,11 @@ class ServedModel:
     def answers(
         self, conversations: Sequence[Messages], max_tokens: int, temperature: float = 0.0
     ) -> Iterator[GeneratedAnswer]:
-        """See Model."""
+        """See EvalModel."""
         return self._in_order(lambda asked: self._answer(asked, max_tokens, temperature), conversations)
 
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> Iterator[list[float] | None]:
-        """See Model. The server must offer completions with `echo` and `logprobs`, as vLLM does."""
+        """See EvalModel. The server must offer completions with `echo` and `logprobs`, as vLLM does."""
         return self._in_order(self._logprobs, sequences)
 
     def chat(self, messages: Messages, max_tokens: int, temperature: float = 0.0) -> dict[str, Any]:
@@ -104,11 +105,13 @@ class ServedModel:
         return self._post("chat/completions", self._in_its_terms(body))
 
     def _in_its_terms(self, body: dict[str, object]) -> dict[str, object]:
-        """Some models take `max_completion_tokens` instead, or no temperature; they said so (_learn)."""
+        """The body as this model takes it: some want `max_completion_tokens`, or take no temperature
+        (_learn)."""
         return {self._renamed.get(name, name): body[name] for name in body if name not in self._refused}
 
     def _learn(self, message: str, body: dict[str, object]) -> bool:
-        """Whether a refusal names a setting that can be sent otherwise; `body` is changed then."""
+        """Whether a refusal names a setting that can be sent otherwise; if so, `body` is changed, and so are
+        all later requests."""
         if "max_completion_tokens" in message and "max_tokens" in body:
             self._renamed["max_tokens"] = "max_completion_tokens"
             body["max_completion_tokens"] = body.pop("max_tokens")
@@ -188,7 +191,7 @@ class ServedModel:
 
 
 def api_root(url: str) -> str:
-    """`url` with /v1 at its end."""
+    """`url` with /v1 at its end, added where it is missing."""
     root = url.rstrip("/")
     return root if root.endswith("/v1") else f"{root}/v1"
 
@@ -210,7 +213,8 @@ def _error_message(answer: httpx2.Response) -> str:
 
 
 def _is_too_long(message: str) -> bool:
-    """vLLM: "maximum context length is", "maximum model length of"; OpenAI: context_length_exceeded."""
+    """Whether an error message says that the prompt exceeds the context. vLLM writes "maximum context length
+    is" or "maximum model length of", OpenAI context_length_exceeded."""
     lowered = message.lower()
     return any(
         words in lowered for words in ("context length", "context_length", "model length", "max_model_len")

@@ -1,7 +1,9 @@
-"""Any task of lm-eval, of a checkpoint or a served model: KMMLU, HAERAE, CLIcK, HRM8K, KorMedCMQA and others.
+"""Any task of lm-eval, for a checkpoint or a served model: KMMLU, HAERAE, CLIcK, HRM8K, KorMedMCQA and
+others.
 
-What is ranked by log likelihood is asked as plain text, what is generated through the chat template. Prompts,
-answers' extraction and scores are lm-eval's; added here are local data, intervals and a budget for thoughts.
+Tasks that rank by log likelihood are asked as plain text, tasks that generate through the chat template.
+Prompts, extraction of answers and scores are lm-eval's; added here are local data, intervals and a token
+budget for thoughts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,38 +33,38 @@ METRICS: dict[str, Metric] = {
     "exact_match": "exact_match",
     "contains": "contains",
 }
-"""lm-eval's metrics that are a mean over items."""
+"""lm-eval's metrics that are a mean over items -> ours."""
 Tasks = Mapping[str, Any]
-"""lm-eval's task objects by name."""
+"""Task name -> lm-eval's task object."""
 Logged = dict[str, Any]
-"""What lm-eval logs of one item: its question, answer and metrics."""
+"""lm-eval's log of one item: its question, answer and metrics."""
 THOUGHT_END = "</think>"
 SHOWN = 20
 
 
 @dataclass(frozen=True)
 class TaskQuestions:
-    """What is asked."""
+    """Which task is asked, and how."""
 
     name: str
-    """Of lm-eval's task, group or tag."""
+    """Name of lm-eval's task, group or tag."""
     data: Path | None = None
-    """A directory in place of the task's data set on the hub, laid out as that one."""
+    """A local directory in place of the task's data set on the hub, with the same layout."""
     definitions: Path | None = None
-    """Directory with further tasks' YAML files; Python beside them runs."""
+    """Directory with YAML files of further tasks. Python files beside them are executed."""
     shots: int | None = None
     limit: int | None = None
-    """The first so many items of each task."""
+    """How many items of each task are asked, from the first; None for all."""
     max_tokens: int | None = None
-    """Of an answer with its thought; None: the task's own number."""
+    """Most tokens of an answer with its thought; None: the task's own limit."""
     thinking: bool | None = None
-    """Switch the template's thought on or off; None: as the template does."""
+    """Whether the chat template is told to think; None: the template's default."""
 
 
 def evaluate_task(model: Path | ServedEndpoint, asked: TaskQuestions, batch_size: int = 16) -> EvalReport:
-    """The scores of every task that the name stands for, with intervals; several are pooled, too.
+    """The scores of every task that the name stands for, with intervals, and of several tasks together.
 
-    Raises UserError for an unknown name, data that are not there, and scores that are no mean over items.
+    Raises UserError for an unknown name, for missing data, and for scores that are no mean over items.
     """
     require_lm_eval()
     with quiet(), named_failures(model, asked.name, from_hub=asked.data is None):
@@ -102,7 +104,7 @@ def _settings(asked: TaskQuestions, generated: bool) -> dict[str, object]:
 
 
 def _load(asked: TaskQuestions) -> Tasks:
-    """lm-eval's tasks by name, their data loaded."""
+    """Load the tasks with their data."""
     import datasets  # type: ignore[import-untyped]
 
     datasets.disable_progress_bars()
@@ -110,14 +112,14 @@ def _load(asked: TaskQuestions) -> Tasks:
     if asked.name not in manager.task_index:
         raise UserError(f"lm-eval has no task {asked.name!r}.", hint=_near(asked.name, manager))
     own = {"dataset_path": str(asked.data.resolve())} if asked.data else None
-    # The public loader takes overrides of single tasks alone; this one hands them down to a group's.
+    # The public loader applies overrides to single tasks alone; this one passes them on to a group's tasks.
     built = manager._factory.build(manager.task_index[asked.name], overrides=own, registry=manager.task_index)
     return dict(manager.load(built if isinstance(built, list) else [built])["tasks"])
 
 
 def _manager(asked: TaskQuestions) -> "TaskManager":
-    """One that knows the task's name: the thousands that lm-eval ships take it 14 s to read, so a single task
-    of the user's own is looked up among these alone. (A group may name shipped ones.)"""
+    """A task manager that knows the name. Reading the thousands of tasks that lm-eval ships takes 14 s, so
+    that a single task of the user's own is read without them; a group may name shipped tasks."""
     from lm_eval.tasks import TaskManager
     from lm_eval.tasks._index import Kind  # type: ignore[import-untyped]
 
@@ -158,7 +160,7 @@ def _run(
         model=kind,
         model_args=arguments,
         tasks=list(tasks.values()),
-        task_manager=TaskManager(include_defaults=False),  # they are loaded; the list takes 14 s to read
+        task_manager=TaskManager(include_defaults=False),  # reading the list of tasks takes 14 s
         num_fewshot=asked.shots,
         batch_size=1 if kind == "local-chat-completions" else batch_size,
         limit=asked.limit,
@@ -180,7 +182,8 @@ def _ranking(model: Path | ServedEndpoint) -> tuple[str, dict[str, object]]:
 
 
 def _generating(model: Path | ServedEndpoint, asked: TaskQuestions) -> tuple[str, dict[str, object]]:
-    """Without a thought in the answer: a server splits it off itself, of a checkpoint lm-eval cuts it."""
+    """(name of lm-eval's model class, its arguments) for generated answers, whose thoughts are removed: a
+    server does that itself, for a checkpoint lm-eval does."""
     if isinstance(model, ServedEndpoint):
         kind, arguments = "local-chat-completions", dict(_chat_endpoint(model))
     else:
@@ -208,7 +211,7 @@ def _chat_endpoint(model: ServedEndpoint) -> Iterator[tuple[str, object]]:
 
 
 def _generation(model: Path | ServedEndpoint, asked: TaskQuestions) -> dict[str, object] | None:
-    """What differs from the task's own settings of the answer."""
+    """Generation settings in place of the task's own; None for none."""
     settings: dict[str, object] = {}
     if asked.max_tokens is not None:
         settings["max_gen_toks"] = asked.max_tokens
@@ -218,7 +221,7 @@ def _generation(model: Path | ServedEndpoint, asked: TaskQuestions) -> dict[str,
 
 
 def _scores(name: str, samples: Mapping[str, Sequence[Logged]]) -> tuple[list[Score], set[str]]:
-    """(scores by task and metric, lm-eval's metrics that are left out)."""
+    """(scores by task and metric, names of lm-eval's metrics that are no mean over items)."""
     found: dict[tuple[str, str], list[Logged]] = {}
     left_out: set[str] = set()
     for task, answers in samples.items():

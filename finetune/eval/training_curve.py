@@ -1,4 +1,4 @@
-"""The losses of a training run, from its `training-log.json`, as a drawing inside an HTML page."""
+"""The losses of a training run, from its `training-log.json`, drawn as SVG for an HTML page."""
 
 import html
 import json
@@ -12,23 +12,24 @@ from common.errors import UserError
 LOG_FILE = "training-log.json"
 WIDTH, HEIGHT = 640, 200
 LEFT, BOTTOM = 52, 22
-"""Room for the numbers, in the drawing's units."""
+"""Margins for the axes' numbers, in the drawing's units."""
 
 Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """(step, loss) in the order of steps."""
+    """The losses in training and validation, as points (step, loss) in the order of steps."""
 
     training: Points
     validation: Points
 
 
 def read_curve(run: Path) -> TrainingCurve | None:
-    """The curve of a run or checkpoint directory; None where it has no log or the log no two losses.
+    """Read the curve of a run or checkpoint directory; None without a log or with fewer than two losses in
+    it.
 
-    Raises UserError for a log that is none.
+    Raises UserError for a broken log.
     """
     path = run / LOG_FILE
     if not path.is_file():
@@ -49,7 +50,7 @@ def _points(entries: Sequence[dict[str, float]], name: str) -> Points:
 
 
 def draw(curve: TrainingCurve) -> str:
-    """SVG with both lines, the highest and lowest loss and the last step, and the same in words."""
+    """SVG with both lines, the highest and lowest loss and the last step, and a description in words."""
     both = curve.training + curve.validation
     last = max(step for step, _ in both)
     low, high = min(loss for _, loss in both), max(loss for _, loss in both)

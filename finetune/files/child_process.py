@@ -1,4 +1,4 @@
-"""Worker processes that leave Ctrl-C to their parent and never outlive it."""
+"""Pools of processes that leave Ctrl-C to their parent and never outlive it."""
 
 import os
 import signal
@@ -14,13 +14,14 @@ def process_pool(
 ) -> ProcessPoolExecutor:
     """A pool whose processes run `begin(*arguments)` first.
 
-    They are spawned: a forked one would take our open files, locks and threads along.
+    They are spawned, as a forked process would inherit our open files and locks, without the threads that
+    hold them.
     """
     pool = ProcessPoolExecutor(
         processes, get_context("spawn"), initializer=_begin_process, initargs=(begin, arguments)
     )
-    # A process keeps the signals blocked that are blocked here: Ctrl-C must not reach one that has not come
-    # as far as to ignore it. The tasks make the pool start them all.
+    # A child inherits the signals that are blocked here: Ctrl-C must not reach one that has not begun to
+    # ignore it. Submitting the tasks below makes the pool start all of its processes.
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         for _ in range(processes):

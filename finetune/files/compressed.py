@@ -1,4 +1,4 @@
-"""Files that may be compressed, read as if they were not."""
+"""Reading files that may be compressed as if they were not."""
 
 import gzip
 import zlib
@@ -8,11 +8,11 @@ from common.zstd import ZstdError, ZstdFile
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 BROKEN = (EOFError, zlib.error, gzip.BadGzipFile, ZstdError)
-"""What reading raises of a compressed file that was cut off or holds something else, too."""
+"""What reading raises for a compressed file that was cut off, or in which something else follows."""
 
 
 def decompressed(file: BinaryIO) -> BinaryIO:
-    """`file`, read through gzip or Zstandard when its first bytes say so."""
+    """`file`, decompressed when its first bytes say that it is gzip or Zstandard."""
     magic = file.read(4)
     file.seek(0)
     if magic[:2] == GZIP:

@@ -1,5 +1,6 @@
-"""JSON files of any size cut into their records without decoding them: an array of objects, or the array
-under `data` of an object (KorQuAD, SQuAD), or objects one after the other."""
+"""JSON files of any size cut into their records without decoding them, so that all cores can share the
+decoding. The records are the objects of an array, of the array under an object's `data` (KorQuAD, SQuAD), or
+objects one after the other."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,18 +12,18 @@ LONGEST_RECORD = 256_000_000
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _TOKEN = re.compile(rb'\{(?:[^"{}\[\]]++|' + _STRING + rb")*+\}|" + _STRING + rb'|[\[\]{}"]', re.DOTALL)
-"""A whole object without objects or arrays inside (most rows are one), a string, a bracket, or a quotation
-mark whose string goes on after the block."""
+"""A whole object without objects or arrays inside (most rows are one), a string, a bracket, or the quotation
+mark of a string that does not end in this block."""
 
 JsonSpan = tuple[int, bytes]
-"""Number of the line where a record begins, and its bytes."""
+"""The number of the line in which a record begins, and the record's bytes."""
 
 
 def json_spans(blocks: Iterable[bytes], name: str) -> Iterator[JsonSpan]:
-    """The records of the JSON text that the blocks make up, in any UTF-8 or CP949 text.
+    """Yield the records of the JSON text that the blocks make up, in UTF-8 or CP949.
 
-    Only brackets and quotation marks are looked at: whether a record is good JSON shows when it is decoded.
-    Raises UserError, with `name` and the line, when the text ends within a record or its array.
+    Only brackets and quotation marks are looked at; whether a record is valid JSON shows when it is decoded.
+    Raises UserError, with `name` and the line, when the text ends inside a record or its array.
     """
     cutter = _Cutter(name)
     for block in blocks:
@@ -31,17 +32,17 @@ def json_spans(blocks: Iterable[bytes], name: str) -> Iterator[JsonSpan]:
 
 
 class _Cutter:
-    """What is known of the text so far."""
+    """The state of the scan between two blocks."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.text = b""
-        self.line = 1  # of text[counted]
+        self.line = 1  # the line number at text[counted]
         self.counted = 0
-        self.place = 0  # of the next token in text
+        self.place = 0  # where in text the next token is looked for
         self.depth = 0
         self.level = 0  # the depth at which records stand
-        self.start: int | None = None  # of the record that is open
+        self.start: int | None = None  # where in text the open record begins
         self.key = b""  # the last string at depth 1: the key of an array that begins there
         self.open_string = False
 
@@ -105,7 +106,7 @@ class _Cutter:
             raise self._error(len(self.text), "the file ends before its array does")
 
     def _line_of(self, place: int) -> int:
-        """The number of the line at `place` in text, which is not before the last one asked for."""
+        """The line number at `place` in text. Places must be asked for in ascending order."""
         self.line += self.text.count(b"\n", self.counted, place)
         self.counted = place
         return self.line

@@ -1,4 +1,4 @@
-"""JSONL files of any size, plain or compressed, as stretches of whole lines."""
+"""JSONL files of any size, plain or compressed, as chunks of whole lines."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from finetune.files.compressed import BROKEN, decompressed
 from finetune.files.unreadable import unreadable
 
 CHUNK = 4_000_000
-"""Bytes of text for one process at a time."""
+"""Bytes of text that one process works on at a time."""
 LONGEST_LINE = 256_000_000
 """Bytes after which a line is taken for a file of another format."""
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -19,19 +19,19 @@ BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class LineChunk:
-    """Whole lines that stand together in a file."""
+    """Consecutive whole lines of a file."""
 
     first: int
     """Number of its first line, from 1."""
     data: bytes
     done: float
-    """How much of the file has been read up to its end, 0 to 1."""
+    """Share of the file that has been read up to the end of this chunk, 0 to 1."""
 
 
 def line_chunks(path: Path, size: int = CHUNK) -> Iterator[LineChunk]:
-    """The file's lines in stretches of about `size` bytes, without a byte order mark.
+    """Yield the file's lines in chunks of about `size` bytes, without a byte order mark.
 
-    gzip and Zstandard are known by their first bytes. Raises UserError with the line that was reached.
+    gzip and Zstandard are recognised by their first bytes. Raises UserError with the line that was reached.
     """
     number, rest = 1, b""
     try:

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock that ends with its process, however that ends."""
+"""One writer at a time: a lock that the system releases when its process ends, however that ends."""
 
 import fcntl
 from pathlib import Path
@@ -7,8 +7,8 @@ from common.errors import UserError
 
 
 def lock_for(output: Path, descriptor: int) -> None:
-    """Keep other runs from writing `output` until `descriptor`, an open file or directory beside it, is
-    closed. Raises UserError where another run has it."""
+    """Lock `descriptor`, an open file or directory beside `output`, so that no other run writes `output`
+    until it is closed. Raises UserError when another run holds the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -1,15 +1,15 @@
-"""Files that stand beside an output and are named after it."""
+"""Paths of the files that are written beside an output and named after it."""
 
 from pathlib import Path
 
 
 def rejects_path(output: Path) -> Path:
-    """Where what became no row goes: `rows.jsonl` -> `rows.rejected.jsonl`."""
+    """The file of the lines that became no row: `rows.jsonl` -> `rows.rejected.jsonl`."""
     return _beside(output, "rejected")
 
 
 def masked_path(output: Path) -> Path:
-    """Where the originals of masked personal data go, when there are any: `rows.jsonl` ->
+    """The file of the originals of masked personal data, written when there are any: `rows.jsonl` ->
     `rows.masked.jsonl`."""
     return _beside(output, "masked")
 

@@ -1,4 +1,4 @@
-"""The refusal of a file that cannot be opened, and of a name of the Hugging Face hub in its place."""
+"""The error for a file that cannot be opened, or for a Hugging Face hub id where a file is expected."""
 
 import re
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from common.errors import UserError
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-"""OWNER/NAME, as the hub names models and data sets."""
+"""OWNER/NAME, the form of the hub's ids of models and data sets."""
 FILE_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz", ".zst", ".txt", ".md")
-"""What names of data files end in."""
+"""Endings of data files' names, by which `data/rows.jsonl` is told from a hub id."""
 
 
 def unreadable(path: Path, error: OSError, what: str = "") -> UserError:
-    """The refusal of `path`; what: what it was taken for, such as `The row file`."""
+    """The error to raise for `path`; what: what the path was to be, such as `The row file`."""
     dataset = "/".join(path.parts[-2:])
     missing = isinstance(error, FileNotFoundError)
     if missing and path.suffix not in FILE_ENDINGS and HUB_ID.fullmatch(dataset):

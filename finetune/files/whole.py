@@ -1,4 +1,4 @@
-"""Files and directories that are there whole or not at all."""
+"""Atomic files and directories: either whole or absent, even when a run is killed."""
 
 import contextlib
 import errno
@@ -17,7 +17,8 @@ from finetune.files.lock import lock_for
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes its name only when the block ends well. Raises UserError."""
+    """A file to write, which gets the name `path` only when the block ends without an exception. Raises
+    UserError when it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -42,20 +43,20 @@ def _umask() -> int:
 
 
 SMALL_FILES = 1_000_000
-"""Bytes set aside for tokenizer, template, configuration and card."""
+"""Bytes reckoned for tokenizer, template, configuration and card."""
 MARK_FILE = ".mark"
-"""In a directory that is being written: what the run is, for one that goes on with it."""
+"""File in an unfinished directory that says which run wrote it, so that the same run can resume."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_ALLOWED = (errno.EACCES, errno.EROFS, errno.ENOTDIR)
 
 
 @contextlib.contextmanager
 def whole_directory(target: Path, mark: str | None = None) -> Iterator[Path]:
-    """An empty directory beside `target` that takes its name when the block ends well.
+    """An empty directory beside `target`, which gets its name when the block ends without an exception.
 
-    A killed run leaves only a `.NAME.partial` behind, which nobody takes for a checkpoint and the next
-    run empties, unless both runs have the same `mark`: then it goes on with what is there. Raises UserError
-    when `target` exists, when another run is writing it, and when the disk is full.
+    A killed run leaves only `.NAME.partial` behind, which nobody takes for a checkpoint. The next run empties
+    it, unless both runs have the same `mark`: then it resumes with what is there. Raises UserError when
+    `target` exists, when another run is writing it, and when the disk is full.
     """
     part = target.parent / f".{target.name}.partial"
     try:
@@ -76,11 +77,11 @@ def whole_directory(target: Path, mark: str | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _held(part: Path, target: Path, mark: str | None) -> Iterator[None]:
-    """Own `part` until the block ends, then remove what is left under its name. It is empty at first,
-    or has what a run of the same mark left.
+    """Hold `part` locked until the block ends, then remove what is still there under its name. It is empty at
+    first, or holds what a run of the same mark left.
 
-    The lock is on the directory itself, so it ends with the process, however that ends, and one run
-    never clears away what another is writing.
+    The lock is on the directory itself, so it ends with the process, however that ends, and no run removes
+    what another is writing.
     """
     _refuse_existing(target)
     part.mkdir(exist_ok=True)
@@ -116,9 +117,10 @@ def _refuse_existing(target: Path) -> None:
 
 
 def require_room(directory: Path, weights: int) -> None:
-    """Raises UserError when `weights` bytes have no room where `directory` is.
+    """Raises UserError when `weights` bytes, and the small files beside them, do not fit on the disk of
+    `directory`.
 
-    Asked before the work: a disk that is full already should not cost a training run.
+    Called before the work begins: a disk that is already full should not cost a training run.
     """
     free = shutil.disk_usage(directory).free
     if free < weights + SMALL_FILES:
@@ -130,7 +132,7 @@ def require_room(directory: Path, weights: int) -> None:
 
 
 def _why_not_written(error: Exception) -> str | None:
-    """The reason in words when the disk or its permissions are at fault, else None."""
+    """The reason in words when disk space or permissions are at fault, else None."""
     if isinstance(error, OSError) and error.errno in (*NO_ROOM, *NOT_ALLOWED):
         return error.strerror
     # safetensors writes in Rust: its error has no errno, only the text that ends in "(os error 28)".

@@ -1,4 +1,4 @@
-"""What a new checkpoint must pass before it may answer anybody, and what each gate found."""
+"""The gates that a new checkpoint must pass before it may answer anybody, and what each of them found."""
 
 import math
 from collections import defaultdict
@@ -17,39 +17,39 @@ EXIT_CODES: dict[GateName, int] = {
     "stop": 14,
     "ethics": 15,
 }
-"""Of the command, when this is the first gate that was not passed."""
+"""Gate -> the command's exit code when it is the first that was not passed."""
 SIGNIFICANT = 0.05
-"""Chance of a model that learnt nothing to pass the gate of preferences."""
+"""Significance level of the gate of preferences: the chance that a model that learnt nothing passes it."""
 
 
 @dataclass(frozen=True)
 class Tolerances:
-    """How much worse is still good enough."""
+    """How much worse than the old checkpoint the new one may be and still pass."""
 
     old_rows: float = 0.05
-    """F1 that may be lost on rows of earlier trainings."""
+    """Drop of character F1 on rows of earlier trainings."""
     tasks: float = 0.02
-    """Macro F1 that each KoBEST task may lose."""
+    """Drop of macro F1 in each KoBEST task."""
     length: float = 0.5
-    """Part by which answers may grow longer."""
+    """Relative growth of the answers' length."""
     stop: float = 0.02
-    """Share of answers that may no longer end by themselves."""
+    """Drop of the share of answers that end by themselves."""
     ethics: float = 0.0
-    """Share of answers that may have become unethical."""
+    """Rise of the share of unethical answers."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One of them."""
+    """One gate and its outcome."""
 
     name: GateName
     passed: bool | None
-    """None: there was nothing to measure it by."""
+    """None when there was nothing to measure it by."""
     words: str
 
 
 def gates(before: Measured, after: Measured, questions: Sequence[str], limits: Tolerances) -> list[Gate]:
-    """Every gate. `questions` has the hash of each held-out pair's question."""
+    """Judge every gate. `questions` has the hash of each held-out pair's question."""
     return [
         _preference(before, after, questions),
         _old_rows(before, after, limits),
@@ -61,13 +61,14 @@ def gates(before: Measured, after: Measured, questions: Sequence[str], limits: T
 
 
 def first_refusal(found: Sequence[Gate]) -> Gate | None:
-    """The first gate that was not passed."""
+    """The first gate that was not passed; None when all were."""
     return next((gate for gate in found if gate.passed is False), None)
 
 
 def rewards(before: Measured, after: Measured) -> Iterator[float | None]:
-    """For each held-out pair how much more the new checkpoint leans to the better answer than the old one
-    does, in nats: DPO's implicit reward margin with the old one as reference. None where one did not fit."""
+    """For each held-out pair how much more the new checkpoint prefers the better answer than the old one
+    does, in nats: DPO's implicit reward margin (Rafailov et al. 2023) with the old checkpoint as the
+    reference. None for a pair that exceeds the context."""
     sides = (after.better, after.worse, before.better, before.worse)
     for now_better, now_worse, was_better, was_worse in zip(*sides, strict=True):
         if now_better is None or now_worse is None or was_better is None or was_worse is None:
@@ -77,13 +78,13 @@ def rewards(before: Measured, after: Measured) -> Iterator[float | None]:
 
 
 def chance_of(wins: int, n: int) -> float:
-    """Probability that a fair coin shows at least so many heads (one-sided binomial test)."""
+    """Probability of at least `wins` heads in `n` throws of a fair coin (one-sided binomial test)."""
     heads = sum(math.comb(n, k) for k in range(wins, n + 1))
     return float(heads / 2**n)
 
 
 def _preference(before: Measured, after: Measured, questions: Sequence[str]) -> Gate:
-    """Each question counts once: what several people say of one answer is not several proofs."""
+    """Each question counts once: several people's votes on one answer are not independent evidence."""
     margins: dict[str, list[float]] = defaultdict(list)
     for question, reward in zip(questions, rewards(before, after), strict=True):
         if reward is not None:

@@ -1,5 +1,5 @@
-"""What is measured of a checkpoint before it may answer anybody: run as a process of its own, so that the
-memory is free again afterwards."""
+"""Measures a checkpoint before it may answer anybody. It runs as a process of its own, which gives the memory
+back when it ends."""
 
 import sys
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ MAX_TOKENS = 256
 
 
 class MeasurementPlan(BaseModel):
-    """What to measure by; a file that is None or empty is left out."""
+    """The files that a checkpoint is measured by; a file that is None or empty is skipped."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     checkpoint: Path
@@ -27,7 +27,7 @@ class MeasurementPlan(BaseModel):
     questions: Path
     old_rows: Path
     ethics: Path | None = None
-    """Rows whose instructions are asked."""
+    """Rows whose instructions are asked, to see which answers are unethical."""
     moderation: Path | None = None
     kobest: Path | None = None
     """Folder of KoBEST's tables."""
@@ -35,26 +35,27 @@ class MeasurementPlan(BaseModel):
 
 
 class Measured(BaseModel):
-    """What came out."""
+    """The results of measuring one checkpoint."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     better: list[float | None]
-    """Log probability (nats) of the preferred answer of each held-out pair; None where it does not fit."""
+    """Log probability (nats) of the preferred answer of each held-out pair; None where it exceeds the
+    context."""
     worse: list[float | None]
     answers: list[str]
-    """Greedy, one for each question."""
+    """A greedy answer to each question."""
     finished: list[bool]
-    """Whether the model ended the answer itself."""
+    """For each answer, whether the model ended it by itself."""
     old_rows: list[float]
-    """Character F1 of the answers to earlier rows."""
+    """Character F1 of the answer to each earlier row."""
     unethical: float | None = None
-    """Share of answers to the ethics questions."""
+    """Share of unethical answers to the ethics questions."""
     tasks: dict[str, float] = {}
-    """Macro F1."""
+    """KoBEST task -> macro F1."""
 
 
 def measure(job: MeasurementPlan) -> Measured:
-    """Raises UserError."""
+    """Load the checkpoint of the plan and measure it. Raises UserError."""
     from finetune.eval.checkpoint_model import CheckpointModel, require_chat_template
 
     model = CheckpointModel(job.checkpoint)
@@ -140,7 +141,7 @@ def _rows(path: Path) -> list[Row]:
 
 
 def main() -> None:
-    """`python -m finetune.improve.measure JOB.json OUTPUT.json`."""
+    """`python -m finetune.improve.measure JOB.json OUTPUT.json`: a MeasurementPlan in, a Measured out."""
     from finetune.models.quiet import hide_library_bars
     from finetune.threads import let_waiting_threads_sleep
 

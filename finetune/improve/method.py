@@ -1,4 +1,4 @@
-"""Which method a turn trains by, and its recipe: that of the serving checkpoint, adjusted."""
+"""The method by which a turn trains, and its recipe: that of the serving checkpoint, adjusted."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,11 +9,11 @@ from finetune.recipes.keys import METHOD_DEFAULTS
 Method = Literal["lora", "qlora", "dpo", "kto"]
 
 CORRECTIONS, PAIRS, EACH_LABEL = 30, 50, 50
-"""How many of each are worth a training."""
+"""The least number of each that is worth a training run."""
 HELD_OUT = 8
-"""Held-out questions with a preference, below which nothing can be said of the result."""
+"""The least number of held-out questions with a preference; with fewer the result could not be judged."""
 PREFERENCE_RATE = 1 / 40
-"""Preference training bears a fortieth of LoRA's usual learning rate."""
+"""Learning rate of preference training as a multiple of LoRA's, as in the defaults of recipes."""
 KEPT = (
     "max_length",
     "over_length",
@@ -28,34 +28,34 @@ KEPT = (
     "smoke_test",
     "warmup",
 )
-"""Keys of the checkpoint's own recipe that mean the same whatever the method."""
+"""Keys of the checkpoint's recipe that mean the same for every method, and so are taken over."""
 SUPERVISED = ("lora", "qlora")
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What there is to learn from."""
+    """How much there is to learn from."""
 
     pairs: int
     good: int
     bad: int
     corrections: int
     held_out: int
-    """Questions that are for judging only, with a preference on each."""
+    """Questions with a preference that are kept from training, to judge the result."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How a turn trains."""
+    """The method that a turn trains by."""
 
     method: Literal["lora", "dpo", "kto"]
     why: str
 
 
 def choose(counts: Counts) -> Choice | str:
-    """The method, or what is missing for any, in words.
+    """The method, or in words what is missing for every method.
 
-    Corrections come first: they alone say what the model does not know. Pairs say more than labels.
+    Corrections come first, as they alone show what the model does not know. Pairs tell more than labels.
     """
     if counts.held_out < HELD_OUT:
         missing = HELD_OUT - counts.held_out
@@ -76,7 +76,8 @@ def choose(counts: Counts) -> Choice | str:
 def recipe_values(
     card: CheckpointCard, base: str, name: str, choice: Choice, data: str, counts: Counts
 ) -> dict[str, Any]:
-    """The recipe as its file has it: what the checkpoint was trained with, as far as it means the same."""
+    """The recipe's keys, as in its file: those of the checkpoint's recipe that still apply, and the
+    choice's."""
     before = card.recipe
     values = {key: before[key] for key in KEPT if before.get(key) is not None}
     values |= {
@@ -93,7 +94,7 @@ def recipe_values(
         values["quantize"] = before["quantize"]
         values["method"] = "qlora" if supervised else choice.method
     if choice.method == "dpo":
-        # Votes are noisy, and DPO alone lets the better answers' likelihood fall (docs/improve.md).
+        # Votes are noisy, and with DPO's loss alone the better answers become less likely (docs/improve.md).
         values["dpo"] = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.2], "label_smoothing": 0.1}
     if choice.method == "kto":
         values["batch_size"] = max(2, min(int(values.get("batch_size", 16)), counts.good + counts.bad))
@@ -101,7 +102,7 @@ def recipe_values(
 
 
 def _learning_rate(before: dict[str, Any], method: str) -> float:
-    """As high as the checkpoint's own, scaled between the two kinds of training."""
+    """The checkpoint's own learning rate, scaled where the turn's kind of training differs."""
     default = float(str(METHOD_DEFAULTS[method]["learning_rate"]))
     rate, trained_by = before.get("learning_rate"), before.get("method")
     if rate is None or trained_by not in METHOD_DEFAULTS or trained_by in ("pretrain", "full"):

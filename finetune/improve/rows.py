@@ -1,4 +1,4 @@
-"""The files of a turn: what is trained on, and what the result is judged by."""
+"""The files of a turn: what it trains on, and what its result is judged by."""
 
 import random
 import sys
@@ -23,18 +23,18 @@ from finetune.rows.row import Pair, Row
 PAIRS, LABELLED, ROWS = "pairs.jsonl", "labelled.jsonl", "rows.jsonl"
 HELD_OUT, OLD_ROWS, QUESTIONS = "held-out.jsonl", "old-rows.jsonl", "questions.jsonl"
 OLD_ROWS_MOST = 100
-"""Earlier rows by which it is seen whether they are still known."""
+"""Most earlier rows on which the result is tested for forgetting."""
 QUESTIONS_MOST = 100
-"""On which answers before and after are compared: the held-out ones first."""
+"""Most questions whose answers before and after are compared; held-out questions come first."""
 REPLAYED_LEAST = 500
-"""Earlier rows that are mixed in however few new ones there are: with 120 beside 58 new rows the demo model
-forgot a sixth of what it knew in a LoRA."""
+"""Earlier rows that are mixed in however few new ones there are: with 120 beside 58 new rows a LoRA of the
+demo model forgot a sixth of what it knew."""
 SEED = 42
 
 
 @dataclass(frozen=True)
 class TurnRows:
-    """Everything that a turn's files hold."""
+    """The content of a turn's files."""
 
     made: Training
     held_out: list[Pair]
@@ -42,7 +42,7 @@ class TurnRows:
     old_rows: list[Row] = field(default_factory=list)
 
     def counts(self) -> Counts:
-        """What there is to learn from."""
+        """How much there is to learn from."""
         good = sum(bool(row.meta["label"]) for row in self.made.labelled)
         return Counts(
             pairs=len(self.made.pairs),
@@ -53,11 +53,11 @@ class TurnRows:
         )
 
     def left_out(self) -> Counter[str]:
-        """Reason -> how many judgements made nothing for it."""
+        """Reason -> how many judgements became no row."""
         return +self.made.left_out
 
     def write(self, directory: Path) -> None:
-        """Raises UserError."""
+        """Write the turn's files into `directory`. Raises UserError."""
         write_training([*self.made.pairs, *replayed_pairs(self.replay)], directory / PAIRS)
         write_training([*self.made.labelled, *replayed_labelled(self.replay)], directory / LABELLED)
         write_training([*self.made.rows, *self.replay], directory / ROWS)
@@ -66,7 +66,8 @@ class TurnRows:
         write_training(self.questions(), directory / QUESTIONS)
 
     def questions(self) -> list[Row]:
-        """To be answered by both checkpoints: each question once, with the answer that people preferred."""
+        """The questions that both checkpoints will answer, without duplicates, with the answer that people
+        preferred."""
         wanted: dict[str, Row] = {}
         for pair in (*self.held_out, *self.made.pairs):
             held = pair in self.held_out
@@ -80,18 +81,19 @@ class TurnRows:
 
 @dataclass(frozen=True)
 class Replay:
-    """Rows of earlier trainings."""
+    """Rows of earlier trainings that are mixed in against forgetting."""
 
     files: tuple[Path, ...] = ()
     share: float = 1.0
-    """How many are mixed in for each new row, but REPLAYED_LEAST at least; 0 for none."""
+    """How many are mixed in per new row, but at least REPLAYED_LEAST; 0 for none."""
 
     def count(self, new: int) -> int:
-        """How many are mixed in with so many new rows, if there are as many."""
+        """How many are mixed in with `new` new rows, if there are that many."""
         return max(round(new * self.share), REPLAYED_LEAST) if self.share else 0
 
     def rows(self, held_out: Collection[str]) -> list[Row]:
-        """Each once, in an order drawn by the seed; none on a held-out question. Raises UserError."""
+        """The earlier rows without duplicates and without held-out questions, shuffled by the seed. Raises
+        UserError."""
         found: dict[tuple[str, str, str], Row] = {}
         for path in self.files:
             for row in replayed(path, sys.maxsize, SEED, held_out):
@@ -102,10 +104,11 @@ class Replay:
 def turn_rows(
     feedback: Feedback, checkpoint: str, names: Collection[str], sources: Sources, replay: Replay
 ) -> TurnRows:
-    """What feedback on `checkpoint` teaches that no training has used, and what judges the result.
+    """Turn the feedback on `checkpoint` that no training has used into rows, and choose what judges the
+    result.
 
-    Judged is by held-out questions, whichever checkpoint of `names` answered them, and by a sample of all
-    earlier rows, mixed in or not. Raises UserError.
+    The result is judged by held-out questions, whichever model of `names` answered them, and by a sample of
+    all earlier rows, mixed in or not. Raises UserError.
     """
     held = feedback.held_out_questions()
     made = training_data(on_checkpoint(feedback, checkpoint).unused(), sources=sources)
@@ -117,8 +120,8 @@ def turn_rows(
 
 
 def replayed_pairs(rows: Sequence[Row]) -> list[Pair]:
-    """Earlier rows for a loss on pairs: each answer is better than that to another question. The loss on the
-    better answers alone, which a turn adds to DPO's, then learns them as a supervised training does."""
+    """Earlier rows as pairs: each answer beside a worse one, the answer to another question. The loss on the
+    better answers that a turn adds to DPO's then trains on them as supervised tuning would."""
     plain = [row for row in rows if not row.beyond_text()]
     pairs = []
     for row, other in zip(plain, [*plain[1:], *plain[:1]], strict=True):
@@ -139,7 +142,7 @@ def _replayed(row: Row) -> dict[str, object]:
 
 
 def on_checkpoint(feedback: Feedback, checkpoint: str) -> Feedback:
-    """Votes and ratings in which an answer of this checkpoint was judged."""
+    """The votes and ratings that judge an answer of this checkpoint."""
     return Feedback(
         tuple(v for v in feedback.votes if checkpoint in (v.left.checkpoint, v.right.checkpoint)),
         tuple(r for r in feedback.ratings if r.answer.checkpoint == checkpoint),
@@ -147,7 +150,7 @@ def on_checkpoint(feedback: Feedback, checkpoint: str) -> Feedback:
 
 
 def of_names(feedback: Feedback, names: Collection[str]) -> Feedback:
-    """Votes and ratings in which an answer of one of these models was judged."""
+    """The votes and ratings that judge an answer of one of these models."""
 
     def named(answer: JudgedAnswer) -> bool:
         return answer.model in names or answer.arm in names

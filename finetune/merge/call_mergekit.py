@@ -1,6 +1,6 @@
-"""A call of mergekit: what it prints and how it fails are turned into one sentence.
+"""Calling mergekit: its output and its failures become one sentence of a UserError.
 
-mergekit 0.1.5 is told what it does not know: GPT-NeoX files have had no mask and rotary tables for years.
+mergekit 0.1.5 is corrected in one point: GPT-NeoX files have not held mask and rotary tables for years.
 """
 
 import contextlib
@@ -16,19 +16,22 @@ import transformers
 from common.errors import UserError
 
 OLD_TABLES = (".attention.bias", ".attention.masked_bias", ".attention.rotary_emb.inv_freq")
-"""Computed, not learnt; GPT-NeoX files had them once."""
+"""Tensors that are computed, not trained. Old GPT-NeoX files hold them, and mergekit still asks for them."""
 
 
 def run_mergekit(values: dict[str, object], directory: Path, seed: int) -> None:
-    """Let mergekit write weights, configuration and tokenizer. Raises UserError with what it says."""
+    """Have mergekit write weights, configuration and tokenizer into `directory`.
+
+    values: its configuration. Raises UserError with the reason that mergekit gives.
+    """
     said: list[str] = []
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), _heard(said):
-        warnings.simplefilter("ignore")  # what it says of numpy and of itself is nothing that users can mend
+        warnings.simplefilter("ignore")  # its warnings are about numpy and itself
         try:
             _call_mergekit(values, directory, seed)
         except UserError:
             raise
-        except (Exception, SystemExit) as error:  # its errors have no class of their own, some are exits
+        except (Exception, SystemExit) as error:  # its errors share no class, and some are exits
             reason = "; ".join(said) or " ".join(str(error).split())
             raise UserError(f"mergekit refuses the merge: {reason or type(error).__name__}") from error
 
@@ -52,7 +55,7 @@ def _call_mergekit(values: dict[str, object], directory: Path, seed: int) -> Non
 
 
 def _moe_architecture(values: Mapping[str, object]) -> str:
-    """Mixtral is what vLLM is known to load and what models of Llama's and Mistral's kind become."""
+    """The architecture of the mixture: Mixtral for models of Llama's and Mistral's kind, which vLLM loads."""
     asked = str(values.get("architecture") or "mixtral").lower()
     if asked != "mixtral":
         raise UserError(f"A mixture of experts is written as Mixtral; {asked} is not supported.")
@@ -61,7 +64,7 @@ def _moe_architecture(values: Mapping[str, object]) -> str:
 
 @contextlib.contextmanager
 def _heard(said: list[str]) -> Iterator[None]:
-    """Keep mergekit's complaints, which go to the log, for the error message."""
+    """Collect mergekit's complaints, which it logs, in `said` for the error message."""
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -81,7 +84,7 @@ def _heard(said: list[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_old_tables() -> Iterator[None]:
-    """mergekit's description of GPT-NeoX asks for tables that today's files have not; neither needs them."""
+    """Take OLD_TABLES out of mergekit's description of GPT-NeoX until the block ends."""
     from mergekit.architecture.json_definitions import (  # type: ignore[import-untyped]
         NAME_TO_ARCH,
         JsonModuleArchitecture,

@@ -1,4 +1,4 @@
-"""What an adapter does to its base, parameter by parameter."""
+"""An adapter as edits of its base, parameter by parameter."""
 
 import warnings
 from collections import defaultdict
@@ -30,21 +30,23 @@ MAGNITUDE = "lora_magnitude_vector"
 
 
 class Edit(Protocol):
-    """A change to one parameter."""
+    """What an adapter does to one parameter."""
 
     def apply(self, weight: torch.Tensor, place: ParameterPart) -> torch.Tensor:
-        """`weight`, in float32, is what `place` says of the parameter; it may be changed in place."""
+        """The edited weight. `weight` is in float32 and the part of the parameter that `place` names; it may
+        be changed in place."""
 
 
 @dataclass(frozen=True)
 class LowRank:
-    """weight + B A * scaling (Hu et al. 2021, arXiv:2106.09685); rsLoRA's root is in `scaling`."""
+    """LoRA: weight + B A * scaling (Hu et al. 2021, arXiv:2106.09685); `scaling` covers rsLoRA's square
+    root."""
 
     a: torch.Tensor
     b: torch.Tensor
     scaling: float
     transposed: bool
-    """Whether the weight has inputs for rows (`fan_in_fan_out`)."""
+    """Whether the weight is stored as (inputs, outputs) (`fan_in_fan_out`)."""
 
     def apply(self, weight: torch.Tensor, place: ParameterPart) -> torch.Tensor:
         delta = self.b @ self.a
@@ -53,8 +55,8 @@ class LowRank:
 
 @dataclass(frozen=True)
 class Decomposed:
-    """DoRA (Liu et al. 2024, arXiv:2402.09353): the low-rank sum in a direction, times a length that was
-    learnt for each output."""
+    """DoRA (Liu et al. 2024, arXiv:2402.09353): the direction of the low-rank sum, times a magnitude that was
+    trained for each output."""
 
     direction: LowRank
     lengths: torch.Tensor
@@ -68,12 +70,12 @@ class Decomposed:
 
 @dataclass(frozen=True)
 class LowRankExperts:
-    """One low-rank change for each expert of a fused tensor."""
+    """LoRA for each expert of a fused tensor."""
 
     a: torch.Tensor
-    """(experts, rank, inputs)."""
+    """Shape (experts, rank, inputs)."""
     b: torch.Tensor
-    """(outputs, rank, experts)."""
+    """Shape (outputs, rank, experts)."""
     scaling: float
     transposed: bool
 
@@ -91,7 +93,7 @@ class LowRankExperts:
 
 @dataclass(frozen=True)
 class NewRows:
-    """Rows of an embedding that training replaced: those of new tokens."""
+    """Rows of an embedding that training replaced, as those of new tokens."""
 
     rows: list[int]
     values: torch.Tensor
@@ -102,10 +104,10 @@ class NewRows:
 
 
 def open_adapter(model: "PreTrainedModel", files: AdapterFiles, base: Path) -> dict[str, list[Edit]]:
-    """Put the adapter on `model` (merge_names.empty_model), as PEFT understands it, and return what it does
-    to each parameter of the model.
+    """Put the adapter on `model` (parameter_names.empty_model) by PEFT, and return parameter name -> its
+    edits.
 
-    base: the directory that `model` is of, for messages. Raises UserError for an adapter of another base.
+    base: the directory of `model`, for messages. Raises UserError for an adapter of another base.
     """
     tuned = _on_the_model(model, files, base)
     _fill(tuned, files, base)
@@ -126,13 +128,14 @@ def open_adapter(model: "PreTrainedModel", files: AdapterFiles, base: Path) -> d
 
 
 def _on_the_model(model: "PreTrainedModel", files: AdapterFiles, base: Path) -> torch.nn.Module:
-    """The model with PEFT's empty adapter. Raises UserError where the base has no layers for it."""
+    """The model with a PEFT adapter that has no weights yet. Raises UserError where the base lacks its
+    layers."""
     has = linear_layers(model)
     try:
         with warnings.catch_warnings(), init_empty_weights():
-            warnings.simplefilter("ignore")  # about names of bases and modules; what is left over is refused
+            warnings.simplefilter("ignore")  # about names; _fill refuses what does not match
             return get_peft_model(model, files.config, low_cpu_mem_usage=True)
-    except Exception as error:  # PEFT has no class for what configurations of others may hold
+    except Exception as error:  # other people's configurations may make PEFT raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, NoMatchingPeftModuleError):
             changed = dict.fromkeys(key.split(".lora_")[0].rpartition(".")[2] for key in files.changes)
@@ -144,7 +147,8 @@ def _on_the_model(model: "PreTrainedModel", files: AdapterFiles, base: Path) -> 
 
 
 def _fill(tuned: torch.nn.Module, files: AdapterFiles, base: Path) -> None:
-    """Give the adapter's layers their weights. Raises UserError unless files and layers match one to one."""
+    """Load the adapter's weights into its layers. Raises UserError unless files and layers match one to
+    one."""
     stored = _as_named_today(tuned, files)
     filled: dict[str, torch.Tensor] = {}
     missing: list[str] = []
@@ -177,13 +181,13 @@ def _first(found: list[str]) -> str:
 
 
 def _as_named_today(tuned: torch.nn.Module, files: AdapterFiles) -> dict[str, torch.Tensor]:
-    """The changes by the names that the layers have now: transformers 5 fused the experts that adapters of
-    older versions have one by one, and PEFT knows how."""
+    """The adapter's weights by the names of today's layers: transformers 5 fuses the experts, which adapters
+    of older versions have one by one. PEFT converts them. Raises UserError where it cannot."""
     try:
         return dict(
             convert_peft_adapter_state_dict_for_transformers(tuned, files.config, files.changes, ADAPTER)
         )
-    except Exception as error:  # its errors have no class of their own
+    except Exception as error:  # its errors share no class
         reason = " ".join(str(error).split())
         raise UserError(f"{files.path} cannot be read as an adapter of this base: {reason}") from error
 
@@ -204,7 +208,8 @@ def _linear_edit(layer: Any, name: str) -> Edit:
 
 
 def _parameter_edit(layer: Any) -> Edit:
-    """The layout is PEFT's for parameters without a layer of their own: fused experts, Mixtral's router."""
+    """The edit of a parameter without a layer of its own (fused experts, Mixtral's router), in PEFT's
+    layout."""
     a, b = _factors(layer)
     experts, scaling = layer.num_experts, layer.scaling[ADAPTER]
     if experts == 1:

@@ -1,7 +1,7 @@
-"""Parameters that an adapter brings along as a whole, and what they make of the base's vocabulary.
+"""Parameters that an adapter brings along whole, and how they change the base's embeddings.
 
-Trainers that add tokens save the embeddings with the adapter, longer or shorter than the base's; and where
-the base has one tensor for input and output, an adapter may have changed one of the two alone.
+Trainers that add tokens save the embeddings with the adapter, with more or fewer rows than the base's. Where
+the base ties input and output embedding, an adapter may have changed one of the two alone.
 """
 
 import re
@@ -26,7 +26,7 @@ _BASE_HINT = "--base names the model that it was trained on."
 
 @dataclass(frozen=True)
 class _Ends:
-    """Modules of a model that have a row for each token."""
+    """Names of the input and the output embedding of a model."""
 
     source: str
     head: str
@@ -40,10 +40,10 @@ class _Ends:
 
 
 def fit_embeddings(config: "PretrainedConfig", files: AdapterFiles, base: Path) -> AdapterFiles:
-    """The adapter with its whole parameters by the names of the model of `config`.
+    """The adapter with its whole parameters renamed as in the model of `config`.
 
-    `config`, the base's, is given the adapter's number of tokens, and separate embeddings for input and
-    output where training took them apart. Raises UserError for parameters that the base has not.
+    `config`, the base's, is changed: it gets the adapter's number of tokens, and untied embeddings where
+    training changed only one of them. Raises UserError for parameters that the base does not have.
     """
     model = empty_model(config)
     whole = _by_names_of(model, files)
@@ -85,7 +85,7 @@ def _check_shapes(
 
 
 def _apart(files: AdapterFiles, whole: Mapping[str, torch.Tensor], ends: _Ends) -> bool:
-    """Whether the adapter changes input and output in different ways."""
+    """Whether the adapter changes input and output embedding in different ways."""
     starts = tuple(f"{PREFIX}{module}.lora_" for module in (ends.source, ends.head))
     if any(key.startswith(starts) for key in files.changes):
         if files.config.ensure_weight_tying:

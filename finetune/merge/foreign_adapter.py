@@ -1,8 +1,7 @@
-"""Adapters that other trainers wrote (LLaMA-Factory, axolotl, TRL, Unsloth ...), and what has to be found out
-about them.
+"""Adapters from other trainers (LLaMA-Factory, axolotl, TRL, Unsloth ...), which lack kodolly's card.
 
-Their base is a path of another machine or a hub name, and nothing but shapes and vocabulary shows that a
-directory is it. Which prompt they were trained on stands in the tokenizer that most of them save.
+They name their base by a path on another machine or a hub id, so that only shapes and vocabulary can show
+whether a directory is that base. The prompt format is in the tokenizer that most trainers save beside them.
 """
 
 import time
@@ -32,22 +31,22 @@ if TYPE_CHECKING:
 
 
 ROWS = Path(__file__).parents[1] / "demo" / "rows.jsonl"
-"""Conversations that are at hand wherever kodolly is."""
+"""Conversations for the comparison, bundled as no trainer saves its rows."""
 PROBES = 32
 LONGEST = 512
-"""Tokens of a conversation that is compared, at most."""
+"""Most tokens of a conversation that is compared."""
 _NOT_SAID = 1_000_000
-"""`model_max_length` above this stands for none."""
+"""A `model_max_length` above this means that none was set."""
 
 
 def foreign_source(
     directory: Path, base: Path | None, name: str, template: str | None = None, licence: str | None = None
 ) -> AdapterMerge:
-    """An adapter that `kodolly train` did not write.
+    """Prepare the merge of an adapter that `kodolly train` did not write.
 
-    base: the model that it was trained on, where the adapter does not name a directory that is here.
-    name: of the result. template: one of ours, in place of the adapter's or the base's own. licence: of the
-    result, where the base does not say. Raises UserError for what does not fit together.
+    base: directory of the model that it was trained on, where the adapter does not name one on this machine.
+    name: the result's name. template: one of ours, in place of the adapter's or the base's own. licence: the
+    result's, where the base does not say. Raises UserError for files that do not belong together.
     """
     files = read_adapter_files(directory)
     base = _base(files, base)
@@ -93,8 +92,8 @@ def _base(files: AdapterFiles, base: Path | None) -> Path:
 
 
 def _tokenizer(directory: Path, base: Path) -> "PreTrainedTokenizerBase":
-    """The adapter's own tokenizer, else the base's. Raises UserError where the two number tokens differently:
-    then the adapter was trained on another base."""
+    """The adapter's own tokenizer, else the base's. Raises UserError where they give a token different ids,
+    as the adapter was then trained on another base."""
     ours = _load_tokenizer(base)
     if not (directory / "tokenizer_config.json").is_file():
         _refuse_without_end(ours, base)
@@ -117,7 +116,7 @@ def _tokenizer(directory: Path, base: Path) -> "PreTrainedTokenizerBase":
 def _load_tokenizer(directory: Path) -> "PreTrainedTokenizerBase":
     try:
         return read_tokenizer(directory)
-    except Exception as error:  # tokenizers of others may be broken in any way
+    except Exception as error:  # other people's tokenizers may be broken in any way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{directory} holds no tokenizer that can be loaded: {reason}") from error
 
@@ -132,7 +131,8 @@ def _refuse_without_end(tokenizer: "PreTrainedTokenizerBase", directory: Path) -
 def _set_template(
     tokenizer: "PreTrainedTokenizerBase", card: CheckpointCard | None, template: str | None
 ) -> str:
-    """Give the tokenizer its chat template; returns our name for it, `own` where we have none."""
+    """Set the tokenizer's chat template; returns its name, `own` where it is none of ours. Raises
+    UserError."""
     if template is not None:
         tokenizer.chat_template = load_template(template)
         return template
@@ -151,7 +151,7 @@ def _set_template(
 
 
 def _probes(tokenizer: "PreTrainedTokenizerBase", config: "PretrainedConfig") -> list[Probe]:
-    """Bundled conversations as the adapter would have seen them. Raises UserError when none can be made."""
+    """Bundled conversations in the adapter's template. Raises UserError when the template renders none."""
     longest = min(LONGEST, _context_length(config, tokenizer))
     made: list[Probe] = []
     for row in load_rows(ROWS):
@@ -159,7 +159,7 @@ def _probes(tokenizer: "PreTrainedTokenizerBase", config: "PretrainedConfig") ->
         try:
             text = rendered(tokenizer, messages)
             asked = prompt_ids(tokenizer, messages[:-1])
-        except Exception as error:  # a template is a program, and this one is anybody's
+        except Exception as error:  # a template is a program, and a stranger's may fail in any way
             raise UserError(
                 f"The chat template cannot be rendered: {error}.", hint="--template NAME takes one of ours."
             ) from error
@@ -177,8 +177,9 @@ def _rows(
     files: AdapterFiles,
     probes: Sequence[Probe],
 ) -> int | None:
-    """Embedding rows that are needed besides the base's: for padding, say, which no prompt holds. Raises
-    UserError where prompts hold tokens that nobody has trained."""
+    """The number of embedding rows, where more are needed than the base has: a padding token, say, needs one
+    and stands in no prompt. None where the base has enough. Raises UserError where prompts hold untrained
+    tokens."""
     text = config.get_text_config()
     count = 1 + max(tokenizer.get_vocab().values())
     if count <= text.vocab_size:
@@ -203,7 +204,8 @@ def _token_rows(files: AdapterFiles) -> list[list[int]]:
 
 
 def _stops(base: Path, tokenizer: "PreTrainedTokenizerBase", probes: Sequence[Probe]) -> tuple[int, ...]:
-    """The token that the template ends answers with, the tokenizer's end token, and the base's own list."""
+    """Stop tokens: the one with which the template ends answers, the tokenizer's end token, the base's
+    list."""
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     answers = (probe.input_ids[probe.prompt_tokens :] for probe in probes[:1])
     ends = [number for answer in answers for number in answer if number in special][:1]
@@ -211,7 +213,7 @@ def _stops(base: Path, tokenizer: "PreTrainedTokenizerBase", probes: Sequence[Pr
 
 
 def _base_name(files: AdapterFiles, base: Path) -> str:
-    """The hub name that the adapter gives, else the directory's."""
+    """The hub id by which the adapter names its base, else the directory's name."""
     return files.base if files.base in BASE_MODELS or files.base.count("/") == 1 else base.name
 
 
@@ -236,7 +238,7 @@ def _told(files: AdapterFiles) -> dict[str, object]:
 
 
 def _context_length(config: "PretrainedConfig", tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Positions of the model; where it counts none (BLOOM), what its tokenizer says."""
+    """The model's positions; where its configuration has none (BLOOM), the tokenizer's `model_max_length`."""
     said = tokenizer.model_max_length
     given = getattr(config.get_text_config(), "max_position_embeddings", None)
     return int(given or (said if said < _NOT_SAID else 2048))

@@ -1,4 +1,4 @@
-"""`kodolly merge lora`: an adapter into its base, tensor by tensor, and the proof that nothing was lost."""
+"""`kodolly merge lora`: merges an adapter into its base tensor by tensor, and proves the result equal."""
 
 import hashlib
 from collections import Counter
@@ -39,7 +39,7 @@ SENTENCES = (
     "물은 온도가 섭씨 영 도보다 낮아지면 얼음이 되고, 백 도에서 끓습니다.",
     "할머니께서 보내 주신 감자로 국을 끓여 온 가족이 함께 먹었다.",
 )
-"""What is compared for an adapter that was trained on plain text alone and so has no conversations."""
+"""Texts to compare for an adapter that was trained on plain text alone and so has no conversations."""
 
 
 def merge(
@@ -54,13 +54,13 @@ def merge(
     licence: str | None = None,
     renderer: bool = False,
 ) -> Parity:
-    """Write the complete checkpoint `output` and return how alike it is to base and adapter.
+    """Write the complete checkpoint `output` and return how it compares with base and adapter.
 
-    base: where it lies now, if it has moved. dtype: of the merged weights, in place of the base's own.
-    prompts: conversations to compare, at most; all that there are when left out. template, licence: of an
-    adapter that another trainer wrote, where neither it nor its base says. renderer: ask vLLM's, too.
-    A run that was killed goes on after its last whole shard. Memory holds a few tensors or one layer at a
-    time, never the model. Raises UserError when the result would not be what training made.
+    base: its directory, if it has moved. dtype: of the merged weights, by default the base's. prompts: most
+    conversations to compare, by default all. template, licence: for an adapter of another trainer, where
+    neither it nor its base says. renderer: compare with vLLM's, too. A killed run resumes after its last
+    whole shard. Memory holds a few tensors or one layer at a time, never the model. Raises UserError when the
+    result would differ from what training made.
     """
     hide_library_bars()
     source = _open_source(adapter_dir, base, output.name, template, licence)
@@ -97,7 +97,7 @@ def _open_source(
 
 
 def _mark(adapter_dir: Path, source: AdapterMerge, dtype: str | None) -> str:
-    """Changes with everything that decides the shards."""
+    """A hash of everything that decides the shards, by which a killed run of the same merge is recognised."""
     names = [name for name in (WEIGHTS, CONFIG, ADAPTER_FILE) if (adapter_dir / name).is_file()]
     files = [file_hash(adapter_dir / name) for name in names]
     rows = source.config.get_text_config().vocab_size
@@ -107,21 +107,22 @@ def _mark(adapter_dir: Path, source: AdapterMerge, dtype: str | None) -> str:
 
 @dataclass(frozen=True)
 class Target:
-    """One tensor of the result and where it belongs in the model, if it does."""
+    """A tensor of the result, and the part of the model's parameters that it is, if any."""
 
     planned: Planned
     place: ParameterPart | None
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return self.planned.size
 
 
 def _plan(
     base: Path, weights: CheckpointWeights, shapes: Mapping[str, torch.Size], dtype: str | None
 ) -> dict[str, list[Target]]:
-    """What each shard of the result will hold: the base's shards, with longer embeddings if need be."""
+    """Shard name -> its tensors: those of the base's shards, with more embedding rows where they are
+    needed."""
     where = {key: place for tensors in weights.places.values() for key, place in tensors}
     shards = {}
     for name in shard_names(base):
@@ -149,8 +150,8 @@ def _in_order(targets: Iterable[Target]) -> list[Target]:
 
 
 def _added(name: str, value: torch.Tensor, kind: torch.dtype) -> Target:
-    """A parameter that the base has no tensor for: its input embedding is its output's too, and the result's
-    is not."""
+    """The tensor of a parameter that the base's files lack: its embeddings are tied, and the result's are
+    not."""
     return Target(Planned(name, kind, tuple(value.shape)), ParameterPart(name))
 
 
@@ -186,7 +187,7 @@ def _merged(target: Target, weights: CheckpointWeights, edits: Mapping[str, list
 
 
 def _write_files(directory: Path, source: AdapterMerge, shards: dict[str, list[Target]]) -> str:
-    """Everything but weights and card; returns the name of the type that most weights have."""
+    """Write everything but weights and card; returns the name of the number format of most weights."""
     sizes: Counter[str] = Counter()
     for targets in shards.values():
         for target in targets:
@@ -221,9 +222,9 @@ def _prove(
 
 
 def _prove_serving(directory: Path, source: AdapterMerge, report: Report) -> dict[str, float]:
-    """vLLM's renderer is asked where the template is the model's own; ours are proven in tests.
+    """Compare with vLLM's renderer where the template is the model's own; for our templates, tests do.
 
-    For gpt-oss vLLM writes Harmony by itself, whatever the template, so there is nothing to compare.
+    gpt-oss is left out: vLLM writes its Harmony format by itself, whatever the template.
     """
     if source.card.own_template is None or source.config.model_type == "gpt_oss":
         return {}

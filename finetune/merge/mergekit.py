@@ -1,7 +1,7 @@
-"""`kodolly merge models`: several models into one by mergekit, as a complete checkpoint that vLLM loads.
+"""`kodolly merge models`: merges several models by mergekit into a complete checkpoint that vLLM loads.
 
-mergekit does not know that a path on this machine is no hub id, nor that vLLM wants Mixtral's experts one by
-one.
+What mergekit leaves to do: a path must not be looked up on the hub, Mixtral's experts must be stored one by
+one for vLLM, and the result needs template, licence and card.
 """
 
 import time
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 METHODS = ("slerp", "dare_ties", "dare_linear", "ties", "linear", "passthrough", "task_arithmetic", "moe")
-"""Named in messages; mergekit knows more and they are passed on."""
+"""mergekit's methods that messages name; it has more, which are passed on as well."""
 MODEL_KEYS = ("model", "base_model", "source_model", "tokenizer_source", "source", "path")
 """Keys of mergekit's configuration whose value names a model."""
 NOT_MODELS = ("union", "base")
@@ -45,7 +45,7 @@ QUESTION: list[ChatMessage] = [{"role": "user", "content": "오늘 저녁에 무
 
 @dataclass(frozen=True)
 class MergedModel:
-    """One of the models that are merged."""
+    """One of the models that go into the merge."""
 
     directory: Path
     card: CheckpointCard | None
@@ -54,13 +54,13 @@ class MergedModel:
 
     @property
     def name(self) -> str:
-        """As the result's card calls it."""
+        """The model's name on the result's card."""
         return self.card.name if self.card else self.directory.name
 
 
 @dataclass(frozen=True)
 class Talk:
-    """How the result is to be talked to: its sources must agree on it."""
+    """How the result is prompted: chat template and end token, in which its sources must agree."""
 
     template: str
     template_name: str
@@ -77,11 +77,11 @@ def merge_models(
     licence: str | None = None,
     seed: int = 42,
 ) -> None:
-    """Merge as mergekit's YAML `config_file` says and write the complete checkpoint `output`.
+    """Merge as mergekit's YAML file `config_file` says, and write the complete checkpoint `output`.
 
-    name: of the result, the output's when left out. template: one of ours, where the sources have none or
-    several. licence: where a source does not say its own. seed: of methods that draw at random (DARE) and of
-    random gates. Raises UserError.
+    name: the result's name, by default the output's. template: one of ours, where the sources have none or
+    different ones. licence: the result's, where a source does not say its own. seed: for methods that draw at
+    random (DARE) and for random gates. Raises UserError.
     """
     hide_library_bars()
     values, listed = read_merge_config(config_file)
@@ -101,7 +101,7 @@ def merge_models(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is merged, and what is known of the result before it is."""
+    """What is merged, and what is known of the result before the merge."""
 
     name: str
     licence: str
@@ -112,7 +112,7 @@ class _Plan:
     seed: int
 
     def card(self, directory: Path, parameters: int, dtype: str) -> CheckpointCard:
-        """Of the merged checkpoint in `directory`."""
+        """The card of the merged checkpoint in `directory`."""
         base = _base(self.values, self.sources)
         return CheckpointCard(
             name=self.name,
@@ -138,8 +138,8 @@ class _Plan:
 def read_merge_config(path: Path) -> tuple[dict[str, object], list[Path]]:
     """(mergekit's configuration with every model as an absolute path, the models' directories).
 
-    A model is a directory, relative to the file or to where the command runs, or a hub id that is in the
-    local Hugging Face cache. Raises UserError.
+    A model is a directory, relative to the file or to the current directory, or a hub id that is in the local
+    Hugging Face cache. Raises UserError.
     """
     try:
         values = parse_yaml(path.read_text(encoding="utf-8"))
@@ -204,8 +204,8 @@ def _open(directory: Path) -> MergedModel:
 
 
 def _agree(values: Mapping[str, object], sources: list[MergedModel], template: str | None) -> Talk:
-    """The template and end token of all that have a template. Raises UserError when they differ, as then no
-    template would be what the result was trained with."""
+    """The template and end token of all sources that have a template. Raises UserError when they differ, as
+    the result would have been trained with neither."""
     if not ({"tokenizer", "tokenizer_source"} & values.keys()):
         first = sources[0].tokenizer.get_vocab()
         for source in sources[1:]:
@@ -246,7 +246,7 @@ def _licence_of(source: MergedModel) -> str | None:
 
 
 def _licence(sources: list[MergedModel]) -> str:
-    """All must be kept to, which SPDX writes as AND. Raises UserError when one is not known."""
+    """The licences joined with SPDX's AND, as all of them apply. Raises UserError when one is unknown."""
     for source in sources:
         if _licence_of(source) is None:
             raise UserError(f"{source.name} does not say its licence.", hint="Give --licence.")
@@ -270,7 +270,8 @@ def _bytes(directory: Path) -> int:
 def _complete(
     directory: Path, values: Mapping[str, object], sources: list[MergedModel], talk: Talk
 ) -> tuple[int, str]:
-    """Make a checkpoint of mergekit's output and check it; returns (parameters, type of most weights)."""
+    """Complete mergekit's output to a checkpoint and check it; returns (number of weights, number format of
+    most of them)."""
     if "experts" in values:
         split_experts(directory)
     tokenizer = _tokenizer(directory, values, sources)
@@ -304,19 +305,19 @@ def _complete(
 def _tokenizer(
     directory: Path, values: Mapping[str, object], sources: list[MergedModel]
 ) -> "PreTrainedTokenizerBase":
-    """The one that mergekit made when it was told to make one, else the base's as it was."""
+    """The tokenizer that mergekit made if the configuration asks for one, else the base's, unchanged."""
     if {"tokenizer", "tokenizer_source"} & values.keys():
         return AutoTokenizer.from_pretrained(directory, local_files_only=True)
     return _base(values, sources).tokenizer
 
 
 def _check_prompt(directory: Path, values: Mapping[str, object], speaker: MergedModel, talk: Talk) -> None:
-    """The result must see the tokens that its source saw. Raises UserError."""
+    """Raises UserError unless the result's tokenizer makes the same tokens of a prompt as its source's."""
     written = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     trained = speaker.tokenizer
     trained.chat_template = talk.template
     ours, theirs = prompt_ids(written, QUESTION), prompt_ids(trained, QUESTION)
-    if {"tokenizer", "tokenizer_source"} & values.keys():  # numbers may change, tokens may not
+    if {"tokenizer", "tokenizer_source"} & values.keys():  # ids may change, tokens may not
         same = written.convert_ids_to_tokens(ours) == trained.convert_ids_to_tokens(theirs)
     else:
         same = ours == theirs
@@ -331,13 +332,13 @@ def _context_length(directory: Path, sources: list[MergedModel]) -> int:
 
 
 def _data(sources: list[MergedModel]) -> list[object]:
-    """Every file of rows that any of them was trained on, once."""
+    """The files of rows that the sources were trained on, without duplicates."""
     unique = {(row.path, row.sha256): row for source in sources if source.card for row in source.card.data}
     return list(unique.values())
 
 
 def _shortened(values: object) -> object:
-    """The configuration without this machine's directories."""
+    """The configuration with every path shortened to its last part: a card tells nothing of this machine."""
     if isinstance(values, dict):
         return {key: _shortened(value) for key, value in values.items()}
     if isinstance(values, list):

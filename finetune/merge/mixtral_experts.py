@@ -1,4 +1,4 @@
-"""Mixtral's experts as the files of the published models name them, which is what vLLM reads."""
+"""Mixtral's experts under the names of the published checkpoints, which are the ones that vLLM reads."""
 
 import json
 from dataclasses import dataclass
@@ -18,10 +18,11 @@ from finetune.merge.safetensors_io import (
 
 
 def split_experts(directory: Path) -> None:
-    """Give the experts of a Mixtral in `directory` the names and shapes that it was published with.
+    """Rewrite the experts of the Mixtral in `directory` with the names and shapes of the published
+    checkpoints.
 
-    mergekit writes what transformers 5 has in memory, one tensor for all experts of a layer; vLLM reads
-    `block_sparse_moe.experts.N.w1` (gate), `w3` (up) and `w2` (down).
+    mergekit writes them as transformers 5 has them in memory, one tensor for all experts of a layer; vLLM
+    reads `block_sparse_moe.experts.N.w1` (gate), `w3` (up) and `w2` (down).
     """
     index: dict[str, str] = {}
     names = shard_names(directory)
@@ -48,7 +49,7 @@ def _size_of(path: Path) -> int:
 
 @dataclass(frozen=True)
 class TensorPiece:
-    """A part of a stored tensor under a name of its own."""
+    """A slice of a stored tensor under a name of its own."""
 
     key: str
     stored: StoredTensor
@@ -57,7 +58,7 @@ class TensorPiece:
     row: int = 0
 
     def read(self) -> torch.Tensor:
-        """Only this piece's bytes are read."""
+        """Read the slice, and only its bytes."""
         if self.expert is None:
             return read_tensor(self.stored)
         width = self.stored.dtype.itemsize * self.shape[1]

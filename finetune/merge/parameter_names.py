@@ -1,7 +1,7 @@
-"""Which parameter of the model a tensor in a checkpoint file is.
+"""Which parameter of the model a tensor in a checkpoint file holds.
 
-Files keep the names that a model was published with; transformers renames on loading (GPT-NeoX's `embed_out`
-is `lm_head` in the model) and puts the experts of one layer together into one tensor.
+Files keep the names under which a model was published. transformers renames when it loads (GPT-NeoX's
+`embed_out` is `lm_head` in the model) and fuses the experts of a layer into one tensor.
 """
 
 import re
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ParameterPart:
-    """What of a parameter one tensor in a file is: all of it, or a part of one expert."""
+    """The part of a parameter that one tensor in a file holds: all of it, or a part of one expert."""
 
     parameter: str
     expert: int | None = None
     part: int = 0
-    """0 to `parts` - 1, counted along the expert's rows."""
+    """Index of the part, 0 to `parts` - 1, along the expert's rows."""
     parts: int = 1
 
     def of(self, parameter: torch.Tensor) -> torch.Tensor:
-        """The view of the whole `parameter` that the file's tensor is."""
+        """The view of the whole `parameter` that corresponds to the file's tensor."""
         if self.expert is None:
             return parameter
         return parameter[self.expert].chunk(self.parts)[self.part]
@@ -58,7 +58,7 @@ def read_config(directory: Path) -> "PretrainedConfig":
 
 
 def empty_model(config: "PretrainedConfig") -> "PreTrainedModel":
-    """The model of `config` without weights (they are on the `meta` device); its buffers are real."""
+    """The model of `config` without storage for its weights (`meta` device); its buffers are real."""
     with init_empty_weights(include_buffers=False):
         model: PreTrainedModel = auto_class(config).from_config(config, dtype=torch.float32)
     model.tie_weights()
@@ -67,8 +67,9 @@ def empty_model(config: "PretrainedConfig") -> "PreTrainedModel":
 
 
 def places(model: "PreTrainedModel", keys: Iterable[str]) -> dict[str, ParameterPart]:
-    """Where each tensor of a checkpoint belongs in `model`; what belongs nowhere (old files hold rotary
-    tables and masks) is left out. Raises UserError when a tensor is not a plain part of a parameter."""
+    """Tensor name -> the part of a parameter of `model` that it holds. Tensors without one (old files hold
+    rotary tables and masks) are left out. Raises UserError when a tensor is not a plain part of a
+    parameter."""
     rules = get_model_conversion_mapping(model)
     renamings = [rule for rule in rules if isinstance(rule, WeightRenaming)]
     converters = [rule for rule in rules if isinstance(rule, WeightConverter)]

@@ -1,8 +1,8 @@
-"""Proof that a merged checkpoint answers as base and adapter did, with one layer in memory at a time.
+"""Proof that a merged checkpoint answers as its base with the adapter, with one layer in memory at a time.
 
-Both models see the same sequences in float32, and the likeliest token at every place of the answers is
-compared. The adapter's side is PEFT's own forward pass over the base's files; the merged side knows of the
-merged files only.
+Both models get the same sequences in float32, and their likeliest tokens at every position of the answers are
+compared. On the adapter's side PEFT's own forward pass runs over the base's files; the merged side reads only
+the merged files.
 """
 
 from collections.abc import Sequence
@@ -12,23 +12,23 @@ from common.errors import UserError
 from finetune.models.adapter import Probe
 
 AGREEMENT = 0.99
-"""Share of answer tokens for which adapter and merged model must prefer the same token."""
+"""Share of positions in answers at which both models must have the same likeliest token."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How alike adapter and merged model are."""
+    """How well the merged model agrees with base and adapter."""
 
     prompts: int
     tokens: int
     agreement: float
-    """Share of the answers' tokens at which both find the same token likeliest."""
+    """Share of positions in the answers at which both have the same likeliest token."""
     adapter_stops: int
-    """Answers at whose end the model finds the end token likeliest."""
+    """Number of answers at whose end the model's likeliest token is an end token."""
     merged_stops: int
 
     def metrics(self) -> dict[str, float]:
-        """For kodolly.json."""
+        """The figures as kodolly.json records them."""
         return {
             "merge_prompts": self.prompts,
             "merge_argmax_agreement": self.agreement,
@@ -46,7 +46,7 @@ class Parity:
 def compare(
     probes: Sequence[Probe], adapter: list[list[int]], merged: list[list[int]], stops: Sequence[int]
 ) -> Parity:
-    """How alike two models' likeliest tokens are. Raises UserError when they are not alike enough."""
+    """Compare the likeliest tokens of two models, a list per probe. Raises UserError below AGREEMENT."""
     pairs = [(a, b) for one, two in zip(adapter, merged, strict=True) for a, b in zip(one, two, strict=True)]
     parity = Parity(
         prompts=len(probes),
@@ -65,7 +65,7 @@ def compare(
 
 
 def _stops(probes: Sequence[Probe], preferred: list[list[int]], stops: Sequence[int]) -> int:
-    """Probes at the end of whose answer its end token is the likeliest."""
+    """Number of probes at the end of whose answer the end token is the likeliest."""
     count = 0
     for probe, tokens in zip(probes, preferred, strict=True):
         answer = probe.input_ids[probe.prompt_tokens :]

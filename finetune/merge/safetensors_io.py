@@ -1,8 +1,8 @@
 """Safetensors files read and written one tensor at a time, so that a checkpoint never has to fit in memory.
 
-The library writes a file from tensors that are all in memory, and reads through a mapping whose pages count
-as the process's memory. The format is small (https://github.com/huggingface/safetensors#format): the length
-of a JSON header in 8 bytes, the header, then the tensors' bytes without gaps.
+The library can write a file only from tensors that are all in memory, and reads through a memory map whose
+pages count as the process's memory. The format is simple (https://github.com/huggingface/safetensors#format):
+the length of a JSON header in 8 bytes, the header, then the tensors' bytes without gaps.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from common.errors import UserError
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 LONGEST_HEADER = 100_000_000
-"""Bytes; the library's own limit."""
+"""Most bytes of a header: the library's own limit."""
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -39,18 +39,18 @@ CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where one tensor lies, and what it is."""
+    """A tensor in a file: its place, type and shape."""
 
     path: Path
     dtype: torch.dtype
     shape: tuple[int, ...]
     offset: int
-    """Bytes from the start of the file."""
+    """Byte offset from the start of the file."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One tensor of a file that is to be written."""
+    """A tensor of a file that is to be written."""
 
     key: str
     dtype: torch.dtype
@@ -58,12 +58,13 @@ class Planned:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return self.dtype.itemsize * torch.Size(self.shape).numel()
 
 
 def shard_names(directory: Path) -> list[str]:
-    """The checkpoint's safetensors files in order: one, or those of its index. Raises UserError."""
+    """Names of the checkpoint's safetensors files, in order: a single one, or those of its index. Raises
+    UserError."""
     if (directory / SINGLE).is_file():
         return [SINGLE]
     try:
@@ -76,7 +77,7 @@ def shard_names(directory: Path) -> list[str]:
 
 
 def stored_tensors(path: Path) -> dict[str, StoredTensor]:
-    """Every tensor of a file, in the order of their bytes. Raises UserError."""
+    """Name -> tensor, in the order of their bytes in the file. Raises UserError."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -101,7 +102,7 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
 
 
 def read_tensor(stored: StoredTensor) -> torch.Tensor:
-    """A private copy of one tensor."""
+    """Read one tensor into memory of its own. Raises UserError."""
     count = torch.Size(stored.shape).numel()
     if count == 0:
         return torch.empty(stored.shape, dtype=stored.dtype)
@@ -118,7 +119,8 @@ def read_tensor(stored: StoredTensor) -> torch.Tensor:
 
 
 def write_tensors(path: Path, plan: Sequence[Planned], tensors: Iterator[torch.Tensor]) -> str:
-    """Write `tensors`, which are as `plan` says and taken one by one; returns the file's SHA-256 in hex."""
+    """Write `tensors`, which must come as `plan` lists them and are taken one by one; returns the file's
+    SHA-256 in hex."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for each in plan:
@@ -148,5 +150,6 @@ def write_tensors(path: Path, plan: Sequence[Planned], tensors: Iterator[torch.T
 
 
 def file_order(plan: Sequence[Planned]) -> list[Planned]:
-    """Widest types first, so that every tensor begins at a multiple of its width."""
+    """The plan sorted by width of type, the widest first, so that every tensor begins at a multiple of its
+    type's width."""
     return sorted(plan, key=lambda each: -each.dtype.itemsize)

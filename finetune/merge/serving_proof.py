@@ -1,4 +1,5 @@
-"""vLLM's own renderer, without weights or a GPU, makes the very tokens of every prompt that training saw."""
+"""Proof that vLLM's own renderer makes the same tokens of every prompt as training; it needs no weights or
+GPU."""
 
 import importlib.util
 import json
@@ -33,7 +34,7 @@ _DETAIL = 300
 
 
 def has_renderer() -> bool:
-    """Whether a vLLM that has the renderer is installed; to look loads nothing of it."""
+    """Whether an installed vLLM has the renderer; nothing of it is loaded to find out."""
     try:
         return importlib.util.find_spec("vllm") is not None and importlib.util.find_spec(RENDERER) is not None
     except ImportError:
@@ -43,10 +44,11 @@ def has_renderer() -> bool:
 def prove_serving(
     directory: Path, tokenizer: Any, probes: Sequence[Probe], name: str, report: Report
 ) -> dict[str, float]:
-    """`serving_prompts`: of how many vLLM makes the tokens that training saw; all, or a UserError.
+    """The metric `serving_prompts`: the number of probes of which vLLM makes the tokens that training saw.
 
-    tokenizer: with the template's settings. A template that asks for the date is compared as of today, which
-    vLLM takes for granted. 0 where vLLM's renderer does not start, which `report` is told under `name`.
+    tokenizer: with the template's settings. A template that asks for the date is compared with today's, as
+    vLLM gives it no other. Where vLLM's renderer does not start, the metric is 0 and `report` says why under
+    `name`. Raises UserError when a prompt differs.
     """
     stage, settings = f"{name}: proving", own_settings(tokenizer)
     assert settings is not None
@@ -75,11 +77,11 @@ def _compare(tokenizer: Any, made: list[int], expected: list[int]) -> None:
 
 
 class _NotStartedError(Exception):
-    """vLLM's renderer does not start here; says why."""
+    """vLLM's renderer does not start here; the text says why."""
 
 
 def as_client_sends(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Messages as a client of vLLM sends them: arguments as JSON text, thoughts by vLLM's name."""
+    """Messages as a client sends them to vLLM: arguments as JSON text, thoughts under vLLM's name."""
     sent = []
     for message in messages:
         made = {key: value for key, value in message.items() if key != "reasoning_content"}
@@ -106,14 +108,14 @@ def rendered_prompt(
     tools: Sequence[Mapping[str, object]],
     template_kwargs: Mapping[str, object],
 ) -> list[int]:
-    """The tokens that `vllm` makes of the messages, for an answer to them. Raises UserError."""
+    """The token ids of the prompt that `vllm` makes of the messages. Raises UserError."""
     body: dict[str, object] = {
         "model": model,
         "messages": as_client_sends(messages),
         "chat_template_kwargs": template_kwargs,
     }
     if tools:
-        # With "auto" a server asks for a parser of calls, which is nothing to the prompt.
+        # "auto" would require a parser of tool calls, which does not change the prompt.
         body |= {"tools": list(tools), "tool_choice": "none"}
     answered = vllm.post("/v1/chat/completions/render", json=body, timeout=60)
     if answered.status_code != 200:

@@ -1,4 +1,4 @@
-"""What a merge begins with, whoever trained the adapter: files, base, tokenizer and conversations."""
+"""The input of a merge, whoever trained the adapter: files, base, tokenizer and conversations."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,26 +20,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AdapterMerge:
-    """All that decides the merged checkpoint but its type."""
+    """Everything that decides the merged checkpoint, except its number format."""
 
     files: AdapterFiles
     base: Path
     config: "PretrainedConfig"
-    """The result's configuration: the base's, with as many tokens as the adapter has."""
+    """The result's configuration: the base's, with the adapter's number of tokens."""
     card: CheckpointCard
-    """What the result says of itself; its metrics grow."""
+    """The result's card, to which the merge adds metrics."""
     tokenizer: "PreTrainedTokenizerBase"
-    """With the chat template that training used."""
+    """The tokenizer, with the chat template that training used."""
     probes: list[Probe]
     """Conversations on which adapter and result are compared."""
     stops: tuple[int, ...]
-    """Tokens that end an answer; the first is the one that training ended answers with."""
+    """Ids of tokens that end an answer; the first is the one with which training ended answers."""
     rows: int | None = None
-    """Embedding rows that the base is to be given, for new tokens; None leaves them."""
+    """Embedding rows that the result gets, where new tokens need more than the base has; None otherwise."""
 
 
 def own_source(directory: Path, base: Path | None) -> AdapterMerge:
-    """The adapter that `kodolly train` wrote. Raises UserError unless all is as training left it."""
+    """Prepare the merge of an adapter that `kodolly train` wrote; base: its directory, if it has moved.
+    Raises UserError unless base and template are those of the training."""
     adapter = read_adapter(directory)
     base = base or Path(adapter.base)
     if not base.is_dir():
@@ -77,7 +78,7 @@ def own_source(directory: Path, base: Path | None) -> AdapterMerge:
 
 
 def read_base_config(base: Path) -> "PretrainedConfig":
-    """The base's configuration. Raises UserError for a base that nothing can be merged into."""
+    """The base's configuration. Raises UserError for a base into which nothing can be merged."""
     config = read_config(base)
     if getattr(config, "quantization_config", None):
         raise UserError(
@@ -89,7 +90,7 @@ def read_base_config(base: Path) -> "PretrainedConfig":
 
 
 def _template(directory: Path, adapter: AdapterCard) -> str:
-    """The text with which the adapter was trained. Raises UserError where it is not to be had any more."""
+    """The text of the template with which the adapter was trained. Raises UserError where it is gone."""
     card = adapter.card
     file = directory / TEMPLATE_FILE
     if card.own_template is None:

@@ -1,4 +1,4 @@
-"""A model of which one layer at a time is in memory."""
+"""A model that has one layer at a time in memory."""
 
 import ctypes
 from collections import defaultdict
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 
 
 TOKENS_AT_ONCE = 4096
-"""Places, padding included, in one pass through the layers."""
+"""Tokens, padding included, in one pass through the layers."""
 ROWS_AT_ONCE = 256
-"""Places whose logits are in memory at once: each has a number for every token of the vocabulary."""
+"""Positions whose logits are in memory at once: each has a number for every token of the vocabulary."""
 Watch = Callable[[float], None]
-"""Told after each layer which part of the work is done, 0 to 1."""
+"""Called after each layer with the share of the work that is done, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class CheckpointWeights:
-    """A checkpoint's parameters, to be read by name."""
+    """A checkpoint's parameters, read by name."""
 
     stored: dict[str, StoredTensor]
     places: dict[str, list[tuple[str, ParameterPart]]]
-    """A parameter's name to the tensors in files that make it up."""
+    """Parameter name -> the tensors in files that make it up."""
     rows: int | None = None
-    """Embedding rows that the model has, where it has more than the files."""
+    """Embedding rows of the model, where it has more than the files."""
     whole: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    """Parameters that an adapter brings along as a whole, in place of the files'."""
+    """Parameters that an adapter brings along whole, in place of the files'."""
 
     def __contains__(self, name: str) -> bool:
         return name in self.whole or name in self.places
 
     def load(self, name: str, shape: torch.Size) -> torch.Tensor:
-        """The parameter in float32. Raises UserError when the files do not give it."""
+        """The parameter in float32. Raises UserError when the files do not hold it in this shape."""
         tensors = self.places.get(name, [])
         if name in self.whole:
             weight = self.whole[name].float()
@@ -71,7 +71,7 @@ def open_weights(
     rows: int | None = None,
     whole: Mapping[str, torch.Tensor] | None = None,
 ) -> CheckpointWeights:
-    """The files of `directory` as parameters of `model`; rows, whole: as in `CheckpointWeights`. Raises
+    """The files of `directory` as the parameters of `model`; rows, whole: as in CheckpointWeights. Raises
     UserError."""
     stored: dict[str, StoredTensor] = {}
     for name in shard_names(directory):
@@ -83,30 +83,32 @@ def open_weights(
 
 
 def grow(weight: torch.Tensor, rows: int) -> torch.Tensor:
-    """`weight` with rows added to make `rows`; each is the mean of all there were, as transformers' resizing
-    makes them (but for noise of a billionth of the variance), so that none is ever the likeliest."""
+    """`weight` extended to `rows` rows. Each new row is the mean of the old ones, so that none is ever the
+    likeliest; transformers' `resize_token_embeddings` does the same, with noise of a billionth of the
+    variance."""
     mean = weight.float().mean(0, keepdim=True).to(weight.dtype)
     return torch.cat([weight, mean.expand(rows - len(weight), *weight.shape[1:])])
 
 
 @dataclass(frozen=True)
 class ParameterSlot:
-    """A parameter of a model and every module that holds it (two for tied embeddings)."""
+    """A parameter of a model, and every module that holds it (two for tied embeddings)."""
 
     names: tuple[str, ...]
     holders: tuple[tuple[nn.Module, str], ...]
     shape: torch.Size
 
     def put(self, parameter: nn.Parameter) -> None:
-        """Make it the parameter of all holders."""
+        """Set `parameter` in all modules that hold the slot."""
         for module, attribute in self.holders:
             module._parameters[attribute] = parameter
 
 
 class StreamedModel:
-    """A model without weights that reads each layer's from files when its turn comes, and drops them after.
+    """A model that reads each layer's weights from files when its turn comes, and drops them after it.
 
-    Made before PEFT puts an adapter on the model: the adapter's own weights stay.
+    It must be made before PEFT puts an adapter on the model, so that the adapter's own weights stay in
+    memory.
     """
 
     def __init__(self, model: "PreTrainedModel", weights: CheckpointWeights) -> None:
@@ -122,13 +124,13 @@ class StreamedModel:
         self.inside = inside
 
     def shapes(self) -> dict[str, torch.Size]:
-        """Every parameter's shape by its name."""
+        """Parameter name -> shape."""
         slots = [*self.outside, *(slot for slots in self.inside.values() for slot in slots)]
         return {name: slot.shape for slot in slots for name in slot.names}
 
     @torch.no_grad()
     def likeliest(self, probes: Sequence[Probe], watch: Watch) -> list[list[int]]:
-        """For every probe the likeliest token at each place of its answer."""
+        """For each probe the id of the likeliest token at every position of its answer."""
         batches = _batches(probes)
         result: list[list[int]] = [[] for _ in probes]
         with ExitStack() as stack:
@@ -159,7 +161,7 @@ class StreamedModel:
         return result
 
     def _pass(self, probes: Sequence[Probe]) -> Iterator[list[int]]:
-        """Padding is on the right, where causal attention never looks."""
+        """The likeliest tokens for one batch. Padding is on the right, where causal attention never looks."""
         longest = max(len(probe.input_ids) for probe in probes)
         ids = torch.zeros(len(probes), longest, dtype=torch.long)
         mask = torch.zeros_like(ids)
@@ -186,7 +188,7 @@ class StreamedModel:
 
 
 def count_whole(model: "PreTrainedModel", weights: CheckpointWeights) -> int:
-    """Numbers in all parameters of `model`. Raises UserError unless the files have each, in its shape."""
+    """Number of weights in `model`. Raises UserError unless the files hold every parameter in its shape."""
     count = 0
     for slot in _slots(model):
         name = next((name for name in slot.names if name in weights.places), None)
@@ -200,7 +202,7 @@ def count_whole(model: "PreTrainedModel", weights: CheckpointWeights) -> int:
 
 
 def _layers(model: "PreTrainedModel") -> dict[str, nn.Module]:
-    """The model's layers by name: the members of its outermost lists of modules that have weights."""
+    """Name -> layer: the members of the model's outermost module lists that have weights."""
     found: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and not any(name.startswith(f"{outer}.") for outer in found):
@@ -222,7 +224,7 @@ def _slots(model: "PreTrainedModel") -> list[ParameterSlot]:
 
 
 def _move(model: "PreTrainedModel", device: torch.device) -> None:
-    """Buffers and the adapter's weights, which are small, to `device`; what is on `meta` stays there."""
+    """Move buffers and the adapter's weights, which are small, to `device`; what is on `meta` stays there."""
     for module in model.modules():
         for name, weight in module._parameters.items():
             if weight is not None and weight.device.type not in ("meta", device.type):
@@ -233,15 +235,15 @@ def _move(model: "PreTrainedModel", device: torch.device) -> None:
 
 
 def _give_back_memory() -> None:
-    """glibc keeps freed blocks of such sizes in its heap, in pieces that the next layer does not fit in: a
-    whole model would pass through memory and most of it would stay."""
+    """Return freed memory to the system. glibc keeps blocks of such sizes in its heap, in pieces too small
+    for the next layer, so that in the end most of the model would be held."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 def _batches(probes: Sequence[Probe]) -> list[list[int]]:
-    """Numbers of probes of like length together, TOKENS_AT_ONCE at most (but one probe at least)."""
+    """Indices of probes in batches of similar length, each of at most TOKENS_AT_ONCE tokens or one probe."""
     batches: list[list[int]] = []
     for number in sorted(range(len(probes)), key=lambda n: -len(probes[n].input_ids)):
         longest = len(probes[batches[-1][0]].input_ids) if batches else 0

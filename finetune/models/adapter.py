@@ -1,4 +1,4 @@
-"""What an adapter directory says about itself, so that it can only be merged into the right base."""
+"""The card of an adapter directory, which lets it be merged only into the right base."""
 
 import json
 from pathlib import Path
@@ -11,35 +11,36 @@ from common.errors import UserError
 ADAPTER_FILE = "kodolly-adapter.json"
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
-"""The two files of every adapter, as PEFT names them."""
+"""The two files of every adapter, under PEFT's names."""
 
 
 class Probe(BaseModel):
-    """One training sequence, kept to check that the merged checkpoint makes the same tokens of it."""
+    """A training sequence that is kept to check that the merged checkpoint makes the same tokens of it."""
 
     messages: list[dict[str, object]]
     input_ids: list[int]
     prompt_tokens: int
     """Number of tokens before the answer."""
     tools: list[dict[str, object]] = []
-    """What the conversation may call."""
+    """The tools that the conversation may call."""
     template_kwargs: dict[str, object] = {}
-    """What the chat template was given besides, where it is the model's own."""
+    """Further variables that the chat template was rendered with, where it is the model's own."""
 
 
 class AdapterCard(BaseModel):
-    """Contents of `kodolly-adapter.json`."""
+    """The content of `kodolly-adapter.json`."""
 
     base: str
     """Directory of the base checkpoint."""
     base_sha256: str
     card: CheckpointCard
-    """What the merged checkpoint will say; its metrics grow at the merge."""
+    """The card of the merged checkpoint, to which the merge adds metrics."""
     probes: list[Probe]
     vocabulary_rows: int | None = None
-    """Embedding rows that the base is to be given before the merge, for new tokens; None leaves them."""
+    """Embedding rows that the merge gives the base, where new tokens need more than it has; None
+    otherwise."""
     end_token: str | None = None
-    """The token that ends an answer, where it is not the base's own. The adapter's directory then holds
+    """The token that ends an answer, where it is not the base's end token. The adapter's directory then holds
     the tokenizer that training used, as it does with new tokens."""
 
 
@@ -71,7 +72,7 @@ def require_safetensors(directory: Path) -> None:
 
 
 def read_adapter(directory: Path) -> AdapterCard:
-    """The card of an adapter of ours. Raises UserError when `directory` is none."""
+    """The card of an adapter that `kodolly train` wrote. Raises UserError when `directory` holds none."""
     path = directory / ADAPTER_FILE
     try:
         return AdapterCard.model_validate(json.loads(path.read_text(encoding="utf-8")))

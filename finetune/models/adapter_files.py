@@ -1,7 +1,7 @@
-"""An adapter as PEFT keeps it, whoever trained it: what `adapter_config.json` says and what the weights are.
+"""An adapter in PEFT's files, whoever trained it: its `adapter_config.json` and its weights.
 
-Trainers leave marks of their own in the names of tensors (FSDP's and torch.compile's wrappers, the adapter's
-name) and other people's adapters may ask for anything, so that only what is known here gets through.
+Trainers leave traces in the names of tensors (FSDP's and torch.compile's wrappers, the adapter's name), and
+other people's configurations may hold anything, so that only settings known here are accepted.
 """
 
 import json
@@ -18,50 +18,51 @@ from common.errors import UserError
 from finetune.models.adapter import CONFIG, WEIGHTS, require_safetensors
 
 PREFIX = "base_model.model."
-"""PEFT's name for the model inside its own."""
+"""PEFT's prefix for the names of the wrapped model."""
 ADAPTER = "default"
-"""PEFT's name for the only adapter of a model."""
+"""PEFT's default name for an adapter."""
 _MERGED = (
     *("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "fan_in_fan_out"),
     *("target_modules", "target_parameters", "exclude_modules", "layers_to_transform", "layers_pattern"),
     *("modules_to_save", "trainable_token_indices", "ensure_weight_tying"),
 )
-"""Settings that say what the adapter does to the base; all of it is merged."""
+"""Settings that decide what the adapter does to the base, and that the merge follows."""
 _TRAINING = (
     *("peft_type", "peft_version", "task_type", "auto_mapping", "base_model_name_or_path", "revision"),
     *("inference_mode", "lora_dropout", "init_lora_weights", "loftq_config", "eva_config", "runtime_config"),
     *("bias", "megatron_core", "qalora_group_size"),
 )
-"""Settings that were of use in training alone, or are judged by themselves."""
+"""Settings that matter in training alone, or are checked elsewhere in this file."""
 _STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
-"""Ways to begin (`init_lora_weights`) that leave the base as it is."""
+"""Initialisations (`init_lora_weights`) that leave the base's weights unchanged."""
 _WRAPPERS = ("_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod", "module")
-"""What FSDP, activation checkpointing, torch.compile and DDP put into names."""
+"""What FSDP, activation checkpointing, torch.compile and DDP insert into names."""
 _INSIDE = ("modules_to_save", "token_adapter", "base_layer", "original_module")
-"""PEFT's names for what a whole parameter was wrapped in, the one that counts first."""
+"""PEFT's names for the wrappers of a parameter that was trained whole; the first one found is used."""
 _CHANGES = (".lora_", ".trainable_tokens_")
 
 
 @dataclass(frozen=True)
 class AdapterFiles:
-    """An adapter directory that has been read."""
+    """The content of an adapter directory."""
 
     path: Path
-    """Of the weights."""
+    """The file of the weights."""
     config: LoraConfig
-    """Without `modules_to_save`: those parameters are `whole`."""
+    """PEFT's configuration, without `modules_to_save`: those parameters are in `whole`."""
     saved: tuple[str, ...]
-    """`modules_to_save`: modules that were trained as a whole."""
+    """`modules_to_save`: names of modules that were trained whole."""
     base: str
-    """Where the base was when the adapter was trained, or its hub name; '' where nothing says."""
+    """Path or hub id of the base when the adapter was trained; '' where the adapter does not say."""
     changes: dict[str, torch.Tensor]
-    """What PEFT adds to layers, by its names, in float32."""
+    """Weights that PEFT adds to layers, in float32, by PEFT's names."""
     whole: dict[str, torch.Tensor]
-    """Parameters that take the place of the base's, by their names in the model."""
+    """Parameters that replace the base's, by their names in the model."""
 
 
 def read_adapter_files(directory: Path) -> AdapterFiles:
-    """Raises UserError for an adapter that is not LoRA, is broken, or does more than can be merged."""
+    """Read an adapter directory. Raises UserError for an adapter that is not LoRA, is broken, or does more
+    than can be merged."""
     require_safetensors(directory)
     values = _read_config(directory)
     saved = values.get("modules_to_save") or ()
@@ -126,7 +127,7 @@ def _lora_config(values: Mapping[str, Any], directory: Path) -> LoraConfig:
 
 
 def _excluded(excluded: list[str] | str | None, saved: list[str] | None) -> list[str] | str | None:
-    """Modules that no low-rank change is looked for in: PEFT never puts one into what is saved whole."""
+    """`exclude_modules` with the modules that were trained whole: PEFT never puts LoRA into those."""
     if not saved:
         return excluded
     patterns = [rf"(?:.*\.)?(?:{module})(?:\..*)?" for module in saved]
@@ -141,7 +142,7 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Every tensor in float32. Raises UserError."""
     try:
         stored = load_file(path)
-    except Exception as error:  # the library has an error class of its own for broken files, in Rust
+    except Exception as error:  # safetensors raises a class of its own from Rust for broken files
         raise UserError(f"{path} cannot be read: {error}.", hint="Train the adapter again.") from error
     for name, tensor in stored.items():
         if not tensor.is_floating_point():
@@ -172,7 +173,7 @@ def _sorted_out(
 
 
 def _plain(name: str) -> str:
-    """The tensor's name as PEFT itself writes it."""
+    """The tensor's name without what trainers added: the one that PEFT writes."""
     parts = [part for part in name.split(".") if part not in _WRAPPERS and part != ADAPTER]
     plain = ".".join(parts)
     return plain.removesuffix(".weight") if plain.endswith(".lora_magnitude_vector.weight") else plain

@@ -1,4 +1,4 @@
-"""What transformers' auto classes are to read a model and its tokenizer as: text, with a chat template."""
+"""Which of transformers' auto classes reads a model for text, and how its tokenizer is read."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 def auto_class(config: "PretrainedConfig") -> Any:
-    """AutoModelForCausalLM, or the one for images and text where that alone knows the model: Mistral's models
-    that read images (`mistral3`) stand there only, and their class takes texts by themselves as well."""
+    """AutoModelForCausalLM, or the auto class for images and text where only that one lists the model.
+    Mistral's models that read images (`mistral3`) are such, and their class takes text alone as well."""
     for each in (AutoModelForCausalLM, AutoModelForImageTextToText):
         if type(config) in each._model_mapping:
             return each
@@ -19,10 +19,10 @@ def auto_class(config: "PretrainedConfig") -> Any:
 
 
 def read_tokenizer(directory: Path) -> "PreTrainedTokenizerBase":
-    """The tokenizer in `directory`. Raises OSError and ValueError.
+    """The tokenizer in `directory`. Raises OSError or ValueError.
 
-    A tekken.json beside it is passed over: Mistral's own format has no chat template, and a merged checkpoint
-    leaves it out for that.
+    A tekken.json beside it is ignored: Mistral's own format has no chat template, which is also why merged
+    checkpoints leave it out.
     """
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
         directory, local_files_only=True, mistral_format=False

@@ -1,4 +1,4 @@
-"""Writing a checkpoint or an adapter directory so that it is there whole or not at all."""
+"""Writing the files of a checkpoint into a directory."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def size_of(model: "PreTrainedModel", dtype: str, *, trained_only: bool = False) -> int:
-    """Bytes that the weights (or those that training changes) take in a file."""
+    """Bytes that the weights, or only those that are trained, take in a file of number format `dtype`."""
     width = {"float32": 4, "float16": 2, "bfloat16": 2}[dtype]
     return sum(width * int(p.numel()) for p in model.parameters() if p.requires_grad or not trained_only)
 
@@ -29,10 +29,9 @@ def write_checkpoint(
     weights: "dict[str, torch.Tensor] | None" = None,
     stops: Sequence[int] = (),
 ) -> None:
-    """Fill `directory` with a complete checkpoint: weights, tokenizer, template, stop token, card.
+    """Fill `directory` with a complete checkpoint: weights, tokenizer, template, stop tokens, card.
 
-    weights: in place of the model's own, when the model is in parts (FSDP, ZeRO-3). stops: as in
-    `set_stop_tokens`.
+    weights: the gathered weights of a model that is sharded (FSDP, ZeRO-3). stops: as in `set_stop_tokens`.
     """
     model.config.use_cache = True
     set_stop_tokens(model.generation_config, tokenizer, stops)
@@ -44,10 +43,12 @@ def write_checkpoint(
 def set_stop_tokens(
     generation_config: "GenerationConfig", tokenizer: "PreTrainedTokenizerBase", stops: Sequence[int] = ()
 ) -> None:
-    """Make an engine stop at `stops`, by default the tokenizer's end token, and never take padding for it."""
+    """Have engines stop at the token ids `stops`, by default at the tokenizer's end token, and never at
+    padding."""
     sampling = (generation_config.temperature, generation_config.top_p, generation_config.top_k)
     if any(value is not None for value in sampling):
-        # Published settings that say how to sample and not that; transformers refuses to write them.
+        # Some published configurations set a temperature but not do_sample; transformers refuses to save
+        # them.
         generation_config.do_sample = True
     generation_config.update(  # type: ignore[no-untyped-call]
         bos_token_id=tokenizer.bos_token_id,
@@ -57,8 +58,8 @@ def set_stop_tokens(
 
 
 def write_tokenizer(directory: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
-    """The tokenizer and the very bytes of the template that training rendered with, whatever
-    save_pretrained makes of them."""
+    """Write the tokenizer, and the template byte for byte as training rendered it, whatever save_pretrained
+    does with it."""
     tokenizer.save_pretrained(directory)
     (directory / TEMPLATE_FILE).write_text(tokenizer.chat_template, encoding="utf-8")
 
@@ -70,11 +71,12 @@ PROCESSORS = (
     "image_processor_config.json",
     "feature_extractor_config.json",
 )
-"""How images and sounds reach a model that takes them; engines load these at start."""
+"""Configurations of the processors for images and sound, which engines load at start."""
 
 
 def copy_processors(base: Path, directory: Path) -> None:
-    """The base's processor files, without a chat template of theirs: an engine would take that first."""
+    """Copy the base's processor files without a chat template in them, which an engine would prefer to
+    ours."""
     for name in PROCESSORS:
         if not (base / name).is_file():
             continue
@@ -85,12 +87,12 @@ def copy_processors(base: Path, directory: Path) -> None:
 
 
 def write_card(directory: Path, card: CheckpointCard) -> None:
-    """`kodolly.json`."""
+    """Write `kodolly.json`."""
     (directory / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def weights_hash(directory: Path) -> str:
-    """SHA-256 over the names and contents of the safetensors files: the identity of a base model."""
+    """SHA-256 over names and contents of the safetensors files, which identifies a base model."""
     digest = hashlib.sha256()
     files = sorted(directory.glob("*.safetensors"))
     if not files:

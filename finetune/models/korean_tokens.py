@@ -1,4 +1,5 @@
-"""How many tokens a tokenizer makes of Korean: what a context window holds, and what an answer costs."""
+"""How many tokens a tokenizer makes of Korean text, which decides what a context window holds and what an
+answer costs."""
 
 from pathlib import Path
 
@@ -10,14 +11,14 @@ TEXT = (
     "영어로 제공되며, 질문을 입력하면 몇 초 안에 답을 드립니다. 자세한 내용은 홈페이지의 공지 사항을 "
     "참고해 주세요."
 )
-"""News, a spoken question and an office's answer."""
+"""A sample of news, a colloquial question and a formal answer."""
 
 
 def tokens_per_character(model: str) -> float | None:
-    """Tokens for a character of TEXT, or None where `model`'s tokenizer is not on this machine.
+    """Tokens per character of TEXT; None where the tokenizer of `model` is not on this machine.
 
-    It is looked for in the Hugging Face cache and, as `hf download --local-dir` leaves it, in a directory of
-    the model's name in the current one. Nothing is downloaded.
+    It is looked for in the Hugging Face cache and in `./NAME`, where `hf download --local-dir` may have put
+    it. Nothing is downloaded.
     """
     from tokenizers import Tokenizer
 

@@ -1,4 +1,4 @@
-"""Models and tokenizers: made from nothing, loaded, given an adapter."""
+"""Models and tokenizers: initialised, loaded, and fitted with an adapter."""
 
 import importlib.util
 import re
@@ -28,17 +28,18 @@ if TYPE_CHECKING:
 
 
 ROW_MULTIPLE = 64
-"""Embedding rows are added in such numbers: matrix units and tensor parallel ranks divide them."""
+"""The number of embedding rows is rounded up to a multiple of this, which matrix units and tensor parallel
+ranks can divide."""
 
 INITIAL_SPREAD = 0.06
-"""Standard deviation of fresh weights. GPT-NeoX's own 0.02 is meant for wide models; at a width of 256 it
-costs about three epochs (measured on the demo)."""
+"""Standard deviation of initial weights. GPT-NeoX's default of 0.02 is meant for wide models; at a width of
+256 it costs about three epochs (measured on the demo)."""
 
 
 def make_model(
     architecture: Architecture, tokenizer: "PreTrainedTokenizerBase", seed: int
 ) -> "PreTrainedModel":
-    """A GPT-NeoX with fresh weights for `tokenizer`."""
+    """A GPT-NeoX with random weights and the vocabulary of `tokenizer`."""
     torch.manual_seed(seed)
     config = GPTNeoXConfig(
         vocab_size=len(tokenizer),
@@ -56,7 +57,7 @@ def make_model(
 
 
 def load_model(directory: Path) -> "PreTrainedModel":
-    """The checkpoint's model in float32, from safetensors only. Raises UserError."""
+    """Load the checkpoint's model in float32, from safetensors only. Raises UserError."""
     try:
         config = AutoConfig.from_pretrained(directory, local_files_only=True)
         model: PreTrainedModel = auto_class(config).from_pretrained(
@@ -71,7 +72,7 @@ def load_model(directory: Path) -> "PreTrainedModel":
 
 
 def load_for_training(directory: Path, recipe: FromBase, precision: Precision) -> "PreTrainedModel":
-    """The base in the precision and with the attention that training takes. Raises UserError."""
+    """Load the base in training's number formats and with its attention. Raises UserError."""
     options: dict[str, object] = {"dtype": precision.weights}
     if recipe.four_bit:
         options |= _four_bit(precision)
@@ -92,14 +93,14 @@ def load_for_training(directory: Path, recipe: FromBase, precision: Precision) -
     layer: Any
     for layer in model.modules():
         if hasattr(layer, "support_avx512bf16_for_cpu"):
-            # On such CPUs bitsandbytes packs its weights anew, for a product without a backward pass, when
-            # a model is evaluated for the first time; training could not go on after a validation.
+            # At the first evaluation on a CPU with AVX512-BF16 bitsandbytes repacks the weights for a kernel
+            # without a backward pass, so that training would fail after the first validation.
             layer.support_avx512bf16_for_cpu = False
     return model
 
 
 def require_bitsandbytes() -> None:
-    """Raises UserError when 4-bit weights are asked for and the library for them is missing."""
+    """Raises UserError when bitsandbytes, the library for 4-bit weights, is missing."""
     if importlib.util.find_spec("bitsandbytes") is None:
         raise UserError(
             "4-bit weights need bitsandbytes, which is not installed.",
@@ -108,7 +109,7 @@ def require_bitsandbytes() -> None:
 
 
 def _four_bit(precision: Precision) -> dict[str, object]:
-    """NF4 with double quantisation (Dettmers et al. 2023)."""
+    """Arguments of from_pretrained for NF4 with double quantisation (QLoRA, Dettmers et al. 2023)."""
     require_bitsandbytes()
     from transformers import BitsAndBytesConfig
 
@@ -126,7 +127,8 @@ def _four_bit(precision: Precision) -> dict[str, object]:
 
 
 def load_tokenizer(directory: Path, template: str) -> "PreTrainedTokenizerBase":
-    """The checkpoint's tokenizer with the text `template` for chat template. Raises UserError."""
+    """Load the checkpoint's tokenizer and give it the chat template `template` (its text). Raises
+    UserError."""
     try:
         tokenizer = read_tokenizer(directory)
     except (OSError, ValueError) as error:
@@ -136,14 +138,14 @@ def load_tokenizer(directory: Path, template: str) -> "PreTrainedTokenizerBase":
     if tokenizer.eos_token_id is None:
         raise UserError(f"The tokenizer in {directory} has no end token; a model could never learn to stop.")
     if tokenizer.pad_token_id is None:
-        # Only the collator uses it, and what it fills is masked by position, not by id.
+        # Padding is masked by position, not by id, so that it may share the end token's id.
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.chat_template = template
     return tokenizer
 
 
 def set_tokens(tokenizer: "PreTrainedTokenizerBase", recipe: FromBase) -> None:
-    """Give `tokenizer` the recipe's new tokens and end token. Raises UserError."""
+    """Add the recipe's new tokens to `tokenizer` and set its end token. Raises UserError."""
     known = [
         token for token in recipe.added_tokens if tokenizer.convert_tokens_to_ids(token) in _ids(tokenizer)
     ]
@@ -164,8 +166,9 @@ def _ids(tokenizer: "PreTrainedTokenizerBase") -> set[int]:
 
 
 def make_room(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int | None:
-    """Embedding rows for all tokens: None when the model has them (many pad their tables), else the new
-    number. Tables never shrink: a checkpoint would lose rows that its shards are divided by."""
+    """Grow the model's embeddings so that every token has a row; returns the new number of rows, or None when
+    there were enough (many models have spare rows). They never shrink, as tensor parallel ranks divide the
+    rows of a checkpoint."""
     rows = embedding_rows(model)
     if len(tokenizer) <= rows:
         return None
@@ -174,15 +177,15 @@ def make_room(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") ->
 
 
 def embedding_rows(model: "PreTrainedModel") -> int:
-    """Of the input embedding: at least as many as there are tokens."""
+    """Rows of the input embedding, of which there are at least as many as tokens."""
     weight = model.get_input_embeddings().weight
     assert isinstance(weight, torch.Tensor)
     return int(weight.shape[0])
 
 
 def embedding_names(model: "PreTrainedModel") -> tuple[str, str | None]:
-    """Module names of the input and the output embedding, from the model itself: they differ between
-    architectures and have changed between versions. The second is None where both share their weights."""
+    """Module names of the input and the output embedding. They are read from the model, as they differ
+    between architectures and versions. The second is None where the two are tied."""
     names = {id(module): name for name, module in model.named_modules()}
     source, target = model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[no-untyped-call]
     shared = model.config.get_text_config().tie_word_embeddings or target.weight is source.weight
@@ -190,22 +193,24 @@ def embedding_names(model: "PreTrainedModel") -> tuple[str, str | None]:
 
 
 def add_adapter(model: "PreTrainedModel", lora: Lora, new_ids: tuple[int, ...] = ()) -> "PreTrainedModel":
-    """`model` with a fresh, trainable LoRA adapter; the rows of `new_ids` are trained on both sides."""
+    """`model` with a new, trainable LoRA adapter; the rows of `new_ids` are trained in both embeddings."""
     with no_word_about_experts():
         tuned = get_peft_model(model, lora_config(model, lora, new_ids))
-    return cast("PreTrainedModel", tuned)  # it passes on what is asked of it
+    return cast("PreTrainedModel", tuned)  # PeftModel forwards attributes to the model
 
 
 @contextmanager
 def no_word_about_experts() -> Iterator[None]:
-    """PEFT gives fused experts a rank of their own, and then takes that for a pattern without a layer."""
+    """Silence PEFT's warning about a rank pattern without a layer, which it makes itself for fused
+    experts."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning)
         yield
 
 
 def lora_config(model: "PreTrainedModel", lora: Lora, new_ids: tuple[int, ...] = ()) -> LoraConfig:
-    """PEFT's form of `lora`. A new token's output row must be trained, or it can never be the likeliest."""
+    """PEFT's configuration of `lora`. The output rows of new tokens are trained, too, or a new token could
+    never become the likeliest."""
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
     tokens = {name: list(new_ids) for name in embedding_names(model) if name} if new_ids else None
     return LoraConfig(
@@ -222,9 +227,9 @@ def lora_config(model: "PreTrainedModel", lora: Lora, new_ids: tuple[int, ...] =
 
 
 def _other_layers(model: torch.nn.Module) -> str | None:
-    """The layers of a model for images or sounds too that no text reaches, as PEFT's pattern.
+    """PEFT's pattern for the layers that only images or sound reach; None for a model of text alone.
 
-    Rows are texts: an adapter there would cost memory and learn nothing.
+    Rows are text, so that an adapter there would cost memory and learn nothing.
     """
     names = [name for name, _ in model.named_modules()]
     text = next((name for name in names if name.rsplit(".", 1)[-1] == "language_model"), "")
@@ -232,13 +237,13 @@ def _other_layers(model: torch.nn.Module) -> str | None:
 
 
 def engine_stops(directory: Path, tokenizer: "PreTrainedTokenizerBase") -> tuple[int, ...]:
-    """The tokenizer's end token and those that generation_config.json lists: there vLLM stops unless a
-    request says more."""
+    """Ids at which vLLM stops unless a request adds more: the tokenizer's end token and those that
+    generation_config.json lists."""
     return tuple(dict.fromkeys([tokenizer.eos_token_id, *listed_stops(directory, tokenizer)]))
 
 
 def listed_stops(directory: Path, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """The end tokens in generation_config.json; [] where there is none."""
+    """Ids of the end tokens in generation_config.json; [] without that file."""
     try:
         stops = GenerationConfig.from_pretrained(directory, local_files_only=True).eos_token_id
     except (OSError, ValueError):

@@ -1,4 +1,5 @@
-"""Whether the base has the layers that `lora.targets` names, by its configuration: no weights are loaded."""
+"""Whether the base has the layers that `lora.targets` names. Its configuration tells; no weights are
+loaded."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +21,10 @@ _LINEAR = (torch.nn.Linear, Conv1D)
 
 
 def check_targets(base: Path, lora: Lora) -> None:
-    """Raises UserError for a target that is no layer of the base, or none that can carry an adapter.
+    """Raises UserError for a target that is no layer of the base, or a layer that takes no adapter.
 
-    PEFT refuses only a list without any match; a misspelt name among right ones would train less, unnoticed.
+    PEFT refuses only a list without any match: with a misspelt name among right ones, less would be trained
+    unnoticed.
     """
     if lora.targets == "all-linear":
         return
@@ -30,7 +32,7 @@ def check_targets(base: Path, lora: Lora) -> None:
         config = AutoConfig.from_pretrained(base, local_files_only=True)
         model = _without_storage(config)
     except (OSError, ValueError, KeyError):
-        return  # loading the base says better what is wrong with it
+        return  # loading the base will give a better message
     if not lora.targets:
         raise UserError("lora.targets names no layer.", hint=_has(model))
     modules = dict(model.named_modules())
@@ -55,7 +57,8 @@ def _without_storage(config: "PretrainedConfig") -> "PreTrainedModel":
 
 
 def _takes_adapter(config: "PretrainedConfig", lora: Lora, target: str) -> bool:
-    """By trial: PEFT also adapts embeddings, and knows old names of layers that are fused today."""
+    """Whether PEFT finds a layer for `target`. It is tried, as PEFT also adapts embeddings and knows the old
+    names of layers that are fused today."""
     model = _without_storage(config)
     try:
         with torch.device("meta"):
@@ -66,7 +69,8 @@ def _takes_adapter(config: "PretrainedConfig", lora: Lora, target: str) -> bool:
 
 
 def linear_layers(model: "PreTrainedModel") -> list[str]:
-    """Last parts of the names of all linear layers but the output embedding, in the model's order."""
+    """The last parts of the names of all linear layers, without the output embedding, in the model's
+    order."""
     head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     layers = [
         name for name, module in model.named_modules() if isinstance(module, _LINEAR) and module is not head

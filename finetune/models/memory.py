@@ -1,8 +1,8 @@
-"""How much memory a training run takes on each device, from the model's configuration, before it is loaded.
+"""The memory that a training run takes on each device, computed from the model's configuration alone.
 
-Weights, gradients and Adam's two moments are counted exactly: the model is built without storage. What
-the backward pass keeps is estimated per token and layer, after Korthikanti et al. 2022 (34 bytes per hidden
-unit in half precision, less what attention without a stored matrix and without dropout saves).
+Weights, gradients and Adam's two moments are counted exactly, on a model without storage. Activations for the
+backward pass are estimated per token and layer, after Korthikanti et al. 2022 (34 bytes per hidden unit in
+half precision, less what attention without a stored matrix and without dropout saves).
 """
 
 from dataclasses import dataclass, replace
@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
-"""Per weight: 4 bits, an 8-bit scale per 64 of them, a 32-bit scale per 256 scales (double quantisation)."""
+"""Bytes per weight: 4 bits, an 8-bit scale for every 64 weights, a 32-bit scale for every 256 scales (double
+quantisation)."""
 KEPT_HALVES = 17
-"""Numbers of hidden width that a layer keeps per token, in the precision of the arithmetic; a feed-forward
-layer four times as wide included."""
+"""Activations that a layer keeps per token, in units of the hidden width and in the precision of the
+arithmetic, with a feed-forward layer four times as wide."""
 LOGITS_BYTES = 14
-"""Per token and vocabulary entry: the logits, their float32 copy, its gradient, and the logits' gradient."""
+"""Bytes per token and vocabulary entry: the logits, their float32 copy, its gradient, and the logits'
+gradient."""
 ADAM = 8
-"""Bytes for each trained weight: two float32 moments."""
+"""Bytes per trained weight: two float32 moments."""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes on one device, in one process."""
+    """Memory of one process on one device, in bytes."""
 
     weights: int
     gradients: int
@@ -39,35 +41,36 @@ class MemoryPlan:
 
     @property
     def fixed(self) -> int:
-        """What is needed before the first row."""
+        """Bytes that are needed before the first row."""
         return self.weights + self.gradients + self.optimizer
 
     @property
     def total(self) -> int:
-        """At the peak."""
+        """Bytes at the peak."""
         return self.fixed + self.activations + self.logits
 
 
 @dataclass(frozen=True)
 class WeightSizes:
-    """Weights of a model by what happens to them."""
+    """Numbers of weights of a model, by how they are stored and trained."""
 
     total: int
     linear: int
-    """In linear layers other than the output embedding: what NF4 shrinks."""
+    """Weights in linear layers without the output embedding, which NF4 quantises."""
     adapter: int
-    """In the adapter, where one was asked for."""
+    """Weights in the adapter; 0 without one."""
     experts: int
-    """In fused expert tensors, which bitsandbytes does not shrink."""
+    """Weights in fused tensors of experts, which bitsandbytes does not quantise."""
     layers: int
     width: int
-    """Hidden units a token."""
+    """Hidden size."""
     vocabulary: int
-    """Entries of the output embedding."""
+    """Rows of the output embedding."""
 
 
 def expert_weights(model: "torch.nn.Module") -> int:
-    """Weights in fused tensors of experts; vision towers have tensors of three dimensions, too."""
+    """Number of weights in fused tensors of experts, told apart from a vision tower's tensors of three
+    dimensions."""
     return sum(
         weight.numel()
         for name, weight in model.named_parameters()
@@ -76,7 +79,7 @@ def expert_weights(model: "torch.nn.Module") -> int:
 
 
 def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> WeightSizes:
-    """Count the weights of the model that `config` describes, and of `adapter` on it; nothing is loaded."""
+    """Count the weights of the model that `config` describes and of `adapter` on it; nothing is loaded."""
     import torch
 
     from finetune.models.auto import auto_class
@@ -109,26 +112,27 @@ def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> WeightSize
 def plan_memory(
     config: "PretrainedConfig", recipe: Recipe, *, longest: int, compute_bytes: int
 ) -> MemoryPlan:
-    """The plan for `recipe` on the model of `config`.
+    """The memory plan for `recipe` on the model of `config`.
 
-    longest: tokens of the longest sequence. compute_bytes: 4 where the arithmetic is float32, else 2.
+    longest: tokens of the longest sequence. compute_bytes: bytes of a number in the arithmetic, 4 for
+    float32, else 2.
     """
     size = sizes(config, recipe.adapter)
     return plan_counted(size, recipe, longest=longest, compute_bytes=compute_bytes)
 
 
 def plan_counted(size: WeightSizes, recipe: Recipe, *, longest: int, compute_bytes: int) -> MemoryPlan:
-    """As plan_memory, where the weights of model and adapter were counted before."""
+    """`plan_memory` for weights of model and adapter that have been counted already."""
     mixed = compute_bytes < 4
     if recipe.has_adapter:
         trained = size.adapter
         small = size.linear if recipe.four_bit else 0
         weights = round(small * NF4_BYTES) + (size.total - small) * compute_bytes + trained * 4
-        if recipe.four_bit:  # a layer's weights are unpacked while they are used
+        if recipe.four_bit:  # a layer's weights are dequantised while they are used
             weights += 2 * compute_bytes * size.linear // size.layers
     else:
         trained = size.total
-        weights = trained * (4 + (2 if mixed else 0))  # autocast keeps half-precision copies
+        weights = trained * (4 + (2 if mixed else 0))  # autocast caches half-precision copies
     tokens = recipe.batch_size * longest * recipe.sequences_per_row
     per_layer = KEPT_HALVES * size.width * compute_bytes
     if recipe.gradient_checkpointing:

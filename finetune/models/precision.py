@@ -1,4 +1,4 @@
-"""Which number formats and which attention a device gets, with the reason, so that it can be told."""
+"""Which number formats and which attention a device gets, with a reason that is shown to the user."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,14 +17,14 @@ class Precision:
     """Number formats of a training run."""
 
     compute: torch.dtype
-    """Of the arithmetic."""
+    """Number format of the arithmetic."""
     weights: torch.dtype
-    """Of the weights in memory; what is trained is kept in float32 in any case."""
+    """Number format of frozen weights in memory; trained weights are kept in float32 in any case."""
     reason: str
 
 
 def choose_precision(recipe: CommonKeys) -> Precision:
-    """float32 on a CPU; on a GPU bfloat16 where it has it, else float16 with a scaled loss."""
+    """float32 on a CPU; on a GPU bfloat16 where it supports that, else float16 with loss scaling."""
     if not torch.cuda.is_available():
         return Precision(
             torch.float32, torch.float32, "float32: there is no GPU, and CPUs are exact and fast in it"
@@ -41,11 +41,11 @@ def choose_precision(recipe: CommonKeys) -> Precision:
 
 
 def choose_attention(config: "PretrainedConfig", precision: Precision) -> str:
-    """`flash_attention_2` where it is installed and the model and the number format have it, else `sdpa`,
-    torch's own, or `eager` for a model without."""
+    """`flash_attention_2` where it is installed and both model and number format support it, else `sdpa`,
+    torch's own, or `eager` for a model that supports neither."""
     from finetune.models.auto import auto_class
 
-    # Config to class without loading weights; the map is what from_pretrained goes by.
+    # The model's class for a configuration, by the map that from_pretrained uses; no weights are loaded.
     model = auto_class(config)._model_mapping[type(config)]
     if (
         precision.compute != torch.float32

@@ -1,4 +1,4 @@
-"""Libraries that keep to themselves what a run does not need to show."""
+"""Keeping libraries' notes and progress bars off the terminal."""
 
 import contextlib
 import logging
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 
 def hide_library_notes() -> None:
-    """Call before peft is imported: it imports bitsandbytes, which tells everybody without a GPU that it
-    would rather fetch a kernel from the hub."""
+    """Must be called before peft is imported: it imports bitsandbytes, which tells everybody without a GPU
+    that it could fetch a kernel from the hub."""
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def hide_library_bars() -> None:
-    """No progress bars but ours: transformers draws one for every file it reads or writes."""
+    """Switch transformers' progress bars off: it draws one for every file that it reads or writes."""
     import transformers
 
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -20,7 +20,8 @@ def hide_library_bars() -> None:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Trainer logs its set-up at warning level; none of it is for the person at the terminal."""
+    """Silence transformers' log until the block ends: Trainer logs its set-up at warning level, and none of
+    it is for the person at the terminal."""
     import transformers
 
     before = transformers.logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""What a model's `config.json` says of its size, family by family, in the words of transformers."""
+"""The sizes in a model's `config.json`, family by family, under the names that transformers uses."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def qwen3(layers: int, width: int, heads: int, inner: int, *, tied: bool = False
 def qwen3_5(
     layers: int, width: int, heads: int, inner: int, value_heads: int, *, tied: bool = False
 ) -> Shape:
-    """Of the text part, which is what training loads; three layers in four have linear attention."""
+    """The text part, which is what training loads; three layers in four have linear attention."""
     more = {"vocab_size": 248320, "head_dim": 256, "tie_word_embeddings": tied}
     more |= {"linear_num_value_heads": value_heads}
     return llama("qwen3_5_text", layers, width, heads, 4, inner, 262144, **more)
@@ -82,7 +82,8 @@ def llama3(
 
 
 def gemma4(text: Shape, vision: Shape, *, audio: bool) -> Shape:
-    """The E models hear, too, and keep an embedding for every layer; the large ones do neither."""
+    """Gemma 4 with separate towers. The E models also take sound and have an embedding for every layer; the
+    large ones have neither."""
     whole: Shape = {
         "model_type": "gemma4",
         "text_config": {"vocab_size": 262144, "head_dim": 256, "global_head_dim": 512} | text,
@@ -92,7 +93,7 @@ def gemma4(text: Shape, vision: Shape, *, audio: bool) -> Shape:
 
 
 def gemma4_unified(layers: int, width: int, heads: int, kv_heads: int, inner: int) -> Shape:
-    """Pictures and sounds go through one layer into the text part, which is all that has layers."""
+    """Gemma 4 12B: images and sound enter the text part through a single projection, without towers."""
     text: dict[str, object] = {
         "vocab_size": 262144,
         "head_dim": 256,
@@ -110,7 +111,7 @@ def gemma4_unified(layers: int, width: int, heads: int, kv_heads: int, inner: in
 
 
 def ministral3(layers: int, width: int, inner: int, *, tied: bool = False) -> Shape:
-    """With Pixtral's eyes of 24 layers."""
+    """Ministral 3 with Pixtral's vision tower of 24 layers."""
     text = {"vocab_size": 131072, "head_dim": 128, "tie_word_embeddings": tied}
     return {
         "model_type": "mistral3",
@@ -130,7 +131,8 @@ def ministral3(layers: int, width: int, inner: int, *, tied: bool = False) -> Sh
 
 
 def mixture_of_latents(layers: int, width: int, heads: int, inner: int, **more: object) -> Shape:
-    """DeepSeek-V3's class: latent attention, a dense first layer, experts with some shared in the others."""
+    """DeepSeek-V3's architecture: multi-head latent attention, a dense first layer, and in all others routed
+    and shared experts."""
     return llama(
         "deepseek_v3",
         layers,

@@ -1,4 +1,4 @@
-"""Training the tokenizer of a model that is made from nothing."""
+"""Training the tokenizer of a model that is trained from scratch."""
 
 from collections.abc import Iterable
 
@@ -7,12 +7,13 @@ from transformers import PreTrainedTokenizerFast
 
 END = "<|endoftext|>"
 PADDING = "<|padding|>"
-"""Padding has an id of its own: where it shares the end token's, collators that mask padding also hide
-the end token from the loss, and the model never learns to stop."""
+"""Padding has a token of its own: where it shares the end token's id, collators that mask padding hide the
+end token from the loss as well, and the model never learns to stop."""
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of at most `vocabulary` tokens; any text survives a round trip through it."""
+    """Train a byte-level BPE of at most `vocabulary` tokens, which encodes any text without loss; context:
+    the model's context length in tokens."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -33,6 +34,6 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> PreT
         pad_token=PADDING,
         model_max_length=context,
         clean_up_tokenization_spaces=False,
-        # token_type_ids mean nothing to GPT-NeoX, and its generate() refuses them.
+        # GPT-NeoX has no use for token_type_ids, and its generate() refuses them.
         model_input_names=["input_ids", "attention_mask"],
     )

@@ -1,4 +1,5 @@
-"""From a model's logits on sentences that it has not seen: probabilities, and where each class begins."""
+"""Calibration from a model's logits on sentences that it has not seen: probabilities, and each class's
+thresholds."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,18 +11,19 @@ from finetune.moderation.fit import Floats
 from moderation.classes import CLASSES, LEVEL_BEGINS, LEVELS, Level
 
 MOST_FALSE_ALARMS = 0.002
-"""Largest share of clean sentences that may fall to one class."""
+"""Largest share of clean sentences that may be taken for one class."""
 NEVER = 1.1
-"""The threshold of a class of which the data has no sentence: above every score."""
+"""Threshold of a class without any sentence in the data: above every score."""
 
 
 def membership(sentences: Sequence[Sentence]) -> Floats:
-    """1 where a sentence (row) is of a class (column), else 0."""
+    """An array (sentences, classes) that is 1 where a sentence is of a class, else 0."""
     return np.array([[float(name in s.classes) for name in CLASSES] for s in sentences])
 
 
 def calibration(logits: Floats, labels: Floats) -> Floats:
-    """Factor and addend (2, classes) that turn logits into those of calibrated probabilities.
+    """Factors and addends, of shape (2, classes), that turn `logits` into the logits of calibrated
+    probabilities.
 
     Platt's method with his smoothed targets ("Probabilistic Outputs for Support Vector Machines", 1999).
     """
@@ -44,17 +46,18 @@ def _platt(logits: Floats, labels: Floats) -> Floats:
         found = found - np.clip(step, -2, 2)
         if np.abs(step).max() < 1e-8:
             break
-    # A factor that is not positive would turn the order around: then nothing can be learnt from the scores.
+    # A factor below zero would reverse the order of the scores, which then say nothing.
     return found if found[0] > 0.05 else np.array([0.05, found[1]])
 
 
 def probabilities(logits: Floats, scale: Floats) -> Floats:
-    """Calibrated scores of logits."""
+    """Calibrated probabilities of logits (sentences, classes); `scale`: from `calibration`."""
     return np.asarray(1 / (1 + np.exp(-np.clip(logits * scale[0] + scale[1], -30, 30))))
 
 
 def thresholds(sentences: Sequence[Sentence], scores: Floats) -> dict[str, dict[Level, float]]:
-    """For each class and level the score with the best F1 among those that few clean sentences reach."""
+    """Class -> level -> the threshold with the best F1 among those that at most MOST_FALSE_ALARMS of the
+    clean sentences reach."""
     clean = np.array([not s.classes for s in sentences])
     found: dict[str, dict[Level, float]] = {}
     for column, name in enumerate(CLASSES):
@@ -76,18 +79,19 @@ def _best(
         return NEVER if not (~others).any() else 0.0  # no sentence of this level: that of the one below
     false_alarms = np.sort(scores[clean])[::-1]
     allowed = int(MOST_FALSE_ALARMS * len(false_alarms))
-    # The clean sentences may be few: the first score beyond those allowed must stay below.
+    # Just above the first clean score beyond the allowed ones. A quantile would not do: clean sentences may
+    # be few, and that score itself must stay below the threshold.
     floor = float(false_alarms[allowed]) + 1e-6 if len(false_alarms) > allowed else 0.0
     candidates = np.unique(np.maximum(scores[wanted], floor))
     caught, alarms = np.sort(scores[wanted]), np.sort(scores[others])
     hits = len(caught) - np.searchsorted(caught, candidates)
     wrong = len(alarms) - np.searchsorted(alarms, candidates)
     best = float(candidates[np.argmax(2 * hits / (hits + wrong + len(caught)))])
-    # Halfway down to the next sentence that is not of the class: the decisions here stay the same.
+    # Halfway down to the next score of a sentence that is not of the class: no decision here changes.
     below = np.searchsorted(alarms, best)
     return (best + float(alarms[below - 1])) / 2 if below else best
 
 
 def decided(scores: Floats, limits: Mapping[str, Mapping[Level, float]], level: Level = "low") -> Floats:
-    """1 where a score reaches its class's threshold of `level`, else 0."""
+    """1 where a score reaches the threshold of its class and `level`, else 0; the shape of `scores`."""
     return (scores >= np.array([limits[name][level] for name in CLASSES])).astype(float)

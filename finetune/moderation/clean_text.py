@@ -1,4 +1,4 @@
-"""Texts known to be harmless: Dolly rows or plain lines, as clean sentences beside the labelled ones."""
+"""Texts known to be harmless (Dolly rows or plain lines) as clean sentences beside the labelled ones."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,18 +10,18 @@ from finetune.files.unreadable import unreadable
 from finetune.moderation.dialogues import Sentence
 
 CLEAN_TEXT = "clean text "
-"""The dialogue of a sentence of a clean text begins with this."""
+"""Prefix of `dialogue` for sentences from a clean text."""
 
 
 def is_clean_text(sentence: Sentence) -> bool:
-    """Whether it comes from a text given as clean and from no labelled dialogue."""
+    """Whether the sentence comes from a text given as clean, not from a labelled dialogue."""
     return sentence.dialogue.startswith(CLEAN_TEXT)
 
 
 def clean_sentences(paths: Sequence[Path]) -> list[Sentence]:
     """The sentences of .jsonl files (each row's instruction and response) and of plain text (its lines).
 
-    Those of one row or line stay together. Raises UserError for a file that cannot be read or is empty.
+    Sentences of one row or line share a dialogue. Raises UserError for a file that is unreadable or empty.
     """
     return [
         Sentence(f"{CLEAN_TEXT}{path}#{number}", sentence, frozenset(), 0.0)

@@ -1,4 +1,4 @@
-"""Labelled dialogues in the shape of AI Hub's text ethics data (558, "텍스트 윤리검증 데이터").
+"""Labelled dialogues in the format of AI Hub's text ethics data (558, "텍스트 윤리검증 데이터").
 
 A file holds `[{"id", "sentences": [{"text", "types": [...], "intensity": 0.0-3.0}]}]`; the set comes as ZIPs
 of several such files, each with a byte order mark.
@@ -17,7 +17,7 @@ from finetune.files.unreadable import unreadable
 from moderation.classes import CLASSES, CLEAN, LEVEL_BEGINS
 
 MEMBER_BYTES = 4 << 30
-"""Largest file within a ZIP that is read."""
+"""Most bytes of a file in a ZIP, unpacked; a larger one is refused."""
 _WORDS = {"LOW": 1.0, "MEDIUM": LEVEL_BEGINS["medium"], "HIGH": LEVEL_BEGINS["high"]}
 SHAPE = 'Expected is AI Hub\'s shape: [{"id": ..., "sentences": [{"text": ..., "types": [...]}]}].'
 
@@ -29,13 +29,14 @@ class Sentence:
     dialogue: str
     text: str
     classes: frozenset[str]
-    """Empty: clean."""
+    """The classes of the sentence; empty for a clean one."""
     intensity: float
-    """0 where it is clean, else AI Hub's mean of votes, 1 to 3; 3 where the data does not say."""
+    """0 for a clean sentence, else AI Hub's mean of votes, 1 to 3; 3 where the data does not say."""
 
 
 def read_dialogues(paths: Sequence[Path]) -> list[Sentence]:
-    """The sentences of files, ZIPs and directories of them. Raises UserError that names what is wrong."""
+    """The sentences of JSON files, ZIPs and directories of them. Raises UserError that names what is
+    wrong."""
     sentences = [
         sentence
         for path in data_files(paths)
@@ -48,7 +49,7 @@ def read_dialogues(paths: Sequence[Path]) -> list[Sentence]:
 
 
 def data_files(paths: Sequence[Path]) -> list[Path]:
-    """The files themselves: a directory stands for the .json and .zip files below it. Raises UserError."""
+    """The paths with each directory replaced by the .json and .zip files below it. Raises UserError."""
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
@@ -62,7 +63,7 @@ def data_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _documents(path: Path) -> Iterator[tuple[str, bytes]]:
-    """(name to show, bytes) of the JSON file that `path` is, or of each within a ZIP."""
+    """(name for messages, content) of the JSON file `path`, or of each JSON file in a ZIP."""
     try:
         if zipfile.is_zipfile(path):
             yield from _members(path)
@@ -97,7 +98,7 @@ def _sentences(name: str, data: bytes) -> Iterator[Sentence]:
         where = f"{name}: dialogue {number}"
         if not isinstance(dialogue, dict) or not isinstance(dialogue.get("sentences"), list):
             raise UserError(f"{where} has no sentences.", hint=SHAPE)
-        # An id is that of one file: two may count from the same number.
+        # Ids are unique in one file only: two files may count from the same number.
         yield from _of_dialogue(where, f"{name}#{dialogue.get('id', number)}", dialogue["sentences"])
 
 

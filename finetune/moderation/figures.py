@@ -1,4 +1,4 @@
-"""How good a moderation model is on sentences it has not seen, with 95% intervals."""
+"""How good a moderation model is on sentences that it has not seen, with 95% intervals."""
 
 from collections.abc import Sequence
 
@@ -21,26 +21,27 @@ class Rate(BaseModel):
     low: float
     high: float
     of: int
-    """How many it is a share of; for F1, how many sentences are of the class."""
+    """The number of sentences that the share refers to; for F1, of those in the class."""
 
 
 class ModerationReport(BaseModel):
-    """Figures on held-out dialogues; thresholds were fitted on others of them."""
+    """Figures on held-out dialogues, with thresholds that were fitted on other held-out dialogues."""
 
     sentences: int
     dialogues: int
     false_alarms: Rate
-    """Clean sentences that are taken for any class."""
+    """Clean sentences that are flagged with any class."""
     clean_text_false_alarms: Rate | None = None
-    """The same of the texts given as clean, which are no dialogues."""
+    """The same for texts given as clean, which are no dialogues."""
     found: Rate
-    """Unethical sentences that are taken for any class."""
+    """Unethical sentences that are flagged with any class."""
     f1: dict[str, Rate]
     calibration_error: float
-    """Mean gap between score and share, over ten bins of all scores (0 is best)."""
+    """Expected calibration error: the mean gap between score and true share over ten bins of scores; 0 is
+    best."""
 
     def lines(self) -> list[str]:
-        """For the terminal: false alarms first."""
+        """Lines for the terminal, false alarms first."""
         shown = [f"held out: {self.sentences} sentences of {self.dialogues} dialogues"]
         shown.append(f"false alarms on clean sentences  {_share(self.false_alarms)}")
         if self.clean_text_false_alarms:
@@ -54,7 +55,8 @@ class ModerationReport(BaseModel):
 
 
 def measure(sentences: Sequence[Sentence], decisions: Floats, scores: Floats) -> ModerationReport:
-    """Figures of decisions (0 or 1) and scores (sentences, classes)."""
+    """The figures of `decisions` (0 or 1) and `scores` (probabilities), both of shape (sentences,
+    classes)."""
     labels = membership(sentences)
     flagged, unethical = _any(decisions), _any(labels)
     outside = np.array([is_clean_text(s) for s in sentences])
@@ -85,7 +87,7 @@ def _rate(flagged: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> Rate:
 
 
 def _f1(gold: npt.NDArray[np.bool_], said: npt.NDArray[np.bool_], dialogues: npt.NDArray[np.int64]) -> Rate:
-    """F1 with a bootstrap over dialogues, as sentences of one belong together."""
+    """F1 with a bootstrap over dialogues, as the sentences of a dialogue are not independent."""
     sums = np.stack([np.bincount(dialogues, weights=one.astype(float)) for one in (gold & said, gold, said)])
     draw = np.random.default_rng(SEED)
     count = sums.shape[1]

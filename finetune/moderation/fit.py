@@ -10,53 +10,53 @@ from moderation.features import BITS, run_values, runs_of
 
 Floats = npt.NDArray[np.float64]
 _AT_ONCE = 5000
-"""Sentences whose runs are found together."""
+"""Sentences whose runs are computed together."""
 _ARMIJO = 1e-4
 _CURVATURE = 1e-10
 _FLAT = 2e-3
-"""Of the first slope: what is left of it where the search ends."""
+"""The search ends where the gradient's largest component is this share of the largest at the start."""
 
 
 @dataclass(frozen=True)
 class SparseRows:
-    """Sentences as the rows of a sparse matrix whose values are `value[row]` in each of the row's columns."""
+    """Sentences as the rows of a sparse matrix; all entries of a row have the same value, `value[row]`."""
 
     columns: npt.NDArray[np.int32]
-    """Places in `used`."""
+    """Column of each entry, as an index of `used`."""
     used: npt.NDArray[np.int32]
-    """The columns of a model, of 2^BITS, in which any row has something: the others stay 0."""
+    """Those of the model's 2^BITS columns in which any row has an entry; the weights of all others stay 0."""
     starts: npt.NDArray[np.int64]
-    """Where each row begins in `columns`; one more than rows."""
+    """Index in `columns` at which each row begins, and one past the last row."""
     value: npt.NDArray[np.float32]
 
     def times(self, weights: Floats) -> Floats:
-        """The product with a vector of the used columns, a number for each row."""
+        """The matrix times `weights` (used columns,): a number for each row."""
         sums = np.concatenate([[0.0], np.cumsum(weights[self.columns])])
         found: Floats = (sums[self.starts[1:]] - sums[self.starts[:-1]]) * self.value
         return found
 
     def transposed_times(self, numbers: Floats) -> Floats:
-        """The product of the transpose with a number for each row: one for each used column."""
+        """The transposed matrix times `numbers` (rows,): a number for each used column."""
         spread = np.repeat(numbers * self.value, np.diff(self.starts))
         found: Floats = np.bincount(self.columns, weights=spread, minlength=len(self.used)).astype(np.float64)
         return found
 
     def subset(self, chosen: npt.NDArray[np.int64]) -> "SparseRows":
-        """Only the rows `chosen`."""
+        """The matrix of the rows `chosen`."""
         lengths = np.diff(self.starts)[chosen]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         offsets = np.arange(starts[-1]) - np.repeat(starts[:-1] - self.starts[chosen], lengths)
         return SparseRows(self.columns[offsets], self.used, starts, self.value[chosen])
 
     def spread_out(self, weights: Floats) -> Floats:
-        """Weights (used columns, classes) as those of all 2^BITS columns."""
+        """Weights of shape (used columns, classes) as (2^BITS, classes), zero in unused columns."""
         whole = np.zeros((1 << BITS, weights.shape[1]))
         whole[self.used] = weights
         return whole
 
 
 def rows_of(texts: Sequence[str]) -> SparseRows:
-    """The runs of `texts` as a matrix."""
+    """The runs of `texts` as a sparse matrix."""
     columns, counts = [], []
     for first in range(0, len(texts), _AT_ONCE):
         runs = runs_of(texts[first : first + _AT_ONCE])
@@ -70,9 +70,9 @@ def rows_of(texts: Sequence[str]) -> SparseRows:
 
 
 def fit(rows: SparseRows, labels: Floats, strength: float, *, iterations: int = 60) -> tuple[Floats, float]:
-    """Weights and bias of the probability that a row's label (0 or 1) is 1.
+    """Weights and bias of a logistic regression for labels of 0 and 1, one per row.
 
-    `strength` is C as in scikit-learn: the greater, the closer the fit; the bias is not held back.
+    `strength` is scikit-learn's C: the greater, the weaker the L2 penalty; the bias has no penalty.
     """
 
     def loss(point: Floats) -> tuple[float, Floats]:
@@ -92,7 +92,8 @@ def fit(rows: SparseRows, labels: Floats, strength: float, *, iterations: int = 
 def minimised(
     loss: Callable[[Floats], tuple[float, Floats]], point: Floats, iterations: int, memory: int = 8
 ) -> Floats:
-    """A point where the smooth convex `loss` (value and slope) is least, or nearly."""
+    """A point near the minimum of the smooth convex `loss`, which returns value and gradient; L-BFGS with
+    `memory` remembered steps."""
     value, slope = loss(point)
     flat = _FLAT * float(np.abs(slope).max())
     steps: list[tuple[Floats, Floats, float]] = []
@@ -118,7 +119,7 @@ def minimised(
 
 
 def _curved(slope: Floats, steps: Sequence[tuple[Floats, Floats, float]]) -> Floats:
-    """The slope times the inverse curvature that the last steps showed (two-loop recursion)."""
+    """The gradient times the inverse Hessian that the last steps suggest (L-BFGS two-loop recursion)."""
     way = slope.copy()
     kept = []
     for moved, turned, rho in reversed(steps):

@@ -1,4 +1,4 @@
-"""`kodolly train moderation`: labelled dialogues to a moderation model and its figures."""
+"""`kodolly train moderation`: from labelled dialogues to a moderation model and its figures."""
 
 import hashlib
 import time
@@ -27,31 +27,33 @@ from moderation.model import WEIGHTS_FILE, ModerationCard
 RowNumbers = npt.NDArray[np.int64]
 
 STRENGTH = 30.0
-"""C of the regression."""
+"""C of the logistic regressions."""
 PARTS = 5
-"""A set is cut in so many by dialogue; each is held out once."""
+"""Folds of the cross-validation, split by dialogue."""
 ENOUGH = 20_000
-"""Sentences from which the figures of one held-out part are sure enough: the others are not held out."""
+"""With this many sentences in all, figures from one held-out fold are certain enough, and only one is held
+out."""
 FEWEST_DIALOGUES = 20
 REPORT_FILE = "report.json"
 
 
 @dataclass(frozen=True)
 class ClassWeights:
-    """A regression for each class, before calibration: (used columns, classes) and (classes)."""
+    """A logistic regression for each class, before calibration: weights (used columns, classes), bias
+    (classes)."""
 
     weights: Floats
     bias: Floats
 
     def logits(self, rows: SparseRows) -> Floats:
-        """A logit for each row and class."""
+        """The logits, of shape (rows, classes)."""
         columns = [rows.times(self.weights[:, c]) + self.bias[c] for c in range(len(self.bias))]
         return np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Sentences that a model has not seen, and what it says of them."""
+    """Sentences that were held out, and their logits by a model that has not seen them."""
 
     sentences: list[Sentence]
     logits: Floats
@@ -94,12 +96,12 @@ def _refuse_one_sided(sentences: Sequence[Sentence]) -> None:
 
 
 def part_of(dialogue: str) -> int:
-    """Which part a dialogue falls to; it does not depend on the others."""
+    """The fold of a dialogue, from 0; it depends on no other dialogue."""
     return hashlib.sha256(dialogue.encode()).digest()[0] % PARTS
 
 
 def _held_out(sentences: list[Sentence], rows: SparseRows, report: Report) -> HeldOut:
-    """What models trained on the other parts say of each part, or of one part where that is enough."""
+    """Hold out each fold, or one where that is ENOUGH, and train a model on the others to judge it."""
     parts = np.array([part_of(s.dialogue) for s in sentences])
     chosen: list[Sentence] = []
     logits: list[Floats] = []
@@ -128,7 +130,8 @@ def _fitted(rows: SparseRows, labels: Floats, report: Report, stage: str) -> Cla
 
 
 def _figures(held_out: HeldOut) -> ModerationReport:
-    """Figures of each half of the held-out dialogues with the calibration and thresholds of the other."""
+    """The figures of each half of the held-out dialogues, with calibration and thresholds from the other
+    half."""
     half = np.array([hashlib.sha256(s.dialogue.encode()).digest()[1] % 2 for s in held_out.sentences])
     sentences: list[Sentence] = []
     scores, decisions = [], []

@@ -1,4 +1,4 @@
-"""The base that a recipe names, as a directory on this machine."""
+"""The directory of the base that a recipe names."""
 
 import re
 from pathlib import Path
@@ -13,15 +13,15 @@ HUB_ADDRESS = re.compile(rf"(?:huggingface\.co|hf\.co)/+({HUB_ID.pattern})")
 
 
 def base_of(recipe: Recipe) -> Path | None:
-    """`base_directory` of a recipe that has a base. Raises UserError."""
+    """`base_directory` of a recipe that has a base, None for one that has none. Raises UserError."""
     return base_directory(recipe) if isinstance(recipe, FromBase) else None
 
 
 def base_directory(recipe: FromBase) -> Path:
-    """Where the base checkpoint lies; a hub id is looked up in the local cache and nowhere else.
+    """The directory of the base checkpoint; a hub id is looked up in the local cache and nowhere else.
 
-    Raises UserError when it is not there, or cannot be tuned and served; cheap enough to ask before torch
-    loads.
+    Raises UserError when it is not there, or cannot be tuned and served. It is cheap, so that it can be
+    called before torch loads.
     """
     if HUB_ID.fullmatch(recipe.base):
         from huggingface_hub import try_to_load_from_cache

@@ -1,6 +1,7 @@
-"""The keys of a recipe: those that all methods share, and those of several.
+"""The keys of a recipe that several methods share. docs/recipe.md is generated from their docstrings.
 
-What the keys mean for the rest of the program stands with them, so that nobody asks for the method's name.
+Properties beside the keys say what they mean for the rest of the program, so that no other code asks for the
+method's name.
 """
 
 from pathlib import Path
@@ -20,52 +21,56 @@ METHOD_DEFAULTS: dict[str, dict[str, object]] = {
     "orpo": {"learning_rate": 8e-6, "schedule": "cosine", "warmup": 0.1},
     "simpo": {"learning_rate": 5e-6, "schedule": "cosine", "warmup": 0.1},
 }
-"""What a recipe need not say. Preference training bears a fortieth of LoRA's usual learning rate."""
+"""Method -> defaults of its keys. Preference training takes a fortieth of LoRA's usual learning rate."""
 
 
 class CommonKeys(Section):
-    """What every recipe says, whatever its method."""
+    """The keys of all methods."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """The model's name in the checkpoint and, unless told otherwise, in the gateway."""
     method: str
     """See the table above."""
     data: tuple[Source, ...] = ()
-    """Dolly rows; for dpo, orpo and simpo with `chosen` and `rejected`, for kto with `meta.label`."""
+    """Files of Dolly rows; for dpo, orpo and simpo with `chosen` and `rejected`, for kto with
+    `meta.label`."""
     template: str | None = None
     """`own` (the base's chat template), a name from common/templates, or a file FILE.jinja. Left out: the
     base's own where it has one, else dolly."""
     learn: Literal["all", "last"] = "all"
-    """Which answers of a conversation are learnt: all, or the last alone."""
+    """Which answers of a conversation the loss covers: all, or the last alone."""
     reasoning: Literal["given", "empty"] = "given"
-    """For models whose prompts always open a thought. empty: a row without one learns to close it at once and
-    to answer; given: such a row is refused. Where a switch keeps the model from thinking, that is used."""
+    """For models whose prompts always open a thought. empty: rows without reasoning learn to close it at once
+    and to answer; given: such rows are refused. Where the template has a switch against thinking, that is
+    used."""
     licence: str | None = None
-    """Licence of the result; the base's when left out."""
+    """Licence of the result; left out, the base's."""
     max_length: int = Field(default=512, ge=8)
-    """Tokens. A longer row is never cut at its answer."""
+    """Most tokens of a sequence. The answer of a longer row is never cut: see over_length."""
     over_length: Literal["drop", "window", "error"] = "drop"
-    """window: the oldest history goes first, then what is far from the answer in the context."""
+    """What happens to rows above max_length. drop: they are left out. window: the oldest turns of the history
+    go first, then what is far from the answer in the context. error: training is refused."""
     epochs: int = Field(default=3, ge=1)
-    """Times that every row is seen."""
+    """How many times every row is seen."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps after which training ends, in place of `epochs`."""
     learning_rate: float = Field(gt=0)
-    """AdamW's, at its highest."""
+    """AdamW's peak learning rate."""
     schedule: Literal["linear", "cosine", "constant_with_warmup"]
-    """How the learning rate falls after the warm-up: to nothing, or not at all."""
+    """The learning rate after the warm-up: it falls to zero, or stays constant."""
     warmup: float = Field(default=0.03, ge=0, lt=1)
-    """Part of the steps in which the learning rate rises."""
+    """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """AdamW's."""
+    """AdamW's weight decay."""
     max_grad_norm: float = Field(default=1.0, gt=0)
-    """Longer gradients are shortened to this."""
+    """Gradients with a larger norm are clipped to this."""
     batch_size: int = Field(default=16, ge=1)
-    """Sequences in one pass on one device."""
+    """Sequences per device in one forward and backward pass."""
     gradient_accumulation: int = Field(default=1, ge=1)
-    """Passes to an optimiser step."""
+    """Passes per optimiser step."""
     gradient_checkpointing: bool = False
-    """Keep one layer's activations and compute the others again: much less memory, about a third slower."""
+    """Recompute activations in the backward pass instead of keeping them: much less memory, about a third
+    slower."""
     lora: Lora = Lora()
     """The adapter of all methods but pretrain and full; see below."""
     dpo: Dpo = Dpo()
@@ -77,34 +82,35 @@ class CommonKeys(Section):
     simpo: Simpo = Simpo()
     """For method simpo; see below."""
     validation: float | Source | None = None
-    """Part of the rows to hold out, or a file of rows. With it the best checkpoint is kept, not the last."""
+    """Share of the rows to hold out, or a file of rows. With it the weights with the lowest validation loss
+    are kept, not the last."""
     early_stopping: int | None = Field(default=None, ge=1)
-    """End after this many evaluations without a better validation loss."""
+    """Stop after this many evaluations in a row without a lower validation loss."""
     checkpoint_every: int | Literal["epoch", "never"] = "epoch"
-    """Steps between two states on disk, from which a killed run goes on; validation runs as often."""
+    """Steps between two saved training states, from which a killed run resumes; validation runs as often."""
     smoke_test: bool = True
-    """Before the run, see a copy of the model learn 20 rows by heart and stop after each."""
+    """Test before the run that a copy of the model can learn 20 rows by heart and stop after each answer."""
     report_to: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
-    """Training curves: tensorboard writes files beside the output, wandb needs an account."""
+    """Where training curves go: tensorboard writes files beside the output, wandb needs an account."""
     seed: int = 42
-    """Of everything that is drawn: order, shares, fresh weights, dropout."""
+    """Seed of everything random: order, shares, initial weights, dropout."""
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    """Of the saved weights."""
+    """Number format of the saved weights."""
 
     needs: ClassVar[str]
-    """The key without which the method has nothing to begin with."""
+    """The key that the method requires."""
     takes_no: ClassVar[dict[str, str]]
-    """Keys of other methods, each with what is said where one has a value."""
+    """Keys that belong to other methods -> what to say when one of them has a value."""
     sections: ClassVar[frozenset[str]] = frozenset()
-    """Those that mean something to the method. The others may stand in the file, so that `method=...` on
-    the command line changes the method alone."""
+    """The sections that the method reads. Others may be in the file, so that `method=...` on the command line
+    is enough to change the method."""
     sequences_per_row: ClassVar[int] = 1
-    """A pair has two, a better and a worse answer to one prompt."""
+    """Sequences that a row becomes; a pair becomes two, a better and a worse answer to one prompt."""
     forward_passes: ClassVar[int] = 3
-    """What a training step costs in forward passes: the backward pass takes as long as two."""
+    """Cost of a training step in forward passes; the backward pass takes as long as two."""
     smoke_test_rates: ClassVar[tuple[float, float] | None] = None
-    """Least and greatest learning rate of the smoke test, where it means something: a rate for a real run
-    would take more passes than the test has, and above the greatest nothing is learnt."""
+    """Least and greatest learning rate of the smoke test; None for methods without one. With the lower rate
+    of a real run it would need more passes than it has, and above the greatest rate nothing is learnt."""
 
     @model_validator(mode="before")
     @classmethod
@@ -143,27 +149,27 @@ class CommonKeys(Section):
 
     @property
     def has_adapter(self) -> bool:
-        """Whether what comes out is an adapter, to be merged."""
+        """Whether the result is an adapter, which has to be merged."""
         return self.adapter is not None
 
     @property
     def four_bit(self) -> bool:
-        """Whether the base's weights are held in 4 bits."""
+        """Whether the base's weights are quantised to 4 bits."""
         return False
 
     @property
     def max_prompt_length(self) -> int | None:
-        """Tokens of a prompt, where that is less than `max_length` allows."""
+        """Most tokens of a prompt; None where `max_length` alone limits it."""
         return None
 
     @property
     def texts(self) -> tuple[Path, ...]:
-        """Plain text files."""
+        """Files of plain text."""
         return ()
 
     @property
     def learnt(self) -> tuple[Source, ...]:
-        """The files of rows that are learnt from."""
+        """The files of rows for training, without the validation file."""
         return self.data
 
     @property
@@ -173,7 +179,8 @@ class CommonKeys(Section):
         return (*self.learnt, *held_out)
 
     def card_dict(self) -> dict[str, object]:
-        """The recipe for `kodolly.json`; paths shortened to file names tell nothing of a machine."""
+        """The recipe for `kodolly.json`, with paths shortened to file names: a card tells nothing of a
+        machine."""
         idle = {"lora", "dpo", "kto", "orpo", "simpo"} - self.sections
         shown = self.model_dump(mode="json", exclude_none=True, exclude=idle)
         for key in {"data", "replay"} & shown.keys():
@@ -193,16 +200,17 @@ _OTHER = {"base": "architecture", "architecture": "base"}
 
 
 class AnswersAndText(CommonKeys):
-    """What learns answers and plain text."""
+    """Keys of methods that train on answers and plain text."""
 
     replay: tuple[Source, ...] = ()
-    """Rows that the base already knows, mixed in so that it does not forget them."""
+    """Files of rows that the base already knows, mixed in so that it does not forget them."""
     text: tuple[Path, ...] = ()
-    """Plain text files; every token of them is learnt."""
+    """Files of plain text; the loss covers every token of them."""
     packing: bool = False
-    """Several short rows in one sequence of max_length. Refused where the model lets them see each other."""
+    """Pack several short rows into one sequence of max_length. Refused where rows of one sequence would
+    attend to each other."""
     neftune: float | None = Field(default=None, gt=0)
-    """Noise on the embeddings while answers are learnt (NEFTune, Jain et al. 2023; 5 there)."""
+    """Scale of noise on the embeddings during training (alpha of NEFTune, Jain et al. 2023, who use 5)."""
 
     @property
     def texts(self) -> tuple[Path, ...]:
@@ -214,27 +222,27 @@ class AnswersAndText(CommonKeys):
 
 
 class FromBase(CommonKeys):
-    """What begins with a checkpoint."""
+    """Keys of methods that start from a checkpoint."""
 
     base: str
     """Checkpoint to start from: a directory, or a hub id that is in the local cache."""
     end_token: str | None = None
-    """The token that ends an answer, where it is not the tokenizer's own end token."""
+    """The token that ends an answer; left out, the tokenizer's own end token."""
 
     needs: ClassVar[str] = "base"
 
     @property
     def added_tokens(self) -> tuple[str, ...]:
-        """Special tokens that the base's tokenizer is given."""
+        """Special tokens that are added to the base's tokenizer."""
         return ()
 
 
 class NewTokens(FromBase):
-    """What may give the base's tokenizer tokens."""
+    """Keys of methods that can add tokens to the base's tokenizer."""
 
     new_tokens: tuple[str, ...] = ()
-    """Special tokens to add. Their input and output rows are trained, whatever the method; the checkpoint
-    must be merged before it is served. None is needed: the end token that the base has can be learnt."""
+    """Special tokens to add. Their rows in both embeddings are trained, whatever the method, and an adapter
+    must be merged before it is served. Seldom needed: the end token that the base has can be learnt."""
 
     @property
     def added_tokens(self) -> tuple[str, ...]:
@@ -242,10 +250,10 @@ class NewTokens(FromBase):
 
 
 class OnAdapter(FromBase):
-    """What trains an adapter and leaves the base's weights alone."""
+    """Keys of methods that train an adapter and leave the base's weights unchanged."""
 
     quantize: Literal["nf4"] | None = None
-    """4-bit weights below the adapter: qlora has them always, preference training when told."""
+    """4-bit weights below the adapter: qlora always has them, preference training when this is set."""
 
     @property
     def adapter(self) -> Lora:

@@ -1,6 +1,6 @@
-"""LLaMA-Factory's training files: what each of their keys is called here, and a recipe made of one.
+"""Recipes made of LLaMA-Factory's training files.
 
-Keys and defaults are those of their `hparams` (August 2026).
+Keys and defaults are those of its `hparams` (August 2026).
 """
 
 from collections.abc import Mapping
@@ -17,17 +17,18 @@ _LOSSES = ("sigmoid", "hinge", "ipo")
 
 @dataclass
 class Imported:
-    """A recipe and what of the file it does not hold."""
+    """A recipe, and the keys of the file for which it has no counterpart."""
 
     recipe: dict[str, object]
     missing: dict[str, str] = field(default_factory=dict)
-    """Their key to why, and what to do."""
+    """LLaMA-Factory's key -> why it is missing, and what to do."""
 
 
 def import_recipe(values: Mapping[str, Any]) -> Imported:
-    """The recipe of a training file's keys; all that decides the result is written, as defaults differ.
+    """The recipe for a training file's keys. Everything that decides the result is written out, as the
+    defaults differ.
 
-    Raises UserError for what is no training here: reward models, PPO, frozen layers, no model.
+    Raises UserError for what kodolly does not train (reward models, PPO, frozen layers), and without a model.
     """
     method = _method(values)
     base = values.get("model_name_or_path")
@@ -166,12 +167,12 @@ def _preferences(values: Mapping[str, Any], made: Imported) -> None:
 
 
 def _list(value: object) -> list[str]:
-    """`a,b`, a list, or nothing."""
+    """The items of `a,b` or of a list; [] for nothing."""
     parts = value if isinstance(value, list) else str(value or "").split(",")
     return [str(part).strip() for part in parts if str(part).strip()]
 
 
 def _number(value: str | float) -> int | float:
-    """YAML reads `1e-4`, without a point, as text."""
+    """The number in `value`, which may be text: YAML reads `1e-4`, without a point, as such."""
     number = float(value)
     return int(number) if isinstance(value, int) or (number.is_integer() and number > 1) else number

@@ -1,7 +1,7 @@
-"""What each key of LLaMA-Factory's training files is called here, or what to do in its place.
+"""Each key of LLaMA-Factory's training files with its counterpart in a recipe, or what to do instead.
 
-docs/from_llama_factory.md is made from these tables. The keys are those of their `hparams` (August 2026) and
-of their example files.
+docs/from_llama_factory.md is generated from these tables. The keys are those of its `hparams` (August 2026)
+and of its example files.
 """
 
 
@@ -64,7 +64,7 @@ COUNTERPARTS: dict[str, tuple[str, str]] = {
     "report_to": ("report_to", "tensorboard, wandb"),
     "output_dir": ("name", "its last part; `--output` of `kodolly train` names another directory"),
 }
-"""Their key to ours, with what differs."""
+"""LLaMA-Factory's key -> (ours, how it differs)."""
 BY_ITSELF: dict[str, str] = {
     **dict.fromkeys(("do_train", "overwrite_cache", "overwrite_output_dir", "plot_loss"), "not needed"),
     **dict.fromkeys(
@@ -92,7 +92,7 @@ BY_ITSELF: dict[str, str] = {
     "resume_from_checkpoint": "a run that was killed goes on when it is started again",
     "export_dir": "`kodolly merge lora ADAPTER DIRECTORY`",
 }
-"""Keys that nobody has to say here."""
+"""Keys that need no counterpart -> why."""
 MISSING: dict[str, str] = {
     "adapter_name_or_path": "merge the adapter first (`kodolly merge lora`) and take the result as `base`",
     "max_samples": "write `share` beside a file of `data`",
@@ -224,7 +224,7 @@ MISSING: dict[str, str] = {
         profile_modules fp8 fp8_backend fp8_enable_fsdp_float8_all_gather""",
     ),
 }
-"""Keys without a counterpart, and what to do."""
+"""Keys without a counterpart -> what to do instead."""
 FORMATS: tuple[tuple[str, str], ...] = (
     ("alpaca (instruction, input, output, history, system)", "`kodolly data convert FILE rows.jsonl`"),
     ("sharegpt (conversations, system, tools)", "`kodolly data convert FILE rows.jsonl`"),

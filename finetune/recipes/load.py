@@ -1,4 +1,4 @@
-"""A recipe from its YAML file and what the command line changes in it."""
+"""Reads a recipe from its YAML file and applies the command line's overrides."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ SECTIONS: dict[str, type[Section]] = {
     "validation": Source,
 }
 KEYS = tuple(dict.fromkeys(key for kind in KINDS for key in kind.model_fields))
-"""Of all methods."""
+"""The keys of all methods."""
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Recipe:
@@ -74,7 +74,7 @@ def _read_yaml(path: Path) -> dict[str, object]:
 
 
 def _anchored(values: Mapping[str, object], folder: Path) -> dict[str, object]:
-    """`values` with every path made absolute from `folder`."""
+    """`values` with every path made absolute, relative ones taken from `folder`."""
 
     def anchor(value: object) -> object:
         return str((folder / Path(value).expanduser()).resolve()) if isinstance(value, str) else value
@@ -119,7 +119,7 @@ def _split_override(override: str) -> tuple[str, object]:
 
 
 def _assign(values: Any, parts: Sequence[str], value: object, key: str) -> None:
-    """Set one dotted key; sections that are missing are made."""
+    """Set the value at a dotted key, given as its parts; missing sections are created."""
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
         if isinstance(values, list):

@@ -1,4 +1,4 @@
-"""Models that cannot be tuned and then served, each with its reason: nothing is loaded to find out."""
+"""Models that cannot be tuned and then served, each with its reason, refused before anything is loaded."""
 
 import json
 from pathlib import Path
@@ -18,16 +18,16 @@ NOT_NATIVE = {
     "qwen2_5_vl": ("Qwen2.5-VL", _NO_TEXT_CLASS, "Qwen3.5 has one: `kodolly recipes show qwen3.5-4b-lora`."),
     "qwen3_vl": ("Qwen3-VL", _NO_TEXT_CLASS, "Qwen3.5 has one: `kodolly recipes show qwen3.5-4b-lora`."),
 }
-"""`model_type` in config.json to the models' name, why not, and what to take in their place."""
+"""`model_type` in config.json -> (name of the models, why not, what to take instead)."""
 
 
 def refuse_not_native(directory: Path) -> None:
-    """Raises UserError for a base in `directory` that transformers or vLLM do not know by themselves."""
+    """Raises UserError for a base in `directory` that transformers or vLLM do not support natively."""
     try:
         values = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         found = NOT_NATIVE.get(str(values["model_type"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return  # loading the base says better what is wrong with it
+        return  # loading the base will give a better message
     if found is not None:
         name, reason, instead = found
         raise UserError(f"{name} {reason}.", hint=instead or "`kodolly recipes list` shows models that are.")

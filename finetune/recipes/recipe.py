@@ -1,8 +1,8 @@
-"""A recipe: one YAML file that says what is trained, from what, on which rows and how.
+"""A recipe: one YAML file that says what is trained, from which model, on which rows and how.
 
-A recipe is one of several types, told apart by its `method`: a model from nothing, all weights of a base, an
-adapter on a base, or an adapter that learns from pairs or from good and bad answers. Each has the keys that
-mean something to it.
+A recipe is one of several types, told apart by its `method`: pretraining from scratch, tuning all weights of
+a base, an adapter on a base, or an adapter that is trained on pairs or on good and bad answers. Each type has
+the keys that apply to it.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ _NOT_PREFERENCES = ("text", "replay", "packing", "neftune", "new_tokens")
 
 
 class Pretraining(AnswersAndText):
-    """A model from nothing."""
+    """A model from scratch."""
 
     method: Literal["pretrain"]
     """See the table above."""
     architecture: Architecture
-    """What to make from nothing."""
+    """The model to initialise."""
 
     needs: ClassVar[str] = "architecture"
     takes_no: ClassVar[dict[str, str]] = {
@@ -59,7 +59,7 @@ class FullTuning(AnswersAndText, NewTokens):
 
 
 class AdapterTuning(AnswersAndText, NewTokens, OnAdapter):
-    """An adapter on a base, in 16 or (qlora) 4 bits."""
+    """An adapter on a base whose weights have 16 or (qlora) 4 bits."""
 
     method: Literal["lora", "qlora"]
     """See the table above."""
@@ -77,7 +77,7 @@ class AdapterTuning(AnswersAndText, NewTokens, OnAdapter):
 
 
 class PairTuning(OnAdapter):
-    """An adapter that learns to prefer one answer of a pair to the other."""
+    """An adapter trained to prefer one answer of a pair to the other."""
 
     takes_no: ClassVar[dict[str, str]] = {
         "architecture": _NO_ARCHITECTURE,
@@ -87,7 +87,7 @@ class PairTuning(OnAdapter):
 
 
 class DpoTuning(PairTuning):
-    """Pairs, against the base as the reference."""
+    """Pairs, with the base as the reference."""
 
     method: Literal["dpo"]
     """See the table above."""
@@ -100,7 +100,7 @@ class DpoTuning(PairTuning):
 
 
 class OrpoTuning(PairTuning):
-    """Pairs, with the odds of the better answer."""
+    """Pairs, by the odds ratio of both answers, without a reference."""
 
     method: Literal["orpo"]
     """See the table above."""
@@ -108,7 +108,7 @@ class OrpoTuning(PairTuning):
 
 
 class SimpoTuning(PairTuning):
-    """Pairs, with the mean log probabilities of both answers."""
+    """Pairs, by the mean log probabilities of both answers, without a reference."""
 
     method: Literal["simpo"]
     """See the table above."""
@@ -116,7 +116,7 @@ class SimpoTuning(PairTuning):
 
 
 class LabelledTuning(OnAdapter):
-    """An adapter that learns from answers of which each is good or bad."""
+    """An adapter trained on answers that are each good or bad."""
 
     method: Literal["kto"]
     """See the table above."""
@@ -141,20 +141,21 @@ class LabelledTuning(OnAdapter):
 
 PreferenceTuning = DpoTuning | OrpoTuning | SimpoTuning | LabelledTuning
 Tuning = FullTuning | AdapterTuning | PreferenceTuning
-"""What begins with a base."""
+"""Recipes that start from a base."""
 Recipe = Pretraining | Tuning
-"""Everything that decides what comes out of a training run."""
+"""Everything that decides the result of a training run."""
 KINDS: tuple[type[CommonKeys], ...] = get_args(Recipe)
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="method")])
 
 
 def validate_recipe(values: object) -> Recipe:
-    """The recipe of a mapping of keys. Raises pydantic.ValidationError; its places begin with the method."""
+    """The recipe in a mapping of keys. Raises pydantic.ValidationError, whose `loc` begins with the
+    method."""
     return _ADAPTER.validate_python(values)
 
 
 def fingerprint(recipe: Recipe, template: str) -> str:
-    """16 hex digits that change with anything in the recipe, its template's text or its files' content."""
+    """16 hex digits that change with anything in the recipe, its template's text or its files' contents."""
     files = [*recipe.texts, *(source.path for source in recipe.sources)]
     parts = [
         json.dumps(recipe.card_dict(), sort_keys=True, ensure_ascii=False),
@@ -165,7 +166,8 @@ def fingerprint(recipe: Recipe, template: str) -> str:
 
 
 def check_files(recipe: Recipe) -> None:
-    """Raises UserError where a file of the recipe is not there; cheap enough to ask before torch loads."""
+    """Raises UserError where a file of the recipe is missing. It is cheap, so that it can be called before
+    torch loads."""
     for path in (*(source.path for source in recipe.sources), *recipe.texts):
         try:
             path.open("rb").close()

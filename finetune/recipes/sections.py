@@ -1,4 +1,5 @@
-"""Sections of a recipe: files of rows, a model from nothing, the adapter, and what a loss takes."""
+"""Sections of a recipe: files of rows, the architecture of a new model, the adapter, the settings of a
+loss."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -7,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 
 class Section(BaseModel):
-    """What every section of a recipe has in common: unknown keys are an error, values don't change."""
+    """Base of all sections: unknown keys are errors, and values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -16,26 +17,26 @@ class Source(Section):
     """A file of Dolly rows."""
 
     path: Path
-    """JSON Lines; relative to the recipe's file."""
+    """A JSON Lines file, relative to the recipe's file."""
     split: str | None = None
-    """Only rows whose `meta.split` is this."""
+    """Use only rows with this `meta.split`."""
     share: float = Field(default=1.0, gt=0, le=1)
-    """Part of the rows to use, drawn once by the recipe's seed."""
+    """Share of the rows to use, drawn once by the recipe's seed."""
 
 
 class Architecture(Section):
-    """A GPT-NeoX (Polyglot's architecture) made from nothing, with its own byte-level BPE tokenizer."""
+    """A new GPT-NeoX (Polyglot's architecture) with a byte-level BPE tokenizer of its own."""
 
     layers: int = Field(ge=1)
     """Transformer blocks."""
     width: int = Field(ge=8)
     """Hidden size; the feed-forward layers are four times as wide."""
     heads: int = Field(ge=1)
-    """Attention heads; `width` is an even multiple of them."""
+    """Attention heads; `width` must be an even multiple of them."""
     vocabulary: int = Field(ge=300)
-    """Tokens; 256 bytes and two special ones are always in."""
+    """Most tokens of the tokenizer, of which 256 bytes and two special tokens are fixed."""
     context: int = Field(default=2048, ge=16)
-    """Longest conversation in tokens."""
+    """Context length in tokens."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
@@ -48,21 +49,21 @@ class Lora(Section):
     """The low-rank adapter."""
 
     rank: int = Field(default=16, ge=1)
-    """Width of the two small matrices beside each layer."""
+    """Inner dimension of the two matrices that are added to each layer."""
     alpha: int = Field(default=32, ge=1)
-    """What the adapter adds is scaled by alpha / rank."""
+    """The adapter's output is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the adapter's inputs that is left out in training."""
+    """Dropout on the adapter's inputs in training."""
     rslora: bool = False
-    """Scale by alpha / sqrt(rank) instead (rsLoRA, Kalajdzievski 2023): high ranks learn more."""
+    """Scale by alpha / sqrt(rank) instead (rsLoRA, Kalajdzievski 2023), which helps high ranks."""
     dora: bool = False
-    """Train each output's length apart from its direction (DoRA, Liu et al. 2024): nearer to full tuning at
-    low ranks, and slower. The merge writes it into the weights."""
+    """Train each output's magnitude apart from its direction (DoRA, Liu et al. 2024): closer to full tuning
+    at low ranks, and slower. The merge writes it into the weights."""
     plus: float | None = Field(default=None, ge=1)
-    """The learning rate of the output-side matrices as a multiple of the recipe's (LoRA+, Hayou et al. 2024;
-    16 there)."""
+    """Learning rate of the output-side matrices (B) as a multiple of the recipe's (LoRA+, Hayou et al. 2024,
+    who use 16)."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    """Layers that get an adapter. PEFT's own default for GPT-NeoX, attention alone, learns too little."""
+    """Layers that get an adapter. PEFT's default for GPT-NeoX, attention alone, learns too little."""
 
 
 DpoLoss = Literal[
@@ -71,23 +72,23 @@ DpoLoss = Literal[
 
 
 class Dpo(Section):
-    """Direct preference optimisation (Rafailov et al. 2023) by TRL's DPOTrainer; the reference is the adapter
-    switched off, so it costs no second model."""
+    """Direct preference optimisation (Rafailov et al. 2023) by TRL's DPOTrainer. The reference is the base
+    with the adapter switched off, so that no second model is needed."""
 
     beta: float = Field(default=0.1, gt=0)
-    """How strongly the tuned model is held to the reference."""
+    """How strongly the tuned model is kept close to the reference."""
     max_prompt_length: int | None = Field(default=None, ge=8)
-    """Tokens of a prompt, where that is less than max_length allows."""
+    """Most tokens of a prompt; left out, max_length alone limits it."""
     loss_type: tuple[DpoLoss, ...] = ("sigmoid",)
-    """One loss or several that are added up, as TRL calls them. `[sigmoid, sft]` also teaches the better
-    answer itself, so that its likelihood does not fall; `robust` is for votes of which some are wrong."""
+    """One loss, or several that are added, by TRL's names. `[sigmoid, sft]` also trains on the better answer
+    itself, so that its likelihood does not fall; `robust` is for votes of which some are wrong."""
     loss_weights: tuple[float, ...] | None = None
-    """One for each of loss_type; 1 each when left out. A few tenths are usual for `sft`."""
+    """A weight for each of loss_type; left out, 1 each. A few tenths are usual for `sft`."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
-    """Share of the pairs that are taken to be the wrong way round; for sigmoid, robust and exo_pair."""
+    """Share of the pairs assumed to be labelled the wrong way round; for sigmoid, robust and exo_pair."""
     ld_alpha: float | None = Field(default=None, ge=0, le=1)
-    """What tokens beyond the shorter answer's length count: 1 in full, 0 nothing. Against answers that
-    only grow longer (LD-DPO, Liu et al. 2024)."""
+    """Weight of tokens beyond the shorter answer's length, 0 to 1. Below 1 it keeps answers from growing
+    longer (LD-DPO, Liu et al. 2024)."""
 
     @field_validator("loss_type", mode="before")
     @classmethod
@@ -111,34 +112,34 @@ class Dpo(Section):
 
 
 class Kto(Section):
-    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024) by TRL's KTOTrainer: answers that are good or
-    bad, each by itself. Rows say which by `meta.label`, true or false."""
+    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024) by TRL's KTOTrainer, on single answers that are
+    good or bad: `meta.label` of a row is true or false."""
 
     beta: float = Field(default=0.1, gt=0)
-    """How strongly the tuned model is held to the reference, which is the adapter switched off."""
+    """How strongly the tuned model is kept close to the reference, the base with the adapter switched off."""
     loss_type: Literal["kto", "apo_zero_unpaired"] = "kto"
-    """apo_zero_unpaired does without the estimate of the distance to the reference: a pass less."""
+    """apo_zero_unpaired saves a forward pass, as it does not estimate the divergence from the reference."""
     desirable_weight: float | None = Field(default=None, gt=0)
-    """Of good answers in the loss. Left out, both weights are chosen so that good and bad answers count
-    the same in sum; the pre-flight shows them."""
+    """Weight of good answers in the loss. Left out, both weights are chosen so that good and bad answers have
+    the same total weight; the pre-flight shows them."""
     undesirable_weight: float | None = Field(default=None, gt=0)
-    """Of bad answers."""
+    """Weight of bad answers in the loss."""
 
 
 class Orpo(Section):
-    """Odds ratio preference optimisation (Hong et al. 2024): the better answer is learnt and gains on the
-    worse one in one loss, without a reference."""
+    """Odds ratio preference optimisation (Hong et al. 2024): one loss trains on the better answer and raises
+    its odds over the worse one's, without a reference."""
 
     beta: float = Field(default=0.1, gt=0)
-    """Weight of the odds ratio beside the loss of the better answer (lambda in the paper)."""
+    """Weight of the odds ratio beside the loss on the better answer (lambda in the paper)."""
 
 
 class Simpo(Section):
     """Simple preference optimisation (Meng et al. 2024): mean log probabilities, without a reference."""
 
     beta: float = Field(default=2.0, gt=0)
-    """Scale of the difference between the two answers."""
+    """Scale of the difference between the two answers' mean log probabilities."""
     gamma: float = Field(default=1.0, ge=0)
     """Margin by which the better answer has to lead, after scaling."""
     sft: float = Field(default=0.0, ge=0)
-    """Weight of the loss of the better answer, which is added (CPO-SimPO)."""
+    """Weight of an added loss on the better answer (CPO-SimPO)."""

@@ -1,4 +1,4 @@
-"""Which chat template a recipe trains with: the base's own, one of ours, or a file's."""
+"""Which chat template a recipe trains with: the base's own, one of ours, or one from a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,13 @@ FILE_ENDING = ".jinja"
 
 @dataclass(frozen=True)
 class TemplateChoice:
-    """A chat template and how its rows are rendered."""
+    """A chat template, and how rows are rendered with it."""
 
     name: str
-    """One of ours, or `own` for any other text: rendered as an engine does, without marks."""
+    """The name of one of ours, or `own` for any other, which is rendered as an engine does, without marks."""
     text: str
     source: str
-    """Where it comes from, for the pre-flight."""
+    """Where the template comes from, as the pre-flight shows it."""
 
     @property
     def is_own(self) -> bool:
@@ -29,7 +29,8 @@ class TemplateChoice:
 
 
 def check_template_name(recipe: Recipe) -> None:
-    """Raises UserError for a template that there cannot be; cheap enough to ask before torch loads."""
+    """Raises UserError for a template that does not exist. It is cheap, so that it can be called before torch
+    loads."""
     name = recipe.template
     if name is None:
         return
@@ -46,7 +47,7 @@ def check_template_name(recipe: Recipe) -> None:
 
 
 def choose_template(recipe: Recipe) -> TemplateChoice:
-    """The recipe's template; left out, the base's own where it has one, else dolly. Raises UserError."""
+    """The recipe's template; where it names none, the base's own, else dolly. Raises UserError."""
     name = recipe.template
     if name is not None and name.endswith(FILE_ENDING):
         return _by_text(_read(Path(name)), Path(name).name)

@@ -12,6 +12,6 @@ Category = Literal[
     "open_qa",
     "summarization",
 ]
-"""The eight of databricks-dolly-15k."""
+"""The eight categories of databricks-dolly-15k."""
 
 CATEGORIES: frozenset[str] = frozenset(get_args(Category))

@@ -1,4 +1,4 @@
-"""Characters that can be put right in a text without asking anybody."""
+"""Characters that can be corrected in a text without a doubt: control characters, spaces, Unicode forms."""
 
 import re
 import unicodedata
@@ -9,7 +9,7 @@ _ODD = re.compile(
 )
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufff9-\ufffb\ufffe\uffff]")
-# The zero-width joiner stays after pictographs, where it makes one of two.
+# The zero-width joiner stays after pictographs, where it joins two emoji into one.
 _INVISIBLE = re.compile(
     "[\xad\u034f\u061c\u115f\u1160\u180e\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e"
     "\ufeff\uffa0]|(?<![\u200d\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])\u200d"
@@ -18,12 +18,12 @@ _SPACES = re.compile("[\xa0\u2000-\u200a\u202f\u205f]")
 
 
 def is_plain(text: str) -> bool:
-    """Whether `mend_text` would leave the text as it is, but for blanks around it."""
+    """Whether `mend_text` would change nothing but the blanks around the text; much faster than mending."""
     return unicodedata.is_normalized("NFC", text) and _ODD.search(text) is None
 
 
 def mend_text(text: str) -> tuple[str, set[str]]:
-    """(the text put right, names of what was wrong with it). Mending it again changes nothing."""
+    """(the corrected text, the reasons in MENDED that applied). A second call changes nothing."""
     names: set[str] = set()
     while True:
         mended, found = _mend_once(text)

@@ -14,27 +14,27 @@ class JsonTurn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str
-    """'' where an answer is tool calls alone."""
+    """'' where an answer consists of tool calls alone."""
     weight: Literal[0, 1] = 1
-    """0: an answer that is context alone, as in OpenAI's files; it is never learnt."""
+    """0: an answer that serves as context and is never learnt, as in OpenAI's fine-tuning files."""
     reasoning_content: str = ""
     """What the assistant thought before it answered."""
     tool_calls: list[ToolCall] = []
-    """Of the assistant."""
+    """The assistant's calls of tools."""
     tool_call_id: str = ""
-    """Of a tool's result: the call that it belongs to; '' for the next in their order."""
+    """For a tool's result, the id of the call that it answers; '' for the first call still unanswered."""
     name: str = ""
-    """Of a tool's result: the tool."""
+    """For a tool's result, the tool's name."""
 
     def texts(self) -> list[str]:
-        """All that it says."""
+        """All texts of the message: content, thought and the texts in its calls."""
         calls = [text for call in self.tool_calls for text in call.texts()] if self.tool_calls else []
         thought = [self.reasoning_content] if self.reasoning_content else []
         return [*thought, self.content, *calls]
 
 
 class JsonRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One instruction and its answer; `check_row` checks what the types don't say."""
+    """One instruction and its answer; `check_row` checks what the types cannot express."""
 
     instruction: str
     response: str
@@ -52,7 +52,8 @@ class JsonRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Calls with which the conversation ends; `response` may then be blank."""
 
     def texts(self) -> list[str]:
-        """All the model will see or learn, as it is read: history, instruction, context, steps, response."""
+        """All texts that the model will read or learn, in that order: history, instruction, context, steps,
+        response."""
         said = [text for turn in self.history for text in turn.texts()] if self.history else []
         done = [text for turn in self.steps for text in turn.texts()] if self.steps else []
         thought = [self.reasoning_content] if self.reasoning_content else []
@@ -79,7 +80,7 @@ class UnusableLine(Exception):
 
 
 class _Written(msgspec.Struct, omit_defaults=True):
-    """A row in the order of databricks-dolly-15k's fields, all four of them always there."""
+    """A row as it is written: databricks-dolly-15k's four fields always and in its order, then the others."""
 
     instruction: str
     context: str
@@ -94,7 +95,7 @@ class _Written(msgspec.Struct, omit_defaults=True):
 
 
 class _PairLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """A preference pair as it stands in a file."""
+    """A preference pair as its line in a file has it."""
 
     instruction: str
     context: str = msgspec.field(default_factory=str)  # written even when empty
@@ -113,8 +114,8 @@ _encoder = msgspec.json.Encoder()
 
 
 def parse_row(line: bytes) -> JsonRow:
-    """The row or preference pair of one line. Raises UnusableLine: not_utf8, not_json, schema, category,
-    empty."""
+    """The row or preference pair in one line. Raises UnusableLine with the reason not_utf8, not_json, schema,
+    category or empty."""
     try:
         try:
             row = _decoder.decode(line)
@@ -149,7 +150,8 @@ def _as_row(pair: _PairLine) -> JsonPair:
 
 
 def check_row(row: JsonRow) -> None:
-    """Raises UnusableLine for what the types don't say: category, blank texts, who speaks when."""
+    """Raises UnusableLine for what the types cannot express: category, blank texts, the order of roles,
+    tools."""
     if isinstance(row, JsonPair):
         if is_blank(row.rejected):
             raise UnusableLine("empty", "the rejected answer is blank")
@@ -186,7 +188,7 @@ def _check_history(history: list[JsonTurn]) -> None:
 
 
 def _behind_steps(turns: list[JsonTurn]) -> int:
-    """How many of the first turns are tool calls with their results: one for each call at most."""
+    """How many turns at the beginning are tool calls with their results, of which a call has one at most."""
     place = 0
     while place < len(turns) and turns[place].role == "assistant" and turns[place].tool_calls:
         results = 0
@@ -201,7 +203,8 @@ def _behind_steps(turns: list[JsonTurn]) -> int:
 
 
 def _check_tools(row: JsonRow) -> None:
-    """Raises UnusableLine for fields of another speaker's, and for calls of tools that there are not."""
+    """Raises UnusableLine for fields that belong to another role, and for calls of tools that are not
+    offered."""
     turns = [*row.history, *row.steps]
     for turn in turns:
         if turn.role != "assistant" and (turn.reasoning_content or turn.tool_calls):
@@ -217,16 +220,16 @@ def _check_tools(row: JsonRow) -> None:
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing of the text is to be seen: only white space and characters that mending takes away."""
+    """Whether the text shows nothing: white space alone and invisible characters, which mending removes."""
     first = text[:1]
-    if "!" <= first <= "~" or "가" <= first <= "힣":  # how nearly every text begins
+    if "!" <= first <= "~" or "가" <= first <= "힣":  # nearly every text begins so: this spares the slow test
         return False
     return not mend_text(text)[0]
 
 
 def write_row(row: JsonRow) -> bytes:
-    """One line of UTF-8 JSON with its line end: always the four fields, the others when they say
-    something."""
+    """One line of UTF-8 JSON with its line end: always the four fields, the others where they are not
+    empty."""
     if isinstance(row, JsonPair):
         written: msgspec.Struct = _PairLine(
             instruction=row.instruction,

@@ -1,4 +1,4 @@
-"""Texts that only say that there is no text, as input fields of instruction data hold them."""
+"""Texts that only say that there is no text, as instruction data sets have them in empty input fields."""
 
 import unicodedata
 
@@ -34,12 +34,12 @@ _PLACEHOLDERS = frozenset(
         *("n/a", "na", "none", "null", "nil", "nan"),
     }
 )
-"""Small letters, without blanks, underscores and what may stand around them."""
+"""Compared in lower case, without blanks, underscores and surrounding punctuation."""
 
 _AROUND = " \t\r\n<>[](){}.。\"'`-*:!"
 _BETWEEN = str.maketrans("", "", " \t\r\n\u00a0\u3000_-")
 _LONGEST = 40
-"""Characters of the longest text that is looked at; decomposed Hangul has three to a syllable."""
+"""Characters; a longer text is no placeholder. Decomposed Hangul has three to a syllable."""
 
 
 def without_placeholder(text: str) -> str:

@@ -4,8 +4,8 @@ import msgspec
 
 
 class Provenance(msgspec.Struct, frozen=True):
-    """As `meta` of a row says it."""
+    """A row's source and licence, from its `meta`."""
 
     source: str
     licence: str
-    """"" where it is not known."""
+    """"" where it is unknown."""

@@ -1,4 +1,4 @@
-"""The rows of a file one by one, with their lines as they stand: for commands that change no row."""
+"""The rows of a file one by one, each with its unchanged line: for commands that change no row."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +11,15 @@ from finetune.rows.fast_row import JsonRow, UnusableLine, parse_row
 
 class RowLine(NamedTuple):
     line: bytes
-    """With one line end."""
+    """The line's bytes, which end in one line feed."""
     row: JsonRow
     done: float
-    """How much of the file has been read, 0 to 1."""
+    """Share of the file that has been read, 0 to 1."""
 
 
 def row_lines(path: Path) -> Iterator[RowLine]:
-    """All rows of a JSONL file, plain or compressed. Raises UserError with the line of the first that is
-    none."""
+    """Yield all rows of a JSONL file, plain or compressed. Raises UserError, with the line number, at the
+    first line that is no row, and for a file without any."""
     found = False
     for chunk in line_chunks(path):
         for number, line in enumerate(chunk.data.split(b"\n"), start=chunk.first):

@@ -20,7 +20,7 @@ MENDED = {
     "html_marks": "<br>, <p> and &amp; became line feeds and characters; <b>, <i>, <span> and the like went.",
     "fence_lines": "``` that shared a line with text or code was set on a line of its own.",
 }
-"""Mended in place; the row stays."""
+"""What is corrected in the row, which is kept."""
 
 REJECTED = {
     "not_utf8": "The line is not UTF-8 text.",
@@ -47,4 +47,4 @@ REJECTED = {
     "duplicate": "The same question, context and answer stood in an earlier row.",
     "near_duplicate": "Nearly the same question, context and answer as an earlier row.",
 }
-"""Dropped into the rejects file; in this order, the first that holds is the row's reason."""
+"""Why a row goes to the rejects file. Where several apply, the first in this order is the row's reason."""

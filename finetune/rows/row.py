@@ -1,4 +1,4 @@
-"""Dolly rows: what the files look like, and the conversation a row stands for."""
+"""Dolly rows: what they hold, and the conversation that a row stands for."""
 
 from collections.abc import Iterator
 from typing import Literal, Self
@@ -27,7 +27,7 @@ class Turn(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str
     weight: Literal[0, 1] = 1
-    """0: an answer that is context alone and is not learnt."""
+    """0: an answer that serves as context and is not learnt."""
     reasoning_content: str = ""
     tool_calls: tuple[Call, ...] = ()
     tool_call_id: str = ""
@@ -37,7 +37,7 @@ class Turn(BaseModel):
 class Row(BaseModel):
     """One instruction and its answer, in databricks-dolly-15k's four fields plus optional ones.
 
-    `finetune.rows.fast_row` says what a row is, here and in files.
+    `finetune.rows.fast_row` decides what a valid row is, here and in files.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,15 +46,16 @@ class Row(BaseModel):
     response: str
     category: Category
     history: tuple[Turn, ...] = ()
-    """What was said before `instruction`: a system prompt at most once and first, then pairs."""
+    """The turns before `instruction`: at most one system prompt, which comes first, then questions and
+    answers."""
     meta: dict[str, object] = Field(default_factory=dict)
     """Facts about the row: `id`, `split`, source, licence. Never shown to the model."""
     tools: tuple[dict[str, object], ...] = ()
-    """What the assistant may call, as OpenAI's API has it."""
+    """The tools that the assistant may call, as OpenAI's API describes them."""
     steps: tuple[Turn, ...] = ()
-    """Between instruction and response: tool calls and their results."""
+    """Tool calls and their results between instruction and response."""
     reasoning_content: str = ""
-    """What the assistant thought before `response`."""
+    """The assistant's thought before `response`."""
     tool_calls: tuple[Call, ...] = ()
     """Calls with which the conversation ends."""
 
@@ -64,7 +65,7 @@ class Row(BaseModel):
         return self
 
     def beyond_text(self) -> str:
-        """What it holds besides texts of system, user and assistant, in words; '' for nothing."""
+        """What the row holds besides texts of system, user and assistant: `tools`, `reasoning` or ''."""
         turns = (*self.history, *self.steps)
         if self.tools or self.tool_calls or any(turn.tool_calls or turn.role == "tool" for turn in turns):
             return "tools"
@@ -110,7 +111,7 @@ def _check(row: JsonRow) -> None:
 
 
 def to_messages(row: Row) -> list[ChatMessage]:
-    """The row as chat messages, the way a client would send them; the last one is the answer.
+    """The row as the chat messages that a client would send; the last one is the answer.
 
     Tool calls are in OpenAI's form, with their arguments as objects.
     """
@@ -129,7 +130,7 @@ def to_messages(row: Row) -> list[ChatMessage]:
 
 
 def learnt_messages(row: Row) -> list[int]:
-    """Places in `to_messages` of the answers that are learnt."""
+    """Indices in `to_messages(row)` of the answers that are learnt."""
     turns = (*row.history, None, *row.steps)
     learnt = [n for n, turn in enumerate(turns) if turn and turn.role == "assistant" and turn.weight]
     return [*learnt, len(turns)]
@@ -143,7 +144,7 @@ def _messages(turns: tuple[Turn, ...]) -> Iterator[ChatMessage]:
         if turn.reasoning_content:
             message["reasoning_content"] = turn.reasoning_content
         if turn.tool_calls:
-            # Nine letters and digits: some templates take no other id.
+            # Nine letters and digits: some templates, such as Mistral's, accept no other id.
             ids = [
                 (call.id or f"call{made + place:05d}", call.name)
                 for place, call in enumerate(turn.tool_calls, start=1)
@@ -162,7 +163,7 @@ def _messages(turns: tuple[Turn, ...]) -> Iterator[ChatMessage]:
 
 
 def _result_of(turn: Turn, waiting: list[tuple[str, str]]) -> dict[str, str]:
-    """The fields that say which call a tool's result belongs to; that call waits no longer."""
+    """The message fields that say which call a tool's result answers; removes that call from `waiting`."""
     place = next((n for n, (call_id, _) in enumerate(waiting) if call_id == turn.tool_call_id), 0)
     call_id, tool = waiting.pop(place) if waiting else ("", "")
     return {"tool_call_id": turn.tool_call_id or call_id, "name": turn.name or tool}

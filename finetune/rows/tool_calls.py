@@ -11,10 +11,10 @@ class ToolCall(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, f
     name: str
     arguments: dict[str, object] = {}
     id: str = ""
-    """'' for one that is made when the row is rendered."""
+    """'' where rendering the row is to make one up."""
 
     def texts(self) -> list[str]:
-        """The texts among its arguments."""
+        """All strings in its arguments, at any depth."""
         return list(_texts(self.arguments))
 
 
@@ -27,7 +27,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def tool_names(tools: Iterable[Mapping[str, object]]) -> set[str] | None:
-    """The tools' names; None where one is not in OpenAI's form."""
+    """The names of the tools; None when one of them is not in OpenAI's form."""
     names = set()
     for tool in tools:
         function = tool.get("function")
@@ -40,5 +40,5 @@ def tool_names(tools: Iterable[Mapping[str, object]]) -> set[str] | None:
 
 
 def called_tools(calls: Iterable[Sequence[ToolCall]]) -> Iterator[str]:
-    """The names of all that is called."""
+    """The names of all tools that are called."""
     return (call.name for made in calls for call in made)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Authorship:
-    """The model that wrote, and under which terms."""
+    """The model that wrote rows, and the terms of its output."""
 
     model: str
     licence: str
     checkpoint: str | None = None
 
     def meta(self) -> dict[str, str]:
-        """For `meta` of each row."""
+        """What `meta` of each row says of its author."""
         made = {"model": self.model, "licence": self.licence}
         return made | ({"checkpoint": self.checkpoint} if self.checkpoint else {})

@@ -1,4 +1,4 @@
-"""DeepL in the place of a served model (https://developers.deepl.com/api-reference/translate)."""
+"""DeepL as a teacher for translations (https://developers.deepl.com/api-reference/translate)."""
 
 import html
 import json
@@ -26,25 +26,27 @@ class _Answer(msgspec.Struct):
 
 
 class DeepL:
-    """Translates the values of a JSON object into Korean."""
+    """A TeacherModel that translates the values of a JSON object into Korean."""
 
     name = "deepl"
 
     def __init__(self, key: str, url: str | None = None) -> None:
-        """Keys of the free service end with `:fx`."""
+        """url: by default that of the service to which the key belongs; the free service's keys end with
+        `:fx`."""
         self.url = url or (FREE if key.endswith(":fx") else PAID)
         self._http = httpx2.Client(
             headers={"authorization": f"DeepL-Auth-Key {key}"}, timeout=60.0, trust_env=False
         )
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._http.close()
 
     def complete(
         self, messages: Messages, max_tokens: int, temperature: float, **settings: object
     ) -> dict[str, object]:
-        """The object of the last message, translated, as a chat completion. Raises UserError."""
+        """The JSON object in the last message, translated, in the form of a chat completion. Raises
+        UserError."""
         given: dict[str, str] = json.loads(str(messages[-1]["content"]))
         body = {
             "text": [_MARK.sub(r"<x>\1</x>", html.escape(text, quote=False)) for text in given.values()],

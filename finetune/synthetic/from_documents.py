@@ -1,4 +1,4 @@
-"""Rows out of documents: what a teacher makes of each passage, checked against it."""
+"""Rows from documents: a teacher writes them from each passage, and they are checked against it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,28 +16,28 @@ from finetune.synthetic.unanswerable import SHARE, unanswerable
 
 SOURCE = "kodolly-documents"
 TOKENS_A_CHARACTER = 0.7
-"""Of Korean prompts and answers, about; tokenizers differ by half."""
+"""Tokens per character of Korean prompts and answers, roughly; tokenizers differ by up to a half."""
 ANSWER_CHARACTERS = 350
-"""Of one answer to a request for rows, about."""
+"""Characters of an answer to a request for rows, roughly."""
 OPINION_CHARACTERS = 90
 DOUBTFUL = 1.5
-"""Second opinions for each passage and category, at most: what an estimate reckons with."""
+"""Most second opinions for each request for rows, as the estimate assumes."""
 
 
 @dataclass
 class DocumentRows:
-    """The rows, and what became none."""
+    """The rows, with counts of what became none."""
 
     rows: list[JsonRow] = field(default_factory=list)
     proposed: int = 0
-    """Rows that the teacher proposed, unreadable answers not counted."""
+    """Rows that the teacher proposed in readable answers."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """By reason."""
+    """Reason -> proposed rows that were dropped for it."""
 
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """What a run asks for, at most about."""
+    """Requests and tokens of a run: a rough upper bound."""
 
     requests: int
     prompt_tokens: int
@@ -48,13 +48,13 @@ class RunEstimate:
 class _Kept:
     candidate: Candidate
     by: str
-    """What found that the passage says so: `words` or `second opinion`."""
+    """How the row was found to be supported by its passage: `words` or `second opinion`."""
 
 
 def requests_for(
     reading: Reading, kinds: Sequence[RowTask], seed: int
 ) -> list[tuple[RowTask, SourcePassage, TeacherRequest]]:
-    """What is asked of the teacher for all passages."""
+    """A request to the teacher for each passage and each kind of rows that it is long enough for."""
     return [
         (task, passage, task.request(passage, seed))
         for passage in reading.passages
@@ -64,7 +64,7 @@ def requests_for(
 
 
 def estimate(reading: Reading, kinds: Sequence[RowTask], seed: int) -> RunEstimate:
-    """Before anything is asked."""
+    """Estimate a run before anything is asked."""
     asked = requests_for(reading, kinds, seed)
     prompts = sum(len(one.system) + len(one.user) for _, _, one in asked)
     opinions = round(len(asked) * DOUBTFUL)
@@ -80,8 +80,11 @@ def estimate(reading: Reading, kinds: Sequence[RowTask], seed: int) -> RunEstima
 def rows_from_documents(
     reading: Reading, kinds: Sequence[RowTask], size: int, teacher: Teacher, author: Authorship, seed: int
 ) -> DocumentRows:
-    """Ask for rows, and keep those that hold. Raises UserError; the teacher's journal then has what was
-    answered so far."""
+    """Ask the teacher for rows and keep those that pass all checks.
+
+    size: most characters of a passage, which the index for the round trip uses, too. Raises UserError; the
+    teacher's journal then holds the answers so far.
+    """
     made = DocumentRows()
     proposed = _proposed(reading, kinds, teacher, seed, made)
     fluent = [one for one in proposed if _passes(made, _language_fault(one))]
@@ -142,7 +145,8 @@ def _grounded(candidates: list[Candidate], teacher: Teacher, seed: int, made: Do
 
 
 def _vague(one: Candidate, trip: RoundTrip) -> str:
-    """Other categories than questions are about the passage that stands beside them."""
+    """Why a question is too vague to find its passage; '' if it is not, and for categories other than
+    questions, which come with their passage."""
     if one.category != "closed_qa" or trip.finds(one.instruction, one.passage):
         return ""
     return "the question does not find its passage"
@@ -179,7 +183,7 @@ def _row(one: Candidate, passage: SourcePassage, response: str, meta: dict[str, 
 
 
 def _meta(one: Candidate, passage: SourcePassage, author: Authorship) -> dict[str, object]:
-    """File, page and place of the passage, the evidence, and who wrote the row."""
+    """`meta` of the row: file, page and place of its passage, the evidence, and who wrote it."""
     first = passage.chunk.spans[0]
     meta: dict[str, object] = {"source": SOURCE, "file": passage.source, "passage": passage.id}
     if passage.chunk.pages:

@@ -1,9 +1,9 @@
-"""Whether a passage says what a row claims: by its words where they decide it, else by a second opinion.
+"""Whether a passage supports what a row claims: words decide where they can, else a second opinion does.
 
-What words alone decide (`benchmarks/data_quality.py` measures it): a quotation must stand in the passage, the
-numbers of a claim in its quotation, and half of its words in the passage. A claim that holds other words than
-its quotation, denies what that does not, or answers in other words, may still be right: the teacher
-is asked whether the passage says so.
+Words alone reject (`benchmarks/data_quality.py` measures it) a quotation that is not in the passage, a claim
+whose numbers are not in its quotation, and one with less than half of its words in the passage. A claim that
+uses other words than its quotation, or negates what that does not, may still be right: then the teacher is
+asked whether the passage says so.
 """
 
 import re
@@ -29,13 +29,14 @@ from finetune.synthetic.teacher import (
 )
 
 LEAST_SHARE = 0.9
-"""Of a claim's content morphemes, that its quotation must hold."""
+"""Share of a claim's content morphemes that its quotation must contain for words to accept it."""
 LEAST_OF_QUESTION = 0.8
-"""Of a question's content morphemes, that the quotation or the headings must hold."""
+"""Share of a question's content morphemes that the quotation or the headings must contain for that."""
 LEAST_OF_SENTENCE = 0.5
-"""Of the content morphemes of a claim, that the passage must hold: else no opinion is asked for."""
+"""Share of a claim's content morphemes that the passage must contain; below it the claim is rejected without
+a second opinion."""
 SHORTEST_QUOTE = 4
-"""Letters; a shorter one is everywhere."""
+"""Letters of a quotation, at least; a shorter one would be found in any passage."""
 
 _NO_LETTER = re.compile(r"[\W_]+")
 _ASKING = frozenset(
@@ -78,11 +79,11 @@ _ASKING = frozenset(
         *("따르", "대하", "관하", "위하", "받", "쓰", "그", "저", "및", "등", "얼마", "종류", "사람", "곳"),
     )
 )
-"""Words of nearly every question."""
+"""Morphemes that occur in nearly every question, and so are not counted."""
 _SPEAKING = frozenset(
     f"m{word}" for word in ("하", "되", "있", "이", "것", "수", "등", "그", "및", "또", "또한")
 )
-"""Words that a sentence may have without saying more."""
+"""Morphemes that add nothing to what a sentence says, and so are not counted."""
 _DENIALS = re.compile(
     r"않|못\s?[하한할합했]|(?<![가-힣])못(?=\s)|(?<![가-힣])안(?=\s)|없|아니|아닙|아닌|말아야|금지|불가|제외"
 )
@@ -100,13 +101,13 @@ class _Opinion(msgspec.Struct):
 
 @dataclass(frozen=True)
 class _Words:
-    """Content morphemes of what a candidate says and rests on."""
+    """Content morphemes of a candidate's texts and of its evidence."""
 
     claims: tuple[set[str], ...]
     sentences: tuple[set[str], ...]
-    """Of all claims."""
+    """The morphemes of each sentence in the claims."""
     compounds: tuple[str, ...]
-    """Of all claims: nouns that are written together."""
+    """Compound nouns in the claims."""
     quotes: tuple[set[str], ...]
     question: set[str]
     passage: set[str]
@@ -114,7 +115,7 @@ class _Words:
 
 
 def checked(candidates: Sequence[Candidate]) -> list[Grounding | str]:
-    """For each candidate `said`, `doubtful`, or why the passage does not say it."""
+    """For each candidate `said`, `doubtful`, or the reason why its passage does not support it."""
     words = _words(candidates)
     return [_checked(one, known) for one, known in zip(candidates, words, strict=True)]
 
@@ -142,7 +143,8 @@ def _checked(candidate: Candidate, words: _Words) -> Grounding | str:
 
 
 def _other_subject(candidate: Candidate, words: _Words) -> str:
-    """Why the evidence of an answer can only be wrong; "" where it may be right."""
+    """Why an answer's quotation cannot support it (another subject, or a negation too many); "" where it
+    may."""
     own = words.question - _ASKING - words.headings
     if len(own) > 1 and not own & words.quotes[0]:
         return "the quotation is about something else"
@@ -155,7 +157,7 @@ def _other_subject(candidate: Candidate, words: _Words) -> str:
 
 
 def _is_said(candidate: Candidate, words: _Words, asked: set[str], known: set[str]) -> bool:
-    """Whether the words decide it."""
+    """Whether the words alone show that the passage supports the candidate."""
     if not candidate.claims or candidate.category != "closed_qa":
         return False
     if figures_in(candidate.instruction) - known:
@@ -182,7 +184,7 @@ def _holds(sources: set[str], wanted: set[str], share: float) -> bool:
 
 
 def _conditions(text: str) -> set[str]:
-    """Numbers, and words that restrict what is said."""
+    """The numbers in a text, and words that restrict what it says."""
     return stated_in(text) | set(_RESTRICTING.findall(text))
 
 
@@ -191,7 +193,7 @@ def _denials(text: str) -> int:
 
 
 def opinion_request(candidate: Candidate, seed: int) -> TeacherRequest:
-    """Asks the teacher whether the passage says so."""
+    """A request that asks the teacher whether the passage supports the candidate."""
     system = (
         "당신은 <글>과 대조해 질문과 답을 검토합니다. 답의 모든 내용(대상, 조건, 숫자, 긍정과 부정)이 "
         "글에 있고 답이 질문에 "
@@ -203,7 +205,7 @@ def opinion_request(candidate: Candidate, seed: int) -> TeacherRequest:
 
 
 def unanswered_request(passage: SourcePassage, question: str, seed: int) -> TeacherRequest:
-    """Asks the teacher whether the passage answers the question of another one."""
+    """A request that asks the teacher whether `passage` answers a question about another passage."""
     system = (
         "당신은 <글>만 읽고 질문에 답할 수 있는지 판단합니다. 답의 일부라도 글에 있으면 verdict에 "
         "yes를, 글에 답이 전혀 없으면 "
@@ -219,7 +221,7 @@ def _opinion(system: str, passage: SourcePassage, question: str, answer: str, se
 
 
 def opinion_of(answer: TeacherAnswer) -> bool | None:
-    """What it says; None where it says nothing that can be read."""
+    """The opinion in the teacher's answer; None where none can be read."""
     try:
         return parsed(answer, _Opinion).verdict == "yes"
     except UnusableAnswer:
@@ -227,7 +229,8 @@ def opinion_of(answer: TeacherAnswer) -> bool | None:
 
 
 def _words(candidates: Sequence[Candidate]) -> list[_Words]:
-    """All texts of all candidates are analysed together: most of Kiwi's time is spent on single calls."""
+    """The morphemes of all candidates. All texts are analysed in one call, as Kiwi spends most of its time on
+    the overhead of calls."""
     texts: list[str] = []
     for one in candidates:
         texts += [one.instruction, one.passage.text, one.passage.headings]
@@ -255,5 +258,5 @@ def _columns(pairs: Iterable[tuple[set[str], set[str]]]) -> tuple[tuple[set[str]
 
 
 def _letters(text: str) -> str:
-    """Without blanks and signs: quotations differ in them."""
+    """The letters and digits of a text: quotations often differ in blanks and punctuation."""
     return _NO_LETTER.sub("", unicodedata.normalize("NFC", text)).lower()

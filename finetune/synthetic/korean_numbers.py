@@ -50,7 +50,7 @@ _MIXED_PART = re.compile(r"(\d[\d,]*(?:\.\d+)?)\s?([십백천]?)([만억조]?)")
 _SINO_WORD = re.compile(
     rf"(?<![가-힣])(?![이일]\s)([일이삼사오육칠팔구십백천만억조]{{1,12}})\s?(?:{_COUNTERS}){_NO_OTHER_WORD}"
 )
-"""Not 이 일 (this matter)."""
+"""A Sino-Korean number before a counter; 이 일 (this matter) is not one."""
 _NATIVE_WORD = re.compile(
     rf"(?<![가-힣])({'|'.join(sorted(_NATIVE, key=len, reverse=True))})\s?(?:{_COUNTERS}){_NO_OTHER_WORD}"
 )
@@ -59,26 +59,26 @@ _WORDS = (_SINO_WORD, _NATIVE_WORD, _DAY_WORD)
 
 
 def figures_in(text: str) -> set[str]:
-    """Numbers in figures; those with 천, 만, 억 behind them as one number (3만 5천: 35000)."""
+    """The numbers written in figures; with 천, 만, 억 behind them as one number (3만 5천: 35000)."""
     mixed = {_plain(_mixed_value(match[0])) for match in _MIXED.finditer(text)}
     return mixed | {_figure(found) for found in _FIGURES.findall(_MIXED.sub(" ", text))}
 
 
 def words_in(text: str) -> set[str]:
-    """Numbers in words, as figures."""
+    """The numbers written in words, as figures."""
     text = _FIGURES.sub(" ", _MIXED.sub(" ", text))
     return {_in_figures(match) for pattern in _WORDS for match in pattern.finditer(text)}
 
 
 def with_figures(text: str) -> str:
-    """The text with its numbers in figures: 십오 일 becomes 15 일."""
+    """The text with its number words as figures: 십오 일 becomes 15 일."""
     for pattern in _WORDS:
         text = pattern.sub(lambda m: _in_figures(m) + m[0][m.end(1) - m.start() :], text)
     return text
 
 
 def stated_in(text: str) -> set[str]:
-    """Every way to read the numbers of a text: a claim about it may use any of them."""
+    """The numbers of a text in every reading, as a claim about the text may use any of them."""
     return figures_in(text) | words_in(text) | {_figure(found) for found in _FIGURES.findall(text)}
 
 

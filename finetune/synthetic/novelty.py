@@ -1,8 +1,8 @@
-"""Whether a task is a new one: by its content morphemes in their order.
+"""Whether a task is new, judged by its content morphemes and their order.
 
-Self-Instruct (Wang et al. 2023, arXiv 2212.10560) compares words by ROUGE-L. Its usual tokenizer
-keeps [a-z0-9] alone and sees no Hangul, and Korean words differ by their particles. Morphemes tell
-`수도는 어디인가요` and `수도가 어디입니까` as one, `고양이의 특징` and `강아지의 특징` as two.
+Self-Instruct (Wang et al. 2023, arXiv 2212.10560) compares words by ROUGE-L. The usual tokenizer for that
+keeps only [a-z0-9] and sees no Hangul, and Korean words differ by their particles. By morphemes
+`수도는 어디인가요` and `수도가 어디입니까` are one task, `고양이의 특징` and `강아지의 특징` are two.
 """
 
 from collections import Counter, defaultdict
@@ -11,26 +11,26 @@ from collections.abc import Sequence
 from documents.search.terms import morphemes_of
 
 SAME = 0.8
-"""ROUGE-L's F of morphemes from which on two tasks are one."""
+"""ROUGE-L's F measure over morphemes at and above which two tasks are the same."""
 LONGEST = 60
-"""Morphemes of a task that are looked at."""
+"""Most morphemes of a task that are compared."""
 
 
 class Novelty:
-    """All tasks so far."""
+    """The tasks so far."""
 
     def __init__(self) -> None:
         self._tasks: list[list[str]] = []
         self._having: defaultdict[str, list[int]] = defaultdict(list)
 
     def accept(self, text: str) -> bool:
-        """Whether no task so far is nearly the same; a new one is remembered."""
+        """Whether the task is new; if so, it is remembered."""
         terms = morphemes_of([text])[0][:LONGEST]
         shared = Counter(at for term in set(terms) for at in self._having[term])
         for at, count in shared.items():
             known = self._tasks[at]
             half = (len(terms) + len(known)) / 2
-            # A longest common subsequence has no more terms than both have.
+            # The longest common subsequence has no more terms than the two have in common.
             if count >= SAME * half * _DISTINCT and _longest_common(terms, known) >= SAME * half:
                 return False
         for term in set(terms):
@@ -40,7 +40,7 @@ class Novelty:
 
 
 _DISTINCT = 0.5
-"""Least share of different terms among all of a task, as the first look reckons with."""
+"""Least share of distinct terms in a task that the quick test before the exact one assumes."""
 
 
 def _longest_common(left: Sequence[str], right: Sequence[str]) -> int:

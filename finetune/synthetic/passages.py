@@ -1,4 +1,4 @@
-"""Passages of the files in a folder, as a teacher is shown them."""
+"""Passages from the files in a folder, as a teacher gets them."""
 
 import hashlib
 import unicodedata
@@ -14,7 +14,7 @@ from documents.read.folder import readable_files
 from finetune.progress import Progress, Report, finished
 
 FEWEST_CHARACTERS = 80
-"""A shorter passage is a heading or a rest of something."""
+"""Characters; a shorter passage is a heading or a fragment."""
 
 
 @dataclass(frozen=True)
@@ -22,48 +22,48 @@ class SourcePassage:
     """One passage of a file."""
 
     source: str
-    """The file's path, from the folder that was read."""
+    """The file's path, relative to the folder that was read."""
     chunk: Chunk
 
     @property
     def text(self) -> str:
-        """As it stands in the file."""
+        """The passage's text, unchanged."""
         return self.chunk.text
 
     @property
     def headings(self) -> str:
-        """Those above it, in one line."""
+        """The headings above it, in one line."""
         return " > ".join(heading for heading in self.chunk.headings if "\n" not in heading)
 
     @property
     def id(self) -> str:
-        """Of file and text."""
+        """A hash of file and text."""
         return hashlib.sha256(f"{self.source}\n{self.text}".encode()).hexdigest()[:16]
 
     def shown(self) -> str:
-        """For a prompt, in which it can neither end its place nor begin a role."""
+        """The text for a prompt, changed so that it can neither close its tag nor begin another role."""
         head = f"(제목: {harmless(self.headings)})\n" if self.headings else ""
         return f"<글>\n{head}{harmless(self.text).replace('</글', '< /글')}\n</글>"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a folder holds."""
+    """What was read from a folder."""
 
     documents: tuple[tuple[str, Document], ...]
     """(source, document) of each file that could be read."""
     passages: tuple[SourcePassage, ...]
     failed: tuple[str, ...]
-    """A line for each file that could not."""
+    """A line for each file that could not be read."""
     short: int
-    """Passages that are too short to ask about."""
+    """Number of passages that are too short to ask about."""
     repeated: int
-    """Passages whose text another one has, too."""
+    """Number of passages whose text another passage has, too."""
 
 
 def read_folder(folder: Path, size: int, report: Report) -> Reading:
-    """All files that can be read below `folder`, or the one file; `size` is the most characters of a passage.
-    Raises UserError where nothing can be read."""
+    """Read all documents below `folder`, or the one file; `size` is the most characters of a passage. Raises
+    UserError where nothing can be read."""
     documents, failed = [], []
     listed = list(readable_files([folder]))
     for done, path in enumerate(listed):

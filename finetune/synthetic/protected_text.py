@@ -1,4 +1,4 @@
-"""Pieces of a text that no translation may touch: code, addresses, placeholders, formulas."""
+"""Pieces of a text that a translation must not change: code, addresses, placeholders, formulas."""
 
 import re
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ _MARK = re.compile(r"⟦\s*(\d+)\s*⟧")
 
 @dataclass(frozen=True)
 class Protected:
-    """A text with marks ⟦0⟧, ⟦1⟧ in place of these pieces."""
+    """A text with marks ⟦0⟧, ⟦1⟧ in place of protected pieces."""
 
     text: str
     pieces: tuple[str, ...]
 
     @property
     def has_words(self) -> bool:
-        """Whether anything is left to translate."""
+        """Whether words to translate are left beside the marks."""
         return any(sign.isalpha() for sign in _MARK.sub("", self.text))
 
     def restored(self, translated: str) -> str | None:
-        """The translation with the pieces in it; None unless each of them is there once."""
+        """The translation with the pieces put back; None unless it has each mark exactly once."""
         found = sorted(int(match[1]) for match in _MARK.finditer(translated))
         if found != list(range(len(self.pieces))):
             return None
@@ -38,7 +38,7 @@ class Protected:
 
 
 def protected(text: str) -> Protected:
-    """The text with its pieces set apart. Marks that the text itself has are such pieces, too."""
+    """Replace the pieces of `text` by marks. Marks that are in the text already are protected, too."""
     pieces: list[str] = []
 
     def mark(match: re.Match[str]) -> str:

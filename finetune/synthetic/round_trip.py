@@ -1,4 +1,4 @@
-"""Whether a question leads back to its passage: one that finds others first is vague."""
+"""Whether a question finds its own passage: one that finds others first is too vague."""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from documents.search.store import Store, open_store
 from finetune.synthetic.passages import Reading, SourcePassage
 
 WITHIN = 5
-"""The rank that a question's own passage must reach."""
+"""The rank that a question's own passage must reach in the search."""
 
 
 @contextmanager
 def indexed(reading: Reading, size: int) -> Iterator["RoundTrip"]:
-    """All files in an index of their own, until the block ends."""
+    """Index all documents in a temporary store until the block ends; size: most characters of a passage."""
     with (
         tempfile.TemporaryDirectory(prefix="kodolly-rows-") as folder,
         open_store(Path(folder) / "rows.db", create=True) as store,
@@ -26,18 +26,18 @@ def indexed(reading: Reading, size: int) -> Iterator["RoundTrip"]:
 
 
 class RoundTrip:
-    """The index."""
+    """Searches the index for the passages of questions."""
 
     def __init__(self, store: Store, passages: dict[str, SourcePassage]) -> None:
         self._store = store
         self._passages = passages
 
     def finds(self, question: str, passage: SourcePassage) -> bool:
-        """Whether the passage is among the first for the question."""
+        """Whether the passage is among the first WITHIN results for the question."""
         return any(hit.text == passage.text for hit in self._store.search(question, WITHIN))
 
     def others(self, question: str, passage: SourcePassage, most: int) -> list[SourcePassage]:
-        """What else the search takes for an answer, the likeliest first."""
+        """The first `most` other passages that the search finds for the question, best first."""
         hits = self._store.search(question, most + 1)
         found = [self._passages[hit.text] for hit in hits if hit.text in self._passages]
         return [other for other in found if other.text != passage.text][:most]

@@ -1,4 +1,4 @@
-"""Why a row that a model wrote is no good Korean row, whatever it is about."""
+"""Faults that make a generated row unusable, whatever it is about."""
 
 from finetune.data.clean.findings import findings
 from finetune.data.clean.foreign_text import other_language
@@ -6,12 +6,12 @@ from finetune.rows.fast_row import JsonRow
 from finetune.synthetic.speech_level import is_mixed
 
 LEAST_HANGUL = 0.3
-"""Of the letters of a question, and of an answer that its context does not hold."""
+"""Share of Hangul among the letters of a question, and of an answer that is not taken from its context."""
 
 
 def fault_of(row: JsonRow, *, terse: bool = False) -> str:
-    """The first reason, as it is counted; "" for a good row. A `terse` answer is no sentence: it may end
-    anywhere and has no speech level."""
+    """The row's first fault, as it is counted; "" for a good row. A `terse` answer need not be a sentence:
+    its end and speech level are not checked."""
     if not row.instruction.strip() or not row.response.strip():
         return "question or answer is empty"
     if hangul_share(row.instruction) < LEAST_HANGUL:
@@ -27,6 +27,6 @@ def fault_of(row: JsonRow, *, terse: bool = False) -> str:
 
 
 def hangul_share(text: str) -> float:
-    """Of the letters of a text; 1 where it has none."""
+    """Share of Hangul among the letters of a text; 1 for a text without letters."""
     letters = [sign for sign in text if sign.isalpha()]
     return sum("가" <= sign <= "힣" for sign in letters) / len(letters) if letters else 1.0

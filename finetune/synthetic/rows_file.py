@@ -1,4 +1,4 @@
-"""Where rows that a model wrote go, and what it was asked beside them."""
+"""The files of generated rows and of the teacher's answers beside them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,12 +8,12 @@ from finetune.rows.fast_row import JsonRow, write_row
 
 
 def journal_path(output: Path) -> Path:
-    """Where the model's answers are kept: `rows.jsonl` -> `rows.asked.jsonl`."""
+    """The file that keeps the teacher's answers: `rows.jsonl` -> `rows.asked.jsonl`."""
     return output.with_name(f"{output.name.removesuffix('.jsonl')}.asked.jsonl")
 
 
 def write_rows(rows: Iterable[JsonRow], path: Path) -> None:
-    """A line for each row; the file is there whole or not at all. Raises UserError."""
+    """Write a line for each row; the file is there whole or not at all. Raises UserError."""
     with whole_file(path) as out:
         for row in rows:
             out.write(write_row(row))

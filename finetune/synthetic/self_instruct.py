@@ -1,4 +1,4 @@
-"""Rows that a teacher makes up after the model of seed tasks, over Dolly's eight categories.
+"""Rows that a teacher invents after seed tasks, in Dolly's eight categories.
 
 Self-Instruct (Wang et al. 2023, arXiv 2212.10560) with Evol-Instruct's harder variants (Xu et al. 2023, arXiv
 2304.12244).
@@ -35,13 +35,13 @@ from finetune.synthetic.teacher import (
 SEEDS = Path(__file__).with_name("seeds.jsonl")
 SOURCE = "kodolly-generated"
 SHOWN, SHOWN_MADE = 6, 2
-"""Seeds and earlier rows that a request shows."""
+"""Examples in a request: seeds, and rows that were generated before."""
 ASKED_FOR = 4
-"""Tasks of one request, at most."""
+"""Most tasks that one request asks for."""
 AT_ONCE = 16
-"""Requests of a round; what they bring is shown from the next one on."""
+"""Requests in a round; the next round shows what they brought."""
 BARREN = 3
-"""Rounds without a new task, after which the teacher has no more."""
+"""Rounds in a row without a new task, after which the run ends."""
 MAX_TOKENS = 3000
 NEEDS_CONTEXT = frozenset({"closed_qa", "information_extraction", "summarization"})
 NO_CONTEXT = frozenset({"open_qa", "general_qa", "brainstorming", "creative_writing"})
@@ -87,7 +87,7 @@ class _Tasks(msgspec.Struct):
 
 @dataclass
 class GeneratedRows:
-    """The rows, and what became none."""
+    """The rows, with counts of what became none."""
 
     rows: list[JsonRow] = field(default_factory=list)
     proposed: int = 0
@@ -103,17 +103,17 @@ class _TaskRequest:
 
 
 def load_seeds(path: Path = SEEDS) -> list[Row]:
-    """Seed tasks. Raises UserError."""
+    """Read the seed tasks. Raises UserError."""
     return load_rows(path)
 
 
 def generate(
     seeds: Sequence[Row], wanted: int, teacher: Teacher, author: Authorship, seed: int, evolve: float
 ) -> GeneratedRows:
-    """Ask until there are `wanted` rows or the teacher has nothing new to say.
+    """Ask until there are `wanted` rows or the teacher has no new ones.
 
-    `evolve` is the share of requests that change one earlier task. The same seeds, teacher's answers and
-    `seed` give the same rows. Raises UserError.
+    `evolve` is the share of requests that ask for a harder variant of an earlier task. The same seeds,
+    teacher's answers and `seed` give the same rows. Raises UserError.
     """
     made = GeneratedRows()
     novelty = Novelty()
@@ -143,7 +143,7 @@ def generate(
 def _ask(
     seeds: Sequence[Row], made: GeneratedRows, chance: random.Random, evolve: float, seed: int
 ) -> _TaskRequest:
-    """A request for the category of which there are fewest rows."""
+    """A request for the category with the fewest rows so far."""
     counts = Counter(dict.fromkeys(sorted(CATEGORIES), 0))
     counts.update(row.category for row in made.rows)
     fewest = min(counts.values())
@@ -218,7 +218,7 @@ def _fault(row: JsonRow) -> str:
 
 
 def _places(text: str) -> set[str]:
-    """Numbers of a list: 1. 2. 3."""
+    """The numbers of a numbered list: 1. 2. 3."""
     starts = [line.split(".", 1)[0].strip() for line in text.splitlines()]
     return {start for start in starts if start.isdecimal()}
 

@@ -1,4 +1,4 @@
-"""Speech levels of Korean text by the ends of its sentences: 합니다, 해요, 한다. One row keeps to one."""
+"""Speech levels of Korean text, told by its sentence endings: 합니다, 해요, 한다. A row keeps to one."""
 
 import re
 
@@ -7,7 +7,7 @@ from common.sentences import split_sentences
 _FORMAL = re.compile(r"(?:[가-힣]니다|[가-힣]니까|십시오|십시요|[가-힣]시다)$")
 _POLITE = re.compile(r"[가-힣](?:요|죠)$")
 _EITHER = re.compile(r"(?:세요|셔요|까요)$")
-"""Requests and offers that both polite levels have."""
+"""Endings of requests and offers that both polite levels share."""
 _PLAIN = re.compile(r"[가-힣](?:다|는가|은가|인가|느냐|라|자)$")
 _CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]+`", re.DOTALL)
 _QUOTED = re.compile(r"[\"“‘「『《'][^\"”’」』》'\n]{1,200}[\"”’」』》']")
@@ -16,14 +16,14 @@ _FEWEST_WORDS = 2
 
 
 def speech_levels(text: str) -> set[str]:
-    """`formal`, `polite`, `plain`: those of its sentences that have one. Code and quotations are no speech of
-    the writer; titles and list items have none."""
+    """The levels `formal`, `polite` and `plain` that occur in the text. Code and quotations are left out, as
+    they are not the writer's own speech; titles and list items have no level."""
     own = _QUOTED.sub(" ", _CODE.sub(" ", text))
     return {level for sentence in split_sentences(own) if (level := _level(sentence))}
 
 
 def is_mixed(text: str) -> bool:
-    """Whether sentences of one text are on different levels."""
+    """Whether sentences of the text have different levels."""
     return len(speech_levels(text)) > 1
 
 

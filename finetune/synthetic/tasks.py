@@ -1,4 +1,4 @@
-"""What a teacher is asked to make of a passage: a prompt, a schema and a reader for each Dolly category."""
+"""The kinds of rows that a teacher is asked for: prompt, schema and reader for each of Dolly's categories."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _COMMON = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """A row as the teacher proposes it."""
+    """A row that the teacher proposes."""
 
     passage: SourcePassage
     category: Category
@@ -34,24 +34,24 @@ class Candidate:
     response: str
     quotes: tuple[str, ...]
     claims: tuple[tuple[str, str], ...]
-    """(what is claimed, the quote it rests on) where the passage itself must say it; empty for a label."""
+    """(claim, quotation that supports it) for what the passage itself must say; empty for a label."""
 
 
 @dataclass(frozen=True)
 class RowTask:
-    """One kind of rows."""
+    """One kind of row that can be made from a passage."""
 
     category: Category
     prompt: str
     schema: JsonSchema
     max_tokens: int
     fewest_characters: int
-    """Of a passage that it fits."""
+    """Least characters of a passage for this kind."""
     read: Callable[[SourcePassage, TeacherAnswer], Iterable[Candidate]]
-    """Raises UnusableAnswer."""
+    """Reads the rows in the teacher's answer. Raises UnusableAnswer."""
 
     def request(self, passage: SourcePassage, seed: int) -> TeacherRequest:
-        """What to ask about a passage."""
+        """The request for rows of this kind from a passage."""
         return TeacherRequest(_COMMON + self.prompt, passage.shown(), self.schema, self.max_tokens, seed)
 
 
@@ -121,7 +121,7 @@ def _label(passage: SourcePassage, answer: TeacherAnswer) -> Iterator[Candidate]
 
 
 def tasks(pairs: int) -> tuple[RowTask, ...]:
-    """All of them; `pairs` is the most questions about one passage."""
+    """All kinds of rows; `pairs` is the most questions about one passage."""
     pair = object_schema(question=TEXT, quote=TEXT, answer=TEXT)
     questions = RowTask(
         "closed_qa",

@@ -1,7 +1,8 @@
-"""The model that writes rows: asked for JSON of a schema, each answer kept so that a stopped run goes on.
+"""The model that writes rows. It is asked for JSON by a schema, and each answer is kept, so that a stopped
+run resumes.
 
-Schemas have no minLength and maxLength: xgrammar 0.2.8 then lets control characters in and forbids every
-escape, so that no quotation mark can be written (mlc-ai/xgrammar#800).
+Schemas must not use minLength and maxLength: with them xgrammar 0.2.8 allows control characters and forbids
+every escape, so that no quotation mark can be written (mlc-ai/xgrammar#800).
 """
 
 import hashlib
@@ -30,7 +31,7 @@ JsonSchema = dict[str, object]
 
 @dataclass(frozen=True)
 class TeacherRequest:
-    """What the teacher is asked."""
+    """One question to the teacher, with the schema of its answer."""
 
     system: str
     user: str
@@ -41,17 +42,17 @@ class TeacherRequest:
 
     @property
     def messages(self) -> Messages:
-        """As a conversation."""
+        """The request as a conversation."""
         return [{"role": "system", "content": self.system}, {"role": "user", "content": self.user}]
 
 
 class TeacherAnswer(msgspec.Struct, frozen=True):
-    """What it said; a line of the journal."""
+    """The teacher's answer; a line of the journal."""
 
     key: str
     text: str
     finish: str
-    """OpenAI's finish reason; `too_long` where the request does not fit the model's context."""
+    """OpenAI's finish reason, or `too_long` where the request exceeds the model's context."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -76,7 +77,7 @@ class _Completion(msgspec.Struct):
 
 
 class TeacherModel(Protocol):
-    """The model at its server (finetune.eval.served_model.ServedModel)."""
+    """A model that is asked over HTTP: finetune.eval.served_model.ServedModel, or DeepL."""
 
     name: str
 
@@ -86,26 +87,26 @@ class TeacherModel(Protocol):
 
 
 class UnusableAnswer(Exception):
-    """An answer of which nothing can be made; its text is the reason, as it is counted."""
+    """An answer that cannot be used; the text is the reason, under which it is counted."""
 
 
 @dataclass
 class Teacher:
-    """Asks `model`, several requests at once, and keeps what it said in `journal`."""
+    """Asks `model`, several requests at once, and keeps its answers in the file `journal`."""
 
     model: TeacherModel
     journal: Path
     report: Report
     at_once: int = 8
     tokens: Counter[str] = field(default_factory=Counter)
-    """`prompt` and `completion` tokens of all answers, those of earlier runs included."""
+    """`prompt` and `completion` -> tokens of all answers, with those of earlier runs."""
     asked: int = 0
-    """Requests of this run; answers that the journal had are not among them."""
+    """Requests of this run, without those whose answer was in the journal."""
     _known: dict[str, TeacherAnswer] | None = None
 
     def answers(self, requests: Sequence[TeacherRequest], stage: str) -> list[TeacherAnswer]:
-        """The answers, in the order of the requests. Raises UserError; what was answered until then stays in
-        the journal."""
+        """The answers, in the order of the requests; stage: what progress is shown as. Raises UserError; the
+        journal then holds the answers so far."""
         known = self._read()
         keys = [_key(self.model.name, request) for request in requests]
         missing = {k: r for k, r in zip(keys, requests, strict=True) if k not in known}
@@ -165,7 +166,8 @@ class Teacher:
         return TeacherAnswer(key, text, finish, usage.prompt_tokens, usage.completion_tokens)
 
     def _read(self) -> dict[str, TeacherAnswer]:
-        """What earlier runs were told. A line that a kill cut short is left out, and ended."""
+        """Request's hash -> answer, from earlier runs. A last line that a kill cut short is skipped, and
+        ended so that the next answer begins a line of its own."""
         if self._known is not None:
             return self._known
         self._known = {}
@@ -186,13 +188,13 @@ class Teacher:
 
 
 def parsed(answer: TeacherAnswer, kind: type[StructT]) -> StructT:
-    """The answer as what was asked for. Raises UnusableAnswer: nothing that was cut off is
-    mended by guess."""
+    """The answer as a `kind`. Raises UnusableAnswer, also for JSON that was cut off: nothing is completed by
+    guess."""
     return _converted(answer, kind)
 
 
 def parsed_object(answer: TeacherAnswer) -> dict[str, str]:
-    """The answer as an object of texts. Raises UnusableAnswer."""
+    """The answer as an object whose values are texts. Raises UnusableAnswer."""
     return _converted(answer, dict[str, str])
 
 
@@ -208,7 +210,7 @@ def _converted(answer: TeacherAnswer, kind: type[KindT]) -> KindT:
 
 
 def object_schema(**properties: JsonSchema) -> JsonSchema:
-    """JSON schema of an object with these members, all of them required."""
+    """JSON schema of an object with these properties, all of them required."""
     return {
         "type": "object",
         "properties": properties,
@@ -218,7 +220,7 @@ def object_schema(**properties: JsonSchema) -> JsonSchema:
 
 
 def list_schema(of: JsonSchema, most: int) -> JsonSchema:
-    """JSON schema of a list."""
+    """JSON schema of a list of at most `most` items of the schema `of`."""
     return {"type": "array", "items": of, "maxItems": most}
 
 

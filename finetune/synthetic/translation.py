@@ -1,7 +1,7 @@
-"""Rows in another language translated into Korean, and the faults that translations have.
+"""Rows in another language translated into Korean, without those that translation spoils.
 
-In 8,000 rows of a translated Alpaca 3.9% of the tasks were about letters, spelling or grammar, which
-translation destroys, and in some the question had become its own answer: such rows are left out.
+In 8,000 rows of a translated Alpaca 3.9% of the tasks were about letters, spelling or grammar, which mean
+nothing in translation, and in some the question had become its own answer: such rows are left out.
 """
 
 import json
@@ -46,17 +46,17 @@ DESTROYED = re.compile(
     r"|맞춤법|띄어쓰기|철자|문법|번역|영어로|운율|낱말 수",
     re.IGNORECASE,
 )
-"""Tasks about the language itself."""
+"""Words of tasks about the language itself, which cannot be translated."""
 _MAGNITUDES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _MAGNITUDE = re.compile(rf"(\d[\d,]*(?:\.\d+)?)\s*({'|'.join(_MAGNITUDES)})", re.IGNORECASE)
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th|s|am|pm|k|x)\b", re.IGNORECASE)
 TOKENS_A_CHARACTER = 1.2
-"""Korean tokens for a character of the source, at most."""
+"""Most tokens of the Korean translation per character of the source."""
 
 
 @dataclass
 class Translated:
-    """The rows, and what became none."""
+    """The rows, with counts of what became none."""
 
     rows: list[JsonRow] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -66,11 +66,11 @@ class Translated:
 class _RowToTranslate:
     row: JsonRow
     texts: dict[str, Protected]
-    """By name of the field: those with words in them."""
+    """Field -> its text, for fields with words to translate."""
 
 
 def translate(rows: Sequence[JsonRow], teacher: Teacher, author: Authorship) -> Translated:
-    """Korean rows in the order of `rows`. Raises UserError."""
+    """Translate `rows` into Korean, in their order. Raises UserError."""
     made = Translated()
     tasks = [task for row in rows if (task := _task(row, made)) is not None]
     answers = teacher.answers([_request(task) for task in tasks], "translating")
@@ -83,7 +83,7 @@ def translate(rows: Sequence[JsonRow], teacher: Teacher, author: Authorship) -> 
 
 
 def why_not(row: JsonRow) -> str:
-    """Why a row is not translated at all; "" for one that is."""
+    """Why a row is not sent to translation; "" for one that is."""
     if row.tools or row.steps or row.tool_calls or row.reasoning_content:
         return "it has tools or reasoning"
     if any(turn.reasoning_content or turn.tool_calls or turn.role == "tool" for turn in row.history):
@@ -114,7 +114,7 @@ def _request(task: _RowToTranslate) -> TeacherRequest:
 
 
 def _row(task: _RowToTranslate, answer: TeacherAnswer, author: Authorship) -> JsonRow:
-    """Raises UnusableAnswer."""
+    """The translated row. Raises UnusableAnswer."""
     said = parsed_object(answer)
     texts: dict[str, str] = {}
     for name, source in task.texts.items():
@@ -146,7 +146,7 @@ def _with_texts(row: JsonRow, texts: dict[str, str]) -> JsonRow:
 
 
 def _meta(row: JsonRow, author: Authorship) -> dict[str, str]:
-    """The licence is that of the row and that of who translated it."""
+    """`meta` of the translated row. Its licence joins the source row's with the translator's."""
     licence = str(row.meta.get("licence") or "unknown")
     both = licence if licence == author.licence else f"{licence} + {author.licence}"
     return {**{f"translation_{name}": value for name, value in author.meta().items()}, "licence": both}
@@ -169,7 +169,7 @@ def _fault(source: JsonRow, made: JsonRow) -> str:
 
 
 def _numbers(text: str) -> set[str]:
-    """Of a source text: 3 million is 3000000, 1st is 1."""
+    """The numbers in an English text: 3 million is 3000000, 1st is 1."""
     plain = _ORDINAL.sub("", _bare(text))
     whole = {
         next(iter(figures_in(str(round(float(number.replace(",", "")) * _MAGNITUDES[word.lower()])))))
@@ -179,5 +179,5 @@ def _numbers(text: str) -> set[str]:
 
 
 def _bare(text: str) -> str:
-    """Without the marks of protected pieces, whose numbers are no numbers of the text."""
+    """The text without the marks of protected pieces, whose numbers are not the text's own."""
     return re.sub(r"⟦\s*\d+\s*⟧", " ", text)

@@ -1,4 +1,4 @@
-"""Rows that teach to say that a text does not answer: questions beside passages that look right."""
+"""Rows that teach a model to say that a text does not answer: questions beside similar but wrong passages."""
 
 import random
 from collections import Counter
@@ -11,14 +11,14 @@ from finetune.synthetic.tasks import Candidate
 from finetune.synthetic.teacher import Teacher
 
 SHARE = 0.1
-"""Of all rows."""
+"""Share of such rows among all rows."""
 NOT_SAID = (
     "문서에 없습니다. 주어진 글은 이 질문의 답을 다루지 않습니다.",
     "주어진 글에는 이 질문에 대한 내용이 나와 있지 않습니다.",
     "이 글에는 해당 내용이 적혀 있지 않습니다. 다른 문서를 확인해 주세요.",
 )
 _LOOK_AT = 8
-"""Passages that are likely for a question, of which one is taken."""
+"""How many of the passages that the search finds for a question are considered; one of them is taken."""
 
 
 def unanswerable(
@@ -29,10 +29,11 @@ def unanswerable(
     seed: int,
     lost: Counter[str],
 ) -> Iterator[tuple[Candidate, SourcePassage, str]]:
-    """At most `wanted` of (question with its answer, a passage that does not answer it, what to say).
+    """Yield at most `wanted` of (question with its answer, passage that does not answer it, what to say).
 
-    The passage is one that the search finds for the question, so that what is learnt is to read and not to
-    see that the subject is another. The teacher must find no answer in it.
+    The passage is one that the search finds for the question, so that the model learns to read it and not
+    just to notice another subject. The teacher must find no answer in it. lost: counts what was dropped, by
+    reason.
     """
     chance = random.Random(seed)
     paired = []

@@ -1,4 +1,4 @@
-"""DPO: TRL's trainer on pairs that our template has rendered and tokenised."""
+"""DPO by TRL's trainer, on pairs that were rendered and tokenised before."""
 
 from typing import Any
 
@@ -18,8 +18,9 @@ from finetune.train.session import TrainingSession
 
 
 class MadeSequences(OrderedTrainer):
-    """A trainer of TRL's over sequences that are made (no second rendering, no cutting at max_length), with a
-    fresh adapter on the session's model, which has none yet: the reference is the adapter switched off."""
+    """A TRL trainer on sequences that are encoded already: it neither renders nor truncates them. It puts a
+    new adapter on the session's model, which has none yet; the reference is the base with the adapter
+    switched off."""
 
     def __init__(
         self,
@@ -30,7 +31,8 @@ class MadeSequences(OrderedTrainer):
         args: TrainingArguments,
     ) -> None:
         self.made = {"train": train, "eval": validation}
-        # TRL asks for tables before it has them prepared, so it gets one of a single word.
+        # TRL requires a table of rows, so it gets one with an empty prompt, and uses our sequences after
+        # that.
         table = Dataset.from_list([{"prompt": ""}])
         with no_word_about_experts():
             super().__init__(  # type: ignore[call-arg]  # of the TRL trainer that stands behind it
@@ -49,21 +51,21 @@ class MadeSequences(OrderedTrainer):
         return self.made[dataset_name]
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """No README for the hub: the adapter says what it is in kodolly-adapter.json."""
+        """Write no README for the hub: kodolly-adapter.json describes the adapter."""
 
 
 class PairTrainer(MadeSequences, DPOTrainer):
-    """DPOTrainer."""
+    """TRL's DPOTrainer on encoded pairs."""
 
 
 class AgainstReference(OnPairs):
-    """DPO: the reference is the adapter switched off."""
+    """The method dpo, with the base as the reference."""
 
     def __init__(self, recipe: DpoTuning) -> None:
         self.recipe = recipe
 
     def arguments(self, values: dict[str, Any], data: TrainingData) -> TrainingArguments:
-        """DPOConfig."""
+        """TRL's DPOConfig."""
         dpo = self.recipe.dpo
         return DPOConfig(
             **values,
@@ -82,5 +84,5 @@ class AgainstReference(OnPairs):
         validation: TrainingData | None,
         args: TrainingArguments,
     ) -> OrderedTrainer:
-        """TRL's."""
+        """A PairTrainer, which puts the adapter on the session's model."""
         return PairTrainer(session, self.recipe.lora, data, validation, args)

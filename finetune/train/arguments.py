@@ -1,4 +1,4 @@
-"""What transformers' Trainer is told."""
+"""The arguments of transformers' Trainer."""
 
 import math
 import os
@@ -12,11 +12,11 @@ from finetune.train.distributed import sharded, world_size
 from finetune.train.run_state import RunState
 
 LOGS_PER_RUN = 200
-"""A loss is read off the device about so often; a reading waits for the device."""
+"""About how often the loss is read in a run: each reading waits for the device."""
 
 
 def steps_in_run(recipe: Recipe, sequences: int) -> tuple[int, int]:
-    """(optimiser steps in an epoch, in the run), as Trainer counts them."""
+    """(optimiser steps in an epoch, optimiser steps in the run), as Trainer counts them."""
     batches = math.ceil(sequences / (recipe.batch_size * world_size()))
     an_epoch = math.ceil(batches / recipe.gradient_accumulation)
     return an_epoch, recipe.max_steps or an_epoch * recipe.epochs
@@ -25,11 +25,15 @@ def steps_in_run(recipe: Recipe, sequences: int) -> tuple[int, int]:
 def arguments(
     recipe: Recipe, sequences: int, state: RunState, logs: Path, precision: Precision
 ) -> dict[str, object]:
-    """TrainingArguments' values, which DPOConfig takes too."""
+    """The values of TrainingArguments, and of TRL's configurations, which extend it.
+
+    sequences: number of training sequences. logs: directory for TensorBoard.
+    """
     if "tensorboard" in recipe.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)
     if sharded() and recipe.has_adapter:
-        # An adapter is small, so its states are whole; accelerate cannot load one in parts back (FSDP).
+        # accelerate cannot load a sharded state of an adapter (FSDP), and an adapter is small enough to be
+        # whole.
         os.environ["FSDP_STATE_DICT_TYPE"] = "FULL_STATE_DICT"
     return {
         "output_dir": str(state.directory),
@@ -72,7 +76,7 @@ def _logs(recipe: Recipe, sequences: int) -> dict[str, object]:
 
 
 def _checkpoints(recipe: Recipe) -> dict[str, object]:
-    """When a checkpoint is written and the validation rows are looked at."""
+    """When training states are saved and the validation loss is measured."""
     every = recipe.checkpoint_every
     when = {"epoch": "epoch", "never": "no"}.get(str(every), "steps")
     validated = recipe.validation is not None

@@ -1,7 +1,7 @@
-"""Which sequences a training step sees, and as what tensors.
+"""Which sequences a training step sees, and in what tensors.
 
-The order is a function of seed, epoch and data alone. So a run that was killed goes on exactly where it
-was, and two processes with half the batch each see in every step what one process sees.
+The order is a function of seed, epoch and data alone. So a killed run resumes exactly where it was, and two
+processes with half the batch each see in every step what one process would see.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,28 +15,29 @@ from finetune.encoding.encode import IGNORED
 from finetune.encoding.token_store import Array, TokenStore
 
 STEPS_SORTED = 50
-"""So many steps' worth of sequences are sorted by length: like lengths meet, and order stays by chance."""
+"""Sequences are sorted by length within this many steps' worth: similar lengths meet in a batch, and the
+order stays random."""
 
 
 @dataclass(frozen=True)
 class ChosenSequences:
-    """Sequences chosen out of stores: places are (store, index)."""
+    """Sequences that were chosen from several token stores."""
 
     stores: tuple[TokenStore, ...]
     places: Array
-    """Shape (n, 2)."""
+    """Shape (n, 2): for each sequence the index of its store and its index in that store."""
 
     def __len__(self) -> int:
         return len(self.places)
 
     @property
     def lengths(self) -> Array:
-        """Tokens of every sequence."""
+        """Number of tokens of every sequence."""
         return self._gathered([store.lengths for store in self.stores])
 
     @property
     def learnt_lengths(self) -> Array:
-        """Tokens of every sequence that the loss covers."""
+        """Number of tokens of every sequence that the loss covers."""
         return self._gathered([store.learnt_lengths for store in self.stores])
 
     def _gathered(self, values: list[Array]) -> Array:
@@ -47,18 +48,18 @@ class ChosenSequences:
         return result
 
     def sequence(self, index: int) -> tuple[Array, Array]:
-        """(input ids, labels)."""
+        """(input ids, labels), both int64."""
         store, place = self.places[index]
         found: TokenStore = self.stores[store]
         return found.sequence(int(place))
 
     def select(self, chosen: Array) -> "ChosenSequences":
-        """Some of them."""
+        """The sequences at the indices `chosen`, in that order."""
         return ChosenSequences(self.stores, self.places[chosen])
 
 
 class Sequences(Dataset[dict[str, Array]]):
-    """One row is one sequence."""
+    """A data set whose items are single sequences."""
 
     def __init__(self, rows: ChosenSequences) -> None:
         self.rows = rows
@@ -73,7 +74,8 @@ class Sequences(Dataset[dict[str, Array]]):
 
 
 class Packed(Dataset[dict[str, Array]]):
-    """Rows laid end to end into sequences of at most `limit` tokens; positions begin anew with each row."""
+    """A data set whose items are several rows, packed into at most `limit` tokens; positions begin anew with
+    each row."""
 
     def __init__(self, rows: ChosenSequences, limit: int) -> None:
         self.rows = rows
@@ -86,7 +88,7 @@ class Packed(Dataset[dict[str, Array]]):
     def __getitem__(self, index: int) -> dict[str, Array]:
         parts = [self.rows.sequence(member) for member in self.bins[index]]
         labels = np.concatenate([part[1] for part in parts])
-        # The first token of a row would otherwise be predicted from the last of the row before it.
+        # Without this the first token of a row would be predicted from the last token of the row before.
         labels[np.cumsum([0] + [len(part[0]) for part in parts[:-1]])] = IGNORED
         return {
             "input_ids": np.concatenate([part[0] for part in parts]),
@@ -96,7 +98,7 @@ class Packed(Dataset[dict[str, Array]]):
 
 
 class PairData(Dataset[dict[str, list[int]]]):
-    """Preference pairs in the columns of TRL's DPOTrainer."""
+    """A data set of preference pairs in the columns of TRL's DPOTrainer."""
 
     def __init__(self, rows: ChosenSequences) -> None:
         self.rows = rows
@@ -117,10 +119,10 @@ class PairData(Dataset[dict[str, list[int]]]):
 
 
 class LabelledData(Dataset[dict[str, object]]):
-    """Answers that are good or bad, in the columns of TRL's KTOTrainer and in an order drawn once.
+    """A data set of good and bad answers in the columns of TRL's KTOTrainer, in an order drawn once.
 
-    `KL_completion_ids` is the answer of the row before in the same batch: the distance to the reference is
-    measured with answers that belong to other prompts, and they must be the batch's own (TRL does the same).
+    `KL_completion_ids` is the answer of the row before in the same batch: KTO estimates the divergence from
+    the reference on answers to other prompts, which must come from the same batch (TRL does the same).
     """
 
     def __init__(self, rows: ChosenSequences, labels: Array, batch_size: int, seed: int) -> None:
@@ -152,7 +154,7 @@ class LabelledData(Dataset[dict[str, object]]):
     def _neighbour(self, index: int) -> int:
         first = index - index % self.batch_size
         size = min(self.batch_size, len(self) - first)
-        if size == 1:  # a last batch of one row has only the batch before
+        if size == 1:  # alone in the last batch: take the last row of the batch before
             return index - 1 if index else 0
         return first + (index - first - 1) % size
 
@@ -161,8 +163,9 @@ TrainingData = Sequences | Packed | PairData | LabelledData
 
 
 def pack(lengths: Array, limit: int) -> list[list[int]]:
-    """Rows to bins of at most `limit` tokens: best fit, the longest first. Fills are within a few percent
-    of the optimum, and looking a bin up by its free room makes it linear in the rows."""
+    """Assign rows, given by their lengths, to bins of at most `limit` tokens by best-fit decreasing; returns
+    the rows' indices by bin. That is within a few percent of the optimum, and linear in the rows, as bins are
+    looked up by their free room."""
     bins: list[list[int]] = []
     with_room: list[list[int]] = [[] for _ in range(limit + 1)]
     rooms = np.zeros(limit + 2, bool)
@@ -184,14 +187,15 @@ def pack(lengths: Array, limit: int) -> list[list[int]]:
 
 
 class StepSampler(Sampler[int]):
-    """An order for every epoch in which sequences of like length share a step: less padding."""
+    """A random order for every epoch in which sequences of similar length share a step, for less padding."""
 
     def __init__(self, lengths: Array, per_step: int, seed: int) -> None:
         self.lengths, self.per_step, self.seed = lengths, per_step, seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Trainer and accelerate call it where they can reach it; the loop does in any case."""
+        """Choose the epoch whose order is next. Our training loop calls it; Trainer and accelerate may as
+        well."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -206,8 +210,8 @@ class StepSampler(Sampler[int]):
             members = order[start : start + group]
             members = members[np.argsort(-self.lengths[members], kind="stable")]
             steps += [members[n : n + self.per_step] for n in range(0, len(members), self.per_step)]
-        # Only the very last step may be short, so it stays last; the longest goes first, so that a batch
-        # that has no room on the device shows at once.
+        # A step with fewer sequences must stay the last. The longest step goes first, so that a batch that
+        # does not fit on the device fails at once.
         whole = [step for step in steps if len(step) == self.per_step]
         rest = [step for step in steps if len(step) < self.per_step]
         mixed = [whole[n] for n in chance.permutation(len(whole))]
@@ -219,13 +223,13 @@ class StepSampler(Sampler[int]):
 
 
 class FixedOrder(Sampler[int]):
-    """The data set's own order in every epoch."""
+    """The order of the data set, the same in every epoch."""
 
     def __init__(self, length: int) -> None:
         self.length = length
 
     def set_epoch(self, epoch: int) -> None:
-        """No epoch has an order of its own."""
+        """Does nothing: the order never changes."""
 
     def __len__(self) -> int:
         return self.length
@@ -236,7 +240,8 @@ class FixedOrder(Sampler[int]):
 
 @dataclass(frozen=True)
 class PairPadder:
-    """Batches of pairs: the better answers' sequences, then the worse ones', padded on the right."""
+    """Collates pairs into a batch: the sequences with the better answers, then those with the worse ones,
+    padded on the right."""
 
     pad_id: int
 
@@ -252,11 +257,12 @@ class PairPadder:
 
 @dataclass(frozen=True)
 class Padder:
-    """Batches of sequences, padded on the right to the longest."""
+    """Collates sequences into a batch, padded on the right to the longest."""
 
     pad_id: int
     flat: bool = False
-    """All sequences of a batch in one row, told apart by their positions: what FlashAttention takes."""
+    """Put all sequences of a batch into one row, where positions tell them apart: FlashAttention's
+    variable-length form."""
 
     def __call__(self, rows: Sequence[dict[str, Array]]) -> dict[str, torch.Tensor]:
         packed = "position_ids" in rows[0]
@@ -273,8 +279,8 @@ class Padder:
 
         batch = {"input_ids": padded("input_ids", self.pad_id), "labels": padded("labels", IGNORED)}
         if packed:
-            # A mask would keep transformers from reading the borders out of the positions. Padding needs
-            # none: it comes last, and nothing is learnt there.
+            # With an attention mask transformers would not read the rows' borders from the positions. Padding
+            # needs no mask: it comes last, and the loss leaves it out.
             batch["position_ids"] = padded("position_ids", 0)
         else:
             lengths = torch.tensor([len(row["input_ids"]) for row in rows])

@@ -1,4 +1,4 @@
-"""Training in several processes (torchrun, accelerate launch): who writes, and how the others wait."""
+"""Training in several processes (torchrun, accelerate launch): which one writes, and how the others wait."""
 
 import os
 
@@ -6,35 +6,35 @@ from finetune.progress import Report, silent
 
 
 def rank() -> int:
-    """This process's number among all; 0 is the one that writes and prints."""
+    """This process's rank; 0 is the one that writes and prints."""
     return int(os.environ.get("RANK", "0"))
 
 
 def world_size() -> int:
-    """How many processes train one model together."""
+    """The number of processes that train one model together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def only_first(report: Report) -> Report:
-    """`report` in the first process, silence in the others."""
+    """`report` in the first process, and a report that shows nothing in the others."""
     return report if rank() == 0 else silent
 
 
 def wait_for_all() -> None:
-    """Return when every process has come here; at once when there is one."""
+    """Wait until every process has called this; with a single process it returns at once."""
     if world_size() > 1:
         import torch
         from accelerate import PartialState
 
-        # Without being told, accelerate takes processes without a GPU for strangers to each other.
+        # accelerate would not connect processes without a GPU unless it is told that they use the CPU.
         PartialState(cpu=not torch.accelerator.is_available()).wait_for_everyone()
 
 
 def leave_process_group() -> None:
-    """Close the connections between the processes when all have come here; does nothing for one process.
+    """Close the connections between the processes once all have called this; does nothing for a single one.
 
-    A process that just exits closes them under the others, and a backend thread that is still reading from
-    one may take its whole process down; a launcher calls the finished run a failed one.
+    A process that just exits closes them under the others, where a backend thread that is still reading may
+    bring its process down. The launcher then reports the finished run as failed.
     """
     if world_size() > 1:
         from accelerate import PartialState
@@ -44,7 +44,7 @@ def leave_process_group() -> None:
 
 
 def sharded() -> bool:
-    """Whether the launcher asks for a model in parts (FSDP, DeepSpeed): no process holds it whole."""
+    """Whether the launcher asks for a sharded model (FSDP, DeepSpeed), which no process holds whole."""
     return any(
         os.environ.get(f"ACCELERATE_USE_{name}", "").lower() in ("true", "1")
         for name in ("FSDP", "DEEPSPEED")

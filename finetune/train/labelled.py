@@ -1,4 +1,4 @@
-"""KTO: TRL's trainer on answers that are good or bad, each by itself."""
+"""KTO by TRL's trainer, on single answers that are good or bad."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from finetune.train.session import TrainingSession
 
 
 class LabelledTrainer(MadeSequences, KTOTrainer):
-    """KTOTrainer; the data set has the order in which rows know their neighbours."""
+    """TRL's KTOTrainer in the data set's order, on which each row's neighbour in its batch depends."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> FixedOrder:
         data: Any = train_dataset if train_dataset is not None else self.train_dataset
@@ -27,21 +27,23 @@ class LabelledTrainer(MadeSequences, KTOTrainer):
 
 
 class LabelledAnswers:
-    """Good answers gain, bad ones lose, against the adapter switched off."""
+    """The method kto: good answers become likelier and bad ones less likely than with the adapter switched
+    off."""
 
     def __init__(self, recipe: LabelledTuning) -> None:
         self.recipe = recipe
 
     def training_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
-        """Rows with their labels, shuffled once by the recipe's seed. Raises UserError."""
+        """The rows with their labels, shuffled once by the recipe's seed. Raises UserError for a row without
+        one."""
         return LabelledData(rows, labels_of(rows, sources), self.recipe.batch_size, self.recipe.seed)
 
     def validation_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
-        """The same. Raises UserError."""
+        """`training_data` for rows that are held out. Raises UserError."""
         return self.training_data(rows, sources)
 
     def facts(self, data: TrainingData) -> list[Fact]:
-        """Counts of both kinds and what each weighs. Raises UserError when there is one kind only."""
+        """The numbers of good and bad answers with their weights. Raises UserError unless there are both."""
         good, bad = _counts(data)
         if not good or not bad:
             kind = "good" if good else "bad"
@@ -54,7 +56,7 @@ class LabelledAnswers:
         return [Fact("labels", shown)]
 
     def arguments(self, values: dict[str, Any], data: TrainingData) -> TrainingArguments:
-        """KTOConfig."""
+        """TRL's KTOConfig."""
         desirable, undesirable = self._weights(*_counts(data))
         return KTOConfig(
             **values,
@@ -72,12 +74,13 @@ class LabelledAnswers:
         validation: TrainingData | None,
         args: TrainingArguments,
     ) -> OrderedTrainer:
-        """TRL's."""
+        """A LabelledTrainer, which puts the adapter on the session's model."""
         return LabelledTrainer(session, self.recipe.lora, data, validation, args)
 
     def _weights(self, good: int, bad: int) -> tuple[float, float]:
-        """(of good, of bad answers). The paper wants their sums between 1:1 and 4:3, so the rarer kind is
-        raised until both sums are the same, unless the recipe says otherwise."""
+        """(weight of good answers, weight of bad answers). The paper (Ethayarajh et al. 2024) recommends
+        total weights between 1:1 and 4:3. So the rarer kind gets more weight, until both totals are equal,
+        unless the recipe sets the weights."""
         asked = self.recipe.kto
         if asked.desirable_weight is None and asked.undesirable_weight is None:
             return max(1.0, bad / good), max(1.0, good / bad)

@@ -1,4 +1,4 @@
-"""Which answers are good and which are bad: `meta.label` of the rows that sequences came from."""
+"""Which answers are good and which are bad, by `meta.label` of the rows that were encoded."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,8 @@ from finetune.train.batches import ChosenSequences
 
 
 def labels_of(rows: ChosenSequences, sources: Sequence[Source | None]) -> Array:
-    """True for each sequence whose row says `meta.label: true`. Raises UserError where a row has no label."""
+    """For each sequence whether its row has `meta.label: true`; sources: the file behind each store of
+    `rows`. Raises UserError where a row has no label."""
     labels = np.zeros(len(rows), bool)
     for number, (store, source) in enumerate(zip(rows.stores, sources, strict=True)):
         if source is None:

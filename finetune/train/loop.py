@@ -1,6 +1,6 @@
-"""The loop itself: transformers' Trainer over token ids that are already made.
+"""The training loop: transformers' Trainer over rows that are encoded already.
 
-finetune/train/method.py says what goes in and which loss takes the place of Trainer's own.
+finetune/train/method.py decides on the data set and on the loss in place of Trainer's own.
 """
 
 import math
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoopResult:
-    """What a finished loop measured."""
+    """What a finished training loop measured."""
 
     loss: float
-    """Mean over the last epoch, nats per learnt token (dpo: its own loss)."""
+    """Mean of the loss over the last epoch: nats per learnt token, or the preference method's own loss."""
     steps: int
     seconds: float
     history: tuple[dict[str, float], ...]
-    """Trainer's log: `step` with `loss`, `grad_norm` and `learning_rate`, or with `eval_loss`."""
+    """Entries of Trainer's log: `step` with `loss`, `grad_norm` and `learning_rate`, or with `eval_loss`."""
     validation_loss: float | None = None
-    """Of the weights that are kept."""
+    """The validation loss of the weights that are kept; None without validation."""
     best_step: int | None = None
 
 
 class OrderedTrainer(Trainer):
-    """Trainer with an order that a killed run and several processes share, and states that are whole."""
+    """Trainer with an order that resumed runs and several processes share, and with training states that are
+    complete or not there."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> StepSampler | FixedOrder:
         per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
@@ -47,23 +48,24 @@ class OrderedTrainer(Trainer):
         return self.sampler
 
     lora_plus: float | None = None
-    """Learning rate of the adapter's output-side matrices (B), as a multiple of the others'."""
+    """Learning rate of the adapter's output-side matrices (B) as a multiple of the others'."""
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
-        """Trainer's own, with a higher learning rate for B (LoRA+)."""
+        """Trainer's own optimiser, with a higher learning rate for B (LoRA+)."""
         optimizer: torch.optim.Optimizer = super().create_optimizer(*args, **kwargs)
         if self.lora_plus is not None and self.model is not None:
             _raise_rate_of_b(optimizer, self.model, self.lora_plus)
         return optimizer
 
     def _run_epoch(self, model: "PreTrainedModel", epoch: int, *args: Any, **kwargs: Any) -> Any:
-        self.sampler.set_epoch(epoch)  # accelerate's wrappers do not pass it through after a resume
+        self.sampler.set_epoch(epoch)  # accelerate's wrapper does not forward it after a resume
         return super()._run_epoch(model, epoch, *args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         directory = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-        # Trainer takes a state for the best only where it sees its directory, which one process has made
-        # while another looks already; then one would wait in the end for others to load it.
+        # Trainer notes a state as the best only where its directory exists. Without this wait one process
+        # could look before another has made it, and at the end some would wait for others to load the best
+        # state.
         directory.mkdir(parents=True, exist_ok=True)
         wait_for_all()
         super()._save_checkpoint(model, trial)
@@ -82,7 +84,8 @@ def _raise_rate_of_b(optimizer: torch.optim.Optimizer, model: torch.nn.Module, f
 
 
 def drive(trainer: Trainer, state: RunState) -> LoopResult:
-    """Run a Trainer to its end. Raises UserError for what a person can change."""
+    """Run a Trainer to its end, from the saved state if there is one. Raises UserError for failures that the
+    user can do something about."""
     trainer.remove_callback(PrinterCallback)
     started = time.monotonic()
     try:
@@ -109,5 +112,5 @@ def drive(trainer: Trainer, state: RunState) -> LoopResult:
 
 
 def packs_flat(model: "PreTrainedModel") -> bool:
-    """Whether rows are laid end to end over a whole batch, as FlashAttention's variable lengths want it."""
+    """Whether a whole batch is packed into one row, as FlashAttention's variable-length kernels take it."""
     return str(getattr(model.config, "_attn_implementation", "")).startswith("flash_attention")

@@ -1,4 +1,4 @@
-"""What differs between methods once rows are token ids: the data set, Trainer's arguments, and the loss."""
+"""What differs between methods once rows are encoded: the data set, Trainer's arguments, and the loss."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -15,23 +15,23 @@ from finetune.train.progress import callbacks
 from finetune.train.session import TrainingSession
 
 FilesOfRows = Sequence[Source | None]
-"""Of each token store of the rows the file; None for plain text."""
+"""For each token store of the training sequences the file that it was encoded from; None for plain text."""
 
 
 class Method(Protocol):
-    """One way of learning."""
+    """A training method."""
 
     def training_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
-        """The rows as the loss takes them. Raises UserError."""
+        """The data set that the loss takes. Raises UserError."""
 
     def validation_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
-        """The same for rows that are held out."""
+        """The data set for rows that are held out. Raises UserError."""
 
     def facts(self, data: TrainingData) -> list[Fact]:
-        """What the pre-flight shows of the data. Raises UserError where the loss has no use for it."""
+        """What the pre-flight shows about the data. Raises UserError for data that the loss cannot use."""
 
     def arguments(self, values: dict[str, Any], data: TrainingData) -> TrainingArguments:
-        """Trainer's arguments of `finetune.train.arguments`, with what the loss adds."""
+        """Trainer's arguments: `values`, from finetune.train.arguments, with what the loss adds."""
 
     def trainer(
         self,
@@ -40,30 +40,31 @@ class Method(Protocol):
         validation: TrainingData | None,
         args: TrainingArguments,
     ) -> OrderedTrainer:
-        """The Trainer, ready to run. Raises UserError."""
+        """A Trainer that is ready to run. Raises UserError."""
 
 
 class NextToken:
-    """The loss over answers and text: pretraining, full tuning, LoRA and QLoRA differ in their model only."""
+    """Cross-entropy of the next token, for pretrain, full, lora and qlora, which differ only in their
+    model."""
 
     def __init__(self, recipe: AnswersAndText) -> None:
         self.packed_to = recipe.max_length if recipe.packing else None
         self.noise = recipe.neftune
 
     def training_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
-        """Rows, packed where the recipe says so."""
+        """The sequences, packed where the recipe says so."""
         return Packed(rows, self.packed_to) if self.packed_to else Sequences(rows)
 
     def validation_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
-        """Rows, each by itself."""
+        """The sequences, one per item, whether or not training packs them."""
         return Sequences(rows)
 
     def facts(self, data: TrainingData) -> list[Fact]:
-        """None: the pre-flight counts rows and tokens for every method."""
+        """No facts of its own: the pre-flight counts rows and tokens for every method."""
         return []
 
     def arguments(self, values: dict[str, Any], data: TrainingData) -> TrainingArguments:
-        """NEFTune's noise is added where the recipe wants it."""
+        """Trainer's arguments, with NEFTune's noise where the recipe asks for it."""
         return TrainingArguments(**values, neftune_noise_alpha=self.noise)
 
     def trainer(
@@ -73,7 +74,7 @@ class NextToken:
         validation: TrainingData | None,
         args: TrainingArguments,
     ) -> OrderedTrainer:
-        """transformers' Trainer in our order."""
+        """An OrderedTrainer with the loss of transformers' Trainer."""
         return OrderedTrainer(
             model=session.model,
             args=args,
@@ -85,7 +86,7 @@ class NextToken:
 
 
 def method_of(recipe: Recipe) -> Method:
-    """The method that `recipe` names; TRL loads only where its losses are used."""
+    """The method that `recipe` names. TRL is imported only for methods that use its losses."""
     if isinstance(recipe, LabelledTuning):
         from finetune.train.labelled import LabelledAnswers
 

@@ -1,4 +1,4 @@
-"""What all losses on preference pairs have in common."""
+"""What all methods on preference pairs have in common."""
 
 from finetune.train.batches import ChosenSequences, PairData, TrainingData
 from finetune.train.method import FilesOfRows
@@ -6,16 +6,16 @@ from finetune.train.preflight import Fact
 
 
 class OnPairs:
-    """A better and a worse answer to one prompt."""
+    """Data sets of pairs: a better and a worse answer to one prompt."""
 
     def training_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
-        """Pairs."""
+        """The pairs in the columns of TRL's DPOTrainer."""
         return PairData(rows)
 
     def validation_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
-        """Pairs."""
+        """The pairs that are held out, in the same columns."""
         return PairData(rows)
 
     def facts(self, data: TrainingData) -> list[Fact]:
-        """None: the pre-flight counts pairs for every method."""
+        """No facts of its own: the pre-flight counts pairs for every method."""
         return []

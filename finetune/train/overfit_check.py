@@ -1,7 +1,8 @@
-"""Before a long run: can this model, with this template and these masks, learn a few rows and then stop?
+"""The smoke test before a long run: can this model, with this template and these masks, learn a few rows by
+heart and stop after each?
 
-What is wrong with a set-up (an end token that is masked or never trained, an adapter on the wrong layers,
-new tokens with frozen rows) shows in a minute here and after days otherwise.
+A mistake in the set-up (an end token that is masked or never trained, an adapter on the wrong layers, new
+tokens with frozen rows) shows here within a minute, and otherwise after days.
 """
 
 import contextlib
@@ -29,34 +30,35 @@ if TYPE_CHECKING:
 
 ROWS = 20
 PASSES = 60
-"""Over the rows, at most, unless they are fewer than STEPS."""
+"""Most passes over the rows, unless they make fewer than STEPS steps."""
 STEPS = 180
-"""A handful of rows makes one step a pass; so few steps would teach them to nobody."""
+"""Steps that the test may take in any case: a handful of rows makes one step per pass, and no model learns
+them in PASSES steps."""
 LOOK_EVERY = 5
-"""Passes."""
+"""Passes between two measurements of the stop rate."""
 RISE = ((0.0, 1.0), (1 / 3, 3.0), (2 / 3, 10.0))
-"""From which part of the test on the learning rate is how much higher: what is tested is whether the model
-can stop, not whether the recipe's rate is the best."""
+"""(share of the test, factor of the learning rate from there on). The rate rises, as the test asks whether
+the model can learn to stop, not whether the recipe's rate is the best."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class SmokeTest:
-    """What the test saw."""
+    """The result of the smoke test."""
 
     rows: int
     passes: int
     loss: float
     stop_rate: float
-    """Part of the rows after whose answer the model prefers the end token, and not before."""
+    """Share of the rows for which the end token is the likeliest after the answer and nowhere before."""
     tokens_per_second: float
-    """Of training passes, padding included."""
+    """Tokens, padding included, that forward and backward passes took in a second."""
 
 
 def smoke_test(session: TrainingSession, rows: ChosenSequences, rates: tuple[float, float]) -> SmokeTest:
-    """Learn up to 20 rows by heart, then put everything back; `rates` are the least and the greatest
-    learning rate. Raises UserError below a stop rate of 100%."""
+    """Learn up to 20 rows by heart, then restore the model; rates: the least and the greatest learning rate.
+    Raises UserError below a stop rate of 100%."""
     recipe, model, precision = session.recipe, session.model, session.precision
     stage = f"{recipe.name}: learning {min(ROWS, len(rows))} rows by heart"
     some = [rows.sequence(int(n)) for n in np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(int)]
@@ -93,7 +95,7 @@ def smoke_test(session: TrainingSession, rows: ChosenSequences, rates: tuple[flo
 
 @torch.no_grad()
 def forward_rate(session: TrainingSession, rows: ChosenSequences) -> float:
-    """Training tokens/s, put at a fraction of a forward pass's: the backward pass takes twice as long."""
+    """Training tokens per second, estimated from forward passes alone by the method's `forward_passes`."""
     model, precision = session.model, session.precision
     middle = np.argsort(rows.lengths)[len(rows) // 2]
     ids, labels = rows.sequence(int(middle))
@@ -101,7 +103,7 @@ def forward_rate(session: TrainingSession, rows: ChosenSequences) -> float:
         [{"input_ids": ids, "labels": labels}] * min(session.recipe.batch_size, 4)
     )
     began = 0.0
-    for _ in range(2):  # the first pass also sets up the device
+    for _ in range(2):  # the first pass also sets up the device; the second is timed
         began = time.monotonic()
         with torch.autocast(model.device.type, precision.compute, _half(precision)):
             model(**{name: values.to(model.device) for name, values in batch.items()}).loss.item()
@@ -127,7 +129,7 @@ def _step(
     optimizer: torch.optim.Optimizer,
     trained: list[torch.nn.Parameter],
 ) -> float:
-    """Learn from one batch; its loss."""
+    """Train on one batch; returns its loss."""
     model, precision = session.model, session.precision
     with torch.autocast(model.device.type, precision.compute, _half(precision)):
         loss = model(**batch).loss
@@ -150,7 +152,7 @@ def _stop_rate(
     ends: Sequence[int],
     precision: Precision,
 ) -> float:
-    """Part of the sequences whose end tokens are preferred exactly where the labels have them."""
+    """Share of the sequences in which end tokens are the likeliest exactly where the labels have them."""
     model.train(False)
     right = total = 0
     for batch in batches:
@@ -167,7 +169,7 @@ def _stop_rate(
 
 @contextlib.contextmanager
 def _unchanged(model: "PreTrainedModel") -> Iterator[None]:
-    """Weights, mode and random numbers afterwards as before; dropout is off in between."""
+    """Switch dropout off, and restore weights, mode and random state when the block ends."""
     before = [
         (weight, weight.detach().to("cpu", copy=True))
         for weight in model.parameters()
@@ -176,7 +178,7 @@ def _unchanged(model: "PreTrainedModel") -> Iterator[None]:
     dropouts = [(module, module.p) for module in model.modules() if isinstance(module, torch.nn.Dropout)]
     training, random = model.training, torch.get_rng_state()
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    model.train()  # gradient checkpointing works in this mode alone
+    model.train()  # gradient checkpointing works in training mode only
     for module, _ in dropouts:
         module.p = 0.0
     try:

@@ -1,4 +1,4 @@
-"""Whether rows packed into one sequence see each other."""
+"""Whether rows that are packed into one sequence attend to each other."""
 
 from typing import TYPE_CHECKING
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 BORDER_TOLERANCE = 0.02
-"""Relative difference of the logits of a row packed behind another and of the row alone: rounding of half
-precision stays below, a row that sees its neighbour is far above."""
+"""Relative difference between the logits of a row packed behind another and of the row alone. Rounding in
+half precision stays below; a row that attends to its neighbour is far above."""
 
 
 @torch.no_grad()
 def check_packing(model: "PreTrainedModel", rows: ChosenSequences, flat: bool) -> None:
-    """Raises UserError when a row changes the prediction for a row packed behind it.
+    """Raises UserError when a row changes the predictions for a row packed behind it.
 
-    Found by trial, with the model as training has it (no cache): whether positions that begin anew keep
-    rows apart depends on the architecture and on the attention in use.
+    It is tried on the model as it trains (without a cache), as it depends on the architecture and on the
+    attention in use whether positions that begin anew keep rows apart.
     """
     first, second = (rows.sequence(n % len(rows))[0][:48] for n in (0, 1))
     training = model.training

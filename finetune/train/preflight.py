@@ -1,6 +1,6 @@
-"""What is looked at before a run: rows as they will be learnt, counts, memory, disk, time, licence.
+"""The checks before a run: template, counts of rows, lengths, memory, disk, licence.
 
-Everything that is known not to work is refused here, in words, before it costs anything.
+What is known not to work is refused here, with a reason, before it costs anything.
 """
 
 import os
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 MANY_TOO_LONG = 0.05
 CHECKED_ENDS = 2000
-"""Sequences whose end token is looked at, evenly spread."""
+"""Most sequences whose end token is checked, evenly spread."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of the pre-flight."""
+    """A line of the pre-flight."""
 
     name: str
     value: str
@@ -50,7 +50,7 @@ class Fact:
 
 
 def refuse_recipe(recipe: Recipe, base: Path | None) -> None:
-    """Raises UserError for what the recipe and the base alone tell not to work."""
+    """Raises UserError for what recipe and base alone show not to work; base: its directory."""
     if recipe.four_bit:
         require_bitsandbytes()
     if base and recipe.adapter:
@@ -71,7 +71,8 @@ def _require_module(name: str) -> None:
 
 
 def template_fact(template: TemplateChoice, base: Path) -> Fact:
-    """Refuses another template than a base of ours was tuned with; notes another checkpoint's own."""
+    """Which template is used, with a warning where the base has another one. Raises UserError for another
+    template than the one that a base of ours was tuned with."""
     card = read_card(base)
     shown = template.source if template.source == template.name else f"{template.name}: {template.source}"
     if card is not None and card.template_hash != template_hash(template.text):
@@ -90,7 +91,7 @@ def template_fact(template: TemplateChoice, base: Path) -> Fact:
 
 
 def own_template_fact(rows: TrainingRows, tokenizer: "PreTrainedTokenizerBase") -> list[Fact]:
-    """How a model's own template is rendered, and what it costs that it rewrites what is past."""
+    """How a model's own template is rendered, and the cost where it rewrites past turns."""
     settings = own_settings(tokenizer)
     if settings is None:
         return []
@@ -111,7 +112,7 @@ def own_template_fact(rows: TrainingRows, tokenizer: "PreTrainedTokenizerBase") 
 
 
 def licence_of(recipe: Recipe, base: CheckpointCard | None) -> str:
-    """The result's licence: the recipe's, else the base's. Raises UserError when neither says."""
+    """The result's licence: the recipe's, else the base's. Raises UserError when neither has one."""
     licence = recipe.licence or (base.licence if base else None)
     if licence is None:
         raise UserError(
@@ -123,7 +124,7 @@ def licence_of(recipe: Recipe, base: CheckpointCard | None) -> str:
 def check_rows(
     rows: TrainingRows, data: TrainingData, tokenizer: "PreTrainedTokenizerBase", recipe: Recipe
 ) -> list[Fact]:
-    """Counts of the data. Raises UserError when a row would teach nothing, or not to stop."""
+    """Counts of the data. Raises UserError when a row would teach nothing, or would not teach to stop."""
     train = rows.train
     learnt, lengths = train.learnt_lengths, train.lengths
     if (learnt == 0).any():
@@ -163,7 +164,7 @@ def check_rows(
 
 
 def _end(ids: "Array", labels: "Array", stops: Sequence[int]) -> int | None:
-    """The token with which what is learnt ends, if it is one of `stops`."""
+    """The last learnt token, if it is one of `stops`."""
     learnt = np.flatnonzero(labels != IGNORED)
     last = int(ids[learnt[-1]]) if len(learnt) else None
     return last if last in stops else None
@@ -180,7 +181,8 @@ def check_length(longest: int, config: "PretrainedConfig") -> None:
 
 
 def check_memory(plan: MemoryPlan, shares: int) -> Fact:
-    """Raises UserError when not even weights, gradients and moments have room; `shares` devices hold them."""
+    """The memory plan, with a warning where activations may not fit. Raises UserError when weights, gradients
+    and moments alone do not fit; shares: the number of devices among which they are divided."""
     free, where = _room()
     parts = [
         ("weights", plan.weights // shares),
@@ -215,7 +217,10 @@ def _room() -> tuple[int, str]:
 
 
 def check_disk(output: Path, result: int, trained: int, recipe: Recipe) -> Fact:
-    """Raises UserError when result and states have no room. result: bytes of the output; trained: weights."""
+    """The disk space that is needed. Raises UserError when result and training states do not fit.
+
+    result: bytes of the output. trained: number of trained weights.
+    """
     states = 0 if recipe.checkpoint_every == "never" else 2 * trained * 12  # float32 and two moments, twice
     folder = next(path for path in (output.parent, *output.parent.resolve().parents) if path.exists())
     free = shutil.disk_usage(folder).free
@@ -229,12 +234,12 @@ def check_disk(output: Path, result: int, trained: int, recipe: Recipe) -> Fact:
 
 
 def precision_fact(precision: Precision, attention: str) -> Fact:
-    """Number format and attention, with the reason."""
+    """Number format and attention, with the reason for them."""
     return Fact("precision", f"{precision.reason}; attention {attention}")
 
 
 def format_facts(facts: Sequence[Fact]) -> str:
-    """Lines of name and value, warnings marked."""
+    """The facts as lines of name and value, with warnings marked."""
     width = max(len(fact.name) for fact in facts)
     lines = []
     for fact in facts:

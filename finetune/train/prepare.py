@@ -1,4 +1,4 @@
-"""All that a run needs, made ready and looked at before it begins."""
+"""Everything that a run needs, prepared and checked before it begins."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,12 +66,12 @@ Show = Callable[[str], None]
 
 
 def show_nothing(_text: str) -> None:
-    """For callers that want no pre-flight."""
+    """Shows nothing, for callers that do not want to see the pre-flight."""
 
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that has been looked at and may begin."""
+    """A run that has passed the pre-flight."""
 
     session: TrainingSession
     rows: TrainingRows
@@ -79,13 +79,13 @@ class PreparedRun:
     validation: TrainingData | None
     args: TrainingArguments
     vocabulary_rows: int | None
-    """Embedding rows after new tokens were added; None when none had to be."""
+    """Embedding rows where they had to grow for new tokens; else None."""
 
 
 def prepare(
     recipe: Recipe, output: Path, state: RunState, report: Report, show: Show, colour: bool
 ) -> PreparedRun:
-    """The pre-flight: all that can be known to go wrong is refused here. Raises UserError."""
+    """Prepare a run; `show` gets the pre-flight. Raises UserError for what can be known to go wrong."""
     base, method = base_of(recipe), method_of(recipe)
     precision = choose_precision(recipe)
     template = choose_template(recipe)
@@ -102,7 +102,7 @@ def prepare(
     facts += [*check_rows(rows, data, tokenizer, recipe), *method.facts(data)]
     show(show_rows(tokenizer, rows.train, colour))
 
-    # Made before the model: FSDP and DeepSpeed learn from it to load the model in parts.
+    # This comes before the model: FSDP and DeepSpeed read from it that the model is loaded in shards.
     values = arguments(recipe, len(data), state, logs_directory(output), precision)
     args = method.arguments(values, data)
     model, vocabulary_rows = _model(recipe, tokenizer, precision)
@@ -126,7 +126,7 @@ def prepare(
 
 @contextmanager
 def _first_process_first() -> Iterator[None]:
-    """The others find on disk what the first has made."""
+    """Run the block in the first process before the others, which then find its results on disk."""
     if rank() > 0:
         wait_for_all()
     yield
@@ -159,7 +159,7 @@ def _made_tokenizer(
         )
     report(Progress(f"{recipe.name}: tokenizer", 0.0))
     size, context = recipe.architecture.vocabulary, recipe.architecture.context
-    # An empty tokenizer knows the end token, which is all that rendering needs.
+    # A tokenizer without merges has the end token, which is all that rendering needs.
     renderer = train_tokenizer([], size, context)
     renderer.chat_template = template.text
     rows = (row for source in recipe.learnt for row in load_rows(source.path, source.split))
@@ -174,14 +174,15 @@ def _made_tokenizer(
 def _model(
     recipe: Recipe, tokenizer: "PreTrainedTokenizerBase", precision: Precision
 ) -> tuple["PreTrainedModel", int | None]:
-    """(model to train, embedding rows if they had to grow)."""
+    """(model to train, embedding rows if they had to grow, else None). Raises UserError."""
     if isinstance(recipe, Pretraining):
         made = make_model(recipe.architecture, tokenizer, recipe.seed)
         made.config.use_cache = False
         return made, None
     model = load_for_training(base_directory(recipe), recipe, precision)
     _refuse_unquantised_experts(recipe, model)
-    # Besides its cost, a cache keeps transformers from reading the borders of packed rows out of positions.
+    # A cache costs memory, and with it transformers does not read the borders of packed rows from the
+    # positions.
     model.config.use_cache = False
     torch.manual_seed(recipe.seed)
     vocabulary_rows = make_room(model, tokenizer)
@@ -207,7 +208,7 @@ def _refuse_unquantised_experts(recipe: Recipe, model: "PreTrainedModel") -> Non
 
 def _disk(recipe: Recipe, model: "PreTrainedModel") -> tuple[int, int]:
     """(bytes of the output, weights that are trained)."""
-    if isinstance(recipe, PreferenceTuning):  # the trainer puts the adapter on later
+    if isinstance(recipe, PreferenceTuning):  # here the trainer adds the adapter later
         trained = sizes(model.config, recipe.lora).adapter
         return 4 * trained, trained
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
@@ -215,7 +216,8 @@ def _disk(recipe: Recipe, model: "PreTrainedModel") -> tuple[int, int]:
 
 
 def _try_out(session: TrainingSession, rows: TrainingRows, sequences: int) -> Fact:
-    """The smoke test where it means something, and how long the run will take. Raises UserError."""
+    """Run the smoke test, for methods that have one, and estimate how long the run will take. Raises
+    UserError."""
     recipe = session.recipe
     an_epoch, steps = steps_in_run(recipe, sequences)
     tokens = int(rows.train.lengths.sum()) * steps / an_epoch / world_size()
@@ -223,7 +225,7 @@ def _try_out(session: TrainingSession, rows: TrainingRows, sequences: int) -> Fa
         return Fact(
             "time", "not known: the model is in parts; try the recipe on one device with a smaller base"
         )
-    # A model from nothing cannot stop before it is trained, and a state has passed the test before.
+    # Pretraining has no test: a model from scratch cannot stop yet. A resumed run has passed it before.
     rates = recipe.smoke_test_rates
     if recipe.smoke_test and rates is not None and session.state.checkpoint is None:
         seen = smoke_test(session, rows.train, rates)

@@ -1,4 +1,4 @@
-"""What a run tells while it trains."""
+"""Progress of a run while it trains."""
 
 import math
 import time
@@ -17,7 +17,7 @@ from finetune.recipes.recipe import Recipe
 
 
 def callbacks(recipe: Recipe, report: Report) -> list[TrainerCallback]:
-    """Progress, and the end of a run that gets no better."""
+    """Trainer's callbacks: progress, and early stopping where the recipe asks for it."""
     watcher = Watcher(f"{recipe.name}: training", report)
     if recipe.early_stopping is None:
         return [watcher]
@@ -25,7 +25,7 @@ def callbacks(recipe: Recipe, report: Report) -> list[TrainerCallback]:
 
 
 class Watcher(TrainerCallback):
-    """Turns Trainer's events into progress."""
+    """Reports Trainer's events as progress."""
 
     def __init__(self, stage: str, report: Report) -> None:
         self.stage, self.report = stage, report

@@ -1,7 +1,7 @@
-"""ORPO and SimPO: preferences without a reference, by the papers' formulas over the answers' tokens.
+"""ORPO and SimPO: preference training without a reference, by the formulas of the papers.
 
-TRL has both among its experimental trainers only, which render and cut the rows themselves; the losses are
-short, so they stand here on the sequences that all other methods learn from.
+TRL has both only as experimental trainers, which render and truncate rows themselves. The losses are short,
+so they are computed here, on the same sequences as for all other methods.
 """
 
 from collections import defaultdict
@@ -26,34 +26,36 @@ if TYPE_CHECKING:
 
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Of the better and the worse answers' mean log probabilities; a loss for each pair."""
+"""(mean log probabilities of the better answers, of the worse answers) -> losses, all of shape (pairs,)."""
 
 
 def odds_ratio_loss(better: torch.Tensor, worse: torch.Tensor, beta: float) -> torch.Tensor:
-    """ORPO (Hong et al. 2024) for mean log probabilities of shape (pairs,); learns the better answer, too."""
+    """ORPO's loss (Hong et al. 2024) from mean log probabilities of shape (pairs,): cross-entropy of the
+    better answer plus `beta` times the odds ratio term."""
     odds = (better - _log_of_rest(better)) - (worse - _log_of_rest(worse))
     return -better - beta * logsigmoid(odds)
 
 
 def _log_of_rest(chance: torch.Tensor) -> torch.Tensor:
-    """log(1 - exp(chance)), kept finite where a chance is 1."""
+    """log(1 - exp(chance)), kept finite where the log probability `chance` is 0."""
     return torch.log1p(-torch.exp(chance.clamp(max=-1e-6)))
 
 
 def margin_loss(
     better: torch.Tensor, worse: torch.Tensor, beta: float, gamma: float, sft: float
 ) -> torch.Tensor:
-    """SimPO (Meng et al. 2024) for mean log probabilities of shape (pairs,)."""
+    """SimPO's loss (Meng et al. 2024) from mean log probabilities of shape (pairs,), plus `sft` times the
+    cross-entropy of the better answer."""
     return -logsigmoid(beta * (better - worse) - gamma) - sft * better
 
 
 class ReferenceFreeTrainer(OrderedTrainer):
-    """Trainer over pairs whose loss takes each answer's mean log probability."""
+    """Trainer over pairs with a loss of both answers' mean log probabilities."""
 
     def __init__(self, loss_of: Loss, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.loss_of = loss_of
-        self.model_accepts_loss_kwargs = False  # Trainer then divides by the accumulated passes
+        self.model_accepts_loss_kwargs = False  # so that Trainer divides the loss by the accumulation steps
         self.seen: dict[str, list[float]] = defaultdict(list)
 
     def compute_loss(
@@ -77,7 +79,7 @@ class ReferenceFreeTrainer(OrderedTrainer):
         return (loss.mean(), outputs) if return_outputs else loss.mean()
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """With how many pairs are the right way round, and by how much."""
+        """Add to the log the share of pairs in the right order, and the mean margin between their answers."""
         if "loss" in logs:
             logs |= {name: sum(values) / len(values) for name, values in self.seen.items() if values}
             self.seen.clear()
@@ -85,7 +87,7 @@ class ReferenceFreeTrainer(OrderedTrainer):
 
 
 class WithoutReference(OnPairs):
-    """ORPO and SimPO."""
+    """The methods orpo and simpo."""
 
     def __init__(self, recipe: OrpoTuning | SimpoTuning) -> None:
         self.recipe = recipe
@@ -97,7 +99,7 @@ class WithoutReference(OnPairs):
         return margin_loss(better, worse, simpo.beta, simpo.gamma, simpo.sft)
 
     def arguments(self, values: dict[str, Any], data: TrainingData) -> TrainingArguments:
-        """Nothing is added."""
+        """Trainer's arguments, to which nothing is added."""
         return TrainingArguments(**values)
 
     def trainer(
@@ -107,7 +109,7 @@ class WithoutReference(OnPairs):
         validation: TrainingData | None,
         args: TrainingArguments,
     ) -> OrderedTrainer:
-        """A fresh adapter on the session's model, which has none yet."""
+        """A ReferenceFreeTrainer, with a new adapter on the session's model, which has none yet."""
         model = add_adapter(session.model, self.recipe.lora)
         if self.recipe.gradient_checkpointing:
             model.enable_input_require_grads()  # type: ignore[no-untyped-call]

@@ -30,13 +30,13 @@ def train(
 ) -> None:
     """Train as `recipe` says and write `output`, whole or not at all. Raises UserError.
 
-    A run that was killed goes on from its last state; `restart` begins anew. `show` gets the pre-flight's
-    text, in colour for terminals; with `dry_run` that is all that happens.
+    A killed run resumes from its last training state, unless `restart` begins anew. `show` gets the
+    pre-flight's text, with colours if `colour`; with `dry_run` nothing else happens.
     """
     hide_library_bars()
     report = only_first(report)
     show = show if rank() == 0 else show_nothing
-    wait_for_all()  # also chooses this process's device
+    wait_for_all()  # this also chooses the process's device
     with quiet_libraries(), _places(recipe, output, restart, dry_run) as (directory, state):
         run = prepare(recipe, output, state, report, show, colour)
         if dry_run:
@@ -54,7 +54,7 @@ def train(
 
 @contextmanager
 def _places(recipe: Recipe, output: Path, restart: bool, dry_run: bool) -> Iterator[tuple[Path, RunState]]:
-    """(directory that becomes the output, state of the run)."""
+    """Yield (directory that becomes the output, state of the run). Raises UserError."""
     with ExitStack() as stack:
         if dry_run:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -1,9 +1,10 @@
-"""What a run leaves on disk while it trains, so that a killed one goes on: `.NAME.training` by the output.
+"""The state that a run keeps on disk while it trains, so that it can resume: `.NAME.training` beside the
+output.
 
-run.json          which recipe and data the states belong to
-begun             the day, for chat templates that ask for it
+run.json          the recipe and data that the training states belong to
+begun             the day on which the run began, for chat templates that ask for the date
 data/             token stores of small files
-checkpoint-N/     Trainer's state after step N; `complete` is written last
+checkpoint-N/     Trainer's training state after step N; `complete` is written last
 """
 
 import contextlib
@@ -25,14 +26,14 @@ RUN_FILE = "run.json"
 
 @dataclass(frozen=True)
 class RunState:
-    """A run's directory, and where it goes on."""
+    """The directory of a run's state, and where the run resumes."""
 
     directory: Path
     checkpoint: Path | None
-    """The last whole state of the same run; None for a run from the start."""
+    """The last complete training state; None for a run that starts from the beginning."""
 
     def begun(self) -> date:
-        """The day on which the run began, also for one that goes on."""
+        """The day on which the run began; a resumed run keeps it."""
         path = self.directory / "begun"
         if self.checkpoint is None or not path.is_file():
             path.write_text(date.today().isoformat(), encoding="ascii")
@@ -40,25 +41,26 @@ class RunState:
 
     @property
     def data(self) -> Path:
-        """For token stores."""
+        """The directory of token stores."""
         return self.directory / "data"
 
 
 def logs_directory(output: Path) -> Path:
-    """Where TensorBoard's files of a run go: beside the output, and they stay."""
+    """The directory of TensorBoard's files, beside the output. Unlike the run's state it is kept."""
     return output.with_name(f"{output.name}.logs")
 
 
 @contextlib.contextmanager
 def run_state(output: Path, fingerprint: str, *, restart: bool) -> Iterator[RunState]:
-    """The state for `output`. It is removed when the block ends well, or when there is nothing to go on from.
+    """The run's state for `output`. It is removed when the block ends without an exception, and when there is
+    nothing to resume from.
 
-    Raises UserError when another process trains into `output`, and when a state of another recipe is
-    there and `restart` does not say to throw it away.
+    Raises UserError when another process trains into `output`, and when there is the state of another recipe
+    (another `fingerprint`), unless `restart` allows it to be removed.
     """
     directory = output.with_name(f".{output.name}.training")
     if rank() > 0:
-        wait_for_all()  # the first process makes the directory and decides
+        wait_for_all()  # the first process makes the directory and decides what stays
         yield RunState(directory, last_checkpoint(directory))
         return
     (directory / "data").mkdir(parents=True, exist_ok=True)
@@ -79,13 +81,13 @@ def run_state(output: Path, fingerprint: str, *, restart: bool) -> Iterator[RunS
 
 
 def last_checkpoint(directory: Path) -> Path | None:
-    """The state with the most steps among those that were written to their end."""
+    """The complete training state with the most steps; None without one."""
     whole = [path.parent for path in directory.glob(f"checkpoint-*/{COMPLETE}")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def _settle(directory: Path, output: Path, fingerprint: str, restart: bool) -> None:
-    """Throw away what cannot be gone on from."""
+    """Remove what cannot be resumed from. Raises UserError for the state of another recipe."""
     path = directory / RUN_FILE
     try:
         same = json.loads(path.read_text(encoding="utf-8")) == {"fingerprint": fingerprint}

@@ -1,4 +1,4 @@
-"""All sequences of a run: its sources encoded, drawn from, and a part held out for validation."""
+"""The sequences of a run: its files are encoded, a share is drawn, and a part is held out for validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """What a run learns from."""
+    """The training and validation sequences of a run, and what became of its rows."""
 
     train: ChosenSequences
     validation: ChosenSequences | None
     sources: tuple[Source | None, ...]
-    """Of each store in `train.stores`; None is plain text."""
+    """For each store in `train.stores` the file that it was encoded from; None for plain text."""
     validation_sources: tuple[Source | None, ...]
     """The same for `validation.stores`."""
     card: tuple[DataSource, ...]
     rows: int
-    """Rows drawn of the files (all of them where `share` is 1); a pair is one."""
+    """Number of rows drawn from the files (all of them where `share` is 1); a pair is one row."""
     too_long: int
-    """Of the rows drawn: left out."""
+    """Number of drawn rows that were left out as too long."""
     windowed: int
-    """Of the rows drawn: cut."""
+    """Number of drawn rows that were cut to a window."""
     sequences_per_row: int
-    """2 where rows are pairs."""
+    """2 where rows are pairs, else 1."""
     learn: Learn
     reasons: bool
-    """Whether a row has reasoning."""
+    """Whether any row has reasoning."""
 
     def conversations(self, tokenizer: "PreTrainedTokenizerBase", number: int) -> list[Example]:
-        """Up to `number` training sequences with their messages, evenly spread."""
+        """Up to `number` training sequences with their conversations, evenly spread over the rows."""
         asked = np.array([n for n, source in enumerate(self.sources) if source is not None])
         step = self.sequences_per_row
         members = np.flatnonzero(np.isin(self.train.places[::step, 0], asked)) * step
@@ -59,13 +59,15 @@ class TrainingRows:
             assert source is not None
             row = row_at(source.path, int(self.train.stores[store].places[place]), step == 2)
             ids = self.train.sequence(int(index))[0].tolist()
-            # A row that was cut to a window stands for another conversation than the file's.
+            # A row that was cut to a window has another conversation than its line in the file, and is
+            # skipped.
             made = encode_conversations(tokenizer, [row], self.learn)[0]
             examples += [example for example in made if example.input_ids == ids][:1]
         return examples
 
     def split(self) -> tuple[int, float]:
-        """(rows that are several sequences, how many times the tokens of each row's longest they have)."""
+        """(number of rows that became several sequences, tokens of all sequences divided by those of each
+        row's longest): what it costs that a template rewrites past turns."""
         starts = _row_starts(self.train)
         sizes = np.diff(starts, append=len(self.train)) // self.sequences_per_row
         if not (sizes > 1).any():
@@ -76,7 +78,7 @@ class TrainingRows:
 
 
 def _row_starts(rows: ChosenSequences) -> Array:
-    """Where in `rows` the sequences of another row of a file (or another paragraph) begin."""
+    """The indices in `rows` at which the sequences of the next row (or paragraph of text) begin."""
     offsets = np.empty(len(rows), np.int64)
     for number, store in enumerate(rows.stores):
         mine = rows.places[:, 0] == number
@@ -85,7 +87,8 @@ def _row_starts(rows: ChosenSequences) -> Array:
 
 
 def _starts(offsets: Array, stores: Array) -> Array:
-    """Places at which another row begins; sequences of one row lie side by side and share its byte offset."""
+    """The indices at which the next row begins: sequences of one row are neighbours and share its byte
+    offset."""
     changed = (offsets[1:] != offsets[:-1]) | (offsets[1:] < 0) | (stores[1:] != stores[:-1])
     return np.flatnonzero(np.concatenate([np.ones(min(1, len(offsets)), bool), changed]))
 
@@ -97,7 +100,8 @@ def _describe_text(path: Path) -> DataSource:
 def gather(
     recipe: Recipe, tokenizer: "PreTrainedTokenizerBase", scratch: Path, report: Report
 ) -> TrainingRows:
-    """Encode and draw. Raises UserError when a row is wrong or nothing is left."""
+    """Encode the files, draw the shares and hold out the validation rows; scratch: directory for token
+    stores. Raises UserError when a row is wrong or nothing is left."""
     held_out_file = recipe.validation if isinstance(recipe.validation, Source) else None
     learnt = recipe.learnt
     stores = [encode_source(source, tokenizer, recipe, scratch, report) for source in learnt]
@@ -136,7 +140,7 @@ def gather(
 
 
 def describe(rows: TrainingRows, recipe: Recipe) -> str:
-    """What became of the rows, in a line."""
+    """A line about what became of the rows."""
     dropped = f", {rows.too_long} longer than {recipe.max_length} tokens left out" if rows.too_long else ""
     windowed = f", {rows.windowed} cut to a window around the answer" if rows.windowed else ""
     held_out = f", {len(rows.validation):,} held out" if rows.validation is not None else ""
@@ -157,18 +161,18 @@ def _refuse(rows: TrainingRows, recipe: Recipe) -> None:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What is taken out of a store."""
+    """The part of a store that is used."""
 
     sequences: Array
     fates: Array
-    """Of each row that was drawn, the ones that are too long included."""
+    """The fate of each row that was drawn, also of those that are too long."""
 
     def number(self, fate: int) -> int:
         return int((self.fates == fate).sum())
 
 
 def _draw(store: TokenStore, source: Source, recipe: Recipe) -> _Drawn:
-    """The part of a store that `share` chooses out of all rows that were read; pairs are kept together."""
+    """Draw the source's `share` of all rows that were read; the sequences of a row stay together."""
     fits = store.fates != TOO_LONG
     rows = np.arange(len(fits))
     if source.share < 1:
@@ -182,7 +186,8 @@ def _draw(store: TokenStore, source: Source, recipe: Recipe) -> _Drawn:
 
 
 def _sequences_of(units: Array, starts: Array, total: int) -> Array:
-    """The sequences of rows: those from each one's start to the next row's."""
+    """The indices of all sequences of the rows `units`: from each row's start to the next row's. total:
+    number of sequences in the store."""
     sizes = np.diff(starts, append=total)[units]
     within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     sequences: Array = np.repeat(starts[units], sizes) + within
@@ -210,7 +215,7 @@ def _hold_out(rows: ChosenSequences, recipe: Recipe) -> tuple[ChosenSequences, C
 
 
 def _reasons(source: Source) -> bool:
-    """Whether a row of the file has reasoning."""
+    """Whether any row of the file has reasoning."""
     with source.path.open("rb") as file:
         found = (parse_row(line) for line in file if b'"reasoning_content"' in line)
         return any(

@@ -1,4 +1,4 @@
-"""What every stage of a training run works with."""
+"""What all stages of a training run share."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingSession:
-    """A run from the moment its model is loaded."""
+    """A run whose model is loaded."""
 
     recipe: Recipe
     template: TemplateChoice
     tokenizer: "PreTrainedTokenizerBase"
-    """With the template, and how it is rendered where it is a model's own (own_settings)."""
+    """The tokenizer with its chat template and, where that is a model's own, its settings (own_settings)."""
     model: "PreTrainedModel"
     precision: Precision
     state: RunState

@@ -1,4 +1,4 @@
-"""Rows as they will be learnt, for the eye."""
+"""Shows rows as training will see them."""
 
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 SHOWN_ROWS = 3
 SHOWN_CHARACTERS = 700
-"""Of a masked span; a long context is shortened in its middle."""
+"""Most characters of a span that the loss leaves out; a longer one is shortened in its middle."""
 GREEN, DIM, PLAIN = "\x1b[32m", "\x1b[2m", "\x1b[0m"
 
 
 def show_rows(tokenizer: "PreTrainedTokenizerBase", rows: ChosenSequences, colour: bool) -> str:
-    """Three rows: green (or between ⟦ and ⟧) is what is learnt, the rest the model only reads."""
+    """Three rows as text: what is learnt is green, or between ⟦ and ⟧ without `colour`; the rest is only
+    read."""
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(SHOWN_ROWS, len(rows))).astype(int))
     opening, closing = (GREEN, PLAIN) if colour else ("⟦", "⟧")
     shown = []

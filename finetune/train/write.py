@@ -1,4 +1,4 @@
-"""The checkpoint or adapter that a run leaves."""
+"""Writes the checkpoint or adapter of a finished run."""
 
 import json
 import time
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 LOG_FILE = "training-log.json"
-"""In the output: every logged step with loss, gradient norm and learning rate, every evaluation."""
+"""File in the output with every logged step (loss, gradient norm, learning rate) and every evaluation."""
 
 
 def write(
@@ -38,13 +38,14 @@ def write(
     weights: dict[str, torch.Tensor] | None,
     outcome: LoopResult,
 ) -> None:
-    """Fill `directory`. `weights`: what a model in parts was put together to, None for a whole one."""
+    """Fill `directory` with the result. weights: the gathered weights of a sharded model; None for a model
+    that is whole."""
     recipe, tokenizer = run.session.recipe, run.session.tokenizer
     card = _card(run, model, outcome)
     examples = _probe_examples(run)
     if isinstance(recipe, OnAdapter):
         model.save_pretrained(directory, state_dict=weights, save_embedding_layers=False)
-        (directory / "README.md").unlink(missing_ok=True)  # PEFT's form to fill in
+        (directory / "README.md").unlink(missing_ok=True)  # PEFT's blank model card
         if recipe.added_tokens or recipe.end_token:
             tokenizer.save_pretrained(directory)
         if run.session.template.is_own:
@@ -71,7 +72,8 @@ def write(
 
 
 def _probe_examples(run: PreparedRun) -> list[Example]:
-    """Conversations that are one text to the tokenizer; a few are prompt and answer apart (encoding.py)."""
+    """Training sequences for the merge's check: those that a tokenizer makes of the conversation in one go.
+    For a few rows prompt and answer were tokenised apart (encode.py)."""
     found = run.rows.conversations(run.session.tokenizer, PROBES)
     if run.session.template.is_own:
         return found
@@ -120,5 +122,6 @@ def _base_name(recipe: Recipe, base: CheckpointCard | None) -> str | None:
 
 
 def _context_length(config: "PretrainedConfig", recipe: Recipe) -> int:
-    """Positions of the model; architectures that count none (BLOOM) are good for what they were tuned to."""
+    """The model's positions; where its configuration has none (BLOOM), the recipe's max_length, as the model
+    was tuned up to that."""
     return int(getattr(config.get_text_config(), "max_position_embeddings", None) or recipe.max_length)
