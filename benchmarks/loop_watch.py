@@ -25,7 +25,7 @@ FIGURES = struct.Struct("ddd")
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class LoopTurn:
     """The longest turns since the last look, each figure for itself, in seconds."""
 
     held_s: float
@@ -84,9 +84,9 @@ class LoopWatch:
         asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
 
-def longest_turn(figures: mmap | bytearray) -> Turn:
+def longest_turn(figures: mmap | bytearray) -> LoopTurn:
     """What the watch has seen since the last call."""
-    turn = Turn(*FIGURES.unpack_from(figures))
+    turn = LoopTurn(*FIGURES.unpack_from(figures))
     FIGURES.pack_into(figures, 0, 0.0, 0.0, 0.0)
     return turn
 

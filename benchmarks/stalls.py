@@ -34,7 +34,7 @@ sys.path[:0] = [str(ROOT)]
 
 import msgspec  # noqa: E402
 
-from benchmarks.loop_watch import FIGURES, LoopWatch, Turn, longest_turn, shared_figures  # noqa: E402
+from benchmarks.loop_watch import FIGURES, LoopTurn, LoopWatch, longest_turn, shared_figures  # noqa: E402
 from benchmarks.worst_inputs import (  # noqa: E402
     BLOCK,
     CHAT,
@@ -130,7 +130,7 @@ class Probe(threading.Thread):
 class Row:
     """What one input did."""
 
-    turn: Turn
+    turn: LoopTurn
     healthz_s: float
     memory_mb: float
     outcome: str

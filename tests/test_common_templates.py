@@ -13,7 +13,7 @@ from common.chat_template import load_template, template_names
 from common.template_facts import TEMPLATES, template_of_model
 from common.template_rendering import ChatTemplate
 from finetune.encoding.encode import IGNORED, encode_row
-from finetune.rows.row import Row, Turn, to_messages
+from finetune.rows.row import Row, RowTurn, to_messages
 from tests.support.tiny_families import tokenizer_of
 
 pytestmark = pytest.mark.slow
@@ -231,9 +231,9 @@ def test_the_marks_cover_exactly_the_answers_and_their_end_tokens(
     kind: str, name: str, system: str | None, context: str, pairs: list[tuple[str, str]]
 ) -> None:
     tokenizer = tokenizer_for(kind, name)
-    history = [Turn(role="system", content=system)] if system else []
+    history = [RowTurn(role="system", content=system)] if system else []
     for question, answer in pairs[:-1]:
-        history += [Turn(role="user", content=question), Turn(role="assistant", content=answer)]
+        history += [RowTurn(role="user", content=question), RowTurn(role="assistant", content=answer)]
     question, answer = pairs[-1]
     row = Row(
         instruction=question, context=context, response=answer, category="open_qa", history=tuple(history)

@@ -10,7 +10,7 @@ from transformers import GPTNeoXConfig, LlamaConfig
 
 from common.chat_template import load_template, template_names
 from finetune.encoding.encode import encode_row
-from finetune.rows.row import Row, Turn, to_messages
+from finetune.rows.row import Row, RowTurn, to_messages
 from tests.support.forked_vllm import ask, served
 from tests.support.random_models import random_model
 from tests.support.tiny_families import TEXTS, tokenizer_of
@@ -20,10 +20,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 QUESTION = "고구마는 언제 심나요?"
 ANSWER = '"오월"에 심습니다.\n늦어도 유월까지는 마치세요.'
 HISTORY = (
-    Turn(role="user", content="안녕하세요?  두 칸을 띄었어요."),
-    Turn(role="assistant", content="반갑습니다! 무엇을 도와드릴까요? 🌱"),
+    RowTurn(role="user", content="안녕하세요?  두 칸을 띄었어요."),
+    RowTurn(role="assistant", content="반갑습니다! 무엇을 도와드릴까요? 🌱"),
 )
-SYSTEM = Turn(role="system", content="농부처럼 짧게 답하세요.")
+SYSTEM = RowTurn(role="system", content="농부처럼 짧게 답하세요.")
 ROWS = {
     "question": Row(instruction=QUESTION, response=ANSWER, category="open_qa"),
     "context": Row(

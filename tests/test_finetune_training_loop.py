@@ -18,7 +18,7 @@ from finetune.models.adapter import read_adapter
 from finetune.progress import Progress, silent
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import Recipe
-from finetune.rows.row import Row, Turn
+from finetune.rows.row import Row, RowTurn
 from finetune.train.run import train
 from finetune.train.sequences import gather
 from finetune.train.write import LOG_FILE
@@ -154,9 +154,9 @@ LONG = Row(
     response="신라 때 세웠습니다.",
     category="closed_qa",
     history=(
-        Turn(role="system", content="짧게 답하세요."),
-        Turn(role="user", content="처음 물음입니다. " * 6),
-        Turn(role="assistant", content="처음 대답입니다. " * 6),
+        RowTurn(role="system", content="짧게 답하세요."),
+        RowTurn(role="user", content="처음 물음입니다. " * 6),
+        RowTurn(role="assistant", content="처음 대답입니다. " * 6),
     ),
 )
 

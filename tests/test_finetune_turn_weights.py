@@ -13,7 +13,7 @@ from finetune.data.clean.run import clean
 from finetune.data.load import load_rows
 from finetune.encoding.text_ids import decoded
 from finetune.rows.fast_row import UnusableLine, parse_row, write_row
-from finetune.rows.row import Row, Turn
+from finetune.rows.row import Row, RowTurn
 from tests.support.clean_rows import row, write
 from tests.support.convert_samples import converted, write_lines
 
@@ -123,8 +123,8 @@ def test_the_loss_covers_the_answers_of_weight_1_and_no_other(
             turn
             for n, ((text, _), weight) in enumerate(zip(turns, weights, strict=True))
             for turn in (
-                Turn(role="user", content=f"질문 {n}"),
-                Turn(role="assistant", content=text, weight=1 if weight else 0),
+                RowTurn(role="user", content=f"질문 {n}"),
+                RowTurn(role="assistant", content=text, weight=1 if weight else 0),
             )
         ]
         return encode_row(

@@ -9,7 +9,7 @@ from finetune.data.other_format import other_format
 from finetune.files.line_chunks import BOM
 from finetune.files.unreadable import unreadable
 from finetune.rows.fast_row import JsonPair, JsonRow, JsonTurn, UnusableLine, parse_row
-from finetune.rows.row import Call, Pair, Row, Turn
+from finetune.rows.row import Call, Pair, Row, RowTurn
 from finetune.rows.tool_calls import ToolCall
 
 _CLEAN = "`kodolly data check` names all lines that are no rows, `kodolly data clean` leaves them out."
@@ -77,8 +77,8 @@ def _as(kind: type[AnyRow], row: JsonRow) -> AnyRow:
     return kind.model_construct(**fields)
 
 
-def _turn(turn: JsonTurn) -> Turn:
-    return Turn.model_construct(
+def _turn(turn: JsonTurn) -> RowTurn:
+    return RowTurn.model_construct(
         role=turn.role,
         content=turn.content,
         weight=turn.weight,

@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from finetune.data.clean.personal_data import Masked, mask_personal_data
-from finetune.rows.row import Pair, Row, Turn
+from finetune.rows.row import Pair, Row, RowTurn
 
 Item = TypeVar("Item", Row, Pair)
 MaskedText = tuple[str, list[Masked]]
@@ -21,7 +21,7 @@ def masked(item: Item) -> tuple[Item, int]:
     if not count:
         return item, 0
     texts: dict[str, object] = {name: text for name, (text, _) in found.items()}
-    history: tuple[Turn, ...] = tuple(
+    history: tuple[RowTurn, ...] = tuple(
         turn.model_copy(update={"content": text}) for turn, (text, _) in zip(item.history, turns, strict=True)
     )
     return item.model_copy(update=texts | {"history": history}), count

@@ -17,7 +17,7 @@ from finetune.encoding.answer_chains import Chain, chains
 from finetune.encoding.own_settings import OwnSettings, own_settings, own_template
 from finetune.encoding.own_template import EngineConversation, NotLearnable, OwnTemplate
 from finetune.encoding.text_ids import inner_ids, rendered, text_ids
-from finetune.rows.row import Row, Turn, learnt_messages, to_messages
+from finetune.rows.row import Row, RowTurn, learnt_messages, to_messages
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -237,7 +237,7 @@ def fit(tokenizer: "PreTrainedTokenizerBase", row: Row, excess: int) -> Row | No
     return row.model_copy(update={"history": (*system, *turns), "context": context})
 
 
-def _texts(turn: Turn) -> list[str]:
+def _texts(turn: RowTurn) -> list[str]:
     calls = [f"{call.name} {json.dumps(call.arguments, ensure_ascii=False)}" for call in turn.tool_calls]
     return [turn.content, turn.reasoning_content, *calls]
 

@@ -10,7 +10,7 @@ from finetune.rows.tool_calls import ToolCall, called_tools, tool_names
 
 
 class JsonTurn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One earlier message of a conversation."""
+    """One message of a row's history or steps."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str

@@ -20,8 +20,8 @@ class Call(BaseModel):
     id: str = ""
 
 
-class Turn(BaseModel):
-    """One earlier message of a conversation."""
+class RowTurn(BaseModel):
+    """One message of a row's history or steps."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -45,14 +45,14 @@ class Row(BaseModel):
     context: str = ""
     response: str
     category: Category
-    history: tuple[Turn, ...] = ()
+    history: tuple[RowTurn, ...] = ()
     """The turns before `instruction`: at most one system prompt, which comes first, then questions and
     answers."""
     meta: dict[str, object] = Field(default_factory=dict)
     """Facts about the row: `id`, `split`, source, licence. Never shown to the model."""
     tools: tuple[dict[str, object], ...] = ()
     """The tools that the assistant may call, as OpenAI's API describes them."""
-    steps: tuple[Turn, ...] = ()
+    steps: tuple[RowTurn, ...] = ()
     """Tool calls and their results between instruction and response."""
     reasoning_content: str = ""
     """The assistant's thought before `response`."""
@@ -82,10 +82,10 @@ class Pair(BaseModel):
     chosen: str
     rejected: str
     category: Category | None = None
-    history: tuple[Turn, ...] = ()
+    history: tuple[RowTurn, ...] = ()
     meta: dict[str, object] = Field(default_factory=dict)
     tools: tuple[dict[str, object], ...] = ()
-    steps: tuple[Turn, ...] = ()
+    steps: tuple[RowTurn, ...] = ()
 
     @field_validator("category", mode="before")
     @classmethod
@@ -119,13 +119,13 @@ def to_messages(row: Row) -> list[ChatMessage]:
     if row.context.strip():
         # Dolly's own training format keeps the context inside the instruction's turn.
         question = f"{row.instruction}\n\nInput:\n{row.context}"
-    answer = Turn.model_construct(
+    answer = RowTurn.model_construct(
         role="assistant",
         content=row.response.strip(),
         reasoning_content=row.reasoning_content,
         tool_calls=row.tool_calls,
     )
-    asked = Turn.model_construct(role="user", content=question)
+    asked = RowTurn.model_construct(role="user", content=question)
     return list(_messages((*row.history, asked, *row.steps, answer)))
 
 
@@ -136,7 +136,7 @@ def learnt_messages(row: Row) -> list[int]:
     return [*learnt, len(turns)]
 
 
-def _messages(turns: tuple[Turn, ...]) -> Iterator[ChatMessage]:
+def _messages(turns: tuple[RowTurn, ...]) -> Iterator[ChatMessage]:
     made = 0
     waiting: list[tuple[str, str]] = []  # id and tool of calls whose results are still to come
     for turn in turns:
@@ -162,7 +162,7 @@ def _messages(turns: tuple[Turn, ...]) -> Iterator[ChatMessage]:
         yield message
 
 
-def _result_of(turn: Turn, waiting: list[tuple[str, str]]) -> dict[str, str]:
+def _result_of(turn: RowTurn, waiting: list[tuple[str, str]]) -> dict[str, str]:
     """The message fields that say which call a tool's result answers; removes that call from `waiting`."""
     place = next((n for n, (call_id, _) in enumerate(waiting) if call_id == turn.tool_call_id), 0)
     call_id, tool = waiting.pop(place) if waiting else ("", "")
