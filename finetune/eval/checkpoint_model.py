@@ -16,7 +16,7 @@ from finetune.encoding.encode import prompt_ids
 from finetune.encoding.own_settings import find_settings, set_own
 from finetune.encoding.text_ids import decoded
 from finetune.eval.models import GeneratedAnswer, Messages
-from finetune.models.auto import auto_class, read_tokenizer
+from finetune.models.auto import auto_class, checkpoint_tokenizer
 from finetune.models.load import engine_stops
 
 if TYPE_CHECKING:
@@ -124,12 +124,7 @@ class CheckpointModel:
 
 def load_eval_tokenizer(directory: Path, template: str | None) -> "PreTrainedTokenizerBase":
     """The checkpoint's tokenizer, with the bundled chat template `template` or its own. Raises UserError."""
-    try:
-        tokenizer = read_tokenizer(directory)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{directory} holds no tokenizer that can be loaded: {str(error).splitlines()[0]}"
-        ) from error
+    tokenizer = checkpoint_tokenizer(directory)
     if template is not None:
         tokenizer.chat_template = load_template(template)
     elif isinstance(tokenizer.chat_template, str) and name_of_text(tokenizer.chat_template) is None:

@@ -71,7 +71,7 @@ def tokenizer_and_context(model: Path | ServedEndpoint) -> tuple["PreTrainedToke
     """(tokenizer, the model's context length in tokens). Raises UserError."""
     from transformers import AutoConfig
 
-    from finetune.models.auto import read_tokenizer
+    from finetune.models.auto import checkpoint_tokenizer
 
     directory = model.tokenizer if isinstance(model, ServedEndpoint) else model
     if directory is None:
@@ -79,13 +79,12 @@ def tokenizer_and_context(model: Path | ServedEndpoint) -> tuple["PreTrainedToke
             "A served model's log likelihoods take its tokenizer.",
             hint="Name its checkpoint directory with --tokenizer.",
         )
+    tokenizer = checkpoint_tokenizer(directory)
     try:
-        tokenizer = read_tokenizer(directory)
         context = int(AutoConfig.from_pretrained(directory, local_files_only=True).max_position_embeddings)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{directory} holds no tokenizer and configuration that can be loaded: "
-            f"{str(error).splitlines()[0]}"
+            f"{directory} holds no configuration that can be loaded: {str(error).splitlines()[0]}"
         ) from error
     return tokenizer, context
 

@@ -19,7 +19,7 @@ from finetune.merge.embeddings import fit_embeddings
 from finetune.merge.source import AdapterMerge, read_base_config
 from finetune.models.adapter import Probe
 from finetune.models.adapter_files import AdapterFiles, read_adapter_files
-from finetune.models.auto import read_tokenizer
+from finetune.models.auto import checkpoint_tokenizer
 from finetune.models.checkpoint import weights_hash
 from finetune.models.load import ROW_MULTIPLE, listed_stops
 from finetune.models.memory import sizes
@@ -94,11 +94,11 @@ def _base(files: AdapterFiles, base: Path | None) -> Path:
 def _tokenizer(directory: Path, base: Path) -> "PreTrainedTokenizerBase":
     """The adapter's own tokenizer, else the base's. Raises UserError where they give a token different ids,
     as the adapter was then trained on another base."""
-    ours = _load_tokenizer(base)
+    ours = checkpoint_tokenizer(base)
     if not (directory / "tokenizer_config.json").is_file():
         _refuse_without_end(ours, base)
         return ours
-    tokenizer = _load_tokenizer(directory)
+    tokenizer = checkpoint_tokenizer(directory)
     _refuse_without_end(tokenizer, directory)
     known = tokenizer.get_vocab()
     for token, number in ours.get_vocab().items():
@@ -111,14 +111,6 @@ def _tokenizer(directory: Path, base: Path) -> "PreTrainedTokenizerBase":
     if not tokenizer.chat_template:
         tokenizer.chat_template = ours.chat_template
     return tokenizer
-
-
-def _load_tokenizer(directory: Path) -> "PreTrainedTokenizerBase":
-    try:
-        return read_tokenizer(directory)
-    except Exception as error:  # other people's tokenizers may be broken in any way
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{directory} holds no tokenizer that can be loaded: {reason}") from error
 
 
 def _refuse_without_end(tokenizer: "PreTrainedTokenizerBase", directory: Path) -> None:

@@ -27,6 +27,7 @@ from finetune.merge.mixtral_experts import split_experts
 from finetune.merge.parameter_names import empty_model, read_config
 from finetune.merge.safetensors_io import shard_names, stored_tensors
 from finetune.merge.streamed_model import count_whole, open_weights
+from finetune.models.auto import checkpoint_tokenizer
 from finetune.models.checkpoint import set_stop_tokens, weights_hash, write_card, write_tokenizer
 from finetune.models.quiet import hide_library_bars
 from finetune.progress import Progress, Report, finished
@@ -196,10 +197,7 @@ def _open(directory: Path) -> MergedModel:
         stored_tensors(directory / file)
     if getattr(read_config(directory), "quantization_config", None):
         raise UserError(f"The weights of {directory} are quantised and cannot be merged.")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{directory} holds no tokenizer: {str(error).splitlines()[0]}") from error
+    tokenizer = checkpoint_tokenizer(directory)
     return MergedModel(directory, read_card(directory), tokenizer, weights_hash(directory))
 
 

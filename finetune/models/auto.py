@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
+from common.errors import UserError
+
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
@@ -28,3 +30,12 @@ def read_tokenizer(directory: Path) -> "PreTrainedTokenizerBase":
         directory, local_files_only=True, mistral_format=False
     )
     return tokenizer
+
+
+def checkpoint_tokenizer(directory: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a checkpoint or adapter. Raises UserError where none can be read."""
+    try:
+        return read_tokenizer(directory)
+    except Exception as error:  # other people's files may be broken in any way
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{directory} holds no tokenizer that can be loaded: {reason}") from error

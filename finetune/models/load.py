@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from common.errors import UserError
-from finetune.models.auto import auto_class, read_tokenizer
+from finetune.models.auto import auto_class, checkpoint_tokenizer
 from finetune.models.precision import Precision, choose_attention
 from finetune.recipes.keys import FromBase
 from finetune.recipes.sections import Architecture, Lora
@@ -129,12 +129,7 @@ def _four_bit(precision: Precision) -> dict[str, object]:
 def load_tokenizer(directory: Path, template: str) -> "PreTrainedTokenizerBase":
     """Load the checkpoint's tokenizer and give it the chat template `template` (its text). Raises
     UserError."""
-    try:
-        tokenizer = read_tokenizer(directory)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{directory} holds no tokenizer that can be loaded: {str(error).splitlines()[0]}"
-        ) from error
+    tokenizer = checkpoint_tokenizer(directory)
     if tokenizer.eos_token_id is None:
         raise UserError(f"The tokenizer in {directory} has no end token; a model could never learn to stop.")
     if tokenizer.pad_token_id is None:
