@@ -3,11 +3,13 @@
 POST /v1/feedback               RequestFeedback -> {"id": ...}   (what is thought of an answer, by request id)
 PUT /v1/feedback/votes/{id}     Vote    -> {"id": ...}   (the same id again replaces it)
 PUT /v1/feedback/ratings/{id}   Rating  -> {"id": ...}
-GET /v1/feedback/votes|ratings?limit=&after=&since=  -> {"object": "list", "data", "has_more", "next"}
+GET /v1/feedback/votes|ratings?limit=&after=&since=&excluded=no|also|only
+                                -> {"object": "list", "data", "has_more", "next"}
 GET, DELETE /v1/feedback/votes|ratings/{id}
 GET /v1/feedback/conversations?limit=&after=&since=   kept ones (`feedback_store: all`), by request id
 GET, DELETE /v1/feedback/conversations/{request_id}; DELETE /v1/feedback/conversations   all of one key
 DELETE /v1/feedback/raters/{rater_id}   all of one rater
+PUT /admin/feedback/votes|ratings/{key}/{id}   {"seen": Review, "wanted": Review}   for administrators
 POST /v1/feedback/used          FeedbackUse: these were trained on
 Ids are UUIDs made by the client, so that a retry after a lost answer never counts twice. A key sees and
 replaces its own only; an administrator all. Pages are followed by sending `next` as `after`.
@@ -16,7 +18,7 @@ replaces its own only; an administrator all. Pages are followed by sending `next
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
 
 from common.checkpoint_identity import CHECKPOINT_ID
 
@@ -169,6 +171,29 @@ class RequestFeedback(Opinion):
     def _says_something(self) -> Self:
         self.refuse_silence()
         return self
+
+
+def _one_line_end(words: object) -> object:
+    """Browsers send the ends of lines as CR LF, which would make another note of the same."""
+    return words.replace("\r\n", "\n").strip() if isinstance(words, str) else words
+
+
+Note = Annotated[
+    str, BeforeValidator(_one_line_end), Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")
+]
+
+
+class Review(BaseModel):
+    """What an administrator makes of a vote or rating."""
+
+    model_config = ConfigDict(extra="forbid")
+    excluded: bool = False
+    """It counts in no result, and is in no list but those that ask for it: no training sees it."""
+    note: Note | None = None
+
+
+Excluded = Literal["no", "also", "only"]
+"""Which feedback a list has: what counts, everything, or what is left out."""
 
 
 class FeedbackUse(BaseModel):

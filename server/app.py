@@ -22,7 +22,7 @@ from common.http import install_error_handlers
 from common.own_hosts import is_loopback
 from common.private_files import make_state_directory
 from server.accounts.entrance import FOREIGN_ROUTES, admission, gateway_guard
-from server.api import admin, feedback, leaderboard
+from server.api import admin, feedback, fleet, leaderboard, reviews
 from server.api import public as api
 from server.api.documents import documents_router
 from server.api.openapi import with_relayed_routes
@@ -34,6 +34,7 @@ from server.inference.model_queues import ModelQueues
 from server.inference.relay import Relay
 from server.settings import GatewaySettings, provider_keys, provider_proxies
 from server.upstreams.connection import ConnectionPool
+from server.upstreams.controllers import Controllers
 from server.upstreams.directory import Directory
 from server.upstreams.status import breaker_states
 
@@ -95,6 +96,8 @@ def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
     app.include_router(leaderboard.router)
     app.include_router(admin.router)
     app.include_router(admin.own)
+    app.include_router(fleet.router)
+    app.include_router(reviews.router)
 
     guarded = GuardedApp(app, Doors(app.routes, FOREIGN_ROUTES), guard, admission(accounts))
 
@@ -152,11 +155,11 @@ async def _gateway(settings: GatewaySettings, process: int, guard: "Guard[Key]")
         pool = closing.enter_context(contextlib.closing(ConnectionPool(settings.connect_timeout_s)))
         await accounts.start()
         _tell_of_open_doors(settings, accounts)
-        answered = RecentAnswers()
-        sinks = (*observability.sinks, answered.observe)
+        sinks = (*observability.sinks, (answered := RecentAnswers()).observe)
         yield Gateway(
             directory=directory,
             http=http,
+            controllers=_controllers(settings, http),
             feedback=_feedback(store, settings, answered, log),
             conversations=conversations,
             relay=Relay(
@@ -174,6 +177,10 @@ def _http_client() -> "httpx2.AsyncClient":
 
     # trust_env=False: a proxy variable must not send cluster traffic elsewhere.
     return httpx2.AsyncClient(trust_env=False, timeout=PREVIEW_TIMEOUT_S)
+
+
+def _controllers(settings: GatewaySettings, http: "httpx2.AsyncClient") -> Controllers:
+    return Controllers(settings.controllers, settings.join_token.get_secret_value(), http)
 
 
 def _feedback(

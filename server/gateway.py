@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from server.upstreams.controllers import Controllers
 from server.upstreams.directory import Directory
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Gateway:
     directory: Directory
     http: "httpx2.AsyncClient"
     """For the gateway's own questions to workers; inference goes through the relay."""
+    controllers: Controllers
     feedback: "FeedbackStore"
     conversations: "ConversationStore"
     """Also where none are kept any more: there may be earlier ones."""

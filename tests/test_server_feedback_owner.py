@@ -99,7 +99,7 @@ def test_an_administrator_replaces_and_deletes_what_a_key_has_sent(
         client.put(path, json=RATING | {"score": 5}, headers=headers).raise_for_status()
         (row,) = listed(client, "ratings", "key-a")
         assert (row["score"], row["key_id"], row["rater_id"]) == (5, "env-1", "browser-1")
-        assert client.get(path, headers=headers).json() == row
+        assert client.get(path, headers=headers).json() == row | {"note": None}
         assert client.delete(path, headers=headers).status_code == 204
         assert listed(client, "ratings", "key-a") == []
 

@@ -2,23 +2,18 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from html import unescape
 from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 
 from common.registry import ModelCard
+from tests.support.admin_pages import ADMIN, AS_ADMIN, pages, send
 from tests.support.processes import wait_for
 from tests.support.stack_in_process import InProcess, in_process
-from webui.admin.keys import FormRefused, wishes
-from webui.admin.routes import add_admin
-from webui.gateway_client import GatewayClient
-
-ADMIN = "admin-token"
-AS_ADMIN = {"authorization": f"Bearer {ADMIN}"}
+from webui.admin.desk import FormRefused
+from webui.admin.keys import wishes
 
 
 @pytest.fixture(scope="module")
@@ -28,27 +23,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
         yield made
 
 
-@asynccontextmanager
-async def pages(gateway: str, key: str | None, *, allowed: bool = True) -> AsyncIterator[httpx2.AsyncClient]:
-    """The page as it is with this key of the gateway's."""
-    client, app = GatewayClient(gateway, key), FastAPI()
-    add_admin(app, client, lambda _request: allowed)
-    transport = httpx2.ASGITransport(app)
-    try:
-        async with httpx2.AsyncClient(transport=transport, base_url="http://page") as made:
-            yield made
-    finally:
-        await client.aclose()
-
-
 @pytest.fixture
 async def page(stack: InProcess) -> AsyncIterator[httpx2.AsyncClient]:
     async with pages(stack.gateway, ADMIN) as made:
         yield made
-
-
-async def send(page: httpx2.AsyncClient, path: str, **fields: str) -> httpx2.Response:
-    return await page.post(path, files={name: (None, value) for name, value in fields.items()})
 
 
 def keys(stack: InProcess) -> dict[str, dict[str, Any]]:

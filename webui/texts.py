@@ -216,11 +216,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "`KODOLLY_API_KEY`를 바로잡고 웹 UI를 다시 시작하세요.",
         "Correct `KODOLLY_API_KEY` and restart the web UI.",
     ),
-    "fail_key_changed": (
-        "그사이 다른 사람이 이 키를 바꾸었습니다.",
-        "Somebody else has changed this key meanwhile.",
+    "fail_changed_meanwhile": (
+        "그사이 다른 사람이 바꾸었습니다.",
+        "Somebody else has changed this meanwhile.",
     ),
-    "do_key_changed": ("새 값을 보고 다시 저장하세요.", "Look at its new values, then save again."),
+    "do_changed_meanwhile": ("새 값을 보고 다시 저장하세요.", "Look at its new values, then save again."),
     "fail_login_ended": (
         "로그인한 키가 더는 통하지 않습니다.",
         "The key that you signed in with is no longer valid.",

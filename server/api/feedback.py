@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel
 
 from common.doors import door
-from common.feedback import FeedbackUse, Kind, RaterId, Rating, RequestFeedback, StoredKind, Vote
+from common.feedback import Excluded, FeedbackUse, Kind, RaterId, Rating, RequestFeedback, StoredKind, Vote
 from server.accounts.entrance import KeyDep
 from server.api.public import GatewayDep
 from server.client.request import REQUEST_ID
@@ -156,9 +156,11 @@ async def list_feedback(
     limit: Limit = 100,
     after: After = None,
     since: Since = None,
+    excluded: Excluded = "no",
 ) -> FeedbackPage:
-    """The votes, ratings or kept conversations of this key, all keys' for an administrator, page by page."""
-    page = await gateway.feedback.page(kind, owner, limit, after, since)
+    """The votes, ratings or kept conversations of this key, all keys' for an administrator, page by page.
+    What administrators have left out is listed only where `excluded` asks for it."""
+    page = await gateway.feedback.page(kind, owner, limit, after, since, excluded)
     return FeedbackPage(data=page.rows, has_more=page.next is not None, next=page.next)
 
 

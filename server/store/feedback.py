@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from common.database import Database
 from common.errors import BadRequest, NotFound
 from common.feedback import (
+    Excluded,
     FeedbackUse,
     JudgedAnswer,
     JudgedRating,
@@ -28,6 +29,7 @@ from common.status import FeedbackText
 from server.store.answered import RecentAnswers
 from server.store.feedback_figures import Figures, read_figures
 from server.store.owner import Owner, visible
+from server.store.reviews import Reviews
 from server.store.tables import conversations, ratings, votes
 
 Row = dict[str, object]
@@ -77,6 +79,7 @@ class FeedbackStore:
         """`conversation_of` finds those that are kept without feedback, where that is chosen."""
         self._database = database
         self.policy = policy
+        self.reviews = Reviews(database)
         self._answered = answered or RecentAnswers()
         self._conversation_of = conversation_of
 
@@ -213,7 +216,7 @@ class FeedbackStore:
         def read(connection: sa.Connection) -> Row | None:
             key_id = _key_of(connection, table, owner, row_id)
             found = connection.execute(table.select().where(_is(table, key_id, row_id))).mappings().first()
-            return _shown(found) if found is not None else None
+            return _shown(found, owner) if found is not None else None
 
         row = await self._database.run(read)
         if row is None:
@@ -238,9 +241,10 @@ class FeedbackStore:
         limit: int,
         after: str | None = None,
         since: datetime | None = None,
+        excluded: Excluded = "no",
     ) -> RowsPage:
-        """The newest `limit` rows behind the cursor `after`, none of before `since`. Raises BadRequest for a
-        broken cursor.
+        """The newest `limit` rows behind the cursor `after`, none of before `since`; `excluded` is about
+        what administrators have left out. Raises BadRequest for a broken cursor.
 
         A row keeps its place when it is replaced, and new ones come before the first: whoever follows the
         pages to their end sees every row that was there at the start exactly once.
@@ -249,13 +253,15 @@ class FeedbackStore:
         order = (table.c.created, table.c.id, table.c.key_id)
         query = table.select().order_by(*(column.desc() for column in order)).limit(limit + 1)
         query = query.where(visible(table, owner))
+        if excluded != "also" and table is not conversations:
+            query = query.where(table.c.excluded == (excluded == "only"))
         if since is not None:
             query = query.where(table.c.created >= sa.literal(in_utc(since), table.c.created.type))
         if after is not None:
             query = query.where(sa.tuple_(*order) < sa.tuple_(*_cursor_values(table, after)))
 
         def read(connection: sa.Connection) -> list[Row]:
-            return [_shown(row) for row in connection.execute(query).mappings()]
+            return [_shown(row, owner) for row in connection.execute(query).mappings()]
 
         rows = await self._database.run(read)
         more = len(rows) > limit
@@ -319,10 +325,11 @@ def _is(table: sa.Table, key_id: str, row_id: str) -> sa.ColumnElement[bool]:
     return (table.c.key_id == key_id) & (table.c.id == row_id)
 
 
-def _shown(row: sa.RowMapping) -> Row:
+def _shown(row: sa.RowMapping, owner: Owner) -> Row:
+    """Administrators' notes are for administrators."""
     created: datetime = row["created"]
     # SQLite keeps no time zone; all that we store is UTC.
-    columns: Row = {str(name): value for name, value in row.items()}
+    columns: Row = {str(name): value for name, value in row.items() if owner.sees_all or name != "note"}
     return columns | {"created": created.replace(tzinfo=created.tzinfo or UTC).isoformat()}
 
 

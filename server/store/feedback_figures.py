@@ -52,7 +52,8 @@ async def _rows(
     """In steps, so that nobody else waits for long."""
     table = TABLES[kind]
     order = (table.c.created, table.c.id, table.c.key_id)
-    query = sa.select(*_columns(kind)).order_by(*(column.desc() for column in order)).limit(AT_ONCE)
+    query = sa.select(*_columns(kind)).where(table.c.excluded == sa.false())
+    query = query.order_by(*(column.desc() for column in order)).limit(AT_ONCE)
     if not owner.sees_all:
         query = query.where(table.c.key_id == owner.key_id)
     if since is not None:

@@ -31,6 +31,8 @@ def _about_feedback() -> list[sa.Column[Any]]:
         sa.Column("prompt_hash", sa.String(16)),
         sa.Column("held_out", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("used_in", sa.JSON(none_as_null=True)),
+        sa.Column("excluded", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("note", sa.Text),
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from webui.admin.desk import FormRefused
 from webui.failures import Failure
 from webui.gateway_client import GatewayClient, GatewayError
 
@@ -39,10 +40,6 @@ class ListedKey(BaseModel):
         if self.revoked is not None:
             return "revoked"
         return "expired" if self.expires is not None and self.expires <= datetime.now(UTC) else "in_force"
-
-
-class FormRefused(Exception):
-    """A field makes no sense; the message is the field's name."""
 
 
 def wishes(form: Mapping[str, str]) -> dict[str, Any]:

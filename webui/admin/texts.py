@@ -53,13 +53,13 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "'{name}' 키를 취소했습니다. 2초 안에 어디서나 거절됩니다.",
         "The key '{name}' was revoked; it is refused everywhere within two seconds.",
     ),
-    "admin_changed_meanwhile": (
+    "keys_changed_meanwhile": (
         "그사이 다른 관리자가 이 키를 바꾸었습니다. 아무것도 저장하지 않았습니다. "
         "아래의 새 값을 보고 다시 저장하세요.",
         "Somebody else has changed this key meanwhile. Nothing was saved: look at its new values below, "
         "then save again.",
     ),
-    "admin_gone": (
+    "keys_gone": (
         "이 키는 이미 취소되었거나 없습니다. 아무것도 바꾸지 않았습니다.",
         "This key is revoked already, or there is none. Nothing was changed.",
     ),
@@ -85,4 +85,112 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "admin_prompt": ("질문 토큰", "Prompt tokens"),
     "admin_answer": ("답변 토큰", "Answer tokens"),
     "admin_tokens": ("합계", "Sum"),
+    "admin_screen_keys": ("키와 사용량", "Keys and usage"),
+    "admin_screen_workers": ("워커와 이름", "Workers and names"),
+    "admin_screen_review": ("평가 검토", "Feedback review"),
+    "admin_missed": (
+        "컨트롤러 {missed}개에 알리지 못했습니다. 다시 켜지면 '{name}'을(를) 한 번 더 바꾸세요.",
+        "{missed} controllers could not be told. Change '{name}' once more when they are back.",
+    ),
+    "admin_stable": ("기본 모델", "Stable model"),
+    "admin_canary": ("카나리 모델", "Canary model"),
+    "admin_share": ("카나리의 몫 (%)", "The canary's share (%)"),
+    "admin_sticky": ("같은 모델을 유지하는 단위", "What stays with one model"),
+    "sticky_user": ("사용자", "user"),
+    "sticky_session": ("세션", "session"),
+    "sticky_key": ("키", "key"),
+    "workers_title": ("워커", "Workers"),
+    "workers_none": (
+        "등록된 워커가 없습니다. `kodolly worker 체크포인트`로 시작합니다.",
+        "No worker is registered. `kodolly worker CHECKPOINT` starts one.",
+    ),
+    "workers_changed_meanwhile": (
+        "그사이 다른 관리자가 이 이름을 바꾸었습니다. 아무것도 저장하지 않았습니다. "
+        "아래의 새 값을 보고 다시 저장하세요.",
+        "Somebody else has changed this name meanwhile. Nothing was saved: look at its new values below, "
+        "then save again.",
+    ),
+    "workers_gone": (
+        "이미 사라졌습니다. 아무것도 바꾸지 않았습니다.",
+        "It is gone already. Nothing was changed.",
+    ),
+    "worker_ready": ("준비됨", "ready"),
+    "worker_loading": ("불러오는 중", "loading"),
+    "worker_draining": ("마무리 중", "draining"),
+    "worker_down": ("응답 없음", "down"),
+    "worker_breaker_open": ("요청 보류 중 (연속 실패)", "held back after failures"),
+    "worker_load": ("처리 중 {running} · 대기 {waiting}", "{running} running · {waiting} waiting"),
+    "worker_capacity": ("동시 처리 최대 {most}", "at most {most} at once"),
+    "worker_drain": ("마무리하고 멈추기", "Drain and stop"),
+    "worker_drain_sure": (
+        "하던 요청만 마치고 멈춥니다. 되돌리려면 워커를 다시 시작해야 합니다.",
+        "It finishes what runs, then stops. Only a new start of the worker takes that back.",
+    ),
+    "worker_drains": (
+        "'{name}' 워커는 새 요청을 받지 않고, 하던 요청을 마치면 멈춥니다.",
+        "The worker '{name}' gets no new requests and stops when those that run have ended.",
+    ),
+    "names_title": ("이름과 몫", "Names and shares"),
+    "names_hint": (
+        "클라이언트가 부르는 이름이 어느 모델로 가는지, 카나리가 얼마를 받는지입니다. "
+        "바꾸면 모든 게이트웨이에 바로 적용됩니다.",
+        "Which model a name leads to, and what part a canary gets. A change holds at all gateways at once.",
+    ),
+    "names_none": ("다른 이름도 나뉜 이름도 없습니다.", "There are no further names, and none is split."),
+    "names_new": ("이름의 트래픽 나누기", "Split a name's traffic"),
+    "names_split": ("몫 저장", "Save shares"),
+    "names_saved": ("'{name}' 이름을 저장했습니다.", "The name '{name}' was saved."),
+    "names_removed": ("'{name}' 이름을 되돌렸습니다.", "The name '{name}' was taken back."),
+    "names_commands": (
+        "카나리를 정식으로 바꾸거나 거두는 일은 배포한 기기에서 합니다:",
+        "To keep the canary or take it away, on the machine where it was deployed:",
+    ),
+    "names_unsplit": ("나누기 끝내기", "End the split"),
+    "names_unsplit_sure": (
+        "기본 모델이 모두 받습니다. 카나리의 워커는 계속 돕니다.",
+        "The stable model gets everything. The canary's worker runs on.",
+    ),
+    "names_remove": ("이름 없애기", "Remove the name"),
+    "names_remove_sure": (
+        "이 이름으로는 더 부를 수 없습니다.",
+        "Nobody can ask for this name any more.",
+    ),
+    "review_hint": (
+        "뺀 평가는 결과와 학습에서 모두 빠지고, 언제든 되돌릴 수 있습니다. "
+        "이미 학습에 쓰인 것은 그 학습에 남습니다.",
+        "What is left out counts in no result and no training, and can be taken back at any time. A training "
+        "that has used it already keeps it.",
+    ),
+    "review_votes": ("투표", "Votes"),
+    "review_ratings": ("점수와 의견", "Ratings"),
+    "review_excluded_also": ("모두", "All"),
+    "review_excluded_no": ("반영되는 것", "Counted"),
+    "review_excluded_only": ("뺀 것", "Left out"),
+    "review_none": ("여기에 해당하는 평가가 없습니다.", "There is no such feedback."),
+    "review_next": ("더 오래된 것", "Older ones"),
+    "review_is_out": ("뺌", "left out"),
+    "review_used": ("학습에 쓰임:", "Trained on in:"),
+    "review_corrected": ("고쳐 씀", "corrected"),
+    "review_answer": ("답변", "Answer"),
+    "review_correction": ("고쳐 쓴 답변", "The answer as corrected"),
+    "review_system": ("시스템 지시", "System prompt"),
+    "review_user": ("질문", "Question"),
+    "review_assistant": ("앞 답변", "Answer before"),
+    "review_no_text": (
+        "대화 내용은 저장되지 않았습니다.",
+        "The conversation was not kept.",
+    ),
+    "review_exclude": ("결과와 학습에서 빼기", "Leave out of results and trainings"),
+    "admin_note": ("메모 (관리자만 봄)", "Note (for administrators)"),
+    "admin_left": ("왼쪽 답변", "Left answer"),
+    "admin_right": ("오른쪽 답변", "Right answer"),
+    "review_saved": ("저장했습니다.", "Saved."),
+    "review_changed_meanwhile": (
+        "그사이 다른 관리자가 먼저 검토했습니다. 아무것도 저장하지 않았습니다. 아래를 보고 다시 저장하세요.",
+        "Another administrator was faster. Nothing was saved: look at it below, then save again.",
+    ),
+    "review_gone": (
+        "그사이 지워진 평가입니다. 아무것도 바꾸지 않았습니다.",
+        "This was deleted meanwhile. Nothing was changed.",
+    ),
 }

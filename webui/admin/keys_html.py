@@ -1,127 +1,71 @@
-"""The page of administrators as plain HTML: it works without scripts, and a form sends what it shows."""
+"""The screen of keys and usage: a form sends what it shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from html import escape
-from importlib.resources import files
 
+from webui.admin.frame import MULTIPART, current, words
 from webui.admin.keys import LIMITS, NAME_CHARACTERS, ListedKey
 from webui.admin.usage import GroupedBy, UsageSums
-from webui.texts import Lang, text
+from webui.texts import Lang
 
-MULTIPART = 'method="post" enctype="multipart/form-data"'
 BYS: tuple[GroupedBy, ...] = ("key", "model", "day")
 
 
-@dataclass(frozen=True)
-class Notice:
-    """What the page says about the last action."""
-
-    key: str
-    good: bool
-    values: Mapping[str, object]
-    secret: str | None = None
-    """Of a key that was just made: it is shown this once."""
-
-
-def admin_html(
+def keys_html(
     lang: Lang,
     keys: Sequence[ListedKey],
     usage: Sequence[UsageSums],
     by: GroupedBy,
     since: date,
-    said: Notice | None = None,
 ) -> str:
     """Keys and usage."""
     names = {key.id: key.name for key in keys}
-    body = "".join(
+    return "".join(
         (
-            _said(lang, said) if said else "",
-            f"<section><h2>{_t(lang, 'admin_new_key')}</h2>{_form(lang, None)}</section>",
+            f"<section><h2>{words(lang, 'admin_new_key')}</h2>{_form(lang, None)}</section>",
             _keys(lang, keys),
             _usage(lang, usage, by, since, names),
         )
     )
-    return page(lang, body)
-
-
-def page(lang: Lang, body: str) -> str:
-    """The frame, with the links of the other pages."""
-    style = files("webui").joinpath("admin", "admin.css").read_text(encoding="utf-8")
-    links = "".join(
-        f'<a href="{address}"{current}>{_t(lang, key)}</a>'
-        for address, key, current in (
-            ("./", "nav_compare", ""),
-            ("./chat", "nav_chat", ""),
-            ("./results", "nav_results", ""),
-            ("./documents", "nav_documents", ""),
-            ("./models", "nav_models", ""),
-            ("./admin", "nav_admin", ' aria-current="page"'),
-        )
-    )
-    title = _t(lang, "nav_admin")
-    return f"""<!doctype html>
-<html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title} · kodolly</title><style>{style}</style></head>
-<body><header><a class="brand" href="./">kodolly <span lang="ko">코돌리</span></a><nav>{links}</nav></header>
-<main><h1>{title}</h1>{body}</main></body></html>"""
-
-
-def problem(lang: Lang, key: str, detail: str = "") -> str:
-    """The page of somebody who may not see it, or while the gateway does not answer."""
-    more = f'<p class="quiet">{escape(detail)}</p>' if detail else ""
-    return page(lang, f'<div class="said bad" role="alert"><p>{_t(lang, key)}</p>{more}</div>')
-
-
-def _said(lang: Lang, said: Notice) -> str:
-    secret = (
-        f'<label for="secret">{_t(lang, "admin_secret")}</label>'
-        f'<input id="secret" readonly value="{escape(said.secret, quote=True)}">'
-        if said.secret
-        else ""
-    )
-    words = escape(text(lang, said.key, **said.values))
-    mood, role = ("good", "status") if said.good else ("bad", "alert")
-    return f'<div class="said {mood}" role="{role}"><p>{words}</p>{secret}</div>'
 
 
 def _keys(lang: Lang, keys: Sequence[ListedKey]) -> str:
     if not keys:
-        return f"<section><h2>{_t(lang, 'admin_keys')}</h2><p>{_t(lang, 'admin_no_keys')}</p></section>"
+        return f"<section><h2>{words(lang, 'admin_keys')}</h2><p>{words(lang, 'admin_no_keys')}</p></section>"
     rows = "".join(_key(lang, key) for key in keys)
-    return f"<section><h2>{_t(lang, 'admin_keys')}</h2>{rows}</section>"
+    return f"<section><h2>{words(lang, 'admin_keys')}</h2>{rows}</section>"
 
 
 def _key(lang: Lang, key: ListedKey) -> str:
-    role = f' <span class="chip">{_t(lang, "role_admin")}</span>' if key.admin else ""
-    state = f'<span class="chip {key.state}">{_t(lang, f"admin_{key.state}")}</span>'
+    role = f' <span class="chip">{words(lang, "role_admin")}</span>' if key.admin else ""
+    state = f'<span class="chip {key.state}">{words(lang, f"admin_{key.state}")}</span>'
     head = (
         f"<summary><strong>{escape(key.name)}</strong> <code>{escape(key.id)}</code> {state}{role}"
         f'<span class="quiet">{_limits(lang, key)}</span></summary>'
     )
     if key.state == "revoked":
-        return f'<details class="card">{head}<p class="quiet">{_t(lang, "admin_is_revoked")}</p></details>'
+        return f'<details class="card">{head}<p class="quiet">{words(lang, "admin_is_revoked")}</p></details>'
     revoke = (
         f'<form {MULTIPART} action="admin/keys/{escape(key.id, quote=True)}/revoke" class="revoke">'
         f'<label class="sure"><input type="checkbox" name="sure" value="yes" required> '
-        f"{_t(lang, 'admin_revoke_sure')}</label>"
-        f'<button class="danger">{_t(lang, "admin_revoke")}</button></form>'
+        f"{words(lang, 'admin_revoke_sure')}</label>"
+        f'<button class="danger">{words(lang, "admin_revoke")}</button></form>'
     )
     return f'<details class="card">{head}{_form(lang, key)}{revoke}</details>'
 
 
 def _limits(lang: Lang, key: ListedKey) -> str:
     parts = [
-        f"{_t(lang, f'admin_{name}')} {value:,}"
+        f"{words(lang, f'admin_{name}')} {value:,}"
         for name in LIMITS
         if (value := getattr(key, name)) is not None
     ]
     if key.models is not None:
         parts.append(escape(", ".join(sorted(key.models))))
     if key.expires is not None:
-        parts.append(f"{_t(lang, 'admin_expires')} {_last_day(key)}")
-    return " · ".join(parts) or _t(lang, "admin_unlimited")
+        parts.append(f"{words(lang, 'admin_expires')} {_last_day(key)}")
+    return " · ".join(parts) or words(lang, "admin_unlimited")
 
 
 def _last_day(key: ListedKey) -> str:
@@ -147,9 +91,9 @@ def _form(lang: Lang, key: ListedKey | None) -> str:
         ""
         if key
         else f'<label class="sure"><input type="checkbox" name="admin" value="yes"> '
-        f"{_t(lang, 'admin_make_admin')}</label>"
+        f"{words(lang, 'admin_make_admin')}</label>"
     )
-    button = _t(lang, "admin_save" if key else "admin_create")
+    button = words(lang, "admin_save" if key else "admin_create")
     return (
         f'<form {MULTIPART} action="{escape(action, quote=True)}">{seen}'
         f'<div class="fields">{"".join(fields)}</div>{admin}<button>{button}</button></form>'
@@ -160,7 +104,7 @@ def _field(lang: Lang, at: str, name: str, value: object, more: str) -> str:
     shown = "" if value is None else escape(str(value), quote=True)
     elem_id = escape(f"{at}{name}", quote=True)
     return (
-        f'<div><label for="{elem_id}">{_t(lang, f"admin_{name}")}</label>'
+        f'<div><label for="{elem_id}">{words(lang, f"admin_{name}")}</label>'
         f'<input id="{elem_id}" name="{name}" value="{shown}" autocomplete="off" {more}></div>'
     )
 
@@ -169,17 +113,17 @@ def _usage(
     lang: Lang, usage: Sequence[UsageSums], by: GroupedBy, since: date, names: Mapping[str, str]
 ) -> str:
     choices = "".join(
-        f'<a href="./admin?by={one}&amp;since={since}#usage"{_current(one == by)}>'
-        f"{_t(lang, f'admin_by_{one}')}</a>"
+        f'<a href="./admin?by={one}&amp;since={since}#usage"{current(one == by)}>'
+        f"{words(lang, f'admin_by_{one}')}</a>"
         for one in BYS
     )
-    table = _usage_table(lang, usage, by, names) if usage else f"<p>{_t(lang, 'admin_no_usage')}</p>"
+    table = _usage_table(lang, usage, by, names) if usage else f"<p>{words(lang, 'admin_no_usage')}</p>"
     return (
-        f'<section><h2 id="usage">{_t(lang, "admin_usage")}</h2><nav class="tabs">{choices}</nav>'
+        f'<section><h2 id="usage">{words(lang, "admin_usage")}</h2><nav class="tabs">{choices}</nav>'
         f'<form class="since" action="admin"><input type="hidden" name="by" value="{by}">'
-        f'<label for="since">{_t(lang, "admin_since")}</label>'
+        f'<label for="since">{words(lang, "admin_since")}</label>'
         f'<input id="since" type="date" name="since" value="{since}">'
-        f"<button>{_t(lang, 'filter_apply')}</button></form>{table}</section>"
+        f"<button>{words(lang, 'filter_apply')}</button></form>{table}</section>"
     )
 
 
@@ -193,18 +137,10 @@ def _usage_table(lang: Lang, usage: Sequence[UsageSums], by: GroupedBy, names: M
         for row in usage
     )
     heads = "".join(
-        f'<th scope="col">{_t(lang, key)}</th>'
+        f'<th scope="col">{words(lang, key)}</th>'
         for key in (f"admin_by_{by}", "admin_requests", "admin_prompt", "admin_answer", "admin_tokens")
     )
     return (
         f'<div class="wide" tabindex="0" role="region" aria-labelledby="usage"><table><thead><tr>{heads}'
         f"<td></td></tr></thead><tbody>{rows}</tbody></table></div>"
     )
-
-
-def _current(is_it: bool) -> str:
-    return ' aria-current="true"' if is_it else ""
-
-
-def _t(lang: Lang, key: str) -> str:
-    return escape(text(lang, key))

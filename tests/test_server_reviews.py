@@ -1,0 +1,83 @@
+"""Administrators leave feedback out: it counts nowhere, is listed where asked for, and can be taken back."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from server.app import create_app
+from server.settings import GatewaySettings
+from tests.support.judged_world import answer
+
+ADMIN = {"authorization": "Bearer the-admin-token"}
+KEY = {"authorization": "Bearer key-a"}
+FRESH = {"excluded": False, "note": None}
+OUT = {"excluded": True, "note": "장난으로 누른 표"}
+BODIES = {
+    "votes": {"choice": "left", "left": answer("dolly", "답"), "right": answer("base", "답"), "blind": True},
+    "ratings": {"score": 1, "answer": answer("dolly", "답")},
+}
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    settings = GatewaySettings(
+        state_dir=tmp_path,
+        controllers=(),
+        external=(),
+        api_keys=("key-a",),
+        admin_token="the-admin-token",
+    )
+    with TestClient(create_app(settings), base_url="http://127.0.0.1") as made:
+        yield made
+
+
+def listed(
+    client: TestClient, kind: str, query: str = "", by: dict[str, str] = ADMIN
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = client.get(f"/v1/feedback/{kind}{query}", headers=by).json()["data"]
+    return rows
+
+
+@pytest.mark.parametrize("kind", ["votes", "ratings"])
+def test_what_is_left_out_counts_nowhere_until_it_is_taken_back(client: TestClient, kind: str) -> None:
+    row_id = str(uuid.uuid4())
+    client.put(f"/v1/feedback/{kind}/{row_id}", json=BODIES[kind], headers=KEY).raise_for_status()
+    (row,) = listed(client, kind)
+    path = f"/admin/feedback/{kind}/{row['key_id']}/{row_id}"
+
+    def counted() -> int:
+        board = client.get("/v1/leaderboard", headers=ADMIN).json()
+        return len(board["ratings"] if kind == "ratings" else board["pairs"])
+
+    assert counted() == 1
+    left_out = client.put(path, json={"seen": FRESH, "wanted": OUT}, headers=ADMIN)
+    assert (left_out.status_code, left_out.json()) == (200, OUT)
+    assert counted() == 0
+    assert listed(client, kind) == listed(client, kind, by=KEY) == []
+    for query in ("?excluded=only", "?excluded=also"):
+        (found,) = listed(client, kind, query)
+        assert {name: found[name] for name in OUT} == OUT
+    # Whose it is sees that it does not count, and not what administrators say of it; and a new word changes
+    # nothing about that.
+    (own,) = listed(client, kind, "?excluded=only", KEY)
+    assert (own["excluded"], "note" in own) == (True, False)
+    client.put(f"/v1/feedback/{kind}/{row_id}", json=BODIES[kind], headers=KEY).raise_for_status()
+    assert listed(client, kind) == []
+    late = client.put(path, json={"seen": FRESH, "wanted": FRESH}, headers=ADMIN)
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "review_changed")
+    assert client.put(path, json={"seen": OUT, "wanted": FRESH}, headers=ADMIN).status_code == 200
+    assert (len(listed(client, kind)), counted(), listed(client, kind, "?excluded=only")) == (1, 1, [])
+
+
+def test_only_administrators_review(client: TestClient) -> None:
+    body = {"seen": FRESH, "wanted": OUT}
+    path = f"/admin/feedback/votes/env-1/{uuid.uuid4()}"
+    assert client.put(path, json=body, headers=KEY).status_code == 403
+    assert client.put(path, json=body, headers=ADMIN).status_code == 404
+    for wrong in ({"note": ""}, {"note": "x" * 2001}, {"note": "\0"}, {"excluded": None}, {"more": 1}):
+        told = client.put(path, json={"seen": FRESH, "wanted": FRESH | wrong}, headers=ADMIN)
+        assert told.status_code == 400, wrong

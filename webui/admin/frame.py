@@ -1,0 +1,83 @@
+"""The frame of the administrators' screens, as plain HTML: it works without scripts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from typing import Literal
+
+from webui.texts import Lang, text
+
+MULTIPART = 'method="post" enctype="multipart/form-data"'
+Screen = Literal["keys", "workers", "review"]
+ADDRESSES: Mapping[Screen, str] = {
+    "keys": "./admin",
+    "workers": "./admin/workers",
+    "review": "./admin/review",
+}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the page says about the last action."""
+
+    key: str
+    good: bool
+    values: Mapping[str, object]
+    secret: str | None = None
+    """Of a key that was just made: it is shown this once."""
+
+
+def page(lang: Lang, screen: Screen, body: str, said: Notice | None = None) -> str:
+    """A screen with the links of the others, and what is said of the last action."""
+    style = files("webui").joinpath("admin", "admin.css").read_text(encoding="utf-8")
+    links = "".join(
+        f'<a href="{address}"{here}>{words(lang, key)}</a>'
+        for address, key, here in (
+            ("./", "nav_compare", ""),
+            ("./chat", "nav_chat", ""),
+            ("./results", "nav_results", ""),
+            ("./documents", "nav_documents", ""),
+            ("./models", "nav_models", ""),
+            ("./admin", "nav_admin", ' aria-current="page"'),
+        )
+    )
+    screens = "".join(
+        f'<a href="{address}"{current(one == screen)}>{words(lang, f"admin_screen_{one}")}</a>'
+        for one, address in ADDRESSES.items()
+    )
+    title = words(lang, "nav_admin")
+    return f"""<!doctype html>
+<html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title} · kodolly</title><style>{style}</style></head>
+<body><header><a class="brand" href="./">kodolly <span lang="ko">코돌리</span></a><nav>{links}</nav></header>
+<main><h1>{title}</h1><nav class="tabs">{screens}</nav>
+{_said(lang, said) if said else ""}{body}</main></body></html>"""
+
+
+def problem(lang: Lang, screen: Screen, key: str, detail: str = "") -> str:
+    """The page of somebody who may not see it, or while the gateway does not answer."""
+    more = f'<p class="quiet">{escape(detail)}</p>' if detail else ""
+    return page(lang, screen, f'<div class="said bad" role="alert"><p>{words(lang, key)}</p>{more}</div>')
+
+
+def _said(lang: Lang, said: Notice) -> str:
+    secret = (
+        f'<label for="secret">{words(lang, "admin_secret")}</label>'
+        f'<input id="secret" readonly value="{escape(said.secret, quote=True)}">'
+        if said.secret
+        else ""
+    )
+    told = words(lang, said.key, **said.values)
+    mood, role = ("good", "status") if said.good else ("bad", "alert")
+    return f'<div class="said {mood}" role="{role}"><p>{told}</p>{secret}</div>'
+
+
+def words(lang: Lang, key: str, **values: object) -> str:
+    """One of our sentences as HTML."""
+    return escape(text(lang, key, **values))
+
+
+def current(is_it: bool) -> str:
+    """Marks the link of what is shown."""
+    return ' aria-current="true"' if is_it else ""
