@@ -10,7 +10,8 @@ from pathlib import Path
 from common.errors import UserError
 from finetune.files.unreadable import HUB_ID
 from finetune.models.memory import MemoryPlan, WeightSizes, plan_counted, sizes
-from finetune.models.published import BASE_MODELS, BaseModel
+from finetune.models.published.by_hub_id import BASE_MODELS
+from finetune.models.published.model import PublishedModel
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import Tuning
 from finetune.recipes.sections import Lora
@@ -35,7 +36,7 @@ class Shipped:
     path: Path
     model: str
     """Hub id of the published model, also where this recipe begins with another recipe's result."""
-    facts: BaseModel
+    facts: PublishedModel
 
     @property
     def name(self) -> str:

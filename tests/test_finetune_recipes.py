@@ -23,7 +23,7 @@ from finetune.catalogue import (
     shipped,
 )
 from finetune.models.korean_tokens import TEXT, tokens_per_character
-from finetune.models.published import BASE_MODELS
+from finetune.models.published.by_hub_id import BASE_MODELS
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import FullTuning
 from kodolly.cli import root

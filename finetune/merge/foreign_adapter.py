@@ -23,7 +23,7 @@ from finetune.models.auto import checkpoint_tokenizer
 from finetune.models.checkpoint import weights_hash
 from finetune.models.load import ROW_MULTIPLE, listed_stops
 from finetune.models.memory import sizes
-from finetune.models.published import BASE_MODELS
+from finetune.models.published.by_hub_id import BASE_MODELS
 from finetune.rows.row import to_messages
 
 if TYPE_CHECKING:

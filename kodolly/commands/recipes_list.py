@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from finetune.catalogue import GpuNeed, Shipped
-    from finetune.models.published import BaseModel
+    from finetune.models.published.model import PublishedModel
 
 EPILOG = """\b
 Examples:
@@ -106,7 +106,7 @@ def _row(entry: "Shipped", need: "GpuNeed") -> tuple[str, ...]:
     return (f"  {entry.model}", entry.recipe.method, memory, entry.facts.use, launch_command(entry, need))
 
 
-def _show_models(models: "dict[str, BaseModel]") -> None:
+def _show_models(models: "dict[str, PublishedModel]") -> None:
     """Licences, where they are stated, and how well each tokenizer at hand knows Korean."""
     from finetune.models.korean_tokens import tokens_per_character
     from kodolly.operate.table import table

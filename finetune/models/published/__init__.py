@@ -1,0 +1,1 @@
+"""The published models that the shipped recipes begin with: shape, licence, and where both are stated."""
