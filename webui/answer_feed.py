@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -211,13 +212,17 @@ class Assets(StaticFiles):
 def add_assets(app: FastAPI) -> str:
     """Serve the pages' scripts from `app`; returns what stands in the head of each page."""
     with as_file(files("webui") / "assets") as folder:
-        digest = _digest(folder)
         app.mount("/page/assets", Assets(directory=folder))
         # In the page itself: it is there before the question box is.
         composer = (folder / "composer.js").read_text(encoding="utf-8")
-    return (
-        f'<script>{composer}</script><script type="module" src="./page/assets/{digest}/answers.js"></script>'
-    )
+    return f'<script>{composer}</script><script type="module" src="{assets_address()}/answers.js"></script>'
+
+
+@cache
+def assets_address() -> str:
+    """Where the pages' scripts lie, for a page on the top level."""
+    with as_file(files("webui") / "assets") as folder:
+        return f"./page/assets/{_digest(folder)}"
 
 
 def _digest(folder: Path) -> str:

@@ -31,6 +31,9 @@ from webui.session import BrowserCookie
 from webui.settings import WebuiSettings
 from webui.status_cache import StatusCache
 from webui.store.page_store import PageStore
+from webui.study.desk import StudyDesk
+from webui.study.errands import StudyWork
+from webui.study.routes import Studies, add_studies
 
 # The browser itself refuses to fetch anything that is not ours, whatever a model writes into its answer.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -82,6 +85,7 @@ def create_app(
     add_documents(app, client, cache)
     add_answer_feed(app, AnswerFeed(parts.answering, store.conversations))
     add_opinions(app, client, store)
+    _add_studies(app, settings, parts, mask)
     head = add_assets(app)
     with warnings.catch_warnings():
         # Gradio says so for every app of several pages, also for one that never asked for SSR.
@@ -114,12 +118,13 @@ class _Parts:
             settings.answer_without_page_s,
             rater_of=self.store.users.rater_id,
         )
+        self.study_work = StudyWork(self._own, self.store.study_errands)
 
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:
         """While the app runs; all is closed when the block is left."""
         try:
-            async with self.cache.running(), self.answering.running():
+            async with self.cache.running(), self.answering.running(), self.study_work.running():
                 yield
         finally:
             await self.store.close()
@@ -132,6 +137,12 @@ def _add_health(app: FastAPI) -> None:
     @door("public", any_host=True)
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
+
+
+def _add_studies(app: FastAPI, settings: WebuiSettings, parts: _Parts, mask: MaskRow | None) -> None:
+    desk = StudyDesk(parts.store, parts.study_work, parts.cache)
+    studies = Studies(desk, parts.store, lambda request: _administers(settings, request), mask)
+    add_studies(app, studies, _links(settings))
 
 
 def _administers(settings: WebuiSettings, request: Request) -> bool:

@@ -11,6 +11,7 @@ from webui import document_texts, screen_texts
 from webui.admin import texts as admin_texts
 from webui.login import texts as login_texts
 from webui.opinions import texts as opinion_texts
+from webui.study import texts as study_texts
 
 Lang = Literal["ko", "en"]
 
@@ -85,6 +86,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     **login_texts.MESSAGES,
     **opinion_texts.MESSAGES,
     **admin_texts.MESSAGES,
+    **study_texts.MESSAGES,
     # States of a model
     "state_ready": ("준비됨", "ready"),
     "state_external": ("외부 서비스", "external"),

@@ -8,12 +8,13 @@ import httpx2
 
 
 @asynccontextmanager
-async def page_client(state_dir: Path) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of it, as a browser on the same machine; what it stores lies in `state_dir`."""
+async def page_client(state_dir: Path, host: str = "127.0.0.1") -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of it, as a browser on the same machine; what it stores lies in `state_dir`. `host`: where it
+    says that it listens."""
     from webui.app import create_app
     from webui.settings import WebuiSettings
 
-    app = create_app(WebuiSettings(state_dir=state_dir, gateway_url="http://127.0.0.1:9"))
+    app = create_app(WebuiSettings(state_dir=state_dir, gateway_url="http://127.0.0.1:9", host=host))
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as made:
         yield made

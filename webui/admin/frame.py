@@ -36,6 +36,7 @@ def page(lang: Lang, screen: Screen, body: str, said: Notice | None = None) -> s
         for address, key, here in (
             ("./", "nav_compare", ""),
             ("./chat", "nav_chat", ""),
+            ("./study", "nav_study", ""),
             ("./results", "nav_results", ""),
             ("./documents", "nav_documents", ""),
             ("./models", "nav_models", ""),

@@ -97,6 +97,7 @@ def header(page: str) -> gr.HTML:
     for name, path, korean, english in (
         ("compare", "./", "비교", "Compare"),
         ("chat", "./chat", "채팅", "Chat"),
+        ("study", "./study", "평가", "Study"),
         ("results", "./results", "결과", "Results"),
         ("documents", "./documents", "문서", "Documents"),
         ("models", "./models", "모델", "Models"),

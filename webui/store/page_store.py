@@ -4,6 +4,9 @@ from webui.store.conversations import Conversations
 from webui.store.opening import PageDatabase
 from webui.store.opinions import Opinions
 from webui.store.sessions import Sessions
+from webui.store.studies import Studies
+from webui.store.study_errands import StudyErrands
+from webui.store.study_tasks import StudyTasks
 from webui.store.users import Users
 
 
@@ -17,6 +20,9 @@ class PageStore:
         self.opinions = Opinions(self._database)
         self.users = Users(self._database)
         self.sessions = Sessions(self._database)
+        self.studies = Studies(self._database)
+        self.study_tasks = StudyTasks(self._database)
+        self.study_errands = StudyErrands(self._database)
 
     async def close(self) -> None:
         """End all connections."""

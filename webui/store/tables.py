@@ -84,3 +84,67 @@ sessions = sa.Table(
     sa.Column("half", sa.LargeBinary, nullable=False),
     sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
 )
+
+studies = sa.Table(
+    "webui_studies",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("name", sa.String(TITLE_CHARACTERS), nullable=False),
+    sa.Column("kind", sa.String(10), nullable=False),
+    sa.Column("setups", sa.JSON, nullable=False),
+    sa.Column("raters", sa.Integer, nullable=False),
+    sa.Column("blind", sa.Boolean, nullable=False),
+    sa.Column("open", sa.Boolean, nullable=False),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+)
+
+study_prompts = sa.Table(
+    "webui_study_prompts",
+    metadata,
+    sa.Column("study_id", sa.String(36), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("question", sa.Text, nullable=False),
+    sa.Column("context", sa.Text, nullable=False),
+    sa.Column("category", sa.String(50)),
+)
+
+study_answers = sa.Table(
+    "webui_study_answers",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("study_id", sa.String(36), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),  # of the model in the study
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("outcome", sa.JSON, nullable=False),
+    sa.Column("written", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("holder", sa.String(36)),  # the lease under which it is fetched
+    sa.Column("due", sa.DateTime(timezone=True), nullable=False),
+    sa.UniqueConstraint("study_id", "position", "number", name="uq_webui_study_answers_number"),
+    sa.Index("ix_webui_study_answers_due", "state", "due"),
+)
+
+study_tasks = sa.Table(
+    "webui_study_tasks",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("study_id", sa.String(36), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("slot", sa.Integer, nullable=False),
+    sa.Column("user_id", sa.String(64)),
+    sa.Column("rater_id", sa.String(100)),
+    sa.Column("due", sa.DateTime(timezone=True)),  # the end of the rater's lease
+    sa.Column("shown", sa.DateTime(timezone=True)),
+    sa.Column("judged", sa.DateTime(timezone=True)),
+    sa.Column("seconds", sa.Float),
+    sa.Column("judgement", sa.JSON(none_as_null=True)),
+    sa.Column("version", sa.Integer, nullable=False),  # of the judgement; 0 is none
+    sa.Column("sent", sa.Integer, nullable=False),  # the version that the gateway has
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("send_due", sa.DateTime(timezone=True)),
+    sa.UniqueConstraint("study_id", "position", "slot", name="uq_webui_study_tasks_slot"),
+    sa.UniqueConstraint("study_id", "position", "user_id", name="uq_webui_study_tasks_user"),
+    sa.Index("ix_webui_study_tasks_send", "send_due"),
+)

@@ -1,0 +1,221 @@
+"""Studies behind their routes: files of prompts, roles, a gateway that fails, downloads."""
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.feedback import Rating, Vote
+from tests.support.page_app import page_client
+from tests.support.studies import answer_all, make_study, page_store, take
+from webui.failures import Failure
+from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
+from webui.store.page_store import PageStore
+from webui.study.errands import StudyWork
+from webui.study.figures import study_figures
+from webui.study.files import file_text, judgement_rows
+from webui.study.plan import Judgement, StudyPrompt
+from webui.study.prompts_file import BadRow, read_prompts
+
+KOREAN = '질문,맥락,분류\n"두 줄\n질문","지문, 쉼표",추출\n한글날은?,,\n'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949", "utf-16"])
+def test_a_spreadsheet_in_korean_is_read(encoding: str) -> None:
+    found = read_prompts(KOREAN.encode(encoding))
+    assert found.bad == ()
+    assert found.prompts == (StudyPrompt("두 줄\n질문", "지문, 쉼표", "추출"), StudyPrompt("한글날은?"))
+    assert found.prompts[0].message == "두 줄\n질문\n\nInput:\n지문, 쉼표"
+
+
+def test_json_lines_as_dolly_rows_are_read_and_normalised() -> None:
+    decomposed = "\u1112\u1161\u11ab"
+    lines = [{"instruction": decomposed, "context": "", "category": "open_qa", "response": "답"}]
+    found = read_prompts("\n".join(json.dumps(line, ensure_ascii=False) for line in lines).encode())
+    assert found.prompts == (StudyPrompt("한", "", "open_qa"),)
+
+
+@pytest.mark.parametrize(
+    ("content", "bad"),
+    [
+        (b"\xff\x00\x01", BadRow(0, "not_text")),
+        (b"", BadRow(0, "empty")),
+        (b"a,b\n1,2\n", BadRow(1, "no_question_column")),
+        ("질문\n가\n가\n".encode(), BadRow(3, "twice")),
+        ("질문,맥락\n가,나\n,나\n".encode(), BadRow(3, "no_question")),
+        ("질문,맥락\n가,나,다\n".encode(), BadRow(2, "too_many_cells")),
+        (b'{"prompt": "a"}\n{"prompt": 1}\n', BadRow(2, "not_words")),
+        (b'{"prompt": "a"}\n{"prompt": "\\ud800"}\n', BadRow(2, "not_words")),
+        (b'{"prompt": "a"}\n[]\n', BadRow(2, "not_json")),
+        (("질문\n" + "가" * 100_001).encode(), BadRow(2, "too_long")),
+    ],
+)
+def test_each_line_that_is_no_prompt_is_told(content: bytes, bad: BadRow) -> None:
+    assert bad in read_prompts(content).bad
+
+
+class Gateway(GatewayClient):
+    """Answers, and keeps feedback, unless it is told to fail."""
+
+    def __init__(self) -> None:
+        self.failing: Failure | None = None
+        self.votes: dict[str, Vote] = {}
+        self.ratings: dict[str, Rating] = {}
+        self.calls = 0
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        self._fail()
+        yield StreamEvent(text=f"{request.model}: ", request_id=f"req-{self.calls}")
+        yield StreamEvent(text=request.messages[-1].content, finish_reason="stop")
+
+    async def send_vote(self, vote_id: str, vote: Vote) -> None:
+        self._fail()
+        self.votes[vote_id] = vote
+
+    async def send_rating(self, rating_id: str, rating: Rating) -> None:
+        self._fail()
+        self.ratings[rating_id] = rating
+
+    def _fail(self) -> None:
+        self.calls += 1
+        if self.failing is not None:
+            raise GatewayError(self.failing)
+
+
+async def done(store: PageStore, work: StudyWork) -> None:
+    """Until no errand is left."""
+    async with work.running():
+        while await store.study_errands.next_answer() or await store.study_errands.next_judgement():
+            work.wake()
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", ["vote", "score"])
+async def test_answers_are_fetched_ahead_and_judgements_become_feedback_with_rater_and_study(
+    tmp_path: Path, kind: Any
+) -> None:
+    gateway = Gateway()
+    async with page_store(tmp_path) as store:
+        work = StudyWork(gateway, store.study_errands)
+        study_id = await make_study(store, prompts=2, raters=1, kind=kind)
+        await done(store, work)
+        said = Judgement(choice="left") if kind == "vote" else Judgement(scores=(5, 2), locale="en")
+        task = await take(store, study_id, "anna")
+        await store.study_tasks.judge(task.id, "anna", "rater-anna", said, 3.0)
+        await done(store, work)
+        study, judged = await store.studies.find(study_id), await store.studies.judgements(study_id)
+    assert study is not None
+    assert study_figures(study, judged).unsent == 0
+    first = task.answers[0].setup.model
+    if kind == "vote":
+        (vote,) = gateway.votes.values()
+        assert (vote.left.model, vote.left.answer) == (first, f"{first}: {task.prompt.message}")
+        about: Vote | Rating = vote
+    else:
+        scores = {one.answer.model: one.score for one in gateway.ratings.values()}
+        assert scores == {first: 5, task.answers[1].setup.model: 2}
+        about = next(iter(gateway.ratings.values()))
+    assert (about.rater_id, about.session_id, about.blind) == ("rater-anna", study_id, True)
+    assert about.locale == said.locale
+
+
+async def test_a_gateway_that_is_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.study.errands.LONGEST_WAIT_S", 0.0)
+    gateway = Gateway()
+    async with page_store(tmp_path) as store:
+        work = StudyWork(gateway, store.study_errands)
+        study = await make_study(store, prompts=1, raters=1)
+        gateway.failing = Failure(kind="gateway_down")
+        async with work.running():
+            while gateway.calls < 7:  # more often than what counts as a failure of the model
+                await asyncio.sleep(0.01)
+            gateway.failing = None
+            while await store.study_errands.next_answer():
+                work.wake()
+                await asyncio.sleep(0.01)
+            gateway.failing = Failure(kind="other")
+            task = await take(store, study, "anna")
+            await store.study_tasks.judge(task.id, "anna", "r", Judgement(choice="tie"), 1.0)
+            calls = gateway.calls
+            work.wake()
+            while gateway.calls < calls + 2:
+                await asyncio.sleep(0.01)
+            gateway.failing = None
+            while await store.study_errands.next_judgement():
+                work.wake()
+                await asyncio.sleep(0.01)
+    assert list(gateway.votes) == [task.id]
+
+
+async def test_files_are_whole_masked_and_no_formula(tmp_path: Path) -> None:
+    async with page_store(tmp_path) as store:
+        study_id = await make_study(store, prompts=1, raters=1, kind="score")
+        await answer_all(store)
+        task = await take(store, study_id, "anna")
+        await store.study_tasks.judge(task.id, "anna", "=SUM(1)", Judgement(scores=(4, 1)), 2.5)
+        study, judged = await store.studies.find(study_id), await store.studies.judgements(study_id)
+        assert study is not None
+        answers = await store.studies.answers(study_id)
+    rows = judgement_rows(study, judged, answers, lambda row: row | {"question": {"content": "[MASK]"}})
+    (line,) = [json.loads(one) for one in file_text(rows, 2, "jsonl").splitlines()]
+    assert (line["question"], line["seconds"] <= 2.5) == ("[MASK]", True)
+    by_model = {one["model"]: one for one in line["answers"]}
+    assert by_model[task.answers[0].setup.model]["score"] == 4
+    head, row = csv.reader(io.StringIO(file_text(rows, 2, "csv").removeprefix("\ufeff")))
+    cells = dict(zip(head, row, strict=True))
+    assert cells["rater_id"] == "'=SUM(1)"
+    assert {cells["answer_1_model"], cells["answer_2_model"]} == {"base", "dolly"}
+
+
+async def test_the_doors_of_the_page(tmp_path: Path) -> None:
+    async with page_store(tmp_path) as store, page_client(tmp_path) as client:
+        nobody = await client.get("/study/api/studies")
+        assert nobody.status_code == 401
+        page = await client.get("/study", headers={"accept": "text/html"})
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+        study = await make_study(store, prompts=1, raters=1)
+        form = {"name": "평가", "kind": "vote", "models": ["a", "b"], "raters": "1"}
+        bad = await client.post(
+            "/study/api/studies",
+            data=form,
+            files={"file": ("q.csv", b"x\n1\n")},
+            headers={"accept-language": "ko"},
+        )
+        assert (bad.status_code, "첫 줄에" in bad.json()["error"]["message"]) == (409, True)
+        waiting = (await client.post(f"/study/api/studies/{study}/next", json={})).json()
+        assert waiting["nothing"] == "preparing"
+        await answer_all(store)
+        told = (await client.post(f"/study/api/studies/{study}/next", json={})).json()
+        assert [one["model"] for one in told["task"]["answers"]] == [None, None]  # names stay here
+        task = told["task"]["id"]
+        unfit = await client.put(f"/study/api/tasks/{task}", json={"scores": [1, 2], "seconds": 1})
+        assert unfit.status_code == 409
+        after = await client.put(f"/study/api/tasks/{task}", json={"choice": "tie", "seconds": 1})
+        assert after.json()["nothing"] == "done"
+        last = (await client.get(f"/study/api/studies/{study}/last")).json()
+        assert last["task"]["judgement"]["choice"] == "tie"
+        other = {"cookie": f"kodolly-browser={'x' * 24}"}
+        gone = await client.get(f"/study/api/studies/{study}/last", headers=other)
+        assert gone.status_code == 404
+        listed = (await client.get("/study/api/studies")).json()
+        assert listed["studies"][0]["progress"] == {"mine": 1, "done": 1, "total": 1}
+        report = (await client.get(f"/study/api/studies/{study}")).json()
+        assert (report["ties"], report["unsent"]) == (1, 1)
+
+
+async def test_who_does_not_administer_makes_no_study_and_gets_no_file(tmp_path: Path) -> None:
+    async with page_store(tmp_path) as store, page_client(tmp_path, host="0.0.0.0") as client:
+        study = await make_study(store, prompts=1, raters=1)
+        await client.get("/study", headers={"accept": "text/html"})
+        for path in (f"/study/api/studies/{study}", f"/study/files/{study}.csv"):
+            assert (await client.get(path)).status_code == 403
+        listed = (await client.get("/study/api/studies")).json()
+        assert "models" not in listed
+        assert "models" not in listed["studies"][0]
+        closed = await client.post(f"/study/api/studies/{study}", json={"open": False})
+        assert closed.status_code == 403
