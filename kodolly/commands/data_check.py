@@ -1,8 +1,14 @@
 """`kodolly data check`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from kodolly.cleaning_options import cleaning_options
+
+if TYPE_CHECKING:
+    from finetune.data.clean.chunk import CleaningRules
 
 EPILOG = """\b
 Examples:
@@ -18,22 +24,7 @@ Examples:
 @click.option(
     "--report", "directory", type=click.Path(path_type=Path), help="Directory for samples and plots."
 )
-@click.option("--allow", multiple=True, metavar="REASON", help="A finding that is no fault; it is counted.")
-@click.option(
-    "--against",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Evaluation set whose items no row may contain (KoBEST .tsv, KorQuAD .json, .jsonl, .txt).",
-)
-@click.option("--commercial", is_flag=True, help="Every row's meta.licence must allow commercial use.")
-@click.option(
-    "--mask",
-    default="on",
-    show_default=True,
-    metavar="on|off|KIND,...",
-    help="Personal data to mask: rrn, card, phone, driver, passport, business, account, email.",
-)
+@cleaning_options
 @click.option(
     "--ethics",
     type=click.Path(path_type=Path),
@@ -44,30 +35,20 @@ Examples:
 def command(
     inputs: tuple[Path, ...],
     directory: Path | None,
-    allow: tuple[str, ...],
-    against: tuple[Path, ...],
-    commercial: bool,
-    mask: str,
     ethics: Path | None,
     processes: int | None,
+    rules: "CleaningRules",
 ) -> None:
     """Show what `kodolly data clean` would mend and reject in the Dolly rows of INPUTS; write no rows.
 
     Exit code 1 when there is a row to reject or, with --ethics, an unethical answer, for scripts.
     """
     from finetune.data.clean.report import summary, write_clean_report
-    from finetune.data.clean.rules import rules
     from finetune.data.clean.run import clean
     from finetune.progress import terminal_report
     from kodolly.echo import echo_text
 
-    made = clean(
-        inputs,
-        None,
-        rules(allow=allow, against=against, commercial=commercial, mask=mask),
-        processes=processes,
-        report=terminal_report(),
-    )
+    made = clean(inputs, None, rules, processes=processes, report=terminal_report())
     echo_text(summary(made))
     if directory is not None:
         write_clean_report(made, directory)

@@ -1,8 +1,14 @@
 """`kodolly data clean`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from kodolly.cleaning_options import cleaning_options
+
+if TYPE_CHECKING:
+    from finetune.data.clean.chunk import CleaningRules
 
 EPILOG = """\b
 Examples:
@@ -17,15 +23,7 @@ Examples:
 @click.command("clean", epilog=EPILOG)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--allow", multiple=True, metavar="REASON", help="Keep rows with this finding; count them.")
-@click.option(
-    "--against",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Evaluation set: rows that contain one of its items go (KoBEST .tsv, KorQuAD .json, .jsonl, .txt).",
-)
-@click.option("--commercial", is_flag=True, help="Keep only rows whose meta.licence allows commercial use.")
+@cleaning_options
 @click.option(
     "--similarity",
     type=click.FloatRange(0.5, 1.0),
@@ -33,23 +31,13 @@ Examples:
     show_default=True,
     help="From how alike on two rows are near-duplicates.",
 )
-@click.option(
-    "--mask",
-    default="on",
-    show_default=True,
-    metavar="on|off|KIND,...",
-    help="Personal data to mask: rrn, card, phone, driver, passport, business, account, email.",
-)
 @click.option("--processes", type=click.IntRange(1), help="How many at once.  [default: all cores]")
 def command(
     inputs: tuple[Path, ...],
     output: Path,
-    allow: tuple[str, ...],
-    against: tuple[Path, ...],
-    commercial: bool,
     similarity: float,
-    mask: str,
     processes: int | None,
+    rules: "CleaningRules",
 ) -> None:
     """Clean the Dolly rows of INPUTS (JSONL, also .gz and .zst) and write those that are good to OUTPUT.
 
@@ -57,7 +45,6 @@ def command(
     samples and plots to NAME.report/. A run that was killed goes on when the same command is given again.
     """
     from finetune.data.clean.report import summary, write_clean_report
-    from finetune.data.clean.rules import rules
     from finetune.data.clean.run import clean
     from finetune.files.outputs import masked_path, rejects_path
     from finetune.progress import terminal_report
@@ -67,7 +54,7 @@ def command(
     made = clean(
         inputs,
         output,
-        rules(allow=allow, against=against, commercial=commercial, mask=mask),
+        rules,
         similarity=similarity,
         processes=processes,
         report=terminal_report(),

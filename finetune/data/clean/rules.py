@@ -11,7 +11,7 @@ from finetune.data.clean.personal_data import KINDS
 from finetune.rows.reasons import REJECTED
 
 MUST_REJECT = ("not_utf8", "not_json", "schema", "category", "empty", "licence")
-"""Reasons that nobody can allow: such a line is no row; and for licences there is `--commercial`."""
+"""Reasons that `--allow` does not take: such lines are no rows, and licences have `--commercial`."""
 
 
 def rules(
@@ -21,9 +21,8 @@ def rules(
     commercial: bool = False,
     mask: str = "on",
 ) -> CleaningRules:
-    """Raises UserError for a reason that does not exist or cannot be allowed, an unknown kind of mask, and
-    for
-    unreadable evaluation sets. `mask` is as `masks` takes it."""
+    """The rules for the command's options; `mask` is as `masks` takes it. Raises UserError for a reason that
+    does not exist or cannot be allowed, an unknown kind of mask, and an unreadable evaluation set."""
     known = [name for name in REJECTED if name not in MUST_REJECT]
     for name in allow:
         if name not in known:
