@@ -78,3 +78,12 @@ def test_the_shipped_questions_use_every_rule_and_a_wrong_file_is_refused(tmp_pa
     (tmp_path / "mine.jsonl").write_text('{"prompt": "네?", "rules": {"rhymes": 1}}\n', encoding="utf-8")
     with pytest.raises(UserError, match="line 1: .*no rule rhymes; they are most_sentences"):
         read_instructions(tmp_path / "mine.jsonl")
+
+
+def test_a_line_separator_within_a_question_ends_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('\ufeff{"prompt": "날씨는?\u2028한 문장으로.", "rules": {"sentences": 1}}\n\n', "utf-8")
+    assert [question.prompt for question in read_instructions(path)] == ["날씨는?\u2028한 문장으로."]
+    path.write_bytes("날씨는?".encode("cp949"))
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_instructions(path)

@@ -9,6 +9,7 @@ from common.errors import UserError
 from finetune.eval.instruction_rules import RULES
 from finetune.eval.models import EvalModel, Messages
 from finetune.eval.report import SAMPLES, EvalReport, Sample, hash_texts, now, score, versions
+from finetune.files.text_lines import text_lines
 
 QUESTIONS = Path(__file__).parent / "instructions.jsonl"
 """Thirty questions of kodolly's own."""
@@ -37,13 +38,7 @@ class Instruction(BaseModel):
 def read_instructions(path: Path) -> list[Instruction]:
     """Read a file with lines of `{"prompt": ..., "rules": {...}}`. Raises UserError."""
     found = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as UTF-8 text.") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in text_lines(path, "The file of questions"):
         try:
             found.append(Instruction.model_validate_json(line))
         except ValidationError as error:

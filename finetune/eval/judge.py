@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from common.errors import UserError
 from finetune.eval.judge_prompts import pair_prompt, read_mark, read_preference, single_prompt
 from finetune.eval.models import EvalModel, Messages
+from finetune.files.text_lines import text_lines
 from finetune.progress import Progress, Report
 
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
@@ -84,15 +85,7 @@ class _VerdictWanted:
 def load_questions(path: Path = QUESTIONS) -> list[JudgeQuestion]:
     """The questions of a JSONL file. Raises UserError with file and line."""
     questions = []
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(f"The questions {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"The questions {path} are not UTF-8 text.") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in text_lines(path, "The file of questions"):
         try:
             questions.append(JudgeQuestion.model_validate_json(line))
         except ValidationError as error:

@@ -21,6 +21,7 @@ from finetune.eval.intervals import Metric
 from finetune.eval.kobest_data import read_table
 from finetune.eval.korquad import read_questions
 from finetune.eval.report import EvalReport, Sample, Score, hash_texts, now, score, versions
+from finetune.files.text_lines import text_lines
 
 DEPTH = 10
 
@@ -121,15 +122,7 @@ def _pairs(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(f"The file {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"The file {path} is not UTF-8 text.") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in text_lines(path, "The file of questions"):
         try:
             item = json.loads(line)
             pair = item["question"].strip(), item["passage"].strip()

@@ -6,7 +6,7 @@ from pathlib import Path
 from common.errors import UserError
 from common.sentences import split_sentences
 from finetune.data.load import load_rows
-from finetune.files.unreadable import unreadable
+from finetune.files.text_lines import text_lines
 from finetune.moderation.dialogues import Sentence
 
 CLEAN_TEXT = "clean text "
@@ -36,12 +36,7 @@ def _texts(path: Path) -> Iterator[str]:
         for row in load_rows(path):
             yield f"{row.instruction}\n{row.response}"
         return
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise unreadable(path, error, "The clean text") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text.", hint="Save it as UTF-8.") from error
-    if not any(line.strip() for line in lines):
+    lines = text_lines(path, "The clean text")
+    if not lines:
         raise UserError(f"{path} is empty.")
-    yield from lines
+    yield from (line for _, line in lines)
