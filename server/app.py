@@ -207,12 +207,14 @@ def _conversation_log(
 
 def _accounts(store: "GatewayStore", settings: GatewaySettings) -> "Accounts":
     from server.accounts.accounts import Accounts
+    from server.accounts.prices import Prices
 
     return Accounts(
         store,
         settings.api_keys,
         required=settings.require_keys,
         documents_token=settings.documents_token.get_secret_value(),
+        prices=Prices(settings.prices, settings.currency),
     )
 
 

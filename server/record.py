@@ -3,12 +3,15 @@
 Structs of msgspec: they are made for every request, which takes a dataclass several times as long.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 RecordedOutcome = Literal["ok", "cancelled", "failed", "refused"]
 """`refused` and `cancelled` are the client's doing, `failed` is ours or the upstream's."""
+
+BLOCKED, FLAGGED = "content_filter", "content_flagged"
+"""Codes of what moderation has withheld, or found and let pass: metrics count them as they count errors."""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -18,6 +21,20 @@ class Usage(msgspec.Struct, frozen=True):
     completion_tokens: int
     cached_tokens: int = 0
     estimated: bool = False
+
+
+class BookedFacts(NamedTuple):
+    """What is booked of a request besides its outcome and tokens."""
+
+    arm: str = ""
+    """The served model behind an alias, else ""."""
+    checkpoint: str = ""
+    """Id of the weights that answered; "" when unknown."""
+    code: str | None = None
+    """Its record's error code."""
+
+
+NO_FACTS = BookedFacts()
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):

@@ -118,6 +118,19 @@ class StaticModel(BaseModel):
         return value
 
 
+class Price(BaseModel):
+    """What a million tokens of a model cost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    prompt: float = Field(ge=0, allow_inf_nan=False)
+    """Tokens of prompts."""
+    completion: float = Field(ge=0, allow_inf_nan=False)
+    """Tokens of answers."""
+    cached: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Tokens of prompts that came out of a cache; None: as other tokens of prompts."""
+
+
 class ModerationRule(BaseModel):
     """What is looked at by a moderation model, and what is done then. Texts alone are looked at."""
 
@@ -214,6 +227,10 @@ class GatewaySettings(PartSettings):
     """Token that the documents service asks for."""
     moderation: tuple[ModerationRule, ...] = ()
     """Rules for what users ask and models answer; of those about a request the first holds."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """What a million tokens of a model cost, by its name, for the cost in usage reports."""
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    """Currency of the prices (ISO 4217)."""
     require_keys: bool = False
     """Let nobody in without a key, also while none is known: a lost store then refuses."""
     allowed_hosts: HostNames = ()

@@ -12,7 +12,7 @@ import pytest
 from openai.types import ModerationTextInputParam
 
 from tests.support.moderation_data import CLEAN, ENDINGS
-from tests.support.moderation_stack import OUTSIDE, Stack, listed, moderation_stack
+from tests.support.moderation_stack import ADMIN, OUTSIDE, Stack, listed, moderation_stack
 from tests.support.processes import kodolly, wait_for
 
 pytestmark = pytest.mark.slow
@@ -129,16 +129,25 @@ def counted(gateway: str, code: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
+def booked(gateway: str, name: str) -> int:
+    """How many requests the ledger has as withheld, or flagged."""
+    rows = (
+        httpx2.get(f"{gateway}/admin/usage", headers=ADMIN, trust_env=False).raise_for_status().json()["data"]
+    )
+    return sum(row[name] for row in rows)
+
+
 def test_a_stream_ends_before_a_sentence_that_is_withheld(stack: Stack, key: str) -> None:
     before = httpx2.get(f"{stack.echo}/_log", trust_env=False).json()["cut"]
-    counts = counted(stack.gateway, "content_filter")
+    counts, withheld = counted(stack.gateway, "content_filter"), booked(stack.gateway, "withheld")
     text, reason = streamed(stack.gateway, key, "careful", MIXED)
     assert reason == "content_filter"
     assert text.startswith(CLEAN[0])
     assert GOOD.strip().startswith(text.strip())
-    # The engine is stopped, and the metrics count it.
+    # The engine is stopped, and metrics and ledger count it.
     wait_for(lambda: httpx2.get(f"{stack.echo}/_log", trust_env=False).json()["cut"] == before + 1, 10)
     wait_for(lambda: counted(stack.gateway, "content_filter") == counts + 1, 10, what="the count")
+    wait_for(lambda: booked(stack.gateway, "withheld") == withheld + 1, 10, what="the booking")
 
 
 def test_clean_streams_and_answers_come_unchanged(gateway: str, key: str) -> None:
@@ -192,9 +201,10 @@ def test_a_blocked_question_never_reaches_the_engine(stack: Stack, key: str) -> 
 
 def test_rules_may_flag_and_may_be_about_keys(stack: Stack, key: str) -> None:
     gateway = stack.gateway
-    counts = counted(gateway, "content_flagged")
+    counts, flagged = counted(gateway, "content_flagged"), booked(gateway, "flagged")
     assert streamed(gateway, key, "counted", f"{GOOD}{BAD}") == (f"{GOOD}{BAD}", "stop")
     wait_for(lambda: counted(gateway, "content_flagged") == counts + 1, 10, what="the count")
+    wait_for(lambda: booked(gateway, "flagged") == flagged + 1, 10, what="the booking")
     watched = stack.keys["watched"]
     with pytest.raises(openai.BadRequestError):
         chat(gateway, watched, "free", BAD)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
+from datetime import date
 from html import unescape
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.support.processes import wait_for
 from tests.support.stack_in_process import InProcess, in_process
 from webui.admin.desk import FormRefused
 from webui.admin.keys import wishes
+from webui.admin.usage import Usage, UsageSums
+from webui.admin.usage_html import usage_html
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +182,24 @@ async def test_others_see_nothing(stack: InProcess) -> None:
 async def test_without_a_gateway_the_page_says_so() -> None:
     async with pages("http://127.0.0.1:9", None) as page:
         assert "읽지 못했습니다" in (await page.get("/admin")).text
+
+
+def test_usage_tells_cost_sums_and_what_moderation_did() -> None:
+    row = {"ok": 1, "cancelled": 0, "failed": 0, "refused": 1, "prompt_tokens": 1000, "completion_tokens": 10}
+    rows = [
+        UsageSums(name="k1", **row, cost=1.5, withheld=3),
+        UsageSums(name="k2", **row, cost=0.25, unpriced_tokens=7),
+    ]
+    html = usage_html("ko", Usage(rows, "KRW"), "key", date(2026, 1, 1), {"k1": "<김하나>"})
+    assert "&lt;김하나&gt;" in html
+    assert "비용 (KRW)" in html
+    assert "<td>3</td><td>0</td><td>1.5000</td>" in html
+    assert "<td>0.2500+</td>" in html
+    assert (
+        "합계</th><td>4</td><td>2,000</td><td>20</td><td>2,020</td><td>3</td><td>0</td><td>1.7500+</td>"
+        in html
+    )
+    assert "토큰 7개는" in html
+    alone = usage_html("ko", Usage([UsageSums(name="k", **row)], None), "key", date(2026, 1, 1), {})
+    assert "비용" not in alone
+    assert "차단됨" not in alone

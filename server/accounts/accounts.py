@@ -21,8 +21,9 @@ from server.accounts.leases import Leases
 from server.accounts.ledger import Entry, Ledger, UsageReport
 from server.accounts.limits import ASK_AGAIN_S, LimitStore
 from server.accounts.meter import Grant, Meter
+from server.accounts.prices import NO_PRICES, Prices
 from server.accounts.refusals import expired_key, foreign_model, over_limit, unchecked_limits, unknown_key
-from server.record import RecordedOutcome, Usage
+from server.record import NO_FACTS, BookedFacts, RecordedOutcome, Usage
 from server.store.opening import GatewayStore
 
 logger = logging.getLogger(__name__)
@@ -46,13 +47,14 @@ class Accounts:
         *,
         required: bool = False,
         documents_token: str = "",
+        prices: Prices = NO_PRICES,
     ) -> None:
         """`plain_keys` come from the settings and have no limits; `documents_token` is that of the service,
         "" where there is none. With `required`, nobody comes without a
         key, also when none is known: a store that was lost lets nobody in."""
         process = secrets.token_hex(8)
         self.keys = KeyStore(store.database)
-        self.report = UsageReport(store.database)
+        self.report = UsageReport(store.database, prices)
         self._ledger = Ledger(store.database)
         self._limits = LimitStore(store.database, process, clock)
         self._budgets = Budgets(store.database, self._ledger, process, clock)
@@ -213,10 +215,9 @@ class Accounts:
         return grant
 
     def settle(
-        self, grant: Grant, outcome: RecordedOutcome, usage: Usage | None, arm: str = "", checkpoint: str = ""
+        self, grant: Grant, outcome: RecordedOutcome, usage: Usage | None, facts: BookedFacts = NO_FACTS
     ) -> None:
-        """The request is over: book it, and correct what it was thought to need. `arm` is the served model
-        behind an alias, `checkpoint` the id of the weights that answered; "" where there is none."""
+        """The request is over: book it, and correct what it was thought to need."""
         now = self._clock()
         meter = grant.meter
         spent = usage.prompt_tokens + usage.completion_tokens if usage else 0
@@ -231,7 +232,8 @@ class Accounts:
             owing.budget.unbooked += spent
         if grant.model is not None:
             day = UNIX_EPOCH + int(now) // 86400
-            self._ledger.add(Entry(grant.key.id, grant.model, arm, checkpoint, day), outcome, usage)
+            entry = Entry(grant.key.id, grant.model, facts.arm, facts.checkpoint, day)
+            self._ledger.add(entry, outcome, usage, facts.code)
 
 
 def _keys_of_settings(secrets_given: Sequence[SecretStr]) -> dict[str, Key]:

@@ -6,7 +6,7 @@ that one whose acknowledgement was lost is not booked a second time.
 
 import secrets
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -17,13 +17,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from common.database import Database, StoreFailed
-from server.record import RecordedOutcome, Usage
+from server.accounts.prices import NO_PRICES, Cost, PricedTokens, Prices, costs_of
+from server.record import BLOCKED, FLAGGED, RecordedOutcome, Usage
 from server.store.tables import COUNTS, MODEL_LENGTH, usage, usage_batches
 
 PROMPT, ANSWER, CACHED, ESTIMATED = (
     COUNTS.index(name) for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "estimated_tokens")
 )
 """Where they stand among a row's counts."""
+MODERATED = {BLOCKED: COUNTS.index("withheld"), FLAGGED: COUNTS.index("flagged")}
+"""Where a record's error code is counted besides."""
 BATCHES_KEPT = timedelta(days=2)
 
 
@@ -71,14 +74,18 @@ class Ledger:
         self._closed: Batch | None = None
         """Perhaps booked already: only the acknowledgement tells. Nothing may be added to it."""
 
-    def add(self, entry: Entry, outcome: RecordedOutcome, spent: Usage | None) -> None:
-        """One finished request."""
+    def add(
+        self, entry: Entry, outcome: RecordedOutcome, spent: Usage | None, code: str | None = None
+    ) -> None:
+        """One finished request; `code` is its record's error code."""
         if len(entry.model) > MODEL_LENGTH:
             entry = entry._replace(model=entry.model[:MODEL_LENGTH])
         sums = self._open.sums.get(entry)
         if sums is None:
             sums = self._open.sums[entry] = [0] * len(COUNTS)
         sums[COUNTS.index(outcome)] += 1
+        if code is not None and code in MODERATED:
+            sums[MODERATED[code]] += 1
         if spent is not None:
             sums[PROMPT] += spent.prompt_tokens
             sums[ANSWER] += spent.completion_tokens
@@ -154,8 +161,19 @@ GROUPS = {
 class UsageReport:
     """Reads the ledger. All calls may raise StoreFailed."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, prices: Prices = NO_PRICES) -> None:
         self._database = database
+        self.prices = prices
+
+    async def priced_rows(
+        self, by: str, since: date | None = None, until: date | None = None
+    ) -> list[dict[str, object]]:
+        """The sums of everybody, with `cost` and `unpriced_tokens` (see `Cost`) where there are prices."""
+        rows = await self.rows(by, since, until)
+        if not self.prices.of:
+            return rows
+        costs = costs_of(await self._tokens_by_model(by, since, until), self.prices.of)
+        return [row | asdict(costs.get(str(row[by]), Cost())) for row in rows]
 
     async def rows(
         self, by: str, since: date | None = None, until: date | None = None, key_id: str | None = None
@@ -163,10 +181,7 @@ class UsageReport:
         """Sums by one of GROUPS of the days `since` to `until`, both included."""
         column = GROUPS[by]
         query = sa.select(column.label(by), *[sa.func.sum(usage.c[name]).label(name) for name in COUNTS])
-        if since is not None:
-            query = query.where(usage.c.day >= since)
-        if until is not None:
-            query = query.where(usage.c.day <= until)
+        query = query.where(_within(since, until))
         if key_id is not None:
             query = query.where(usage.c.key_id == key_id)
         query = query.group_by(column).order_by(column)
@@ -174,6 +189,21 @@ class UsageReport:
         def read(connection: sa.Connection) -> list[dict[str, object]]:
             rows = connection.execute(query).mappings()
             return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+        return await self._database.run(read)
+
+    async def _tokens_by_model(self, by: str, since: date | None, until: date | None) -> list[PricedTokens]:
+        """Of the same groups the tokens of each model, which may have a price of its own."""
+        group, about = GROUPS[by], (usage.c.model, usage.c.arm)
+        tokens = (usage.c.prompt_tokens, usage.c.cached_tokens, usage.c.completion_tokens)
+        query = sa.select(group, *about, *map(sa.func.sum, tokens)).where(_within(since, until))
+
+        def read(connection: sa.Connection) -> list[PricedTokens]:
+            rows = connection.execute(query.group_by(group, *about))
+            return [
+                PricedTokens(str(_plain(of)), model, arm, int(prompt), int(cached), int(completion))
+                for of, model, arm, prompt, cached, completion in rows
+            ]
 
         return await self._database.run(read)
 
@@ -187,6 +217,11 @@ class UsageReport:
             return {key_id: int(tokens) for key_id, tokens in connection.execute(query)}
 
         return await self._database.run(read)
+
+
+def _within(since: date | None, until: date | None) -> sa.ColumnElement[bool]:
+    first = usage.c.day >= since if since is not None else sa.true()
+    return first & (usage.c.day <= until) if until is not None else first
 
 
 def _plain(value: date | str | int | Decimal) -> str | int:

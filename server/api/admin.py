@@ -134,8 +134,10 @@ Day = Annotated[date | None, Query()]
 async def all_usage(
     gateway: GatewayDep, by: By = "key", since: Day = None, until: Day = None
 ) -> dict[str, object]:
-    """Requests and tokens of all keys."""
-    return {"object": "list", "data": await gateway.accounts.report.rows(by, since, until)}
+    """Requests and tokens of all keys, and what they cost where the settings have prices."""
+    report = gateway.accounts.report
+    rows = await report.priced_rows(by, since, until)
+    return {"object": "list", "data": rows, "currency": report.prices.currency if report.prices.of else None}
 
 
 @own.get("/v1/key")

@@ -17,6 +17,7 @@ from server.inference.moderated_client import ModeratedClient
 from server.inference.moderator import Categories, Moderator, is_about, rule_for
 from server.inference.outcome import ANSWERED, Ended
 from server.inference.spoken_text import asked_texts
+from server.record import BLOCKED, FLAGGED
 from server.settings import ModerationRule
 from server.upstreams.directory import Directory
 
@@ -28,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 LARGE_BYTES = 256 * 1024
 """A larger body is decoded beside the event loop."""
-BLOCKED, FLAGGED = "content_filter", "content_flagged"
-"""Codes in records: metrics count them as they count errors."""
 
 
 @dataclass(slots=True)

@@ -38,14 +38,14 @@ from server.inference.conversation_log import ConversationLog
 from server.inference.job import Job, Outbound, RelayLimits
 from server.inference.keep_alive import kept_alive
 from server.inference.model_queues import ModelQueues
-from server.inference.moderation import BLOCKED, Moderation, moderation_of, moderation_of_stored, names_of
+from server.inference.moderation import Moderation, moderation_of, moderation_of_stored, names_of
 from server.inference.moderator import Moderator
 from server.inference.outcome import Answered, CutOff, Ended, Interrupted, Refused, Unanswered
 from server.inference.replies import Replies
 from server.inference.resume import History, may_resume
 from server.inference.token_need import NO_NEED, Need, needed_tokens
 from server.inference.whom_to_ask import arm_for, candidates_for
-from server.record import RecordedOutcome, RequestRecord
+from server.record import BLOCKED, BookedFacts, RecordedOutcome, RequestRecord
 from server.settings import GatewaySettings
 from server.upstreams import choice
 from server.upstreams.connection import ConnectionPool
@@ -199,7 +199,7 @@ class Relay:
             raise
         finally:
             usage, checkpoint = (attempts.usage, attempts.checkpoint) if attempts is not None else (None, "")
-            self.accounts.settle(grant, end.outcome, usage, arm, checkpoint)
+            self.accounts.settle(grant, end.outcome, usage, BookedFacts(arm, checkpoint, end.error_code))
             if recording is not None:
                 recording.ended(record, whole=end.is_whole)
         return end

@@ -15,8 +15,11 @@ COUNTS = (
     "completion_tokens",
     "cached_tokens",
     "estimated_tokens",
+    "withheld",
+    "flagged",
 )
-"""Requests by outcome, then tokens. Estimated ones, which no engine has counted, are in the others too."""
+"""Requests by outcome, then tokens; estimated ones, which no engine has counted, are in the others too. Then
+requests that moderation has withheld or flagged, which are among the outcomes too."""
 MODEL_LENGTH = 200
 """Most characters of a model's name that are kept."""
 CHECKPOINT_LENGTH = 60
@@ -126,7 +129,7 @@ usage = sa.Table(
     sa.Column("arm", sa.String(MODEL_LENGTH), primary_key=True),
     sa.Column("checkpoint", sa.String(CHECKPOINT_LENGTH), primary_key=True),
     sa.Column("day", sa.Date, primary_key=True),
-    *[sa.Column(name, sa.BigInteger, nullable=False) for name in COUNTS],
+    *[sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in COUNTS],
 )
 
 usage_batches = sa.Table(

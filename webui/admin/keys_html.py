@@ -1,21 +1,20 @@
 """The screen of keys and usage: a form sends what it shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from html import escape
 
-from webui.admin.frame import MULTIPART, current, words
+from webui.admin.frame import MULTIPART, words
 from webui.admin.keys import LIMITS, NAME_CHARACTERS, ListedKey
-from webui.admin.usage import GroupedBy, UsageSums
+from webui.admin.usage import GroupedBy, Usage
+from webui.admin.usage_html import usage_html
 from webui.texts import Lang
-
-BYS: tuple[GroupedBy, ...] = ("key", "model", "day")
 
 
 def keys_html(
     lang: Lang,
     keys: Sequence[ListedKey],
-    usage: Sequence[UsageSums],
+    usage: Usage,
     by: GroupedBy,
     since: date,
 ) -> str:
@@ -25,7 +24,7 @@ def keys_html(
         (
             f"<section><h2>{words(lang, 'admin_new_key')}</h2>{_form(lang, None)}</section>",
             _keys(lang, keys),
-            _usage(lang, usage, by, since, names),
+            usage_html(lang, usage, by, since, names),
         )
     )
 
@@ -106,41 +105,4 @@ def _field(lang: Lang, at: str, name: str, value: object, more: str) -> str:
     return (
         f'<div><label for="{elem_id}">{words(lang, f"admin_{name}")}</label>'
         f'<input id="{elem_id}" name="{name}" value="{shown}" autocomplete="off" {more}></div>'
-    )
-
-
-def _usage(
-    lang: Lang, usage: Sequence[UsageSums], by: GroupedBy, since: date, names: Mapping[str, str]
-) -> str:
-    choices = "".join(
-        f'<a href="./admin?by={one}&amp;since={since}#usage"{current(one == by)}>'
-        f"{words(lang, f'admin_by_{one}')}</a>"
-        for one in BYS
-    )
-    table = _usage_table(lang, usage, by, names) if usage else f"<p>{words(lang, 'admin_no_usage')}</p>"
-    return (
-        f'<section><h2 id="usage">{words(lang, "admin_usage")}</h2><nav class="tabs">{choices}</nav>'
-        f'<form class="since" action="admin"><input type="hidden" name="by" value="{by}">'
-        f'<label for="since">{words(lang, "admin_since")}</label>'
-        f'<input id="since" type="date" name="since" value="{since}">'
-        f"<button>{words(lang, 'filter_apply')}</button></form>{table}</section>"
-    )
-
-
-def _usage_table(lang: Lang, usage: Sequence[UsageSums], by: GroupedBy, names: Mapping[str, str]) -> str:
-    most = max(row.tokens for row in usage)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(names.get(row.name, row.name))}</th><td>{row.requests:,}</td>'
-        f"<td>{row.prompt_tokens:,}</td><td>{row.completion_tokens:,}</td><td>{row.tokens:,}</td>"
-        f'<td><svg width="160" height="14" aria-hidden="true">'
-        f'<rect width="{160 * row.tokens / most if most else 0:.1f}" height="14" rx="3"/></svg></td></tr>'
-        for row in usage
-    )
-    heads = "".join(
-        f'<th scope="col">{words(lang, key)}</th>'
-        for key in (f"admin_by_{by}", "admin_requests", "admin_prompt", "admin_answer", "admin_tokens")
-    )
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-labelledby="usage"><table><thead><tr>{heads}'
-        f"<td></td></tr></thead><tbody>{rows}</tbody></table></div>"
     )

@@ -50,8 +50,16 @@ def _row(lang: Lang, wanted: Wanted, row: Reviewed) -> str:
     said = _said_of_vote(lang, row) if isinstance(row, ReviewedVote) else _said_of_rating(lang, row)
     who = escape(f"{row.created[:16].replace('T', ' ')} · {row.key_id} · {row.rater_id or '-'}")
     note = f'<span class="quiet note">✎ {escape(row.note)}</span>' if row.note else ""
-    head = f'<summary>{said}{out}<span class="quiet">{who}</span>{used}{note}</summary>'
+    asked = f'<span class="asked">{escape(_first_line(row))}</span>'
+    head = f'<summary>{said}{out}{asked}<span class="quiet">{who}</span>{used}{note}</summary>'
     return f'<details class="card">{head}{_texts(lang, row)}{_form(lang, wanted, row)}</details>'
+
+
+def _first_line(row: Reviewed) -> str:
+    """Of the last question; the browser cuts what is too long."""
+    answer = row.left if isinstance(row, ReviewedVote) else row.answer
+    question = answer.messages[-1].content.strip() if answer.messages else ""
+    return question.partition("\n")[0]
 
 
 def _said_of_vote(lang: Lang, row: ReviewedVote) -> str:

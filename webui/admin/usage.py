@@ -1,5 +1,6 @@
 """Requests and tokens as the gateway has booked them."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
 
@@ -22,6 +23,13 @@ class UsageSums(BaseModel):
     refused: int
     prompt_tokens: int
     completion_tokens: int
+    withheld: int = 0
+    flagged: int = 0
+    """Requests that moderation has withheld or flagged."""
+    cost: float | None = None
+    """In the gateway's currency; None where it has no prices."""
+    unpriced_tokens: int = 0
+    """Tokens that are not in the cost: their model has no price."""
 
     @property
     def requests(self) -> int:
@@ -34,12 +42,21 @@ class UsageSums(BaseModel):
         return self.prompt_tokens + self.completion_tokens
 
 
+@dataclass(frozen=True)
+class Usage:
+    """All that was used since a day."""
+
+    rows: list[UsageSums]
+    currency: str | None
+    """Of the costs; None where there are none."""
+
+
 def first_of_month() -> date:
     """Budgets count from then (UTC)."""
     return datetime.now(UTC).date().replace(day=1)
 
 
-async def read_usage(client: GatewayClient, by: GroupedBy, since: date) -> list[UsageSums]:
+async def read_usage(client: GatewayClient, by: GroupedBy, since: date) -> Usage:
     """Of everybody from that day on: days in their order, others with the most tokens first. Raises
     GatewayError."""
     told = await client.get("/admin/usage", {"by": by, "since": since.isoformat()})
@@ -48,4 +65,5 @@ async def read_usage(client: GatewayClient, by: GroupedBy, since: date) -> list[
     except (KeyError, TypeError, ValidationError) as error:
         message = "The gateway's usage is of another version."
         raise GatewayError(Failure(kind="other", message=message)) from error
-    return rows if by == "day" else sorted(rows, key=lambda row: row.tokens, reverse=True)
+    rows = rows if by == "day" else sorted(rows, key=lambda row: row.tokens, reverse=True)
+    return Usage(rows, told.get("currency"))

@@ -1,0 +1,77 @@
+"""The usage of everybody as a table, with a bar for each line."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from html import escape
+
+from webui.admin.frame import current, words
+from webui.admin.usage import GroupedBy, Usage, UsageSums
+from webui.texts import Lang
+
+BYS: tuple[GroupedBy, ...] = ("key", "model", "day")
+
+
+def usage_html(lang: Lang, usage: Usage, by: GroupedBy, since: date, names: Mapping[str, str]) -> str:
+    """What was used since that day. `names`: what keys are called, by their ids."""
+    choices = "".join(
+        f'<a href="./admin?by={one}&amp;since={since}#usage"{current(one == by)}>'
+        f"{words(lang, f'admin_by_{one}')}</a>"
+        for one in BYS
+    )
+    table = _table(lang, usage, by, names) if usage.rows else f"<p>{words(lang, 'admin_no_usage')}</p>"
+    return (
+        f'<section><h2 id="usage">{words(lang, "admin_usage")}</h2><nav class="tabs">{choices}</nav>'
+        f'<form class="since" action="admin"><input type="hidden" name="by" value="{by}">'
+        f'<label for="since">{words(lang, "admin_since")}</label>'
+        f'<input id="since" type="date" name="since" value="{since}">'
+        f"<button>{words(lang, 'filter_apply')}</button></form>{table}</section>"
+    )
+
+
+def _table(lang: Lang, usage: Usage, by: GroupedBy, names: Mapping[str, str]) -> str:
+    most = max(row.tokens for row in usage.rows)
+    moderated = any(row.withheld or row.flagged for row in usage.rows)
+    shown = [*usage.rows, _sum(lang, usage.rows)] if len(usage.rows) > 1 else usage.rows
+    rows = "".join(
+        f'<tr><th scope="row">{escape(names.get(row.name, row.name))}</th>'
+        + "".join(f"<td>{cell}</td>" for cell in _cells(row, moderated, usage.currency))
+        + f"<td>{_bar(row, most) if row in usage.rows else ''}</td></tr>"
+        for row in shown
+    )
+    heads = [f"admin_by_{by}", "admin_requests", "admin_prompt", "admin_answer", "admin_tokens"]
+    heads += ["admin_withheld", "admin_flagged"] if moderated else []
+    titles = [words(lang, key) for key in heads]
+    titles += [f"{words(lang, 'admin_cost')} ({escape(usage.currency)})"] if usage.currency else []
+    head = "".join(f'<th scope="col">{title}</th>' for title in titles)
+    unpriced = sum(row.unpriced_tokens for row in usage.rows)
+    note = f'<p class="quiet">{words(lang, "admin_unpriced", tokens=f"{unpriced:,}")}</p>' if unpriced else ""
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-labelledby="usage"><table><thead><tr>{head}'
+        f"<td></td></tr></thead><tbody>{rows}</tbody></table></div>{note}"
+    )
+
+
+def _cells(row: UsageSums, moderated: bool, currency: str | None) -> list[str]:
+    counts = [row.requests, row.prompt_tokens, row.completion_tokens, row.tokens]
+    counts += [row.withheld, row.flagged] if moderated else []
+    cells = [f"{count:,}" for count in counts]
+    if currency:
+        cells.append(f"{row.cost or 0:,.4f}{'+' if row.unpriced_tokens else ''}")
+    return cells
+
+
+def _bar(row: UsageSums, most: int) -> str:
+    length = 160 * row.tokens / most if most else 0
+    return (
+        f'<svg width="160" height="14" aria-hidden="true">'
+        f'<rect width="{length:.1f}" height="14" rx="3"/></svg>'
+    )
+
+
+def _sum(lang: Lang, rows: Sequence[UsageSums]) -> UsageSums:
+    counts = {
+        name: sum(getattr(row, name) or 0 for row in rows)
+        for name in UsageSums.model_fields
+        if name != "name"
+    }
+    return UsageSums(name=words(lang, "admin_all"), **counts)
