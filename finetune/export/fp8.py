@@ -6,8 +6,6 @@ one scale a token. It needs no data.
 """
 
 import hashlib
-import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +14,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from common.chat_template import TEMPLATE_FILE
 from common.checkpoint import CARD_FILE
 from common.errors import UserError
-from finetune.export.likeness import Likeness, answer_probes, compare
+from finetune.export.files import write_files
+from finetune.export.likeness import Likeness, prove
 from finetune.export.source import ExportSource, open_source
 from finetune.files.hashes import file_hash
 from finetune.files.whole import whole_directory
 from finetune.merge.parameter_names import ParameterPart, empty_model
 from finetune.merge.safetensors_io import Planned, file_order, read_tensor, shard_names, stored_tensors
 from finetune.merge.shards import require_room_for, write_shards
-from finetune.merge.streamed_model import CheckpointWeights, StreamedModel, open_weights
-from finetune.models.checkpoint import PROCESSORS, write_card
+from finetune.merge.streamed_model import CheckpointWeights, open_weights
+from finetune.models.checkpoint import write_card
 from finetune.models.quiet import hide_library_bars
-from finetune.progress import Progress, Report, finished
+from finetune.progress import Report
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,7 +37,23 @@ FLOAT8 = torch.float8_e4m3fn
 LARGEST = torch.finfo(FLOAT8).max
 SCALE = "_scale"
 """Behind a weight's name: its scales, (outputs, 1) in float32."""
-SERVED = ("gpt_neox", "hyperclovax", "llama", "phi3", "qwen3")
+SERVED = (
+    "exaone4",
+    "gemma2",
+    "gemma3_text",
+    "glm4",
+    "gpt_neox",
+    "granite",
+    "hyperclovax",
+    "llama",
+    "ministral3",
+    "mistral",
+    "olmo3",
+    "phi3",
+    "qwen2",
+    "qwen3",
+    "smollm3",
+)
 """Model types whose export vLLM is known to load and answer with (tests/support/export_matrix.py)."""
 
 
@@ -59,10 +73,11 @@ def export_fp8(checkpoint: Path, output: Path, report: Report) -> Likeness:
     with whole_directory(output, _mark(checkpoint)) as directory:
         require_room_for(directory, plan.shards)
         write_shards(directory, plan.shards, lambda each: _made(each, plan, weights), stage, report)
-        _write_files(directory, source, plan)
-        likeness = _compare(directory, source, model, weights, report)
+        write_files(directory, checkpoint, _quantization(plan.left))
+        rounded = empty_model(source.config)
+        _round_inputs(rounded)
+        likeness = prove(source, model, weights, rounded, _open_rounded(directory, rounded), report)
         write_card(directory, source.card_of("fp8", "float8_e4m3fn", likeness.metrics()))
-    report(finished(f"{source.card.name}: comparing", str(likeness)))
     return likeness
 
 
@@ -137,20 +152,6 @@ def scales_of(rows: torch.Tensor) -> torch.Tensor:
     return (largest / LARGEST).clamp(min=torch.finfo(torch.float32).tiny)
 
 
-def _write_files(directory: Path, source: ExportSource, plan: _Plan) -> None:
-    """All but weights and card: the source's own files, and how the weights are to be read."""
-    for path in source.directory.iterdir():
-        if path.name in _COPIED or path.name.startswith(("tokenizer", "special_tokens")):
-            shutil.copyfile(path, directory / path.name)
-    config = json.loads((source.directory / "config.json").read_text(encoding="utf-8"))
-    config["quantization_config"] = _quantization(plan.left)
-    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    (directory / "config.json").write_text(text, encoding="utf-8")
-
-
-_COPIED = (TEMPLATE_FILE, "generation_config.json", "vocab.json", "merges.txt", *PROCESSORS)
-
-
 def _quantization(left: list[str]) -> dict[str, object]:
     """compressed-tensors' `QuantizationConfig`; left: layers that are not rounded."""
     number = {"num_bits": 8, "type": "float", "symmetric": True}
@@ -167,25 +168,6 @@ def _quantization(left: list[str]) -> dict[str, object]:
         },
         "ignore": ["lm_head", *left],
     }
-
-
-def _compare(
-    directory: Path,
-    source: ExportSource,
-    model: "PreTrainedModel",
-    weights: CheckpointWeights,
-    report: Report,
-) -> Likeness:
-    probes, stage = answer_probes(source.tokenizer, source.stops[0]), f"{source.card.name}: comparing"
-    expected = StreamedModel(model, weights).likeliest(
-        probes, lambda done: report(Progress(stage, done / 2, "source"))
-    )
-    rounded = empty_model(source.config)
-    _round_inputs(rounded)
-    result = StreamedModel(rounded, _open_rounded(directory, rounded))
-    return compare(
-        expected, result.likeliest(probes, lambda done: report(Progress(stage, 0.5 + done / 2, "result")))
-    )
 
 
 def _round_inputs(model: "PreTrainedModel") -> None:

@@ -12,12 +12,15 @@ from common.errors import UserError
 from finetune.data.load import load_rows
 from finetune.encoding.encode import prompt_ids
 from finetune.encoding.text_ids import inner_ids
+from finetune.export.source import ExportSource
 from finetune.merge.foreign_adapter import LONGEST, PROBES, ROWS
+from finetune.merge.streamed_model import CheckpointWeights, StreamedModel
 from finetune.models.adapter import Probe
+from finetune.progress import Progress, Report, finished
 from finetune.rows.row import to_messages
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 LOWEST = 0.8
@@ -52,6 +55,28 @@ def answer_probes(tokenizer: "PreTrainedTokenizerBase", end: int) -> list[Probe]
         if len(made) == PROBES:
             break
     return made
+
+
+def prove(
+    source: ExportSource,
+    model: "PreTrainedModel",
+    weights: CheckpointWeights,
+    result_model: "PreTrainedModel",
+    result: CheckpointWeights,
+    report: Report,
+) -> Likeness:
+    """The two compared, one layer in memory at a time; models without weights, and where these are. Raises
+    UserError when they are too far apart."""
+    probes, stage = answer_probes(source.tokenizer, source.stops[0]), f"{source.card.name}: comparing"
+    expected = StreamedModel(model, weights).likeliest(
+        probes, lambda done: report(Progress(stage, done / 2, "source"))
+    )
+    found = StreamedModel(result_model, result).likeliest(
+        probes, lambda done: report(Progress(stage, 0.5 + done / 2, "result"))
+    )
+    likeness = compare(expected, found)
+    report(finished(stage, str(likeness)))
+    return likeness
 
 
 def compare(source: Sequence[Sequence[int]], result: Sequence[Sequence[int]]) -> Likeness:

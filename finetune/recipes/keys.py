@@ -90,8 +90,9 @@ class CommonKeys(Section):
     """Steps between two saved training states, from which a killed run resumes; validation runs as often."""
     smoke_test: bool = True
     """Test before the run that a copy of the model can learn 20 rows by heart and stop after each answer."""
-    report_to: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
-    """Where training curves go: tensorboard writes files beside the output, wandb needs an account."""
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """Where training curves go: tensorboard writes files beside the output, wandb needs an account, mlflow
+    sends to the server in MLFLOW_TRACKING_URI."""
     seed: int = 42
     """Seed of everything random: order, shares, initial weights, dropout."""
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"

@@ -117,8 +117,8 @@ def _loop(values: Mapping[str, Any], made: Imported) -> None:
     if patience := values.get("early_stopping_steps"):
         recipe["early_stopping"] = int(patience)
     reporters = _list(values.get("report_to"))
-    recipe["report_to"] = [one for one in reporters if one in ("tensorboard", "wandb")]
-    if others := set(reporters) - {"tensorboard", "wandb", "none"}:
+    recipe["report_to"] = [one for one in reporters if one in ("tensorboard", "wandb", "mlflow")]
+    if others := set(reporters) - {"tensorboard", "wandb", "mlflow", "none"}:
         made.missing["report_to"] = f"{', '.join(sorted(others))}: not there"
 
 

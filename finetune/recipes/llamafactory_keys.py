@@ -61,7 +61,7 @@ COUNTERPARTS: dict[str, tuple[str, str]] = {
     "early_stopping_steps": ("early_stopping", "evaluations without a better validation loss"),
     "save_steps": ("checkpoint_every", "validation runs as often"),
     "save_strategy": ("checkpoint_every", "`epoch`; no is `never`"),
-    "report_to": ("report_to", "tensorboard, wandb"),
+    "report_to": ("report_to", "tensorboard, wandb, mlflow"),
     "output_dir": ("name", "its last part; `--output` of `kodolly train` names another directory"),
 }
 """LLaMA-Factory's key -> (ours, how it differs)."""
@@ -117,8 +117,8 @@ MISSING: dict[str, str] = {
     "tool_format": "the base's own chat template writes tools",
     "mix_strategy": "`kodolly data mix`",
     "interleave_probs": "`kodolly data mix`",
-    "push_to_hub": "`hf upload` of the merged directory, when you mean to",
-    "export_hub_model_id": "`hf upload` of the merged directory, when you mean to",
+    "push_to_hub": "`kodolly merge lora --push OWNER/NAME`, when you mean to",
+    "export_hub_model_id": "`kodolly merge lora --push OWNER/NAME`, when you mean to",
     "model_revision": "`hf download --revision` into a directory, and that as `base`",
     "default_system": "write it into the rows (`system`)",
     "enable_thinking": "by row: one without a thought is learnt with the model's switch; `reasoning: empty`",
@@ -156,10 +156,15 @@ MISSING: dict[str, str] = {
         export_size export_device export_legacy_format""",
     ),
     **_each(
-        "not there",
+        "`kodolly export` of the merged model",
         """
         export_quantization_bit export_quantization_dataset export_quantization_nsamples
-        export_quantization_maxlen quantization_type quantization_device_map""",
+        export_quantization_maxlen""",
+    ),
+    **_each(
+        "not there",
+        """
+        quantization_type quantization_device_map""",
     ),
     **_each(
         "text alone is trained",
@@ -195,7 +200,7 @@ MISSING: dict[str, str] = {
         badam_switch_interval badam_update_ratio badam_mask_mode badam_verbose""",
     ),
     **_each(
-        "not there: `report_to` has tensorboard and wandb",
+        "not there: `report_to` has tensorboard, wandb and mlflow",
         """
         use_swanlab swanlab_project swanlab_workspace swanlab_run_name swanlab_mode swanlab_api_key
         swanlab_logdir swanlab_lark_webhook_url swanlab_lark_secret""",

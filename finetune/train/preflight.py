@@ -55,10 +55,8 @@ def refuse_recipe(recipe: Recipe, base: Path | None) -> None:
         require_bitsandbytes()
     if base and recipe.adapter:
         check_targets(base, recipe.adapter)
-    if "wandb" in recipe.report_to:
-        _require_module("wandb")
-    if "tensorboard" in recipe.report_to:
-        _require_module("tensorboard")
+    for name in recipe.report_to:
+        _require_module(name)
 
 
 def _require_module(name: str) -> None:

@@ -14,7 +14,10 @@ Examples:
 @click.command("fp8", epilog=EPILOG)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
-def command(checkpoint: Path, output: Path) -> None:
+@click.option(
+    "--push", metavar="OWNER/NAME", help="Also copy the result to the hub; a new repository is private."
+)
+def command(checkpoint: Path, output: Path, push: str | None) -> None:
     """Write CHECKPOINT with weights of 8 bits as the complete checkpoint OUTPUT, for vLLM.
 
     Linear layers become float8 with one scale an output, in compressed-tensors' format; embeddings and norms
@@ -31,6 +34,9 @@ def command(checkpoint: Path, output: Path) -> None:
     let_waiting_threads_sleep()
     hide_library_notes()
     from finetune.export.fp8 import export_fp8
+    from finetune.models import hub
 
+    hub.require_hub(push)
     export_fp8(checkpoint, output, terminal_report())
+    hub.push(output, push, terminal_report())
     click.echo(output)

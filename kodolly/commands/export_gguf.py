@@ -24,7 +24,10 @@ Examples:
     type=click.Choice(["bfloat16", "float16", "float32", "q8_0"]),
     help="Type of the weights; q8_0 is 8 bits.  [default: the checkpoint's own]",
 )
-def command(checkpoint: Path, output: Path, dtype: str | None) -> None:
+@click.option(
+    "--push", metavar="OWNER/NAME", help="Also copy the result to the hub; a new repository is private."
+)
+def command(checkpoint: Path, output: Path, dtype: str | None, push: str | None) -> None:
     """Write CHECKPOINT as OUTPUT/model.gguf for llama.cpp, with a Modelfile for Ollama beside it.
 
     The file carries the chat template and the stop tokens of training. Ollama reads templates of another
@@ -40,6 +43,9 @@ def command(checkpoint: Path, output: Path, dtype: str | None) -> None:
     let_waiting_threads_sleep()
     hide_library_notes()
     from finetune.export.gguf_file import export_gguf
+    from finetune.models import hub
 
+    hub.require_hub(push)
     export_gguf(checkpoint, output, terminal_report(), dtype)
+    hub.push(output, push, terminal_report())
     click.echo(output)

@@ -37,6 +37,9 @@ Examples:
     help="Chat template of another trainer's adapter.  [default: the adapter's own, or its base's]",
 )
 @click.option("--licence", metavar="NAME", help="Of the result, where the base of such an adapter says none.")
+@click.option(
+    "--push", metavar="OWNER/NAME", help="Also copy the result to the hub; a new repository is private."
+)
 def command(
     adapter: Path,
     output: Path,
@@ -45,6 +48,7 @@ def command(
     prompts: int | None,
     template: str | None,
     licence: str | None,
+    push: str | None,
 ) -> None:
     """Merge the LoRA or QLoRA ADAPTER into its base and write the complete checkpoint OUTPUT.
 
@@ -59,8 +63,10 @@ def command(
     _get_ready(adapter)
     from finetune.merge.lora import merge
     from finetune.merge.serving_proof import has_renderer
+    from finetune.models import hub
     from finetune.progress import terminal_report
 
+    hub.require_hub(push)
     merge(
         adapter,
         output,
@@ -72,6 +78,7 @@ def command(
         licence=licence,
         renderer=has_renderer(),
     )
+    hub.push(output, push, terminal_report())
     click.echo(output)
 
 
