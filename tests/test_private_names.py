@@ -82,12 +82,37 @@ def test_a_library_whose_private_names_are_used_has_an_upper_bound(library: str)
     assert ",<" in bound, bound
 
 
-def test_gradios_queue_can_be_told_to_rest() -> None:
-    """Its source alone is read: importing Gradio takes seconds."""
+GRADIO = {
+    "queueing.py": (
+        "self.sleep_when_free = ",
+        "await asyncio.sleep(self.sleep_when_free)",
+    ),
+    "blocks.py": (
+        "    async def postprocess_data(\n"
+        "        self,\n"
+        "        block_fn: BlockFunction,\n"
+        "        predictions: list | dict,\n"
+        "        state: SessionState | None,\n",
+        "data = await self.postprocess_data(",
+    ),
+    "state_holder.py": (
+        "    def set_blocks(self, blocks: Blocks):",
+        "    def __getitem__(self, session_id: str) -> SessionState:",
+        "    def __contains__(self, session_id: str):",
+        "    def __setitem__(self, key: int, value: Any):",
+        "    def _update_config(self, key: int):",
+        "    def _update_value_in_config(self, key: int, value: Any):",
+    ),
+    "routes.py": ("self.state_holder = StateHolder()", "app.state_holder[body.session_hash]"),
+}
+"""Its source alone is read: importing Gradio takes seconds."""
+
+
+@pytest.mark.parametrize("file", GRADIO)
+def test_what_the_pages_override_of_gradio_is_there(file: str) -> None:
     spec = importlib.util.find_spec("gradio")
     assert spec is not None
     assert spec.submodule_search_locations is not None
     (folder,) = spec.submodule_search_locations
-    source = (Path(folder) / "queueing.py").read_text(encoding="utf-8")
-    assert "self.sleep_when_free = " in source
-    assert "await asyncio.sleep(self.sleep_when_free)" in source
+    source = (Path(folder) / file).read_text(encoding="utf-8")
+    assert [line for line in GRADIO[file] if line not in source] == []

@@ -16,6 +16,7 @@ from webui.pages.documents.page import build_documents
 from webui.pages.documents.page import style as documents_style
 from webui.pages.models import build_models
 from webui.pages.results.page import build_results
+from webui.pages.stateless import StatelessBlocks, forget_pages
 from webui.status_cache import POLL_S, StatusCache
 from webui.store.page_store import PageStore
 from webui.texts import STATIC
@@ -38,13 +39,13 @@ def build_pages(
     *,
     training: bool = False,
     texts: bool = False,
-) -> gr.Blocks:
+) -> StatelessBlocks:
     """Compare at `/`, chat at `/chat`, results at `/results`, documents at
     `/documents`, models at `/models`. `training`: whether rows
     for a training can be made here."""
     t = page_i18n()
-    demo: gr.Blocks
-    with gr.Blocks(title="kodolly", analytics_enabled=False, fill_width=True) as demo:
+    demo: StatelessBlocks
+    with StatelessBlocks(title="kodolly", analytics_enabled=False, fill_width=True) as demo:
         page = build_compare(t, POLL_S)
         wire_compare(demo, page, CompareEvents(page, store, cache, answering), client)
     with demo.route("채팅 Chat", "/chat", show_in_navbar=False):
@@ -60,7 +61,7 @@ def build_pages(
     return demo
 
 
-def mount_pages(app: FastAPI, demo: gr.Blocks, head: str, *, links: tuple[str, ...] = ()) -> None:
+def mount_pages(app: FastAPI, demo: StatelessBlocks, head: str, *, links: tuple[str, ...] = ()) -> None:
     """Put the pages at `/` of `app`, with everything switched off that would leave this machine. `links`:
     which of account and admin the header has. `head` stands in the head of each page."""
     gr.mount_gradio_app(
@@ -80,6 +81,7 @@ def mount_pages(app: FastAPI, demo: gr.Blocks, head: str, *, links: tuple[str, .
         css=page_style() + "".join(SHOW_LINK.format(link) for link in links),
         head=head,
     )
+    forget_pages(app, demo)
 
 
 def page_i18n() -> gr.I18n:
