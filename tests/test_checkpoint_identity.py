@@ -18,9 +18,9 @@ from common.checkpoint_identity import CHECKPOINT_ID, checkpoint_id
 from common.registry import ModelCard
 from server.accounts.ledger import UsageReport
 from server.store.opening import open_store
+from tests.support.old_store import make_old_store
 from tests.support.processes import PATIENCE_S, wait_for
 from tests.support.stack_in_process import InProcess, in_process
-from tests.test_kodolly_backup import make_old_store
 from worker.adapters import read_adapters
 from worker.model_dir import describe_model, named_cards
 

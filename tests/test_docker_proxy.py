@@ -16,7 +16,7 @@ from server.client.routes import ROUTES
 from tests.support.docker_files import DOCKER
 from tests.support.processes import PATIENCE_S, free_port, running
 from tests.support.programs import first_installed
-from tests.test_worker_supervisor import scripted
+from tests.support.worker_stage import scripted
 
 
 def test_the_public_port_offers_every_inference_route_and_no_administration() -> None:

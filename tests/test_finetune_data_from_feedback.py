@@ -16,29 +16,9 @@ from finetune.data.load import load_rows
 from finetune.data.stored_feedback import Sources, parse_feedback
 from finetune.rows.row import Pair
 from kodolly.cli import root
+from tests.support.judgements import QUESTION, answer, rating, vote
 from tests.support.processes import free_port, kodolly, running
 from tests.support.stack_in_process import in_process
-
-QUESTION = "서울에서 부산까지 얼마나 걸리나요?"
-
-
-def answer(model: str, text: str, question: str = QUESTION, **more: Any) -> dict[str, Any]:
-    return {
-        "model": model,
-        "messages": [{"role": "user", "content": question}],
-        "answer": text,
-        "sampling": {"temperature": 0.7, "top_p": 1.0, "max_tokens": 256},
-        "finish_reason": "stop",
-        **more,
-    }
-
-
-def vote(choice: str, left: dict[str, Any], right: dict[str, Any], blind: bool = True) -> dict[str, Any]:
-    return {"choice": choice, "left": left, "right": right, "blind": blind, "locale": "ko"}
-
-
-def rating(score: int, given: dict[str, Any], tags: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {"score": score, "tags": list(tags), "answer": given}
 
 
 def stored(items: list[dict[str, Any]], kind: str = "v") -> list[dict[str, Any]]:

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from finetune.eval.report import EvalReport, read_report
 from kodolly.cli import root
 from tests.support import forked_vllm
+from tests.support.evaluation_files import korquad_file, write_tables
 from tests.support.own_task import write_task
 from tests.support.processes import kodolly
 from tests.support.real_data import KOBEST, real_data
 from tests.support.tiny_training import make_base
-from tests.test_finetune_eval_scores import korquad_file, write_tables
 
 pytestmark = pytest.mark.slow
 

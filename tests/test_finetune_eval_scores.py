@@ -18,6 +18,7 @@ from finetune.eval.kobest_data import TASKS, KobestTask, find_tables, read_table
 from finetune.eval.korquad import character_f1, contains, exact_match, normalise, read_questions, to_messages
 from finetune.eval.report import EvalReport, Sample, read_report, score, write_json
 from kodolly.cli import root
+from tests.support.evaluation_files import TABLES, korquad_file, write_tables
 from tests.support.real_data import KOBEST, real_data
 
 
@@ -97,17 +98,6 @@ def test_the_best_of_several_answers_counts_and_contains_looks_inside() -> None:
     assert contains("정답은 없습니다.", ["두 마리"]) == 0.0
 
 
-def korquad_file(path: Path, items: list[tuple[str, str, str]]) -> Path:
-    """A KorQuAD 1.0 file of (question, context, answer)."""
-    paragraphs = [
-        {"context": context, "qas": [{"id": f"q{n}", "question": question, "answers": [{"text": answer}]}]}
-        for n, (question, context, answer) in enumerate(items)
-    ]
-    content = {"version": "own", "data": [{"title": "글", "paragraphs": paragraphs}]}
-    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    return path
-
-
 def test_korquad_questions_carry_their_paragraph_as_rows_carry_context(tmp_path: Path) -> None:
     path = korquad_file(tmp_path / "dev.json", [("누가 왔나요?", "민수가 어제 왔다.", "민수")])
     (item,) = read_questions(path)
@@ -121,25 +111,6 @@ def test_another_json_file_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match=r"rows\.json is no KorQuAD 1\.0 file"):
         read_questions(path)
-
-
-TABLES: dict[KobestTask, str] = {
-    "boolq": 'ID\tText\tQuestion\tAnswer\n1\t그는 "왔다" 갔다.\t그는 왔나?\tTRUE\n'
-    "2\t눈이 왔다.\t비가 왔나?\tFalse\n",
-    "copa": "ID\tsentence\tquestion\t1\t2\tAnswer\n1\t비가 왔다.\t결과\t땅이 젖었다.\t땅이 말랐다.\t1\n",
-    "hellaswag": "context\tchoice1\tchoice2\tchoice3\tchoice4\tlabel\n물을 끓인다.\t가\t나\t다\t라\t3\n",
-    "sentineg": "ID\tLabel\tText\n1\t1\t아주 좋아요\n2\t0\t다시는 안 사요\n",
-    "wic": "ID\tTarget\tSENTENCE1\tDictionary 1\tSENTENCE2\tDictionary 2\tANSWER\n"
-    "1\t배\t[배]를 먹었다.\t1\t[배]를 탔다.\t2\tfalse\n",
-}
-
-
-def write_tables(folder: Path, split: str = "dev") -> Path:
-    """KoBEST's five folders with a small table each, written for these tests."""
-    for name, task in zip(("BoolQ", "COPA", "HellaSwag", "SentiNeg", "WiC"), TASKS, strict=True):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        (folder / name / f"{split}.tsv").write_text(TABLES[task], encoding="utf-8")
-    return folder
 
 
 def test_tables_are_read_as_the_harness_wants_them(tmp_path: Path) -> None:

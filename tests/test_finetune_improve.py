@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from common.checkpoint import CheckpointCard
 from finetune.data.from_feedback import Training
 from finetune.data.load import rows_of_file
 from finetune.improve.gates import EXIT_CODES, Gate, Tolerances, chance_of, first_refusal, gates
@@ -15,6 +14,7 @@ from finetune.improve.method import Choice, Counts, choose, recipe_values
 from finetune.improve.rows import LABELLED, PAIRS, Replay, TurnRows
 from finetune.recipes.recipe import validate_recipe
 from finetune.rows.row import Pair, Row
+from tests.support.tuned_card import CARD
 
 PLENTY = {"pairs": 200, "good": 200, "bad": 200, "corrections": 100, "held_out": 20}
 
@@ -41,33 +41,6 @@ def test_the_method_follows_from_what_there_is(there: dict[str, int], method: st
 )
 def test_what_is_missing_is_told_as_a_number(there: dict[str, int], missing: str) -> None:
     assert missing in str(choose(Counts(**PLENTY | there)))
-
-
-CARD = CheckpointCard(
-    name="my-dolly",
-    method="lora",
-    recipe={
-        "name": "my-dolly",
-        "method": "lora",
-        "base": "polyglot",
-        "data": [{"path": "rows.jsonl"}],
-        "replay": [{"path": "old.jsonl"}],
-        "validation": 0.1,
-        "learning_rate": 4e-4,
-        "schedule": "cosine",
-        "epochs": 7,
-        "batch_size": 1,
-        "max_length": 300,
-        "lora": {"rank": 8, "alpha": 8},
-    },
-    licence="Apache-2.0",
-    template="dolly",
-    template_hash="0",
-    context_length=2048,
-    dtype="float32",
-    parameters=1,
-    created=1,
-)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from finetune.train.session import TrainingSession
 from tests.support.processes import kodolly
 from tests.support.random_models import Shape, random_model
 from tests.support.tiny_training import LORA, make_base, row, tokenizer_of, write_rows
-from tests.test_finetune_improve import CARD
+from tests.support.tuned_card import CARD
 
 pytestmark = pytest.mark.slow
 

@@ -9,22 +9,19 @@ import uuid
 import zipfile
 from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import sqlalchemy as sa
-from alembic import command as alembic
-from alembic.config import Config
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import server.store.migrations
 from common.errors import UserError
-from common.feedback import Answer, Message, Rating, Sampling, Vote
+from common.feedback import Rating, Vote
 from kodolly.cli import root
 from server.accounts.keys import Key, KeyStore, new_key_id
 from server.accounts.ledger import Entry, Ledger, UsageReport
@@ -34,6 +31,7 @@ from server.store.feedback import FeedbackStore
 from server.store.opening import open_store
 from server.store.owner import Owner
 from server.store.tables import budget_leases, concurrency_leases, key_changes, limit_windows
+from tests.support.old_store import answer, make_old_store
 from tests.support.postgres import binaries, postgres
 from tests.support.processes import PATIENCE_S, free_port, kodolly, running, wait_for
 
@@ -45,15 +43,6 @@ OWNER, EVERYBODY = Owner("key_all"), Owner("admin", sees_all=True)
 
 def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
-
-
-def answer(model: str) -> Answer:
-    return Answer(
-        model=model,
-        messages=[Message(role="user", content="서울의 가을은 어떤가요?")],
-        answer="하늘이 맑고 바람이 선선합니다.",
-        sampling=Sampling(temperature=0.7, top_p=0.9, max_tokens=64),
-    )
 
 
 async def fill(url: str) -> str:
@@ -225,27 +214,6 @@ def test_a_backup_is_of_one_moment_while_others_write(tmp_path: Path) -> None:
             (version,) = copy.execute("SELECT version FROM key_changes").fetchone()
             (batches,) = copy.execute("SELECT count(*) FROM usage_batches").fetchone()
         assert version == batches >= 5
-
-
-def make_old_store(path: Path, revision: str) -> None:
-    """A store as the kodolly of that schema left it, with one vote."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(server.store.migrations.__file__).parent))
-    engine = sa.create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        alembic.upgrade(config, revision)
-        vote = Vote(choice="left", left=answer("돌리"), right=answer("전"), blind=False)
-        connection.execute(
-            sa.text("INSERT INTO votes VALUES (:id, :created, 'left', 0, '돌리', '전', 'ko', :left, :right)"),
-            {
-                "id": str(uuid.UUID(int=9)),
-                "created": datetime(2026, 1, 2, tzinfo=UTC).replace(tzinfo=None).isoformat(" "),
-                "left": vote.left.model_dump_json(),
-                "right": vote.right.model_dump_json(),
-            },
-        )
-    engine.dispose()
 
 
 async def test_an_older_backup_goes_into_a_newer_schema(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from kodolly.operate.canary import Site, deploy_for_all, deploy_for_some, promot
 from kodolly.operate.deploy import Deployment
 from kodolly.operate.deployed import FILE, Deployed, DeployHistory, ServedCheckpoint
 from tests.support.gateway_stack import TOKEN
+from tests.support.load import load_until
 from tests.support.operator_stack import Cluster, cluster
 from tests.support.processes import PATIENCE_S, wait_for
 from tests.support.stack_in_process import InProcess, in_process
-from tests.test_kodolly_deploy import load_until
 
 ONE, TWO, THREE = (ServedCheckpoint(f"/runs/{n}") for n in ("one", "two", "three"))
 

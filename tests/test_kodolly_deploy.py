@@ -14,7 +14,7 @@ import pytest
 
 from finetune.demo.build import build_demo, demo_directories
 from finetune.progress import silent
-from tests.support.load import Outcome, new_client, stream, summary
+from tests.support.load import SHORT_CHAT, Outcome, load_until, new_client, stream, summary
 from tests.support.operator_stack import Cluster, cluster, fake_vllm
 from tests.support.processes import PATIENCE_S, free_port, kodolly, running, wait_for
 
@@ -25,32 +25,12 @@ CLIENTS_OF_REAL_VLLM = 4
 """They, the old engine and the new one's start share the cores."""
 DEMO = Path(__file__).parents[1] / ".kodolly" / "e2e" / "demo"
 """Where the end-to-end tests keep the trained demo models."""
-BODY: dict[str, object] = {
-    "model": "dolly",
-    "messages": [{"role": "user", "content": "안녕하세요"}],
-    "max_tokens": 40,
-}
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Cluster]:
     with cluster(tmp_path, controllers=2) as running_cluster:
         yield running_cluster
-
-
-async def load_until(done: asyncio.Event, gateway: str, clients: int = CLIENTS) -> list[Outcome]:
-    """Clients that stream one answer after the other."""
-    async with new_client(clients) as client:
-
-        async def ask() -> list[Outcome]:
-            outcomes = []
-            while not done.is_set():
-                outcomes.append(await stream(client, gateway, BODY))
-            return outcomes
-
-        return [
-            outcome for each in await asyncio.gather(*(ask() for _ in range(clients))) for outcome in each
-        ]
 
 
 async def deploy_under_load(
@@ -96,7 +76,7 @@ async def test_no_request_fails_while_the_checkpoint_changes(stack: Cluster) -> 
 
 async def stream_once(stack: Cluster) -> Outcome:
     async with new_client(1) as client:
-        return await stream(client, stack.gateway, BODY)
+        return await stream(client, stack.gateway, SHORT_CHAT)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from kodolly.improve.turn import WAITING, Taking, begin, lock_of, take
 from kodolly.operate.canary import rollback
 from kodolly.operate.deploy import Deployment
 from tests.support.improve_stage import OPTIONS, Stage, at_once, staged, taken
-from tests.test_finetune_data_from_feedback import answer, rating
+from tests.support.judgements import answer, rating
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from kodolly.improve.journal import journals
 from kodolly.improve.plan import TooLittle, prepare
 from kodolly.operate.canary import Site
 from tests.support.improve_stage import Stage, at_once, staged
-from tests.test_finetune_data_from_feedback import answer, rating
+from tests.support.judgements import answer, rating
 
 
 @pytest.fixture

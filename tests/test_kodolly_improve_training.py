@@ -17,12 +17,12 @@ import pytest
 
 from common.checkpoint_identity import checkpoint_id
 from kodolly.improve.journal import Journal, journals
+from tests.support.judgements import answer, rating
+from tests.support.judgements import vote as cast
 from tests.support.load import Outcome, new_client, stream
 from tests.support.operator_stack import Cluster, cluster
 from tests.support.processes import PATIENCE_S, kodolly, wait_for
 from tests.support.tiny_training import QUESTIONS, make_base, row, write_rows
-from tests.test_finetune_data_from_feedback import answer, rating
-from tests.test_finetune_data_from_feedback import vote as cast
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kodolly.cli import COMMANDS
-from tests.test_layout_sizes import PARTS
+from tests.support.product import PARTS
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "vllm", "gradio", "trl", "peft", "datasets")

@@ -9,18 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.product import PARTS
+
 ROOT = Path(__file__).parents[1]
-PARTS = (
-    "common",
-    "documents",
-    "moderation",
-    "controller",
-    "server",
-    "worker",
-    "webui",
-    "finetune",
-    "kodolly",
-)
 LONGEST_FUNCTION, LONGEST_CLASS = 40, 200
 """Lines, from the signature to the end."""
 LARGER = {

@@ -4,31 +4,14 @@ import pytest
 from pydantic import SecretStr
 
 from common.errors import ModelNotFound, ModelNotReady
-from common.registry import Delta, ModelCard, Snapshot, WorkerLoad, WorkerRecord, WorkerState
+from common.registry import Delta, Snapshot, WorkerRecord
 from server.settings import ExternalProvider
 from server.upstreams.breaker import FAILURES_IN_A_ROW, FIRST_BACKOFF_S
 from server.upstreams.choice import candidates, resolve
 from server.upstreams.directory import Directory
 from server.upstreams.status import status_models, status_providers
 from server.upstreams.upstream import COOLDOWN_S
-
-
-def worker(
-    worker_id: str,
-    model: str,
-    state: WorkerState = "ready",
-    waiting: int = 0,
-    incarnation: str = "incarnation-1",
-) -> WorkerRecord:
-    return WorkerRecord(
-        worker_id=worker_id,
-        incarnation=incarnation,
-        url=f"http://127.0.0.1:9{worker_id[-1]}00",
-        models=(ModelCard(name=model, base="base-model"),),
-        state=state,
-        progress=0.62 if state == "loading" else 1.0,
-        load=WorkerLoad(waiting=waiting),
-    )
+from tests.support.listed_worker import worker
 
 
 def directory(*workers: WorkerRecord) -> Directory:

@@ -22,8 +22,8 @@ from server.store.feedback import FeedbackStore
 from server.store.opening import open_store
 from server.store.owner import Owner
 from server.store.tables import ratings
+from tests.support.old_store import answer, make_old_store
 from tests.support.postgres import binaries, postgres
-from tests.test_kodolly_backup import answer, make_old_store
 
 VOTE = {
     "choice": "left",

@@ -15,8 +15,8 @@ from common.prompt_hash import is_held_out, prompt_hash
 from common.registry import ModelCard
 from kodolly.commands.feedback_export import command as export
 from kodolly.commands.feedback_forget import command as forget
+from tests.support.old_store import answer
 from tests.support.stack_in_process import InProcess, in_process
-from tests.test_kodolly_backup import answer
 
 V1, V2 = "0123456789ab", "fedcba987654"
 KEYS = ("key-a", "key-b")

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.support.leaks import INSIDE
 from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -79,7 +80,6 @@ SPICE = [
     "가".encode(),
     b"data: [DONE]\n\n",
 ]
-INSIDE = re.compile(rb'Traceback|File "|\.py\b|site-packages|/root/|/home/|sqlite|127\.0\.0\.1|secret-key')
 
 
 def request_bytes(method: str, path: str, body: object, key: str) -> bytes:

@@ -20,8 +20,8 @@ from hypothesis.errors import Unsatisfiable
 from server.app import create_app
 from server.client.routes import ROUTES
 from server.settings import GatewaySettings
+from tests.support.leaks import INSIDE
 from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
-from tests.test_server_fuzz import INSIDE
 
 CASES = int(os.environ.get("KODOLLY_SCHEMATHESIS_CASES", "12"))
 KEY = "secret-key"

@@ -15,7 +15,7 @@ from server.upstreams.directory import Directory
 from server.upstreams.follow import SavedSnapshot
 from server.upstreams.own_names import REMEMBERED_S, OwnNames
 from server.upstreams.status import status_providers
-from tests.test_server_directory import worker
+from tests.support.listed_worker import worker
 
 OPENAI = ExternalProvider(
     name="openai", base_url="https://x.example/v1", key_env="K", models=("gpt-4o-mini", "gpt-4o")

@@ -19,7 +19,7 @@ from server.upstreams.status import status_models
 from tests.support.asgi_server import started
 from tests.support.foreign_server import foreign_server, listing
 from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
-from tests.test_worker_supervisor import scripted
+from tests.support.worker_stage import scripted
 
 
 def model(text: str) -> StaticModel:

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from tests.support.gateway_stack import TOKEN
-from tests.support.processes import PATIENCE_S, free_port, kodolly, running, script, scripted_engine, wait_for
-from tests.test_worker_supervisor import AUTH, MESSAGES, listed, scripted, state
+from tests.support.processes import PATIENCE_S, free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.worker_stage import AUTH, listed, scripted, stalled_answer, state
 
 pytestmark = pytest.mark.slow
 
@@ -42,14 +42,7 @@ def test_the_state_follows_the_server(tmp_path: Path, controller: str) -> None:
         with running(scripted(port), tmp_path / "engine", f"{url}/health"):
             wait_for(lambda: state(controller) == "ready", 10, process, log, "ready")
             httpx2.post(f"{url}/_script", json={"health": 404}, trust_env=False)
-            script(url, "stall_at_token:1")
-            body = {"model": "dolly", "messages": MESSAGES, "stream": True}
-            headers = {"authorization": "Bearer k"}
-            with httpx2.stream(
-                "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False
-            ) as answer:
-                lines = answer.iter_lines()
-                next(lines)
+            with stalled_answer(url):
                 wait_for(lambda: listed(controller)[0]["load"]["running"] == 1, 15, what="the load")
             httpx2.post(f"{url}/_script", json={"health": 503}, trust_env=False)
             wait_for(lambda: state(controller) == "down", 10, what="down")

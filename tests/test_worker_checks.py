@@ -15,7 +15,7 @@ import worker.health
 from common.errors import UserError
 from common.settings import load_settings
 from tests.support.processes import free_port, running
-from tests.test_worker_supervisor import scripted
+from tests.support.worker_stage import scripted
 from worker.adapters import adapter_flags, read_adapters
 from worker.attach import attached_engine
 from worker.engine import vllm_command

@@ -15,11 +15,10 @@ import pytest
 
 from tests.support.gateway_stack import TOKEN
 from tests.support.processes import PATIENCE_S, free_port, kodolly, running, script, wait_for
+from tests.support.worker_stage import AUTH, MESSAGES, listed, scripted, stalled_answer, state
 
 pytestmark = pytest.mark.slow
 
-MESSAGES = [{"role": "user", "content": "안녕하세요"}]
-AUTH = {"authorization": f"Bearer {TOKEN}"}
 
 SUPERVISE = """
 import asyncio, json, os, sys
@@ -39,12 +38,6 @@ asyncio.run(Supervisor(settings, command, [ModelCard(name="dolly")]).run())
 def supervise(port: int, engine: list[str], *controllers: str) -> list[str]:
     """The command line of a supervisor around `engine` instead of vLLM."""
     return [sys.executable, "-c", SUPERVISE, str(port), json.dumps(engine), *controllers]
-
-
-def scripted(port: int) -> list[str]:
-    """The command line of a scripted engine."""
-    words = ["--port", str(port), "--model", "dolly", "--key", "k"]
-    return [sys.executable, "-m", "tests.support.scripted_engine", *words]
 
 
 @pytest.fixture
@@ -70,16 +63,6 @@ def worker(tmp_path: Path, controllers: list[str]) -> Iterator[Worker]:
     with running(supervise(port, scripted(port), *controllers), log) as process:
         wait_for(lambda: state(controllers[0]) == "ready", 20, process, log, "ready")
         yield process, port, log
-
-
-def listed(controller: str) -> list[dict[str, Any]]:
-    answer = httpx2.get(f"{controller}/v1/workers", headers=AUTH, trust_env=False).raise_for_status()
-    workers: list[dict[str, Any]] = answer.json()["workers"]
-    return workers
-
-
-def state(controller: str) -> str | None:
-    return next((str(worker["state"]) for worker in listed(controller)), None)
 
 
 def engine_pid(port: int) -> int | None:
@@ -128,14 +111,7 @@ def test_an_engine_that_is_dead_inside_is_replaced_although_its_server_still_ans
 def test_the_load_reaches_the_controllers(worker: Worker, controllers: list[str]) -> None:
     _, port, _ = worker
     url = f"http://127.0.0.1:{port}"
-    script(url, "stall_at_token:1")
-    body = {"model": "dolly", "messages": MESSAGES, "stream": True}
-    headers = {"authorization": "Bearer k"}
-    with httpx2.stream(
-        "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False
-    ) as answer:
-        lines = answer.iter_lines()  # kept: httpx closes the stream with its iterator
-        next(lines)
+    with stalled_answer(url):
         wait_for(lambda: listed(controllers[0])[0]["load"]["running"] == 1, 15, what="the load")
     assert listed(controllers[0])[0]["load"]["kv_cache_use"] == 0.25
 
@@ -158,15 +134,8 @@ def test_a_controllers_wish_lets_the_worker_end_its_streams_and_leave(
 ) -> None:
     process, port, log = worker
     url = f"http://127.0.0.1:{port}"
-    script(url, "stall_at_token:1")
     wait_for(lambda: state(controllers[1]) == "ready", 10, what="the second controller")
-    body = {"model": "dolly", "messages": MESSAGES, "max_tokens": 3, "stream": True}
-    headers = {"authorization": "Bearer k"}
-    with httpx2.stream(
-        "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=PATIENCE_S
-    ) as answer:
-        lines = answer.iter_lines()
-        next(lines)
+    with stalled_answer(url, max_tokens=3) as lines:
         asked = httpx2.post(
             f"{controllers[0]}/v1/workers/127.0.0.1-{port}/drain",
             json={"timeout_s": 60},
@@ -201,14 +170,7 @@ def test_kodolly_drain_waits_until_the_workers_of_a_model_are_gone(
 def test_a_second_signal_stops_at_once(worker: Worker, controllers: list[str]) -> None:
     process, port, log = worker
     url = f"http://127.0.0.1:{port}"
-    script(url, "stall_at_token:1")
-    body = {"model": "dolly", "messages": MESSAGES, "stream": True}
-    headers = {"authorization": "Bearer k"}
-    with httpx2.stream(
-        "POST", f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=PATIENCE_S
-    ) as answer:
-        lines = answer.iter_lines()  # kept: httpx closes the stream with its iterator
-        next(lines)
+    with stalled_answer(url):
         process.send_signal(signal.SIGINT)
         wait_for(lambda: state(controllers[0]) == "draining", 5)
         process.send_signal(signal.SIGINT)

@@ -24,9 +24,9 @@ from kodolly.operate.canary import Site
 from kodolly.operate.deploy import Deployment
 from kodolly.operate.deployed import DeployHistory, ServedCheckpoint
 from tests.support.gateway_stack import TOKEN
+from tests.support.judgements import answer, rating, vote
 from tests.support.stack_in_process import InProcess, Worker, in_process
-from tests.test_finetune_data_from_feedback import answer, rating, vote
-from tests.test_finetune_improve import CARD
+from tests.support.tuned_card import CARD
 
 PROVIDER = {
     "name": "provider",

@@ -77,3 +77,25 @@ def summary(outcomes: list[Outcome]) -> str:
     """Figures for a report."""
     counts = Counter(outcome.end for outcome in outcomes)
     return ", ".join(f"{counts[end]} {end}" for end in ("complete", "told", "refused", "silent"))
+
+
+SHORT_CHAT: dict[str, object] = {
+    "model": "dolly",
+    "messages": [{"role": "user", "content": "안녕하세요"}],
+    "max_tokens": 40,
+}
+
+
+async def load_until(done: asyncio.Event, gateway: str, clients: int = 24) -> list[Outcome]:
+    """Streams of so many clients, each asking again as soon as it has its answer, until `done`."""
+    async with new_client(clients) as client:
+
+        async def ask() -> list[Outcome]:
+            outcomes = []
+            while not done.is_set():
+                outcomes.append(await stream(client, gateway, SHORT_CHAT))
+            return outcomes
+
+        return [
+            outcome for each in await asyncio.gather(*(ask() for _ in range(clients))) for outcome in each
+        ]

@@ -1,0 +1,14 @@
+"""What the product consists of."""
+
+PARTS = (
+    "common",
+    "documents",
+    "moderation",
+    "controller",
+    "server",
+    "worker",
+    "webui",
+    "finetune",
+    "kodolly",
+)
+"""Its top-level packages."""
