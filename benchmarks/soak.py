@@ -26,9 +26,9 @@ import httpx2
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from tests.support.gateway_stack import TOKEN, member, model_ids  # noqa: E402
+from tests.support.gateway_stack import TOKEN, controller_and_gateway, member, model_ids  # noqa: E402
 from tests.support.load import new_client, stream  # noqa: E402
-from tests.support.processes import free_port, kodolly, running, script, scripted_engine, wait_for  # noqa: E402
+from tests.support.processes import script, scripted_engine, wait_for  # noqa: E402
 
 LOOK_EVERY_S = 2.0
 FLAT_KB_PER_HOUR = 2048.0
@@ -152,12 +152,8 @@ def main() -> None:
     seconds = args.hours * 3600 if args.hours else args.minutes * 60
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         tmp = Path(folder)
-        controller, gateway = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
         env = {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_STATE_DIR": str(tmp / "state")}
-        argv = kodolly("controller", "--port", controller.rpartition(":")[2])
-        stack.enter_context(running(argv, tmp / "controller.log", f"{controller}/healthz", env, tmp))
-        argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--controller", controller)
-        process = stack.enter_context(running(argv, tmp / "gateway.log", f"{gateway}/healthz", env, tmp))
+        controller, gateway, process = stack.enter_context(controller_and_gateway(tmp, env))
         for number in range(2):
             engine = stack.enter_context(scripted_engine(tmp, MODEL))
             script(engine, gap_s=0.001)

@@ -32,7 +32,7 @@ from benchmarks.gateway_loads import WRK  # noqa: E402
 from finetune.demo.build import build_demo, demo_directories  # noqa: E402
 from finetune.progress import terminal_report  # noqa: E402
 from tests.support.conformance.stacks import engines_of  # noqa: E402
-from tests.support.gateway_stack import TOKEN, model_ids  # noqa: E402
+from tests.support.gateway_stack import TOKEN, controller_and_gateway, model_ids  # noqa: E402
 from tests.support.processes import free_port, kodolly, running, wait_for  # noqa: E402
 
 DEMO = ROOT / ".kodolly" / "e2e" / "demo"
@@ -92,12 +92,8 @@ def measure(rounds: int, seconds: float, clients: int, threads: int) -> dict[str
     _, dolly = demo_directories(DEMO)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         tmp = Path(folder)
-        controller, gateway = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
         env = {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_STATE_DIR": str(tmp / "state")}
-        argv = kodolly("controller", "--port", controller.rpartition(":")[2])
-        stack.enter_context(running(argv, tmp / "controller.log", f"{controller}/healthz", env, tmp))
-        argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--controller", controller)
-        stack.enter_context(running(argv, tmp / "gateway.log", f"{gateway}/healthz", env, tmp))
+        controller, gateway, _ = stack.enter_context(controller_and_gateway(tmp, env))
         argv = kodolly("worker", str(dolly), "--name", MODEL, "--port", str(free_port()))
         argv += ["--controller", controller, "--cpu-threads", str(threads)]
         worker = stack.enter_context(running(argv, tmp / "worker.log", None, env, tmp))

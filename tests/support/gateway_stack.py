@@ -92,6 +92,22 @@ gateway:
 
 
 @contextmanager
+def controller_and_gateway(
+    folder: Path, env: dict[str, str]
+) -> Iterator[tuple[str, str, "subprocess.Popen[bytes]"]]:
+    """(a controller's URL, the URL of a gateway that follows it, the gateway's process); their logs lie in
+    `folder`, where both run with `env` besides."""
+    controller, gateway = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    lead = kodolly("controller", "--port", controller.rpartition(":")[2])
+    follow = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--controller", controller)
+    with (
+        running(lead, folder / "controller.log", f"{controller}/healthz", env, folder),
+        running(follow, folder / "gateway.log", f"{gateway}/healthz", env, folder) as process,
+    ):
+        yield controller, gateway, process
+
+
+@contextmanager
 def gateway_stack(tmp_path: Path) -> Iterator[Stack]:
     """Engines twin-a and twin-b (model `twin`), solo (model `solo`), outside (provider), one gateway."""
     with ExitStack() as stack:
@@ -104,7 +120,6 @@ def gateway_stack(tmp_path: Path) -> Iterator[Stack]:
                 ("outside", "outside", "right-key"),
             )
         }
-        controller, gateway = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
         (tmp_path / "kodolly.yaml").write_text(SETTINGS.format(outside=f"{engines['outside']}/v1"))
         env = {
             "KODOLLY_JOIN_TOKEN": TOKEN,
@@ -112,22 +127,11 @@ def gateway_stack(tmp_path: Path) -> Iterator[Stack]:
             "OUTSIDE_KEY": "right-key",
             "WRONG_KEY": "wrong-key",
         }
-        log = tmp_path / "gateway.log"
-        stack.enter_context(
-            running(
-                kodolly("controller", "--port", controller.rpartition(":")[2]),
-                tmp_path / "controller.log",
-                f"{controller}/healthz",
-                env,
-                tmp_path,
-            )
-        )
-        argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--controller", controller)
-        stack.enter_context(running(argv, log, f"{gateway}/healthz", env, tmp_path))
+        controller, gateway, _ = stack.enter_context(controller_and_gateway(tmp_path, env))
         for name, model in (("twin-a", "twin"), ("twin-b", "twin"), ("solo", "solo")):
             stack.enter_context(member(controller, engines[name], name, model).kept())
         wait_for(lambda: len(model_ids(gateway)) == 5, 10, what="all models")
-        yield Stack(gateway, controller, engines, log)
+        yield Stack(gateway, controller, engines, tmp_path / "gateway.log")
 
 
 def model_ids(gateway: str) -> list[str]:
