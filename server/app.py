@@ -22,7 +22,7 @@ from common.http import install_error_handlers
 from common.own_hosts import is_loopback
 from common.private_files import make_state_directory
 from server.accounts.entrance import FOREIGN_ROUTES, admission, gateway_guard
-from server.api import admin, feedback, fleet, leaderboard, reviews
+from server.api import admin, feedback, fleet, leaderboard, reviews, turns
 from server.api import public as api
 from server.api.documents import documents_router
 from server.api.openapi import with_relayed_routes
@@ -98,6 +98,7 @@ def create_app(settings: GatewaySettings, process: int = 0) -> ASGIApp:
     app.include_router(admin.own)
     app.include_router(fleet.router)
     app.include_router(reviews.router)
+    app.include_router(turns.router)
 
     guarded = GuardedApp(app, Doors(app.routes, FOREIGN_ROUTES), guard, admission(accounts))
 
@@ -137,6 +138,7 @@ async def _gateway(settings: GatewaySettings, process: int, guard: "Guard[Key]")
     from server.store.answered import RecentAnswers
     from server.store.conversations import ConversationStore
     from server.store.opening import open_store
+    from server.store.turns import ImprovementTurns
     from server.telemetry.observability import observing
 
     directory = _directory(settings)
@@ -150,17 +152,15 @@ async def _gateway(settings: GatewaySettings, process: int, guard: "Guard[Key]")
         observability = await closing.enter_async_context(
             observing(settings, live, process, settings.processes)
         )
-        accounts = _accounts(store, settings)
-        closing.push_async_callback(accounts.close)
+        accounts = await _started_accounts(store, settings, closing)
         pool = closing.enter_context(contextlib.closing(ConnectionPool(settings.connect_timeout_s)))
-        await accounts.start()
-        _tell_of_open_doors(settings, accounts)
         sinks = (*observability.sinks, (answered := RecentAnswers()).observe)
         yield Gateway(
             directory=directory,
             http=http,
             controllers=_controllers(settings, http),
             feedback=_feedback(store, settings, answered, log),
+            turns=ImprovementTurns(store.database),
             conversations=conversations,
             relay=Relay(
                 settings, directory, pool, accounts, queues, guard, sinks, log, bool(observability.tracer)
@@ -205,17 +205,23 @@ def _conversation_log(
     return log
 
 
-def _accounts(store: "GatewayStore", settings: GatewaySettings) -> "Accounts":
+async def _started_accounts(
+    store: "GatewayStore", settings: GatewaySettings, closing: contextlib.AsyncExitStack
+) -> "Accounts":
     from server.accounts.accounts import Accounts
     from server.accounts.prices import Prices
 
-    return Accounts(
+    accounts = Accounts(
         store,
         settings.api_keys,
         required=settings.require_keys,
         documents_token=settings.documents_token.get_secret_value(),
         prices=Prices(settings.prices, settings.currency),
     )
+    closing.push_async_callback(accounts.close)
+    await accounts.start()
+    _tell_of_open_doors(settings, accounts)
+    return accounts
 
 
 def _directory(settings: GatewaySettings) -> Directory:

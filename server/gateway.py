@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from server.inference.relay import Relay
     from server.store.conversations import ConversationStore
     from server.store.feedback import FeedbackStore
+    from server.store.turns import ImprovementTurns
     from server.telemetry.observability import Observability
 
 
@@ -27,6 +28,7 @@ class Gateway:
     """For the gateway's own questions to workers; inference goes through the relay."""
     controllers: Controllers
     feedback: "FeedbackStore"
+    turns: "ImprovementTurns"
     conversations: "ConversationStore"
     """Also where none are kept any more: there may be earlier ones."""
     relay: "Relay"

@@ -20,10 +20,11 @@ from kodolly.cli import root
 from kodolly.improve import canary, training
 from kodolly.improve.journal import journals, read_journal
 from kodolly.improve.plan import TooLittle, prepare
+from kodolly.improve.telling import tell_gateway
 from kodolly.improve.turn import WAITING, Taking, begin, lock_of, take
 from kodolly.operate.canary import rollback
 from kodolly.operate.deploy import Deployment
-from tests.support.improve_stage import OPTIONS, Stage, at_once, staged, taken
+from tests.support.improve_stage import ADMIN_TOKEN, OPTIONS, Stage, at_once, staged, taken
 from tests.support.judgements import answer, rating
 
 
@@ -139,6 +140,9 @@ def test_a_refused_turn_ends_with_its_gates_exit_code(
     lines: list[str] = []
     with lock_of(stage.path / "runs") as lock:
         journal = begin(stage.prepared(), OPTIONS, stage.path / "runs")
+        tell_gateway(journal, "train", lines.append)
+        assert "takes an admin key" in lines[-1]
+        monkeypatch.setenv("KODOLLY_ADMIN_TOKEN", ADMIN_TOKEN)
         held = (journal.directory / "held-out.jsonl").read_text().splitlines()
         monkeypatch.setattr(
             training, "measured", lambda _: (_measure(0, "짧", len(held)), _measure(2, "길다", len(held)))
@@ -146,6 +150,15 @@ def test_a_refused_turn_ends_with_its_gates_exit_code(
         code = take(journal, Taking(stage.site(), lines.append, False, lock))
     assert code == 13
     assert any("NOT PASSED length" in line for line in lines)
+    (told,) = stage.stack.get("/admin/turns", authorization=f"Bearer {ADMIN_TOKEN}")["data"]
+    assert (told["model"], told["turn"], told["step"], told["decision"]) == (
+        "돌리",
+        "improve-1",
+        None,
+        "refused",
+    )
+    assert {gate["name"]: gate["passed"] for gate in told["gates"]}["length"] is False
+    assert told["words"].startswith("gate length")
     assert stage.site().snapshot().splits == {}
     with pytest.raises(TooLittle, match="has tried this feedback"):
         stage.prepared()

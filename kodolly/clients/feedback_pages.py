@@ -26,7 +26,7 @@ def fetch_feedback(gateway: str, kind: StoredKind, since: datetime | None = None
     """
     found: list[dict[str, Any]] = []
     cursors: set[str] = set()
-    with httpx2.Client(headers=_headers(), timeout=TIMEOUT_S, trust_env=False) as client:
+    with httpx2.Client(headers=admin_headers(), timeout=TIMEOUT_S, trust_env=False) as client:
         after: str | None = None
         while True:
             rows, after = _page(client, gateway, kind, after, since)
@@ -60,7 +60,7 @@ def forget_rater(gateway: str, rater_id: str) -> tuple[int, int, int]:
     """Delete everything of one rater; returns the numbers of votes, ratings and conversations. Raises
     UserError."""
     url = f"{gateway}/v1/feedback/raters/{quote(rater_id, safe='')}"
-    with httpx2.Client(headers=_headers(), timeout=TIMEOUT_S, trust_env=False) as client:
+    with httpx2.Client(headers=admin_headers(), timeout=TIMEOUT_S, trust_env=False) as client:
         answer = _asked(client, "DELETE", url, {})
     try:
         gone = json.loads(answer.raise_for_status().content)
@@ -74,7 +74,7 @@ def mark_used(gateway: str, run: str, ids: Collection[str], votes: Collection[st
     Returns how many of them the gateway found. Raises UserError."""
     marked = 0
     ordered = sorted(ids)
-    with httpx2.Client(headers=_headers(), timeout=TIMEOUT_S, trust_env=False) as client:
+    with httpx2.Client(headers=admin_headers(), timeout=TIMEOUT_S, trust_env=False) as client:
         for at in range(0, len(ordered), MARKED_AT_ONCE):
             part = ordered[at : at + MARKED_AT_ONCE]
             use = {
@@ -105,6 +105,7 @@ def _asked(
     return answer
 
 
-def _headers() -> dict[str, str]:
+def admin_headers() -> dict[str, str]:
+    """The admin token where there is one, else the key."""
     admin = os.environ.get("KODOLLY_ADMIN_TOKEN")
     return {"authorization": f"Bearer {admin}"} if admin else auth_headers()

@@ -11,11 +11,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.errors import UserError
+from common.improvement import Decision
 from finetune.eval.report import write_json
 
 FILE = "journal.json"
-Decision = Literal["promoted", "withdrawn", "refused", "ready"]
-"""ready: the gates are passed, and no deployment was asked for."""
 
 
 class Options(BaseModel):

@@ -10,15 +10,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from common.errors import UserError
+from common.improvement import Decision, Step
 from finetune.files.whole import whole_directory
 from finetune.improve.gates import EXIT_CODES, Gate, first_refusal
 from finetune.improve.method import recipe_values
 from finetune.improve.rows import LABELLED, PAIRS, ROWS
 from kodolly.clients.feedback_pages import mark_used
 from kodolly.improve import canary, training
-from kodolly.improve.journal import Decision, Journal, Options, new_journal, next_directory, read_journal
+from kodolly.improve.journal import Journal, Options, new_journal, next_directory, read_journal
 from kodolly.improve.plan import Prepared
 from kodolly.improve.report import write_report
+from kodolly.improve.telling import tell_gateway
 from kodolly.operate.canary import Site
 from kodolly.operate.deploy import Say
 
@@ -58,7 +60,7 @@ def begin(prepared: Prepared, options: Options, runs: Path) -> Journal:
 
 def take(journal: Journal, taking: Taking) -> int:
     """All steps that are left, up to the decision; the exit code. Raises UserError: calling again goes on."""
-    steps: dict[str, Callable[[], object]] = {
+    steps: dict[Step, Callable[[], object]] = {
         "train": lambda: training.train(journal, taking.lock),
         "merge": lambda: training.merge(journal, taking.lock),
         "measure": lambda: training.measure(journal, taking.lock),
@@ -67,24 +69,28 @@ def take(journal: Journal, taking: Taking) -> int:
     for step, run in steps.items():
         if step not in journal.content.steps:
             taking.say(f"{journal.directory.name}: {step}")
+            tell_gateway(journal, step, taking.say)
             journal.done(step, run())
     found = [Gate(**gate) for gate in journal.content.steps["gates"]]
     for gate in found:
         taking.say(f"{_mark(gate)} {gate.name}: {gate.words}")
     refused = first_refusal(found)
     if refused is not None:
-        return _end(journal, "refused", EXIT_CODES[refused.name], f"gate {refused.name}: {refused.words}")
+        words = f"gate {refused.name}: {refused.words}"
+        return _end(journal, taking, "refused", EXIT_CODES[refused.name], words)
     if taking.site is None or not journal.content.options.deploy:
-        return _end(journal, "ready", 0, "every gate is passed")
+        return _end(journal, taking, "ready", 0, "every gate is passed")
     return _among_people(journal, taking, taking.site)
 
 
 def _among_people(journal: Journal, taking: Taking, site: Site) -> int:
     content = journal.content
     if "canary" not in content.steps:
+        tell_gateway(journal, "canary", taking.say)
         canary.start(journal, site)
         journal.done("canary", canary.canary_of(journal))
     if "votes" not in content.steps:
+        tell_gateway(journal, "votes", taking.say)
         verdict = canary.watch(journal, site, wait=taking.wait)
         if verdict is None:
             return WAITING
@@ -97,12 +103,14 @@ def _among_people(journal: Journal, taking: Taking, site: Site) -> int:
                 content.plan.gateway, journal.directory.name, content.plan.used, set(content.plan.votes)
             )
         journal.done("settle", verdict.promote)
-    return _end(journal, "promoted" if verdict.promote else "withdrawn", verdict.exit_code, verdict.words)
+    decision: Decision = "promoted" if verdict.promote else "withdrawn"
+    return _end(journal, taking, decision, verdict.exit_code, verdict.words)
 
 
-def _end(journal: Journal, decision: Decision, exit_code: int, words: str) -> int:
+def _end(journal: Journal, taking: Taking, decision: Decision, exit_code: int, words: str) -> int:
     write_report(journal, decision, words)
     journal.end(decision, exit_code, words)
+    tell_gateway(journal, None, taking.say)
     return exit_code
 
 

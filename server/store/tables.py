@@ -132,6 +132,15 @@ usage = sa.Table(
     *[sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in COUNTS],
 )
 
+turns = sa.Table(
+    "turns",
+    metadata,
+    sa.Column("id", sa.String(80), primary_key=True),
+    sa.Column("begun", sa.DateTime(timezone=True), nullable=False, index=True),
+    sa.Column("told", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("turn", sa.JSON, nullable=False),
+)
+
 usage_batches = sa.Table(
     "usage_batches",
     metadata,

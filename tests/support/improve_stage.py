@@ -34,6 +34,7 @@ PROVIDER = {
     "key_env": "PROVIDERS_KEY",
     "models": ["chatgpt"],
 }
+ADMIN_TOKEN = "the-admin-token"
 OPTIONS = Options(share=50, days=1, max_longer=0.5, max_forgotten=0.05, max_task_loss=0.02)
 
 
@@ -127,7 +128,7 @@ def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setenv("PROVIDERS_KEY", "any")
     monkeypatch.chdir(tmp_path)
     with (
-        in_process(tmp_path, feedback_held_out=0.3, external=(PROVIDER,)) as stack,
+        in_process(tmp_path, admin_token=ADMIN_TOKEN, feedback_held_out=0.3, external=(PROVIDER,)) as stack,
         httpx2.Client(base_url=stack.gateway, trust_env=False) as client,
     ):
         made = Stage(stack, tmp_path, client)

@@ -9,11 +9,12 @@ from typing import Literal
 from webui.texts import Lang, text
 
 MULTIPART = 'method="post" enctype="multipart/form-data"'
-Screen = Literal["keys", "workers", "review"]
+Screen = Literal["keys", "workers", "review", "improve"]
 ADDRESSES: Mapping[Screen, str] = {
     "keys": "./admin",
     "workers": "./admin/workers",
     "review": "./admin/review",
+    "improve": "./admin/improve",
 }
 
 

@@ -12,6 +12,7 @@ from common.doors import door
 from webui.admin.desk import FORM_BYTES, Desk, Form
 from webui.admin.fleet_routes import add_fleet
 from webui.admin.frame import Notice
+from webui.admin.improve_routes import add_improve
 from webui.admin.keys import ListedKey, read_keys, wishes
 from webui.admin.keys_html import keys_html
 from webui.admin.review_routes import add_review
@@ -25,6 +26,7 @@ def add_admin(app: FastAPI, client: GatewayClient, allowed: Callable[[Request], 
     _add_keys(app, client, allowed)
     add_fleet(app, client, allowed)
     add_review(app, client, allowed)
+    add_improve(app, client, allowed)
 
 
 def _add_keys(app: FastAPI, client: GatewayClient, allowed: Callable[[Request], bool]) -> None:
