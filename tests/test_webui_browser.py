@@ -88,10 +88,8 @@ def test_downloads_hold_both_answers(ui: WebUi) -> None:
     compare(ui, "fast", "short")
     ui.ask("저장할 질문")
     ui.wait_finished()
-    for kind in ("markdown", "json"):
-        with ui.page.expect_download() as download:
-            ui.element(f"compare-save-{kind}").click()
-        words = Path(download.value.path()).read_text(encoding="utf-8")
+    for kind in ("markdown", "csv", "json"):
+        words = ui.saved("compare", kind).read_text(encoding="utf-8")
         assert "저장할 질문" in words
         assert "fast#19" in words
         assert "short#19" in words
@@ -216,6 +214,41 @@ def test_chat_retry_undo_and_stop(ui: WebUi, stage: Stage) -> None:
     ui.element("chat-undo").click()
     expect(ui.element("chat-question").locator("textarea")).to_have_value("끝없이")
     expect(ui.element("chat-chat")).not_to_contain_text("short#")
+
+
+def test_an_answer_has_versions_and_goes_on_and_a_question_is_edited(ui: WebUi, stage: Stage) -> None:
+    ui.open("/chat")
+    ui.pick("fast", "chat")
+    ui.ask("첫 질문", "chat")
+    ui.wait_finished("chat")
+    ui.pick("short", "chat")
+    ui.element("chat-retry").click()
+    expect(ui.metrics("chat")).to_contain_text("길이 제한으로 끊김")
+    expect(ui.element("chat-version")).to_have_text("2 / 2")
+    ui.element("chat-older").click()
+    expect(ui.answer("chat")).to_contain_text("fast#19")
+    expect(ui.picked("chat")).to_have_value("fast")
+    expect(ui.element("chat-proceed")).to_be_hidden()
+    ui.element("chat-newer").click()
+    ui.element("chat-proceed").click()
+    expect(ui.element("chat-version")).to_have_text("3 / 3")
+    expect(ui.answer("chat")).to_have_text(re.compile("short#19 short#0 .*short#19"))
+    newest = stage.script()["chats"][-1]
+    assert newest["continue_final_message"] is True
+    assert newest["messages"][-1]["content"].startswith("short#0 ")
+    ui.ask("둘째 질문", "chat")
+    ui.wait_finished("chat")
+    log = ui.element("chat-chat")
+    log.get_by_role("button", name="질문 고쳐 묻기").first.click()
+    editor = log.get_by_role("textbox", name="질문 고쳐 묻기")
+    expect(editor).to_have_value("첫 질문")
+    editor.fill("고친 질문")
+    editor.press("Control+Enter")
+    expect(log.get_by_test_id("user")).to_have_text(["고친 질문"])
+    ui.wait_finished("chat")
+    assert [message["content"] for message in stage.script()["chats"][-1]["messages"]] == ["고친 질문"]
+    ui.element("chat-history").get_by_text("첫 질문").click()
+    expect(log.get_by_test_id("user")).to_have_text(["첫 질문", "둘째 질문"])
 
 
 def test_models_page_shows_cards_and_snippets(ui: WebUi, stage: Stage) -> None:

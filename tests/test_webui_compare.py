@@ -1,10 +1,13 @@
 """The comparison page in a real browser: two streams, failures, votes and ratings."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import APIResponse, Route, expect
 
+from tests.support.hostile import harm
+from tests.support.hostile_words import NAME
 from tests.support.processes import wait_for
 from tests.support.webui_driver import WebUi
 from tests.support.webui_stage import (
@@ -167,6 +170,32 @@ def test_the_model_list_follows_the_gateway(ui: WebUi, stage: Stage) -> None:
         return option.is_visible()
 
     wait_for(listed, LIMIT_S, what="the new model in the open list")
+
+
+def test_settings_are_kept_under_a_name_and_used_by_others(
+    ui: WebUi, new_ui: Callable[..., WebUi], stage: Stage
+) -> None:
+    compare(ui, "fast", "short")
+    ui.set_system("left", "짧게 답하세요.")
+    ui.set_number("left", "temperature", 0.7)
+    ui.element("left-preset-name").locator("input, textarea").fill(NAME)
+    ui.element("left-preset-shared").locator("input").check()
+    ui.element("left-preset-save").click()
+    expect(ui.page.locator(".kd-told")).to_contain_text(NAME)
+    assert harm(ui) == []
+    other = new_ui()
+    compare(other, "fast", "short")
+    other.set_number("right", "top-p", 0.5)
+    other.element("right-preset").locator("input").click()
+    other.page.get_by_role("option", name=f"{NAME} · 다른 사람").click()
+    expect(other.element("right-system").locator("textarea")).to_have_value("짧게 답하세요.")
+    other.ask("질문")
+    other.wait_finished()
+    asked = {chat["model"]: chat for chat in stage.script()["chats"]}
+    assert (asked["short"]["temperature"], asked["short"]["top_p"]) == (0.7, 1.0)
+    assert asked["short"]["messages"][0] == {"role": "system", "content": "짧게 답하세요."}
+    assert asked["fast"]["temperature"] == 0.2
+    assert harm(other) == []
 
 
 # Feedback

@@ -6,6 +6,7 @@ import itertools
 import pytest
 from playwright.sync_api import Route, expect
 
+from tests.support.accessibility import violations
 from tests.support.processes import wait_for
 from tests.support.webui_driver import TIMEOUT_MS, WebUi
 from tests.support.webui_stage import Stage, compare
@@ -117,3 +118,50 @@ def test_a_hidden_tab_draws_nothing_until_it_is_seen(ui: WebUi, stage: Stage) ->
     assert "gated#9" not in ui.answer("chat").inner_text()
     ui.page.evaluate(HIDE, False)
     expect(ui.answer("chat")).to_contain_text("gated#9")
+
+
+def test_keys_do_what_the_help_sheet_says(ui: WebUi, stage: Stage) -> None:
+    compare(ui, "fast", "short")
+    ui.element("compare-question").locator("textarea").press("?")
+    expect(ui.element("help")).to_be_hidden()
+    ui.element("compare-question").locator("textarea").fill("")
+    ui.ask("질문")
+    ui.wait_finished()
+    keys = ui.page.keyboard
+    ui.element("help-open").focus()
+    keys.press("?")
+    sheet = ui.element("help")
+    expect(sheet).to_contain_text("투표: 왼쪽, 비슷함, 둘 다 나쁨, 오른쪽", use_inner_text=True)
+    assert violations(ui.page) == []
+    keys.press("1")
+    keys.press("Escape")
+    expect(sheet).to_be_hidden()
+    keys.press("3")
+    expect(ui.element("compare-vote-note")).to_contain_text("둘 다 나쁨")
+    assert [vote["choice"] for vote in stage.script()["votes"].values()] == ["both_bad"]
+    keys.press("/")
+    expect(ui.element("compare-question").locator("textarea")).to_be_focused()
+    ui.element("help-open").click()
+    ui.element("help-letters").uncheck()
+    ui.element("help-close").click()
+    keys.press("n")
+    keys.press("?")
+    expect(sheet).to_be_hidden()
+    ui.element("help-open").click()
+    ui.element("help-letters").check()
+    ui.element("help-close").click()
+    keys.press("n")
+    expect(ui.element("compare-examples")).to_be_visible()
+
+
+def test_escape_closes_the_sheet_before_it_stops_the_answers(ui: WebUi) -> None:
+    ui.open("/chat")
+    ui.pick("endless", "chat")
+    ui.ask("끝없이", "chat")
+    ui.element("help-open").click()
+    expect(ui.element("help")).to_contain_text("새 대화", use_inner_text=True)
+    ui.page.keyboard.press("Escape")
+    expect(ui.element("help")).to_be_hidden()
+    expect(ui.element("chat-stop")).to_be_visible()
+    ui.page.keyboard.press("Escape")
+    expect(ui.metrics("chat")).to_contain_text("중지함")

@@ -1,19 +1,21 @@
 """Conversations as data: what models are sent, what is stored, what files hold, what is drawn."""
 
+import csv
+import io
 import json
 import re
 import string
 
 import pytest
 
-from common.feedback import Sampling
+from common.feedback import Choice, Sampling
 from common.status import FeedbackText, Status, StatusModel, StatusProvider
 from webui.choices import default_pair, default_sampling, model_ids
 from webui.conversation import Mark, Setup, Side, dump, load_marks, load_side
 from webui.failures import Failure, advice, failure_kind, headline, text_keys
 from webui.gateway_client import GatewayClient
 from webui.metrics import Metrics
-from webui.pages.compare.export import ComparisonExport, as_json, as_markdown, pair_key
+from webui.pages.export import ConversationExport, as_csv, as_json, as_markdown, pair_key
 from webui.render import banner, chip, count, failure_card, key_hint, metrics_line, model_cards, note, thought
 from webui.snippets import SNIPPETS
 from webui.status_cache import StatusCache
@@ -82,11 +84,10 @@ def test_one_pair_of_answers_has_one_vote_id() -> None:
 # Files
 
 
-def comparison(*, hidden: bool = False) -> ComparisonExport:
+def comparison(*, hidden: bool = False) -> ConversationExport:
     left, right = side("왼모델", "왼 답", system="짧게"), side("오른모델", "오른 답")
-    return ComparisonExport(
-        left=left,
-        right=right,
+    return ConversationExport(
+        sides={"left": left, "right": right},
         marks={left.turns[0].id: Mark(score=4, tags=("tone",))},
         votes={pair_key(left.turns[0], right.turns[0]): "right"},
         names_hidden=hidden,
@@ -116,16 +117,41 @@ def test_a_markdown_file_reads_well() -> None:
         assert part in words
 
 
+def test_a_csv_file_has_a_line_for_each_answer_and_no_formulas() -> None:
+    left, right = side("왼모델", "=1+1\n둘째 줄"), side("오른모델", "오른 답")
+    marks = {left.turns[0].id: Mark(score=4, tags=("tone", "verbose"))}
+    votes: dict[str, Choice] = {pair_key(left.turns[0], right.turns[0]): "left"}
+    made = as_csv(ConversationExport({"left": left, "right": right}, marks, votes, names_hidden=False))
+    rows = list(csv.DictReader(io.StringIO(made.removeprefix("\ufeff"))))
+    assert [(row["side"], row["model"], row["vote"]) for row in rows] == [
+        ("left", "왼모델", "left"),
+        ("right", "오른모델", "left"),
+    ]
+    assert (rows[0]["answer"], rows[0]["score"], rows[0]["tags"]) == ("'=1+1\n둘째 줄", "4", "tone, verbose")
+    assert (rows[0]["question"], rows[1]["score"]) == ("질문 1", "")
+
+
+def test_a_chat_makes_files_too() -> None:
+    chat = ConversationExport({"chat": side("모델", "답")}, {}, {}, names_hidden=False)
+    document = json.loads(as_json(chat))
+    assert document["format"] == "kodolly-chat"
+    assert document["turns"][0]["chat"]["answer"] == "답"
+    assert "vote" not in document["turns"][0]
+    assert "### 답변: 모델" in as_markdown(chat, "ko")
+
+
 def test_hidden_names_are_in_no_file() -> None:
     hidden = comparison(hidden=True)
-    for words in (as_json(hidden), as_markdown(hidden, "ko"), as_markdown(hidden, "en")):
+    for words in (as_json(hidden), as_markdown(hidden, "ko"), as_markdown(hidden, "en"), as_csv(hidden)):
         assert "모델" not in words.replace("모델 비교", "")
         assert "req-1" not in words
         assert "오른 답" in words
 
 
 def test_sides_of_different_length_make_a_file() -> None:
-    uneven = ComparisonExport(side("a", "1", "2"), side("b", "1"), {}, {}, names_hidden=False)
+    uneven = ConversationExport(
+        {"left": side("a", "1", "2"), "right": side("b", "1")}, {}, {}, names_hidden=False
+    )
     assert json.loads(as_json(uneven))["turns"][1]["right"] is None
     assert "## 2." in as_markdown(uneven, "en")
 

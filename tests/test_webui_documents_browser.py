@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Dialog, expect
+from playwright.sync_api import Browser, expect
 
+from tests.support.accessibility import violations
 from tests.support.documents_stack import KEYS, DocumentsStack, documents_stack
+from tests.support.hostile import harm
+from tests.support.hostile_words import NAME
 from tests.support.paper_files import Paper, Print, lines, write_pdf
 from tests.support.processes import PATIENCE_S, free_port, running
 from tests.support.webui_driver import WebUi
@@ -84,9 +87,11 @@ def test_a_paper_is_uploaded_asked_and_opened_at_what_the_answer_rests_on(house:
     expect(viewer).to_contain_text("2쪽 / 2쪽")
     expect(viewer.locator("mark")).to_contain_text(house.said.split()[0])
     expect(viewer.locator("mark")).to_be_in_viewport()
+    assert violations(ui.page) == []
     viewer.get_by_role("button", name="이전 쪽").click()
     expect(viewer).to_contain_text("제1조(목적)")
     viewer.get_by_role("button", name="닫기").click()
+    assert violations(ui.page) == []
     assert (ui.errors, ui.foreign, ui.nameless_buttons()) == ([], [], [])
     ui.close()
 
@@ -115,8 +120,9 @@ def test_a_browser_changes_what_it_has_made_and_others_see_what_is_shared(house:
     refused = other.page.request.post(f"{house.url}/documents/api/stores/{store}", data={"name": "mine now"})
     assert refused.status == 404
     assert other.overflow_px() <= 0
+    assert violations(other.page) == []
 
-    mine.page.on("dialog", Dialog.accept)
+    mine.confirms = True
     mine.element("documents-delete").click()
     expect(mine.element("documents-stores")).not_to_contain_text("인사 규정 2026")
     assert (mine.errors, other.errors, mine.foreign, other.foreign) == ([], [], [], [])
@@ -124,12 +130,21 @@ def test_a_browser_changes_what_it_has_made_and_others_see_what_is_shared(house:
     other.close()
 
 
-def test_what_cannot_be_read_is_told_at_its_file(house: House, tmp_path: Path) -> None:
-    (tmp_path / "<img src=x onerror=alert(1)>.pdf").write_bytes(b"%PDF-1.4 broken")
+def test_what_cannot_be_read_is_told_at_its_file_and_hostile_names_stay_words(
+    house: House, tmp_path: Path
+) -> None:
+    broken, cited = tmp_path / f"{NAME}.pdf", tmp_path / f"취업규칙.pdf {NAME}.txt"
+    broken.write_bytes(b"%PDF-1.4 broken")
+    cited.write_text(f"{NAME} 여기에 적는다. {house.said}. 끝. {NAME}", encoding="utf-8")
     ui = WebUi(house.browser, house.url)
     open_page(ui)
-    make_store(ui, "<b>이름</b>")
-    ui.element("documents-upload").set_input_files(tmp_path / "<img src=x onerror=alert(1)>.pdf")
+    make_store(ui, NAME)
+    upload(ui, cited)
+    ui.element("documents-upload").set_input_files(broken)
     expect(ui.element("documents-files").locator(".kd-failed")).to_contain_text("읽지 못함")
-    assert ui.page.locator("#kd-documents img, #kd-documents b").count() == 0
+    ui.element("documents-question").fill(f"{house.said} {NAME}")
+    ui.element("documents-question").press("Enter")
+    ui.element("documents-answers").locator(".kd-cite").first.click()
+    expect(ui.element("documents-viewer")).to_contain_text(NAME)
+    assert harm(ui) == []
     ui.close()

@@ -15,10 +15,12 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.feedback import Sampling
 from common.registry import ModelCard
 from tests.support.processes import wait_for
 from tests.support.stack_in_process import InProcess, in_process
 from webui.app import create_app
+from webui.conversation import Setup
 from webui.gateway_client import GatewayClient
 from webui.login.failures_limit import MOST_FAILURES, WITHIN_S, FailuresLimit
 from webui.login.key_halves import KEY_BYTES, cut, joined
@@ -103,6 +105,24 @@ async def another_process(house: House, state: Path) -> AsyncIterator[KeyLogin]:
     finally:
         await store.close()
         await gateway.aclose()
+
+
+@IN_ONE_LOOP
+async def test_a_shared_conversation_is_for_those_who_have_logged_in(
+    page: httpx2.AsyncClient, house: House, state: Path
+) -> None:
+    store = PageStore(f"sqlite:///{state / 'webui.db'}")
+    setup = Setup(model="dolly", sampling=Sampling(temperature=0.2, top_p=1.0, max_tokens=8))
+    found = await store.conversations.ask("anna", "chat", None, "나눌 질문", {"chat": setup})
+    word = await store.shares.share("anna", found.id)
+    await store.close()
+    refused = await page.get(f"/shared/{word}", headers=PAGE)
+    assert (refused.status_code, refused.headers["location"]) == (303, f"/login?next=%2Fshared%2F{word}")
+    answer = await log_in(page, house.key("읽는 사람")["secret"], f"/shared/{word}")
+    assert answer.headers["location"] == f"/shared/{word}"
+    shown = await page.get(f"/shared/{word}", headers=PAGE)
+    assert (shown.status_code, "나눌 질문" in shown.text) == (200, True)
+    assert (await page.get("/shared/nothing", headers=PAGE)).status_code == 404
 
 
 async def log_in(page: httpx2.AsyncClient, key: str, next: str = "/", **headers: str) -> httpx2.Response:

@@ -8,7 +8,9 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.support.accessibility import violations
 from tests.support.engine_script import Script
+from tests.support.hostile_words import NAME
 from tests.support.processes import free_port, running, wait_for
 from tests.support.stack_in_process import InProcess, engine, in_process
 from tests.support.webui_driver import TIMEOUT_MS, WebUi
@@ -64,6 +66,7 @@ def test_log_in_make_a_key_and_leave(
     page.set_default_timeout(TIMEOUT_MS)
     page.goto(f"{house.url}/models")
     assert "/login?next=%2Fmodels" in page.url
+    assert violations(page) == []
     page.locator("#key").fill("sk-kodolly-wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_be_visible()
@@ -73,8 +76,9 @@ def test_log_in_make_a_key_and_leave(
     page.wait_for_url(f"{house.url}/models")
     page.locator("#nav-account").click()
     expect(page.locator("main strong")).to_have_text("살림꾼")
+    assert violations(page) == []
     page.locator("#to-admin").click()
-    name = f"새 사람 {width}"
+    name = f"새 사람 {width} {NAME}"
     page.locator("#new-name").fill(name)
     page.locator("#new-name").press("Enter")
     secret = page.locator("#secret").input_value()
@@ -90,6 +94,9 @@ def test_log_in_make_a_key_and_leave(
     card.get_by_role("checkbox").check()
     card.locator("button.danger").click()
     expect(page.locator("details", has_text=name).locator(".chip.revoked")).to_be_visible()
+    assert page.locator(".hostile").count() == 0
+    card.locator("summary").click()
+    assert violations(page) == []
     page.goto(f"{house.url}/login")
     page.locator("form button").click()
     expect(page.locator("#key")).to_be_visible()

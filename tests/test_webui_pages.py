@@ -47,7 +47,7 @@ async def test_what_was_deleted_is_brought_back_by_one_click(tmp_path: Path) -> 
         await tab.ask("<b>질문</b>")
         await tab.follow()
         kept, listed = tab.shown, chat.page.conversations
-        events = ListEvents(listed, chat.store.conversations, chat.show)
+        events = ListEvents(listed, chat.store, chat.show)
         tab.take(await events.delete(tab.request, kept))
         await tab.look()
         assert (tab.shown, tab.messages) == ("", "")
@@ -88,7 +88,7 @@ async def test_what_cannot_be_kept_is_told_and_the_screen_stays(
         tab = Tab(chat)
         if failure == "cookie":
             tab.request = gr.Request(headers={"accept-language": "ko"}, query_params={}, state=None)
-        tab.values[chat.page.question] = "사라지면 안 되는 질문"
+        tab.values[chat.page.composer.question] = "사라지면 안 되는 질문"
         assert await _told(chat.begin)(tab.request, tab.values) == gr.skip()
     assert words in told[0]
     assert client.asked == []

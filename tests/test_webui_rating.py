@@ -10,6 +10,7 @@ from webui.conversation import Mark
 
 if TYPE_CHECKING:
     from tests.support.webui_judged import Judged
+    from webui.pages.export_buttons import FileKind
 
 
 @pytest.fixture
@@ -58,10 +59,16 @@ async def test_tags_without_a_score_are_kept_and_the_page_says_what_is_missing(j
     assert [(rating.score, rating.tags) for rating in judged.gateway.ratings] == [(4, ["tone"])]
 
 
-@pytest.mark.parametrize(("kind", "ending"), [("json", ".json"), ("markdown", ".md")])
-async def test_a_file_has_its_date_in_its_name(judged: "Judged", kind: str, ending: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "ending"), [("json", ".json"), ("markdown", ".md"), ("csv", ".csv"), ("png", ".png")]
+)
+async def test_a_file_has_its_date_in_its_name(judged: "Judged", kind: "FileKind", ending: str) -> None:
+    from webui.pages.export_buttons import save
+
     await judged.rate(None, "tone")
-    file = (await judged.feedback.save(kind)(judged.request, judged.shown))[judged.page.download]
+    files = judged.page.toolbar.files
+    listener = save(files, judged.store.conversations, kind)
+    file = (await listener(judged.request, judged.shown))[files.download]
     assert file["name"].startswith("comparison-20")
     assert file["name"].endswith(ending)
     assert "None/5" not in file["text"]

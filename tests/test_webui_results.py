@@ -15,10 +15,11 @@ from kodolly.feedback_export import masked_row
 from kodolly.training_rows import training_rows
 from tests.support.judged_world import HOSTILE, answer, fill
 from tests.support.stack_in_process import in_process
+from webui.csv_text import csv_text
 from webui.gateway_client import GatewayClient
 from webui.pages.results.judgements import judgement_cards
 from webui.pages.results.tables import results_html
-from webui.results.downloads import MakeTrainingRows, add_downloads, csv_text
+from webui.results.downloads import MakeTrainingRows, add_downloads
 from webui.results.figures import Query, read_figures
 from webui.results.judged import shown as newest
 from webui.settings import WebuiSettings

@@ -5,7 +5,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
+import httpx2
 import pytest
 from click.testing import CliRunner
 from playwright.sync_api import Browser, Locator, expect
@@ -13,7 +15,10 @@ from playwright.sync_api import Browser, Locator, expect
 from common.registry import ModelCard
 from kodolly.commands.data_from_feedback import command as from_feedback
 from kodolly.commands.feedback_forget import command as forget
-from tests.support.judged_world import fill
+from tests.support.accessibility import violations
+from tests.support.hostile import harm
+from tests.support.hostile_words import ANSWER, NAME
+from tests.support.judged_world import answer, fill, put
 from tests.support.processes import PATIENCE_S, free_port, running, wait_for
 from tests.support.stack_in_process import InProcess, in_process
 from tests.support.webui_driver import WebUi
@@ -61,6 +66,59 @@ def test_results_lead_from_a_number_to_its_answers_and_to_a_file(house: House) -
     assert len(begun.value.path().read_text("utf-8-sig").splitlines()) == 12
     assert ui.page.evaluate("window.hurt") is None
     assert (ui.errors, ui.foreign, ui.nameless_buttons()) == ([], [], [])
+    ui.close()
+
+
+@pytest.mark.parametrize("locale", ["ko-KR", "en-US"])
+def test_no_screen_keeps_anybody_out(house: House, locale: str) -> None:
+    """Nothing that axe-core finds, in both schemes."""
+    ui = WebUi(house.browser, house.webui, locale=locale)
+    ui.open("/models")
+    assert violations(ui.page) == []
+    for address in ("/study", "/results?model=base", "/documents", "/admin"):
+        ui.page.goto(house.webui + address)
+        ui.page.locator("h1").wait_for()
+        assert violations(ui.page) == [], address
+    ui.open("/")
+    assert violations(ui.page) == []
+    for side in ("left", "right"):
+        ui.pick("돌리", side)
+        ui.set_system(side, "짧게 답하세요.")
+    ui.ask("부산까지 얼마나 걸리나요?")
+    ui.wait_finished()
+    ui.element("vote-tie").click()
+    ui.element("left-show-prompt").click()
+    expect(ui.element("left-prompt-info")).not_to_be_empty()
+    ui.element("compare-comparisons").locator("button").first.click()
+    expect(ui.element("compare-history")).to_be_visible()
+    assert violations(ui.page) == []
+    ui.open("/chat")
+    ui.pick("돌리", "chat")
+    ui.set_system("chat", "짧게 답하세요.")
+    ui.ask("부산까지 얼마나 걸리나요?", "chat")
+    ui.wait_finished("chat")
+    log = ui.element("chat-chat")
+    log.locator(".kd-thumb").last.click()
+    expect(log.locator(".kd-opinion-note")).not_to_be_empty()
+    assert violations(ui.page) == []
+    log.locator(".kd-correct").click()
+    assert violations(ui.page) == []
+    ui.close()
+
+
+def test_what_people_judged_stays_words(house: House) -> None:
+    with httpx2.Client(base_url=house.stack.gateway, trust_env=False) as client:
+        judged = {"rater_id": NAME, "category": '"><b class=hostile>', "comment": ANSWER}
+        sides = {"left": answer(NAME, ANSWER), "right": answer("base", ANSWER)}
+        put(client, "votes", judged | sides | {"choice": "left", "blind": False})
+        rated = {"answer": answer(NAME, ANSWER), "score": 1, "tags": ["tone"], "correction": ANSWER}
+        put(client, "ratings", judged | rated)
+    ui = WebUi(house.browser, house.webui)
+    for address in ("", f"?model={quote(NAME)}", f"?model={quote(NAME)}&what=ratings"):
+        ui.page.goto(f"{house.webui}/results{address}")
+        ui.page.locator("h1").wait_for()
+        expect(ui.page.locator("#results-body")).to_contain_text(NAME)
+        assert harm(ui) == [], address
     ui.close()
 
 

@@ -1,12 +1,17 @@
 """How answers reach a page and are drawn there, in a real browser: many tabs, a process that dies, formulas,
 hostile words."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, expect
 
+from tests.support.accessibility import violations
+from tests.support.hostile import harm
+from tests.support.hostile_words import ANSWER, NAME, PROMPT
 from tests.support.processes import free_port, running, wait_for
 from tests.support.relay import Relay, relaying
 from tests.support.webui_driver import WebUi
@@ -22,18 +27,6 @@ pytestmark = pytest.mark.slow
 
 STREAMING = 6
 """As many tabs as a browser has connections to one host."""
-
-HOSTILE = """<script>window.hacked = 1</script> <img src=x onerror="window.hacked = 2">
-<svg/onload=window.hacked=3> <iframe srcdoc="<script>parent.hacked = 4</script>"></iframe>
-[누름](javascript:window.hacked=5) <a href="javascript:window.hacked=6">누름</a> ![x](http://203.0.113.9/a.png)
-[data](data:text/html,<script>window.hacked=7</script>) <style>body { display: none }</style>
-<form action="http://203.0.113.9/"><input name=a></form>
-<math><mtext><img src=x onerror=window.hacked=8></mtext></math>
-$\\href{javascript:window.hacked=9}{x}$ $\\htmlData{a=1}{x}$ $\\includegraphics{http://203.0.113.9/b.png}$
-```html"><img src=x onerror=window.hacked=10>
-</code></pre><img src=x onerror=window.hacked=11>
-```
-끝까지 왔습니다."""
 
 DRAWN = """## 근의 공식
 
@@ -153,27 +146,89 @@ def test_reasoning_that_no_parser_took_out_is_folded_and_copied_as_written(ui: W
     assert clipboard(ui) == said
 
 
-def test_hostile_answers_questions_and_names_stay_inert(ui: WebUi, stage: Stage) -> None:
-    name = '<img src=x onerror="window.hacked=20">'
-    stage.reset(models=["echo", name])
-    wait_for(lambda: name in ui.open("/models").page.inner_text("body"), LIMIT_S, what="the hostile name")
-    chat(ui, "echo", HOSTILE)
+def test_hostile_answers_questions_names_prompts_and_titles_stay_inert(ui: WebUi, stage: Stage) -> None:
+    stage.reset(models=["echo", NAME])
+    wait_for(lambda: NAME in ui.open("/models").page.inner_text("body"), LIMIT_S, what="the hostile name")
+    ui.pick(NAME, "models")
+    expect(ui.element("models-curl")).to_contain_text("class=")
+    assert harm(ui) == []
+    chat(ui, "echo", ANSWER)
     ui.wait_finished("chat")
     expect(ui.answer("chat")).to_contain_text("끝까지 왔습니다.")
-    expect(ui.answer("chat")).to_contain_text("<script>window.hacked = 1</script>")
+    expect(ui.answer("chat")).to_contain_text("window.hacked = 1</script>")
     chat_box = ui.element("chat-chat")
     assert chat_box.locator("img, iframe, script, style, form, input, object, embed, base, meta").count() == 0
     links = [link.get_attribute("href") or "" for link in chat_box.locator("a").all()]
     assert [link for link in links if not link.startswith("http")] == []
     assert chat_box.evaluate("box => [...box.querySelectorAll('*')].flatMap(e => [...e.attributes])"
                              ".filter(a => a.name.startsWith('on')).length") == 0  # fmt: skip
-    compare(ui, "echo", name)
-    ui.ask(HOSTILE)
+    assert harm(ui) == []
+    compare(ui, "echo", NAME)
+    ui.set_system("left", PROMPT)
+    ui.ask(ANSWER)
     ui.wait_finished()
-    expect(ui.element("right-notice")).to_contain_text(name)
+    expect(ui.element("right-notice")).to_contain_text(NAME)
+    ui.element("left-show-prompt").click()
+    expect(ui.element("left-prompt").locator("textarea")).to_have_value(re.compile("7\\*7"))
+    ui.page.get_by_text("지난 비교").click()
+    title = ui.element("compare-title").locator("input, textarea")
+    title.fill(NAME)
+    title.press("Enter")
+    expect(ui.element("compare-history")).to_contain_text(NAME)
     ui.page.reload()
     expect(ui.answer("left")).to_contain_text("끝까지 왔습니다.")
-    assert ui.page.evaluate("window.hacked") is None
+    ui.page.get_by_text("지난 비교").click()
+    ui.element("compare-delete").click()
+    expect(ui.element("compare-deleted")).to_contain_text(NAME)
+    assert harm(ui) == []
+
+
+def test_a_picture_is_drawn_without_help_from_anywhere(ui: WebUi) -> None:
+    compare(ui, "echo", "fast")
+    ui.ask(f"{ANSWER}\n\n$x^2$ \u0001")
+    ui.wait_finished()
+    with Image.open(ui.saved("compare", "png")) as picture:
+        assert picture.width == 2160
+        colours = picture.convert("RGB").resize((216, picture.height // 10)).getcolors(10**6)
+    assert colours is not None
+    assert len(colours) > 50  # letters, not an empty sheet
+    assert ui.page.locator("iframe").count() == 0
+    assert harm(ui) == []
+
+
+def test_a_conversation_is_shown_to_others_until_it_is_taken_back(
+    ui: WebUi, new_ui: Callable[..., WebUi]
+) -> None:
+    ui.open("/chat")
+    ui.pick("echo", "chat")
+    ui.element("chat-context-box").locator("button").first.click()
+    ui.element("chat-context").locator("textarea").fill(f"문맥 {NAME}")
+    ui.ask(f"**굵게** {NAME}", "chat")
+    expect(ui.element("chat-context").locator("textarea")).to_have_value("")
+    ui.wait_finished("chat")
+    ui.element("chat-share").click()
+    address = ui.element("chat-share-note").locator("a").get_attribute("href") or ""
+    ui.ask("공유한 다음의 질문", "chat")
+    ui.wait_finished("chat")
+    other = new_ui(locale="en-US", viewport={"width": 390, "height": 844})
+    other.page.goto(address)
+    expect(other.page.locator("article strong")).to_have_text("굵게")
+    expect(other.page.locator(".asked")).to_have_text(f"**굵게** {NAME}")
+    expect(other.page.locator("details div")).to_have_text(f"문맥 {NAME}")
+    assert (harm(other), violations(other.page), other.overflow_px()) == ([], [], 0)
+    ui.element("chat-share").click()
+    expect(ui.element("chat-share-note").locator("a")).to_have_attribute("href", address)
+
+    def both_seen() -> bool:
+        other.page.reload()
+        return other.page.locator("section").count() == 2
+
+    wait_for(both_seen, LIMIT_S, what="what was asked since")
+    ui.element("chat-share-end").click()
+    expect(ui.element("chat-share-end")).to_be_hidden()
+    other.page.reload()
+    expect(other.page.locator("h1")).to_have_text("No longer shared")
+    assert violations(other.page) == []
 
 
 def test_a_process_that_dies_is_told_and_the_page_goes_on_when_it_is_back(

@@ -41,6 +41,9 @@ ELSEWHERE_MS = 500
 """The same while another process fetches it: what it wrote to the store is looked at."""
 MOST_ASKED = 100
 
+MODULES = ("answers.js", "picture.js", "share_link.js", "shortcuts.js")
+"""The scripts that every page has."""
+
 ASSETS = Door("public")
 """Of the pages' scripts."""
 
@@ -155,7 +158,8 @@ def reply(asked: Asked, grown: Grown, lang: Lang) -> dict[str, Any]:
 def _told_once(grown: Grown) -> dict[str, Any]:
     turn, hidden = grown.turn, grown.hidden
     model = "" if hidden else turn.setup.model
-    return {"question": turn.question, "model": model, "mark": dump(grown.mark)}
+    asked = {"question": turn.question, "context": turn.context}
+    return asked | {"model": model, "mark": dump(grown.mark)}
 
 
 def _gone(asked: Asked) -> dict[str, Any]:
@@ -215,7 +219,8 @@ def add_assets(app: FastAPI) -> str:
         app.mount("/page/assets", Assets(directory=folder))
         # In the page itself: it is there before the question box is.
         composer = (folder / "composer.js").read_text(encoding="utf-8")
-    return f'<script>{composer}</script><script type="module" src="{assets_address()}/answers.js"></script>'
+    modules = "".join(f'<script type="module" src="{assets_address()}/{name}"></script>' for name in MODULES)
+    return f"<script>{composer}</script>{modules}"
 
 
 @cache

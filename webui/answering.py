@@ -191,8 +191,7 @@ async def answer(
     turn = side.last
     if turn is None or turn.state != "running":
         return
-    setup = turn.setup
-    request = ChatRequest(setup.model, side.messages(), setup.sampling, setup.external, rater)
+    request = _request(side, turn, rater)
     watch = Stopwatch()
     tokens: int | None = None
     try:
@@ -216,10 +215,16 @@ async def answer(
     except GatewayError as error:
         failed = side.with_last(
             state="failed",
-            failure=error.failure.model_copy(update={"external": setup.external}),
+            failure=error.failure.model_copy(update={"external": turn.setup.external}),
             request_id=error.failure.request_id or side.turns[-1].request_id,
         )
         yield failed, watch.waited_s
+
+
+def _request(side: Side, turn: Turn, rater: str | None) -> ChatRequest:
+    setup = turn.setup
+    messages, begun = side.messages(), turn.answer
+    return ChatRequest(setup.model, messages, setup.sampling, setup.external, begun=begun, user=rater)
 
 
 def _shows(batch: list[StreamEvent]) -> bool:

@@ -29,6 +29,7 @@ from webui.opinions.routes import add_opinions
 from webui.results.downloads import MakeTrainingRows, MaskRow, add_downloads
 from webui.session import BrowserCookie
 from webui.settings import WebuiSettings
+from webui.sharing.routes import add_sharing
 from webui.status_cache import StatusCache
 from webui.store.page_store import PageStore
 from webui.study.desk import StudyDesk
@@ -86,14 +87,14 @@ def create_app(
     add_answer_feed(app, AnswerFeed(parts.answering, store.conversations))
     add_opinions(app, client, store)
     _add_studies(app, settings, parts, mask)
-    head = add_assets(app)
+    add_sharing(app, store.shares)
     with warnings.catch_warnings():
         # Gradio says so for every app of several pages, also for one that never asked for SSR.
         warnings.filterwarnings("ignore", "SSR mode is not supported")
         url = settings.public_gateway_url or settings.gateway_url
         given = {"training": training is not None, "texts": texts}
         pages = build_pages(url, client, cache, store, parts.answering, **given)
-        mount_pages(app, pages, head, links=_links(settings))
+        mount_pages(app, pages, add_assets(app), links=_links(settings))
     doors = Doors(app.routes, {"": PAGES, "/page/assets": ASSETS})
     app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=_admit)
     _add_entrance(app, settings, logins)

@@ -13,7 +13,10 @@ from webui.failures import Failure
 from webui.metrics import Metrics
 
 QUESTION_CHARACTERS = 100_000
-"""Longest question and system prompt, in characters."""
+"""Longest question, context and system prompt, in characters."""
+CONTEXT_MARK = "\n\nInput:\n"
+"""Between a question and its context: so models learn the context of a row (`finetune.rows.row`), and so our
+templates find it."""
 
 TurnState = Literal["running", "done", "stopped", "failed"]
 
@@ -37,6 +40,8 @@ class Turn(Data):
     id: str = Field(default_factory=lambda: str(uuid.uuid4()))
     """Also the id of its rating, so that a changed rating replaces the old one."""
     question: str
+    context: str = ""
+    """The text that the question is about, as in a row of Dolly."""
     setup: Setup
     answer: str = ""
     reasoning: str = ""
@@ -47,6 +52,17 @@ class Turn(Data):
     request_id: str | None = None
     checkpoint: str | None = None
     failure: Failure | None = None
+
+    @property
+    def asked(self) -> str:
+        """What the model is told: the question, and behind it the context."""
+        return with_context(self.question, self.context)
+
+    @property
+    def can_go_on(self) -> bool:
+        """True when there is the beginning of an answer that its model can be asked to go on with."""
+        broken = self.state == "stopped" or (self.state == "done" and self.finish_reason == "length")
+        return broken and bool(self.answer) and not self.setup.external
 
     @property
     def complete(self) -> bool:
@@ -114,7 +130,7 @@ class Side(Data):
         """What the model gets for one turn: system prompt, the history that worked, the question."""
         turn = self.turns[turn_index]
         before = self.turns[: turn_index % len(self.turns)]
-        return history(before, turn.setup.system, turn.question)
+        return history(before, turn.setup.system, turn.asked)
 
     def judged(self, turn_index: int = -1) -> Answer:
         """The turn as votes and ratings store it."""
@@ -133,13 +149,18 @@ class Side(Data):
         )
 
 
+def with_context(question: str, context: str) -> str:
+    """A question as a model is asked it."""
+    return f"{question}{CONTEXT_MARK}{context}" if context.strip() else question
+
+
 def history(turns: tuple[Turn, ...], system: str, question: str) -> list[Message]:
     """Messages for `question` after `turns`. Failed and empty turns are left out: no model should go on
     from an answer that nobody gave."""
     messages = [Message(role="system", content=system)] if system.strip() else []
     for turn in turns:
         if turn.state in ("done", "stopped") and turn.answer:
-            messages.append(Message(role="user", content=turn.question))
+            messages.append(Message(role="user", content=turn.asked))
             messages.append(Message(role="assistant", content=turn.answer))
     messages.append(Message(role="user", content=question))
     return messages

@@ -48,6 +48,8 @@ class ChatRequest:
     sampling: Sampling
     external: bool = False
     """True for a provider's model: 1.0, the API's default, is not sent, as some models refuse the field."""
+    begun: str = ""
+    """What the answer begins with: only workers of our own go on from there."""
     user: str | None = None
     """Who asks. Providers are not told: it is none of their business, and some refuse the field."""
 
@@ -60,6 +62,9 @@ class ChatRequest:
             "stream_options": {"include_usage": True},
             "max_completion_tokens": self.sampling.max_tokens,
         }
+        if self.begun:
+            body["messages"].append({"role": "assistant", "content": self.begun})
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
         for name in ("temperature", "top_p"):
             value = getattr(self.sampling, name)
             if not (self.external and value == 1.0):

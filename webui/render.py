@@ -18,16 +18,24 @@ def inline(sentence: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(sentence))
 
 
-def transcript(pane: str, page: str, side: Side, label: str, *, hidden: bool, opinion: str = "") -> str:
+def both(korean: str, english: str) -> str:
+    """Static HTML in both languages: the style sheet shows the one of the page."""
+    return f'<span class="kd-ko">{korean}</span><span class="kd-en">{english}</span>'
+
+
+def transcript(
+    pane: str, page: str, side: Side, label: str, *, hidden: bool, opinion: str = "", edit: str = ""
+) -> str:
     """The conversation of one pane: which answers stand in it. The browser fetches and draws them
     (`assets/answers.js`), the growing one again and again, without another word from here. With `opinion`,
-    the words for it, the reader is asked for one on each answer."""
+    the words for it, the reader is asked for one on each answer; with `edit`, each question can be edited."""
     ids = " ".join(turn.id for turn in side.turns)
     running = side.last.id if side.last and side.running else ""
     judged = f' opinion="{escape(opinion)}"' if opinion else ""
+    edited = f' edit="{escape(edit)}"' if edit else ""
     return (
         f'<kd-transcript pane="{pane}" label="{escape(label)}" settled="{page}-settled" answers="{ids}"'
-        f' running="{running}"{"" if hidden else " names"}{judged}></kd-transcript>'
+        f' running="{running}"{"" if hidden else " names"}{judged}{edited}></kd-transcript>'
     )
 
 
@@ -202,7 +210,7 @@ def _model_card(model: StatusModel, lang: Lang, *, refused: bool) -> str:
     state = _chip(model.state, state_words(model, lang), model.detail if model.state != "ready" else "")
     if refused:
         state = _chip("down", text(lang, "state_key_refused"))
-    return f'<article class="kd-card"><h3>{escape(model.id)}</h3><p>{state}</p><dl>{facts}</dl></article>'
+    return f'<article class="kd-card"><h2>{escape(model.id)}</h2><p>{state}</p><dl>{facts}</dl></article>'
 
 
 def count(number: int) -> str:

@@ -11,6 +11,7 @@ from webui import document_texts, screen_texts
 from webui.admin import texts as admin_texts
 from webui.login import texts as login_texts
 from webui.opinions import texts as opinion_texts
+from webui.sharing import texts as sharing_texts
 from webui.study import texts as study_texts
 
 Lang = Literal["ko", "en"]
@@ -30,6 +31,12 @@ STATIC: dict[str, tuple[str, str]] = {
     "right_prompt": ("오른쪽 모델에 실제로 들어간 프롬프트", "The exact prompt of the right model"),
     "system": ("시스템 프롬프트", "System prompt"),
     "system_hint": ("비워 두면 보내지 않습니다", "Left out when empty"),
+    "preset": ("저장한 설정", "Saved settings"),
+    "preset_name": ("설정 이름", "Name of the settings"),
+    "preset_hint": ("예: 짧게, 존댓말", "e.g. short and formal"),
+    "preset_shared": ("다른 사람도 쓰기", "Others may use it"),
+    "preset_save": ("설정 저장", "Save settings"),
+    "preset_delete": ("설정 삭제", "Delete settings"),
     "temperature": ("온도 (temperature)", "Temperature"),
     "top_p": ("top-p", "top-p"),
     "max_tokens": ("최대 답변 토큰", "Most answer tokens"),
@@ -42,16 +49,27 @@ STATIC: dict[str, tuple[str, str]] = {
         "메시지를 입력하세요 (Enter 전송, Shift+Enter 줄바꿈)",
         "Write a message (Enter sends, Shift+Enter breaks the line)",
     ),
+    "context": ("문맥", "Context"),
+    "context_add": ("문맥 붙이기", "Add a context"),
+    "context_hint": (
+        "질문이 다루는 글을 붙여 넣으세요. 다음 질문 하나와 함께 갑니다.",
+        "Paste the text that the question is about. It goes along with the next question.",
+    ),
     "examples": ("예시 질문", "Example questions (in Korean)"),
     "send": ("보내기", "Send"),
     "stop": ("중지", "Stop"),
     "retry": ("다시 시도", "Try again"),
+    "older": ("← 이전 답변", "← Older answer"),
+    "newer": ("다음 답변 →", "Newer answer →"),
+    "proceed": ("이어서 쓰기", "Go on"),
     "undo": ("되돌리기", "Undo"),
     "show_prompt": ("프롬프트 보기", "Show prompt"),
     "blind": ("블라인드 (이름 가리기)", "Blind (hide names)"),
     "clear": ("새 비교", "New comparison"),
     "markdown": ("Markdown 저장", "Save Markdown"),
     "json": ("JSON 저장", "Save JSON"),
+    "csv": ("CSV 저장", "Save CSV"),
+    "png": ("그림 저장", "Save picture"),
     "vote_left": ("← 왼쪽이 나음", "← Left is better"),
     "vote_tie": ("비슷함", "Tie"),
     "vote_both_bad": ("둘 다 나쁨", "Both bad"),
@@ -72,6 +90,9 @@ STATIC: dict[str, tuple[str, str]] = {
     "search": ("대화 찾기", "Search"),
     "search_hint": ("제목이나 질문의 낱말", "Words of a title or question"),
     "title": ("제목", "Title"),
+    "share": ("공유", "Share"),
+    "share_again": ("지금까지 다시 공유", "Share as it is now"),
+    "share_end": ("공유 끝내기", "Stop sharing"),
     "pin": ("위에 고정", "Pin"),
     "comparisons": ("지난 비교", "Past comparisons"),
     # Models
@@ -86,6 +107,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     **login_texts.MESSAGES,
     **opinion_texts.MESSAGES,
     **admin_texts.MESSAGES,
+    **sharing_texts.MESSAGES,
     **study_texts.MESSAGES,
     # States of a model
     "state_ready": ("준비됨", "ready"),
@@ -187,6 +209,21 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "질문이 너무 깁니다. 100,000자까지 보낼 수 있습니다.",
         "The question is too long; at most 100,000 characters can be sent.",
     ),
+    "context_shorter": (
+        "문맥이 너무 깁니다. 100,000자까지 보낼 수 있습니다.",
+        "The context is too long; at most 100,000 characters can be sent.",
+    ),
+    "edit_gone": (
+        "고치려던 질문이 이 대화에 더 없습니다.",
+        "The question that was edited is no longer in this conversation.",
+    ),
+    "edit_question": ("질문 고쳐 묻기", "Edit the question"),
+    "edit_send": ("다시 묻기", "Ask again"),
+    "edit_cancel": ("취소", "Cancel"),
+    "edit_hint": (
+        "여기서 갈라진 새 대화로 묻습니다. 지금 대화는 그대로 남습니다.",
+        "It is asked in a new conversation that branches off here. This one stays as it is.",
+    ),
     "ask_wait": ("앞 답변이 아직 끝나지 않았습니다.", "The last answer has not finished yet."),
     "ask_wait_both": ("양쪽 답변이 끝난 다음 보내세요.", "Send when both answers have finished."),
     "nothing_to_save": ("저장할 대화가 없습니다.", "There is nothing to save yet."),
@@ -201,7 +238,24 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "이 사이트의 쿠키를 허용하고 새로고침하세요.",
         "This browser blocks cookies, so no conversation can be kept. Allow them for this site and reload.",
     ),
+    "share_note": (
+        "이 주소로 지금까지의 대화를 읽을 수 있습니다. 뒤에 나눈 대화는 다시 공유해야 보입니다.",
+        "The conversation so far can be read there. What comes later is seen once it is shared again.",
+    ),
     "deleted": ("‘{title}’ 대화를 지웠습니다.", "“{title}” was deleted."),
+    "preset_saved": ("‘{name}’ 설정을 저장했습니다.", "The settings “{name}” are saved."),
+    "preset_needs_name": ("설정 이름을 먼저 쓰세요.", "Give the settings a name first."),
+    "preset_gone": ("이 설정은 지워졌습니다.", "These settings were deleted."),
+    "preset_deleted": (
+        "설정을 지웠습니다. 값은 그대로 있어, ‘설정 저장’을 누르면 되살아납니다.",
+        "Deleted. The values are still here: “Save settings” brings it back.",
+    ),
+    "preset_not_yours": (
+        "내가 저장한 설정만 지울 수 있습니다. 목록에서 먼저 고르세요.",
+        "Only settings of your own can be deleted. Choose one from the list first.",
+    ),
+    "preset_of_others": ("{name} · 다른 사람", "{name} · somebody else's"),
+    "preset_is_shared": ("{name} · 공유 중", "{name} · shared"),
     "prompt_tokens": ("{tokens} 토큰 · {model}", "{tokens} tokens · {model}"),
     "prompt_empty": ("질문을 입력하거나 보낸 다음 누르세요.", "Write or send a question first."),
     # Failures: what happened, and what the reader can do
@@ -343,6 +397,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     # Export
     "export_title": ("모델 비교", "Model comparison"),
     "export_question": ("질문", "Question"),
+    "export_context": ("문맥", "Context"),
+    "export_chat": ("답변", "Answer"),
     "export_left": ("왼쪽", "Left"),
     "export_right": ("오른쪽", "Right"),
     "export_hidden": ("이름 가림", "name hidden"),

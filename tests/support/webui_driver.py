@@ -3,7 +3,7 @@
 Compare (`/`), S is `left` or `right`
     compare-question, -send, -stop     the box at the bottom; -stop is there only while an answer comes in
     compare-blind, -clear              blind switch, new comparison
-    compare-save-markdown, -save-json  downloads
+    compare-save-X, chat-save-X        downloads, X is markdown, json, csv or png
     compare-examples                   example questions (until the first question is sent)
     compare-banner, -hint              trouble with the gateway; how to add a provider's key
     compare-vote, -vote-note           the vote row and what it says
@@ -25,12 +25,14 @@ Compare and chat, P is `compare` or `chat`
 Every page: nav-compare, nav-chat, nav-models
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, expect, sync_playwright
 
 from tests.support.processes import wait_for
 
@@ -61,7 +63,8 @@ def chromium() -> Iterator[Browser]:
 
 
 class WebUi:
-    """One browser page of the web UI. `foreign` collects every address outside of this machine."""
+    """One browser page of the web UI. `foreign` collects every address outside of this machine, `dialogs`
+    what the page asked in dialogs that were turned down, which all are unless `confirms` is set."""
 
     def __init__(self, browser: Browser, url: str, **context: Any) -> None:
         options = {"locale": "ko-KR", "viewport": {"width": 1280, "height": 900}} | context
@@ -74,8 +77,11 @@ class WebUi:
         self.url = url
         self.foreign: list[str] = []
         self.errors: list[str] = []
+        self.dialogs: list[str] = []
+        self.confirms = False
         self.page.on("request", lambda request: self._note(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("dialog", self._answer_dialog)
 
     def tab(self) -> "WebUi":
         """Another tab of the same browser, closed with this one."""
@@ -87,6 +93,13 @@ class WebUi:
         parts = urlsplit(address)
         if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
             self.foreign.append(address)
+
+    def _answer_dialog(self, dialog: Dialog) -> None:
+        if self.confirms:
+            dialog.accept()
+        else:
+            self.dialogs.append(f"dialog: {dialog.message}")
+            dialog.dismiss()
 
     def element(self, elem_id: str) -> Locator:
         return self.page.locator(f"#{elem_id}")
@@ -183,6 +196,13 @@ class WebUi:
         self.element(f"{side}-rating").get_by_label(str(score), exact=True).check()
         for tag in tags:
             self.element(f"{side}-tags").get_by_label(tag, exact=True).check()
+
+    def saved(self, page: str, kind: str) -> Path:
+        """The file that one of the page's buttons hands over."""
+        with self.page.expect_download() as begun:
+            self.element(f"{page}-save-{kind}").click()
+        assert re.fullmatch(r"(comparison|chat)-20[\d-]+\.\w+", begun.value.suggested_filename)
+        return Path(begun.value.path())
 
     def nameless_buttons(self) -> list[str]:
         """Buttons that can be seen and have neither words, a picture nor a label."""

@@ -47,7 +47,8 @@ class Tab:
         self.values: dict[Any, Any] = dict.fromkeys(self.page.setup.all)
         self.values |= {
             self.page.setup.picker: "m",
-            self.page.question: "",
+            self.page.composer.question: "",
+            self.page.composer.context: "",
             self.page.conversations.shown: "",
         }
 
@@ -73,7 +74,7 @@ class Tab:
         await self.follow()
 
     async def ask(self, question: str) -> None:
-        self.values[self.page.question] = question
+        self.values[self.page.composer.question] = question
         self.take(await self.events.begin(self.request, self.values))
 
     async def follow(self) -> None:

@@ -52,8 +52,9 @@ def page(lang: Lang, screen: Screen, body: str, said: Notice | None = None) -> s
     return f"""<!doctype html>
 <html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title} · kodolly</title><style>{style}</style></head>
-<body><header><a class="brand" href="./">kodolly <span lang="ko">코돌리</span></a><nav>{links}</nav></header>
-<main><h1>{title}</h1><nav class="tabs">{screens}</nav>
+<body><header><a class="brand" href="./">kodolly <span lang="ko">코돌리</span></a>
+<nav aria-label="{words(lang, "nav_pages")}">{links}</nav></header>
+<main><h1>{title}</h1><nav class="tabs" aria-label="{title}">{screens}</nav>
 {_said(lang, said) if said else ""}{body}</main></body></html>"""
 
 

@@ -35,7 +35,8 @@ def _choices(lang: Lang, wanted: Wanted) -> str:
         f"{words(lang, f'review_excluded_{one}')}</a>"
         for one in ("also", "no", "only")
     )
-    return f'<nav class="tabs">{kinds}</nav><nav class="tabs">{which}</nav>'
+    labels = [f'aria-label="{words(lang, key)}"' for key in ("admin_review_kinds", "admin_review_which")]
+    return f'<nav class="tabs" {labels[0]}>{kinds}</nav><nav class="tabs" {labels[1]}>{which}</nav>'
 
 
 def _address(wanted: Wanted, **other: str) -> str:

@@ -1,6 +1,9 @@
 """Sentences of the administrators' page, Korean and English side by side, as in `webui.texts`."""
 
 MESSAGES: dict[str, tuple[str, str]] = {
+    "nav_pages": ("화면", "Pages"),
+    "admin_review_kinds": ("무엇을", "Which kind"),
+    "admin_review_which": ("어느 것을", "Which ones"),
     "nav_compare": ("비교", "Compare"),
     "nav_chat": ("채팅", "Chat"),
     "nav_results": ("결과", "Results"),

@@ -20,7 +20,8 @@ def usage_html(lang: Lang, usage: Usage, by: GroupedBy, since: date, names: Mapp
     )
     table = _table(lang, usage, by, names) if usage.rows else f"<p>{words(lang, 'admin_no_usage')}</p>"
     return (
-        f'<section><h2 id="usage">{words(lang, "admin_usage")}</h2><nav class="tabs">{choices}</nav>'
+        f'<section><h2 id="usage">{words(lang, "admin_usage")}</h2>'
+        f'<nav class="tabs" aria-labelledby="usage">{choices}</nav>'
         f'<form class="since" action="admin"><input type="hidden" name="by" value="{by}">'
         f'<label for="since">{words(lang, "admin_since")}</label>'
         f'<input id="since" type="date" name="since" value="{since}">'

@@ -3,6 +3,7 @@
 //
 // No connection is held for longer than half a second: a browser gives a host six, to all tabs together.
 
+import { QuestionEdit } from "./edit.js";
 import { copyButton, draw } from "./markdown.js";
 import { Opinion } from "./opinion.js";
 
@@ -29,6 +30,11 @@ class Answer {
     this.forget();
     this.node = element("article", "kd-turn");
     this.asked = element("div", "kd-user", { "data-testid": "user" });
+    this.context = element("details", "kd-context");
+    this.about = element("div", "kd-thoughts");
+    const title = element("summary", "");
+    title.textContent = korean() ? "문맥" : "Context";
+    this.context.append(title, this.about);
     this.who = element("div", "kd-who");
     this.thinking = element("details", "kd-reasoning");
     this.summary = element("summary", "");
@@ -39,7 +45,7 @@ class Answer {
     this.bot.append(this.who);
     this.node.append(this.asked);
     this.copy = copyButton(() => this.text);
-    this.question = this.model = "";
+    this.question = this.given = this.model = "";
     this.mark = null; // what its reader thinks of it, as the server keeps it
     this.opinion = null; // where the page asks for one
   }
@@ -50,6 +56,11 @@ class Answer {
     this.opinion = new Opinion(this.id, words, () => this.shown()[0].trim());
     if (this.mark) this.opinion.take(this.mark);
     if (this.ended) drawSoon(this);
+  }
+
+  // The page lets its question be asked otherwise, in these words.
+  askOtherwise(words) {
+    this.edit ??= new QuestionEdit(this.id, words, () => this.question);
   }
 
   // Whatever was fetched is fetched again.
@@ -80,6 +91,7 @@ class Answer {
     for (const name of ["state", "hidden", "line", "card", "note", "thought"]) this[name] = reply[name];
     if (reply.question !== undefined) {
       for (const name of ["question", "model", "mark"]) this[name] = reply[name];
+      this.given = reply.context;
       if (this.mark) this.opinion?.take(this.mark);
     }
     drawSoon(this);
@@ -96,6 +108,13 @@ class Answer {
   drawParts() {
     const [text, thoughts] = this.shown();
     if (this.asked.textContent !== this.question) this.asked.textContent = this.question;
+    if (this.given && !this.context.isConnected) {
+      this.about.textContent = this.given;
+      this.asked.after(this.context);
+    }
+    if (this.edit && this.ended && !this.edit.open.isConnected) {
+      (this.given ? this.context : this.asked).after(this.edit.open);
+    }
     this.who.textContent = this.model;
     if (thoughts) {
       if (!this.thinking.isConnected) this.bot.append(this.thinking);
@@ -225,11 +244,13 @@ class Transcript extends HTMLElement {
     this.box.ariaLabel = this.getAttribute("label");
     if (this.box.parentNode !== this) this.replaceChildren(this.box, this.line, this.card);
     const words = JSON.parse(this.getAttribute("opinion") ?? "null");
+    const edit = JSON.parse(this.getAttribute("edit") ?? "null");
     this.answers = this.ids.map((id) => {
       if (!known.has(id)) known.set(id, new Answer(id));
       const answer = known.get(id);
       if (answer.hidden && this.hasAttribute("names")) answer.forget();
       if (words) answer.judge(words);
+      if (edit) answer.askOtherwise(edit);
       return answer;
     });
     const nodes = this.answers.length ? this.answers.map((answer) => answer.node) : [this.empty];

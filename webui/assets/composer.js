@@ -69,6 +69,7 @@
   addEventListener("input", ({ target }) => target === boxOf(target.closest?.(".kd-composer")) && keep(target.value), true);
 
   window.kodolly = {
+    tell,
     // The load event was answered. Returns what the question box shall hold, undefined for what it holds.
     opened(typed) {
       ready = true;

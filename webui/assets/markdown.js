@@ -107,6 +107,11 @@ md.renderer.rules.formula = (tokens, at) => {
   return `<code>${md.utils.escapeHtml(markup)}</code>`;
 };
 
+// Settles when formulas can be drawn.
+export function formulasReady() {
+  return (loading ??= loadKatex());
+}
+
 function loadKatex() {
   const style = document.createElement("link");
   style.rel = "stylesheet";
@@ -129,8 +134,7 @@ function blocks(text, redraw) {
   }
   if (wanted) {
     wanted = false;
-    loading ??= loadKatex();
-    loading.then(redraw, () => {});
+    formulasReady().then(redraw, () => {});
   }
   return made;
 }

@@ -15,7 +15,7 @@ from webui.login.login_page import account_html, login_html
 from webui.texts import Lang, language
 
 FORM_BYTES = 16 * 1024
-OWN_PAGE = re.compile(r"/([a-z]+)?(\?[\w=&%.~+-]*)?")
+OWN_PAGE = re.compile(r"/([a-z]+(/[\w-]+)?)?(\?[\w=&%.~+-]*)?")
 """Where a login may lead to: a page of ours, and no other site's."""
 HEADERS = {
     "cache-control": "no-store",

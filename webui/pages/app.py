@@ -9,6 +9,7 @@ from webui.answering import Answering
 from webui.gateway_client import GatewayClient
 from webui.pages.chat.events import ChatEvents
 from webui.pages.chat.layout import build_chat
+from webui.pages.chat.wiring import wire_chat
 from webui.pages.compare.events import CompareEvents
 from webui.pages.compare.layout import build_compare
 from webui.pages.compare.wiring import wire_compare
@@ -49,7 +50,7 @@ def build_pages(
         page = build_compare(t, POLL_S)
         wire_compare(demo, page, CompareEvents(page, store, cache, answering), client)
     with demo.route("채팅 Chat", "/chat", show_in_navbar=False):
-        ChatEvents(build_chat(t, POLL_S), store, cache, answering).wire(demo)
+        wire_chat(demo, ChatEvents(build_chat(t, POLL_S), store, cache, answering))
     with demo.route("결과 Results", "/results", show_in_navbar=False):
         build_results(demo, client, training=training, texts=texts)
     with demo.route("문서 Documents", "/documents", show_in_navbar=False):
@@ -118,5 +119,9 @@ def page_theme() -> gr.themes.Base:
 
 def page_style() -> str:
     """The style sheets."""
-    own = [files("webui") / "style.css", files("webui.opinions") / "opinions.css"]
+    own = [
+        files("webui") / "style.css",
+        files("webui.pages") / "shortcuts.css",
+        files("webui.opinions") / "opinions.css",
+    ]
     return "".join(sheet.read_text(encoding="utf-8") for sheet in own) + documents_style()

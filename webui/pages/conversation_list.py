@@ -8,8 +8,10 @@ from typing import Any
 import gradio as gr
 
 from webui.pages.parts import Updates, lang_of, on, user_in
+from webui.render import both
 from webui.store.conversations import Conversation, Conversations, Kind
-from webui.texts import text
+from webui.store.page_store import PageStore
+from webui.texts import MESSAGES, text
 
 Show = Callable[[gr.Request, Conversation | None], Awaitable[Updates]]
 """Draws a conversation, or an empty page."""
@@ -26,6 +28,10 @@ class ConversationList:
     title: gr.Textbox
     pin: gr.Checkbox
     delete: gr.Button
+    share: gr.Button
+    share_end: gr.Button
+    share_note: gr.HTML
+    """The address under which others see the conversation on the screen."""
     deleted_note: gr.HTML
     deleted: gr.Textbox
     """Id of the conversation that was deleted last."""
@@ -40,6 +46,7 @@ class ConversationList:
             self.title,
             self.pin,
             self.delete,
+            *self.sharing,
             self.deleted_note,
             self.deleted,
             self.restore,
@@ -48,7 +55,11 @@ class ConversationList:
     @property
     def drawn(self) -> list[Any]:
         """What `draw` changes."""
-        return [self.shown, self.search, self.history, self.title, self.pin, self.delete]
+        return [self.shown, self.search, self.history, self.title, self.pin, self.delete, *self.sharing]
+
+    @property
+    def sharing(self) -> list[Any]:
+        return [self.share, self.share_end, self.share_note]
 
     async def draw(
         self, conversations: Conversations, user: str, shown: Conversation | None, search: str = ""
@@ -66,6 +77,16 @@ class ConversationList:
             self.title: gr.update(value=shown.title if shown else "", visible=shown is not None),
             self.pin: gr.update(value=bool(shown and shown.pinned), visible=shown is not None),
             self.delete: gr.update(visible=shown is not None, interactive=free),
+        } | self.draw_share(shown.share if shown else None, begun=shown is not None)
+
+    def draw_share(self, word: str | None, *, begun: bool) -> Updates:
+        """Whether the conversation on the screen is shared, and where."""
+        hint = both(*MESSAGES["share_note"])
+        note = f'<kd-share word="{escape(word)}"></kd-share><p class="kd-small">{hint}</p>' if word else ""
+        return {
+            self.share: gr.update(visible=begun),
+            self.share_end: gr.update(visible=word is not None),
+            self.share_note: note,
         }
 
     def free(self) -> Updates:
@@ -83,6 +104,8 @@ def conversation_list(t: gr.I18n, kind: Kind, shown: gr.Textbox) -> Conversation
     with gr.Row(elem_classes="kd-actions"):
         pin = gr.Checkbox(label=t("pin"), container=False, visible=False, elem_id=f"{kind}-pin")
         delete = gr.Button(t("delete_chat"), size="sm", visible=False, elem_id=f"{kind}-delete")
+        share = gr.Button(t("share"), size="sm", visible=False, elem_id=f"{kind}-share")
+        share_end = gr.Button(t("share_end"), size="sm", visible=False, elem_id=f"{kind}-share-end")
     return ConversationList(
         kind=kind,
         shown=shown,
@@ -91,6 +114,9 @@ def conversation_list(t: gr.I18n, kind: Kind, shown: gr.Textbox) -> Conversation
         title=title,
         pin=pin,
         delete=delete,
+        share=share,
+        share_end=share_end,
+        share_note=gr.HTML(elem_id=f"{kind}-share-note"),
         deleted_note=gr.HTML(elem_id=f"{kind}-deleted"),
         deleted=gr.Textbox("", visible="hidden"),
         restore=gr.Button(t("restore"), size="sm", visible=False, elem_id=f"{kind}-restore"),
@@ -100,9 +126,10 @@ def conversation_list(t: gr.I18n, kind: Kind, shown: gr.Textbox) -> Conversation
 class ListEvents:
     """What happens on the list."""
 
-    def __init__(self, parts: ConversationList, conversations: Conversations, show: Show) -> None:
+    def __init__(self, parts: ConversationList, store: PageStore, show: Show) -> None:
         self.parts = parts
-        self.conversations = conversations
+        self.conversations = store.conversations
+        self.shares = store.shares
         self.show = show
 
     def wire(self, whole: Sequence[Any]) -> list[Any]:
@@ -115,6 +142,8 @@ class ListEvents:
            [parts.history])  # fmt: skip
         on(parts.pin.input, self.pinned, [parts.shown, parts.pin, parts.search], [parts.history])
         on(parts.delete.click, self.delete, [parts.shown], whole)
+        on(parts.share.click, self.share, [parts.shown], parts.sharing)
+        on(parts.share_end.click, self.end_share, [parts.shown], parts.sharing)
         return [
             on(parts.history.input, self.open, [parts.history], whole),
             on(parts.restore.click, self.restore, [parts.deleted], whole),
@@ -170,6 +199,17 @@ class ListEvents:
             parts.deleted_note: "",
             parts.restore: gr.update(visible=False),
         }
+
+    async def share(self, request: gr.Request, shown: str | None) -> Updates:
+        """Show others the conversation as it stands on the screen."""
+        word = await self.shares.share(user_in(request), shown) if shown else None
+        return self.parts.draw_share(word, begun=bool(shown))
+
+    async def end_share(self, request: gr.Request, shown: str | None) -> Updates:
+        """Show it nobody any more."""
+        if shown:
+            await self.shares.take_back(user_in(request), shown)
+        return self.parts.draw_share(None, begun=bool(shown))
 
     async def _listed(self, user: str, shown: str | None, search: str | None) -> Updates:
         found = await self.conversations.get(user, shown) if shown else None

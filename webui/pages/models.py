@@ -64,4 +64,4 @@ def build_models(demo: gr.Blocks, t: gr.I18n, cache: StatusCache, gateway_url: s
 
 
 def _code(language: Literal["shell", "python"], elem_id: str) -> gr.Code:
-    return gr.Code(language=language, show_label=False, interactive=False, elem_id=elem_id)
+    return gr.Code(language=language, show_label=False, interactive=False, wrap_lines=True, elem_id=elem_id)

@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -12,7 +13,8 @@ from common.database import StoreFailed
 from webui.conversation import QUESTION_CHARACTERS, Side
 from webui.login.visitor import serving, visitor_of
 from webui.notices import tell
-from webui.render import transcript
+from webui.pages.shortcuts import help_sheet
+from webui.render import both, transcript
 from webui.session import sender
 from webui.status_cache import StatusCache
 from webui.texts import Lang, language, text
@@ -91,28 +93,32 @@ def lang_of(request: gr.Request) -> Lang:
     return language(request.headers.get("accept-language"))
 
 
+NAMES = {
+    "compare": ("비교", "Compare"),
+    "chat": ("채팅", "Chat"),
+    "study": ("평가", "Study"),
+    "results": ("결과", "Results"),
+    "documents": ("문서", "Documents"),
+    "models": ("모델", "Models"),
+}
+"""Of the pages, in the order of their links."""
+TITLED = frozenset({"results", "documents"})
+"""Pages whose own content begins with their title."""
+
+
 def header(page: str) -> gr.HTML:
     """Name and links. Both languages are in it; the style sheet shows the one of the page."""
     links = ""
-    for name, path, korean, english in (
-        ("compare", "./", "비교", "Compare"),
-        ("chat", "./chat", "채팅", "Chat"),
-        ("study", "./study", "평가", "Study"),
-        ("results", "./results", "결과", "Results"),
-        ("documents", "./documents", "문서", "Documents"),
-        ("models", "./models", "모델", "Models"),
-    ):
+    for name, words in NAMES.items():
         current = ' aria-current="page"' if name == page else ""
-        links += f'<a id="nav-{name}" href="{path}"{current}>{both(korean, english)}</a>'
+        path = "" if name == "compare" else name
+        links += f'<a id="nav-{name}" href="./{path}"{current}>{both(*words)}</a>'
     links += f'<a id="nav-admin" class="kd-admin" href="./admin">{both("관리", "Admin")}</a>'
     links += f'<a id="nav-account" class="kd-account" href="./login">{both("계정", "Account")}</a>'
     brand = '<a class="kd-brand" href="./">kodolly<span lang="ko">코돌리</span></a>'
-    return gr.HTML(f'<header class="kd-header">{brand}<nav>{links}</nav></header>', elem_id=f"{page}-header")
-
-
-def both(korean: str, english: str) -> str:
-    """Static HTML in both languages."""
-    return f'<span class="kd-ko">{korean}</span><span class="kd-en">{english}</span>'
+    title = "" if page in TITLED else f'<h1 class="kd-unseen">{both(*NAMES[page])}</h1>'
+    inside = f"{brand}{title}<nav>{links}</nav>{help_sheet(page)}"
+    return gr.HTML(f'<header class="kd-header">{inside}</header>', elem_id=f"{page}-header")
 
 
 def conversation_pane(page: str, pane: str) -> gr.HTML:
@@ -126,27 +132,56 @@ def settled_button(page: str) -> gr.Button:
     return gr.Button(visible="hidden", elem_id=f"{page}-settled")
 
 
-def composer(t: gr.I18n, page: str, hint: str) -> tuple[gr.Textbox, gr.Button, gr.Button]:
-    """Question box, send and stop at the bottom of the window. Gradio's textbox is safe for Korean input
-    methods: it sends on keypress, which is not fired while a syllable is composed."""
-    with gr.Row(elem_classes="kd-composer", elem_id=f"{page}-composer"):
-        question = gr.Textbox(
-            label=t("question"),
+@dataclass(frozen=True)
+class Composer:
+    """Where a question is written: its context above, send and stop beside it."""
+
+    context: gr.Textbox
+    """The text that the next question is about."""
+    question: gr.Textbox
+    send: gr.Button
+    stop: gr.Button
+    asked: gr.JSON
+    """The question that went out last with its context, and the id of an answer to it."""
+
+
+def composer(t: gr.I18n, page: str, hint: str) -> Composer:
+    """Lay it out, at the bottom of the window. Gradio's textbox is safe for Korean input methods: it sends on
+    keypress, which is not fired while a syllable is composed."""
+    with gr.Column(elem_classes="kd-asking"):
+        context = _context_box(t, page)
+        with gr.Row(elem_classes="kd-composer", elem_id=f"{page}-composer"):
+            question = gr.Textbox(
+                label=t("question"),
+                show_label=False,
+                placeholder=t(hint),
+                lines=1,
+                max_lines=6,
+                max_length=QUESTION_CHARACTERS,
+                scale=8,
+                container=False,
+                autofocus=True,
+                elem_id=f"{page}-question",
+            )
+            send = gr.Button(t("send"), variant="primary", scale=1, min_width=88, elem_id=f"{page}-send")
+            stop = gr.Button(
+                t("stop"), variant="stop", scale=1, min_width=88, visible=False, elem_id=f"{page}-stop"
+            )
+    return Composer(context, question, send, stop, asked=gr.JSON(None, visible="hidden"))
+
+
+def _context_box(t: gr.I18n, page: str) -> gr.Textbox:
+    with gr.Accordion(t("context_add"), open=False, elem_id=f"{page}-context-box"):
+        return gr.Textbox(
+            label=t("context"),
             show_label=False,
-            placeholder=t(hint),
-            lines=1,
-            max_lines=6,
+            placeholder=t("context_hint"),
+            lines=3,
+            max_lines=10,
             max_length=QUESTION_CHARACTERS,
-            scale=8,
             container=False,
-            autofocus=True,
-            elem_id=f"{page}-question",
+            elem_id=f"{page}-context",
         )
-        send = gr.Button(t("send"), variant="primary", scale=1, min_width=88, elem_id=f"{page}-send")
-        stop = gr.Button(
-            t("stop"), variant="stop", scale=1, min_width=88, visible=False, elem_id=f"{page}-stop"
-        )
-    return question, send, stop
 
 
 def listed_models() -> gr.JSON:
@@ -179,27 +214,28 @@ def open_composer(loaded: Any, question: gr.Textbox) -> None:
         on(answered, None, [question], [question], js="(typed) => window.kodolly.opened(typed)")
 
 
-def clear_composer(begun: Any, asked: gr.JSON, question: gr.Textbox) -> None:
-    """Have the browser take out of the box what has become a question, and leave what was typed since."""
-    on(
-        begun.then,
-        None,
-        [asked, question],
-        [question],
-        js="(asked, typed) => window.kodolly.took(asked, typed)",
-    )
+def clear_composer(begun: Any, composer: Composer) -> None:
+    """Have the browser take out of the boxes what has become a question, and leave what was typed since."""
+    for box, script in (
+        (composer.question, "(asked, typed) => window.kodolly.took(asked, typed)"),
+        (composer.context, "(asked, typed) => typed && typed.trim() === asked?.context ? '' : undefined"),
+    ):
+        on(begun.then, None, [composer.asked, box], [box], js=script)
 
 
-def asked_question() -> gr.JSON:
-    """The question that went out last, with the id of an answer to it."""
-    return gr.JSON(None, visible="hidden")
+def asked_words(side: Side) -> dict[str, str]:
+    """What the browser takes out of the boxes once the last question of `side` has gone out."""
+    last = side.turns[-1]
+    return {"id": last.id, "question": last.question, "context": last.context}
 
 
 def stop_on_escape(demo: gr.Blocks, page: str) -> None:
-    """Have Esc press the page's stop button, unless it closes a list or ends a composed syllable."""
+    """Have Esc press the page's stop button, unless it closes a list or a dialog, or ends a composed
+    syllable."""
     script = f"""() => document.addEventListener('keydown', (event) => {{
       if (event.key !== 'Escape' || event.isComposing || event.defaultPrevented) return;
       if (event.target.getAttribute?.('aria-expanded') === 'true') return;
+      if (document.querySelector('dialog[open]')) return;
       const stop = document.querySelector('#{page}-stop');
       if (stop?.offsetParent) stop.click();
     }})"""

@@ -8,17 +8,21 @@ from typing import Any
 import gradio as gr
 
 from common.feedback import Sampling
+from common.status import StatusModel
 from webui.choices import WORKER_SAMPLING, default_sampling
 from webui.conversation import QUESTION_CHARACTERS, Setup
 from webui.pages.parts import Updates
+from webui.pages.preset_inputs import PresetInputs, preset_inputs
 from webui.status_cache import StatusCache
+from webui.store.presets import Preset
 
 
 @dataclass(frozen=True)
 class SetupInputs:
-    """Picker, system prompt and sampling of one side."""
+    """Picker, presets, system prompt and sampling of one side."""
 
     picker: gr.Dropdown
+    presets: PresetInputs
     system: gr.Textbox
     temperature: gr.Slider
     top_p: gr.Slider
@@ -29,8 +33,13 @@ class SetupInputs:
         return [self.temperature, self.top_p, self.max_tokens]
 
     @property
+    def settings(self) -> list[Any]:
+        """What a preset sets."""
+        return [self.system, *self.sampling]
+
+    @property
     def all(self) -> list[Any]:
-        return [self.picker, self.system, *self.sampling]
+        return [self.picker, *self.settings]
 
     def read(self, values: Mapping[Any, Any], cache: StatusCache) -> Setup | None:
         """What they are set to in `values`, by component; None without a model.
@@ -41,6 +50,16 @@ class SetupInputs:
         if not model:
             return None
         known = cache.find(str(model))
+        preset = self.read_preset(values, known)
+        return Setup(
+            model=str(model),
+            external=known is not None and known.kind == "external",
+            system=preset.system,
+            sampling=preset.sampling,
+        )
+
+    def read_preset(self, values: Mapping[Any, Any], known: StatusModel | None = None) -> Preset:
+        """The same without the model; `known` tells the defaults."""
         try:
             sampling = Sampling(
                 temperature=_nearest(values[self.temperature], 0.0, 2.0),
@@ -49,18 +68,17 @@ class SetupInputs:
             )
         except (TypeError, ValueError, OverflowError):
             sampling = default_sampling(known)
-        return Setup(
-            model=str(model),
-            external=known is not None and known.kind == "external",
-            system=str(values[self.system] or "")[:QUESTION_CHARACTERS],
-            sampling=sampling,
-        )
+        return Preset(system=str(values[self.system] or "")[:QUESTION_CHARACTERS], sampling=sampling)
 
     def show(self, setup: Setup) -> Updates:
         """Set all of them."""
         return {self.picker: setup.model, self.system: setup.system} | self.show_sampling(setup)
 
-    def show_sampling(self, setup: Setup) -> Updates:
+    def show_preset(self, preset: Preset) -> Updates:
+        """Set all but the model."""
+        return {self.system: preset.system} | self.show_sampling(preset)
+
+    def show_sampling(self, setup: Setup | Preset) -> Updates:
         """Set temperature, top-p and max tokens."""
         sampling = setup.sampling
         return {
@@ -83,6 +101,7 @@ def setup_inputs(t: gr.I18n, prefix: str, picker: gr.Dropdown, accordion: gr.Acc
     with accordion:
         return SetupInputs(
             picker=picker,
+            presets=preset_inputs(t, prefix),
             system=gr.Textbox(
                 label=t("system"),
                 placeholder=t("system_hint"),

@@ -1,8 +1,6 @@
 """Results as files: tables as CSV, votes and ratings as JSONL, and rows for the next training."""
 
 import asyncio
-import csv
-import io
 import json
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -15,6 +13,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from common.doors import door
 from common.feedback import Kind
 from common.status import Status
+from webui.csv_text import csv_text
 from webui.gateway_client import GatewayClient, GatewayError
 from webui.results.figures import Leaderboard, Query, read_figures
 from webui.results.judged import JudgementRow, judged
@@ -32,11 +31,7 @@ MaskRow = Callable[[JudgementRow], JudgementRow]
 FIGURES: tuple[Table, ...] = ("leaderboard.csv", "pairs.csv")
 """Files that hold figures alone, and nothing that people wrote."""
 
-BYTE_ORDER_MARK = "\ufeff"
-"""Without it spreadsheets read Hangul in the code page of the machine."""
 NOT_SHOWN = "What people asked and were answered is not shown here (webui.show_feedback)."
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to a spreadsheet (OWASP, CSV injection)."""
 
 
 def add_downloads(
@@ -132,23 +127,6 @@ def pair_rows(figures: Leaderboard) -> list[list[Any]]:
         counts = [one.wins, one.losses, one.ties, one.both_bad]
         rows.append([one.first, one.second, *counts, *rate, won, one.decision.more or ""])
     return rows
-
-
-def csv_text(rows: Iterable[Sequence[Any]], *, begins: bool = True) -> str:
-    """For spreadsheets: no cell is a formula."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    for row in rows:
-        writer.writerow([_cell(value) for value in row])
-    return (BYTE_ORDER_MARK if begins else "") + out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
-    if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False)
-    return value
 
 
 ABOUT = ("id", "created", "rater_id", "session_id", "locale", "category", "blind", "comment")

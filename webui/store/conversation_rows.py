@@ -38,7 +38,7 @@ def add_conversation(
     return made
 
 
-def add_turn(connection: sa.Connection, conversation_id: str, question: str) -> str:
+def add_turn(connection: sa.Connection, conversation_id: str, question: str, context: str = "") -> str:
     """The next question of a conversation; returns the turn's id."""
     last = sa.select(sa.func.max(turns.c.position)).where(turns.c.conversation_id == conversation_id)
     position, turn_id = (connection.scalar(last) or 0) + 1, str(uuid.uuid4())
@@ -48,6 +48,7 @@ def add_turn(connection: sa.Connection, conversation_id: str, question: str) -> 
             conversation_id=conversation_id,
             position=position,
             question=question,
+            context=context,
             withdrawn=False,
         )
     )
@@ -60,6 +61,7 @@ def add_answer(
     """An answer to a turn in one pane: the newest version there."""
     of = (answers.c.turn_id == turn_id) & (answers.c.pane == pane)
     version = connection.scalar(sa.select(sa.func.max(answers.c.version)).where(of)) or 0
+    connection.execute(sa.update(answers).where(of).values(chosen=False))
     connection.execute(
         sa.insert(answers).values(
             id=turn.id,

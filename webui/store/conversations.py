@@ -4,8 +4,9 @@ Whoever asks sees their own alone: every function takes the user. What two tabs 
 database; a tab that shows an old state gets the new one back with its next action.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ from webui.store.growing_answers import (
     write_growing,
 )
 from webui.store.opening import PageDatabase
-from webui.store.tables import answers, conversations, turns, votes
+from webui.store.tables import answers, conversations, shares, turns, votes
 
 Kind = Literal["chat", "compare"]
 PANES: Mapping[Kind, tuple[str, ...]] = {"chat": ("chat",), "compare": ("left", "right")}
@@ -57,6 +58,10 @@ class Conversation:
     """Ratings by answer id."""
     votes: Mapping[str, Choice]
     """By the id of the pair of answers."""
+    versions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By pane: which version of its last answer is shown, and how many there are."""
+    share: str | None = None
+    """The word of the address under which others see it."""
 
     @property
     def running(self) -> bool:
@@ -100,14 +105,14 @@ class Conversations:
     async def answers(self, user: str, answer_ids: Sequence[str]) -> dict[str, Shown]:
         """Answers of the user's by their ids; those of others, or deleted ones, are left out."""
         query = (
-            sa.select(answers, turns.c.question, conversations.c.hidden)
+            sa.select(answers, turns.c.question, turns.c.context, conversations.c.hidden)
             .join(turns, turns.c.id == answers.c.turn_id)
             .join(conversations, conversations.c.id == turns.c.conversation_id)
             .where(answers.c.id.in_(answer_ids))
             .where(conversations.c.user_id == user, conversations.c.deleted.is_(None))
         )
         rows = await self._database.run(lambda connection: connection.execute(query).all())
-        return {row.id: Shown(_turn(row), row.hidden, mark_of(row.mark)) for row in rows}
+        return {row.id: Shown(turn_of(row), row.hidden, mark_of(row.mark)) for row in rows}
 
     async def newest(self, user: str, kind: Kind) -> Conversation | None:
         """The conversation that something was asked in last."""
@@ -145,6 +150,7 @@ class Conversations:
         question: str,
         setups: Mapping[str, Setup],
         *,
+        context: str = "",
         hidden: bool = False,
     ) -> Conversation:
         """Add one question to a conversation; for None or one that is gone, to a new one.
@@ -159,7 +165,7 @@ class Conversations:
             if found is not None and found.running:
                 raise StillAnswering
             known = found.id if found else add_conversation(connection, user, kind, question, hidden=hidden)
-            turn_id = add_turn(connection, known, question)
+            turn_id = add_turn(connection, known, question, context)
             for pane, setup in setups.items():
                 add_answer(connection, turn_id, pane, Turn(question=question, setup=setup))
             mark_as_changed(connection, known)
@@ -302,18 +308,22 @@ def find_conversation(
     if lock:
         # The first write of a transaction is what makes the next tab wait, on SQLite as on PostgreSQL.
         connection.execute(sa.update(conversations).where(mine).values(updated=table.updated))
-    row = connection.execute(sa.select(conversations).where(mine)).one_or_none()
+    of_share = sa.select(shares.c.id).where(shares.c.conversation_id == conversation_id).scalar_subquery()
+    row = connection.execute(sa.select(conversations, of_share.label("share")).where(mine)).one_or_none()
     if row is None:
         return None
     if lock:
         give_up_abandoned(connection, conversation_id)
     given: dict[tuple[str, int], sa.Row[Any]] = {}
+    counted: Counter[tuple[str, int]] = Counter()
     for answer in connection.execute(_answers_of(conversation_id)):
-        given[answer.pane, answer.position] = answer  # the newest version comes last
+        given[answer.pane, answer.position] = answer  # the chosen version comes last, else the newest
+        counted[answer.pane, answer.position] += 1
     sides = {
-        pane: Side(turns=tuple(_turn(found) for (at, _), found in given.items() if at == pane))
+        pane: Side(turns=tuple(turn_of(found) for (at, _), found in given.items() if at == pane))
         for pane in PANES[row.kind]
     }
+    last = {pane: (pane, position) for pane, position in given}
     marks = {found.id: mark_of(found.mark) for found in given.values() if found.mark}
     cast = connection.execute(sa.select(votes).where(votes.c.conversation_id == conversation_id))
     return Conversation(
@@ -325,6 +335,8 @@ def find_conversation(
         sides=sides,
         marks=marks,
         votes={vote.id: vote.choice for vote in cast},
+        share=row.share,
+        versions={pane: (given[key].version, counted[key]) for pane, key in last.items()},
     )
 
 
@@ -341,21 +353,24 @@ def _must_get(connection: sa.Connection, user: str, conversation_id: str) -> Con
 
 def _answers_of(conversation_id: str) -> sa.Select[Any]:
     return (
-        sa.select(answers, turns.c.question, turns.c.position)
+        sa.select(answers, turns.c.question, turns.c.context, turns.c.position)
         .join(turns, turns.c.id == answers.c.turn_id)
         .where(turns.c.conversation_id == conversation_id, turns.c.withdrawn.is_(False))
-        .order_by(turns.c.position, answers.c.version)
+        .order_by(turns.c.position, answers.c.chosen, answers.c.version)
     )
 
 
-def _turn(row: sa.Row[Any]) -> Turn:
-    known = {"id": row.id, "question": row.question, "answer": row.answer, "state": state_of(row)}
-    return Turn.model_validate({**row.outcome, **known, "setup": row.setup})
+def turn_of(row: sa.Row[Any]) -> Turn:
+    """A turn, of a row of `answers` with question and context."""
+    asked = {"id": row.id, "question": row.question, "context": row.context}
+    answered = {"answer": row.answer, "state": state_of(row), "setup": row.setup}
+    return Turn.model_validate({**row.outcome, **asked, **answered})
 
 
 def _take_turn(connection: sa.Connection, kept: Conversation, number: int) -> None:
     there = {pane: side.turns[number] for pane, side in kept.sides.items() if number < len(side.turns)}
-    turn_id = add_turn(connection, kept.id, next(iter(there.values())).question)
+    first = next(iter(there.values()))
+    turn_id = add_turn(connection, kept.id, first.question, first.context)
     for pane, turn in there.items():
         settled = turn.model_copy(update={"state": "stopped"}) if turn.state == "running" else turn
         add_answer(connection, turn_id, pane, settled, kept.marks.get(turn.id))

@@ -3,11 +3,14 @@
 from webui.store.conversations import Conversations
 from webui.store.opening import PageDatabase
 from webui.store.opinions import Opinions
+from webui.store.presets import Presets
 from webui.store.sessions import Sessions
+from webui.store.shares import Shares
 from webui.store.studies import Studies
 from webui.store.study_errands import StudyErrands
 from webui.store.study_tasks import StudyTasks
 from webui.store.users import Users
+from webui.store.versions import Versions
 
 
 class PageStore:
@@ -18,6 +21,9 @@ class PageStore:
         self._database = PageDatabase(url)
         self.conversations = Conversations(self._database)
         self.opinions = Opinions(self._database)
+        self.presets = Presets(self._database)
+        self.shares = Shares(self._database)
+        self.versions = Versions(self._database)
         self.users = Users(self._database)
         self.sessions = Sessions(self._database)
         self.studies = Studies(self._database)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 metadata = sa.MetaData()
 
 TITLE_CHARACTERS = 200
+PRESET_NAME_CHARACTERS = 80
 
 users = sa.Table(
     "webui_users",
@@ -38,6 +39,7 @@ turns = sa.Table(
     sa.Column("conversation_id", sa.String(36), nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("question", sa.Text, nullable=False),
+    sa.Column("context", sa.Text, nullable=False, server_default=""),
     sa.Column("withdrawn", sa.Boolean, nullable=False),
     sa.UniqueConstraint("conversation_id", "position", name="uq_webui_turns_position"),
 )
@@ -49,6 +51,7 @@ answers = sa.Table(
     sa.Column("turn_id", sa.String(36), nullable=False),
     sa.Column("pane", sa.String(10), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("chosen", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("setup", sa.JSON, nullable=False),
     sa.Column("answer", sa.Text, nullable=False),
     sa.Column("state", sa.String(10), nullable=False),
@@ -72,6 +75,27 @@ settings = sa.Table(
     sa.Column("user_id", sa.String(64), primary_key=True),
     sa.Column("name", sa.String(40), primary_key=True),
     sa.Column("value", sa.JSON, nullable=False),
+)
+
+shares = sa.Table(
+    "webui_shares",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("conversation_id", sa.String(36), nullable=False, unique=True),
+    sa.Column("answers", sa.JSON, nullable=False),
+    sa.Column("hidden", sa.Boolean, nullable=False),
+    sa.Column("shared", sa.DateTime(timezone=True), nullable=False),
+)
+
+presets = sa.Table(
+    "webui_presets",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(PRESET_NAME_CHARACTERS), nullable=False),
+    sa.Column("shared", sa.Boolean, nullable=False, index=True),
+    sa.Column("value", sa.JSON, nullable=False),
+    sa.UniqueConstraint("user_id", "name", name="uq_webui_presets_name"),
 )
 
 sessions = sa.Table(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from webui.conversation import Turn
-from webui.results.downloads import csv_text
+from webui.csv_text import csv_text
 from webui.store.studies import Judged
 from webui.study.figures import BOTH_BAD, TIE, scores_of, winner
 from webui.study.plan import Study, shown_order

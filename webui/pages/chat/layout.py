@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import gradio as gr
 
 from webui.pages.conversation_list import ConversationList, conversation_list
+from webui.pages.export_buttons import ExportButtons, export_buttons
 from webui.pages.parts import (
-    asked_question,
+    Composer,
     composer,
     conversation_pane,
     header,
@@ -16,8 +17,12 @@ from webui.pages.parts import (
     settled_button,
     shown_conversation,
 )
+from webui.pages.revise import Edit, ReviseButtons, edit_parts, revise_buttons
 from webui.pages.setup import SetupInputs, setup_inputs
 from webui.pages.takeover import old_states
+
+PANE = "chat"
+"""The one pane of a chat."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,12 @@ class ChatPage:
     new: gr.Button
     chat: gr.HTML
     settled: gr.Button
+    files: ExportButtons
     retry: gr.Button
     undo: gr.Button
-    question: gr.Textbox
-    asked: gr.JSON
-    send: gr.Button
-    stop: gr.Button
+    revise: ReviseButtons
+    edit: Edit
+    composer: Composer
     refresh: gr.Button
     timer: gr.Timer
     old: gr.BrowserState
@@ -52,6 +57,8 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
         with gr.Column(scale=1, min_width=240, elem_classes="kd-side"):
             new = gr.Button(t("new_chat"), size="sm", elem_id="chat-new")
             conversations = conversation_list(t, "chat", shown_conversation("chat"))
+            with gr.Row(elem_classes="kd-actions"):
+                files = export_buttons(t, "chat", visible=False)
         with gr.Column(scale=4, min_width=320):
             with gr.Group(elem_classes="kd-setup"):
                 picker = model_picker(t("model"), "chat-model")
@@ -59,8 +66,8 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
                 setup = setup_inputs(t, "chat", picker, accordion)
             chip = gr.HTML(elem_id="chat-state", elem_classes="kd-state")
             chat = conversation_pane("chat", "chat")
-            retry, undo = _actions(t)
-            question, send, stop = composer(t, "chat", "chat_hint")
+            retry, undo, revise = _actions(t)
+            asking = composer(t, "chat", "chat_hint")
     refresh, timer = refresher("chat", refresh_s)
     return ChatPage(
         banner=banner,
@@ -69,13 +76,13 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
         conversations=conversations,
         new=new,
         chat=chat,
+        files=files,
         settled=settled_button("chat"),
         retry=retry,
         undo=undo,
-        question=question,
-        asked=asked_question(),
-        send=send,
-        stop=stop,
+        revise=revise,
+        edit=edit_parts("chat"),
+        composer=asking,
         refresh=refresh,
         timer=timer,
         old=old_states("chat")[0],
@@ -83,8 +90,9 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
     )
 
 
-def _actions(t: gr.I18n) -> tuple[gr.Button, gr.Button]:
+def _actions(t: gr.I18n) -> tuple[gr.Button, gr.Button, ReviseButtons]:
     with gr.Row(elem_classes="kd-actions"):
         retry = gr.Button(t("retry"), size="sm", visible=False, elem_id="chat-retry")
         undo = gr.Button(t("undo"), size="sm", visible=False, elem_id="chat-undo")
-    return retry, undo
+        revise = revise_buttons(t, PANE)
+    return retry, undo, revise

@@ -14,7 +14,9 @@ from webui.pages.compare.inputs import ComposedQuestion, Listener, Screen, with_
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.compare.state import hidden_in, side_of
 from webui.pages.compare.view import CompareView
-from webui.pages.parts import Updates, lang_of, note_answer, user_in
+from webui.pages.parts import Updates, asked_words, lang_of, note_answer, user_in
+from webui.pages.preset_events import PresetEvents
+from webui.pages.revise import ReviseEvents
 from webui.pages.takeover import take_over_comparison
 from webui.status_cache import StatusCache
 from webui.store.conversations import Conversation, StillAnswering
@@ -34,6 +36,9 @@ class CompareEvents:
         self.cache = cache
         self.answering = answering
         self.view = CompareView(page, cache)
+        setups = {pane.name: pane.setup for pane in page.panes}
+        self.revise = ReviseEvents("compare", setups, cache, store, answering, self.show)
+        self.presets = PresetEvents([pane.setup for pane in page.panes], store.presets)
 
     async def load(self, request: gr.Request, *old: Any) -> Updates:
         """Show the comparison of the tab's address, what `?a=&b=&q=` asks for, the comparison that was asked
@@ -44,6 +49,7 @@ class CompareEvents:
         blind = bool(await self.store.users.setting(user, BLIND))
         found = await _wanted(self.store, user, query)
         updates = await self._shown(request, found) | {page.toolbar.blind: blind}
+        updates |= await self.presets.load(user, lang_of(request))
         updates |= dict.fromkeys(page.old)
         defaults = default_pair(self.cache.models, self.cache.providers)
         for pane, name, default in zip(page.panes, (query.get("a"), query.get("b")), defaults, strict=True):
@@ -91,28 +97,39 @@ class CompareEvents:
             return self._refused("ask_question", lang)
         if len(question) > QUESTION_CHARACTERS:
             return self._refused("ask_shorter", lang)
+        if len(wanted.context) > QUESTION_CHARACTERS:
+            return self._refused("context_shorter", lang)
+        swapped = False
         if wanted.shown is None and wanted.blind and random.random() < 0.5:
             # The hidden pickers and settings change places as well: a pane always holds its own model's.
             left, right = right, left
+            swapped = True
         if left is None or right is None:
             return self._refused("ask_model", lang)
         asking = {"left": left, "right": right}
         try:
             asked = await self.store.conversations.ask(
-                user_in(request), "compare", wanted.shown, question, asking, hidden=wanted.blind
+                user_in(request),
+                "compare",
+                wanted.shown,
+                question,
+                asking,
+                context=wanted.context,
+                hidden=wanted.blind,
             )
         except StillAnswering:
             return self._refused("ask_wait_both", lang)
-        taken = {"id": asked.sides["left"].turns[-1].id, "question": question}
-        updates = await self._shown(request, asked) | {page.asked: taken}
+        taken = asked_words(asked.sides["left"])
+        updates = await self._shown(request, asked) | {page.composer.asked: taken}
         for pane in page.panes:
+            updates |= pane.setup.presets.cleared() if swapped else {}
             self.answering.start(asked.sides[pane.name], user_in(request), hidden=asked.hidden)
             updates |= pane.setup.show(asking[pane.name])
         return updates | self.view.status(left.model, right.model, lang, hidden=asked.hidden)
 
     def _refused(self, key: str, lang: Lang) -> Updates:
         tell(text(lang, key))
-        return {self.page.send: gr.skip()}
+        return {self.page.composer.send: gr.skip()}
 
     def retry(self, pane: Pane) -> Listener:
         """Ask one side's last question again, with what its pickers say now."""
@@ -139,12 +156,13 @@ class CompareEvents:
         lang = lang_of(request)
         found = await self.store.conversations.get(user_in(request), shown) if shown else None
         if found is None:
-            return {self.page.send: gr.skip()}
+            return {self.page.composer.send: gr.skip()}
         for side in found.sides.values():
             note_answer(self.cache, side)
         if found.running:
             ended = [pane for pane in self.page.panes if not found.sides[pane.name].running]
-            return _without_marks(self.view.sides(ended, found, lang), ended) or {self.page.send: gr.skip()}
+            updates = _without_marks(self.view.sides(ended, found, lang), ended)
+            return updates or {self.page.composer.send: gr.skip()}
         updates = self.view.whole(found, lang) | self.page.conversations.free()
         return _without_marks(updates, self.page.panes)
 
@@ -154,7 +172,7 @@ class CompareEvents:
         found = await kept.get(user, shown) if shown else None
         if found is not None and not self.answering.stop(found.sides.values()):
             await kept.stop(user, found.id)
-        return {self.page.stop: gr.skip()}
+        return {self.page.composer.stop: gr.skip()}
 
     async def clear(self, request: gr.Request, screen: Screen) -> Updates:
         """A new, empty comparison with the same models; the old one is in the list."""
@@ -184,7 +202,7 @@ class CompareEvents:
         models: list[str | None] = []
         for pane in self.page.panes:
             last = side_of(found, pane.name).last
-            updates |= pane.setup.show(last.setup) if last else {}
+            updates |= (pane.setup.show(last.setup) | pane.setup.presets.cleared()) if last else {}
             models.append(last.setup.model if last else None)
         if found is not None:
             left, right = models

@@ -1,37 +1,26 @@
-"""비교 / Compare: votes, ratings, the prompt preview and files."""
+"""비교 / Compare: votes, ratings and the prompt preview."""
 
-from datetime import datetime
 from typing import Any
 
 import gradio as gr
 
 from common.feedback import Choice, Rating, Vote
-from webui.conversation import Mark, history
+from webui.conversation import Mark, history, with_context
 from webui.failures import Failure, advice, headline
 from webui.gateway_client import GatewayClient, GatewayError
-from webui.pages.compare.export import ComparisonExport, as_json, as_markdown, pair_key
 from webui.pages.compare.inputs import ComposedQuestion, Listener, with_question
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.compare.state import hidden_in, side_of
 from webui.pages.compare.view import CompareView
+from webui.pages.export import pair_key
 from webui.pages.parts import Updates, lang_of, user_in
 from webui.render import failure_card, inline
 from webui.store.page_store import PageStore
 from webui.texts import Lang, text
 
-# Saves a file without the server ever writing the conversation to its disk.
-SAVE_FILE_JS = """(file) => {
-  if (!file) return;
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([file.text], {type: file.type}));
-  link.download = file.name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-}"""
-
 
 class CompareFeedback:
-    """Listeners that judge and keep what both sides said."""
+    """Listeners that judge what both sides said."""
 
     def __init__(self, page: ComparePage, client: GatewayClient, store: PageStore, view: CompareView) -> None:
         self.page = page
@@ -118,7 +107,8 @@ class CompareFeedback:
             if hidden or setup is None or not (side.turns or question):
                 return {pane.prompt_box: gr.skip()}
             if question:
-                model, messages = setup.model, history(side.turns, setup.system, question)
+                words = with_context(question, asked.context)
+                model, messages = setup.model, history(side.turns, setup.system, words)
             else:
                 model, messages = side.turns[-1].setup.model, side.messages()
             opened: Updates = {pane.prompt_box: gr.update(visible=True)}
@@ -134,31 +124,6 @@ class CompareFeedback:
             }
 
         return with_question(self.page, self.view.cache, handler)
-
-    def save(self, kind: str) -> Listener:
-        """Hand the whole comparison to the browser as a file: `markdown` or `json`."""
-
-        async def listener(request: gr.Request, shown: str | None) -> Updates:
-            user, lang = user_in(request), lang_of(request)
-            found = await self.store.conversations.get(user, shown) if shown else None
-            if found is None:
-                return {self.page.download: None}
-            comparison = ComparisonExport(
-                left=found.sides["left"],
-                right=found.sides["right"],
-                marks=found.marks,
-                votes=found.votes,
-                names_hidden=found.hidden,
-            )
-            name = f"comparison-{datetime.now():%Y-%m-%d-%H%M}"
-            if kind == "json":
-                file = {"name": f"{name}.json", "type": "application/json", "text": as_json(comparison)}
-            else:
-                words = as_markdown(comparison, lang)
-                file = {"name": f"{name}.md", "type": "text/markdown", "text": words}
-            return {self.page.download: file}
-
-        return listener
 
 
 def _not_saved(failure: Failure, lang: Lang) -> str:

@@ -41,9 +41,10 @@ class Screen:
 
 @dataclass(frozen=True)
 class ComposedQuestion:
-    """The question in the box, and what both sides are set to."""
+    """The question in the box with its context, and what both sides are set to."""
 
     question: str
+    context: str
     shown: str | None
     """As in `Screen`."""
     blind: bool
@@ -59,7 +60,7 @@ def screen_parts(page: ComparePage) -> set[Any]:
 def question_parts(page: ComparePage) -> set[Any]:
     """The inputs of listeners that take a ComposedQuestion."""
     setups = (part for pane in page.panes for part in pane.setup.all)
-    return {page.question, page.toolbar.blind, page.shown, *setups}
+    return {page.composer.question, page.composer.context, page.toolbar.blind, page.shown, *setups}
 
 
 def pickers(page: ComparePage) -> list[Any]:
@@ -95,7 +96,8 @@ def with_question(
     async def listener(request: gr.Request, values: Mapping[Any, Any]) -> Updates:
         left, right = (pane.setup.read(values, cache) for pane in page.panes)
         asked = ComposedQuestion(
-            question=str(values[page.question] or "").strip(),
+            question=str(values[page.composer.question] or "").strip(),
+            context=str(values[page.composer.context] or "").strip(),
             shown=values[page.shown] or None,
             blind=bool(values[page.toolbar.blind]),
             left=left,

@@ -7,8 +7,9 @@ import gradio as gr
 
 from common.feedback import Choice, Tag
 from webui.pages.conversation_list import ConversationList, conversation_list
+from webui.pages.export_buttons import ExportButtons, export_buttons
 from webui.pages.parts import (
-    asked_question,
+    Composer,
     composer,
     conversation_pane,
     header,
@@ -18,6 +19,7 @@ from webui.pages.parts import (
     settled_button,
     shown_conversation,
 )
+from webui.pages.revise import Edit, ReviseButtons, edit_parts, revise_buttons
 from webui.pages.setup import SetupInputs, setup_inputs
 from webui.pages.takeover import COMPARE_KEYS, old_states
 
@@ -51,6 +53,7 @@ class Pane:
     actions: gr.Row
     retry: gr.Button
     show_prompt: gr.Button
+    revise: ReviseButtons
     rating_box: gr.Column
     score: gr.Radio
     tags: gr.CheckboxGroup
@@ -74,18 +77,15 @@ class ComparePage:
     hint: gr.HTML
     toolbar: "Toolbar"
     conversations: ConversationList
-    download: gr.JSON
     vote_box: gr.Column
     vote_note: gr.HTML
     votes: dict[Choice, gr.Button]
     examples: gr.Dataset
-    question: gr.Textbox
-    asked: gr.JSON
-    send: gr.Button
-    stop: gr.Button
+    composer: Composer
     refresh: gr.Button
     timer: gr.Timer
     settled: gr.Button
+    edit: Edit
     names_hidden: gr.Checkbox
     """True while the names of this comparison are hidden."""
     old: list[gr.BrowserState]
@@ -109,12 +109,11 @@ class Toolbar:
 
     blind: gr.Checkbox
     clear: gr.Button
-    markdown: gr.Button
-    json: gr.Button
+    files: ExportButtons
 
     @property
     def all(self) -> list[Any]:
-        return [self.blind, self.clear, self.markdown, self.json]
+        return [self.blind, self.clear, *self.files.all]
 
 
 def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
@@ -131,7 +130,7 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
         left, right = (_pane(t, side, *setup) for side, setup in zip(SIDES, setups, strict=True))
     vote_box, vote_note, votes = _vote_box(t)
     examples = _examples(t)
-    question, send, stop = composer(t, "compare", "question_hint")
+    asking = composer(t, "compare", "question_hint")
     refresh, timer = refresher("compare", refresh_s)
     return ComparePage(
         left=left,
@@ -140,18 +139,15 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
         hint=hint,
         toolbar=toolbar,
         conversations=conversations,
-        download=gr.JSON(visible="hidden", elem_id="compare-download"),
         vote_box=vote_box,
         vote_note=vote_note,
         votes=votes,
         examples=examples,
-        question=question,
-        asked=asked_question(),
-        send=send,
-        stop=stop,
+        composer=asking,
         refresh=refresh,
         timer=timer,
         settled=settled_button("compare"),
+        edit=edit_parts("compare"),
         names_hidden=gr.Checkbox(False, visible="hidden"),
         old=old_states(*COMPARE_KEYS),
         model_list=listed_models(),
@@ -163,8 +159,7 @@ def _toolbar(t: gr.I18n) -> Toolbar:
         return Toolbar(
             blind=gr.Checkbox(label=t("blind"), value=False, container=False, elem_id="compare-blind"),
             clear=gr.Button(t("clear"), size="sm", elem_id="compare-clear"),
-            markdown=gr.Button(t("markdown"), size="sm", elem_id="compare-save-markdown"),
-            json=gr.Button(t("json"), size="sm", elem_id="compare-save-json"),
+            files=export_buttons(t, "compare"),
         )
 
 
@@ -206,6 +201,7 @@ def _pane(t: gr.I18n, side: str, setup_box: gr.Column, setup: SetupInputs) -> Pa
         with gr.Row(visible=False, elem_classes="kd-actions") as actions:
             retry = gr.Button(t("retry"), size="sm", elem_id=f"{side}-retry")
             show_prompt = gr.Button(t("show_prompt"), size="sm", elem_id=f"{side}-show-prompt")
+            revise = revise_buttons(t, side)
         prompt_box, prompt_info, prompt = _prompt_box(t, side)
         rating_box, score, tags, rating_note = _rating_box(t, side)
     return Pane(
@@ -217,6 +213,7 @@ def _pane(t: gr.I18n, side: str, setup_box: gr.Column, setup: SetupInputs) -> Pa
         actions=actions,
         retry=retry,
         show_prompt=show_prompt,
+        revise=revise,
         rating_box=rating_box,
         score=score,
         tags=tags,

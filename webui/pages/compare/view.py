@@ -8,10 +8,11 @@ import gradio as gr
 from common.feedback import Choice
 from webui.choices import model_ids
 from webui.conversation import Side
-from webui.pages.compare.export import pair_key
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.compare.state import hidden_in, left_of, mark_of, right_of, side_of
+from webui.pages.export import pair_key
 from webui.pages.parts import Updates, ticking
+from webui.pages.revise import edit_words
 from webui.render import banner, chip, inline, key_hint, transcript
 from webui.status_cache import StatusCache
 from webui.store.conversations import Conversation
@@ -28,7 +29,8 @@ class CompareView:
     def chat(self, pane: Pane, found: Conversation | None, lang: Lang, *, hidden: bool) -> str:
         """The conversation of one side."""
         label = text(lang, "conversation_left" if pane.name == "left" else "conversation_right")
-        return transcript(pane.name, "compare", side_of(found, pane.name), label, hidden=hidden)
+        edit = edit_words("compare", lang)
+        return transcript(pane.name, "compare", side_of(found, pane.name), label, hidden=hidden, edit=edit)
 
     def side(self, pane: Pane, found: Conversation | None, lang: Lang) -> Updates:
         """Everything of one side."""
@@ -44,7 +46,7 @@ class CompareView:
             pane.score: gr.update(value=mark.score if mark else None),
             pane.tags: gr.update(value=list(mark.tags) if mark else []),
             pane.rating_note: "",
-        }
+        } | pane.revise.draw(found, pane.name)
 
     def whole(self, found: Conversation | None, lang: Lang) -> Updates:
         """The conversation with everything around it."""
@@ -63,11 +65,11 @@ class CompareView:
         running, begun = left.running or right.running, bool(left.turns or right.turns)
         note, may_vote = self._vote(found, lang)
         voted = found.votes.get(pair_key(left.last, right.last)) if found else None
-        files = (page.toolbar.clear, page.toolbar.markdown, page.toolbar.json)
+        files = (page.toolbar.clear, *page.toolbar.files.all)
         updates: Updates = {
             page.names_hidden: hidden,
-            page.send: gr.update(visible=not running),
-            page.stop: gr.update(visible=running),
+            page.composer.send: gr.update(visible=not running),
+            page.composer.stop: gr.update(visible=running),
             page.toolbar.blind: gr.update(interactive=not running),
             **{button: gr.update(interactive=begun and not running) for button in files},
             page.examples: gr.update(visible=not begun),

@@ -7,10 +7,11 @@ import gradio as gr
 
 from webui.gateway_client import GatewayClient
 from webui.pages.compare.events import CompareEvents
-from webui.pages.compare.feedback import SAVE_FILE_JS, CompareFeedback
+from webui.pages.compare.feedback import CompareFeedback
 from webui.pages.compare.inputs import pickers, question_parts, screen_parts, with_question, with_screen
 from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.conversation_list import ListEvents
+from webui.pages.export_buttons import wire_export
 from webui.pages.parts import (
     clear_composer,
     keep_address,
@@ -34,19 +35,24 @@ class Outputs:
 
     @property
     def setups(self) -> list[Any]:
-        return [*self.page.left.setup.all, *self.page.right.setup.all]
+        return [part for pane in self.page.panes for part in pane.setup.all]
+
+    @property
+    def presets(self) -> list[Any]:
+        return [part for pane in self.page.panes for part in pane.setup.presets.all]
 
     @property
     def common(self) -> list[Any]:
         page = self.page
         vote = [page.vote_box, page.vote_note, *page.votes.values()]
         boxes = [pane.setup_box for pane in page.panes]
-        return [page.names_hidden, page.send, page.stop, *page.toolbar.all, page.examples, *vote, *boxes]
+        buttons = [page.composer.send, page.composer.stop, *page.toolbar.all]
+        return [page.names_hidden, *buttons, page.examples, *vote, *boxes]
 
     def side(self, pane: Pane) -> list[Any]:
         rating = [pane.rating_box, pane.score, pane.tags, pane.rating_note]
         prompt = [pane.show_prompt, pane.prompt_box]
-        return [pane.chat, pane.actions, *rating, *prompt]
+        return [pane.chat, pane.actions, *rating, *prompt, *pane.revise.all]
 
     @property
     def whole(self) -> list[Any]:
@@ -55,7 +61,7 @@ class Outputs:
 
     @property
     def everything(self) -> list[Any]:
-        return [*self.whole, *self.setups, *self.page.conversations.all]
+        return [*self.whole, *self.setups, *self.presets, *self.page.conversations.all]
 
     @property
     def refreshed(self) -> list[Any]:
@@ -69,25 +75,29 @@ def wire_compare(demo: gr.Blocks, page: ComparePage, events: CompareEvents, clie
     refresh = with_screen(page, events.refresh)
     keep_address(shown)
     loaded = on(demo.load, events.load, page.old, [*out.everything, page.model_list, *page.old])
-    open_composer(loaded, page.question)
+    open_composer(loaded, page.composer.question)
     refresh_on_return(demo, "compare")
     stop_on_escape(demo, "compare")
     on([page.timer.tick, page.refresh.click], refresh, seen, out.refreshed)
-    ListEvents(page.conversations, events.store.conversations, events.show).wire(out.everything)
+    ListEvents(page.conversations, events.store, events.show).wire(out.everything)
+    events.presets.wire()
+    revise = {pane.name: pane.revise for pane in page.panes}
+    events.revise.wire(revise, page.edit, shown, out.everything)
+    wire_export(page.toolbar.files, events.store.conversations, shown)
     begin = with_question(page, events.cache, events.begin)
-    asking = [page.question.submit, page.send.click]
-    begun = on(asking, begin, question_parts(page), [page.asked, *out.everything])
-    clear_composer(begun, page.asked, page.question)
+    asking = [page.composer.question.submit, page.composer.send.click]
+    begun = on(asking, begin, question_parts(page), [page.composer.asked, *out.everything])
+    clear_composer(begun, page.composer)
     for pane in page.panes:
         on(pane.picker.input, events.picked(pane), seen, [*out.status, *pane.setup.sampling])
         on(pane.retry.click, events.retry(pane), {shown, *pane.setup.all}, out.everything)
     settled = on(page.settled.click, events.settle, [shown], [*out.whole, *page.conversations.all],
                  trigger_mode="always_last")  # fmt: skip
     on(settled.then, refresh, seen, out.refreshed)
-    on(page.stop.click, events.stop, [shown], out.whole)
+    on(page.composer.stop.click, events.stop, [shown], out.whole)
     on(page.toolbar.clear.click, with_screen(page, events.clear), seen, out.everything)
     on(page.toolbar.blind.input, with_screen(page, events.blind), seen, out.whole)
-    on(page.examples.click, _take_example, [page.examples], [page.question])
+    on(page.examples.click, _take_example, [page.examples], [page.composer.question])
     _wire_feedback(out, CompareFeedback(page, client, events.store, events.view))
 
 
@@ -109,9 +119,6 @@ def _wire_feedback(out: Outputs, feedback: CompareFeedback) -> None:
         voted += [pane.chat, pane.show_prompt]
     for choice, button in page.votes.items():
         on(button.click, feedback.vote(choice), [page.shown, *pickers(page)], voted)
-    for kind, button in (("markdown", page.toolbar.markdown), ("json", page.toolbar.json)):
-        saved = on(button.click, feedback.save(kind), [page.shown], [page.download])
-        saved.then(None, [page.download], None, js=SAVE_FILE_JS, api_visibility="private")
 
 
 async def _take_example(sample: list[str]) -> str:

@@ -9,6 +9,7 @@ from webui.pages.results.tables import results_html
 from webui.render import failure_card
 from webui.results.figures import Query, read_figures
 from webui.results.judged import shown
+from webui.texts import text
 
 
 def build_results(demo: gr.Blocks, client: GatewayClient, *, training: bool, texts: bool) -> None:
@@ -24,7 +25,8 @@ def build_results(demo: gr.Blocks, client: GatewayClient, *, training: bool, tex
             figures = await read_figures(client, query)
             single = await shown(client, query) if query.model and texts else []
         except GatewayError as error:
-            return {body: failure_card(error.failure, lang, names_hidden=False)}
+            title = f"<h1>{text(lang, 'results_title')}</h1>"
+            return {body: title + failure_card(error.failure, lang, names_hidden=False)}
         one_by_one = judgement_cards(single, query, lang) if query.model and texts else ""
         page = results_html(figures, query, lang, training=training, texts=texts, one_by_one=one_by_one)
         return {body: page}

@@ -1,0 +1,49 @@
+"""채팅 / Chat: which listener belongs to which component."""
+
+import gradio as gr
+
+from webui.pages.chat.events import ChatEvents
+from webui.pages.chat.layout import PANE
+from webui.pages.conversation_list import ListEvents
+from webui.pages.export_buttons import wire_export
+from webui.pages.parts import (
+    clear_composer,
+    keep_address,
+    on,
+    open_composer,
+    refresh_on_return,
+    stop_on_escape,
+)
+
+
+def wire_chat(demo: gr.Blocks, events: ChatEvents) -> None:
+    """Attach every listener of the page."""
+    page, composer, shown = events.page, events.page.composer, events.page.conversations.shown
+    actions = [page.retry, page.undo, page.new, *page.files.all, *page.revise.all]
+    buttons = [composer.send, composer.stop, *actions]
+    asked = [page.chat, *buttons, *page.conversations.drawn]
+    settings = [*page.setup.all, *page.setup.presets.all]
+    whole = [page.chat, *buttons, *page.conversations.all, *settings]
+    status, lists = [page.banner, page.chip, page.timer], [page.setup.picker, page.model_list]
+    refreshed = [*status, *lists, *page.setup.sampling]
+    keep_address(shown)
+    loaded = on(demo.load, events.load, [page.old], [*whole, *status, page.model_list, page.old])
+    open_composer(loaded, composer.question)
+    refresh_on_return(demo, "chat")
+    stop_on_escape(demo, "chat")
+    on([page.timer.tick, page.refresh.click], events.refresh, lists, refreshed)
+    on(page.setup.picker.input, events.picked, [page.setup.picker], [*status, *page.setup.sampling])
+    events.presets.wire()
+    events.revise.wire({PANE: page.revise}, page.edit, shown, whole)
+    wire_export(page.files, events.store.conversations, shown)
+    ListEvents(page.conversations, events.store, events.show).wire(whole)
+    boxes = [composer.question, composer.context]
+    given = {*boxes, shown, *page.setup.all}
+    begun = on([composer.question.submit, composer.send.click], events.begin, given, [*asked, composer.asked])
+    clear_composer(begun, composer)
+    on(page.retry.click, events.retry, {shown, *page.setup.all}, asked)
+    settled = on(page.settled.click, events.settle, [shown], asked, trigger_mode="always_last")
+    on(settled.then, events.refresh, lists, refreshed)
+    on(composer.stop.click, events.stop, [shown], asked)
+    on(page.undo.click, events.undo, [shown, *boxes], [*asked, *boxes])
+    on(page.new.click, events.new, [], asked)

@@ -1,0 +1,1 @@
+"""Conversations that somebody shows to others, read-only."""

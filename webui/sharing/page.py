@@ -1,0 +1,72 @@
+"""A shared conversation as plain HTML: it can be read without a script, which only draws its Markdown."""
+
+from html import escape
+from importlib.resources import files
+
+from webui.conversation import Turn
+from webui.render import ending
+from webui.store.shares import SharedConversation
+from webui.texts import Lang, text
+
+
+def shared_html(found: SharedConversation, lang: Lang, script: str) -> str:
+    """The page. `script` is the address of `assets/shared.js`."""
+    told = escape(text(lang, "shared_on", day=f"{found.shared:%Y-%m-%d}"))
+    title, body = escape(found.title), _turns(found, lang)
+    head = f'<script type="module" src="{escape(script)}"></script>'
+    return _page(lang, title, f'<h1>{title}</h1><p class="quiet">{told}</p>{body}', head)
+
+
+def picture_html(found: SharedConversation, lang: Lang) -> str:
+    """The same for `assets/picture.js`, which makes a picture of it: contexts are open."""
+    title, day = escape(found.title), f"{found.shared:%Y-%m-%d}"
+    body = _turns(found, lang).replace("<details>", "<details open>")
+    return _page(lang, title, f'<h1>{title}</h1><p class="quiet">{day}</p>{body}')
+
+
+def gone_html(lang: Lang) -> str:
+    """The page of an address that leads nowhere."""
+    title = escape(text(lang, "shared_gone_title"))
+    return _page(lang, title, f"<h1>{title}</h1><p>{escape(text(lang, 'shared_gone'))}</p>")
+
+
+def _turns(found: SharedConversation, lang: Lang) -> str:
+    count = max((len(side.turns) for side in found.sides.values()), default=0)
+    return "".join(_turn(found, number, lang) for number in range(count))
+
+
+def _turn(found: SharedConversation, number: int, lang: Lang) -> str:
+    given = {pane: side.turns[number] for pane, side in found.sides.items() if number < len(side.turns)}
+    first = next(iter(given.values()))
+    context = (
+        f"<details><summary>{escape(text(lang, 'context'))}</summary>"
+        f'<div class="plain">{escape(first.context)}</div></details>'
+        if first.context
+        else ""
+    )
+    told = "".join(_answer(pane, turn, found, lang) for pane, turn in given.items())
+    label = f"{escape(text(lang, 'shared_question'))} {number + 1}"
+    return (
+        f'<section><h2>{label}</h2><div class="asked plain">{escape(first.question)}</div>{context}'
+        f'<div class="answers">{told}</div></section>'
+    )
+
+
+def _answer(pane: str, turn: Turn, found: SharedConversation, lang: Lang) -> str:
+    name = text(lang, f"shared_{pane}")
+    if not found.hidden:
+        name = turn.setup.model if pane == "chat" else f"{name}: {turn.setup.model}"
+    ended = ending(turn, lang)[0] if turn.state != "done" else ""
+    return (
+        f'<article><h3>{escape(name)}</h3><div class="kd-md plain">{escape(turn.answer.strip())}</div>'
+        f'<p class="quiet">{escape(ended)}</p></article>'
+    )
+
+
+def _page(lang: Lang, title: str, body: str, head: str = "") -> str:
+    style = files("webui.sharing").joinpath("shared.css").read_text(encoding="utf-8")
+    return f"""<!doctype html>
+<html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title} · kodolly</title><style>{style}</style>{head}</head>
+<body><main><p class="brand"><a href="../">kodolly <span lang="ko">코돌리</span></a></p>
+{body}</main></body></html>"""

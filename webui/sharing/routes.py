@@ -1,0 +1,29 @@
+"""GET /shared/WORD: a conversation as its owner shows it; where people log in, to those who have."""
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, Response
+
+from common.database import StoreFailed
+from common.doors import door
+from webui.answer_feed import assets_address
+from webui.sharing.page import gone_html, shared_html
+from webui.store.shares import Shares
+from webui.texts import language, text
+
+HEADERS = {"cache-control": "no-store", "x-robots-tag": "noindex"}
+
+
+def add_sharing(app: FastAPI, shares: Shares) -> None:
+    """Put the route into `app`."""
+
+    @app.get("/shared/{word}")
+    @door("public")
+    async def shared(request: Request, word: str) -> Response:
+        lang = language(request.headers.get("accept-language"))
+        try:
+            found = await shares.find(word)
+        except StoreFailed:
+            return Response(text(lang, "store_failed"), 503)
+        if found is None:
+            return HTMLResponse(gone_html(lang), 404, HEADERS)
+        return HTMLResponse(shared_html(found, lang, f".{assets_address()}/shared.js"), 200, HEADERS)
