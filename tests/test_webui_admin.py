@@ -83,6 +83,7 @@ async def test_of_two_administrators_the_later_one_is_told(
     later = await send(page, f"/admin/keys/{key_id}", **both | {"requests_per_min": "7"})
     assert later.status_code == 409
     assert "다른 관리자가" in later.text
+    assert "<dt>분당 요청</dt><dd>7</dd>" in later.text  # what was entered is there to be entered again
     kept = keys(stack)["셋"]
     assert (kept["concurrency"], kept["requests_per_min"]) == (2, None)
     fresh = form(later.text, key_id)

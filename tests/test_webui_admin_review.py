@@ -74,6 +74,7 @@ async def test_feedback_is_left_out_noted_on_and_taken_back(
     # Somebody who still sees it as it was is told, and changes nothing.
     late = await send(page, f"/admin/review/{row_id}", **fresh | {"note": "늦은 메모"})
     assert (late.status_code, "먼저 검토했습니다" in late.text) == (409, True)
+    assert "<dd>늦은 메모</dd>" in late.text
     assert row_id not in counted(stack)
     kept = left_out[row_id] | {"seen_note": left_out[row_id]["seen_note"].replace("\n", "\r\n")}
     del kept["excluded"]

@@ -20,6 +20,11 @@ Act = Callable[[Form, str], Awaitable[Notice]]
 Draw = Callable[[Request, Lang], Awaitable[str]]
 """What a screen shows. Raises GatewayError."""
 MEANWHILE = "changed_meanwhile"
+ENTERED = (
+    *("name", "models", "requests_per_min", "tokens_per_min", "concurrency", "budget_tokens", "expires"),
+    *("stable", "canary", "share", "note"),
+)
+"""Fields of all forms that people write into; texts have a label for each."""
 
 
 class FormRefused(Exception):
@@ -54,13 +59,19 @@ class Desk:
         try:
             return await act(form, next(map(str, request.path_params.values()), ""))
         except FormRefused as refused:
-            field = text(lang, f"admin_{refused}")
-            return Notice("admin_bad_field", good=False, values={"field": field})
+            values = {"field": text(lang, f"admin_{refused}")}
+            return Notice("admin_bad_field", good=False, values=values, typed=_typed(form))
         except GatewayError as error:
             # The gateway knows no such thing: to the client every 404 is about a model.
             known = {MEANWHILE: f"{self._screen}_{MEANWHILE}", "model_not_found": f"{self._screen}_gone"}
             key = known.get(error.failure.kind, "admin_not_done")
-            return Notice(key, good=False, values={"reason": error.failure.message})
+            values = {"reason": error.failure.message}
+            return Notice(key, good=False, values=values, typed=_typed(form))
+
+
+def _typed(form: Form) -> dict[str, str]:
+    """What somebody has entered, to be shown where it was not saved: the form has the kept values then."""
+    return {name: form[name] for name in ENTERED if form.get(name, "").strip()}
 
 
 def _html(request: Request, page: str, status: int = 200) -> HTMLResponse:

@@ -1,7 +1,7 @@
 """The frame of the administrators' screens, as plain HTML: it works without scripts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from typing import Literal
@@ -27,6 +27,8 @@ class Notice:
     values: Mapping[str, object]
     secret: str | None = None
     """Of a key that was just made: it is shown this once."""
+    typed: Mapping[str, str] = field(default_factory=dict)
+    """What somebody had entered and was not saved: field -> words."""
 
 
 def page(lang: Lang, screen: Screen, body: str, said: Notice | None = None) -> str:
@@ -71,9 +73,14 @@ def _said(lang: Lang, said: Notice) -> str:
         if said.secret
         else ""
     )
+    typed = "".join(
+        f"<dt>{words(lang, f'admin_{name}')}</dt><dd>{escape(value)}</dd>"
+        for name, value in said.typed.items()
+    )
+    lost = f'<p class="quiet">{words(lang, "admin_typed")}</p><dl>{typed}</dl>' if typed else ""
     told = words(lang, said.key, **said.values)
     mood, role = ("good", "status") if said.good else ("bad", "alert")
-    return f'<div class="said {mood}" role="{role}"><p>{told}</p>{secret}</div>'
+    return f'<div class="said {mood}" role="{role}"><p>{told}</p>{lost}{secret}</div>'
 
 
 def words(lang: Lang, key: str, **values: object) -> str:

@@ -28,7 +28,7 @@ def _turn(lang: Lang, turn: StoredTurn, now: datetime) -> str:
     head = (
         f"<summary><strong>{escape(turn.model)}</strong> {escape(turn.turn)} "
         f'<span class="chip {good}">{words(lang, state)}</span>'
-        f'<span class="quiet">{_times(lang, turn, now)}</span>{_steps(lang, turn)}</summary>'
+        f'<span class="quiet">{_times(lang, turn, now)}</span></summary>{_steps(lang, turn)}'
     )
     counts = " · ".join(f"{escape(name.replace('_', ' '))} {count:,}" for name, count in turn.counts.items())
     facts = [

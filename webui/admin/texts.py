@@ -78,6 +78,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "취소하려면 확인란에 표시하세요.",
         "Tick the box to revoke the key.",
     ),
+    "admin_typed": (
+        "입력하신 내용은 저장되지 않았습니다:",
+        "What you had entered was not saved:",
+    ),
     "admin_usage": ("사용량", "Usage"),
     "admin_no_usage": ("이 기간에는 사용량이 없습니다.", "Nothing was used in this time."),
     "admin_by_key": ("키", "Key"),
