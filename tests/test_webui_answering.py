@@ -233,6 +233,22 @@ async def test_an_answer_that_no_page_looks_at_any_more_ends_after_a_while() -> 
     assert source.closed
 
 
+async def test_an_answer_that_is_looked_at_through_another_process_goes_on() -> None:
+    events = [StreamEvent(text=f"{n} ") for n in range(50)]
+    source, written = Source(events), Written()
+    written.standing = Standing(wanted=True, hidden=False, looked_ago_s=0.0)
+    side, _ = open_question()
+    fetching = answering(source, written, without_page_s=3600)
+    async with fetching.running():
+        fetching.start(side, USER)
+        run = next(iter(fetching._runs.values()))
+        run.looked_at -= 7200  # no page has looked here for two hours
+        async with asyncio.timeout(60):
+            while not written.turns or written.turns[-1].state == "running":
+                await asyncio.sleep(0)
+    assert written.turns[-1].state == "done"
+
+
 async def test_the_end_of_the_process_keeps_what_came() -> None:
     source, written = Source([StreamEvent(text="반")], endless=True), Written()
     side, turn_id = open_question()

@@ -125,3 +125,15 @@ async def test_a_page_keeps_what_the_other_process_had_told_it(store: PageStore)
     assert await told(5) == await told(9) == []
     await store.conversations.write_answer(growing.model_copy(update={"state": "stopped"}))
     assert await told(9) == ["하나 둘"]
+
+
+async def test_a_look_through_another_process_keeps_an_answer_going(store: PageStore) -> None:
+    found = await ask(store)
+    growing = last(found).model_copy(update={"answer": "하나"})
+    assert (await store.conversations.write_answer(growing)).looked_ago_s is None
+    assert await store.conversations.answers(BORA, [growing.id]) == {}
+    assert (await store.conversations.write_answer(growing)).looked_ago_s is None
+    await store.conversations.answers(ANNA, [growing.id])
+    standing = await store.conversations.write_answer(growing)
+    assert standing.wanted
+    assert standing.looked_ago_s is not None

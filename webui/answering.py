@@ -161,6 +161,8 @@ class Answering:
         """Do as other processes have said."""
         if found is not None:
             run.hidden = found.hidden
+            if found.looked_ago_s is not None:
+                run.looked_at = max(run.looked_at, time.monotonic() - found.looked_ago_s)
             if not found.wanted:
                 run.stop.set()
 

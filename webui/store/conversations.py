@@ -29,6 +29,7 @@ from webui.store.growing_answers import (
     answers_of,
     ask_to_end,
     give_up_abandoned,
+    note_looks,
     state_of,
     write_growing,
 )
@@ -103,16 +104,9 @@ class Conversations:
         return await self._database.run(lambda c: find_conversation(c, user, conversation_id))
 
     async def answers(self, user: str, answer_ids: Sequence[str]) -> dict[str, Shown]:
-        """Answers of the user's by their ids; those of others, or deleted ones, are left out."""
-        query = (
-            sa.select(answers, turns.c.question, turns.c.context, conversations.c.hidden)
-            .join(turns, turns.c.id == answers.c.turn_id)
-            .join(conversations, conversations.c.id == turns.c.conversation_id)
-            .where(answers.c.id.in_(answer_ids))
-            .where(conversations.c.user_id == user, conversations.c.deleted.is_(None))
-        )
-        rows = await self._database.run(lambda connection: connection.execute(query).all())
-        return {row.id: Shown(turn_of(row), row.hidden, mark_of(row.mark)) for row in rows}
+        """Answers of the user's by their ids; those of others, or deleted ones, are left out. Whoever
+        fetches one learns that it is looked at."""
+        return await self._database.run(lambda c: _shown_answers(c, user, answer_ids))
 
     async def newest(self, user: str, kind: Kind) -> Conversation | None:
         """The conversation that something was asked in last."""
@@ -291,6 +285,19 @@ class Conversations:
                 connection.execute(sa.insert(votes).values(row))
 
         await self._database.run(work)
+
+
+def _shown_answers(connection: sa.Connection, user: str, answer_ids: Sequence[str]) -> dict[str, Shown]:
+    query = (
+        sa.select(answers, turns.c.question, turns.c.context, conversations.c.hidden)
+        .join(turns, turns.c.id == answers.c.turn_id)
+        .join(conversations, conversations.c.id == turns.c.conversation_id)
+        .where(answers.c.id.in_(answer_ids))
+        .where(conversations.c.user_id == user, conversations.c.deleted.is_(None))
+    )
+    rows = connection.execute(query).all()
+    note_looks(connection, rows)
+    return {row.id: Shown(turn_of(row), row.hidden, mark_of(row.mark)) for row in rows}
 
 
 def _of(user: str, kind: Kind) -> sa.ColumnElement[bool]:

@@ -6,6 +6,7 @@ a state of the record alone: somebody has asked for the end, and the process tha
 next write. To readers it still runs until then, so that no page sees less of it than it has shown.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +21,8 @@ ABANDONED_S = 20.0
 """An answer that says `running` and was written longer ago has lost the process that fetched it."""
 STOPPING_S = 5.0
 """The same for one that was asked to end."""
+LOOKED_EVERY_S = 2.0
+"""How often a look through another process is noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Standing:
     """False: it was stopped, deleted or given up, and nothing more of it is kept."""
     hidden: bool
     """The name of its model is hidden."""
+    looked_ago_s: float | None = None
+    """Since a page last looked at it through another process; None when none has."""
 
 
 def write_growing(connection: sa.Connection, turn: Turn) -> Standing:
@@ -38,13 +43,25 @@ def write_growing(connection: sa.Connection, turn: Turn) -> Standing:
     open_states = ("running",) if turn.state == "running" else ("running", "stopping")
     still_open = (answers.c.id == turn.id) & answers.c.state.in_(open_states)
     written = connection.execute(sa.update(answers).where(still_open).values(**answer_values(turn)))
-    hidden = connection.scalar(
-        sa.select(conversations.c.hidden)
+    row = connection.execute(
+        sa.select(conversations.c.hidden, answers.c.looked)
         .join(turns, turns.c.conversation_id == conversations.c.id)
         .join(answers, answers.c.turn_id == turns.c.id)
         .where(answers.c.id == turn.id)
-    )
-    return Standing(wanted=written.rowcount == 1, hidden=bool(hidden))
+    ).first()
+    if row is None:
+        return Standing(wanted=False, hidden=False)
+    looked_ago_s = _seconds_since(row.looked) if row.looked is not None else None
+    return Standing(written.rowcount == 1, row.hidden, looked_ago_s)
+
+
+def note_looks(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> None:
+    """Have whoever fetches these answers know that a page looks at them."""
+    coming = [row for row in rows if row.state == "running"]
+    seen = [row.id for row in coming if row.looked is None or _seconds_since(row.looked) > LOOKED_EVERY_S]
+    if seen:
+        looked = sa.update(answers).where(answers.c.id.in_(seen)).values(looked=datetime.now(UTC))
+        connection.execute(looked)
 
 
 def ask_to_end(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
@@ -75,6 +92,10 @@ def state_of(row: sa.Row[Any]) -> TurnState:
     if row.state not in ("running", "stopping"):
         state: TurnState = row.state
         return state
-    written = row.written if row.written.tzinfo else row.written.replace(tzinfo=UTC)
     lease_s = ABANDONED_S if row.state == "running" else STOPPING_S
-    return "stopped" if datetime.now(UTC) - written > timedelta(seconds=lease_s) else "running"
+    return "stopped" if _seconds_since(row.written) > lease_s else "running"
+
+
+def _seconds_since(kept: datetime) -> float:
+    moment = kept if kept.tzinfo else kept.replace(tzinfo=UTC)  # SQLite keeps no time zone
+    return (datetime.now(UTC) - moment).total_seconds()

@@ -58,6 +58,7 @@ answers = sa.Table(
     sa.Column("outcome", sa.JSON, nullable=False),
     sa.Column("mark", sa.JSON(none_as_null=True)),
     sa.Column("written", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("looked", sa.DateTime(timezone=True)),
     sa.UniqueConstraint("turn_id", "pane", "version", name="uq_webui_answers_version"),
 )
 
