@@ -5,9 +5,8 @@ import queue
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,6 +23,7 @@ from tests.support.kubernetes_files import (
     render,
 )
 from tests.support.processes import PATIENCE_S
+from tests.support.quiet_handler import QuietHandler
 from webui.settings import WebuiSettings
 
 
@@ -143,14 +143,10 @@ def test_the_nodes_of_one_engine_stay_while_the_leader_drains() -> None:
     wait = node.spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
     asked: queue.Queue[str] = queue.Queue()
 
-    class Healthy(BaseHTTPRequestHandler):
+    class Healthy(QuietHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
+            self.answer()
             asked.put(self.path)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
 
     engine = ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
     serving = threading.Thread(target=engine.serve_forever, kwargs={"poll_interval": 0.05})

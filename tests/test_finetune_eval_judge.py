@@ -4,7 +4,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from finetune.eval.judge_prompts import pair_prompt, read_mark, read_preference
 from finetune.eval.judge_results import pair_results, trust
 from finetune.eval.report import read_report
 from kodolly.cli import root
+from tests.support.quiet_handler import QuietHandler
 
 OWN = [
     {"id": "a", "category": "writing", "turns": ["봄을 한 문장으로 써 주세요.", "더 짧게요."]},
@@ -56,12 +57,9 @@ class Server(ThreadingHTTPServer):
         )
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: Server
     protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
     def do_GET(self) -> None:
         self._send(200, {"data": [{"id": "plain"}, {"id": "rich"}]})
@@ -88,12 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _send(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
-        content = json.dumps(body, ensure_ascii=False).encode()
-        self.send_response(status)
-        for name, value in {"content-length": str(len(content)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
+        self.answer(json.dumps(body, ensure_ascii=False).encode(), status, headers)
 
 
 @pytest.fixture

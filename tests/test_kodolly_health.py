@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from common.settings import load_settings
 from kodolly.operate.health import DOORS, container_url, problem
 from tests.support.docker_files import PARTS
 from tests.support.processes import free_port, kodolly, running
+from tests.support.quiet_handler import QuietHandler
 from worker.settings import WorkerSettings
 
 DEAD_PROXY = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
@@ -25,13 +26,9 @@ DEAD_PROXY = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    class Answer(BaseHTTPRequestHandler):
+    class Answer(QuietHandler):
         def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/healthz" else 503)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
+            self.answer(status=200 if self.path == "/healthz" else 503)
 
     httpd = HTTPServer(("127.0.0.1", 0), Answer)
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
@@ -156,7 +153,7 @@ def test_load_balancers_may_ask_with_head_and_options(
     monkeypatch.chdir(tmp_path)
     factory = importlib.import_module(f"{PARTS[part].__module__.partition('.')[0]}.app").create_app
     alone: dict[str, Any] = {"controllers": ()} if part == "gateway" else {}
-    settings = PARTS[part](join_token="t" * 32, **alone)
+    settings = PARTS[part].model_validate({"join_token": "t" * 32, **alone})
     with TestClient(factory(settings), base_url="http://127.0.0.1") as client:
         for method, status in (("GET", 200), ("HEAD", 200), ("OPTIONS", 204)):
             assert client.request(method, "/healthz").status_code == status, method

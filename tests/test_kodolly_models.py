@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 from pathlib import Path
 from threading import Thread
 
@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from common.status import Status, StatusModel, StatusProvider
 from kodolly.commands.models import command
+from tests.support.quiet_handler import QuietHandler
 
 STATUS = Status(
     version="0",
@@ -24,16 +25,9 @@ STATUS = Status(
 )
 
 
-class Answer(BaseHTTPRequestHandler):
+class Answer(QuietHandler):
     def do_GET(self) -> None:
-        body = json.dumps(STATUS.model_dump()).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
+        self.answer(json.dumps(STATUS.model_dump()).encode())
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 from pathlib import Path
 from threading import Thread
 
@@ -21,6 +21,7 @@ from common.status import Status, StatusModel, StatusProvider
 from kodolly import cli
 from kodolly.console import Console
 from kodolly.operate.screen import _show
+from tests.support.quiet_handler import QuietHandler
 
 EVIL = "돌리\x1b]0;title\x07\x9b2J\x7f\u202eilod\u2066\u200b\ufeff\r\nforged"
 SHOWN = r"돌리\x1b]0;title\x07\x9b2J\x7f\u202eilod\u2066\u200b\ufeff\r\nforged"
@@ -47,7 +48,7 @@ def assert_harmless(text: str, allowed: str = "\n") -> None:
         )
 
 
-class Far(BaseHTTPRequestHandler):
+class Far(QuietHandler):
     """A gateway and a controller; the class made from this says what they answer."""
 
     status = Status(
@@ -75,23 +76,14 @@ class Far(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         cluster = Snapshot(epoch="1", version=1, workers=self.workers, aliases={EVIL: EVIL})
         known = cluster if self.path == "/v1/workers" else self.status
-        self._answer(known.model_dump_json().encode())
+        self.answer(known.model_dump_json().encode())
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
         type(self).workers = ()
         frames = [{"choices": [{"delta": {"content": piece}}]} for piece in self.pieces]
         events = [*frames, {"error": {"message": self.error}}] if self.error else frames
-        self._answer(b"".join(b"data: %b\n\n" % as_engines_write(event) for event in events))
-
-    def _answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
+        self.answer(b"".join(b"data: %b\n\n" % as_engines_write(event) for event in events))
 
 
 def as_engines_write(event: object) -> bytes:

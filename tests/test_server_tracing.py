@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from server.record import FailedAttempt, RequestRecord
 from server.telemetry import tracing
 from server.telemetry.tracing import TRACEPARENT, Tracer, child_traceparent, open_tracer
 from tests.support.processes import PATIENCE_S, free_port, wait_for
+from tests.support.quiet_handler import QuietHandler
 from tests.support.records import request
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
@@ -110,15 +111,10 @@ def attributes(of: Any) -> dict[str, Any]:
 def collecting(port: int = 0) -> Iterator[tuple[Collector, str]]:
     collector = Collector()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             collector.take(self.path, self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
+            self.answer()
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever)

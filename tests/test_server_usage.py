@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from server.inference.usage import MOST_TOKENS, TokenCounts, counts_in, estimated_answer_tokens
 from tests.support.processes import free_port, kodolly, running, wait_for
+from tests.support.quiet_handler import QuietHandler
 
 TEXT = "한국어로 답합니다. " * 20
 QUESTION = "이 글을 요약해 주세요. " * 20
@@ -61,15 +62,12 @@ class Upstream:
     def handler(self) -> type[BaseHTTPRequestHandler]:
         upstream = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None:
-                pass
 
             def do_GET(self) -> None:
                 models = [{"id": model, "object": "model"} for model in MODELS]
-                self.answer(json.dumps({"object": "list", "data": models}).encode(), "application/json")
+                self.answer(json.dumps({"object": "list", "data": models}).encode())
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -81,10 +79,12 @@ class Upstream:
                 elif body["model"] == "begins":
                     self.begin_stream()
                 elif body.get("stream"):
-                    self.answer(stream_of(WORDS[body["model"]]), "text/event-stream")
+                    self.answer(
+                        stream_of(WORDS[body["model"]]), headers={"content-type": "text/event-stream"}
+                    )
                 else:
                     whole = {"choices": [{"message": {"content": TEXT}}], "usage": WORDS[body["model"]]}
-                    self.answer(json.dumps(whole).encode(), "application/json")
+                    self.answer(json.dumps(whole).encode())
 
             def begin_stream(self) -> None:
                 self.send_response(200)
@@ -108,13 +108,6 @@ class Upstream:
                 self.wfile.flush()
                 upstream.release.wait()
                 self.close_connection = True
-
-            def answer(self, body: bytes, kind: str) -> None:
-                self.send_response(200)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
 
         return Handler
 

@@ -11,10 +11,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 from tests.support.known_facts import Fact
+from tests.support.quiet_handler import QuietHandler
 
 NAME = "scripted-teacher"
 _PASSAGE = re.compile(r"<글>\n(.*?)\n</글>", re.DOTALL)
@@ -175,7 +176,7 @@ def _completion(text: str, finish: str) -> dict[str, Any]:
 def served(teacher: Any) -> Iterator[str]:
     """The URL at which `teacher.answer` answers chat completions, until the block ends."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -191,14 +192,7 @@ def served(teacher: Any) -> Iterator[str]:
 
         def _send(self, status: int, body: dict[str, Any]) -> None:
             content = json.dumps(body, ensure_ascii=False).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
+            self.answer(content, status)
 
     lock = threading.Lock()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
