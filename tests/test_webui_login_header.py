@@ -24,6 +24,7 @@ async def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
             "login": "header",
             "login_proxies": "10.1.0.0/16, ::1",
             "login_admins": "root, 김하나",
+            "login_raters": "rita, root",
             "state_dir": tmp_path_factory.mktemp("pages"),
             "gateway_url": "http://127.0.0.1:9",
         }
@@ -69,6 +70,25 @@ async def test_administrators_are_those_of_the_settings(app: FastAPI) -> None:
         for name in (b"root", "김하나".encode()):
             told = await page.get("/admin", headers=[(b"remote-user", name)])
             assert (told.status_code, "읽지 못했습니다" in told.text) == (502, True)  # no gateway here
+
+
+@IN_ONE_LOOP
+async def test_raters_see_the_study_page_alone(app: FastAPI) -> None:
+    async with at(app) as page:
+        rita, kim = {"remote-user": "rita"}, {"remote-user": "kim"}
+        led = await page.get("/chat", headers=rita | {"accept": "text/html"})
+        assert (led.status_code, led.headers["location"]) == (303, "/study")
+        for path in ("/config", "/page/answers?a=x", "/documents/api/stores", "/study/files/x.csv"):
+            assert (await page.get(path, headers=rita)).json()["error"]["code"] == "for_members"
+        told = await page.get("/gradio_api/call/any", headers=rita)
+        assert told.status_code == 403
+        links = {
+            name: (await page.get("/study", headers=one)).text for name, one in (("r", rita), ("k", kim))
+        }
+        assert ("./chat" in links["r"], "./chat" in links["k"]) == (False, True)
+        assert (await page.get("/study/api/studies", headers=rita)).json() == {"admin": False, "studies": []}
+        root = await page.get("/config", headers={"remote-user": "root"})  # an administrator all the same
+        assert root.status_code == 200
 
 
 @IN_ONE_LOOP

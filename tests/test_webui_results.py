@@ -91,6 +91,8 @@ async def test_filters_stand_in_the_address_and_reach_every_number(client: Gatew
     assert f"model=dolly%40{NEW[6:]}" in html
     assert 'value="요약" selected' in html
     assert "results/files/votes.csv?blind=1&amp;" in html
+    one_study = results_html(figures, Query(study="s<"), "ko", training=False, texts=True, one_by_one="")
+    assert '<input type="checkbox" name="study" value="s&lt;" checked> 이 평가만' in one_study
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ async def test_answers_are_fetched_ahead_and_judgements_become_feedback_with_rat
 
 async def test_a_gateway_that_is_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webui.study.errands.LONGEST_WAIT_S", 0.0)
+    monkeypatch.setattr("webui.study.errands.PASSING_S", 0.0)
     gateway = Gateway()
     async with page_store(tmp_path) as store:
         work = StudyWork(gateway, store.study_errands)

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.postgres import binaries, postgres
+from tests.support.programs import absent
 from tests.support.studies import answer_all, make_study, page_store, rate_to_the_end, take
 from webui.store import study_errands, study_tasks
+from webui.store.page_store import PageStore
 from webui.study.figures import study_figures, winner
 from webui.study.plan import Judgement, Progress, Study, next_position, shown_order
 
@@ -20,19 +23,37 @@ LEFT, RIGHT, TIE = Judgement(choice="left"), Judgement(choice="right"), Judgemen
 async def test_ten_raters_in_two_processes_judge_each_prompt_exactly_as_often_as_wished(
     tmp_path: Path,
 ) -> None:
-    async with page_store(tmp_path) as one, page_store(tmp_path) as other:
+    await raters_at_once(tmp_path, None)
+
+
+async def test_the_same_on_postgresql(tmp_path: Path) -> None:
+    if binaries() is None:
+        absent("postgresql")
+    with postgres(tmp_path) as url:
+        await raters_at_once(tmp_path, url)
+
+
+async def raters_at_once(folder: Path, url: str | None) -> None:
+    """Each user is in both processes at once, as with two tabs."""
+    async with page_store(folder, url) as one, page_store(folder, url) as other:
         study = await make_study(one, prompts=20, raters=3)
         await answer_all(one)
-        work = [
-            rate_to_the_end(store, study, f"user-{number}", LEFT)
-            for number in range(5)
-            for store in (one, other)
-        ]
-        # Each user is in both processes at once, as with two tabs.
-        await asyncio.gather(*work)
+        users = [f"user-{number}" for number in range(10)]
+        await asyncio.gather(
+            *[rate_to_the_end(store, study, user, LEFT) for user in users for store in (one, other)]
+        )
         judged = await other.studies.judgements(study)
+        await send_all(other)
+        assert all(one.sent for one in await other.studies.judgements(study))
     assert Counter(one.position for one in judged) == dict.fromkeys(range(20), 3)
     assert len({(one.position, one.user) for one in judged}) == len({one.task for one in judged}) == 60
+
+
+async def send_all(store: PageStore) -> None:
+    """The gateway has taken everything."""
+    while errands := await store.study_errands.judgements_to_send(50):
+        for errand in errands:
+            await store.study_errands.sent(errand)
 
 
 async def test_who_is_shown_a_task_keeps_it_and_others_get_another(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from webui.login.gate import LOGIN, OPEN, LoginGate
 from webui.login.key_login import KeyLogin
 from webui.login.routes import add_login
 from webui.login.trusted_header import TrustedHeader
-from webui.login.visitor import visitor_key, visitor_of
+from webui.login.visitor import user_id, visitor_key, visitor_of
 from webui.notices import Notices
 from webui.opinions.routes import add_opinions
 from webui.results.downloads import MakeTrainingRows, MaskRow, add_downloads
@@ -165,10 +165,11 @@ def _links(settings: WebuiSettings) -> tuple[str, ...]:
 def _add_entrance(app: FastAPI, settings: WebuiSettings, logins: KeyLogin) -> None:
     """What tells who asks, in front of the guard: nobody's body is read before. Around it stands what adds
     headers to every answer."""
+    raters = frozenset(user_id(settings.login, name) for name in settings.login_raters)
     if settings.login == "none":
         app.add_middleware(BrowserCookie)
     elif settings.login == "key":
-        app.add_middleware(LoginGate, admit=logins.admit, open_to_all=OPEN | LOGIN)
+        app.add_middleware(LoginGate, admit=logins.admit, open_to_all=OPEN | LOGIN, raters=raters)
     else:
         from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -176,7 +177,7 @@ def _add_entrance(app: FastAPI, settings: WebuiSettings, logins: KeyLogin) -> No
         header = TrustedHeader(settings.login_header, settings.login_proxies, settings.login_admins)
         # Behind the gate, which must see the proxy's own address and not the one that it forwards.
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
-        app.add_middleware(LoginGate, admit=header.admit)
+        app.add_middleware(LoginGate, admit=header.admit, raters=raters)
     app.add_middleware(Notices)
     app.add_middleware(SecurityHeaders)
 

@@ -38,6 +38,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Questions held out for judging and answers of providers are in no training data.",
     ),
     "filter_blind": ("블라인드만", "Blind only"),
+    "filter_study": ("이 평가만", "This study only"),
     "filter_locale": ("언어", "Language"),
     "filter_category": ("분류", "Category"),
     "filter_since": ("첫날", "From"),

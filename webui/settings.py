@@ -56,6 +56,9 @@ class WebuiSettings(PartSettings):
     login_admins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
     """With `login: header`, names of administrators. With `key`, an admin key makes one."""
 
+    login_raters: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """Who sees the study page alone: with `login: header` names of users, with `key` ids of keys."""
+
     state_dir: Path = Field(
         default=Path(".kodolly"), validation_alias=AliasChoices("state_dir", "KODOLLY_STATE_DIR")
     )

@@ -15,9 +15,9 @@ SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=64)
 
 
 @asynccontextmanager
-async def page_store(folder: Path) -> AsyncIterator[PageStore]:
-    """A store in a file; another one over the same file is another process to it."""
-    store = PageStore(f"sqlite:///{folder / 'webui.db'}")
+async def page_store(folder: Path, url: str | None = None) -> AsyncIterator[PageStore]:
+    """A store, by default in a file; another one over the same database is another process to it."""
+    store = PageStore(url or f"sqlite:///{folder / 'webui.db'}")
     try:
         yield store
     finally:

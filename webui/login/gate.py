@@ -1,6 +1,7 @@
 """The gate in front of all pages: nobody comes in who has not logged in, and everybody's name goes along."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -14,6 +15,8 @@ from webui.login.visitor import STATE, Visitor, serving
 OPEN = frozenset({("GET", "/healthz"), ("HEAD", "/healthz")})
 LOGIN = frozenset({("GET", "/login"), ("HEAD", "/login"), ("POST", "/login"), ("POST", "/logout")})
 """For those who have not logged in, where there is a login page."""
+FOR_RATERS = frozenset({"/study", "/favicon.ico"})
+BELOW_FOR_RATERS = ("/study/api/", "/page/assets/")
 Admit = Callable[[Request, bool], Awaitable[Visitor | None]]
 """Who sent a request; the flag is true for one that opens a page. None for nobody. Raises StoreFailed, and
 ApiError for whom no login page would help."""
@@ -21,11 +24,17 @@ ApiError for whom no login page would help."""
 
 class LoginGate:
     """Asks `admit` about every request. Without a visitor a page is answered with the login page's address,
-    anything else with 401."""
+    anything else with 401. A rater is led to the study page from every other one."""
 
-    def __init__(self, app: ASGIApp, admit: Admit, open_to_all: frozenset[tuple[str, str]] = OPEN) -> None:
-        """`open_to_all`: methods and paths that ask for no login."""
-        self._app, self._admit, self._open = app, admit, open_to_all
+    def __init__(
+        self,
+        app: ASGIApp,
+        admit: Admit,
+        open_to_all: frozenset[tuple[str, str]] = OPEN,
+        raters: frozenset[str] = frozenset(),
+    ) -> None:
+        """`open_to_all`: methods and paths that ask for no login; `raters`: ids of users."""
+        self._app, self._admit, self._open, self._raters = app, admit, open_to_all, raters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or (scope["method"], scope["path"]) in self._open:
@@ -46,9 +55,19 @@ class LoginGate:
             answer = _to_login(request) if page else _login_needed(request)
             await answer(scope, receive, send)
             return
+        visitor = replace(visitor, rater=visitor.user in self._raters)
+        if visitor.role == "rater" and not is_for_raters(scope["path"]):
+            answer = _to_study(request) if page else _refusal("for_members", "Raters see studies alone.", 403)
+            await answer(scope, receive, send)
+            return
         scope.setdefault("state", {})[STATE] = visitor
         with serving(visitor):
             await self._app(scope, receive, send)
+
+
+def is_for_raters(path: str) -> bool:
+    """Whether somebody who only rates may ask for it."""
+    return path in FOR_RATERS or path.startswith(BELOW_FOR_RATERS)
 
 
 def opens_page(request: Request) -> bool:
@@ -63,6 +82,10 @@ def _to_login(request: Request) -> Response:
         303,
         {"cache-control": "no-store"},
     )
+
+
+def _to_study(request: Request) -> Response:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/study", 303, {"cache-control": "no-store"})
 
 
 def _login_needed(request: Request) -> Response:

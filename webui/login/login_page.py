@@ -26,7 +26,7 @@ def login_html(lang: Lang, wanted: str, said: str | None = None, **values: objec
 
 def account_html(lang: Lang, visitor: Visitor) -> str:
     """Who is logged in, and the way out."""
-    role = text(lang, "role_admin" if visitor.admin else "role_member")
+    role = text(lang, f"role_{visitor.role}")
     link = f'<p><a id="to-admin" href="./admin">{escape(text(lang, "nav_admin"))}</a></p>\n'
     admin = link if visitor.admin else ""
     return _page(

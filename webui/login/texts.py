@@ -12,6 +12,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "login_back": ("돌아가기", "Back"),
     "account_title": ("계정", "Account"),
     "role_admin": ("관리자", "Administrator"),
+    "role_rater": ("평가자", "Rater"),
     "role_member": ("사용자", "Member"),
     "login_ended": (
         "로그인이 끝났습니다. 기간이 지났거나, 키가 만료 또는 취소되었습니다. 다시 로그인하세요.",

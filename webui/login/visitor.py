@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+Role = Literal["member", "rater", "admin"]
 STATE = "visitor"
 """The key of the visitor in a request's state."""
 
@@ -21,6 +22,15 @@ class Visitor:
     admin: bool
     key: str | None = field(default=None, repr=False)
     """The gateway's key that they ask with; None is the page's own."""
+    rater: bool = False
+    """Named among the raters."""
+
+    @property
+    def role(self) -> Role:
+        """Raters see the study page alone, administrators everything."""
+        if self.admin:
+            return "admin"
+        return "rater" if self.rater else "member"
 
 
 _now: ContextVar[Visitor | None] = ContextVar("visitor", default=None)

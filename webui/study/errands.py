@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 from uuid import UUID, uuid5
@@ -32,6 +32,8 @@ PASSING: frozenset[FailureKind] = frozenset(
     {"gateway_down", "not_ready", "rate_limited", "overloaded", "upstream_failed"}
 )
 """Failures that end by themselves: they are waited out, however long it takes."""
+PASSING_S = 10.0
+"""Between two questions to a model that such a failure keeps from answering."""
 NO_ANSWER = Failure(kind="other", message="The model answered with nothing.")
 
 
@@ -59,12 +61,13 @@ class StudyWork:
 
     async def _fetch(self, errand: AnswerErrand) -> None:
         side, renewed = Side(turns=(errand.turn,)), time.monotonic()
-        async for grown, _ in answer(self._client, side, asyncio.Event()):
-            side = grown
-            if time.monotonic() - renewed > LEASE.total_seconds() / 4:
-                if not await self._errands.still_fetching(errand):
-                    return
-                renewed = time.monotonic()
+        async with aclosing(answer(self._client, side, asyncio.Event())) as growing:
+            async for grown, _ in growing:
+                side = grown
+                if time.monotonic() - renewed > LEASE.total_seconds() / 4:
+                    if not await self._errands.still_fetching(errand):
+                        return
+                    renewed = time.monotonic()
         turn = side.turns[-1]
         if turn.complete:
             await self._errands.fetched(errand, turn)
@@ -72,7 +75,8 @@ class StudyWork:
         failure = turn.failure or NO_ANSWER
         failed = turn.model_copy(update={"state": "failed", "failure": failure})
         counts = failure.kind not in PASSING
-        await self._errands.not_fetched(errand, failed, backoff(errand.attempts), counts=counts)
+        wait = backoff(errand.attempts) if counts else timedelta(seconds=failure.retry_after_s or PASSING_S)
+        await self._errands.not_fetched(errand, failed, wait, counts=counts)
 
     async def _send(self, errand: JudgementErrand) -> None:
         try:

@@ -20,25 +20,28 @@ LINKS = (
     ("./documents", "nav_documents"),
     ("./models", "nav_models"),
 )
+ALONE = (("./study", "nav_study"),)
 MORE_LINKS = {"admin": ("./admin", "nav_admin"), "account": ("./login", "nav_account")}
 
 
-def study_html(lang: Lang, links: tuple[str, ...]) -> str:
-    """The frame, with the words that the script draws. `links`: which of account and admin there are."""
+def study_html(lang: Lang, links: tuple[str, ...], *, alone: bool) -> str:
+    """The frame, with the words that the script draws. `links`: which of account and admin there are;
+    `alone`: its reader sees no other page."""
     sheets = (files("webui") / "admin" / "admin.css", files("webui") / "study" / "study.css")
     style = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     nav = "".join(
         f'<a href="{address}"{_current(key)}>{escape(text(lang, key))}</a>'
-        for address, key in (*LINKS, *(MORE_LINKS[name] for name in links))
+        for address, key in (*(ALONE if alone else LINKS), *(MORE_LINKS[name] for name in links))
     )
     at = 0 if lang == "ko" else 1
     words = {key.removeprefix(SCRIPT): pair[at] for key, pair in MESSAGES.items() if key.startswith(SCRIPT)}
     data = json.dumps({"words": words, "idle_s": IDLE_S}, ensure_ascii=False).replace("<", "\\u003c")
-    title = escape(text(lang, "nav_study"))
+    title, home = escape(text(lang, "nav_study")), "./study" if alone else "./"
     return f"""<!doctype html>
 <html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title} · kodolly</title><style>{style}</style></head>
-<body><header><a class="brand" href="./">kodolly <span lang="ko">코돌리</span></a><nav>{nav}</nav></header>
+<body><header><a class="brand" href="{home}">kodolly <span lang="ko">코돌리</span></a>
+<nav>{nav}</nav></header>
 <main id="study"></main><p id="told" role="status"></p>
 <script type="application/json" id="given">{data}</script>
 <script type="module" src="{assets_address()}/study.js"></script></body></html>"""

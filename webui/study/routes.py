@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from common.database import StoreFailed
 from common.doors import door
 from common.feedback import Choice
+from webui.login.visitor import visitor_of
 from webui.results.downloads import MaskRow
 from webui.session import sender
 from webui.store.page_store import PageStore
@@ -72,7 +73,10 @@ def add_studies(app: FastAPI, studies: Studies, links: tuple[str, ...]) -> None:
     @app.get("/study")
     @door("public")
     async def page(request: Request) -> Response:
-        return HTMLResponse(study_html(_lang(request), links), headers=HEADERS)
+        visitor = visitor_of(request.state)
+        alone = visitor is not None and visitor.role == "rater"
+        shown = tuple(link for link in links if link == "account" or not alone)
+        return HTMLResponse(study_html(_lang(request), shown, alone=alone), headers=HEADERS)
 
     router = APIRouter(prefix="/study/api")
     for add in (_add_queue, _add_tasks, _add_making, _add_administration):

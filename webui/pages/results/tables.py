@@ -69,7 +69,10 @@ def _filters(figures: Leaderboard, query: Query, lang: Lang) -> str:
     """A form of the browser's own: it works with a keyboard, and its answer is an address."""
     checked = " checked" if query.blind else ""
     study = (
-        f'<input type="hidden" name="study" value="{escape(query.study, quote=True)}">' if query.study else ""
+        f'<label><input type="checkbox" name="study" value="{escape(query.study, quote=True)}" checked> '
+        f"{_t(lang, 'filter_study')}</label>"
+        if query.study
+        else ""
     )
     return (
         f'<form class="kd-filters" method="get" action="./results">{study}'
