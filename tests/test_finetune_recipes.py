@@ -345,3 +345,10 @@ def test_a_kind_of_lora_that_means_nothing_is_refused(
     with pytest.raises(UserError) as refused:
         load_recipe(tmp_path / "x.yaml", settings)
     assert words in f"{refused.value} {refused.value.hint}"
+
+
+def test_both_readmes_say_how_many_recipes_there_are() -> None:
+    root = Path(__file__).parents[1]
+    number = len(recipe_names())
+    assert f"# {number} recipes:" in (root / "README.md").read_text(encoding="utf-8")
+    assert f"# 레시피 {number}개:" in (root / "README.ko.md").read_text(encoding="utf-8")
