@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from common.errors import Conflict
+from common.feedback import Review, Vote
 from server.app import create_app
 from server.settings import GatewaySettings
+from server.store.feedback import FeedbackStore
+from server.store.opening import open_store
+from server.store.owner import Owner
 from tests.support.judged_world import answer
+from tests.support.postgres import binaries, postgres
+from tests.support.programs import absent
 
 ADMIN = {"authorization": "Bearer the-admin-token"}
 KEY = {"authorization": "Bearer key-a"}
@@ -81,3 +88,21 @@ def test_only_administrators_review(client: TestClient) -> None:
     for wrong in ({"note": ""}, {"note": "x" * 2001}, {"note": "\0"}, {"excluded": None}, {"more": 1}):
         told = client.put(path, json={"seen": FRESH, "wanted": FRESH | wrong}, headers=ADMIN)
         assert told.status_code == 400, wrong
+
+
+async def test_reviews_are_kept_on_postgresql_as_on_sqlite(tmp_path: Path) -> None:
+    if binaries() is None:
+        absent("postgresql")
+    with postgres(tmp_path) as url:
+        async with open_store(url) as store:
+            feedback, admin = FeedbackStore(store.database), Owner("admin", sees_all=True)
+            row_id = str(uuid.uuid4())
+            await feedback.put_vote(admin, row_id, Vote.model_validate(BODIES["votes"]))
+            fresh, out = Review(), Review(excluded=True, note="장난")
+            await feedback.reviews.change("votes", "admin", row_id, fresh, out)
+            with pytest.raises(Conflict):
+                await feedback.reviews.change("votes", "admin", row_id, fresh, out)
+            assert (await feedback.page("votes", admin, 10)).rows == []
+            (row,) = (await feedback.page("votes", admin, 10, excluded="only")).rows
+            assert (row["excluded"], row["note"]) == (True, "장난")
+            assert (await feedback.figures(admin)).votes == []

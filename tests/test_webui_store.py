@@ -253,16 +253,21 @@ async def test_on_postgresql_conversations_are_kept_as_on_sqlite(tmp_path: Path)
         kept = await answered(store, await asked(store, "서울의 가을은?"))
         later = await asked(store, "부산은?", kept.id)
         assert [turn.question for turn in later.sides["chat"].turns] == ["서울의 가을은?", "부산은?"]
+        again = PageStore(url)  # another process: the tables are there
+        await again.conversations.stop(ANNA, kept.id)
+        growing = later.sides["chat"].with_last(answer="바다").turns[-1]
+        assert not (await store.conversations.write_answer(growing)).wanted
+        ended = growing.model_copy(update={"state": "stopped"})
+        assert (await store.conversations.write_answer(ended)).wanted
         await store.conversations.delete(ANNA, kept.id)
         assert await store.conversations.listed(ANNA, "chat", "") == []
         await store.close()
-        again = PageStore(url)  # another process: the tables are there
         restored = await again.conversations.restore(ANNA, kept.id)
         assert restored is not None
         (found,) = await again.conversations.listed(ANNA, "chat", "가을")
         assert found.id == kept.id
         assert await again.conversations.get(BORA, kept.id) is None
-        await again.users.set(ANNA, "blind", True)
+        await asyncio.gather(*(again.users.set(ANNA, "blind", True) for _ in range(8)))
         assert await again.users.setting(ANNA, "blind") is True
         await again.close()
 

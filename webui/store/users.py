@@ -51,9 +51,14 @@ class Users:
         of = (settings.c.user_id == user) & (settings.c.name == name)
 
         def work(connection: sa.Connection) -> None:
-            changed = connection.execute(sa.update(settings).where(of).values(value=value))
-            if changed.rowcount == 0:
-                row = {"user_id": user, "name": name, "value": value}
-                connection.execute(sa.insert(settings).values(row))
+            keep = sa.update(settings).where(of).values(value=value)
+            if connection.execute(keep).rowcount:
+                return
+            try:
+                with connection.begin_nested():
+                    row = {"user_id": user, "name": name, "value": value}
+                    connection.execute(sa.insert(settings).values(row))
+            except IntegrityError:  # another tab was first
+                connection.execute(keep)
 
         await self._database.run(work)
