@@ -201,6 +201,10 @@ def test_usage_tells_cost_sums_and_what_moderation_did() -> None:
         in html
     )
     assert "토큰 7개는" in html
+    days = [UsageSums(name=f"2026-01-0{day}", **row) for day in (1, 2, 4)]
+    chart = usage_html("ko", Usage(days, None), "day", date(2026, 1, 1), {})
+    assert chart.count('y="0.00" width="144.00" height="140.00"') == 3  # four days, one of them without any
+    assert 'x="540.00"' in chart
     alone = usage_html("ko", Usage([UsageSums(name="k", **row)], None), "key", date(2026, 1, 1), {})
     assert "비용" not in alone
     assert "차단됨" not in alone

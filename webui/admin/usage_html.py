@@ -8,6 +8,7 @@ from webui.admin.frame import current, words
 from webui.admin.usage import GroupedBy, Usage, UsageSums
 from webui.texts import Lang
 
+CHART_WIDTH, CHART_HEIGHT = 720, 140
 BYS: tuple[GroupedBy, ...] = ("key", "model", "day")
 
 
@@ -19,6 +20,8 @@ def usage_html(lang: Lang, usage: Usage, by: GroupedBy, since: date, names: Mapp
         for one in BYS
     )
     table = _table(lang, usage, by, names) if usage.rows else f"<p>{words(lang, 'admin_no_usage')}</p>"
+    if by == "day" and len(usage.rows) > 1:
+        table = _chart(usage.rows) + table
     return (
         f'<section><h2 id="usage">{words(lang, "admin_usage")}</h2>'
         f'<nav class="tabs" aria-labelledby="usage">{choices}</nav>'
@@ -26,6 +29,24 @@ def usage_html(lang: Lang, usage: Usage, by: GroupedBy, since: date, names: Mapp
         f'<label for="since">{words(lang, "admin_since")}</label>'
         f'<input id="since" type="date" name="since" value="{since}">'
         f"<button>{words(lang, 'filter_apply')}</button></form>{table}</section>"
+    )
+
+
+def _chart(rows: Sequence[UsageSums]) -> str:
+    """Tokens day by day, also of days without any; the table below has the numbers."""
+    tokens = {date.fromisoformat(row.name): row.tokens for row in rows}
+    first, last, most = min(tokens), max(tokens), max(tokens.values()) or 1
+    days = (last - first).days + 1
+    step = CHART_WIDTH / days
+    bars = "".join(
+        f'<rect x="{(day - first).days * step:.2f}" y="{CHART_HEIGHT * (1 - count / most):.2f}"'
+        f' width="{step * 0.8:.2f}" height="{CHART_HEIGHT * count / most:.2f}"/>'
+        for day, count in tokens.items()
+    )
+    return (
+        f'<figure class="days" aria-hidden="true"><figcaption>{most:,}</figcaption>'
+        f'<svg viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" preserveAspectRatio="none">{bars}</svg>'
+        f"<p><span>{first}</span><span>{last}</span></p></figure>"
     )
 
 
