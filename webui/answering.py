@@ -160,7 +160,7 @@ class Answering:
     def _heed(run: _Run, found: Standing | None) -> None:
         """Do as other processes have said."""
         if found is not None:
-            run.hidden = found.hidden
+            run.hidden = run.hidden and found.hidden  # shown once, it is shown for good
             if found.looked_ago_s is not None:
                 run.looked_at = max(run.looked_at, time.monotonic() - found.looked_ago_s)
             if not found.wanted:
