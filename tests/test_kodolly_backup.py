@@ -9,7 +9,7 @@ import uuid
 import zipfile
 from contextlib import closing
 from dataclasses import asdict
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from common.feedback import Rating, Vote
+from common.improvement import ImprovementTurn
 from kodolly.cli import root
 from server.accounts.keys import Key, KeyStore, new_key_id
 from server.accounts.ledger import Entry, Ledger, UsageReport
@@ -31,6 +32,7 @@ from server.store.feedback import FeedbackStore
 from server.store.opening import open_store
 from server.store.owner import Owner
 from server.store.tables import budget_leases, concurrency_leases, key_changes, limit_windows
+from server.store.turns import ImprovementTurns
 from tests.support.old_store import answer, make_old_store
 from tests.support.postgres import binaries, postgres
 from tests.support.processes import PATIENCE_S, free_port, kodolly, running, wait_for
@@ -46,7 +48,7 @@ def sqlite_url(path: Path) -> str:
 
 
 async def fill(url: str) -> str:
-    """Two keys (one with limits), usage, a vote and a rating; returns a secret."""
+    """Two keys (one with limits), usage, a vote, a rating and a turn of the loop; returns a secret."""
     async with open_store(url) as store:
         keys = KeyStore(store.database)
         secret = await keys.create(Key(id="key_all", name="웹팀"))
@@ -61,6 +63,17 @@ async def fill(url: str) -> str:
         await FeedbackStore(store.database).put_vote(OWNER, str(uuid.UUID(int=1)), vote)
         rating = Rating(score=4, tags=["tone"], answer=answer("돌리"), blind=False)
         await FeedbackStore(store.database).put_rating(OWNER, str(uuid.UUID(int=2)), rating)
+        turn = ImprovementTurn(
+            model="돌리",
+            turn="improve-1",
+            begun=datetime(2026, 11, 20, tzinfo=UTC),
+            checkpoint="c1",
+            method="lora",
+            why="고친 답변 30개",
+            counts={"corrections": 30},
+            step="train",
+        )
+        await ImprovementTurns(store.database).put("turn-1", turn)
     return secret
 
 
@@ -73,6 +86,7 @@ async def contents(url: str) -> dict[str, Any]:
             "days": await UsageReport(store.database).rows("day"),
             "votes": (await FeedbackStore(store.database).page("votes", EVERYBODY, 100)).rows,
             "ratings": (await FeedbackStore(store.database).page("ratings", EVERYBODY, 100)).rows,
+            "turns": await ImprovementTurns(store.database).newest(),
         }
 
 
@@ -97,7 +111,7 @@ async def test_a_backup_restores_everything_into_a_fresh_store(
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     fresh = sqlite_url(tmp_path / "new" / "kodolly.db")
     manifest = await restore(backup, fresh)
-    kept = {"api_keys": 2, "usage": 1, "usage_batches": 1, "votes": 1, "ratings": 1}
+    kept = {"api_keys": 2, "usage": 1, "usage_batches": 1, "votes": 1, "ratings": 1, "turns": 1}
     assert manifest.rows == kept | {"conversations": 0}
     before, after = await contents(url), await contents(fresh)
     assert [key.id for _, key in after["keys"]] == ["key_all", "key_few"]
@@ -280,7 +294,7 @@ async def test_backups_go_from_sqlite_to_postgresql_and_back(
         await restore(filled[1], url)
         assert await contents(url) == before
         manifest = await back_up(url, tmp_path / "of-postgres")
-        kept = {"api_keys": 2, "usage": 1, "usage_batches": 1, "votes": 1, "ratings": 1}
+        kept = {"api_keys": 2, "usage": 1, "usage_batches": 1, "votes": 1, "ratings": 1, "turns": 1}
         assert manifest.rows == kept | {"conversations": 0}
         await restore(tmp_path / "of-postgres", url, replace=True)
         assert await contents(url) == before

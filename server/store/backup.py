@@ -25,9 +25,18 @@ from common.backup_file import backup_directory, copy_sqlite, open_backup, write
 from common.database import driver_url, is_sqlite
 from common.errors import UserError
 from server.store.opening import SCHEMA, SETTING, open_store
-from server.store.tables import api_keys, conversations, key_changes, ratings, usage, usage_batches, votes
+from server.store.tables import (
+    api_keys,
+    conversations,
+    key_changes,
+    ratings,
+    turns,
+    usage,
+    usage_batches,
+    votes,
+)
 
-KEPT: tuple[sa.Table, ...] = (api_keys, usage, usage_batches, votes, ratings, conversations)
+KEPT: tuple[sa.Table, ...] = (api_keys, usage, usage_batches, votes, ratings, conversations, turns)
 """Tables that a restore replaces."""
 FORMAT = 1
 DATABASE, MANIFEST = "kodolly.db", "backup.json"
