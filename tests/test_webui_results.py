@@ -169,6 +169,7 @@ async def test_personal_data_is_masked_in_files(gateway: str) -> None:
 
 def test_no_cell_of_a_file_is_a_formula() -> None:
     assert csv_text([["=1+1", "@a", "-2", 3, "글"]], begins=False) == "'=1+1,'@a,'-2,3,글\r\n"
+    assert csv_text([["＝1+1", "＋1", "\0=1"]], begins=False) == "'＝1+1,'＋1,'\0=1\r\n"
 
 
 async def test_where_anybody_reaches_the_page_nobodys_words_are_shown(client: GatewayClient) -> None:

@@ -4,8 +4,10 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -188,6 +190,12 @@ async def test_the_doors_of_the_page(tmp_path: Path) -> None:
             headers={"accept-language": "ko"},
         )
         assert (bad.status_code, "첫 줄에" in bad.json()["error"]["message"]) == (409, True)
+        prompts = {"file": ("q.csv", "질문\n안녕?\n".encode())}
+        without = {name: value for name, value in form.items() if name != "models"}
+        korean = {"accept-language": "ko"}
+        unticked = await client.post("/study/api/studies", data=without, files=prompts, headers=korean)
+        assert unticked.status_code == 409
+        assert "서로 다른 모델 둘" in unticked.json()["error"]["message"]
         waiting = (await client.post(f"/study/api/studies/{study}/next", json={})).json()
         assert waiting["nothing"] == "preparing"
         await answer_all(store)
@@ -207,6 +215,31 @@ async def test_the_doors_of_the_page(tmp_path: Path) -> None:
         assert listed["studies"][0]["progress"] == {"mine": 1, "done": 1, "total": 1}
         report = (await client.get(f"/study/api/studies/{study}")).json()
         assert (report["ties"], report["unsent"]) == (1, 1)
+
+
+async def test_what_takes_seconds_for_many_judgements_is_done_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    for name in ("webui.study.desk.study_figures", "webui.study.files.csv_text"):
+        monkeypatch.setattr(name, noting_thread(threads, resolve_name(name)))
+    async with page_store(tmp_path) as store, page_client(tmp_path) as client:
+        study = await make_study(store, prompts=1, raters=1)
+        await client.get("/study", headers={"accept": "text/html"})
+        for path in (f"/study/api/studies/{study}", f"/study/files/{study}.csv"):
+            assert (await client.get(path)).status_code == 200
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+
+
+def noting_thread(threads: list[int], work: Callable[..., Any]) -> Callable[..., Any]:
+    """The same work, which tells in which thread it is done."""
+
+    def noted(*given: Any) -> Any:
+        threads.append(threading.get_ident())
+        return work(*given)
+
+    return noted
 
 
 async def test_who_does_not_administer_makes_no_study_and_gets_no_file(tmp_path: Path) -> None:

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.postgres import binaries, postgres
 from tests.support.programs import absent
 from tests.support.studies import answer_all, make_study, page_store, rate_to_the_end, take
-from webui.store import study_errands, study_tasks
+from webui.store import study_errands, study_tasks, tables
 from webui.store.page_store import PageStore
 from webui.study.figures import study_figures, winner
 from webui.study.plan import Judgement, Progress, Study, next_position, shown_order
@@ -84,7 +85,21 @@ async def test_a_rater_who_does_nothing_gives_the_task_back_and_still_counts_whe
         await store.study_tasks.judge(quick.id, "quick", "q", LEFT, 1.0)
         assert isinstance(await store.study_tasks.judge(slow.id, "slow", "s", RIGHT, 1.0), Study)
         assert await store.study_tasks.judge(slow.id, "third", "t", TIE, 1.0) == "taken"
-        assert {one.user for one in await store.studies.judgements(study)} == {"quick", "slow"}
+        judged = {one.user: one for one in await store.studies.judgements(study)}
+        assert judged.keys() == {"quick", "slow"}
+        assert judged["slow"].seconds is None  # since when it was seen, nobody knows any more
+
+
+async def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Path) -> None:
+    async with page_store(tmp_path) as store:
+        study = await make_study(store, prompts=1, raters=1)
+        await answer_all(store)
+        task = await take(store, study, "anna")
+        later = datetime.now(UTC) + timedelta(hours=1)
+        await store._database.run(lambda c: c.execute(sa.update(tables.study_tasks).values(shown=later)))
+        await store.study_tasks.judge(task.id, "anna", "r", LEFT, 4.0)
+        (judged,) = await store.studies.judgements(study)
+        assert judged.seconds == 4.0
 
 
 async def test_a_judgement_counts_once_and_can_be_corrected(tmp_path: Path) -> None:

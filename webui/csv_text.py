@@ -8,8 +8,9 @@ from typing import Any
 
 BYTE_ORDER_MARK = "\ufeff"
 """Without it spreadsheets read Hangul in the code page of the machine."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to a spreadsheet (OWASP, CSV injection)."""
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n", "\0")
+"""A cell that begins so may be a formula to a spreadsheet (OWASP, CSV injection; ASVS 1.2.10); the full-width
+signs where the spreadsheet's language is an East Asian one."""
 
 
 def csv_text(rows: Iterable[Sequence[Any]], *, begins: bool = True) -> str:

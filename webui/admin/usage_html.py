@@ -53,12 +53,13 @@ def _chart(rows: Sequence[UsageSums]) -> str:
 def _table(lang: Lang, usage: Usage, by: GroupedBy, names: Mapping[str, str]) -> str:
     most = max(row.tokens for row in usage.rows)
     moderated = any(row.withheld or row.flagged for row in usage.rows)
-    shown = [*usage.rows, _sum(lang, usage.rows)] if len(usage.rows) > 1 else usage.rows
+    shown = [(row, _bar(row, most)) for row in usage.rows]
+    shown += [(_sum(lang, usage.rows), "")] if len(usage.rows) > 1 else []
     rows = "".join(
         f'<tr><th scope="row">{escape(names.get(row.name, row.name))}</th>'
         + "".join(f"<td>{cell}</td>" for cell in _cells(row, moderated, usage.currency))
-        + f"<td>{_bar(row, most) if row in usage.rows else ''}</td></tr>"
-        for row in shown
+        + f"<td>{bar}</td></tr>"
+        for row, bar in shown
     )
     heads = [f"admin_by_{by}", "admin_requests", "admin_prompt", "admin_answer", "admin_tokens"]
     heads += ["admin_withheld", "admin_flagged"] if moderated else []

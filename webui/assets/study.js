@@ -43,11 +43,12 @@ const clock = {
   held: 0,
   begin(task) {
     const kept = storage.read("kodolly-study-clock");
-    Object.assign(clock, { task, ms: kept?.task === task ? kept.ms : 0, last: Date.now(), held: Date.now() });
+    const now = performance.now(); // a clock that is set back would make the time negative
+    Object.assign(clock, { task, ms: kept?.task === task ? kept.ms : 0, last: now, held: now });
   },
   touch() {
     if (!clock.task) return;
-    const now = Date.now();
+    const now = performance.now();
     clock.ms += Math.min(now - clock.last, IDLE_MS);
     clock.last = now;
     storage.write("kodolly-study-clock", { task: clock.task, ms: clock.ms });

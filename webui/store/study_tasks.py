@@ -185,8 +185,7 @@ def _keep(
     now: datetime,
 ) -> None:
     first = row.judged is None
-    shown = in_utc(row.shown) if row.shown and row.user_id == user else now
-    took = {"judged": now, "seconds": min(seconds, (now - shown).total_seconds())} if first else {}
+    took = {"judged": now, "seconds": _took_s(row, user, seconds, now)} if first else {}
     _set(
         connection,
         row.id,
@@ -198,6 +197,15 @@ def _keep(
         send_due=now if row.send_due is None else row.send_due,
         **took,
     )
+
+
+def _took_s(row: sa.Row[Any], user: str, told_s: float, now: datetime) -> float | None:
+    """How long a rater took: no longer than they had the task. None where nobody knows since when they have
+    seen the prompt: others have had their task meanwhile."""
+    if row.user_id != user or row.shown is None:
+        return None
+    had_s = (now - in_utc(row.shown)).total_seconds()
+    return min(told_s, had_s) if had_s >= 0 else told_s  # the clock was set back
 
 
 def _set(connection: sa.Connection, task_id: str, **values: Any) -> None:

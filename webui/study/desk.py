@@ -1,5 +1,6 @@
 """What raters and administrators ask of studies, answered in plain JSON."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -73,7 +74,8 @@ class StudyDesk:
     async def report(self, study_id: str, lang: Lang) -> Reply:
         """What has come of a study, for administrators. Raises NotThere."""
         study = await self._study(study_id)
-        figures = study_figures(study, await self._store.studies.judgements(study_id))
+        judged = await self._store.studies.judgements(study_id)
+        figures = await asyncio.to_thread(study_figures, study, judged)
         answers = (await self._store.studies.answers(study_id)).values()
         failed = {
             f"{turn.setup.model}: {headline(turn.failure, lang)}"

@@ -68,6 +68,17 @@ def _answer(turn: Turn, place: int, score: int | None) -> Row:
     }
 
 
+def study_file(
+    study: Study,
+    judged: Iterable[Judged],
+    answers: Mapping[tuple[int, int], Turn],
+    mask: Mask | None,
+    form: FileForm,
+) -> bytes:
+    """The whole file in UTF-8: seconds of work where there are many judgements."""
+    return file_text(judgement_rows(study, judged, answers, mask), len(study.setups), form).encode()
+
+
 def file_text(rows: Sequence[Row], models: int, form: FileForm) -> str:
     """The rows as CSV or JSON Lines. `models`: how many answers each has."""
     plain = [

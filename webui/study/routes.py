@@ -18,7 +18,7 @@ from webui.results.downloads import MaskRow
 from webui.session import sender
 from webui.store.page_store import PageStore
 from webui.study.desk import NotThere, Refused, StudyDesk
-from webui.study.files import FileForm, file_name, file_text, judgement_rows
+from webui.study.files import FileForm, file_name, study_file
 from webui.study.page import study_html
 from webui.study.plan import Judgement, StudyKind
 from webui.study.prompts_file import FILE_BYTES, BadRow, read_prompts
@@ -144,7 +144,7 @@ def _add_making(router: APIRouter, studies: Studies) -> None:
         file: UploadFile,
         name: Annotated[str, Form(max_length=200)],
         kind: Annotated[StudyKind, Form()],
-        models: Annotated[list[str], Form(max_length=100)],
+        models: Annotated[list[str], Form(max_length=100, default_factory=list)],
         raters: Annotated[int, Form()],
         blind: Annotated[bool, Form()] = False,
     ) -> Any:
@@ -196,9 +196,9 @@ def _add_files(app: FastAPI, studies: Studies) -> None:
             raise NotThere
         judged = await studies.store.studies.judgements(study_id)
         answers = await studies.store.studies.answers(study_id)
-        rows = await asyncio.to_thread(judgement_rows, study, judged, answers, studies.mask)
+        content = await asyncio.to_thread(study_file, study, judged, answers, studies.mask, wanted)
         return Response(
-            file_text(rows, len(study.setups), wanted),
+            content,
             media_type="text/csv" if wanted == "csv" else "application/x-ndjson",
             headers=HEADERS | {"content-disposition": f'attachment; filename="{file_name(wanted)}"'},
         )
