@@ -18,7 +18,7 @@ from common.checkpoint import CARD_FILE
 from common.errors import UserError
 from finetune.export.files import write_files
 from finetune.export.likeness import Likeness, prove
-from finetune.export.source import ExportSource, open_source
+from finetune.export.source import ExportSource, open_source, require_numbers
 from finetune.files.hashes import file_hash
 from finetune.files.whole import whole_directory
 from finetune.merge.parameter_names import ParameterPart, empty_model
@@ -143,6 +143,7 @@ def _made(planned: Planned, plan: _Plan, weights: CheckpointWeights) -> torch.Te
         return read_tensor(weights.stored[planned.key])
     weight = read_tensor(weights.stored[key]).float()
     scales = scales_of(weight)
+    require_numbers(key, scales)
     return scales if planned.key != key else (weight / scales).to(FLOAT8)
 
 

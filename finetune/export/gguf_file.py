@@ -17,7 +17,7 @@ from common.errors import UserError
 from finetune.export.gguf_models import GgufModel, gguf_model, llama3_factors
 from finetune.export.gguf_vocabulary import write_vocabulary
 from finetune.export.ollama import NoModelfile, modelfile
-from finetune.export.source import ExportSource, open_source
+from finetune.export.source import ExportSource, open_source, require_numbers
 from finetune.files.whole import require_room, whole_directory
 from finetune.merge.parameter_names import empty_model
 from finetune.merge.safetensors_io import StoredTensor, read_tensor
@@ -59,6 +59,11 @@ def export_gguf(checkpoint: Path, output: Path, report: Report, dtype: str | Non
     source = open_source(checkpoint)
     model = gguf_model(source.text_config)
     dtype = dtype or str(source.config.dtype).removeprefix("torch.")
+    if dtype not in TYPES:
+        raise UserError(
+            f"The configuration names no type of weights that a GGUF file has, but {dtype}.",
+            hint=f"Choose one with --type: {', '.join(TYPES)}.",
+        )
     kind, file_type = TYPES[dtype]
     tensors = _tensors(source, model, kind)
     with whole_directory(output) as directory:
@@ -139,15 +144,16 @@ def _write(
             writer.write_tensor_data(factors.numpy())
         for number, each in enumerate(tensors, start=1):
             weight = model.weight(each.parameter, read_tensor(each.stored), source.text_config)
-            writer.write_tensor_data(_numbers(weight, each.kind))
+            writer.write_tensor_data(_numbers(each.parameter, weight, each.kind))
             report(Progress(stage, number / len(tensors), f"tensor {number} of {len(tensors)}"))
     finally:
         writer.close()
     report(finished(stage, f"{path.stat().st_size / 1e9:.2f} GB"))
 
 
-def _numbers(weight: torch.Tensor, kind: GGMLQuantizationType) -> NDArray[np.generic]:
-    """As they lie in the file."""
+def _numbers(name: str, weight: torch.Tensor, kind: GGMLQuantizationType) -> NDArray[np.generic]:
+    """As they lie in the file. Raises UserError for a number that it does not hold."""
+    require_numbers(name, weight.to(torch.float16) if kind is GGMLQuantizationType.F16 else weight)
     if kind is GGMLQuantizationType.BF16 and weight.dtype is torch.bfloat16:
         return weight.contiguous().view(torch.int16).numpy()
     if kind is GGMLQuantizationType.F16:

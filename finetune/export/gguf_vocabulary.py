@@ -53,12 +53,16 @@ def write_vocabulary(tokenizer: "PreTrainedTokenizerBase", rows: int, writer: GG
 
 
 def _tokens(values: Parts, rows: int) -> tuple[list[str], list[int]]:
-    """Every row's token and llama.cpp's kind of it."""
+    """Every row's token and llama.cpp's kind of it. Raises UserError for one that it finds elsewhere."""
+    highest = max([*values["model"]["vocab"].values(), *(added["id"] for added in values["added_tokens"])])
+    _refuse_unless(highest < rows, f"it has a token {highest} for which the model of {rows} has no row")
     tokens = [UNUSED.format(number) for number in range(rows)]
     types = [int(TokenType.UNUSED)] * rows
     for token, number in values["model"]["vocab"].items():
         tokens[number], types[number] = token, int(TokenType.NORMAL)
     for added in values["added_tokens"]:
+        alone = not (added["lstrip"] or added["rstrip"] or added["single_word"])
+        _refuse_unless(alone, f"its {added['content']} takes spaces around it or whole words alone")
         kind = TokenType.CONTROL if added["special"] else TokenType.USER_DEFINED
         tokens[added["id"]], types[added["id"]] = added["content"], int(kind)
     return tokens, types

@@ -44,13 +44,15 @@ class Likeness:
 
 
 def answer_probes(tokenizer: "PreTrainedTokenizerBase", end: int) -> list[Probe]:
-    """Bundled Korean conversations in the tokenizer's chat template; `end` is behind each answer."""
+    """Bundled Korean conversations in the tokenizer's chat template; `end` is behind each answer.
+    However long a text the template puts around each, they are at most LONGEST tokens more than that."""
     made: list[Probe] = []
+    longest = LONGEST + len(prompt_ids(tokenizer, [{"role": "user", "content": "?"}]))
     for row in load_rows(ROWS):
         *asked, answer = to_messages(row.model_copy(update={"history": ()}))
         prompt = prompt_ids(tokenizer, asked)
         ids = [*prompt, *inner_ids(tokenizer, str(answer["content"])), end]
-        if len(ids) <= LONGEST:
+        if len(ids) <= longest:
             made.append(Probe(messages=[*asked, answer], input_ids=ids, prompt_tokens=len(prompt)))
         if len(made) == PROBES:
             break

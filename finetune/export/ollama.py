@@ -32,16 +32,24 @@ def modelfile(source: ExportSource, file: str) -> str:
         raise NoModelfile("it asks for today's date, which Ollama does not tell a template")
     pieces = find_pieces(_render(source))
     stops = [str(token) for token in source.tokenizer.convert_ids_to_tokens(list(source.stops))]
-    template = pieces.go_template()
-    if any('"""' in text for text in (template, *stops)):
-        raise NoModelfile('it holds """, with which a Modelfile ends a text')
     lines = [
         f"FROM ./{file}",
-        f'TEMPLATE """{template}"""',
-        *(f"PARAMETER stop {json.dumps(stop, ensure_ascii=False)}" for stop in stops),
-        f'LICENSE """{source.card.licence}"""',
+        f"TEMPLATE {_quoted(pieces.go_template())}",
+        *(f"PARAMETER stop {_quoted(stop)}" for stop in stops),
+        f"LICENSE {_quoted(source.card.licence)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """`text` as it stands in a Modelfile, which knows no escapes and loses characters that are not printed
+    (https://github.com/ollama/ollama/blob/main/parser/parser.go). Raises NoModelfile."""
+    if '"""' in text:
+        raise NoModelfile('it holds """, with which a Modelfile ends a text')
+    lost = next((one for one in text if not one.isprintable() and one not in "\n\r\t"), None)
+    if lost is not None:
+        raise NoModelfile(f"a Modelfile loses the character U+{ord(lost):04X}")
+    return f'"""{text}"""'
 
 
 def _render(source: ExportSource) -> Render:
@@ -99,7 +107,8 @@ class Pieces:
 
 def _go(text: str) -> str:
     """`text` as it stands in a Go template."""
-    return f"{{{{ {json.dumps(text, ensure_ascii=False)} }}}}" if "{{" in text or "}}" in text else text
+    plain = "{{" not in text and not text.endswith("{")  # which would be one brace more of what follows
+    return text if plain else f"{{{{ {json.dumps(text, ensure_ascii=False)} }}}}"
 
 
 def find_pieces(render: Render) -> Pieces:

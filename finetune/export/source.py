@@ -16,6 +16,7 @@ from finetune.models.auto import read_tokenizer
 from finetune.models.checkpoint import weights_hash
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 
@@ -94,3 +95,13 @@ def open_source(directory: Path) -> ExportSource:
     if card.own_template is not None:
         set_own(tokenizer, OwnSettings.of_card(tokenizer, card.own_template))
     return ExportSource(directory, config, card, tokenizer)
+
+
+def require_numbers(name: str, weight: "torch.Tensor") -> None:
+    """Raises UserError where the weight, or what rounding made of it, is NaN or infinite: the likeliest token
+    of such a model means nothing, and would be the same before and after."""
+    if not bool(weight.isfinite().all()):
+        raise UserError(
+            f"{name} has numbers that are not finite in this format, or in the checkpoint itself.",
+            hint="bfloat16 holds numbers that float16 does not.",
+        )

@@ -30,6 +30,9 @@ RENDERER = "vllm.entrypoints.launchers.render.entry"
 """Module of `vllm launch render` (vLLM 0.32)."""
 MODEL = "proof"
 START_LIMIT_S = 180.0
+SOCKET = "vllm"
+SOCKET_BYTES = 103
+"""Longest path of a Unix socket, on macOS; on Linux it is 107 (unix(7))."""
 _DETAIL = 300
 
 
@@ -125,6 +128,17 @@ def rendered_prompt(
 
 
 @contextmanager
+def socket_folder() -> Iterator[Path]:
+    """An empty folder in which a socket SOCKET may be, however deep TMPDIR lies."""
+    place = tempfile.gettempdir()
+    longest = len(os.fsencode(place)) + len(f"/kodolly-xxxxxxxx/{SOCKET}")
+    with tempfile.TemporaryDirectory(
+        prefix="kodolly-", dir=place if longest <= SOCKET_BYTES else "/tmp"
+    ) as made:
+        yield Path(made)
+
+
+@contextmanager
 def _renderer(directory: Path) -> Iterator[httpx2.Client]:
     """vLLM's renderer for `directory`. Raises _NotStartedError.
 
@@ -133,8 +147,8 @@ def _renderer(directory: Path) -> Iterator[httpx2.Client]:
     argv = [sys.executable, "-m", RENDERER, "--model", str(directory), "--served-model-name", MODEL]
     env = child_environment(os.environ, (*SYSTEM, *ENGINE))
     env |= {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-    with tempfile.TemporaryDirectory(prefix="kodolly-") as folder, tempfile.TemporaryFile() as log:
-        socket_file = str(Path(folder, "vllm"))
+    with socket_folder() as folder, tempfile.TemporaryFile() as log:
+        socket_file = str(folder / SOCKET)
         argv += ["--uds", socket_file]
         process = subprocess.Popen(ending_with_parent(argv), env=env, stdout=log, stderr=log)
         try:
