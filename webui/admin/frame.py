@@ -6,6 +6,7 @@ from html import escape
 from importlib.resources import files
 from typing import Literal
 
+from webui.render import inline
 from webui.texts import Lang, text
 
 MULTIPART = 'method="post" enctype="multipart/form-data"'
@@ -84,8 +85,8 @@ def _said(lang: Lang, said: Notice) -> str:
 
 
 def words(lang: Lang, key: str, **values: object) -> str:
-    """One of our sentences as HTML."""
-    return escape(text(lang, key, **values))
+    """One of our sentences as HTML, with `code` between backticks."""
+    return inline(text(lang, key, **values))
 
 
 def current(is_it: bool) -> str:

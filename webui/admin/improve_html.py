@@ -77,9 +77,9 @@ def _gates(lang: Lang, gates: Sequence[FoundGate]) -> str:
     if not gates:
         return ""
     rows = "".join(
-        f'<tr><th scope="row">{escape(gate.name.replace("_", " "))}</th>'
-        f'<td class="{GATE_STYLES[gate.passed]}">{words(lang, f"gate_{GATE_STYLES[gate.passed]}")}</td>'
-        f'<td class="long">{escape(gate.words)}</td></tr>'
+        f"<li><strong>{escape(gate.name.replace('_', ' '))}</strong> "
+        f'<span class="{GATE_STYLES[gate.passed]}">{words(lang, f"gate_{GATE_STYLES[gate.passed]}")}</span> '
+        f"{escape(gate.words)}</li>"
         for gate in gates
     )
-    return f'<div class="wide" tabindex="0"><table><tbody>{rows}</tbody></table></div>'
+    return f'<ul class="gates">{rows}</ul>'

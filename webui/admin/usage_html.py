@@ -6,7 +6,7 @@ from html import escape
 
 from webui.admin.frame import current, words
 from webui.admin.usage import GroupedBy, Usage, UsageSums
-from webui.texts import Lang
+from webui.texts import Lang, text
 
 CHART_WIDTH, CHART_HEIGHT = 720, 140
 BYS: tuple[GroupedBy, ...] = ("key", "model", "day")
@@ -97,4 +97,4 @@ def _sum(lang: Lang, rows: Sequence[UsageSums]) -> UsageSums:
         for name in UsageSums.model_fields
         if name != "name"
     }
-    return UsageSums(name=words(lang, "admin_all"), **counts)
+    return UsageSums(name=text(lang, "admin_all"), **counts)
