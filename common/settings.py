@@ -29,6 +29,9 @@ class PartSettings(BaseSettings):
     """
 
     section: ClassVar[str]
+    guards: ClassVar[tuple[str, ...]] = ()
+    """Settings that keep somebody or something out. An empty variable for one is refused where no other layer
+    sets it: whoever passes a secret that is missing does not mean that nobody is kept out."""
     model_config = SettingsConfigDict(
         env_ignore_empty=True,
         extra="forbid",
@@ -81,10 +84,26 @@ def load_with_sources(
                 continue
             values[name or key] = value
             sources[name or key] = layer
+    _refuse_empty_guards(cls, sources)
     try:
         return cls(_env_file=None, **values), sources
     except ValidationError as error:
         raise _refusal(cls, error, sources) from error
+
+
+def _refuse_empty_guards(cls: type[PartSettings], sources: Mapping[str, Layer]) -> None:
+    """Raises UserError."""
+    given = {
+        **DotEnvSettingsSource(cls, env_file=Path(".env"), env_ignore_empty=False).env_vars,
+        **EnvSettingsSource(cls, env_ignore_empty=False).env_vars,
+    }
+    for name in cls.guards:
+        variable = _environment_name(cls, name)
+        if sources[name] == "default" and given.get(variable.lower()) == "":
+            raise UserError(
+                f"{variable} is there and empty: {cls.section}.{name} would keep nobody out.",
+                hint="Give it a value, or take the variable away.",
+            )
 
 
 def _refusal(cls: type[S], error: ValidationError, sources: Mapping[str, Layer]) -> UserError:

@@ -164,6 +164,7 @@ class GatewaySettings(PartSettings):
     """The gateway: OpenAI-compatible API in front of all workers."""
 
     section: ClassVar[str] = "gateway"
+    guards: ClassVar[tuple[str, ...]] = ("api_keys", "require_keys", "moderation")
     model_config = SettingsConfigDict(env_prefix="KODOLLY_GATEWAY_")
 
     host: str = "127.0.0.1"

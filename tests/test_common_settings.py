@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from common.settings import load_settings, load_with_sources
+from common.settings import PartSettings, load_settings, load_with_sources
 from kodolly.stack.parts import UpSettings
 from server.settings import GatewaySettings, provider_keys
+from webui.settings import WebuiSettings
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,40 @@ def test_a_broken_settings_file_says_what_is_wrong(empty_directory: Path, text: 
     with pytest.raises(UserError, match=message) as caught:
         load_settings(GatewaySettings)
     assert "abc" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "variable", "setting"),
+    [
+        (GatewaySettings, "KODOLLY_API_KEYS", "gateway.api_keys"),
+        (GatewaySettings, "KODOLLY_GATEWAY_REQUIRE_KEYS", "gateway.require_keys"),
+        (WebuiSettings, "KODOLLY_WEBUI_LOGIN", "webui.login"),
+    ],
+)
+def test_an_empty_variable_opens_no_door(
+    part: type[PartSettings],
+    variable: str,
+    setting: str,
+    empty_directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (empty_directory / ".env").write_text(f"{variable}=\n")
+    with pytest.raises(UserError, match=f"{variable} is there and empty: {setting}"):
+        load_settings(part)
+    (empty_directory / ".env").unlink()
+    monkeypatch.setenv(variable, "")
+    with pytest.raises(UserError, match=f"{variable} is there and empty: {setting}"):
+        load_settings(part)
+
+
+def test_an_empty_variable_leaves_what_another_layer_says(
+    empty_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (empty_directory / "kodolly.yaml").write_text("gateway: {require_keys: true}\n")
+    for variable in ("KODOLLY_GATEWAY_REQUIRE_KEYS", "KODOLLY_GATEWAY_DOCUMENTS_URL"):
+        monkeypatch.setenv(variable, "")
+    settings = load_settings(GatewaySettings)
+    assert (settings.require_keys, settings.documents_url) == (True, None)
 
 
 def test_a_settings_file_that_was_named_must_exist(empty_directory: Path) -> None:

@@ -27,6 +27,7 @@ class WebuiSettings(PartSettings):
     """Where the page listens and which gateway it talks to."""
 
     section: ClassVar[str] = "webui"
+    guards: ClassVar[tuple[str, ...]] = ("login",)
     model_config = SettingsConfigDict(env_prefix="KODOLLY_WEBUI_")
 
     host: str = "127.0.0.1"
