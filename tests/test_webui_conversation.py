@@ -119,7 +119,8 @@ def test_a_markdown_file_reads_well() -> None:
 
 def test_a_csv_file_has_a_line_for_each_answer_and_no_formulas() -> None:
     left, right = side("왼모델", "=1+1\n둘째 줄"), side("오른모델", "오른 답")
-    marks = {left.turns[0].id: Mark(score=4, tags=("tone", "verbose"))}
+    mark = Mark(score=4, tags=("tone", "verbose"), thumb="down", comment="길다", correction="둘")
+    marks = {left.turns[0].id: mark}
     votes: dict[str, Choice] = {pair_key(left.turns[0], right.turns[0]): "left"}
     made = as_csv(ConversationExport({"left": left, "right": right}, marks, votes, names_hidden=False))
     rows = list(csv.DictReader(io.StringIO(made.removeprefix("\ufeff"))))
@@ -128,7 +129,8 @@ def test_a_csv_file_has_a_line_for_each_answer_and_no_formulas() -> None:
         ("right", "오른모델", "left"),
     ]
     assert (rows[0]["answer"], rows[0]["score"], rows[0]["tags"]) == ("'=1+1\n둘째 줄", "4", "tone, verbose")
-    assert (rows[0]["question"], rows[1]["score"]) == ("질문 1", "")
+    assert [rows[0][name] for name in ("thumb", "comment", "correction")] == ["down", "길다", "둘"]
+    assert (rows[0]["question"], rows[1]["score"], rows[1]["correction"]) == ("질문 1", "", "")
 
 
 def test_a_chat_makes_files_too() -> None:

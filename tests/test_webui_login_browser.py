@@ -97,6 +97,9 @@ def test_log_in_make_a_key_and_leave(
     assert page.locator(".hostile").count() == 0
     card.locator("summary").click()
     assert violations(page) == []
+    for address in page.locator("main > nav a").evaluate_all("links => links.map(link => link.href)"):
+        page.goto(address)
+        assert violations(page) == [], address
     page.goto(f"{house.url}/login")
     page.locator("form button").click()
     expect(page.locator("#key")).to_be_visible()
