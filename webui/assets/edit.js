@@ -18,7 +18,7 @@ export class QuestionEdit {
     Object.assign(this, { id, words, given });
     this.open = button("kd-edit", "", () => this.show());
     this.open.innerHTML = PENCIL;
-    this.open.ariaLabel = this.open.title = words.edit;
+    this.open.ariaLabel = this.open.title = words.question;
     this.editor = null;
   }
 
@@ -36,7 +36,7 @@ export class QuestionEdit {
     this.editor = document.createElement("div");
     this.editor.className = "kd-editor";
     this.area = document.createElement("textarea");
-    this.area.ariaLabel = words.edit;
+    this.area.ariaLabel = words.question;
     this.area.addEventListener("keydown", (event) => {
       if (event.isComposing) return;
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.send();

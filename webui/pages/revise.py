@@ -22,6 +22,8 @@ from webui.store.conversations import Conversation, Kind, StillAnswering
 from webui.store.page_store import PageStore
 from webui.texts import Lang, text
 
+Listener = Callable[..., Awaitable[Updates]]
+
 
 @dataclass(frozen=True)
 class ReviseButtons:
@@ -77,8 +79,7 @@ def edit_parts(page: str) -> Edit:
 
 def edit_words(page: str, lang: Lang) -> str:
     """JSON: what the script needs to have a question edited."""
-    words = {key: text(lang, f"edit_{name}") for key, name in
-             (("edit", "question"), ("send", "send"), ("cancel", "cancel"), ("hint", "hint"))}  # fmt: skip
+    words = {name: text(lang, f"edit_{name}") for name in ("question", "send", "cancel", "hint")}
     return json.dumps({"press": f"{page}-edit", **words}, ensure_ascii=False)
 
 
@@ -117,25 +118,17 @@ class ReviseEvents:
         listener = self.edit(edit.question, shown)
         on(edit.button.click, listener, set(given), whole, js=take)
 
-    def step(self, pane: str, by: int) -> Callable[..., Awaitable[Updates]]:
+    def step(self, pane: str, by: int) -> Listener:
         """Show an earlier or later version of the pane's last answer, and go on from it."""
+        versions = self.store.versions
+        return self._changing(lambda user, known: versions.step(user, known, pane, by))
 
-        async def listener(request: gr.Request, shown: str | None) -> Updates:
-            return await self._changed(request, shown, lambda user, known:
-                                       self.store.versions.step(user, known, pane, by))  # fmt: skip
-
-        return listener
-
-    def proceed(self, pane: str) -> Callable[..., Awaitable[Updates]]:
+    def proceed(self, pane: str) -> Listener:
         """Have the pane's last answer go on."""
+        versions = self.store.versions
+        return self._changing(lambda user, known: versions.proceed(user, known, pane))
 
-        async def listener(request: gr.Request, shown: str | None) -> Updates:
-            return await self._changed(request, shown, lambda user, known:
-                                       self.store.versions.proceed(user, known, pane))  # fmt: skip
-
-        return listener
-
-    def edit(self, edited: gr.JSON, shown: gr.Textbox) -> Callable[..., Awaitable[Updates]]:
+    def edit(self, edited: gr.JSON, shown: gr.Textbox) -> Listener:
         """Ask a question otherwise, in a conversation that branches off before it."""
 
         async def listener(request: gr.Request, values: Mapping[Any, Any]) -> Updates:
@@ -152,31 +145,32 @@ class ReviseEvents:
                 return _refused("edit_gone", lang, shown)
             branch, turn = branched
             setups = {pane: own.read(values, self.cache) or turn.setup for pane, own in self.setups.items()}
-            found = await self.store.conversations.get(user, known)
-            asked = await self.store.conversations.ask(
-                user, self.kind, branch, question, setups,
-                context=turn.context, hidden=bool(found and found.hidden),
-            )  # fmt: skip
+            kept = self.store.conversations
+            found = await kept.get(user, known)
+            hidden = bool(found and found.hidden)
+            asked = await kept.ask(
+                user, self.kind, branch, question, setups, context=turn.context, hidden=hidden
+            )
             self._start(asked, user)
             return await self.show(request, asked)
 
         return listener
 
-    async def _changed(
-        self,
-        request: gr.Request,
-        shown: str | None,
-        change: Callable[[str, str], Awaitable[Conversation | None]],
-    ) -> Updates:
-        user = user_in(request)
-        try:
-            found = await change(user, shown) if shown else None
-        except StillAnswering:
-            tell(text(lang_of(request), "ask_wait"))
-            found = await self.store.conversations.get(user, shown or "")
-        if found is not None:
-            self._start(found, user)
-        return await self.show(request, found)
+    def _changing(self, change: Callable[[str, str], Awaitable[Conversation | None]]) -> Listener:
+        """The listener that changes the conversation on the screen; `change` takes user and conversation."""
+
+        async def listener(request: gr.Request, shown: str | None) -> Updates:
+            user = user_in(request)
+            try:
+                found = await change(user, shown) if shown else None
+            except StillAnswering:
+                tell(text(lang_of(request), "ask_wait"))
+                found = await self.store.conversations.get(user, shown or "")
+            if found is not None:
+                self._start(found, user)
+            return await self.show(request, found)
+
+        return listener
 
     def _start(self, found: Conversation, user: str) -> None:
         for side in found.sides.values():
