@@ -28,7 +28,7 @@ MONO = ["D2Coding", "NanumGothicCoding", "ui-monospace", "Menlo", "Consolas", "m
 
 QUEUE_REST_S = 1.0
 
-SHOW_LINK = "\n.kd-header nav .kd-{} {{ display: inline; }}\n"
+SHOW_LINK = "\n.kd-header nav .kd-{} {{ display: inline-flex; }}\n"
 
 
 def build_pages(

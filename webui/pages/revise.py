@@ -57,7 +57,7 @@ def revise_buttons(t: gr.I18n, pane: str) -> ReviseButtons:
     """Lay them out."""
     return ReviseButtons(
         older=gr.Button(t("older"), size="sm", visible=False, elem_id=f"{pane}-older"),
-        place=gr.HTML(elem_id=f"{pane}-version"),
+        place=gr.HTML(elem_id=f"{pane}-version", elem_classes="kd-version"),
         newer=gr.Button(t("newer"), size="sm", visible=False, elem_id=f"{pane}-newer"),
         proceed=gr.Button(t("proceed"), size="sm", visible=False, elem_id=f"{pane}-proceed"),
     )
