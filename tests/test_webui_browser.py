@@ -307,7 +307,8 @@ def test_a_phone_never_scrolls_sideways(new_ui: Callable[..., WebUi], path: str,
     if path == "/":
         ui.ask("띄어쓰기없는아주긴질문" * 30)
         ui.wait_finished()
-        expect(ui.element("compare-vote")).to_be_visible()
+        for choice in ("left", "tie", "both-bad", "right"):
+            expect(ui.element(f"vote-{choice}")).to_be_in_viewport()
         assert ui.overflow_px() <= 0
         expect(ui.element("compare-send")).to_be_in_viewport()
     assert ui.page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")

@@ -145,28 +145,32 @@ class Composer:
     """The question that went out last with its context, and the id of an answer to it."""
 
 
+def asking_area() -> gr.Column:
+    """What stays at the bottom of the window, whatever is scrolled."""
+    return gr.Column(elem_classes="kd-asking")
+
+
 def composer(t: gr.I18n, page: str, hint: str) -> Composer:
-    """Lay it out, at the bottom of the window. Gradio's textbox is safe for Korean input methods: it sends on
+    """Lay it out, within an `asking_area`. Gradio's textbox is safe for Korean input methods: it sends on
     keypress, which is not fired while a syllable is composed."""
-    with gr.Column(elem_classes="kd-asking"):
-        context = _context_box(t, page)
-        with gr.Row(elem_classes="kd-composer", elem_id=f"{page}-composer"):
-            question = gr.Textbox(
-                label=t("question"),
-                show_label=False,
-                placeholder=t(hint),
-                lines=1,
-                max_lines=6,
-                max_length=QUESTION_CHARACTERS,
-                scale=8,
-                container=False,
-                autofocus=True,
-                elem_id=f"{page}-question",
-            )
-            send = gr.Button(t("send"), variant="primary", scale=1, min_width=88, elem_id=f"{page}-send")
-            stop = gr.Button(
-                t("stop"), variant="stop", scale=1, min_width=88, visible=False, elem_id=f"{page}-stop"
-            )
+    context = _context_box(t, page)
+    with gr.Row(elem_classes="kd-composer", elem_id=f"{page}-composer"):
+        question = gr.Textbox(
+            label=t("question"),
+            show_label=False,
+            placeholder=t(hint),
+            lines=1,
+            max_lines=6,
+            max_length=QUESTION_CHARACTERS,
+            scale=8,
+            container=False,
+            autofocus=True,
+            elem_id=f"{page}-question",
+        )
+        send = gr.Button(t("send"), variant="primary", scale=1, min_width=88, elem_id=f"{page}-send")
+        stop = gr.Button(
+            t("stop"), variant="stop", scale=1, min_width=88, visible=False, elem_id=f"{page}-stop"
+        )
     return Composer(context, question, send, stop, asked=gr.JSON(None, visible="hidden"))
 
 

@@ -8,6 +8,7 @@ from webui.pages.conversation_list import ConversationList, conversation_list
 from webui.pages.export_buttons import ExportButtons, export_buttons
 from webui.pages.parts import (
     Composer,
+    asking_area,
     composer,
     conversation_pane,
     header,
@@ -67,7 +68,8 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
             chip = gr.HTML(elem_id="chat-state", elem_classes="kd-state")
             chat = conversation_pane("chat", "chat")
             retry, undo, revise = _actions(t)
-            asking = composer(t, "chat", "chat_hint")
+            with asking_area():
+                asking = composer(t, "chat", "chat_hint")
     refresh, timer = refresher("chat", refresh_s)
     return ChatPage(
         banner=banner,

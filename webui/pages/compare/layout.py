@@ -10,6 +10,7 @@ from webui.pages.conversation_list import ConversationList, conversation_list
 from webui.pages.export_buttons import ExportButtons, export_buttons
 from webui.pages.parts import (
     Composer,
+    asking_area,
     composer,
     conversation_pane,
     header,
@@ -128,9 +129,10 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
     hint = gr.HTML(elem_id="compare-hint")
     with gr.Row(elem_classes="kd-panes", equal_height=False):
         left, right = (_pane(t, side, *setup) for side, setup in zip(SIDES, setups, strict=True))
-    vote_box, vote_note, votes = _vote_box(t)
     examples = _examples(t)
-    asking = composer(t, "compare", "question_hint")
+    with asking_area():
+        vote_box, vote_note, votes = _vote_box(t)
+        asking = composer(t, "compare", "question_hint")
     refresh, timer = refresher("compare", refresh_s)
     return ComparePage(
         left=left,
