@@ -73,14 +73,19 @@ def test_results_lead_from_a_number_to_its_answers_and_to_a_file(house: House) -
 def test_no_screen_keeps_anybody_out(house: House, locale: str) -> None:
     """Nothing that axe-core finds, in both schemes."""
     ui = WebUi(house.browser, house.webui, locale=locale)
-    ui.open("/models")
-    assert violations(ui.page) == []
+    for address in ("/", "/chat", "/models"):
+        ui.open(address)
+        assert violations(ui.page) == [], address
     for address in ("/study", "/results?model=base", "/documents", "/admin"):
         ui.page.goto(house.webui + address)
         ui.page.locator("h1").wait_for()
         assert violations(ui.page) == [], address
+    ui.close()
+
+
+def test_nothing_that_opens_on_a_screen_keeps_anybody_out(house: House) -> None:
+    ui = WebUi(house.browser, house.webui)
     ui.open("/")
-    assert violations(ui.page) == []
     for side in ("left", "right"):
         ui.pick("돌리", side)
         ui.set_system(side, "짧게 답하세요.")
