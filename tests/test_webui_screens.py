@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx2
@@ -200,11 +201,21 @@ def training_rows(gateway: str, folder: Path) -> dict[str, list[dict[str, str]]]
 
 def forgotten(house: House, ui: WebUi) -> None:
     """Whoever asks to be forgotten is, with what nobody judged."""
-    ui.ask("아무도 평가하지 않은 질문", "chat")
+    question = "아무도 평가하지 않은 질문"
+    ui.ask(question, "chat")
     ui.wait_finished("chat")
-    kept = "/v1/feedback/conversations"
-    wait_for(lambda: len(house.stack.get(kept)["data"]) == 2, PATIENCE_S)
-    (rater,) = {row["rater_id"] for row in house.stack.get(kept)["data"]}
+
+    def kept() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = house.stack.get("/v1/feedback/conversations")["data"]
+        return found
+
+    def raters() -> set[str]:
+        """Who has asked that."""
+        return {row["rater_id"] for row in kept() if row["messages"][-1]["content"] == question}
+
+    wait_for(lambda: len(raters()) == 1, PATIENCE_S, what="the conversation")
+    (rater,) = raters()
+    assert len([row for row in kept() if row["rater_id"] == rater]) == 2
     done = CliRunner().invoke(forget, [rater, "--gateway", house.stack.gateway])
     assert "1 ratings, 2 conversations" in done.output
-    assert house.stack.get(kept)["data"] == []
+    assert [row for row in kept() if row["rater_id"] == rater] == []
