@@ -95,6 +95,15 @@ def test_every_file_arrives_in_a_private_repository(hub: type[Hub], tmp_path: Pa
     assert hub.files == {"kodolly.json": b"{}", "chat_template.jinja": "{{ '안녕' }}".encode()}
 
 
+def test_what_could_not_be_sent_is_still_there_to_be_sent(
+    hub: type[Hub], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(UserError, match="could not be pushed to") as raised:
+        push(tmp_path, "team/dolly", silent)
+    assert f"hf upload team/dolly {tmp_path}" in str(raised.value.hint)
+
+
 def test_nothing_goes_out_unless_it_is_asked_for(hub: type[Hub], tmp_path: Path) -> None:
     require_hub(None)
     push(tmp_path, None, silent)

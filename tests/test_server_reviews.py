@@ -1,5 +1,7 @@
 """Administrators leave feedback out: it counts nowhere, is listed where asked for, and can be taken back."""
 
+import base64
+import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +87,8 @@ def test_only_administrators_review(client: TestClient) -> None:
     path = f"/admin/feedback/votes/env-1/{uuid.uuid4()}"
     assert client.put(path, json=body, headers=KEY).status_code == 403
     assert client.put(path, json=body, headers=ADMIN).status_code == 404
+    strange = client.put("/admin/feedback/votes/env-1/%00", json=body, headers=ADMIN)
+    assert strange.status_code == 400
     for wrong in ({"note": ""}, {"note": "x" * 2001}, {"note": "\0"}, {"excluded": None}, {"more": 1}):
         told = client.put(path, json={"seen": FRESH, "wanted": FRESH | wrong}, headers=ADMIN)
         assert told.status_code == 400, wrong
@@ -106,3 +110,6 @@ async def test_reviews_are_kept_on_postgresql_as_on_sqlite(tmp_path: Path) -> No
             (row,) = (await feedback.page("votes", admin, 10, excluded="only")).rows
             assert (row["excluded"], row["note"]) == (True, "장난")
             assert (await feedback.figures(admin)).votes == []
+            place = json.dumps(["2999-01-01T00:00:00Z", "\0", "\0"])
+            cursor = base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+            assert len((await feedback.page("votes", admin, 10, after=cursor, excluded="also")).rows) == 1

@@ -29,14 +29,16 @@ def push(directory: Path, repository: str | None, report: Report) -> None:
 
     stage = f"{directory.name}: to the hub"
     report(Progress(stage, 0.0, repository))
-    with _errors_told(repository):
+    again = f"{directory} is finished; `hf upload {repository} {directory}` sends it once that is mended."
+    with _errors_told(repository, again):
         HfApi().create_repo(repository, private=True, exist_ok=True)
         HfApi().upload_folder(repo_id=repository, folder_path=directory)
     report(finished(stage, repository))
 
 
 @contextmanager
-def _errors_told(repository: str) -> Iterator[None]:
+def _errors_told(repository: str, hint: str = "") -> Iterator[None]:
+    """hint: for what the hub refuses, or what does not reach it."""
     import httpx2
     from huggingface_hub.errors import LocalTokenNotFoundError, OfflineModeIsEnabled
 
@@ -51,4 +53,4 @@ def _errors_told(repository: str) -> Iterator[None]:
         raise UserError(f"Nothing was pushed to {repository}: HF_HUB_OFFLINE is set.") from error
     except (httpx2.HTTPError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{repository} could not be pushed to: {reason}.") from error
+        raise UserError(f"{repository} could not be pushed to: {reason}.", hint=hint) from error

@@ -10,7 +10,7 @@ from common.feedback import Kind, Review
 from server.api.public import GatewayDep
 
 router = APIRouter(prefix="/admin/feedback", tags=["admin"])
-Id = Annotated[str, Path(min_length=1, max_length=40)]
+Id = Annotated[str, Path(min_length=1, max_length=40, pattern=r"^[^\x00]*$")]
 
 
 class ReviewChange(BaseModel):

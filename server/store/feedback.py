@@ -347,7 +347,8 @@ def _cursor_values(table: sa.Table, cursor: str) -> list[sa.ColumnElement[Any]]:
         raise BadRequest(
             "This is not a cursor.", param="after", hint="Send the `next` of the page before."
         ) from error
-    values = ((table.c.created, moment), (table.c.id, str(row_id)), (table.c.key_id, str(key_id)))
+    row_id, key_id = (_text_without_nul(str(text)) for text in (row_id, key_id))
+    values = ((table.c.created, moment), (table.c.id, row_id), (table.c.key_id, key_id))
     return [sa.literal(value, column.type) for column, value in values]
 
 

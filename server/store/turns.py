@@ -19,12 +19,13 @@ class ImprovementTurns:
 
     async def put(self, turn_id: str, turn: ImprovementTurn) -> None:
         """Keep what a turn says, in place of what it said before."""
+        begun = turn.begun.astimezone(UTC)  # SQLite keeps no time zone, and would order turns by their clocks
         values = {"told": datetime.now(UTC), "turn": turn.model_dump(mode="json")}
 
         def work(connection: sa.Connection) -> None:
             this = turns.update().where(turns.c.id == turn_id).values(**values)
             if connection.execute(this).rowcount == 0:
-                connection.execute(turns.insert().values(id=turn_id, begun=turn.begun, **values))
+                connection.execute(turns.insert().values(id=turn_id, begun=begun, **values))
 
         await self._database.run(work)
 
