@@ -1,5 +1,6 @@
 """The web UI over HTTP, without a browser: the cookie that names one, and that no page holds a connection."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -52,3 +53,23 @@ async def test_an_event_is_not_summed_up_with_the_ten_thousand_before_it(tmp_pat
 def test_a_strange_cookie_is_no_browser(cookies: str | None) -> None:
     assert token_in(cookies) is None
     assert token_in(f"a=b; {COOKIE}={'x' * 32}; c=d") == "x" * 32
+
+
+async def test_a_question_may_hold_half_a_character(client: httpx2.AsyncClient) -> None:
+    """Browsers send one, where an emoji was cut in two, and no database takes it."""
+    await client.get("/chat")
+    config = (await client.get("/config")).json()
+    parts = {component["id"]: component["props"] for component in config["components"]}
+    named = {props.get("elem_id"): number for number, props in parts.items()}
+    typed = {"chat-question": "반쪽 \ud83d 글", "chat-model": "dolly"}
+    (send,) = [
+        one
+        for one in config["dependencies"]
+        if one["backend_fn"] and [named["chat-send"], "click"] in [list(target) for target in one["targets"]]
+    ]
+    data = [typed.get(parts[at].get("elem_id"), parts[at].get("value")) for at in send["inputs"]]
+    event = json.dumps({"data": data, "fn_index": send["id"], "session_hash": "abc", "event_data": None})
+    json_type = {"content-type": "application/json"}
+    answer = await client.post("/gradio_api/run/predict", content=event, headers=json_type)
+    assert answer.status_code == 200
+    assert "반쪽 \ufffd 글" in answer.text

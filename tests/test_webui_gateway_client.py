@@ -184,3 +184,9 @@ async def test_reasoning_is_read_under_both_of_its_names(name: str) -> None:
         "생각",
         "답",
     ]
+
+
+async def test_an_answer_holds_no_character_that_a_database_refuses() -> None:
+    halves = b'data: {"choices": [{"delta": {"content": "a\\ud83d\\u0000\\ud83d\\ude00"}}]}\n\n'
+    async with gateway(lambda _: (200, {"content-type": "text/event-stream"}, [halves, DONE])) as client:
+        assert "".join(event.text for event in await read(client)) == "a\ufffd\ufffd\U0001f600"

@@ -18,6 +18,7 @@ from common.sse import SseDecoder
 from common.status import Status
 from common.turns import Turns
 from webui.failures import Failure, FailureKind, failure_kind
+from webui.storable import storable
 
 STATUS_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 15.0
@@ -304,7 +305,7 @@ def _stream_event(data: str, request_id: str | None) -> StreamEvent:
 
 def _words(delta: Mapping[str, Any], name: str) -> str:
     words = delta.get(name)
-    return words if isinstance(words, str) else ""
+    return storable(words) if isinstance(words, str) else ""
 
 
 def _http_failure(response: httpx2.Response) -> Failure:

@@ -17,6 +17,7 @@ from webui.pages.shortcuts import help_sheet
 from webui.render import both, transcript
 from webui.session import sender
 from webui.status_cache import StatusCache
+from webui.storable import storable_value
 from webui.texts import Lang, language, text
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def _told(fn: Callable[..., Any]) -> Callable[..., Any]:
     async def once(request: gr.Request, *values: Any) -> Any:
         try:
             with serving(visitor_of(request.state)):
-                return await fn(request, *values)
+                return await fn(request, *(storable_value(value) for value in values))
         except (StoreFailed, NoCookie) as error:
             logger.warning("The page could not be served: %s", error)
             key = "store_failed" if isinstance(error, StoreFailed) else "no_cookie"
