@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -88,6 +90,29 @@ async def test_a_rater_who_does_nothing_gives_the_task_back_and_still_counts_whe
         judged = {one.user: one for one in await store.studies.judgements(study)}
         assert judged.keys() == {"quick", "slow"}
         assert judged["slow"].seconds is None  # since when it was seen, nobody knows any more
+
+
+async def test_others_write_while_a_large_study_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webui.store.studies.AT_ONCE", 3)
+    async with page_store(tmp_path) as store:
+        pieces: list[list[object]] = []
+        run = store._database.run
+
+        async def between(work: Callable[[sa.Connection], Any]) -> Any:
+            pieces.append([one.study.name for one in await store_of_others.studies.overviews("u")])
+            await store_of_others.users.set("u", "theme", len(pieces))
+            return await run(work)
+
+        async with page_store(tmp_path) as store_of_others:
+            monkeypatch.setattr(store._database, "run", between)
+            study = await make_study(store, prompts=4, raters=3)
+            assert await store_of_others.studies.find(study) is not None
+        assert len(pieces) > 8
+        assert not any(pieces)  # nobody sees half a study
+        await answer_all(store)
+        assert await rate_to_the_end(store, study, "anna", LEFT) == 4
 
 
 async def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Studies and their prompts. Every method raises StoreFailed when the database does."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,8 +16,8 @@ from webui.store.opening import PageDatabase
 from webui.store.tables import studies, study_answers, study_prompts, study_tasks
 from webui.study.plan import Judgement, Progress, Study, StudyKind, StudyPrompt
 
-AT_ONCE = 500
-"""Rows in one statement."""
+AT_ONCE = 1000
+"""Rows of a new study in one transaction: others may write between two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +74,20 @@ class Studies:
         self._database = database
 
     async def make(self, new: NewStudy) -> str:
-        """Keep a new study with a task for each judgement and a wish for each answer; returns its id."""
+        """Keep a new study with a task for each judgement and a wish for each answer; returns its id.
+
+        Half a million tasks take many seconds, in which nobody else could write. The study's own record comes
+        last: without it, what a failure leaves belongs to nothing.
+        """
         study_id, now = str(uuid.uuid4()), datetime.now(UTC)
-
-        def work(connection: sa.Connection) -> None:
-            connection.execute(sa.insert(studies).values(_study_row(study_id, new, now)))
-            for table, rows in (
-                (study_prompts, _prompt_rows(study_id, new)),
-                (study_answers, _answer_rows(study_id, new, now)),
-                (study_tasks, _task_rows(study_id, new)),
-            ):
-                for at in range(0, len(rows), AT_ONCE):
-                    connection.execute(sa.insert(table), rows[at : at + AT_ONCE])
-
-        await self._database.run(work)
+        for table, rows in (
+            (study_prompts, _prompt_rows(study_id, new)),
+            (study_answers, _answer_rows(study_id, new, now)),
+            (study_tasks, _task_rows(study_id, new)),
+            (studies, iter([_study_row(study_id, new, now)])),
+        ):
+            while await self._database.run(partial(_insert_some, table=table, rows=rows)):
+                pass
         return study_id
 
     async def find(self, study_id: str) -> Study | None:
@@ -220,6 +222,14 @@ def _judged(row: sa.Row[Any], prompt: StudyPrompt) -> Judged:
     )
 
 
+def _insert_some(connection: sa.Connection, table: sa.Table, rows: Iterator[dict[str, object]]) -> bool:
+    """At most AT_ONCE of the rows; whether there may be more."""
+    some = list(islice(rows, AT_ONCE))
+    if some:
+        connection.execute(sa.insert(table), some)
+    return len(some) == AT_ONCE
+
+
 def _study_row(study_id: str, new: NewStudy, now: datetime) -> dict[str, object]:
     return {
         "id": study_id,
@@ -233,8 +243,8 @@ def _study_row(study_id: str, new: NewStudy, now: datetime) -> dict[str, object]
     }
 
 
-def _prompt_rows(study_id: str, new: NewStudy) -> Sequence[dict[str, object]]:
-    return [
+def _prompt_rows(study_id: str, new: NewStudy) -> Iterator[dict[str, object]]:
+    return (
         {
             "study_id": study_id,
             "position": position,
@@ -243,11 +253,11 @@ def _prompt_rows(study_id: str, new: NewStudy) -> Sequence[dict[str, object]]:
             "category": prompt.category,
         }
         for position, prompt in enumerate(new.prompts)
-    ]
+    )
 
 
-def _answer_rows(study_id: str, new: NewStudy, now: datetime) -> Sequence[dict[str, object]]:
-    return [
+def _answer_rows(study_id: str, new: NewStudy, now: datetime) -> Iterator[dict[str, object]]:
+    return (
         {
             "id": turn.id,
             "study_id": study_id,
@@ -260,11 +270,11 @@ def _answer_rows(study_id: str, new: NewStudy, now: datetime) -> Sequence[dict[s
         for position, prompt in enumerate(new.prompts)
         for number, setup in enumerate(new.setups)
         if (turn := Turn(question=prompt.message, setup=setup))
-    ]
+    )
 
 
-def _task_rows(study_id: str, new: NewStudy) -> Sequence[dict[str, object]]:
-    return [
+def _task_rows(study_id: str, new: NewStudy) -> Iterator[dict[str, object]]:
+    return (
         {
             "id": str(uuid.uuid4()),
             "study_id": study_id,
@@ -276,4 +286,4 @@ def _task_rows(study_id: str, new: NewStudy) -> Sequence[dict[str, object]]:
         }
         for position in range(len(new.prompts))
         for slot in range(new.raters)
-    ]
+    )
