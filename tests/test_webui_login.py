@@ -1,5 +1,6 @@
 """Logging in to the pages with a key of the gateway: real gateway, page app, no browser."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from common.feedback import Sampling
 from common.registry import ModelCard
-from tests.support.processes import wait_for
+from tests.support.processes import PATIENCE_S, wait_for
 from tests.support.stack_in_process import InProcess, in_process
 from webui.app import create_app
 from webui.conversation import Setup
@@ -217,6 +218,20 @@ async def test_a_revoked_key_ends_the_session_with_a_word(house: House, page: ht
     assert (await page.get("/config")).status_code == 401
 
 
+@IN_ONE_LOOP
+async def test_a_page_that_stays_open_is_not_served_by_a_revoked_key(
+    house: House, page: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = house.key("열린 페이지", admin=True)
+    await log_in(page, made["secret"])
+    assert (await page.get("/study/api/studies")).json()["admin"]
+    house.revoke(made)
+    assert (await page.get("/study/api/studies")).status_code == 200
+    monkeypatch.setattr("webui.login.key_login.ASKED_EVERY_S", 0.0)  # a minute later
+    refused = await page.get("/study/api/studies")
+    assert (refused.status_code, refused.headers["kodolly-login"]) == (401, "/login")
+
+
 @pytest.mark.parametrize("key", ["", "sk-kodolly-wrong", "비밀", "a b", "x" * 300, "x\0y", "a\r\nb: c"])
 @IN_ONE_LOOP
 async def test_what_is_no_key_is_refused(page: httpx2.AsyncClient, key: str) -> None:
@@ -281,7 +296,9 @@ async def test_the_gateway_sees_each_users_own_key(house: House, page: httpx2.As
         rows: list[dict[str, Any]] = house.stack.get("/v1/usage", **asked)["data"]
         return rows
 
-    wait_for(lambda: bool(used()), 10, what="the usage of the key")
+    async with asyncio.timeout(PATIENCE_S):
+        while not used():  # the answer is fetched in this very loop
+            await asyncio.sleep(0.05)
     (row,) = used()
     assert row["model"] == "dolly"
     assert sum(row[outcome] for outcome in ("ok", "cancelled", "failed", "refused")) == 1

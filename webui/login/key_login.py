@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import math
 import secrets
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.cookies import CookieError, SimpleCookie
@@ -19,6 +21,10 @@ from webui.store.sessions import LoginSession, Sessions
 COOKIE = "kodolly-session"
 SECRET_BYTES = 32
 LASTS = timedelta(days=30)
+ASKED_EVERY_S = 60.0
+"""How long a page that stays open is served before the gateway is asked again whether it takes the key."""
+MOST_ASKED = 10_000
+"""Sessions of which it is known when that was."""
 LoginRefusal = Literal["key_refused", "no_keys", "gateway_away"]
 
 
@@ -54,6 +60,8 @@ class KeyLogin:
 
     def __init__(self, gateway: GatewayClient, sessions: Sessions) -> None:
         self._gateway, self._sessions = gateway, sessions
+        self._asked: dict[str, tuple[float, bool]] = {}
+        """By session: when the gateway was last asked, in monotonic seconds, and whether it is an admin's."""
 
     async def begin(self, key: str) -> LoggedIn:
         """Log in. Raises LoginRefused, StoreFailed."""
@@ -73,8 +81,9 @@ class KeyLogin:
         return LoggedIn(base64.urlsafe_b64encode(secret + mine).decode(), expires)
 
     async def admit(self, request: Request, opens_page: bool) -> Visitor | None:
-        """Whose session the cookie names. A page is opened only while the gateway takes the key: a refused
-        one ends the session. Raises StoreFailed."""
+        """Whose session the cookie names. The gateway is asked whether it takes the key when a page is
+        opened, and while it stays open every ASKED_EVERY_S: a refused one ends the session. Raises
+        StoreFailed."""
         halves = _halves(request)
         session = await self._sessions.find(_digest(halves[0])) if halves else None
         if halves is None or session is None:
@@ -82,9 +91,11 @@ class KeyLogin:
         key = joined(halves[1], session.half)
         if key is None:
             return None
-        visitor = Visitor(session.user, session.name, session.admin, key)
-        if not opens_page:
+        asked_at, admin = self._asked.get(session.id, (-math.inf, session.admin))
+        visitor = Visitor(session.user, session.name, admin, key)
+        if not opens_page and time.monotonic() - asked_at < ASKED_EVERY_S:
             return visitor
+        self._note(session.id, admin)  # what comes meanwhile does not wait for a gateway that hangs
         try:
             own = await self._ask(key)
         except LoginRefused as refused:
@@ -92,7 +103,13 @@ class KeyLogin:
                 return visitor  # the page shows what is kept, and says that the gateway is away
             await self._sessions.end(session.id)
             return None
+        self._note(session.id, own.admin)
         return Visitor(session.user, own.name, own.admin, key)
+
+    def _note(self, session_id: str, admin: bool) -> None:
+        if len(self._asked) >= MOST_ASKED:
+            self._asked.clear()
+        self._asked[session_id] = (time.monotonic(), admin)
 
     async def end(self, request: Request) -> None:
         """Log out. Raises StoreFailed."""
