@@ -6,15 +6,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from common.chat_template import load_template
 from common.checkpoint import read_card
 from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
 from finetune.export import likeness as export_likeness
 from finetune.export.fp8 import export_fp8
 from finetune.merge.lora import merge
-from finetune.models.checkpoint import weights_hash
+from finetune.models.checkpoint import weights_hash, write_tokenizer
 from finetune.progress import silent
-from tests.support.merge_stage import make_adapter, make_source, weights_of
+from tests.support.merge_stage import make_adapter, make_base, make_source, weights_of
+from tests.support.tiny_families import byte_level_tokenizer
+from worker.model_dir import describe_model
 
 pytestmark = pytest.mark.slow
 LAYERS = {"GPTNeoX": 4 * 2, "Llama, tied": 7 * 2}
@@ -95,3 +98,17 @@ def test_no_adapter_is_merged_into_8_bits(tmp_path: Path) -> None:
     make_adapter(tmp_path / "adapter", source)
     with pytest.raises(UserError, match="are quantised"):
         merge(tmp_path / "adapter", tmp_path / "merged", silent, base=tmp_path / "out")
+
+
+def test_the_index_names_every_tensor_and_scale(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "source", "GPTNeoX", seed=3)
+    (source / "model.safetensors").unlink()
+    make_base(source, "GPTNeoX", shard="60KB", seed=3)
+    tokenizer = byte_level_tokenizer()
+    tokenizer.chat_template = load_template("dolly")
+    write_tokenizer(source, tokenizer)
+    export_fp8(source, tmp_path / "out", silent)
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text(encoding="utf-8"))
+    assert index["weight_map"].keys() == weights_of(tmp_path / "out").keys()
+    assert len(set(index["weight_map"].values())) > 1
+    assert describe_model(tmp_path / "out")[0].dtype == "float8_e4m3fn"  # as a worker looks at it

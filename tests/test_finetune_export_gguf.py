@@ -1,5 +1,6 @@
 """`kodolly export gguf`: llama.cpp makes the same tokens of Korean texts, and the same answers."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from common.chat_template import template_hash
 from common.checkpoint import CheckpointCard, OwnTemplateCard, read_card
 from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
+from finetune.export import gguf_file
 from finetune.export.gguf_file import export_gguf
 from finetune.export.gguf_vocabulary import DIVISIONS
 from finetune.models.checkpoint import write_card
@@ -204,8 +206,8 @@ def test_the_switch_against_thoughts_goes_along(tmp_path: Path) -> None:
         assert post(url, "/apply-template", {"messages": QUESTION})["prompt"].startswith("<kurz>")
     assert '"""{{ if .System }}<kurz><|im_start|>system\n' in modelfile
     assert [line for line in modelfile.splitlines() if line.startswith("PARAMETER")] == [
-        'PARAMETER stop """<|im_end|>"""',
-        'PARAMETER stop """<|endoftext|>"""',
+        'PARAMETER stop "<|im_end|>"',
+        'PARAMETER stop "<|endoftext|>"',
     ]
 
 
@@ -240,6 +242,18 @@ def test_what_llama_cpp_would_compute_otherwise_is_refused(
     with pytest.raises(UserError, match=said):
         export_gguf(tmp_path / "changed", tmp_path / "out", silent)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_was_not_finished_is_not_there(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_stored: object) -> torch.Tensor:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(gguf_file, "read_tensor", full)
+    with pytest.raises(UserError, match="No space left"):
+        export_gguf(tiny, tmp_path / "out", silent)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checkpoint_of_others_is_refused(tiny: Path, tmp_path: Path) -> None:
