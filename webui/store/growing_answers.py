@@ -19,7 +19,7 @@ from webui.store.tables import answers, conversations, turns
 
 ABANDONED_S = 20.0
 """An answer that says `running` and was written longer ago has lost the process that fetched it."""
-STOPPING_S = 5.0
+STOPPING_S = 10.0
 """The same for one that was asked to end."""
 LOOKED_EVERY_S = 2.0
 """How often a look through another process is noted."""
