@@ -7,10 +7,12 @@ import pytest
 
 from common.feedback import Sampling
 from tests.support.hostile_words import NAME
+from tests.support.page_app import page_client
 from webui.conversation import Setup
 from webui.sharing.page import shared_html
 from webui.store.conversations import PANES, Conversation, Kind
 from webui.store.page_store import PageStore
+from webui.texts import text
 
 SETUP = Setup(model="비밀모델", sampling=Sampling(temperature=0.2, top_p=1.0, max_tokens=64))
 ANNA, BORA = "anna", "bora"
@@ -88,3 +90,11 @@ async def test_names_that_were_hidden_stay_so_and_what_is_foreign_stays_words(st
     assert "<img" not in page
     await store.shares.share(ANNA, found.id)
     assert "왼쪽 답변: 비밀모델" in (await seen(store, word) or "")
+
+
+async def test_a_store_that_is_away_is_told_in_readable_words(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("no folder")
+    async with page_client(tmp_path / "state") as client:
+        answer = await client.get("/shared/abc", headers={"accept-language": "ko"})
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "text/plain; charset=utf-8")
+    assert answer.text == text("ko", "store_failed")

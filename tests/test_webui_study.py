@@ -55,6 +55,7 @@ def test_json_lines_as_dolly_rows_are_read_and_normalised() -> None:
         (b'{"prompt": "a"}\n{"prompt": "\\ud800"}\n', BadRow(2, "not_words")),
         (b'{"prompt": "a"}\n[]\n', BadRow(2, "not_json")),
         (("질문\n" + "가" * 100_001).encode(), BadRow(2, "too_long")),
+        (("질문\n" + "a" * 1_000_000).encode(), BadRow(2, "cell_too_long")),
     ],
 )
 def test_each_line_that_is_no_prompt_is_told(content: bytes, bad: BadRow) -> None:
@@ -209,6 +210,10 @@ async def test_the_doors_of_the_page(tmp_path: Path) -> None:
         last = (await client.get(f"/study/api/studies/{study}/last")).json()
         assert last["task"]["judgement"]["choice"] == "tie"
         other = {"cookie": f"kodolly-browser={'x' * 24}"}
+        readers = {reader_of(page.text)}  # before its first cookie
+        for cookie in ({}, other):
+            readers.add(reader_of((await client.get("/study", headers=cookie)).text))
+        assert (None in readers, len(readers)) == (True, 3)  # one's unsent judgement is not another's
         gone = await client.get(f"/study/api/studies/{study}/last", headers=other)
         assert gone.status_code == 404
         listed = (await client.get("/study/api/studies")).json()
@@ -240,6 +245,13 @@ def noting_thread(threads: list[int], work: Callable[..., Any]) -> Callable[...,
         return work(*given)
 
     return noted
+
+
+def reader_of(html: str) -> str | None:
+    """By what the page's script tells one reader of a tab from the next."""
+    _, _, given = html.partition('id="given">')
+    reader: str | None = json.loads(given.partition("</script>")[0])["reader"]
+    return reader
 
 
 async def test_who_does_not_administer_makes_no_study_and_gets_no_file(tmp_path: Path) -> None:

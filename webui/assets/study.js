@@ -7,7 +7,8 @@ import { draw } from "./markdown.js";
 import { administration, newStudy } from "./study_admin.js";
 import { ask, make, t, tell, wait } from "./study_page.js";
 
-const IDLE_MS = JSON.parse(document.getElementById("given").textContent).idle_s * 1000;
+const given = JSON.parse(document.getElementById("given").textContent);
+const IDLE_MS = given.idle_s * 1000;
 const HOLD_MS = 60_000; // how often the server is told that a rater is still at a task
 const AGAIN_MS = { preparing: 2000, taken: 10_000 };
 const LONGEST_RETRY_MS = 5000;
@@ -132,7 +133,7 @@ function bar(label, value, max) {
 
 async function nextTask(study, drawn) {
   const left = await saveWhatIsLeft();
-  const told = left?.study?.id === study ? left : await ask("POST", `studies/${study}/next`);
+  const told = left?.study?.id === study ? left : await ask("POST", `studies/${encodeURIComponent(study)}/next`);
   if (drawn === turn) drawQueue(told);
 }
 
@@ -286,7 +287,7 @@ async function judge() {
   if (!queue?.task || !whole() || storage.read(UNSAVED)?.id === queue.task.id) return;
   clock.touch();
   const said = queue.study.kind === "vote" ? { choice: queue.choice } : { scores: queue.scores };
-  const unsaved = { id: queue.task.id, study: queue.study.id, body: { ...said, seconds: clock.ms / 1000 } };
+  const unsaved = { id: queue.task.id, study: queue.study.id, by: given.reader, body: { ...said, seconds: clock.ms / 1000 } };
   clock.task = null;
   main.querySelector("#study-confirm").disabled = true;
   storage.write(UNSAVED, unsaved);
@@ -301,6 +302,10 @@ async function judge() {
 
 async function saveWhatIsLeft() {
   const unsaved = storage.read(UNSAVED);
+  if (unsaved?.by && given.reader && unsaved.by !== given.reader) {
+    storage.write(UNSAVED, null); // of somebody else, who has logged out in this tab: nobody says it in their name
+    return null;
+  }
   return unsaved ? save(unsaved) : null;
 }
 

@@ -1,7 +1,7 @@
 """GET /shared/WORD: a conversation as its owner shows it; where people log in, to those who have."""
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from common.database import StoreFailed
 from common.doors import door
@@ -23,7 +23,7 @@ def add_sharing(app: FastAPI, shares: Shares) -> None:
         try:
             found = await shares.find(word)
         except StoreFailed:
-            return Response(text(lang, "store_failed"), 503)
+            return PlainTextResponse(text(lang, "store_failed"), 503, HEADERS)
         if found is None:
             return HTMLResponse(gone_html(lang), 404, HEADERS)
         return HTMLResponse(shared_html(found, lang, f".{assets_address()}/shared.js"), 200, HEADERS)

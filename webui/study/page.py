@@ -3,6 +3,7 @@
 `assets/study.js` fills it.
 """
 
+import hashlib
 import json
 from html import escape
 from importlib.resources import files
@@ -24,9 +25,9 @@ ALONE = (("./study", "nav_study"),)
 MORE_LINKS = {"admin": ("./admin", "nav_admin"), "account": ("./login", "nav_account")}
 
 
-def study_html(lang: Lang, links: tuple[str, ...], *, alone: bool) -> str:
-    """The frame, with the words that the script draws. `links`: which of account and admin there are;
-    `alone`: its reader sees no other page."""
+def study_html(lang: Lang, links: tuple[str, ...], user: str | None, *, alone: bool) -> str:
+    """The frame, with the words that the script draws. `links`: which of account and admin there are; `user`:
+    its reader, None for a browser without a cookie yet; `alone`: its reader sees no other page."""
     sheets = (files("webui") / "admin" / "admin.css", files("webui") / "study" / "study.css")
     style = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     nav = "".join(
@@ -35,7 +36,9 @@ def study_html(lang: Lang, links: tuple[str, ...], *, alone: bool) -> str:
     )
     at = 0 if lang == "ko" else 1
     words = {key.removeprefix(SCRIPT): pair[at] for key, pair in MESSAGES.items() if key.startswith(SCRIPT)}
-    data = json.dumps({"words": words, "idle_s": IDLE_S}, ensure_ascii=False).replace("<", "\\u003c")
+    reader = hashlib.sha256(user.encode()).hexdigest()[:16] if user else None
+    given = {"words": words, "idle_s": IDLE_S, "reader": reader}
+    data = json.dumps(given, ensure_ascii=False).replace("<", "\\u003c")
     title, home = escape(text(lang, "nav_study")), "./study" if alone else "./"
     return f"""<!doctype html>
 <html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

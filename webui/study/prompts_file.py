@@ -119,8 +119,8 @@ def _table(text: str) -> Iterator[tuple[int, Mapping[str, object] | str]]:
                 yield begins, "too_many_cells"
             else:
                 yield begins, dict(zip(head, cells, strict=False))
-    except csv.Error:
-        yield reader.line_num, "not_csv"
+    except csv.Error as error:
+        yield reader.line_num, "cell_too_long" if "field limit" in str(error) else "not_csv"
 
 
 def _prompt(record: Mapping[str, object]) -> StudyPrompt | str:

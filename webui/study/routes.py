@@ -76,7 +76,8 @@ def add_studies(app: FastAPI, studies: Studies, links: tuple[str, ...]) -> None:
         visitor = visitor_of(request.state)
         alone = visitor is not None and visitor.role == "rater"
         shown = tuple(link for link in links if link == "account" or not alone)
-        return HTMLResponse(study_html(_lang(request), shown, alone=alone), headers=HEADERS)
+        user = sender(request.headers.get("cookie"), request.state)
+        return HTMLResponse(study_html(_lang(request), shown, user, alone=alone), headers=HEADERS)
 
     router = APIRouter(prefix="/study/api")
     for add in (_add_queue, _add_tasks, _add_making, _add_administration):

@@ -39,6 +39,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "study_row_too_many": ("질문은 5,000개까지입니다.", "There may be 5,000 prompts at most."),
     "study_row_not_json": ("JSON 객체가 아닙니다.", "This is no JSON object."),
     "study_row_not_csv": ("CSV로 읽을 수 없습니다.", "This cannot be read as CSV."),
+    "study_row_cell_too_long": (
+        "131,072자가 넘는 칸이 있습니다.",
+        "A cell has more than 131,072 characters.",
+    ),
     "study_row_no_question_column": (
         "질문 열이 없습니다. 첫 줄에 '질문'이나 'instruction' 같은 열 이름이 있어야 합니다.",
         "There is no column of questions. The first line must name one, such as 'instruction' or 'question'.",
