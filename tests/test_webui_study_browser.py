@@ -1,0 +1,58 @@
+"""A study in a real browser: made from a file, judged by keys and on a phone, followed by its maker."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.support.accessibility import violations
+from tests.support.processes import wait_for
+from tests.support.webui_driver import WebUi
+from tests.support.webui_stage import LIMIT_S, Stage
+
+pytestmark = pytest.mark.slow
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "locale": "en-US"}
+
+
+def make_study(ui: WebUi, folder: Path, kind: str, *models: str) -> None:
+    """As an administrator does, out of a file of a Korean spreadsheet; two raters for each prompt."""
+    (folder / "질문.csv").write_bytes("질문,맥락\n요약해 주세요.,긴 글\n한글날은?,\n".encode("cp949"))
+    ui.page.goto(f"{ui.url}/study")
+    ui.element("study-name").fill(kind)
+    ui.element("study-file").set_input_files(folder / "질문.csv")
+    ui.element("study-new").locator(f"[value={kind}]").check()
+    for model in models:
+        ui.element("study-new").get_by_label(model, exact=True).check()
+    ui.element("study-raters").fill("2")
+    ui.page.get_by_role("button", name="평가 만들기").click()
+    ui.page.get_by_role("heading", name=kind).wait_for()
+
+
+def test_scores_are_given_on_a_phone_and_followed_by_the_administrator(
+    new_ui: Callable[..., WebUi], stage: Stage, tmp_path: Path
+) -> None:
+    ui, phone = new_ui(), new_ui(**PHONE)
+    make_study(ui, tmp_path, "score", "demo-base", "thinks")
+    phone.page.goto(f"{ui.url}/study")
+    phone.page.get_by_role("button", name="Judge").first.click()
+    for number in (1, 2):
+        for answer in ("A", "B"):
+            phone.page.get_by_role("button", name=f"{answer} {number + 2}", exact=True).click()
+        assert phone.overflow_px() <= 0
+        assert violations(phone.page) == []
+        phone.element("study-confirm").click()
+        expect(phone.page.locator(".bars label").first).to_contain_text(f"me {number}/2")
+    wait_for(lambda: len(stage.script()["ratings"]) == 4, LIMIT_S)
+    ui.page.reload()
+    card = ui.page.locator(".study").first
+    card.get_by_text("결과와 관리").click()
+    expect(card.get_by_role("row", name="demo-base 3.50")).to_be_visible()
+    assert violations(ui.page) == []
+    with ui.page.expect_download() as begun:
+        card.get_by_role("link", name="CSV").click()
+    assert re.fullmatch(r"kodolly-\d{4}-\d\d-\d\d-study\.csv", begun.value.suggested_filename)
+    card.get_by_role("button", name="평가 끝내기").click()
+    expect(card.get_by_text("끝남")).to_be_visible()
