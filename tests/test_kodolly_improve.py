@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
 from common.registry import ModelCard
+from finetune.data.from_feedback import write_training
 from finetune.improve.measure import Measured
 from kodolly.cli import root
 from kodolly.improve import canary, training
@@ -94,6 +95,23 @@ def test_raters_who_contradict_each_other_teach_nothing(stage: Stage) -> None:
             stage.say("ratings", rating(score, given) | {"rater_id": f"{score}"})
     with pytest.raises(TooLittle, match="raters disagree"):
         stage.prepared()
+
+
+def test_what_was_left_out_later_is_not_replayed(stage: Stage) -> None:
+    stage.correct(50)
+    row = next(one for one in stage.prepared().rows.made.rows if one.meta["from"] == "correction")
+    other = row.model_copy(update={"instruction": "다른 것", "meta": {"id": "1"}})
+    write_training([row, other], stage.path / "old.jsonl")
+    admin = {"authorization": f"Bearer {ADMIN_TOKEN}"}
+    listed = stage.client.get("/v1/feedback/ratings?limit=100", headers=admin).json()["data"]
+    (key,) = (one["key_id"] for one in listed if one["id"] == row.meta["id"])
+    review = {"seen": {}, "wanted": {"excluded": True}}
+    path = f"/admin/feedback/ratings/{key}/{row.meta['id']}"
+    stage.correct(10, first=50)
+    stage.client.put(path, json=review, headers=admin).raise_for_status()
+    rows = prepare(stage.wanted(replay=stage.path / "old.jsonl"), stage.site()).rows
+    assert [one.instruction for one in rows.replay] == ["다른 것"]
+    assert row.instruction not in {one.instruction for one in rows.made.rows}
 
 
 def test_a_better_checkpoint_is_promoted_and_its_feedback_marked(stage: Stage, trained: list[str]) -> None:

@@ -95,10 +95,16 @@ def made_of(feedback: Feedback, *, min_score: float = MIN_SCORE, sources: Source
     return made
 
 
-def replayed(path: Path, count: int, seed: int, held_out: Collection[str]) -> list[Row]:
+def replayed(
+    path: Path, count: int, seed: int, held_out: Collection[str], excluded: Collection[str] = ()
+) -> list[Row]:
     """At most `count` earlier rows, drawn by the seed, against forgetting; none on a question that is held
-    out. Raises UserError."""
-    known = [row for row in load_rows(path) if question_hash(row) not in held_out]
+    out, and none that was made of feedback with an id of `excluded`. Raises UserError."""
+    known = [
+        row
+        for row in load_rows(path)
+        if question_hash(row) not in held_out and row.meta.get("id") not in excluded
+    ]
     return random.Random(seed).sample(known, min(count, len(known)))
 
 

@@ -87,6 +87,9 @@ class Replay:
     share: float = 1.0
     """How many are mixed in per new row, but at least REPLAYED_LEAST; 0 for none."""
 
+    excluded: frozenset[str] = frozenset()
+    """Ids of feedback that administrators have left out since earlier turns learnt from it."""
+
     def count(self, new: int) -> int:
         """How many are mixed in with `new` new rows, if there are that many."""
         return max(round(new * self.share), REPLAYED_LEAST) if self.share else 0
@@ -96,7 +99,7 @@ class Replay:
         UserError."""
         found: dict[tuple[str, str, str], Row] = {}
         for path in self.files:
-            for row in replayed(path, sys.maxsize, SEED, held_out):
+            for row in replayed(path, sys.maxsize, SEED, held_out, self.excluded):
                 found.setdefault((row.instruction, row.context, row.response), row)
         return random.Random(SEED).sample(list(found.values()), len(found))
 

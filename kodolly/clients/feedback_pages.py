@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx2
 
 from common.errors import UserError
-from common.feedback import StoredKind
+from common.feedback import Excluded, Kind, StoredKind
 from kodolly.clients.gateway_access import auth_headers
 
 PAGE = 500
@@ -19,8 +19,12 @@ TIMEOUT_S = 60.0
 MARKED_AT_ONCE = 5000
 
 
-def fetch_feedback(gateway: str, kind: StoredKind, since: datetime | None = None) -> list[dict[str, Any]]:
+def fetch_feedback(
+    gateway: str, kind: StoredKind, since: datetime | None = None, excluded: Excluded = "no"
+) -> list[dict[str, Any]]:
     """All that the gateway shows, the newest first, none of before `since` (UTC). Raises UserError.
+
+    excluded: whether with what administrators have left out.
 
     With KODOLLY_ADMIN_TOKEN or an admin key that is everybody's, else the key's own.
     """
@@ -29,7 +33,7 @@ def fetch_feedback(gateway: str, kind: StoredKind, since: datetime | None = None
     with httpx2.Client(headers=admin_headers(), timeout=TIMEOUT_S, trust_env=False) as client:
         after: str | None = None
         while True:
-            rows, after = _page(client, gateway, kind, after, since)
+            rows, after = _page(client, gateway, kind, after, since, excluded)
             found += rows
             if after is None:
                 return found
@@ -38,10 +42,23 @@ def fetch_feedback(gateway: str, kind: StoredKind, since: datetime | None = None
             cursors.add(after)
 
 
+def excluded_ids(gateway: str) -> frozenset[str]:
+    """Ids of the votes and ratings that administrators have left out. Raises UserError."""
+    kinds: tuple[Kind, ...] = ("votes", "ratings")
+    rows = [row for kind in kinds for row in fetch_feedback(gateway, kind, excluded="only")]
+    # A gateway from before there was such a thing lists everything.
+    return frozenset(str(row["id"]) for row in rows if row.get("excluded") is True)
+
+
 def _page(
-    client: httpx2.Client, gateway: str, kind: StoredKind, after: str | None, since: datetime | None
+    client: httpx2.Client,
+    gateway: str,
+    kind: StoredKind,
+    after: str | None,
+    since: datetime | None,
+    excluded: Excluded,
 ) -> tuple[list[dict[str, Any]], str | None]:
-    params: dict[str, str | int] = {"limit": PAGE}
+    params: dict[str, str | int] = {"limit": PAGE, "excluded": excluded}
     if after is not None:
         params["after"] = after
     if since is not None:

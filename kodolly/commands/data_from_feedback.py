@@ -64,12 +64,11 @@ def command(
     Written are pairs.jsonl (methods dpo, orpo, simpo), labelled.jsonl (kto), rows.jsonl (lora and others)
     and held-out.jsonl: pairs on questions that are held out, to judge the result by and never to train on.
     Each row says in `meta` where it comes from. Answers of providers are left out, as their terms mostly
-    forbid training on them, and so is what a training has used before. Personal data in texts gives way to
-    masks, as in an export.
+    forbid training on them, and so is what a training has used before. Personal data in texts is masked.
     """
     from finetune.data.from_feedback import held_out_pairs, replayed, training_data
     from finetune.data.stored_feedback import parse_feedback
-    from kodolly.clients.feedback_pages import fetch_feedback, mark_used
+    from kodolly.clients.feedback_pages import excluded_ids, fetch_feedback, mark_used
     from kodolly.echo import echo_line
     from kodolly.feedback_sources import sources_of
 
@@ -81,7 +80,8 @@ def command(
     made = training_data(fresh, min_score=min_score, sources=sources)
     made.left_out["used in a training before"] = len(feedback) - len(fresh)
     if replay is not None:
-        made.rows += replayed(replay, round(len(made.rows) * replay_share), seed, held)
+        share = round(len(made.rows) * replay_share)
+        made.rows += replayed(replay, share, seed, held, excluded_ids(gateway))
     _write(made, held_out_pairs(feedback, sources), output)
     if run is not None:
         marked = mark_used(gateway, run, made.used, {str(vote["id"]) for vote in votes})

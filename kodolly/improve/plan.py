@@ -12,7 +12,7 @@ from common.status import StatusModel
 from finetune.data.stored_feedback import parse_feedback
 from finetune.improve.method import Choice, choose
 from finetune.improve.rows import ROWS, Replay, TurnRows, on_checkpoint, turn_rows
-from kodolly.clients.feedback_pages import fetch_feedback
+from kodolly.clients.feedback_pages import excluded_ids, fetch_feedback
 from kodolly.clients.gateway_access import fetch_status
 from kodolly.feedback_sources import sources_of
 from kodolly.improve.here import require_served_here
@@ -103,7 +103,7 @@ def _replay(wanted: Wanted, checkpoint: str) -> Replay:
         and (turn.content.decision == "promoted" or turn.content.steps.get("merge") == checkpoint)
     ]
     given = [] if wanted.replay is None else [wanted.replay]
-    return Replay((*given, *earlier), wanted.replay_share)
+    return Replay((*given, *earlier), wanted.replay_share, excluded_ids(wanted.gateway))
 
 
 def _card(base: Path) -> CheckpointCard:
