@@ -1,7 +1,7 @@
 """Data with system, tools and reasoning, in a model's own template: training, merge, vLLM, exact answers.
 
 The prompts on which training learns are compared token for token with those of vLLM's own renderer. The demo
-in 8 bits is asked here, too, as the servers of a file share what they import.
+in fewer bits is asked here, too, as the servers of a file share what they import.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from common.checkpoint import read_card
+from common.checkpoint_identity import checkpoint_id
 from finetune.data.load import load_rows
 from finetune.merge.foreign_adapter import ROWS
 from finetune.rows.row import Row, to_messages
@@ -35,19 +36,23 @@ def test_the_page_has_a_line_for_every_architecture_and_no_other() -> None:
     assert lines[-1] == "<!-- /own matrix -->"
 
 
-def test_the_demo_in_8_bits_answers_as_before(tmp_path: Path) -> None:
-    """Greedy answers to questions of its rows, and those stop."""
-    demo, out = (STATE / "demo" / "demo-dolly").resolve(), tmp_path / "fp8"
-    ran = CliRunner().invoke(root, ["export", "fp8", str(demo), str(out)])
+@pytest.mark.parametrize(("asked", "size"), [(["fp8"], 0.7), (["int4", "--steps", "0"], 0.5)])
+def test_the_demo_in_fewer_bits_answers_as_before(asked: list[str], size: float, tmp_path: Path) -> None:
+    """Greedy answers to questions of its rows, and those stop. Embeddings are half of so small a model."""
+    demo, out = (STATE / "demo" / "demo-dolly").resolve(), tmp_path / "out"
+    file_format, *options = asked
+    ran = CliRunner().invoke(root, ["export", file_format, str(demo), str(out), *options])
     assert ran.exit_code == 0, (ran.output, ran.exception)
-    rows = [row for row in load_rows(ROWS) if not row.history and (row.meta or {})["split"] == "tune"][:12]
-    with served(out, tmp_path / "vllm.log", ("--max-model-len", "1024")) as url:
-        exact = [_is_learnt(url, row) for row in rows]
     card = read_card(out)
     assert card is not None
-    print(f"\nfp8 in vLLM: {sum(exact)} of {len(exact)} learnt answers, {card.metrics}")
+    assert card.export is not None
+    assert (card.export.format, card.export.checkpoint) == (file_format, checkpoint_id(demo))
+    assert weights_size(out) < size * weights_size(demo)
+    rows = [row for row in load_rows(ROWS) if not row.history and (row.meta or {})["split"] == "tune"][:12]
+    with served(out, tmp_path / "vllm.log", ("--max-model-len", "1024", "--dtype", "bfloat16")) as url:
+        exact = [_is_learnt(url, row) for row in rows]
+    print(f"\n{file_format} in vLLM: {sum(exact)} of {len(exact)} learnt answers")
     assert sum(exact) >= len(exact) - 1
-    assert weights_size(out) < 0.7 * weights_size(demo)
 
 
 def _is_learnt(url: str, row: Row) -> bool:

@@ -11,6 +11,7 @@ Examples:
 """
 TABLE = {
     "fp8": "Write the weights in 8 bits, as vLLM reads them: half the memory.",
+    "int4": "Write the weights in 4 bits, as vLLM reads them: a quarter of the memory.",
     "gguf": "Write one file for llama.cpp, and a Modelfile for Ollama.",
 }
 

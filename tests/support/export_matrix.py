@@ -1,7 +1,7 @@
-"""Today's architectures in 8 bits: from rows to the answers of vLLM on the exported checkpoint.
+"""Today's architectures in 8 and 4 bits: from rows to the answers of vLLM on the exported checkpoint.
 
-`python -m tests.support.export_matrix` runs all of them, or those it is given, and prints which answered.
-`finetune/export/fp8.py` writes those alone (SERVED); the demo's export is tested at every change.
+`python -m tests.support.export_matrix int4` runs all of them, or those it is given, and prints who answered.
+`finetune/export` writes those alone (SERVED); the demo's export is tested at every change.
 """
 
 import sys
@@ -18,15 +18,19 @@ if TYPE_CHECKING:  # a forked server imports the main module again, which must n
     from tests.support.own_models import OwnModel
 
 
-def run_export(model: "OwnModel", folder: Path) -> str:
+def run_export(file_format: str, model: "OwnModel", folder: Path) -> str:
     """Train by LoRA, merge, export, serve; how alike the export was. AssertionError unless it answers."""
     from finetune.export.fp8 import export_fp8
+    from finetune.export.int4 import export_int4
     from finetune.progress import silent
     from tests.support.own_models import train_own_model
 
-    checkpoint, out = train_own_model(model, folder), folder / "fp8"
-    likeness = export_fp8(checkpoint, out, silent)
-    with served(out, folder / "vllm.log") as url:
+    checkpoint, out, rows = train_own_model(model, folder), folder / file_format, folder / "rows.jsonl"
+    if file_format == "fp8":
+        likeness = export_fp8(checkpoint, out, silent)
+    else:
+        likeness = export_int4(checkpoint, out, silent, data=rows)
+    with served(out, folder / "vllm.log", ("--dtype", "bfloat16")) as url:
         if model.chats:
             check_answers(url, model.template)
         else:
@@ -34,8 +38,8 @@ def run_export(model: "OwnModel", folder: Path) -> str:
     return f"{model.name}: {likeness}"
 
 
-def main(names: Sequence[str]) -> None:
-    """Run the architectures of `names`, all when there are none."""
+def main(file_format: str, names: Sequence[str]) -> None:
+    """Run the architectures of `names`, all when there are none; file_format: fp8 or int4."""
     let_waiting_threads_sleep()
     from finetune.export import likeness
     from tests.support.own_models import OWN_MODELS
@@ -48,7 +52,7 @@ def main(names: Sequence[str]) -> None:
             folder = Path(scratch) / model.name
             folder.mkdir()
             try:
-                print(run_export(model, folder), flush=True)
+                print(run_export(file_format, model, folder), flush=True)
             except Exception as error:
                 print(
                     f"{model.name}: {type(error).__name__}: {' '.join(str(error).split())[-600:]}", flush=True
@@ -56,4 +60,4 @@ def main(names: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])
