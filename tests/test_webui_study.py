@@ -14,11 +14,13 @@ import pytest
 
 from common.feedback import Rating, Vote
 from tests.support.page_app import page_client
+from tests.support.processes import PATIENCE_S
 from tests.support.studies import answer_all, make_study, page_store, take
 from webui.failures import Failure
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
 from webui.store.page_store import PageStore
-from webui.study.errands import StudyWork
+from webui.store.study_errands import MOST_ATTEMPTS
+from webui.study.errands import UNREADABLE, StudyWork
 from webui.study.figures import study_figures
 from webui.study.files import file_text, judgement_rows
 from webui.study.plan import Judgement, StudyPrompt
@@ -154,6 +156,29 @@ async def test_a_gateway_that_is_away_is_waited_for(tmp_path: Path, monkeypatch:
                 work.wake()
                 await asyncio.sleep(0.01)
     assert list(gateway.votes) == [task.id]
+
+
+class BrokenModel(Gateway):
+    """A stream that the client cannot take apart."""
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        self.calls += 1
+        yield StreamEvent(text=request.model)
+        raise AttributeError("'int' object has no attribute 'get'")
+
+
+async def test_a_model_whose_answers_break_the_client_is_not_asked_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webui.study.errands.LONGEST_WAIT_S", 0.0)
+    gateway = BrokenModel()
+    async with page_store(tmp_path) as store, asyncio.timeout(PATIENCE_S):
+        study = await make_study(store, prompts=1, raters=1)
+        await done(store, StudyWork(gateway, store.study_errands))
+        assert await store.study_tasks.take(study, "anna", "r") == "failed"
+        answers = await store.studies.answers(study)
+    assert gateway.calls == MOST_ATTEMPTS * len(answers)
+    assert {turn.failure for turn in answers.values()} == {UNREADABLE}
 
 
 async def test_files_are_whole_masked_and_no_formula(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ PASSING: frozenset[FailureKind] = frozenset(
 PASSING_S = 10.0
 """Between two questions to a model that such a failure keeps from answering."""
 NO_ANSWER = Failure(kind="other", message="The model answered with nothing.")
+UNREADABLE = Failure(kind="other", message="The model's answer could not be read.")
 
 
 class StudyWork:
@@ -60,6 +61,16 @@ class StudyWork:
         self._judgements.wake()
 
     async def _fetch(self, errand: AnswerErrand) -> None:
+        try:
+            await self._fetch_whole(errand)
+        except StoreFailed:
+            raise
+        except Exception:  # a model that is asked may cost money: never again and again without an end
+            logger.exception("An answer of a study ended by an error of this program")
+            failed = errand.turn.model_copy(update={"state": "failed", "failure": UNREADABLE})
+            await self._errands.not_fetched(errand, failed, backoff(errand.attempts), counts=True)
+
+    async def _fetch_whole(self, errand: AnswerErrand) -> None:
         side, renewed = Side(turns=(errand.turn,)), time.monotonic()
         async with aclosing(answer(self._client, side, asyncio.Event())) as growing:
             async for grown, _ in growing:
@@ -82,7 +93,7 @@ class StudyWork:
         try:
             async with asyncio.timeout(SEND_S):
                 await send_judgement(self._client, errand)
-        except (GatewayError, TimeoutError) as error:
+        except (GatewayError, TimeoutError, ValueError) as error:  # ValueError: it fits no vote or rating
             if errand.attempts == 0:
                 logger.warning("A judgement of a study waits: %r", error)
             await self._errands.not_sent(errand, backoff(errand.attempts))
