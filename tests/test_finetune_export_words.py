@@ -12,6 +12,7 @@ from tokenizers import AddedToken
 
 from common.checkpoint import CheckpointCard
 from common.errors import UserError
+from finetune.export.files import write_files
 from finetune.export.gguf_file import _numbers
 from finetune.export.gguf_vocabulary import write_vocabulary
 from finetune.export.likeness import answer_probes
@@ -71,6 +72,16 @@ def test_a_brace_before_a_message_is_none_of_go() -> None:
 def test_what_a_modelfile_cannot_hold_is_not_written(template: str, licence: str, said: str) -> None:
     with pytest.raises(NoModelfile, match=said):
         modelfile(source_of(template, licence=licence), "model.gguf")
+
+
+def test_files_go_along_and_folders_that_are_named_like_them_do_not(tmp_path: Path) -> None:
+    (tmp_path / "from" / "tokenizer_old").mkdir(parents=True)
+    (tmp_path / "from" / "special_tokens_map.json").symlink_to("nowhere")
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / "from" / name).write_text("{}", encoding="utf-8")
+    (tmp_path / "to").mkdir()
+    write_files(tmp_path / "to", tmp_path / "from", {"quant_method": "x"})
+    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == ["config.json", "tokenizer.json"]
 
 
 def test_tokens_without_a_row_are_refused(tmp_path: Path) -> None:

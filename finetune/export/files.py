@@ -14,7 +14,8 @@ COPIED = (TEMPLATE_FILE, "generation_config.json", "vocab.json", "merges.txt", *
 def write_files(directory: Path, source: Path, quantization: Mapping[str, object]) -> None:
     """All but weights and card; quantization: how an engine is to read the weights, for config.json."""
     for path in source.iterdir():
-        if path.name in COPIED or path.name.startswith(("tokenizer", "special_tokens")):
+        named = path.name in COPIED or path.name.startswith(("tokenizer", "special_tokens"))
+        if named and path.is_file():
             shutil.copyfile(path, directory / path.name)
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     config["quantization_config"] = quantization
