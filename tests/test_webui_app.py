@@ -55,21 +55,34 @@ def test_a_strange_cookie_is_no_browser(cookies: str | None) -> None:
     assert token_in(f"a=b; {COOKIE}={'x' * 32}; c=d") == "x" * 32
 
 
-async def test_a_question_may_hold_half_a_character(client: httpx2.AsyncClient) -> None:
-    """Browsers send one, where an emoji was cut in two, and no database takes it."""
-    await client.get("/chat")
+async def press(client: httpx2.AsyncClient, button: str, typed: dict[str, Any]) -> httpx2.Response:
+    """What a browser sends when a button is pressed, with `typed` in the boxes, by their ids."""
     config = (await client.get("/config")).json()
     parts = {component["id"]: component["props"] for component in config["components"]}
     named = {props.get("elem_id"): number for number, props in parts.items()}
-    typed = {"chat-question": "반쪽 \ud83d 글", "chat-model": "dolly"}
-    (send,) = [
+    (pressed,) = [
         one
         for one in config["dependencies"]
-        if one["backend_fn"] and [named["chat-send"], "click"] in [list(target) for target in one["targets"]]
+        if one["backend_fn"] and [named[button], "click"] in [list(target) for target in one["targets"]]
     ]
-    data = [typed.get(parts[at].get("elem_id"), parts[at].get("value")) for at in send["inputs"]]
-    event = json.dumps({"data": data, "fn_index": send["id"], "session_hash": "abc", "event_data": None})
-    json_type = {"content-type": "application/json"}
-    answer = await client.post("/gradio_api/run/predict", content=event, headers=json_type)
+    filled = [parts[at] for at in pressed["inputs"]]
+    data = [typed.get(props.get("elem_id"), props.get("value")) for props in filled]
+    event = {"data": data, "fn_index": pressed["id"], "session_hash": "abc", "event_data": None}
+    content, json_type = json.dumps(event), {"content-type": "application/json"}
+    return await client.post("/gradio_api/run/predict", content=content, headers=json_type)
+
+
+async def test_a_question_may_hold_half_a_character(client: httpx2.AsyncClient) -> None:
+    """Browsers send one, where an emoji was cut in two, and no database takes it."""
+    await client.get("/chat")
+    typed = {"chat-question": "반쪽 \ud83d 글", "chat-model": "dolly"}
+    answer = await press(client, "chat-send", typed)
     assert answer.status_code == 200
     assert "반쪽 \ufffd 글" in answer.text
+
+
+async def test_settings_are_saved_also_where_a_number_was_emptied(client: httpx2.AsyncClient) -> None:
+    await client.get("/chat")
+    answer = await press(client, "chat-preset-save", {"chat-preset-name": "빈 칸", "chat-max-tokens": None})
+    assert answer.status_code == 200
+    assert "빈 칸" in answer.text

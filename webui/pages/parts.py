@@ -48,11 +48,12 @@ def on(
 
     With a set of inputs it gets their values by component. A store that fails is told in one sentence, and
     what is on the screen stays. What was chosen from a list comes as the browser sent it: Gradio would refuse
-    what is not in the list that this process knows, and a process that was started anew knows none.
+    what is not in the list that this process knows, and a process that was started anew knows none. So do
+    numbers: Gradio ends in an error over a slider whose box was emptied.
     """
     options = {"api_visibility": "private", "show_progress": "hidden", "queue": False} | options
     given = inputs if isinstance(inputs, set) else list(inputs)
-    if any(isinstance(each, (gr.Dropdown, gr.Radio)) for each in given):
+    if any(isinstance(each, (gr.Dropdown, gr.Radio, gr.Slider)) for each in given):
         options["preprocess"] = False
     listener = _told(fn) if fn is not None and "request" in inspect.signature(fn).parameters else fn
     if isinstance(events, list):
