@@ -8,8 +8,8 @@ from click.testing import CliRunner
 from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig, MixtralConfig
 
 from common.errors import UserError
-from finetune.catalogue import shipped_path
 from finetune.models.lora_targets import check_targets
+from finetune.models.shipped_recipes import shipped_path
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import validate_recipe
 from finetune.recipes.sections import Lora

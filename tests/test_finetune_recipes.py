@@ -12,7 +12,9 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from common.chat_template import load_template
 from common.errors import UserError
-from finetune.catalogue import (
+from finetune.models.korean_tokens import TEXT, tokens_per_character
+from finetune.models.published.by_hub_id import BASE_MODELS
+from finetune.models.shipped_recipes import (
     CARD_BYTES,
     count_weights,
     counted_weights,
@@ -22,8 +24,6 @@ from finetune.catalogue import (
     sharded,
     shipped,
 )
-from finetune.models.korean_tokens import TEXT, tokens_per_character
-from finetune.models.published.by_hub_id import BASE_MODELS
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import FullTuning
 from kodolly.cli import root

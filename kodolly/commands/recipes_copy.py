@@ -22,7 +22,7 @@ def command(name: str, target: Path | None) -> None:
     already is not overwritten.
     """
     from common.errors import UserError
-    from finetune.catalogue import SHARDING, sharded, shipped
+    from finetune.models.shipped_recipes import SHARDING, sharded, shipped
 
     entry = shipped(name)
     target = target or Path(f"{name}.yaml")

@@ -9,8 +9,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from finetune.catalogue import GpuNeed, Shipped
     from finetune.models.published.model import PublishedModel
+    from finetune.models.shipped_recipes import GpuNeed, Shipped
 
 EPILOG = """\b
 Examples:
@@ -40,8 +40,8 @@ def command(fits: int | None, commercial: bool, as_json: bool) -> None:
     GPU memory is computed for the recipe as it stands, with every sequence at its longest, and given for
     each GPU; models that do not fit on one of 80 GB lie on several.
     """
-    from finetune.catalogue import gpu_need, recipe_names, shipped
     from finetune.models.quiet import hide_library_notes
+    from finetune.models.shipped_recipes import gpu_need, recipe_names, shipped
 
     hide_library_notes()
     named = [shipped(name) for name in recipe_names()]
@@ -59,8 +59,8 @@ def command(fits: int | None, commercial: bool, as_json: bool) -> None:
 
 
 def _as_json(entry: "Shipped", need: "GpuNeed") -> dict[str, str | int | float | None]:
-    from finetune.catalogue import launch_command
     from finetune.models.korean_tokens import tokens_per_character
+    from finetune.models.shipped_recipes import launch_command
 
     return {
         "name": entry.name,
@@ -99,7 +99,7 @@ def _show(found: "Sequence[tuple[Shipped, GpuNeed]]") -> None:
 
 
 def _row(entry: "Shipped", need: "GpuNeed") -> tuple[str, ...]:
-    from finetune.catalogue import launch_command
+    from finetune.models.shipped_recipes import launch_command
 
     times = f"{need.gpus} × " if need.gpus > 1 else ""
     memory = f"{times}{need.bytes_each / 1e9:.0f} GB"

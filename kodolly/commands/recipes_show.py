@@ -12,8 +12,8 @@ Examples:
 @click.argument("name")
 def command(name: str) -> None:
     """Show the shipped recipe NAME: its model, licence, memory, command, and the file itself."""
-    from finetune.catalogue import gpu_need, launch_command, shipped
     from finetune.models.quiet import hide_library_notes
+    from finetune.models.shipped_recipes import gpu_need, launch_command, shipped
     from kodolly.operate.table import table
 
     hide_library_notes()

@@ -49,8 +49,8 @@ def command(
     Before it begins it shows rows as they will be learnt and what the run will take, and learns 20 rows by
     heart; what cannot work is refused. A run that was killed goes on when the same command is given again.
     """
-    from finetune.catalogue import shipped_path
     from finetune.models.quiet import hide_library_notes
+    from finetune.models.shipped_recipes import shipped_path
     from finetune.progress import terminal_report
     from finetune.recipes.base import base_of
     from finetune.recipes.load import load_recipe

@@ -16,8 +16,8 @@ from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import Tuning
 from finetune.recipes.sections import Lora
 
-RECIPES = Path(__file__).parent / "recipes"
-SHARDING = Path(__file__).parent / "accelerate" / "fsdp.yaml"
+RECIPES = Path(__file__).parents[1] / "recipes"
+SHARDING = Path(__file__).parents[1] / "accelerate" / "fsdp.yaml"
 """accelerate's configuration that spreads a model over several GPUs when one has no room for it."""
 WEIGHTS = RECIPES / "weights.json"
 """The results of `count_weights` for all recipes, as building the models takes a minute.
@@ -30,7 +30,7 @@ FILLED = 0.9
 
 @dataclass(frozen=True)
 class Shipped:
-    """A recipe of the catalogue."""
+    """A shipped recipe."""
 
     recipe: Tuning
     path: Path
