@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.database import StoreFailed
 from tests.support.postgres import binaries, postgres
 from tests.support.programs import absent
 from tests.support.studies import answer_all, make_study, page_store, rate_to_the_end, take
@@ -113,6 +114,30 @@ async def test_others_write_while_a_large_study_is_made(
         assert not any(pieces)  # nobody sees half a study
         await answer_all(store)
         assert await rate_to_the_end(store, study, "anna", LEFT) == 4
+
+
+async def test_of_a_study_that_the_disk_does_not_take_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webui.store.studies.AT_ONCE", 100)
+    async with page_store(tmp_path) as store:
+        await make_study(store, prompts=1, raters=1)
+
+        def rows(connection: sa.Connection) -> int:
+            return sum(
+                connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+                for table in (tables.study_prompts, tables.study_answers, tables.study_tasks)
+            )
+
+        def fill(connection: sa.Connection) -> None:
+            pages = connection.scalar(sa.text("PRAGMA page_count"))
+            connection.execute(sa.text(f"PRAGMA max_page_count={pages + 40}"))
+
+        before = await store._database.run(rows)
+        await store._database.run(fill)
+        with pytest.raises(StoreFailed):
+            await make_study(store, prompts=500, raters=20)
+        assert await store._database.run(rows) == before
 
 
 async def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Path) -> None:

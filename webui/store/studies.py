@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from common.database import StoreFailed
 from webui.conversation import Setup, Turn, dump
 from webui.store.conversation_rows import answer_values, as_title
 from webui.store.opening import PageDatabase
@@ -76,10 +78,19 @@ class Studies:
     async def make(self, new: NewStudy) -> str:
         """Keep a new study with a task for each judgement and a wish for each answer; returns its id.
 
-        Half a million tasks take many seconds, in which nobody else could write. The study's own record comes
-        last: without it, what a failure leaves belongs to nothing.
+        Half a million tasks take many seconds, in which nobody else could write: they are kept in pieces, and
+        the study's own record comes last, so that nobody sees half of one.
         """
         study_id, now = str(uuid.uuid4()), datetime.now(UTC)
+        try:
+            await self._add_rows(study_id, new, now)
+        except StoreFailed:
+            with suppress(StoreFailed):  # a full disk may take even this back
+                await self._database.run(partial(_delete_rows, study_id=study_id))
+            raise
+        return study_id
+
+    async def _add_rows(self, study_id: str, new: NewStudy, now: datetime) -> None:
         for table, rows in (
             (study_prompts, _prompt_rows(study_id, new)),
             (study_answers, _answer_rows(study_id, new, now)),
@@ -88,7 +99,6 @@ class Studies:
         ):
             while await self._database.run(partial(_insert_some, table=table, rows=rows)):
                 pass
-        return study_id
 
     async def find(self, study_id: str) -> Study | None:
         """One study."""
@@ -228,6 +238,11 @@ def _insert_some(connection: sa.Connection, table: sa.Table, rows: Iterator[dict
     if some:
         connection.execute(sa.insert(table), some)
     return len(some) == AT_ONCE
+
+
+def _delete_rows(connection: sa.Connection, study_id: str) -> None:
+    for table in (study_prompts, study_answers, study_tasks):
+        connection.execute(sa.delete(table).where(table.c.study_id == study_id))
 
 
 def _study_row(study_id: str, new: NewStudy, now: datetime) -> dict[str, object]:
