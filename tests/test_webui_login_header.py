@@ -122,6 +122,7 @@ async def test_names_are_utf_8_and_some_are_administrators() -> None:
         {"login": "key"},
         {"login": "key", "api_key": ""},
         {"login": "header", "login_proxies": "proxy.test"},
+        {"login_raters": "rita"},
         {"login": "header", "login_proxies": ["::1"], "login_header": "a b"},
         {"login": "password"},
     ],

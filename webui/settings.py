@@ -87,6 +87,8 @@ class WebuiSettings(PartSettings):
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
+        if self.login == "none" and self.login_raters:
+            raise ValueError("login_raters names users: without a login (header, key) everybody is a member")
         if self.login == "header" and not self.login_proxies:
             raise ValueError("login: header needs login_proxies, the addresses of the proxy that sets it")
         if self.login == "key" and not (self.api_key and self.api_key.get_secret_value()):
