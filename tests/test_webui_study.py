@@ -24,7 +24,7 @@ from webui.study.errands import UNREADABLE, StudyWork
 from webui.study.figures import study_figures
 from webui.study.files import file_text, judgement_rows
 from webui.study.plan import Judgement, StudyPrompt
-from webui.study.prompts_file import BadRow, read_prompts
+from webui.study.prompts_file import MOST_BAD, MOST_PROMPTS, BadRow, read_prompts
 
 KOREAN = '질문,맥락,분류\n"두 줄\n질문","지문, 쉼표",추출\n한글날은?,,\n'
 
@@ -62,6 +62,13 @@ def test_json_lines_as_dolly_rows_are_read_and_normalised() -> None:
 )
 def test_each_line_that_is_no_prompt_is_told(content: bytes, bad: BadRow) -> None:
     assert bad in read_prompts(content).bad
+
+
+def test_a_file_is_read_no_further_than_is_of_use() -> None:
+    bad = read_prompts(("질문\n" + "가\n" * 3000).encode()).bad
+    assert (bad[0], len(bad)) == (BadRow(0, "too_many_bad"), MOST_BAD + 1)
+    many = read_prompts(("질문\n" + "".join(f"{number}\n" for number in range(9000))).encode())
+    assert (many.bad, len(many.prompts)) == ((BadRow(0, "too_many"),), MOST_PROMPTS + 1)
 
 
 class Gateway(GatewayClient):

@@ -12,6 +12,9 @@ from webui.study.plan import StudyPrompt
 
 FILE_BYTES = 8 * 1024 * 1024
 MOST_PROMPTS = 5000
+MOST_BAD = 1000
+"""After so many lines that make no prompt, or so many prompts, the rest is not read: it would take half a
+minute for a file of the greatest size."""
 CATEGORY_CHARACTERS = 50
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "question": (
@@ -66,9 +69,14 @@ def read_prompts(content: bytes) -> PromptsFile:
             row = "twice"
         if isinstance(row, str):
             bad.append(BadRow(line, row))
+            if len(bad) == MOST_BAD:
+                bad.insert(0, BadRow(0, "too_many_bad"))
+                break
             continue
         seen.add(row.message)
         prompts.append(row)
+        if len(prompts) > MOST_PROMPTS:
+            break
     if not prompts and not bad:
         bad.append(BadRow(0, "empty"))
     if len(prompts) > MOST_PROMPTS:

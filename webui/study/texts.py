@@ -37,6 +37,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "study_row_empty": ("파일에 질문이 없습니다.", "The file holds no questions."),
     "study_row_too_many": ("질문은 5,000개까지입니다.", "There may be 5,000 prompts at most."),
+    "study_row_too_many_bad": (
+        "고칠 줄이 1,000개나 되어 그 뒤는 읽지 않았습니다.",
+        "1,000 lines have to be corrected; what comes behind them was not read.",
+    ),
     "study_row_not_json": ("JSON 객체가 아닙니다.", "This is no JSON object."),
     "study_row_not_csv": ("CSV로 읽을 수 없습니다.", "This cannot be read as CSV."),
     "study_row_cell_too_long": (
