@@ -20,6 +20,8 @@ from finetune.export.ollama import NoModelfile, modelfile
 from finetune.export.source import ExportSource, require_numbers
 from tests.support.own_templates import PLAIN, tokenizer_for
 
+pytestmark = pytest.mark.slow
+
 END = "<|im_end|>"
 
 
