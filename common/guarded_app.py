@@ -59,6 +59,9 @@ class GuardedApp(Generic[K]):
         async with AsyncExitStack() as admission:
             try:
                 key = self._guard.check(scope, entry.door)
+                if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+                    # No name of ours has one, and PostgreSQL fails at it.
+                    raise BadRequest("The address holds the character U+0000.")
                 body = await self._body(scope, receive, entry.door)
                 if body is None:
                     return

@@ -59,6 +59,13 @@ def open_app() -> Iterator[TestClient]:
         yield client
 
 
+@pytest.mark.parametrize("address", ["/see?after=a%00b", "/see%00"])
+def test_an_address_with_u_0000_reaches_no_store(open_app: TestClient, address: str) -> None:
+    answer = open_app.get(address)
+    assert answer.status_code == 400
+    assert "U+0000" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -31,6 +31,42 @@ def make_study(ui: WebUi, folder: Path, kind: str, *models: str) -> None:
     ui.page.get_by_role("heading", name=kind).wait_for()
 
 
+def test_a_study_is_judged_by_keys_alone_and_what_is_not_saved_waits(
+    new_ui: Callable[..., WebUi], stage: Stage, tmp_path: Path
+) -> None:
+    ui = new_ui(viewport={"width": 1440, "height": 900})
+    make_study(ui, tmp_path, "vote", "images", "demo-dolly")
+    ui.page.get_by_role("button", name="평가하기").first.press("Enter")
+    confirm, mine = ui.element("study-confirm"), ui.page.locator(".bars label").first
+    confirm.wait_for()
+    ui.page.keyboard.press("ArrowLeft")
+    expect(ui.page.get_by_role("button", name="A가 나음")).to_have_attribute("aria-pressed", "true")
+    expect(confirm).to_be_in_viewport()
+    assert violations(ui.page) == []
+    assert not {"images", "demo-dolly"} & set(ui.element("study").inner_text().split())
+    ui.page.route("**/study/api/tasks/*", lambda route: route.abort())
+    ui.page.keyboard.press("Enter")
+    expect(ui.element("told")).to_contain_text("응답하지 않습니다")
+    ui.page.unroute("**/study/api/tasks/*")
+    ui.page.reload()
+    expect(mine).to_contain_text("나 1/2")
+    ui.page.keyboard.press("Backspace")
+    expect(ui.page.get_by_text("바로 앞 판단을 고칩니다")).to_be_visible()
+    ui.page.keyboard.press("ArrowDown")
+    ui.page.keyboard.press("Enter")
+    expect(ui.page.get_by_text("바로 앞 판단을 고칩니다")).to_have_count(0)
+    expect(ui.page.get_by_role("button", name="비슷함")).to_have_attribute("aria-pressed", "false")
+    ui.page.keyboard.press("ArrowRight")
+    ui.page.keyboard.press("Enter")
+    expect(ui.element("study-nothing")).to_contain_text("모두 평가했습니다")
+    wait_for(lambda: choices(stage) == ["right", "tie"], LIMIT_S)
+
+
+def choices(stage: Stage) -> list[str]:
+    """What the gateway has been told."""
+    return sorted(vote["choice"] for vote in stage.script()["votes"].values())
+
+
 def test_scores_are_given_on_a_phone_and_followed_by_the_administrator(
     new_ui: Callable[..., WebUi], stage: Stage, tmp_path: Path
 ) -> None:
