@@ -110,27 +110,8 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._waiting:  # it was on its way when reading was stopped
             self._waiting.append(data)
         else:
-            self._feed_in_turns(data)
+            _feed_in_turns(self, data)
         self._time_head()
-
-    def _feed_in_turns(self, data: bytes) -> None:
-        """Feed one piece, and the others after the rest of the loop has had its turn: each may hold very
-        many requests or chunks. Nothing is read meanwhile."""
-        pieces = memoryview(data)
-        self._waiting.extend(bytes(pieces[at : at + FEED_BYTES]) for at in range(0, len(data), FEED_BYTES))
-        self._reading.hold()
-        self._feed_next()
-
-    def _feed_next(self) -> None:
-        if self._deaf or self.transport.is_closing():
-            self._waiting.clear()
-        if self._waiting:
-            self._feed(self._waiting.pop(0))
-            self._time_head()
-        if self._waiting:
-            self.loop.call_soon(self._feed_next)
-        else:
-            self._reading.let_go()
 
     def _time_head(self) -> None:
         if self._in_head and self._head_timer is None:
@@ -184,8 +165,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         super().on_message_complete()
 
-    # -- between two requests -------------------------------------------------------------------------
-
     def on_response_complete(self) -> None:
         """uvicorn's, but for the timer of the idle connection: setting one for each answer, and taking it
         back with the next request, costs some microseconds. Ours stays, and looks when it is due."""
@@ -226,8 +205,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
         if rest:
             self._feed(rest)
-
-    # -- refusing ----------------------------------------------------------------------------------
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP gets the error object too; uvicorn's own `msg` is not shown."""
@@ -280,6 +257,27 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer = None
         if not self.transport.is_closing():
             self._client.close_now()
+
+
+def _feed_in_turns(protocol: BoundedProtocol, data: bytes) -> None:
+    """Feed one piece, and the others after the rest of the loop has had its turn: each may hold very many
+    requests or chunks. Nothing is read meanwhile."""
+    pieces = memoryview(data)
+    protocol._waiting.extend(bytes(pieces[at : at + FEED_BYTES]) for at in range(0, len(data), FEED_BYTES))
+    protocol._reading.hold()
+    _feed_next(protocol)
+
+
+def _feed_next(protocol: BoundedProtocol) -> None:
+    if protocol._deaf or protocol.transport.is_closing():
+        protocol._waiting.clear()
+    if protocol._waiting:
+        protocol._feed(protocol._waiting.pop(0))
+        protocol._time_head()
+    if protocol._waiting:
+        protocol.loop.call_soon(_feed_next, protocol)
+    else:
+        protocol._reading.let_go()
 
 
 class _Flow(FlowControl):

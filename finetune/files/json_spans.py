@@ -60,13 +60,7 @@ class _Cutter:
                 if self.depth != self.level:
                     continue
             elif token in b"{[":
-                if self.depth == 0 and token == b"[" and self.level == 0:
-                    self.level = 1
-                elif self.depth == 1 and token == b"[" and self.level == 0 and self.key == b'"data"':
-                    self.level, self.start = 2, None
-                elif self.depth == self.level:
-                    self.start = begin
-                self.depth += 1
+                self._open(token, begin)
                 continue
             elif token in b"}]":
                 self.depth -= 1
@@ -89,6 +83,18 @@ class _Cutter:
         else:
             if self.start is None:
                 self.place = len(self.text)
+        self._drop_what_is_cut()
+
+    def _open(self, bracket: bytes, begin: int) -> None:
+        if self.depth == 0 and bracket == b"[" and self.level == 0:
+            self.level = 1
+        elif self.depth == 1 and bracket == b"[" and self.level == 0 and self.key == b'"data"':
+            self.level, self.start = 2, None
+        elif self.depth == self.level:
+            self.start = begin
+        self.depth += 1
+
+    def _drop_what_is_cut(self) -> None:
         keep = self.place if self.start is None else self.start
         self._line_of(keep)
         self.text = self.text[keep:]

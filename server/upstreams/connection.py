@@ -1,7 +1,7 @@
 """A pooled HTTP/1.1 client that hands an answer on by call-backs, without a task or a future per read.
 
 It exists for the relay alone: on a streamed answer, one read from the engine becomes one call of
-`Receiver.on_data`. Framing is RFC 9112, parsed by llhttp (httptools). Connections carry one exchange at a
+`Receiver.on_data`. Framing is RFC 9112 (answer_parser.py). Connections carry one exchange at a
 time and are reused only after a whole answer.
 """
 
@@ -10,11 +10,10 @@ import socket
 import ssl
 import time
 from collections import defaultdict, deque
-from typing import Any, Protocol, cast
-
-import httptools
+from typing import Protocol, cast
 
 from server.client.chunks import ends_with_event, sole_event
+from server.upstreams.answer_parser import AnswerParser
 from server.upstreams.coalescing import Coalescing
 from server.upstreams.connect import Origin, open_connection
 
@@ -64,23 +63,17 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_between_chunks",
         "_bodiless_bytes",
-        "_body",
-        "_complete",
         "_head_bytes",
-        "_headers",
-        "_keep",
         "_parser",
         "_paused",
         "_receiver",
         "_scheduled",
-        "_status",
         "_used",
         "_waiting",
         "idle_since",
         "origin",
         "pool",
         "transport",
-        "until_close",
     )
 
     def __init__(self, pool: "ConnectionPool", origin: Origin) -> None:
@@ -89,17 +82,11 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.idle_since = 0.0
         self._receiver: Receiver | None = None
-        self._parser: Any = httptools.HttpResponseParser(self)
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._body: list[bytes] = []
-        self._status = 0
+        self._parser = AnswerParser()
         self._head_bytes = 0
         self._bodiless_bytes = 0
         self._paused = False
         self._between_chunks = False
-        self._complete = False
-        self._keep = False
-        self.until_close = False
         self._used = False
         self._waiting: list[bytes] = []
         """What has been read and not been looked at. An empty deque takes ten times the memory."""
@@ -109,17 +96,22 @@ class Connection(asyncio.Protocol):
     def request(self, head: bytes, body: bytes, receiver: Receiver) -> None:
         """Send one request; `head` ends with the empty line. The answer goes to `receiver`."""
         self._receiver = receiver
-        self._headers = []
-        self._status = self._head_bytes = self._bodiless_bytes = 0
-        self._between_chunks = self._complete = self.until_close = False
+        self._parser.begin(receiver.on_head)
+        self._head_bytes = self._bodiless_bytes = 0
+        self._between_chunks = False
         if len(body) <= 65536:
             self.transport.write(head + body)
         else:
             self.transport.writelines([head, body])
 
+    @property
+    def until_close(self) -> bool:
+        """Whether the body of the answer ends with the connection."""
+        return self._parser.until_close
+
     def abandon(self) -> None:
         """Nobody waits for the answer any more: close, which makes the engine stop its work."""
-        self._receiver = None
+        self._receiver = self._parser.on_head = None
         if self.transport is not None:
             self.transport.abort()
 
@@ -208,37 +200,36 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _read(self, data: bytes, receiver: Receiver) -> None:
-        if not self._status:
+        parser = self._parser
+        if not parser.status:
             self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, ValueError):
+        if not parser.feed(data):
             self._break("the answer is not valid HTTP")
             return
-        if not self._status and self._head_bytes > MAX_HEAD_BYTES:
+        if not parser.status and self._head_bytes > MAX_HEAD_BYTES:
             self._break("the answer's header is too large")
             return
-        if not self._body:
+        if not parser.body:
             self._bodiless_bytes += len(data)
-            if self._bodiless_bytes > MAX_HEAD_BYTES and self._status and not self._complete:
+            if self._bodiless_bytes > MAX_HEAD_BYTES and parser.status and not parser.complete:
                 self._break("the answer's framing or trailer is too large")
                 return
         else:
             self._bodiless_bytes = 0
-            parts = self._body
+            parts = parser.body
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._between_chunks = ends_with_event(data, parts[-1])
-            if self._between_chunks and not self._complete:
+            if self._between_chunks and not parser.complete:
                 self.pool.coalescing.read(len(parts))
             parts.clear()
             receiver.on_data(body)
-        if self._complete and self._receiver is receiver:
+        if parser.complete and self._receiver is receiver:
             self._finish(receiver)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pool.forget(self)
         self._waiting.clear()
-        self._parser = None  # it holds our methods: a circle for the garbage collector
+        self._parser.close()
         receiver = self._receiver
         if receiver is None:
             return
@@ -249,40 +240,10 @@ class Connection(asyncio.Protocol):
         stale = self._used and not self._head_bytes
         receiver.on_broken(Broken("the connection ended early", stale=stale))
 
-    # -- llhttp call-backs --------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        if self._complete:  # a second answer to one request: who knows to whom it belongs
-            raise ValueError("more than one answer")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200:  # an interim answer (RFC 9110, 15.2)
-            self._headers = []
-            return
-        self._status = status
-        self._keep = self._parser.should_keep_alive()
-        given = dict(self._headers)
-        self.until_close = b"content-length" not in given and b"transfer-encoding" not in given
-        if self._receiver is not None:
-            self._receiver.on_head(status, self._headers)
-
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        if self._status:
-            self._complete = True
-
-    # -- ends ---------------------------------------------------------------------------------------
-
     def _finish(self, receiver: Receiver) -> None:
-        self._receiver = None
+        self._receiver = self._parser.on_head = None
         self._used = True
-        if self._keep and not self.until_close:
+        if self._parser.keep and not self._parser.until_close:
             if self._paused:  # the answer was whole before its client had taken it
                 self.resume()
             self.pool.put_back(self)
@@ -291,8 +252,8 @@ class Connection(asyncio.Protocol):
         receiver.on_end()
 
     def _break(self, reason: str) -> None:
-        receiver, self._receiver = self._receiver, None
-        self._body.clear()
+        receiver, self._receiver, self._parser.on_head = self._receiver, None, None
+        self._parser.body.clear()
         self.transport.abort()
         if receiver is not None:
             receiver.on_broken(Broken(reason))

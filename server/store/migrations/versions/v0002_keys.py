@@ -10,6 +10,12 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_keys()
+    _create_limits()
+    _create_usage()
+
+
+def _create_keys() -> None:
     op.create_table(
         "api_keys",
         sa.Column("id", sa.String(40), primary_key=True),
@@ -30,6 +36,9 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger, nullable=False),
     )
     op.bulk_insert(changes, [{"id": 1, "version": 0}])
+
+
+def _create_limits() -> None:
     op.create_table(
         "limit_windows",
         sa.Column("key_id", sa.String(40), primary_key=True),
@@ -44,6 +53,9 @@ def upgrade() -> None:
         sa.Column("slots", sa.BigInteger, nullable=False),
         sa.Column("expires", sa.Float, nullable=False),
     )
+
+
+def _create_usage() -> None:
     op.create_table(
         "usage",
         sa.Column("key_id", sa.String(40), primary_key=True),

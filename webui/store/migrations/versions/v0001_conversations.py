@@ -10,6 +10,23 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_conversations()
+    _create_turns()
+    op.create_table(
+        "webui_votes",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("conversation_id", sa.String(36), nullable=False, index=True),
+        sa.Column("choice", sa.String(10), nullable=False),
+    )
+    op.create_table(
+        "webui_settings",
+        sa.Column("user_id", sa.String(64), primary_key=True),
+        sa.Column("name", sa.String(40), primary_key=True),
+        sa.Column("value", sa.JSON, nullable=False),
+    )
+
+
+def _create_conversations() -> None:
     op.create_table(
         "webui_users",
         sa.Column("id", sa.String(64), primary_key=True),
@@ -30,6 +47,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_webui_conversations_list", "webui_conversations", ["user_id", "kind", "pinned", "updated"]
     )
+
+
+def _create_turns() -> None:
     op.create_table(
         "webui_turns",
         sa.Column("id", sa.String(36), primary_key=True),
@@ -52,18 +72,6 @@ def upgrade() -> None:
         sa.Column("mark", sa.JSON(none_as_null=True)),
         sa.Column("written", sa.DateTime(timezone=True), nullable=False),
         sa.UniqueConstraint("turn_id", "pane", "version", name="uq_webui_answers_version"),
-    )
-    op.create_table(
-        "webui_votes",
-        sa.Column("id", sa.String(36), primary_key=True),
-        sa.Column("conversation_id", sa.String(36), nullable=False, index=True),
-        sa.Column("choice", sa.String(10), nullable=False),
-    )
-    op.create_table(
-        "webui_settings",
-        sa.Column("user_id", sa.String(64), primary_key=True),
-        sa.Column("name", sa.String(40), primary_key=True),
-        sa.Column("value", sa.JSON, nullable=False),
     )
 
 
