@@ -15,7 +15,7 @@ from tests.support.processes import wait_for
 from tests.support.stack_in_process import InProcess, in_process
 from webui.admin.desk import FormRefused
 from webui.admin.keys import wishes
-from webui.admin.usage import Usage, UsageSums
+from webui.admin.usage import UsageReport, UsageSums
 from webui.admin.usage_html import usage_html
 
 
@@ -191,7 +191,7 @@ def test_usage_tells_cost_sums_and_what_moderation_did() -> None:
         UsageSums(name="k1", **row, cost=1.5, withheld=3),
         UsageSums(name="k2", **row, cost=0.25, unpriced_tokens=7),
     ]
-    html = usage_html("ko", Usage(rows, "KRW"), "key", date(2026, 1, 1), {"k1": "<김하나>"})
+    html = usage_html("ko", UsageReport(rows, "KRW"), "key", date(2026, 1, 1), {"k1": "<김하나>"})
     assert "&lt;김하나&gt;" in html
     assert "비용 (KRW)" in html
     assert "<td>3</td><td>0</td><td>1.5000</td>" in html
@@ -202,17 +202,17 @@ def test_usage_tells_cost_sums_and_what_moderation_did() -> None:
     )
     assert "토큰 7개는" in html
     days = [UsageSums(name=f"2026-01-0{day}", **row) for day in (1, 2, 4)]
-    chart = usage_html("ko", Usage(days, None), "day", date(2026, 1, 1), {})
+    chart = usage_html("ko", UsageReport(days, None), "day", date(2026, 1, 1), {})
     assert chart.count('y="0.00" width="144.00" height="140.00"') == 3  # four days, one of them without any
     assert 'x="540.00"' in chart
-    alone = usage_html("ko", Usage([UsageSums(name="k", **row)], None), "key", date(2026, 1, 1), {})
+    alone = usage_html("ko", UsageReport([UsageSums(name="k", **row)], None), "key", date(2026, 1, 1), {})
     assert "비용" not in alone
     assert "차단됨" not in alone
 
 
 def test_a_long_table_of_usage_is_drawn_without_comparing_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = {"ok": 1, "cancelled": 0, "failed": 0, "refused": 0, "prompt_tokens": 5, "completion_tokens": 1}
-    usage = Usage([UsageSums(name=f"k{number}", **counts) for number in range(3)], None)
+    usage = UsageReport([UsageSums(name=f"k{number}", **counts) for number in range(3)], None)
     monkeypatch.setattr(UsageSums, "__eq__", lambda *_: pytest.fail("2,000 keys took 7 s of the event loop"))
     html = usage_html("ko", usage, "key", date(2026, 1, 1), {})
     assert html.count("<rect") == 3

@@ -14,7 +14,7 @@ from webui.failures import Failure
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
 from webui.pacing import batches
-from webui.store.growing_answers import Standing
+from webui.store.growing_answers import AnswerStanding
 
 USER = "somebody"
 SETUP = Setup(model="m", sampling=Sampling(temperature=0.0, top_p=1.0, max_tokens=9))
@@ -132,9 +132,9 @@ class Written:
     def __init__(self, *, broken: bool = False) -> None:
         self.turns: list[Turn] = []
         self.broken = broken
-        self.standing = Standing(wanted=True, hidden=False)
+        self.standing = AnswerStanding(wanted=True, hidden=False)
 
-    async def write(self, turn: Turn) -> Standing:
+    async def write(self, turn: Turn) -> AnswerStanding:
         if self.broken:
             raise StoreFailed("The disk is full.")
         self.turns.append(turn)
@@ -190,7 +190,7 @@ async def test_what_another_process_has_ended_or_shown_is_heeded() -> None:
         async for _ in growing(fetching, turn_id):
             grown = fetching.look(USER, turn_id)
             if grown is not None and not grown.hidden:
-                written.standing = Standing(wanted=False, hidden=False)
+                written.standing = AnswerStanding(wanted=False, hidden=False)
     assert source.closed
     assert written.turns[-1].state == "stopped"
 
@@ -236,7 +236,7 @@ async def test_an_answer_that_no_page_looks_at_any_more_ends_after_a_while() -> 
 async def test_an_answer_that_is_looked_at_through_another_process_goes_on() -> None:
     events = [StreamEvent(text=f"{n} ") for n in range(50)]
     source, written = Source(events), Written()
-    written.standing = Standing(wanted=True, hidden=False, looked_ago_s=0.0)
+    written.standing = AnswerStanding(wanted=True, hidden=False, looked_ago_s=0.0)
     side, _ = open_question()
     fetching = answering(source, written, without_page_s=3600)
     async with fetching.running():

@@ -23,7 +23,7 @@ from webui.store.study_errands import MOST_ATTEMPTS
 from webui.study.errands import UNREADABLE, StudyWork
 from webui.study.figures import study_figures
 from webui.study.files import file_text, judgement_rows
-from webui.study.plan import Judgement, StudyPrompt
+from webui.study.plan import StudyPrompt, TaskJudgement
 from webui.study.prompts_file import MOST_BAD, MOST_PROMPTS, BadRow, read_prompts
 
 KOREAN = '질문,맥락,분류\n"두 줄\n질문","지문, 쉼표",추출\n한글날은?,,\n'
@@ -116,7 +116,7 @@ async def test_answers_are_fetched_ahead_and_judgements_become_feedback_with_rat
         work = StudyWork(gateway, store.study_errands)
         study_id = await make_study(store, prompts=2, raters=1, kind=kind)
         await done(store, work)
-        said = Judgement(choice="left") if kind == "vote" else Judgement(scores=(5, 2), locale="en")
+        said = TaskJudgement(choice="left") if kind == "vote" else TaskJudgement(scores=(5, 2), locale="en")
         task = await take(store, study_id, "anna")
         await store.study_tasks.judge(task.id, "anna", "rater-anna", said, 3.0)
         await done(store, work)
@@ -153,7 +153,7 @@ async def test_a_gateway_that_is_away_is_waited_for(tmp_path: Path, monkeypatch:
                 await asyncio.sleep(0.01)
             gateway.failing = Failure(kind="other")
             task = await take(store, study, "anna")
-            await store.study_tasks.judge(task.id, "anna", "r", Judgement(choice="tie"), 1.0)
+            await store.study_tasks.judge(task.id, "anna", "r", TaskJudgement(choice="tie"), 1.0)
             calls = gateway.calls
             work.wake()
             while gateway.calls < calls + 2:
@@ -193,7 +193,7 @@ async def test_files_are_whole_masked_and_no_formula(tmp_path: Path) -> None:
         study_id = await make_study(store, prompts=1, raters=1, kind="score")
         await answer_all(store)
         task = await take(store, study_id, "anna")
-        await store.study_tasks.judge(task.id, "anna", "=SUM(1)", Judgement(scores=(4, 1)), 2.5)
+        await store.study_tasks.judge(task.id, "anna", "=SUM(1)", TaskJudgement(scores=(4, 1)), 2.5)
         study, judged = await store.studies.find(study_id), await store.studies.judgements(study_id)
         assert study is not None
         answers = await store.studies.answers(study_id)

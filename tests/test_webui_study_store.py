@@ -19,9 +19,9 @@ from tests.support.studies import answer_all, make_study, page_store, rate_to_th
 from webui.store import study_errands, study_tasks, tables
 from webui.store.page_store import PageStore
 from webui.study.figures import study_figures, winner
-from webui.study.plan import Judgement, Progress, Study, next_position, shown_order
+from webui.study.plan import Study, StudyProgress, TaskJudgement, next_position, shown_order
 
-LEFT, RIGHT, TIE = Judgement(choice="left"), Judgement(choice="right"), Judgement(choice="tie")
+LEFT, RIGHT, TIE = TaskJudgement(choice="left"), TaskJudgement(choice="right"), TaskJudgement(choice="tie")
 
 
 async def test_ten_raters_in_two_processes_judge_each_prompt_exactly_as_often_as_wished(
@@ -164,7 +164,7 @@ async def test_a_judgement_counts_once_and_can_be_corrected(tmp_path: Path) -> N
         assert (last.id, last.judgement) == (task.id, RIGHT)
         (errand,) = await store.study_errands.judgements_to_send(10)
         assert (errand.version, errand.judgement) == (2, RIGHT)
-        assert await store.study_tasks.progress(study, "anna") == Progress(1, 1, 2)
+        assert await store.study_tasks.progress(study, "anna") == StudyProgress(1, 1, 2)
 
 
 async def test_a_correction_is_sent_after_what_is_being_sent(tmp_path: Path) -> None:

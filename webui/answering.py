@@ -13,7 +13,7 @@ from webui.conversation import Mark, Side, Turn
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
 from webui.pacing import batches
-from webui.store.growing_answers import Standing
+from webui.store.growing_answers import AnswerStanding
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Answering:
     def __init__(
         self,
         client: GatewayClient,
-        write: Callable[[Turn], Awaitable[Standing]],
+        write: Callable[[Turn], Awaitable[AnswerStanding]],
         without_page_s: float,
         write_every_s: float = WRITE_EVERY_S,
         rater_of: Callable[[str], Awaitable[str]] | None = None,
@@ -157,7 +157,7 @@ class Answering:
                 asyncio.get_running_loop().call_later(UNWRITTEN_S, self._runs.pop, turn_id, None)
 
     @staticmethod
-    def _heed(run: _Run, found: Standing | None) -> None:
+    def _heed(run: _Run, found: AnswerStanding | None) -> None:
         """Do as other processes have said."""
         if found is not None:
             run.hidden = run.hidden and found.hidden  # shown once, it is shown for good
@@ -173,7 +173,7 @@ class Answering:
             logger.error("A question goes out without its user's rater id: %s", error)
             return None
 
-    async def _keep(self, side: Side) -> Standing | None:
+    async def _keep(self, side: Side) -> AnswerStanding | None:
         """None when the store did not take it."""
         try:
             return await self._write(side.turns[-1])

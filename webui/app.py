@@ -34,7 +34,7 @@ from webui.status_cache import StatusCache
 from webui.store.page_store import PageStore
 from webui.study.desk import StudyDesk
 from webui.study.errands import StudyWork
-from webui.study.routes import Studies, add_studies
+from webui.study.routes import StudyParts, add_studies
 
 # The browser itself refuses to fetch anything that is not ours, whatever a model writes into its answer.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -142,7 +142,7 @@ def _add_health(app: FastAPI) -> None:
 
 def _add_studies(app: FastAPI, settings: WebuiSettings, parts: _Parts, mask: MaskRow | None) -> None:
     desk = StudyDesk(parts.store, parts.study_work, parts.cache)
-    studies = Studies(desk, parts.store, lambda request: _administers(settings, request), mask)
+    studies = StudyParts(desk, parts.store, lambda request: _administers(settings, request), mask)
     add_studies(app, studies, _links(settings))
 
 

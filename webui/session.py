@@ -16,6 +16,10 @@ DAYS = 400
 TOKEN_BYTES = 24
 
 
+class NoCookie(Exception):
+    """The browser sends no cookie, so nothing can be kept for it."""
+
+
 class BrowserCookie:
     """Gives every browser that asks for a page its cookie."""
 

@@ -29,7 +29,7 @@ Name = Annotated[str, Path(min_length=1, max_length=200)]
 Version = Annotated[str, Query(max_length=100)]
 
 
-class ServedModel(BaseModel):
+class WorkerModel(BaseModel):
     """A name that a worker answers to."""
 
     name: str
@@ -47,7 +47,7 @@ class WorkerInfo(BaseModel):
     state: WorkerState
     progress: float
     detail: str
-    models: list[ServedModel]
+    models: list[WorkerModel]
     running: int
     waiting: int
     capacity: int
@@ -153,7 +153,7 @@ def _worker(up: Upstream) -> WorkerInfo:
         state=up.state,
         progress=reported.progress,
         detail=reported.detail,
-        models=[ServedModel(**card.model_dump(include=kept)) for card in up.models.values()],
+        models=[WorkerModel(**card.model_dump(include=kept)) for card in up.models.values()],
         running=reported.running,
         waiting=reported.waiting,
         capacity=reported.capacity,

@@ -9,7 +9,7 @@ from common.feedback import Sampling
 from webui.conversation import Setup
 from webui.store.page_store import PageStore
 from webui.store.studies import NewStudy
-from webui.study.plan import Judgement, StudyKind, StudyPrompt, Task
+from webui.study.plan import StudyKind, StudyPrompt, Task, TaskJudgement
 
 SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=64)
 
@@ -53,7 +53,7 @@ async def take(store: PageStore, study: str, user: str) -> Task:
     return task
 
 
-async def rate_to_the_end(store: PageStore, study: str, user: str, said: Judgement) -> int:
+async def rate_to_the_end(store: PageStore, study: str, user: str, said: TaskJudgement) -> int:
     """Take and judge until there is nothing left for the user; how many were judged."""
     count = 0
     while isinstance(task := await store.study_tasks.take(study, user, f"rater-{user}"), Task):

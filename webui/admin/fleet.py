@@ -14,7 +14,7 @@ NAME_CHARACTERS = 200
 Row = TypeVar("Row", bound=BaseModel)
 
 
-class ServedModel(BaseModel):
+class WorkerModel(BaseModel):
     """A name that a worker answers to."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -32,7 +32,7 @@ class ListedWorker(BaseModel):
     state: str
     progress: float
     detail: str
-    models: tuple[ServedModel, ...]
+    models: tuple[WorkerModel, ...]
     running: int
     waiting: int
     capacity: int

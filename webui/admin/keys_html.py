@@ -6,7 +6,7 @@ from html import escape
 
 from webui.admin.frame import MULTIPART, words
 from webui.admin.keys import LIMITS, NAME_CHARACTERS, ListedKey
-from webui.admin.usage import GroupedBy, Usage
+from webui.admin.usage import GroupedBy, UsageReport
 from webui.admin.usage_html import usage_html
 from webui.texts import Lang
 
@@ -14,7 +14,7 @@ from webui.texts import Lang
 def keys_html(
     lang: Lang,
     keys: Sequence[ListedKey],
-    usage: Usage,
+    usage: UsageReport,
     by: GroupedBy,
     since: date,
 ) -> str:

@@ -46,7 +46,7 @@ Reviewed = ReviewedVote | ReviewedRating
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedReviews:
     """Which feedback is looked through."""
 
     kind: Kind
@@ -56,7 +56,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Page:
+class ReviewPage:
     """Some of it, the newest first."""
 
     rows: list[Reviewed]
@@ -64,18 +64,18 @@ class Page:
     """Cursor of the page behind it."""
 
 
-def wanted_in(query: Mapping[str, str]) -> Wanted:
+def wanted_in(query: Mapping[str, str]) -> WantedReviews:
     """What an address, or a form, asks for; what makes no sense is left out."""
     kinds: tuple[Kind, ...] = get_args(Kind)
     which: tuple[Excluded, ...] = get_args(Excluded)
-    return Wanted(
+    return WantedReviews(
         kind=next((kind for kind in kinds if kind == query.get("kind")), "votes"),
         excluded=next((one for one in which if one == query.get("excluded")), "also"),
         after=query.get("after") or None,
     )
 
 
-async def read_page(client: GatewayClient, wanted: Wanted) -> Page:
+async def read_page(client: GatewayClient, wanted: WantedReviews) -> ReviewPage:
     """A page of everybody's feedback. Raises GatewayError."""
     asked: dict[str, Any] = {"limit": ROWS, "excluded": wanted.excluded}
     if wanted.after is not None:
@@ -83,7 +83,7 @@ async def read_page(client: GatewayClient, wanted: Wanted) -> Page:
     told = await client.get(f"/v1/feedback/{wanted.kind}", asked)
     kind = ReviewedVote if wanted.kind == "votes" else ReviewedRating
     try:
-        return Page([kind.model_validate(row) for row in told["data"]], told.get("next"))
+        return ReviewPage([kind.model_validate(row) for row in told["data"]], told.get("next"))
     except (KeyError, TypeError, ValidationError) as error:
         message = "The gateway's feedback is of another version."
         raise GatewayError(Failure(kind="other", message=message)) from error

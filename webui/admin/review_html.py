@@ -6,11 +6,11 @@ from urllib.parse import urlencode
 
 from common.feedback import JudgedAnswer, Message
 from webui.admin.frame import MULTIPART, current, words
-from webui.admin.review import NOTE_CHARACTERS, Page, Reviewed, ReviewedVote, Wanted
+from webui.admin.review import NOTE_CHARACTERS, Reviewed, ReviewedVote, ReviewPage, WantedReviews
 from webui.texts import Lang
 
 
-def review_html(lang: Lang, wanted: Wanted, page: Page) -> str:
+def review_html(lang: Lang, wanted: WantedReviews, page: ReviewPage) -> str:
     """One page of it."""
     rows = "".join(_row(lang, wanted, row) for row in page.rows)
     rows = rows or f"<p>{words(lang, 'review_none')}</p>"
@@ -24,7 +24,7 @@ def review_html(lang: Lang, wanted: Wanted, page: Page) -> str:
     )
 
 
-def _choices(lang: Lang, wanted: Wanted) -> str:
+def _choices(lang: Lang, wanted: WantedReviews) -> str:
     kinds = "".join(
         f'<a href="{_address(wanted, kind=kind)}"{current(kind == wanted.kind)}>'
         f"{words(lang, f'review_{kind}')}</a>"
@@ -39,12 +39,12 @@ def _choices(lang: Lang, wanted: Wanted) -> str:
     return f'<nav class="tabs" {labels[0]}>{kinds}</nav><nav class="tabs" {labels[1]}>{which}</nav>'
 
 
-def _address(wanted: Wanted, **other: str) -> str:
+def _address(wanted: WantedReviews, **other: str) -> str:
     asked = {"kind": wanted.kind, "excluded": wanted.excluded} | other
     return escape(f"./admin/review?{urlencode(asked)}", quote=True)
 
 
-def _row(lang: Lang, wanted: Wanted, row: Reviewed) -> str:
+def _row(lang: Lang, wanted: WantedReviews, row: Reviewed) -> str:
     out = f' <span class="chip revoked">{words(lang, "review_is_out")}</span>' if row.excluded else ""
     used = ", ".join(escape(run) for run in row.used_in or ())
     used = f'<span class="quiet">{words(lang, "review_used")} {used}</span>' if used else ""
@@ -103,7 +103,7 @@ def _texts(lang: Lang, row: Reviewed) -> str:
     )
 
 
-def _form(lang: Lang, wanted: Wanted, row: Reviewed) -> str:
+def _form(lang: Lang, wanted: WantedReviews, row: Reviewed) -> str:
     at = escape(f"{row.key_id}-{row.id}", quote=True)
     kept = {
         "kind": wanted.kind,

@@ -43,7 +43,7 @@ class UsageSums(BaseModel):
 
 
 @dataclass(frozen=True)
-class Usage:
+class UsageReport:
     """All that was used since a day."""
 
     rows: list[UsageSums]
@@ -56,7 +56,7 @@ def first_of_month() -> date:
     return datetime.now(UTC).date().replace(day=1)
 
 
-async def read_usage(client: GatewayClient, by: GroupedBy, since: date) -> Usage:
+async def read_usage(client: GatewayClient, by: GroupedBy, since: date) -> UsageReport:
     """Of everybody from that day on: days in their order, others with the most tokens first. Raises
     GatewayError."""
     told = await client.get("/admin/usage", {"by": by, "since": since.isoformat()})
@@ -66,4 +66,4 @@ async def read_usage(client: GatewayClient, by: GroupedBy, since: date) -> Usage
         message = "The gateway's usage is of another version."
         raise GatewayError(Failure(kind="other", message=message)) from error
     rows = rows if by == "day" else sorted(rows, key=lambda row: row.tokens, reverse=True)
-    return Usage(rows, told.get("currency"))
+    return UsageReport(rows, told.get("currency"))

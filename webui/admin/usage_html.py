@@ -5,14 +5,14 @@ from datetime import date
 from html import escape
 
 from webui.admin.frame import current, words
-from webui.admin.usage import GroupedBy, Usage, UsageSums
+from webui.admin.usage import GroupedBy, UsageReport, UsageSums
 from webui.texts import Lang, text
 
 CHART_WIDTH, CHART_HEIGHT = 720, 140
 BYS: tuple[GroupedBy, ...] = ("key", "model", "day")
 
 
-def usage_html(lang: Lang, usage: Usage, by: GroupedBy, since: date, names: Mapping[str, str]) -> str:
+def usage_html(lang: Lang, usage: UsageReport, by: GroupedBy, since: date, names: Mapping[str, str]) -> str:
     """What was used since that day. `names`: what keys are called, by their ids."""
     choices = "".join(
         f'<a href="./admin?by={one}&amp;since={since}#usage"{current(one == by)}>'
@@ -50,7 +50,7 @@ def _chart(rows: Sequence[UsageSums]) -> str:
     )
 
 
-def _table(lang: Lang, usage: Usage, by: GroupedBy, names: Mapping[str, str]) -> str:
+def _table(lang: Lang, usage: UsageReport, by: GroupedBy, names: Mapping[str, str]) -> str:
     most = max(row.tokens for row in usage.rows)
     moderated = any(row.withheld or row.flagged for row in usage.rows)
     shown = [(row, _bar(row, most)) for row in usage.rows]

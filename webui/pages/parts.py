@@ -15,7 +15,7 @@ from webui.login.visitor import serving, visitor_of
 from webui.notices import tell
 from webui.pages.shortcuts import help_sheet
 from webui.render import both, transcript
-from webui.session import sender
+from webui.session import NoCookie, sender
 from webui.status_cache import StatusCache
 from webui.storable import storable_value
 from webui.texts import Lang, language, text
@@ -76,10 +76,6 @@ def _told(fn: Callable[..., Any]) -> Callable[..., Any]:
             return gr.skip()
 
     return once
-
-
-class NoCookie(Exception):
-    """The browser sends no cookie, so nothing can be kept for it."""
 
 
 def user_in(request: gr.Request) -> str:

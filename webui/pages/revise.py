@@ -64,7 +64,7 @@ def revise_buttons(t: gr.I18n, pane: str) -> ReviseButtons:
 
 
 @dataclass(frozen=True)
-class Edit:
+class QuestionEdit:
     """What the script presses when a question was edited, and where it puts the question."""
 
     button: gr.Button
@@ -72,9 +72,9 @@ class Edit:
     """{"answer": id of an answer to the question as it was, "question": as it is now}"""
 
 
-def edit_parts(page: str) -> Edit:
+def edit_parts(page: str) -> QuestionEdit:
     """Nobody sees them."""
-    return Edit(gr.Button(visible="hidden", elem_id=f"{page}-edit"), gr.JSON(None, visible="hidden"))
+    return QuestionEdit(gr.Button(visible="hidden", elem_id=f"{page}-edit"), gr.JSON(None, visible="hidden"))
 
 
 def edit_words(page: str, lang: Lang) -> str:
@@ -104,7 +104,7 @@ class ReviseEvents:
         self.show = show
 
     def wire(
-        self, buttons: Mapping[str, ReviseButtons], edit: Edit, shown: gr.Textbox, whole: list[Any]
+        self, buttons: Mapping[str, ReviseButtons], edit: QuestionEdit, shown: gr.Textbox, whole: list[Any]
     ) -> None:
         """Attach them; `whole` is what `show` draws."""
         for pane, own in buttons.items():

@@ -25,7 +25,7 @@ from webui.store.conversation_rows import (
     set_fields,
 )
 from webui.store.growing_answers import (
-    Standing,
+    AnswerStanding,
     answers_of,
     ask_to_end,
     give_up_abandoned,
@@ -203,7 +203,7 @@ class Conversations:
 
         return await self._database.run(work)
 
-    async def write_answer(self, turn: Turn) -> Standing:
+    async def write_answer(self, turn: Turn) -> AnswerStanding:
         """Keep an answer as far as it came, unless it is wanted no longer."""
         return await self._database.run(lambda connection: write_growing(connection, turn))
 

@@ -26,7 +26,7 @@ LOOKED_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AnswerStanding:
     """What has become of an answer's record while its text came."""
 
     wanted: bool
@@ -37,7 +37,7 @@ class Standing:
     """Since a page last looked at it through another process; None when none has."""
 
 
-def write_growing(connection: sa.Connection, turn: Turn) -> Standing:
+def write_growing(connection: sa.Connection, turn: Turn) -> AnswerStanding:
     """Keep an answer as far as it came, unless somebody has ended it. One that was asked to end takes its
     last words, and no others."""
     open_states = ("running",) if turn.state == "running" else ("running", "stopping")
@@ -50,9 +50,9 @@ def write_growing(connection: sa.Connection, turn: Turn) -> Standing:
         .where(answers.c.id == turn.id)
     ).first()
     if row is None:
-        return Standing(wanted=False, hidden=False)
+        return AnswerStanding(wanted=False, hidden=False)
     looked_ago_s = _seconds_since(row.looked) if row.looked is not None else None
-    return Standing(written.rowcount == 1, row.hidden, looked_ago_s)
+    return AnswerStanding(written.rowcount == 1, row.hidden, looked_ago_s)
 
 
 def note_looks(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> None:

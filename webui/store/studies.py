@@ -16,7 +16,7 @@ from webui.conversation import Setup, Turn, dump
 from webui.store.conversation_rows import answer_values, as_title
 from webui.store.opening import PageDatabase
 from webui.store.tables import studies, study_answers, study_prompts, study_tasks
-from webui.study.plan import Judgement, Progress, Study, StudyKind, StudyPrompt
+from webui.study.plan import Study, StudyKind, StudyProgress, StudyPrompt, TaskJudgement
 
 AT_ONCE = 1000
 """Rows of a new study in one transaction: others may write between two."""
@@ -48,7 +48,7 @@ class StudyOverview:
     """One study in the list of a user's."""
 
     study: Study
-    progress: Progress
+    progress: StudyProgress
     prompts: int
     answers: GivenAnswers
 
@@ -64,7 +64,7 @@ class Judged:
     rater: str
     judged: datetime
     seconds: float | None
-    judgement: Judgement
+    judgement: TaskJudgement
     sent: bool
     """The gateway has it as it is now."""
 
@@ -157,7 +157,7 @@ def find_study(connection: sa.Connection, study_id: str, *, lock: bool = False) 
     return study_of(row) if row is not None else None
 
 
-def progress_of(connection: sa.Connection, study_id: str, user: str) -> Progress:
+def progress_of(connection: sa.Connection, study_id: str, user: str) -> StudyProgress:
     """How many judgements of a study are done, by everybody and by `user`."""
     table = study_tasks.c
     judged = table.judged.is_not(None)
@@ -168,7 +168,7 @@ def progress_of(connection: sa.Connection, study_id: str, user: str) -> Progress
             sa.func.count().filter(judged, table.user_id == user),
         ).where(table.study_id == study_id)
     ).one()
-    return Progress(mine=row[2], done=row[1], total=row[0])
+    return StudyProgress(mine=row[2], done=row[1], total=row[0])
 
 
 def study_of(row: sa.Row[Any]) -> Study:
@@ -227,7 +227,7 @@ def _judged(row: sa.Row[Any], prompt: StudyPrompt) -> Judged:
         rater=row.rater_id,
         judged=in_utc(row.judged),
         seconds=row.seconds,
-        judgement=Judgement.model_validate(row.judgement),
+        judgement=TaskJudgement.model_validate(row.judgement),
         sent=row.sent == row.version,
     )
 

@@ -16,7 +16,7 @@ from webui.store.conversation_rows import answer_values
 from webui.store.opening import PageDatabase
 from webui.store.studies import find_study, in_utc, prompt_of, study_turn
 from webui.store.tables import studies, study_answers, study_prompts, study_tasks
-from webui.study.plan import Judgement, Study, StudyPrompt, shown_order
+from webui.study.plan import Study, StudyPrompt, TaskJudgement, shown_order
 
 LEASE = timedelta(seconds=8)
 MOST_ATTEMPTS = 5
@@ -45,7 +45,7 @@ class JudgementErrand:
     prompt: StudyPrompt
     answers: tuple[Turn, ...]
     """In the order in which the rater saw them."""
-    judgement: Judgement
+    judgement: TaskJudgement
 
 
 class StudyErrands:
@@ -186,5 +186,5 @@ def _judgement_errand(connection: sa.Connection, task_id: str) -> JudgementErran
         study=study,
         prompt=prompt,
         answers=tuple(given[number] for number in order),
-        judgement=Judgement.model_validate(row.judgement),
+        judgement=TaskJudgement.model_validate(row.judgement),
     )

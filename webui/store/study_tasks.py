@@ -18,7 +18,7 @@ from webui.store.studies import (
     study_turn,
 )
 from webui.store.tables import study_answers, study_prompts, study_tasks
-from webui.study.plan import Judgement, Progress, Study, Task, next_position, shown_order
+from webui.study.plan import Study, StudyProgress, Task, TaskJudgement, next_position, shown_order
 
 LEASE = timedelta(minutes=5)
 """How long a task stays with a rater who does nothing."""
@@ -79,7 +79,7 @@ class StudyTasks:
         return await self._database.run(work)
 
     async def judge(
-        self, task_id: str, user: str, rater: str, judgement: Judgement, seconds: float
+        self, task_id: str, user: str, rater: str, judgement: TaskJudgement, seconds: float
     ) -> Study | Refusal:
         """Keep a judgement, or one in the place of the user's earlier one; the same again changes nothing.
 
@@ -111,7 +111,7 @@ class StudyTasks:
         """Give a task back that is not judged."""
         await self._change_held(task_id, user, user_id=None, rater_id=None, due=None, shown=None)
 
-    async def progress(self, study_id: str, user: str) -> Progress:
+    async def progress(self, study_id: str, user: str) -> StudyProgress:
         """How far a study is."""
         return await self._database.run(lambda connection: progress_of(connection, study_id, user))
 
@@ -180,7 +180,7 @@ def _keep(
     row: sa.Row[Any],
     user: str,
     rater: str,
-    judgement: Judgement,
+    judgement: TaskJudgement,
     seconds: float,
     now: datetime,
 ) -> None:
@@ -227,5 +227,5 @@ def _task(connection: sa.Connection, study: Study, task_id: str, user: str) -> T
         position=at,
         prompt=prompt,
         answers=tuple(given[number] for number in order),
-        judgement=Judgement.model_validate(row.judgement) if row.judgement else None,
+        judgement=TaskJudgement.model_validate(row.judgement) if row.judgement else None,
     )

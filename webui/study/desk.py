@@ -12,7 +12,7 @@ from webui.store.page_store import PageStore
 from webui.store.studies import NewStudy, StudyOverview
 from webui.study.errands import StudyWork
 from webui.study.figures import study_figures
-from webui.study.plan import Judgement, Progress, Study, StudyKind, StudyPrompt, Task
+from webui.study.plan import Study, StudyKind, StudyProgress, StudyPrompt, Task, TaskJudgement
 from webui.texts import Lang, text
 
 Reply = dict[str, Any]
@@ -24,7 +24,7 @@ class NotThere(Exception):
     """There is no such study or task."""
 
 
-class Refused(Exception):
+class StudyRefused(Exception):
     """What was asked for makes no sense, or comes too late. Its text is for people."""
 
 
@@ -56,15 +56,15 @@ class StudyDesk:
         *,
         blind: bool,
     ) -> Reply:
-        """A new study. Raises Refused."""
+        """A new study. Raises StudyRefused."""
         await self._cache.look()
         fits = len(models) == 2 if kind == "vote" else 1 <= len(models) <= MOST_MODELS
         if not fits or len(set(models)) != len(models):
-            raise Refused(text(lang, f"study_models_of_{kind}"))
+            raise StudyRefused(text(lang, f"study_models_of_{kind}"))
         if unknown := [name for name in models if self._cache.find(name) is None]:
-            raise Refused(text(lang, "study_no_such_model", model=unknown[0]))
+            raise StudyRefused(text(lang, "study_no_such_model", model=unknown[0]))
         if not 1 <= raters <= MOST_RATERS or not name.strip():
-            raise Refused(text(lang, "study_bad_form"))
+            raise StudyRefused(text(lang, "study_bad_form"))
         setups = tuple(fresh_setup(model, self._cache.find(model)) for model in models)
         new = NewStudy(name, kind, setups, raters, blind, tuple(prompts))
         study_id = await self._store.studies.make(new)
@@ -116,14 +116,16 @@ class StudyDesk:
             raise NotThere
         return _task(task, await self._store.study_tasks.progress(study_id, user))
 
-    async def judge(self, task_id: str, user: str, judgement: Judgement, seconds: float, lang: Lang) -> Reply:
-        """Keep a judgement, and give the next task. Raises NotThere, Refused."""
+    async def judge(
+        self, task_id: str, user: str, judgement: TaskJudgement, seconds: float, lang: Lang
+    ) -> Reply:
+        """Keep a judgement, and give the next task. Raises NotThere, StudyRefused."""
         rater = await self._store.users.rater_id(user)
         kept = await self._store.study_tasks.judge(task_id, user, rater, judgement, seconds)
         if kept == "gone":
             raise NotThere
         if not isinstance(kept, Study):
-            raise Refused(text(lang, f"study_refused_{kept}"))
+            raise StudyRefused(text(lang, f"study_refused_{kept}"))
         return await self.next(kept.id, user, lang)
 
     async def hold(self, task_id: str, user: str) -> None:
@@ -159,7 +161,7 @@ def _overview(one: StudyOverview, *, admin: bool) -> Reply:
     return told
 
 
-def _task(task: Task, progress: Progress) -> Reply:
+def _task(task: Task, progress: StudyProgress) -> Reply:
     """Neither speed nor length in tokens goes along: they tell models apart."""
     blind = task.study.blind
     return {

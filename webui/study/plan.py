@@ -49,7 +49,7 @@ class Study:
     created: datetime
 
 
-class Judgement(BaseModel):
+class TaskJudgement(BaseModel):
     """What a rater says of the answers to one prompt, in the order in which they stood."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -78,12 +78,12 @@ class Task:
     prompt: StudyPrompt
     answers: tuple[Turn, ...]
     """In the order in which the rater sees them."""
-    judgement: Judgement | None
+    judgement: TaskJudgement | None
     """What the rater has said; it may be said anew."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class StudyProgress:
     """Judgements that are done."""
 
     mine: int

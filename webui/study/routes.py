@@ -15,12 +15,12 @@ from common.doors import door
 from common.feedback import Choice
 from webui.login.visitor import visitor_of
 from webui.results.downloads import MaskRow
-from webui.session import sender
+from webui.session import NoCookie, sender
 from webui.store.page_store import PageStore
-from webui.study.desk import NotThere, Refused, StudyDesk
+from webui.study.desk import NotThere, StudyDesk, StudyRefused
 from webui.study.files import FileForm, file_name, study_file
 from webui.study.page import study_html
-from webui.study.plan import Judgement, StudyKind
+from webui.study.plan import StudyKind, TaskJudgement
 from webui.study.prompts_file import FILE_BYTES, BadRow, read_prompts
 from webui.texts import Lang, language, text
 
@@ -48,16 +48,12 @@ class ChangedStudy(BaseModel):
     open: bool
 
 
-class NoCookie(Exception):
-    """The browser sends no cookie, so nothing can be kept for it."""
-
-
 class NotAdmin(Exception):
     """It is for administrators."""
 
 
 @dataclass(frozen=True)
-class Studies:
+class StudyParts:
     """What the routes work with."""
 
     desk: StudyDesk
@@ -67,7 +63,7 @@ class Studies:
     """Covers personal data in files."""
 
 
-def add_studies(app: FastAPI, studies: Studies, links: tuple[str, ...]) -> None:
+def add_studies(app: FastAPI, studies: StudyParts, links: tuple[str, ...]) -> None:
     """Put the routes into `app`. `links`: which of account and admin the page's header has."""
 
     @app.get("/study")
@@ -86,7 +82,7 @@ def add_studies(app: FastAPI, studies: Studies, links: tuple[str, ...]) -> None:
     _add_files(app, studies)
 
 
-def _add_queue(router: APIRouter, studies: Studies) -> None:
+def _add_queue(router: APIRouter, studies: StudyParts) -> None:
     desk = studies.desk
 
     @router.get("/studies")
@@ -108,7 +104,7 @@ def _add_queue(router: APIRouter, studies: Studies) -> None:
         return await desk.last(study_id, _user(request))
 
 
-def _add_tasks(router: APIRouter, studies: Studies) -> None:
+def _add_tasks(router: APIRouter, studies: StudyParts) -> None:
     desk = studies.desk
 
     @router.put("/tasks/{task_id}")
@@ -116,7 +112,7 @@ def _add_tasks(router: APIRouter, studies: Studies) -> None:
     @_told
     async def judge(request: Request, task_id: PlainId, said: SaidOfAnswers) -> Any:
         lang = _lang(request)
-        judgement = Judgement(choice=said.choice, scores=tuple(said.scores), locale=lang)
+        judgement = TaskJudgement(choice=said.choice, scores=tuple(said.scores), locale=lang)
         return await desk.judge(task_id, _user(request), judgement, said.seconds, lang)
 
     @router.post("/tasks/{task_id}/hold")
@@ -134,7 +130,7 @@ def _add_tasks(router: APIRouter, studies: Studies) -> None:
         return {}
 
 
-def _add_making(router: APIRouter, studies: Studies) -> None:
+def _add_making(router: APIRouter, studies: StudyParts) -> None:
     desk = studies.desk
 
     @router.post("/studies")
@@ -153,11 +149,11 @@ def _add_making(router: APIRouter, studies: Studies) -> None:
         lang = _lang(request)
         read = await asyncio.to_thread(read_prompts, await file.read())
         if read.bad:
-            raise Refused(_bad_rows(read.bad, lang))
+            raise StudyRefused(_bad_rows(read.bad, lang))
         return await desk.make(name, kind, models, raters, read.prompts, lang, blind=blind)
 
 
-def _add_administration(router: APIRouter, studies: Studies) -> None:
+def _add_administration(router: APIRouter, studies: StudyParts) -> None:
     desk = studies.desk
 
     @router.get("/studies/{study_id}")
@@ -184,7 +180,7 @@ def _add_administration(router: APIRouter, studies: Studies) -> None:
         return {}
 
 
-def _add_files(app: FastAPI, studies: Studies) -> None:
+def _add_files(app: FastAPI, studies: StudyParts) -> None:
     @app.get("/study/files/{study_id}.{form}")
     @door("public")
     @_told
@@ -219,7 +215,7 @@ def _told(handler: Handler) -> Handler:
             return _error(403, text(lang, "study_not_admin"))
         except NotThere:
             return _error(404, text(lang, "study_not_there"))
-        except Refused as refused:
+        except StudyRefused as refused:
             return _error(409, str(refused))
         except StoreFailed:
             return _error(503, text(lang, "store_failed"))
@@ -247,11 +243,11 @@ def _bad_rows(bad: tuple[BadRow, ...], lang: Lang) -> str:
 def _user(request: Request) -> str:
     user = sender(request.headers.get("cookie"), request.state)
     if user is None:
-        raise NoCookie
+        raise NoCookie("the browser sends no cookie")
     return user
 
 
-def _must_administer(studies: Studies, request: Request) -> None:
+def _must_administer(studies: StudyParts, request: Request) -> None:
     if not studies.administers(request):
         raise NotAdmin
 

@@ -18,7 +18,7 @@ from webui.pages.parts import (
     settled_button,
     shown_conversation,
 )
-from webui.pages.revise import Edit, ReviseButtons, edit_parts, revise_buttons
+from webui.pages.revise import QuestionEdit, ReviseButtons, edit_parts, revise_buttons
 from webui.pages.setup import SetupInputs, setup_inputs
 from webui.pages.takeover import old_states
 
@@ -41,7 +41,7 @@ class ChatPage:
     retry: gr.Button
     undo: gr.Button
     revise: ReviseButtons
-    edit: Edit
+    edit: QuestionEdit
     composer: Composer
     refresh: gr.Button
     timer: gr.Timer

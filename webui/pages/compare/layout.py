@@ -20,7 +20,7 @@ from webui.pages.parts import (
     settled_button,
     shown_conversation,
 )
-from webui.pages.revise import Edit, ReviseButtons, edit_parts, revise_buttons
+from webui.pages.revise import QuestionEdit, ReviseButtons, edit_parts, revise_buttons
 from webui.pages.setup import SetupInputs, setup_inputs
 from webui.pages.takeover import COMPARE_KEYS, old_states
 
@@ -86,7 +86,7 @@ class ComparePage:
     refresh: gr.Button
     timer: gr.Timer
     settled: gr.Button
-    edit: Edit
+    edit: QuestionEdit
     names_hidden: gr.Checkbox
     """True while the names of this comparison are hidden."""
     old: list[gr.BrowserState]
