@@ -8,6 +8,9 @@ of, or after, an answer, so it matters only when such a checkpoint is served.
 import re
 from dataclasses import dataclass
 
+CONTEXT_MARK = "\n\nInput:\n"
+"""What stands between a question and its context (Dolly's `context`) where a template has no slot for one."""
+
 
 @dataclass(frozen=True)
 class TemplateFacts:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from common.feedback import Sampling
+from common.template_facts import CONTEXT_MARK
 from webui.conversation import Setup, Side
 from webui.store.page_store import PageStore
 from webui.store.presets import Preset
@@ -96,8 +97,6 @@ async def test_a_context_goes_where_models_learn_to_read_it_and_comes_back_with_
 
 
 def test_a_row_made_of_feedback_has_the_context_apart() -> None:
-    from finetune.data.from_feedback import CONTEXT_MARK
-
     setup = Setup(model="m", sampling=SHORT.sampling)
     side = Side().ask("누가?", setup)
     asked = side.with_last(context="민수", answer="민수", state="done").judged().messages[-1].content

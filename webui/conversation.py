@@ -9,14 +9,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from common.feedback import Answer, Message, Sampling, Tag, Thumb
+from common.template_facts import CONTEXT_MARK
 from webui.failures import Failure
 from webui.metrics import Metrics
 
 QUESTION_CHARACTERS = 100_000
 """Longest question, context and system prompt, in characters."""
-CONTEXT_MARK = "\n\nInput:\n"
-"""Between a question and its context: so models learn the context of a row (`finetune.rows.row`), and so our
-templates find it."""
 
 TurnState = Literal["running", "done", "stopped", "failed"]
 

@@ -5,10 +5,9 @@ import re
 from collections.abc import Sequence
 
 from common.chat_message import ChatMessage
+from common.template_facts import CONTEXT_MARK
 from documents.answers.passage import Passage
 
-INPUT = "\n\nInput:\n"
-"""Where kodolly's templates have the context of a question, as Dolly's rows do (common/templates)."""
 SYSTEM = (
     "아래 <자료>의 번호가 붙은 글만 근거로 질문에 답하세요. "
     "근거가 된 글의 번호를 문장 끝에 [1]처럼 적으세요. 자료에 답이 없으면 모른다고 말하세요. "
@@ -33,7 +32,7 @@ def with_passages(
     question = text_of(asked[last])
     numbered = "\n\n".join(f"[{at}] {_shown(passage)}" for at, passage in enumerate(passages, 1))
     if not own_template:
-        asked[last]["content"] = f"{question}{INPUT}{numbered}"
+        asked[last]["content"] = f"{question}{CONTEXT_MARK}{numbered}"
         return asked
     asked[last]["content"] = f"<자료>\n{numbered}\n</자료>\n\n질문: {question}"
     if asked[0].get("role") == "system":

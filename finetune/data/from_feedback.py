@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from common.errors import UserError
 from common.feedback import JudgedAnswer, Message
 from common.prompt_hash import prompt_hash
+from common.template_facts import CONTEXT_MARK
 from finetune.data.load import load_rows
 from finetune.data.masked_rows import masked
 from finetune.data.stored_feedback import OWN, Feedback, PromptMessages, Sources, prompt_of
@@ -27,8 +28,6 @@ from finetune.data.verdicts import (
 )
 from finetune.rows.row import Pair, Row
 
-CONTEXT_MARK = "\n\nInput:\n"
-"""Between instruction and context in a user's message (finetune.rows.row.to_messages)."""
 SOURCE = "kodolly-feedback"
 MIN_SCORE = 4.0
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
+from common.template_facts import CONTEXT_MARK
 from finetune.eval.models import EvalModel, GeneratedAnswer, Messages
 from finetune.eval.report import SAMPLES, EvalReport, Sample, hash_texts, now, score, versions
 
@@ -99,7 +100,7 @@ def read_questions(path: Path, limit: int | None = None) -> list[KorquadItem]:
 def to_messages(item: KorquadItem, ask: str = ASK) -> Messages:
     """The conversation that asks an item, with the paragraph where Dolly rows have their context."""
     question = ask.replace("{question}", item.question)
-    return [{"role": "user", "content": f"{question}\n\nInput:\n{item.context}"}]
+    return [{"role": "user", "content": f"{question}{CONTEXT_MARK}{item.context}"}]
 
 
 def evaluate_korquad(model: EvalModel, items: Sequence[KorquadItem], ask: str = ASK) -> EvalReport:

@@ -7,6 +7,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from common.chat_message import ChatMessage
+from common.template_facts import CONTEXT_MARK
 from finetune.rows.categories import Category
 from finetune.rows.fast_row import JsonPair, JsonRow, UnusableLine, check_row
 
@@ -118,7 +119,7 @@ def to_messages(row: Row) -> list[ChatMessage]:
     question = row.instruction
     if row.context.strip():
         # Dolly's own training format keeps the context inside the instruction's turn.
-        question = f"{row.instruction}\n\nInput:\n{row.context}"
+        question = f"{row.instruction}{CONTEXT_MARK}{row.context}"
     answer = RowTurn.model_construct(
         role="assistant",
         content=row.response.strip(),

@@ -9,8 +9,9 @@ from pathlib import Path
 import docx
 
 from common.chat_message import ChatMessage
+from common.template_facts import CONTEXT_MARK
 from documents.answers.passage import Passage
-from documents.answers.prompt import INPUT, with_passages
+from documents.answers.prompt import with_passages
 from documents.chunks import DEFAULT_SIZE, chunks_of
 from documents.read.file import read_file
 from documents.search.store import Hit, open_store
@@ -127,7 +128,7 @@ def _row(asked: Rule, hits: Sequence[Hit]) -> dict[str, object]:
     context = with_passages(question, passages, own_template=False)[0]["content"]
     return {
         "instruction": asked.question,
-        "context": context.removeprefix(INPUT),
+        "context": context.removeprefix(CONTEXT_MARK),
         "response": f"{asked.sentence} [{said}]",
         "category": "closed_qa",
     }

@@ -9,11 +9,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.feedback import Choice
+from common.template_facts import CONTEXT_MARK
 from webui.conversation import Setup, Turn
 
 StudyKind = Literal["vote", "score"]
-CONTEXT_MARK = "\n\nInput:\n"
-"""What stands between a question and its context in the user's message, as in Dolly rows."""
 IDLE_S = 60
 """Of a time in which a rater touches nothing, only so much counts."""
 
