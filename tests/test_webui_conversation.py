@@ -150,6 +150,18 @@ def test_hidden_names_are_in_no_file() -> None:
         assert "오른 답" in words
 
 
+def test_no_figure_tells_hidden_models_apart() -> None:
+    quick = side("빠름", "답").with_last(metrics=Metrics(ttft_ms=1234.5, tokens=777, tokens_per_s=88.8))
+    sides = {"left": quick, "right": side("느림", "답")}
+    shown, hidden = (ConversationExport(sides, {}, {}, names_hidden=names) for names in (False, True))
+    for words, secret in (
+        (as_json(shown), as_json(hidden)),
+        (as_markdown(shown, "ko"), as_markdown(hidden, "ko")),
+    ):
+        assert {"777", "88.8"} <= set(re.findall(r"[\d.]+", words))
+        assert not {"1234.5", "777", "88.8"} & set(re.findall(r"[\d.]+", secret))
+
+
 def test_sides_of_different_length_make_a_file() -> None:
     uneven = ConversationExport(
         {"left": side("a", "1", "2"), "right": side("b", "1")}, {}, {}, names_hidden=False

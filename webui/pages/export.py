@@ -1,4 +1,4 @@
-"""A conversation as a Markdown, JSON or CSV file. Names that are still hidden stay hidden in the file."""
+"""A conversation as a Markdown, JSON or CSV file. What is still hidden stays hidden in the file."""
 
 import json
 import uuid
@@ -53,6 +53,10 @@ def asked_in(answers: Mapping[str, Turn | None]) -> Turn:
     return next(turn for turn in answers.values() if turn is not None)
 
 
+TELLING = ("model", "request_id", "checkpoint", "arm", "ttft_ms", "tokens", "tokens_per_s")
+"""What tells models apart: left out while their names are hidden, as the page shows no figures either."""
+
+
 def as_json(export: ConversationExport) -> str:
     """Every turn of all sides with settings, figures, reasoning, scores and votes."""
     turns: list[dict[str, Any]] = []
@@ -78,7 +82,7 @@ def _turn_json(side: Side, index: int, export: ConversationExport) -> dict[str, 
     data |= {"reasoning": turn.reasoning or None}
     data |= {"state": turn.state} | (mark or Mark()).model_dump(mode="json", exclude={"sent"})
     if export.names_hidden:
-        data |= {"model": None, "request_id": None, "checkpoint": None}
+        data |= dict.fromkeys(TELLING)
     return data
 
 
@@ -135,7 +139,7 @@ def as_markdown(export: ConversationExport, lang: Lang) -> str:
 
 def _turn_markdown(side_name: str, turn: Turn, lang: Lang, export: ConversationExport) -> list[str]:
     model = text(lang, "export_hidden") if export.names_hidden else turn.setup.model
-    lines = [f"### {side_name}: {model}", "", f"<sub>{' · '.join(_facts(turn, lang))}</sub>", ""]
+    lines = [f"### {side_name}: {model}", "", f"<sub>{' · '.join(_facts(turn, lang, export))}</sub>", ""]
     if turn.setup.system.strip():
         lines += [f"{text(lang, 'export_system')}:", "", *_quoted(turn.setup.system), ""]
     lines += [turn.answer.strip() or f"*{ending(turn, lang)[0]}*", ""]
@@ -147,13 +151,15 @@ def _turn_markdown(side_name: str, turn: Turn, lang: Lang, export: ConversationE
     return lines
 
 
-def _facts(turn: Turn, lang: Lang) -> list[str]:
+def _facts(turn: Turn, lang: Lang, export: ConversationExport) -> list[str]:
     sampling = turn.setup.sampling
     facts = [
         f"temperature {sampling.temperature:g}",
         f"top-p {sampling.top_p:g}",
         f"max {sampling.max_tokens}",
     ]
+    if export.names_hidden:
+        return [*facts, ending(turn, lang)[0]]
     if turn.metrics.ttft_ms is not None:
         first = "ttft_reasoning" if turn.metrics.reasoned_first else "ttft"
         facts.append(text(lang, first, value=duration(turn.metrics.ttft_ms)))
