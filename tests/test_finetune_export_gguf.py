@@ -206,8 +206,8 @@ def test_the_switch_against_thoughts_goes_along(tmp_path: Path) -> None:
         assert post(url, "/apply-template", {"messages": QUESTION})["prompt"].startswith("<kurz>")
     assert '"""{{ if .System }}<kurz><|im_start|>system\n' in modelfile
     assert [line for line in modelfile.splitlines() if line.startswith("PARAMETER")] == [
-        'PARAMETER stop "<|im_end|>"',
-        'PARAMETER stop "<|endoftext|>"',
+        'PARAMETER stop """<|im_end|>"""',
+        'PARAMETER stop """<|endoftext|>"""',
     ]
 
 

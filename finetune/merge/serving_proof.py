@@ -4,11 +4,12 @@ GPU."""
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
@@ -154,7 +155,7 @@ def _renderer(directory: Path) -> Iterator[httpx2.Client]:
         try:
             transport = httpx2.HTTPTransport(uds=socket_file)
             with httpx2.Client(base_url="http://renderer", transport=transport, trust_env=False) as vllm:
-                _wait(process, vllm, log)
+                _wait(process, lambda: _listens(socket_file) and _is_well(vllm), log)
                 yield vllm
         finally:
             process.terminate()
@@ -165,14 +166,22 @@ def _renderer(directory: Path) -> Iterator[httpx2.Client]:
                 process.wait()
 
 
-def _wait(process: "subprocess.Popen[bytes]", vllm: httpx2.Client, log: BinaryIO) -> None:
+def _listens(socket_file: str) -> bool:
+    """Whether somebody does. The HTTP client leaves a socket open for each time that nobody did."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(socket_file) == 0
+
+
+def _is_well(vllm: httpx2.Client) -> bool:
+    try:
+        return vllm.get("/health", timeout=2).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+def _wait(process: "subprocess.Popen[bytes]", is_up: Callable[[], bool], log: BinaryIO) -> None:
     end = time.monotonic() + START_LIMIT_S
-    while True:
-        try:
-            if vllm.get("/health", timeout=2).status_code == 200:
-                return
-        except httpx2.HTTPError:
-            pass
+    while not is_up():
         if process.poll() is not None or time.monotonic() > end:
             log.seek(0)
             last = log.read().decode(errors="replace").strip().splitlines()[-1:]

@@ -23,7 +23,9 @@ PATIENCE_S = 120.0
 PORTS = range(10_000, 32_000)
 """Below those that Linux gives to whoever connects or asks for port 0, which may come between a port that is
 chosen here and the server that is started on it."""
-PORTS_EACH = 200
+PORTS_EACH = 400
+APART = 8
+"""`kodolly up` gives its second worker the port behind the first one's, and so on."""
 
 
 def free_port() -> int:
@@ -51,7 +53,7 @@ def _own_ports() -> Iterator[int]:
             lock.close()
             continue
         _LOCKS.append(lock)
-        return itertools.cycle(range(first, first + PORTS_EACH))
+        return itertools.cycle(range(first, first + PORTS_EACH, APART))
     raise AssertionError(f"every block of ports is taken: {folder}")
 
 
