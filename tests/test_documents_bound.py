@@ -40,7 +40,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentsStack]:
         run(made, "bind", "gone-model", "handbook")
         empty = made.client().vector_stores.create(name="empty").id
         run(made, "bind", "my-dolly", empty, "--as", "empty")
-        wait_for(lambda: NAME in models(made), PATIENCE_S, what="the bound model")
+        bound = {NAME, "my-dolly@empty"}
+        wait_for(lambda: bound <= set(models(made)), PATIENCE_S, what="the bound models")
         yield made
 
 
