@@ -39,11 +39,27 @@ async def test_no_page_opens_the_connection_that_gradio_holds_for_ever(client: h
     assert "timer" in kinds
 
 
-async def test_an_event_is_not_summed_up_with_the_ten_thousand_before_it(tmp_path: Path) -> None:
-    app = create_app(WebuiSettings(state_dir=tmp_path, gateway_url="http://127.0.0.1:9"))
+def gradio_app(folder: Path) -> Any:
+    """The pages as they are mounted."""
+    app = create_app(WebuiSettings(state_dir=folder, gateway_url="http://127.0.0.1:9"))
     mounted: list[Any] = [getattr(route, "app", None) for route in app.routes]
     (pages,) = [each for each in mounted if hasattr(each, "get_blocks")]
-    queue = pages.get_blocks()._queue
+    return pages
+
+
+async def test_nothing_of_an_open_page_is_kept(tmp_path: Path) -> None:
+    pages = gradio_app(tmp_path)
+    number, built = next(iter(pages.get_blocks().blocks.items()))
+    of_one_page = pages.state_holder["one"]
+    of_one_page[number] = "something that an event has changed"
+    of_one_page._update_value_in_config(number, "what was typed")
+    assert pages.state_holder["one"][number] is pages.state_holder["another"][number] is built
+    assert "what was typed" not in str(of_one_page.config_values[number])
+    assert (len(pages.state_holder.session_data), "one" in pages.state_holder) == (0, False)
+
+
+async def test_an_event_is_not_summed_up_with_the_ten_thousand_before_it(tmp_path: Path) -> None:
+    queue = gradio_app(tmp_path).get_blocks()._queue
     queue.events_recorded = 10_000
     records = [{"function": "begin", "status": "success", "process_time": 1.0}]
     assert queue.compute_analytics_summary(records) == {"functions": {}}

@@ -104,7 +104,5 @@ class NoSessions(StateHolder):
 
 def forget_pages(app: FastAPI, demo: StatelessBlocks) -> None:
     """Have the Gradio app that is mounted in `app` keep nothing of the pages of `demo`."""
-    for route in app.routes:
-        gradio = getattr(route, "app", None)
-        if isinstance(gradio, App):
-            gradio.state_holder = NoSessions(demo)
+    (gradio,) = (mounted for route in app.routes if isinstance(mounted := getattr(route, "app", None), App))
+    gradio.state_holder = NoSessions(demo)
