@@ -43,17 +43,20 @@ class Masked:
 
 
 _WIDE = str.maketrans(
-    "０１２３４５６７８９－（）．＠＋‐‑‒–—−",
-    "0123456789-().@+------",
+    "０１２３４５６７８９－（）．＠＋／＿‐‑‒–—−\u3000\xa0·ㆍ",
+    "0123456789-().@+/_------  ..",
 )
-"""Full-width digits and signs and all dashes, one for one: places in a text stay."""
+"""Full-width digits and signs, all dashes, blanks and middle dots, one for one: places in a text stay."""
 
-_DIGITS = re.compile(r"\d[\d\-. )(‐-—−－（）．]{4,}\d")
-_EDGE = r"(?<![\d.-])"
+_DIGITS = re.compile(r"\d[\d\-. )(/_·ㆍ\u3000\xa0‐-—−－（）．／＿]{4,}\d")
+_EDGE = r"(?<![\d-])(?<!\d\.)"
 _END = r"(?![\d-])"
-_RRN = re.compile(rf"(?<![\d-])(\d{{6}})\s?-?\s?([1-8]\d{{6}}){_END}", re.ASCII)
+_RRN = re.compile(rf"(?<![\d-])(\d{{6}})(\s?[-./_]?\s?)([1-8]\d{{6}}){_END}", re.ASCII)
 _CARD = re.compile(
-    r"(?<![\d-])(?:\d{4}([- ]?)\d{4}\1\d{4}\1\d{4}|3[47]\d{2}([- ]?)\d{6}\2\d{5})(?![\d-])", re.ASCII
+    r"(?<![\d-])(?:\d{4}(?P<four> ?[-.] ?| ?)\d{4}(?P=four)\d{4}(?P=four)\d{4}"
+    r"|3[47]\d{2}(?P<amex> ?[-.] ?| ?)\d{6}(?P=amex)\d{5}"
+    r"|3(?:0[0-5]|[68]\d)\d(?P<diners>[-. ])\d{6}(?P=diners)\d{4})(?![\d-])",
+    re.ASCII,
 )
 _CARD_ISSUERS = re.compile(r"4|5[1-5]|2[2-7]|3[457]|6|9")
 _MOBILE = r"1[016789]"
@@ -61,12 +64,18 @@ _AREA = r"(?:2|[3-6][1-5]|70|50\d)"
 _PHONE = re.compile(
     rf"\(0(?:{_MOBILE}|{_AREA})\)[-. ]?\d{{3,4}}[-. ]?\d{{4}}{_END}"
     rf"|{_EDGE}0(?:{_MOBILE}|{_AREA})\)[-. ]?\d{{3,4}}[-. ]?\d{{4}}{_END}"
-    rf"|(?:{_EDGE}\+82|\(\+82\))[-. ]?(?:\(0\)|0)?(?:{_MOBILE}|{_AREA})[-. )]{{0,2}}"
+    rf"|(?:{_EDGE}(?:\+|00 ?)82|\(\+82\))[-. ]?(?:\(0\)|0)?(?:{_MOBILE}|{_AREA})[-. )]{{0,2}}"
     rf"\d{{3,4}}[-. ]?\d{{4}}{_END}"
-    rf"|{_EDGE}0{_MOBILE}[-. ]{{0,2}}\d{{3,4}}[-. ]{{0,2}}\d{{4}}{_END}"
-    rf"|{_EDGE}0{_AREA}[-. ]{{1,2}}\d{{3,4}}[-. ]\d{{4}}{_END}",
+    rf"|{_EDGE}82[-. ]?{_MOBILE}[-. ]\d{{3,4}}[-. ]\d{{4}}{_END}"
+    rf"|{_EDGE}0{_MOBILE}(?:[-. ]{{0,2}}| [-.] |[/_])\d{{3,4}}(?:[-. ]{{0,2}}| [-.] |[/_])\d{{4}}{_END}"
+    rf"|{_EDGE}0{_AREA}(?:[-. ]{{1,2}}| [-.] )\d{{3,4}}(?:[-. ]| [-.] )\d{{4}}{_END}",
     re.ASCII,
 )
+_PHONE_NAMED = re.compile(
+    rf"(?:전화|연락처|팩스|휴대폰|핸드폰|☎|\b(?:tel|fax)\b)[^\n\d]{{0,8}}(?<![\d.+-])(0{_AREA}\d{{7,8}}){_END}",
+    re.ASCII | re.IGNORECASE,
+)
+"""Without a mark between its parts, a number of a landline is like any other."""
 _DRIVER = re.compile(
     rf"(?<![\d-])(?:1[1-9]|2[0-68]|서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산)"
     rf"[- ]?\d{{2}}-\d{{6}}-\d{{2}}{_END}"
@@ -77,25 +86,38 @@ _PASSPORT = re.compile(
 )
 _BUSINESS = re.compile(rf"(?<![\d-])\d{{3}}-\d{{2}}-\d{{5}}{_END}", re.ASCII)
 _BUSINESS_NAMED = re.compile(rf"사업자[^\n\d]{{0,12}}(\d{{10}}){_END}", re.ASCII)
-_BANK = r"(?:[가-힣]{0,6}(?:은행|뱅크|농협|수협|신협)|새마을금고|우체국)"
+_BANK = r"(?:[가-힣]{0,6}(?:은행|뱅크|농협|수협|신협)|새마을금고|우체국|(?<![A-Za-z])(?:KB|NH|IBK))"
 _BANK_SHORT = (
     r"(?<![가-힣])(?:국민|신한|우리|하나|기업|제일|씨티|산업|대구|부산|경남|전북|광주|제주|토스|카카오|케이)"
-    r"\s?:?\s?"
 )
+_OWNER = r"(?:예금주\s?:?\s?)?[가-힣]{2,4}\s"
+"""Whose the account is, between the bank and the number."""
 _BESIDE_NUMBER = r"(?:[\s:;,(·]|은|는|이|가|의|에|로|으로|계좌|번호|통장|입금|출금|이체|송금|예금주?)"
 _ACCOUNT = re.compile(
     rf"(?:{_BANK}{_BESIDE_NUMBER}{{0,8}}|계좌[^\n\d]{{0,12}}?)(?<![\d-])(\d{{2,6}}(?:-\d{{1,8}}){{2,3}}|\d{{10,14}}){_END}"
-    rf"|{_BANK_SHORT}(?<![\d-])(\d{{2,6}}(?:-\d{{1,8}}){{2,3}}){_END}",
+    rf"|(?:{_BANK_SHORT}\s?:?\s?|{_BANK}\s{_OWNER})(?<![\d-])(\d{{2,6}}(?:-\d{{1,8}}){{2,3}}){_END}"
+    rf"|(?<![\d-])(\d{{2,6}}(?:-\d{{1,8}}){{2,3}})(?=\s?[(\[]?{_BANK}|\s?[(\[]{_BANK_SHORT}[)\]])",
     re.ASCII,
 )
-_DATE = re.compile(r"(?:19|20)\d{2}-(?:0?[1-9]|1[0-2])-(?:0?[1-9]|[12]\d|3[01])")
+_DATES = re.compile(
+    r"(?=[^-]*-?(?:19|20)\d{2}(?!\d))(?:(?:19|20)\d{2}|0?[1-9]|[12]\d|3[01])(?:-(?:(?:19|20)\d{2}|0?[1-9]|[12]\d|3[01]))*"
+)
+"""A date, or years and months from one to another."""
 _COUNTED = re.compile(r"\s?(?:원|달러|엔|위안|유로|명|개|건|주|좌|%|퍼센트|억|만|천|년|월|일(?!체)|톤|km|kg)")
 """What comes after a number that is an amount."""
 _OTHER_NUMBER = re.compile(
     r"등기|송장|운송장|배송|주문|접수|일련|상품|우편|사건|매출|자산|금액|잔액|대출|코드|버전|날짜"
 )
 
-_EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@((?:[A-Za-z0-9-]{1,63}\.){1,4}[A-Za-z]{2,24})(?![A-Za-z0-9])")
+_EMAIL = re.compile(
+    r"[A-Za-z0-9._%+-]{1,64}(?:@|\s?[(\[]at[)\]]\s?)"
+    r"((?:[A-Za-z0-9가-힣-]{1,63}\.){1,4}(?:[A-Za-z]{2,24}|한국))(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_FILE_DOMAIN = re.compile(
+    r".*\.(?:png|jpe?g|gif|svg|webp|bmp|ico|pdf|html?|css|jsx?|tsx?|json|java|py|tgz|tar|gz)", re.IGNORECASE
+)
+"""No domain: a file's name with a sign in it, `logo@2x.png`."""
 _EXAMPLE_DOMAIN = re.compile(
     r"(?:[\w-]+\.)*(?:example|test|invalid|localhost)"
     r"|(?:[\w-]+\.)*(?:example\d?|(?:my|your|the)?(?:domain|company|site|email|mail|website|corp|organization|org)(?:name)?"
@@ -136,7 +158,7 @@ def may_hold_digits(text: str) -> bool:
 
 def may_hold_personal_data(text: str) -> bool:
     """False for nearly every text, quickly."""
-    return "@" in text or "＠" in text or may_hold_digits(text)
+    return "@" in text or "＠" in text or "at)" in text or "at]" in text or may_hold_digits(text)
 
 
 def asked_for(question: str) -> frozenset[str]:
@@ -160,13 +182,15 @@ def mask_personal_data(text: str, kinds: Collection[str] = KINDS) -> tuple[str, 
 
 
 def is_rrn(digits: str) -> bool:
-    """Whether 13 digits are a Korean resident (or foreigner) registration number."""
+    """Whether 13 digits are a Korean resident (or foreigner) registration number of somebody born by now."""
     year = CENTURY.get(digits[6])
     if year is None:
         return False
     try:
         born = datetime.date(year + int(digits[:2]), int(digits[2:4]), int(digits[4:6]))
     except ValueError:
+        return False
+    if born > datetime.datetime.now(tz=datetime.UTC).date():
         return False
     if born >= NO_CHECKSUM_SINCE:
         return True
@@ -197,7 +221,7 @@ Spans = Iterator[tuple[int, int]]
 
 
 def _rrns(text: str) -> Spans:
-    return (m.span() for m in _RRN.finditer(text) if is_rrn(m[1] + m[2]))
+    return (m.span() for m in _RRN.finditer(text) if is_rrn(m[1] + m[3]))
 
 
 def _cards(text: str) -> Spans:
@@ -205,8 +229,10 @@ def _cards(text: str) -> Spans:
 
 
 def _phones(text: str) -> Spans:
+    named = ((m.span(1), m[1]) for m in _PHONE_NAMED.finditer(text))
+    found = dict([*((m.span(), m[0]) for m in _PHONE.finditer(text)), *named])
     # Ones and zeros alone are a binary number.
-    return (m.span() for m in _PHONE.finditer(text) if set(_only_digits(m[0])) - {"0", "1"})
+    return (span for span, number in sorted(found.items()) if set(_only_digits(number)) - {"0", "1"})
 
 
 def _drivers(text: str) -> Spans:
@@ -228,13 +254,13 @@ def _businesses(text: str) -> Spans:
 
 def _accounts(text: str) -> Spans:
     for match in _ACCOUNT.finditer(text):
-        group = 1 if match[1] else 2
+        group = next(place for place in (1, 2, 3) if match[place])
         number = match[group]
         before = text[match.start() : match.start(group)]
         digits = _only_digits(number)
         if (
             10 <= len(digits) <= 14
-            and not _DATE.fullmatch(number)
+            and not _DATES.fullmatch(number)
             and not _COUNTED.match(text, match.end())
             and not _OTHER_NUMBER.search(before)
         ):
@@ -243,9 +269,10 @@ def _accounts(text: str) -> Spans:
 
 def _emails(text: str) -> Spans:
     for match in _EMAIL.finditer(text):
-        local = match[0].split("@")[0]
+        local = re.split(r"@|\s?[(\[]", match[0], maxsplit=1)[0]
         if not (
             _EXAMPLE_DOMAIN.fullmatch(match[1])
+            or _FILE_DOMAIN.fullmatch(match[1])
             or _EXAMPLE_LOCAL.fullmatch(local)
             or _LOGIN_BEFORE.search(text[max(0, match.start() - 100) : match.start()])
             or _PATH_AFTER.match(text, match.end())
