@@ -158,3 +158,70 @@ def test_an_array_of_records_on_one_line_is_no_conversation(tmp_path: Path) -> N
         rows, _, done = converted(tmp_path / name)
         assert done.files[0].format == "alpaca"
         assert len(rows) == 2
+
+
+def first_refusal(folder: Path, text: str) -> tuple[int, str]:
+    """(line, reason) of the one refused record of a file of JSON lines."""
+    (folder / "in.jsonl").write_text(text)
+    done = convert(ConvertRequest((folder / "in.jsonl",), folder / "out.jsonl"))
+    (refused,) = done.files[0].counts.reasons.values()
+    return refused.line, refused.reason
+
+
+GOOD_LINE = json.dumps({"instruction": ASK, "output": TELL}, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (
+            f'{{"instruction": "{ASK}", "output": "나쁜 답", "output": "{TELL}"}}',
+            "the key 'output' stands twice",
+        ),
+        (
+            f'{{"instruction": "{ASK}", "output" : "{TELL}", "meta": {{"a": 1, "b": [{{"c": 1, "c": 2}}]}}}}',
+            "the key 'c' stands twice",
+        ),
+        (f'{{"instruction": "{ASK}", "output": NaN}}', "not JSON (NaN or Infinity is no value of it)"),
+        ('{"instruction": "\\u200b", "output": "\\u200b"}', "the instruction is empty"),
+        (f'{{"instruction": "{ASK}", "output": " \\u200b\\ufeff"}}', "the response is empty"),
+    ],
+)
+def test_a_record_of_two_minds_or_without_words_is_refused_by_its_line(
+    line: str, reason: str, tmp_path: Path
+) -> None:
+    place, said = first_refusal(tmp_path, GOOD_LINE + line + "\n" + GOOD_LINE)
+    assert place == 2
+    assert reason in said
+
+
+def test_a_text_that_looks_like_keys_is_no_key_twice(tmp_path: Path) -> None:
+    code = '{"a": 1, "a": 2}'
+    (row,) = rows_of(tmp_path, {"instruction": ASK, "output": code})
+    assert row["response"] == code
+
+
+def test_a_column_that_stands_twice_is_told(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(f"질문,답변,답변\n{ASK},{TELL},다른 답\n")
+    done = convert(ConvertRequest((tmp_path / "in.csv",), tmp_path / "out.jsonl"))
+    assert json.loads((tmp_path / "out.jsonl").read_text())["response"] == TELL
+    assert done.files[0].counts.unused == {"답변 (2)": 1}
+
+
+def test_a_file_of_very_many_fields_names_some(tmp_path: Path) -> None:
+    record = {"instruction": ASK, "output": TELL} | {f"k{place}": 1 for place in range(20_000)}
+    (tmp_path / "in.jsonl").write_text(json.dumps(record))
+    done = CliRunner().invoke(
+        root, ["data", "convert", str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl")]
+    )
+    assert done.exit_code == 0, done.output
+    assert "k0 (1 records)" in done.output
+    assert " and many more" in done.output
+    assert "other fields" not in done.output
+
+
+def test_columns_are_asked_for_only_where_there_are_texts(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(json.dumps({"data": {"conversations": [HUMAN, GPT]}}))
+    with pytest.raises(UserError) as refused:
+        convert(ConvertRequest((tmp_path / "in.jsonl",), tmp_path / "out.jsonl"))
+    assert "--column" not in str(refused.value) + (refused.value.hint or "")

@@ -123,6 +123,9 @@ def _show(done: "Conversion") -> None:
 
 
 def _fields(unused: dict[str, int]) -> str:
-    names = sorted(unused, key=lambda name: -unused[name])
-    more = f" and {len(names) - MOST_FIELDS} more" if len(names) > MOST_FIELDS else ""
+    from finetune.data.convert.batch import OTHER_FIELDS
+
+    names = sorted(unused.keys() - {OTHER_FIELDS}, key=lambda name: (-unused[name], name))
+    rest = "many" if OTHER_FIELDS in unused else len(names) - MOST_FIELDS
+    more = f" and {rest} more" if len(names) > MOST_FIELDS else ""
     return ", ".join(f"{name} ({unused[name]:,} records)" for name in names[:MOST_FIELDS]) + more

@@ -22,7 +22,7 @@ _CUT_TEXT = 2000
 _LONGEST_SHOWN = 50_000
 """Bytes of a refused record shown whole; a page of KorQuAD 2 is longer, and may be refused many times."""
 _MOST_NAMES = 100
-_OTHER_FIELDS = "other fields"
+OTHER_FIELDS = "other fields"
 """Takes the place of field names after the first hundred: records may use anything as a key."""
 _MEDIA = {
     **dict.fromkeys(("image", "images", "image_path", "img", "이미지"), "an image"),
@@ -89,7 +89,7 @@ class RecordCounts(msgspec.Struct):
                 self.reasons[kind] = more
         for mine, others in ((self.unused, other.unused), (self.left_out, other.left_out)):
             for name, count in others.items():
-                name = name if name in mine or len(mine) < _MOST_NAMES else _OTHER_FIELDS
+                name = name if name in mine or len(mine) < _MOST_NAMES else OTHER_FIELDS
                 mine[name] = mine.get(name, 0) + count
 
 
@@ -163,7 +163,7 @@ def _refuse_media(record: Record, options: ConvertOptions) -> None:
 def _count_notes(counts: RecordCounts, record: Fields) -> None:
     for name in record.unused():
         name = str(name)
-        name = name if name in counts.unused or len(counts.unused) < _MOST_NAMES else _OTHER_FIELDS
+        name = name if name in counts.unused or len(counts.unused) < _MOST_NAMES else OTHER_FIELDS
         counts.unused[name] = counts.unused.get(name, 0) + 1
     for what in record.left_out:
         counts.left_out[what] = counts.left_out.get(what, 0) + 1

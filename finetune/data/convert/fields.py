@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from common.errors import UserError
 from finetune.rows.categories import CATEGORIES
+from finetune.rows.fast_row import is_blank
 
 Record = Mapping[str, Any]
 """One object of a source file."""
@@ -43,7 +44,8 @@ class Fields(dict[str, Any]):
         """Fields that say something and were not read."""
         if len(self.read) >= len(self) and self.read >= self.keys():
             return self.lost
-        return [key for key in self.keys() - self.read if says_something(peek(self, key))] + self.lost
+        unread = [key for key in self if key not in self.read and says_something(peek(self, key))]
+        return unread + self.lost
 
 
 def peek(record: Record, key: str) -> Any:
@@ -205,10 +207,10 @@ def row(
 
     beyond: tools, steps, calls and reasoning. Raises UnusableRecord when instruction or response is blank.
     """
-    if not instruction or instruction.isspace():
+    if is_blank(instruction):
         raise UnusableRecord("the instruction is empty")
     beyond = beyond or {}
-    if (not response or response.isspace()) and "tool_calls" not in beyond:
+    if is_blank(response) and "tool_calls" not in beyond:
         raise UnusableRecord("the response is empty")
     _refuse_media(instruction)
     made: dict[str, object] = {
@@ -238,7 +240,7 @@ def pair(
     """A preference pair (`rows.row.Pair`). Raises UnusableRecord where a text is blank or both answers
     are equal."""
     for name, text in (("instruction", instruction), ("chosen", chosen), ("rejected", rejected)):
-        if not text or text.isspace():
+        if is_blank(text):
             raise UnusableRecord(f"the {name} {'' if name == 'instruction' else 'answer '}is empty")
     if chosen.strip() == rejected.strip():
         raise UnusableRecord("chosen and rejected are the same answer")

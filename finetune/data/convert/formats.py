@@ -72,9 +72,19 @@ def recognise(sample: Sequence[Record], options: ConvertOptions, path: Path) -> 
     if not sample or max(table, *explained.values()) * 2 < len(sample):
         raise UserError(
             f"{path}: none of the known formats. Its records hold the fields {_field_names(sample)}.",
-            hint="Name the columns: --column instruction=QUESTION --column response=ANSWER.",
+            hint=_what_helps(sample),
         )
     return BY_NAME[best]
+
+
+def _what_helps(sample: Sequence[Record]) -> str:
+    """To name columns helps only where there are some with text."""
+    texts = {
+        key for record in sample for key, value in record.items() if isinstance(value, (str, int, float))
+    }
+    if len(texts) >= 2:
+        return "Name the columns: --column instruction=QUESTION --column response=ANSWER."
+    return "A question and an answer must stand in fields of their own; docs/data.md shows what can be read."
 
 
 def _field_names(sample: Sequence[Record]) -> str:

@@ -41,7 +41,7 @@ from finetune.files.outputs import rejects_path
 from finetune.files.unreadable import unreadable
 from finetune.progress import Progress, Report, finished, silent
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same input would give other rows: a journal of another version is not gone on with."""
 _SAMPLE = 1000
 _ONE_PROCESS_BYTES = 16_000_000

@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-import msgspec
-
 from common.errors import UserError
 from finetune.data.convert.fields import Record, UnusableRecord
-from finetune.data.convert.turns import are_turns
+from finetune.data.convert.json_records import decode_record, decodes
 from finetune.files.compressed import BROKEN, decompressed
 from finetune.files.json_spans import JsonSpan, json_spans
 from finetune.files.line_chunks import BOM, UTF16, line_chunks
@@ -115,67 +113,10 @@ def records(batch: RecordBatch, encoding: str) -> Iterator[Numbered]:
     if isinstance(batch.data, bytes):
         for number, line in enumerate(batch.data.split(b"\n"), start=batch.first):
             if line and not line.isspace():
-                yield number, _decode(line, encoding)
+                yield number, decode_record(line, encoding)
         return
     for number, record in batch.data:
-        yield number, _decode(record, encoding) if isinstance(record, bytes) else record
-
-
-_decoder = msgspec.json.Decoder()
-
-
-def _decode(data: bytes, encoding: str) -> Record | UnusableRecord:
-    try:
-        record = _decoder.decode(data if encoding == "utf-8" else data.decode(encoding))
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
-        reason = _why_not_text(data, encoding) or _why_not_json(data) or f"not valid JSON ({error})"
-        return UnusableRecord(reason, broken=True, undecoded=data.decode(encoding, errors="replace"))
-    if isinstance(record, list) and _is_conversation(record):
-        return {"messages": record}
-    if not isinstance(record, dict):
-        return UnusableRecord(
-            "not a JSON object", broken=True, undecoded=data.decode(encoding, errors="replace")
-        )
-    return record
-
-
-_HALF = re.compile(
-    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
-    rb"|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-)
-_PYTHON = re.compile(rb"\s*\{\s*'|.*[:,\[]\s*(?:True|False|None)\s*[,}\]]", re.DOTALL)
-
-
-def _why_not_json(data: bytes) -> str:
-    if _HALF.search(data):
-        return "not valid JSON (it holds half of a surrogate pair)"
-    if data.lstrip().startswith(b"{'"):
-        return "not JSON (single quotes: a Python dict); json.dumps writes JSON"
-    return "not JSON (True, False or None: a Python dict)" if _PYTHON.match(data[:100_000]) else ""
-
-
-def _is_conversation(record: list[object]) -> bool:
-    """Whether a bare array is one conversation; one of objects without speakers is an array of records."""
-    spelling = are_turns(record)
-    return spelling in ("from", "role") or (spelling == "other" and not isinstance(record[0], dict))
-
-
-def _why_not_text(data: bytes, encoding: str) -> str:
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError as error:
-        korean = encoding == "utf-8" and _decodes(data, "cp949")
-        hint = "; it looks like CP949" if korean else ""
-        return f"byte {error.start + 1} of the record is not {encoding.upper()} text{hint}"
-    return ""
-
-
-def _decodes(data: bytes, encoding: str) -> bool:
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
+        yield number, decode_record(record, encoding) if isinstance(record, bytes) else record
 
 
 def _encoding(head: bytes, path: Path) -> str:
@@ -191,8 +132,8 @@ def _encoding(head: bytes, path: Path) -> str:
         except UnicodeDecodeError:
             return "cp949"
         return "utf-8"
-    wrong = [line for line in wide if not _decodes(line, "utf-8")]
-    korean = sum(_decodes(line, "cp949") for line in wrong)
+    wrong = [line for line in wide if not decodes(line, "utf-8")]
+    korean = sum(decodes(line, "cp949") for line in wrong)
     # A few such lines in a file of UTF-8 are broken lines; they are refused one by one.
     return "cp949" if len(wrong) * 2 > len(wide) and korean * 2 > len(wrong) else "utf-8"
 
@@ -202,7 +143,7 @@ def _is_lines_of_turns(text: bytes, suffix: str) -> bool:
     lines = [line for line in text.split(b"\n", 3)[:3] if line.strip()]
     if len(lines) < 2 and suffix not in (".jsonl", ".ndjson") and b"\n" in text.strip():
         return False
-    first = _decode(lines[0], "utf-8" if _decodes(lines[0], "utf-8") else "cp949")
+    first = decode_record(lines[0], "utf-8" if decodes(lines[0], "utf-8") else "cp949")
     if isinstance(first, UnusableRecord):
         return False
     turns = first["messages"]
@@ -217,7 +158,7 @@ def _is_lines(text: bytes, suffix: str) -> bool:
     elif len(text) >= _HEAD - len(BOM):
         return suffix in (".jsonl", ".ndjson")
     some = [line for line in lines[:5] if line.strip()]
-    decoded = [_decode(line, "utf-8" if _decodes(line, "utf-8") else "cp949") for line in some]
+    decoded = [decode_record(line, "utf-8" if decodes(line, "utf-8") else "cp949") for line in some]
     objects = [record for record in decoded if not isinstance(record, UnusableRecord)]
     if len(decoded) == 1 and objects:
         inner = objects[0].get("data")
@@ -285,11 +226,21 @@ def _rows(source: InputFile) -> Iterator[RecordBatch]:
             strict=True,
         )
         try:
-            header = [name.strip() for name in next(reader)]
+            header = _distinct([name.strip() for name in next(reader)])
         except csv.Error as error:
             raise UserError(f"{path}, line 1: {error}.") from error
         for batch in groups(_numbered(reader, header, path)):
             yield RecordBatch(batch, batch[0][0], min(1.0, file.tell() / total))
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """A table's column names, each once: the second `답변` becomes `답변 (2)`. So no cell is lost."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
 
 
 def groups(rows: Iterator[Numbered]) -> Iterator[list[Numbered]]:
