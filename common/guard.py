@@ -5,7 +5,7 @@ body's announced size and its type. `common.guarded_app` puts it in front of an 
 it by itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,6 +20,11 @@ from common.own_hosts import OwnHosts
 K = TypeVar("K")
 Headers = dict[bytes, bytes]
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_SINGLE = frozenset(
+    (b"host", b"origin", b"sec-fetch-site", b"content-type", b"authorization", b"x-api-key", b"api-key")
+)
+"""Headers by which is judged who asks: of two values, one part of the way might read the first and another
+the last (RFC 9110, 5.3, allows no second line)."""
 _LONGEST_LENGTH = 18
 """Digits of a Content-Length; more are no length of anything."""
 _JSON = frozenset(
@@ -51,8 +56,8 @@ class Guard(Generic[K]):
         given = scope["headers"]
         if headers is None:
             headers = dict(reversed(given))
-        if len(headers) != len(given) and sum(name == b"host" for name, _ in given) > 1:
-            raise _not_one_host()
+        if len(headers) != len(given):
+            _check_single(given)
         if b"host" not in headers and scope["http_version"] != "1.0":
             raise _not_one_host()
         access = door.access
@@ -119,6 +124,18 @@ class Guard(Generic[K]):
 def too_large(limit: int) -> PayloadTooLarge:
     """The body has more than `limit` bytes."""
     return PayloadTooLarge(f"The body is too large; at most {limit} bytes are taken.")
+
+
+def _check_single(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raises BadRequest where a header of `_SINGLE` stands twice."""
+    names = [name for name, _ in headers]
+    twice = next((name for name in names if name in _SINGLE and names.count(name) > 1), None)
+    if twice == b"host":
+        raise _not_one_host()
+    if twice is not None:
+        raise BadRequest(
+            f"The header {twice.decode()} stands twice.", code="invalid_http", headers={"connection": "close"}
+        )
 
 
 def _not_one_host() -> BadRequest:

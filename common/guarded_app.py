@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.content_encoding import decoded
 from common.cors import HeaderPairs
-from common.doors import Door, Doors
-from common.errors import ApiError, BadRequest, Overloaded, error_bytes
+from common.doors import Door, Doors, PathEntry
+from common.errors import ApiError, BadRequest, MethodNotAllowed, Overloaded, error_bytes
 from common.guard import Guard, K, too_large
 
 MOST_ARRIVING = 128 * 1024 * 1024
@@ -62,6 +62,7 @@ class GuardedApp(Generic[K]):
                 if "\0" in scope["path"] or b"%00" in scope["query_string"]:
                     # No name of ours has one, and PostgreSQL fails at it.
                     raise BadRequest("The address holds the character U+0000.")
+                _check_method(scope, entry)
                 body = await self._body(scope, receive, entry.door)
                 if body is None:
                     return
@@ -78,7 +79,10 @@ class GuardedApp(Generic[K]):
     async def _body(self, scope: Scope, receive: Receive, door: Door) -> bytes | None:
         """The whole body; None when the client has gone. Raises PayloadTooLarge, BadRequest when it is late,
         and Overloaded while too much of others is on its way."""
-        if not _has_body(scope):
+        if not _has_body(scope) or scope["method"] in (
+            "GET",
+            "HEAD",
+        ):  # theirs mean nothing (RFC 9110, 9.3.1)
             return b""
         limit, seconds = self._guard.body_bytes(door), self._guard.body_s(door)
         body = bytearray()
@@ -103,6 +107,15 @@ class GuardedApp(Generic[K]):
             ) from error
         finally:
             self._arriving -= len(body)
+
+
+def _check_method(scope: Scope, entry: PathEntry) -> None:
+    """Raises MethodNotAllowed before the body is read that nobody would look at."""
+    if entry.methods and scope["method"] not in entry.methods:
+        raise MethodNotAllowed(
+            f"{scope['path']} does not take {scope['method']}.",
+            headers={"allow": ", ".join(sorted(entry.methods))},
+        )
 
 
 def _has_body(scope: Scope) -> bool:

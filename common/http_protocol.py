@@ -8,6 +8,7 @@ refused while it still sends gets to read why.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -145,13 +146,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._head_timer is not None:
             self._head_arrived()
-        if (self._unbounded > FEED_BYTES and self._head_size() > HEAD_BYTES) or len(
-            self.headers
-        ) > HEAD_LINES:
+        if (self._unbounded > FEED_BYTES and _head_size(self) > HEAD_BYTES) or len(self.headers) > HEAD_LINES:
             self.refuse(_too_large())
         if self._deaf:
             raise _Deaf  # the parser must not go on
         self._in_head, self._in_body, self._unbounded = False, True, 0
+        if self.url[:1] != b"/":
+            _take_host_of_target(self.url, self.headers, self.parser.get_http_version())
         super().on_headers_complete()
         self.headers = []  # what comes from now on is trailers, and must not join the request's headers
 
@@ -190,9 +191,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _look_later(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
-
-    def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Go on with the request's body, and `rest` as its first bytes: httptools can't be told to. A new
@@ -303,6 +301,20 @@ class _Flow(FlowControl):
             self.read_paused = False
         elif self.read_paused:
             super().resume_reading()
+
+
+def _head_size(protocol: BoundedProtocol) -> int:
+    return len(protocol.url) + sum(len(name) + len(value) + 4 for name, value in protocol.headers)
+
+
+def _take_host_of_target(target: bytes, headers: list[tuple[bytes, bytes]], version: str) -> None:
+    """Of a target with a host in it (GET http://HOST/path), that one counts, and the Host header is ignored
+    (RFC 9112, 3.2.2): a server before this one that does so may have judged by it. In place."""
+    _, found, rest = target.partition(b"://")
+    hosts = sum(name == b"host" for name, _ in headers)
+    if found and (hosts == 1 or (hosts == 0 and version == "1.0")):
+        authority = re.split(rb"[/?#]", rest, maxsplit=1)[0]
+        headers[:] = [*(pair for pair in headers if pair[0] != b"host"), (b"host", authority)]
 
 
 class _Deaf(Exception):

@@ -80,11 +80,16 @@ class OwnHosts:
         return _bare(host) in self._configured
 
 
+_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::\d*)?")
+_WITH_PORT = re.compile(r"([^:]*):\d*")
+
+
 def _bare(host: str) -> str:
-    """Without port, brackets, final dot; in lower case."""
+    """Without port, brackets, final dot; in lower case. What is neither (RFC 9110, 7.2) stays as it is, and
+    is nobody's name."""
     host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    if host.count(":") == 1:
-        host = host.partition(":")[0]
+    if bracketed := _BRACKETED.fullmatch(host):
+        return bracketed[1]
+    if ported := _WITH_PORT.fullmatch(host):
+        host = ported[1]
     return host.rstrip(".")

@@ -31,6 +31,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     seen = {
         "path": scope["path"],
         "names": [name.decode() for name, _ in scope["headers"]],
+        "host": ", ".join(value.decode() for name, value in scope["headers"] if name == b"host") or None,
         "body": len(body),
     }
     answer = json.dumps(seen).encode()
@@ -130,6 +131,27 @@ def test_an_offer_to_upgrade_is_ignored_whatever_the_packets(
         ("/echo", size),
         ("/last", 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("target", "hosts", "seen"),
+    [
+        (b"http://evil.test/echo", [b"x"], b"evil.test"),
+        (b"http://evil.test:81/echo?a=//b", [b"x"], b"evil.test:81"),
+        (b"http://user@x/echo", [b"x"], b"user@x"),
+        (b"/echo?a=http://evil.test/", [b"x"], b"x"),
+        (b"http://evil.test/echo", [], None),
+        (b"http://evil.test/echo", [b"x", b"y"], b"x, y"),
+    ],
+)
+def test_the_host_in_the_target_is_the_one_that_counts(
+    url: str, target: bytes, hosts: list[bytes], seen: bytes | None
+) -> None:
+    lines = b"".join(b"host: %b\r\n" % host for host in hosts)
+    request = b"GET %b HTTP/1.1\r\n%bcontent-length: 0\r\n\r\n" % (target, lines)
+    told = json.loads(first(talk(url, request)).body)
+    assert told["path"] == "/echo"
+    assert told["host"] == (None if seen is None else seen.decode())
 
 
 def test_a_tunnel_is_not_dug(url: str) -> None:

@@ -112,6 +112,33 @@ def test_what_tells_nothing_is_told_under_any_name(open_app: TestClient) -> None
 
 
 @pytest.mark.parametrize(
+    "twice",
+    [
+        [("origin", HERE), ("origin", "http://evil.test")],
+        [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
+        [("content-type", "application/json"), ("content-type", "text/plain")],
+        [("authorization", "Bearer a"), ("authorization", "Bearer b")],
+    ],
+)
+def test_what_is_judged_by_stands_once(open_app: TestClient, twice: list[tuple[str, str]]) -> None:
+    kind = [] if twice[0][0] == "content-type" else [("content-type", "application/json")]
+    answer = open_app.post("/do", content=b"{}", headers=[*twice, *kind])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_http")
+    assert open_app.get("/see", headers=[("x-a", "1"), ("x-a", "2")]).status_code == 200
+
+
+def test_a_body_that_nobody_would_look_at_is_not_read(open_app: TestClient) -> None:
+    def endless() -> Iterator[bytes]:
+        yield b"{"
+        raise AssertionError("the body was read")
+
+    headers = {"content-type": "application/json"}
+    refused = open_app.post("/healthz", content=endless(), headers=headers)
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
+    assert open_app.request("GET", "/healthz", content=endless(), headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "", None]
 )
 def test_a_body_must_say_that_it_is_json(open_app: TestClient, kind: str | None) -> None:

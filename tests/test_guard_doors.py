@@ -39,6 +39,14 @@ def test_a_route_without_a_door_cannot_be_served() -> None:
         ("0.0.0.0", b"rebind.test", False),
         ("127.0.0.1", b"chat.example.kr", True),
         ("127.0.0.1", b"chat.example.kr.evil.test", False),
+        ("127.0.0.1", b"localhost.:8000", True),
+        ("127.0.0.1", b"localhost:", True),
+        ("127.0.0.1", b"localhost:evil", False),
+        ("127.0.0.1", b"127.0.0.1:80:90", False),
+        ("127.0.0.1", b"[::1", False),
+        ("127.0.0.1", b"[::1].evil.test", False),
+        ("127.0.0.1", b"evil.test@127.0.0.1", False),
+        ("127.0.0.1", b"", False),
     ],
 )
 def test_names_that_are_ours(bound: str, host: bytes, owned: bool) -> None:
