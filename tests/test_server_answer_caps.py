@@ -1,5 +1,7 @@
-"""What an upstream may send at most: an endless event or answer ends in an error and holds nobody up."""
+"""What an upstream may send: an endless event or answer ends in an error and holds nobody up, and so does
+what is no answer, however it is written."""
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -113,3 +115,67 @@ def test_comments_before_the_first_event_are_kept_up_to_a_limit(site: Site, comm
     assert told.endswith(event("가") + DONE)
     assert len(told) <= 4096 + (1 << 18) + len(event("가") + DONE)  # and what came in one read with the event
     assert stream.endswith(told)
+
+
+FAILURES: list[tuple[dict[str, Any], int, str]] = [
+    ({"error": {"message": "boom", "code": 500}}, 502, "upstream_failed"),
+    ({"error": "out of memory"}, 502, "upstream_failed"),
+    (
+        {"object": "error", "message": "boom", "type": "InternalServerError", "code": 500},
+        502,
+        "upstream_failed",
+    ),
+    ({"object": "error", "message": "too long", "code": 400}, 400, ""),
+    ({"error": {"message": "no", "code": "content_filter", "status": 400}}, 400, "content_filter"),
+    ({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, 429, "rate_limit_exceeded"),
+    ({"error": {"message": "slow down", "code": "429"}}, 429, "429"),
+    ({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, 503, "overloaded"),
+    ({"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}, 400, ""),
+]
+"""How servers say with status 200 that they failed: OpenAI, FastChat and old vLLMs, Azure, Anthropic."""
+
+
+@pytest.mark.parametrize(("said", "status", "code"), FAILURES)
+def test_a_failure_with_status_200_is_told_as_one(
+    site: Site, said: dict[str, Any], status: int, code: str
+) -> None:
+    failure = b"data: %b\n\n" % json.dumps(said).encode()
+    first = site.stream(failure + DONE)
+    assert first.status_code == status
+    if code:
+        assert first.json()["error"]["code"] == code
+    begun, error, done = parse_events(site.stream(event("가") + failure + DONE).content)
+    assert (begun.raw, done.data) == (event("가"), "[DONE]")
+    assert error.json()["error"] == first.json()["error"]
+    assert plain(site, json.dumps(said).encode()).status_code == status
+
+
+@pytest.mark.parametrize("reason", ["error", "abort"])
+def test_a_reason_to_finish_that_is_a_failure_is_told_as_one(site: Site, reason: str) -> None:
+    choice = {"index": 0, "delta": {}, "finish_reason": reason}
+    broken = b"data: %b\n\n" % json.dumps({"id": "a", "choices": [choice]}).encode()
+    *_, error, _ = parse_events(site.stream(event("가") + broken + DONE).content)
+    assert error.json()["error"]["code"] == "upstream_broke_off"
+
+
+def plain(site: Site, body: bytes) -> httpx2.Response:
+    """What the client gets when the engine answers this in one piece."""
+    site.engine.script("bytes", replay=base64.b64encode(body).decode())
+    return site.client.post(f"{site.gateway}/v1/chat/completions", json=CHAT | {"stream": False})
+
+
+WHOLE = b'{"id": "a", "choices": [{"message": {"content": "\xec\x95\x88"}, "finish_reason": "stop"}]}'
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b" \n", WHOLE[:-1], WHOLE[:40], b"Internal Server Error", b"{'id': 1}x"]
+)
+def test_what_is_no_whole_answer_is_no_answer(site: Site, body: bytes) -> None:
+    answer = plain(site, body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
+
+
+@pytest.mark.parametrize("body", [WHOLE, b"\xef\xbb\xbf" + WHOLE + b"\n", b"\n" + WHOLE])
+def test_blanks_and_a_byte_order_mark_around_an_answer_stay(site: Site, body: bytes) -> None:
+    answer = plain(site, body)
+    assert (answer.status_code, answer.content) == (200, body)

@@ -31,7 +31,9 @@ _CARE_PATTERNS: dict[Dialect, re.Pattern[bytes]] = {
     dialect: re.compile(b"|".join(map(re.escape, marks))) for dialect, marks in _CARE.items()
 }
 
-ABORTED = re.compile(rb'"finish_reason":\s?"abort"')
+_BROKEN = ("abort", "error")
+"""Reasons to finish that no whole answer has; OpenRouter and newer vLLMs say `error`."""
+ABORTED = re.compile(rb'"finish_reason":\s?"(?:abort|error)"')
 NO_STOP_REASON = re.compile(rb'"stop_reason":\s?null')
 
 
@@ -84,7 +86,7 @@ def is_aborted(payload: dict[str, object]) -> bool:
     Anthropic's dialect, which has no such word, ends without a stop_reason."""
     choices = payload.get("choices")
     if isinstance(choices, list):
-        return any(isinstance(choice, dict) and choice.get("finish_reason") == "abort" for choice in choices)
+        return any(isinstance(choice, dict) and choice.get("finish_reason") in _BROKEN for choice in choices)
     if payload.get("type") == "message_delta":
         delta = payload.get("delta")
         return isinstance(delta, dict) and delta.get("stop_reason") is None
@@ -92,8 +94,9 @@ def is_aborted(payload: dict[str, object]) -> bool:
 
 
 def is_error(payload: dict[str, object]) -> bool:
-    """Whether this is an error event of any dialect. A Responses object carries `error` as a plain field."""
-    return payload.get("type") == "error" or (
+    """Whether this is an error event of any dialect: FastChat and older vLLMs have a flat one with the object
+    `error`. A Responses object carries `error` as a plain field."""
+    return "error" in (payload.get("type"), payload.get("object")) or (
         bool(payload.get("error")) and payload.get("object") != "response"
     )
 

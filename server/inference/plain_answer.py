@@ -1,5 +1,7 @@
 """Answers in one piece, and errors: held until they are whole."""
 
+import codecs
+
 from server.client.large_body import is_json
 from server.inference import dialects, sse, upstream_errors
 from server.inference.delivery import END_BYTES, LARGE_BYTES, AnswerHead, Delivery
@@ -105,6 +107,9 @@ class PlainAnswer:
             # Nothing but the closed connection said that this was all.
             delivery.give_up(Unanswered(upstream_errors.broken_off(upstream)))
             return True
+        if not head.encoding and not _is_whole(body, head.content_type):
+            delivery.give_up(Unanswered(upstream_errors.not_an_engine(upstream)))
+            return True
         if not (b'"error"' in body or b'"abort"' in body or self._never_stopped(body)):
             return False
         payload = sse.told(body)
@@ -157,6 +162,15 @@ class PlainAnswer:
         if self._size > LARGE_BYTES:
             return int(self._size * UNTIL_COUNTED)
         return estimated_answer_tokens(self._counted)
+
+
+def _is_whole(body: bytes, content_type: bytes) -> bool:
+    """Whether there is an answer, and, where it should be JSON, its beginning and its end."""
+    text = body.strip()
+    if not text or b"json" not in content_type.lower():
+        return bool(text)
+    ends = text.removeprefix(codecs.BOM_UTF8)[:1] + text[-1:]
+    return ends in (b"{}", b"[]") or is_json(text)
 
 
 def gathered_ends(parts: list[bytes], size: int) -> list[bytes]:

@@ -196,6 +196,9 @@ class _Told(msgspec.Struct):
     error: msgspec.Raw = msgspec.Raw(b"null")
     object: msgspec.Raw = msgspec.Raw(b"null")
     stop_reason: msgspec.Raw = msgspec.Raw(b"null")
+    message: msgspec.Raw = msgspec.Raw(b"null")
+    """Of an error that is no object of its own; so is `code`."""
+    code: msgspec.Raw = msgspec.Raw(b"null")
     choices: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -204,6 +207,7 @@ class _Choice(msgspec.Struct):
 
 
 _told = msgspec.json.Decoder(_Told)
+_SMALL = ("type", "error", "object", "stop_reason", "message", "code")
 _choices = msgspec.json.Decoder(list[_Choice])
 
 
@@ -211,7 +215,7 @@ def told(data: bytes | memoryview) -> dict[str, object]:
     """The fields of a large JSON object that tell an error or an end; {} for what is none."""
     try:
         found = _told.decode(data)
-        small = {name: _small(getattr(found, name)) for name in ("type", "error", "object", "stop_reason")}
+        small = {name: _small(getattr(found, name)) for name in _SMALL}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
     if bytes(found.choices).count(b"{") > _MOST_CHOICES:

@@ -193,12 +193,37 @@ def _limit_code(message: str, param: str | None) -> str | None:
     return None
 
 
+_STATUSES = {
+    "content_filter": 400,
+    "context_length_exceeded": 400,
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    NO_MONEY: 429,
+    "overloaded_error": 503,
+    "timeout_error": 504,
+}
+"""What OpenAI's, Azure's and Anthropic's `code` or `type` of an error in a stream would be as a status."""
+
+
 def from_event(upstream: Upstream, payload: dict[str, object], path: str) -> ApiError:
-    """The client's error for a stream whose first event is an error."""
+    """The client's error for an error that came with status 200: as an event, or as a whole answer."""
     error = payload.get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    said = error if isinstance(error, dict) else payload
+    found = (_status_of(said.get(name)) for name in ("code", "status", "status_code", "type"))
+    status = next((status for status in found if status), 500)
     return from_response(upstream, status, json.dumps(payload).encode(), path)
+
+
+def _status_of(value: object) -> int:
+    """The status that a field of an error says; 0 for none."""
+    if isinstance(value, str):
+        return _STATUSES.get(value) or _status_of(int(value) if re.fullmatch("[45][0-9]{2}", value) else 0)
+    return value if isinstance(value, int) and 400 <= value < 600 else 0
 
 
 def _who(upstream: Upstream) -> str:

@@ -20,6 +20,7 @@ treated, and {"health": 503} what GET /health answers:
     truncate                  plain answers without a length, cut in the middle; streams as asked
     gzip                      plain answers compressed, asked or not; streams as asked
     html                      a page with status 200 instead of a plain answer; streams as asked
+    bytes                     `replay` as a plain answer; streams as asked
     replay                    send the `replay` text as the stream, cut where the request's `x_cuts` say
 
 More fields of /_script: `split` cuts every stream into HTTP chunks of so many bytes; `headers` are added to
@@ -224,6 +225,8 @@ class Connection:
             script.responses[answer["id"]] = answer
         if script.mode == "html":
             return await self.reply(200, "text/html", b"<!doctype html><title>nginx</title>")
+        if script.mode == "bytes":
+            return await self.reply(200, "application/json", script.replay)
         if script.mode == "truncate":
             body = self.dumped(answer)
             head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
