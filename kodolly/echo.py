@@ -1,6 +1,7 @@
 """What the commands print: whatever a name, an answer or a file holds, it cannot steer the terminal."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -8,9 +9,9 @@ import click
 from common.escape import escape_controls, escape_json
 
 
-def echo_line(line: str, err: bool = False) -> None:
+def echo_line(line: str | Path, err: bool = False) -> None:
     """Print one line, also when what was put into it has line breaks."""
-    click.echo(escape_controls(line), err=err)
+    click.echo(escape_controls(str(line)), err=err)
 
 
 def echo_text(text: str, err: bool = False) -> None:

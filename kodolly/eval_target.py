@@ -97,4 +97,4 @@ def show(report: "EvalReport", output: Path | None) -> None:
         echo_line(f"Note: {note}", err=True)
     if output is not None:
         write_json(output, report)
-        click.echo(f"Report: {output}", err=True)
+        echo_line(f"Report: {output}", err=True)

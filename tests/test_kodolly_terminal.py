@@ -1,5 +1,6 @@
 """What models, workers and keys are called, and what they say, never steers the terminal."""
 
+import ast
 import json
 import re
 import unicodedata
@@ -220,4 +221,30 @@ def test_names_in_data_files_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text(json.dumps([row], ensure_ascii=False))
     done = kodolly("data", "convert", str(tmp_path / "rows.json"), str(tmp_path / "made.jsonl"))
     assert f"fields in no row: {SHOWN}" in done.output
+    assert_harmless(done.output)
+
+
+def test_what_commands_put_together_is_escaped() -> None:
+    """`click.echo` is for sentences of ours and for tables, whose cells are escaped."""
+    raw = []
+    for file in sorted(Path(cli.__file__).parent.rglob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in ("click.echo", "print"):
+                put_together = bool(call.args) and isinstance(call.args[0], ast.JoinedStr)
+                if put_together and file.name not in ("cli.py", "console.py", "doctor.py"):
+                    raw.append(f"{file.name}:{call.lineno}")
+    assert raw == []
+
+
+def test_settings_of_other_trainers_are_escaped(tmp_path: Path) -> None:
+    settings = {
+        "stage": "sft",
+        "model_name_or_path": "a/b",
+        "dataset": "rows.jsonl",
+        "template": "llama3",
+        EVIL: "x",
+    }
+    (tmp_path / "theirs.yaml").write_text(json.dumps(settings))
+    done = kodolly("recipes", "import", str(tmp_path / "theirs.yaml"), str(tmp_path / "ours.yaml"))
+    assert SHOWN in done.output
     assert_harmless(done.output)

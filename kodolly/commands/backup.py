@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly backup kodolly-2026-11-21.backup
@@ -26,4 +28,4 @@ def command(file: Path, replace: bool, config: Path | None) -> None:
     settings = load_settings(GatewaySettings, {}, config)
     manifest = asyncio.run(back_up(settings.store_url(), file, replace=replace))
     rows = ", ".join(f"{count:,} {table}" for table, count in manifest.rows.items())
-    click.echo(f"{file}: {rows} ({file.stat().st_size:,} bytes)")
+    echo_line(f"{file}: {rows} ({file.stat().st_size:,} bytes)")

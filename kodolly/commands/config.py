@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly config show
@@ -24,7 +26,6 @@ def show(config: Path | None) -> None:
     from common.settings_display import displayed
     from controller.settings import ControllerSettings
     from documents.service.settings import DocumentsSettings
-    from kodolly.echo import echo_line
     from kodolly.environment_names import unknown_names
     from kodolly.stack.parts import UpSettings
     from server.settings import GatewaySettings
@@ -39,6 +40,6 @@ def show(config: Path | None) -> None:
         for name in sorted(cls.model_fields):
             missing = name in required and sources[name] == "default"
             value = "(required, not set)" if missing else displayed(getattr(settings, name))
-            click.echo(f"{cls.section}.{name} = {value}  ({sources[name]})")
+            echo_line(f"{cls.section}.{name} = {value}  ({sources[name]})")
     for unknown in unknown_names():
         echo_line(str(unknown), err=True)

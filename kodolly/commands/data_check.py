@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kodolly.cleaning_options import cleaning_options
+from kodolly.echo import echo_text
 
 if TYPE_CHECKING:
     from finetune.data.clean.chunk import CleaningRules
@@ -46,13 +47,12 @@ def command(
     from finetune.data.clean.report import summary, write_clean_report
     from finetune.data.clean.run import clean
     from finetune.progress import terminal_report
-    from kodolly.echo import echo_text
 
     made = clean(inputs, None, rules, processes=processes, report=terminal_report())
     echo_text(summary(made))
     if directory is not None:
         write_clean_report(made, directory)
-        click.echo(f"\nReport: {directory / 'report.md'}")
+        echo_text(f"\nReport: {directory / 'report.md'}")
     unethical = _show_unethical(inputs, ethics) if ethics is not None else 0
     if made.kept < made.read or unethical:
         raise SystemExit(1)
@@ -62,7 +62,6 @@ def _show_unethical(inputs: tuple[Path, ...], model: Path) -> int:
     """How many rows have unethical answers; where they are is printed, what they say is not."""
     from finetune.data.ethics import unethical_answers
     from finetune.progress import terminal_report
-    from kodolly.echo import echo_text
     from kodolly.eval_target import require_libraries
 
     require_libraries("numpy", "safetensors")

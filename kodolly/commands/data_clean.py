@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kodolly.cleaning_options import cleaning_options
+from kodolly.echo import echo_line, echo_text
 
 if TYPE_CHECKING:
     from finetune.data.clean.chunk import CleaningRules
@@ -48,7 +49,6 @@ def command(
     from finetune.data.clean.run import clean
     from finetune.files.outputs import masked_path, rejects_path
     from finetune.progress import terminal_report
-    from kodolly.echo import echo_text
 
     directory = output.with_name(f"{output.name.removesuffix('.jsonl')}.report")
     made = clean(
@@ -61,9 +61,9 @@ def command(
         write_report=lambda report: write_clean_report(report, directory),
     )
     echo_text(summary(made))
-    click.echo(f"\nRejected rows: {rejects_path(output)}\nReport: {directory / 'report.md'}")
+    echo_text(f"\nRejected rows: {rejects_path(output)}\nReport: {directory / 'report.md'}")
     if masked_path(output).exists():
-        click.echo(f"What was masked, in its old form (yours alone to read): {masked_path(output)}")
+        echo_line(f"What was masked, in its old form (yours alone to read): {masked_path(output)}")
     if not made.kept:
         click.echo("No row is left. `kodolly data convert` makes Dolly rows of other formats.", err=True)
         raise SystemExit(1)

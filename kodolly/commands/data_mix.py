@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kodolly.echo import echo_line, echo_text
+
 EPILOG = """\b
 Examples:
   kodolly data mix koalpaca.jsonl korquad.jsonl all.jsonl
@@ -37,5 +39,5 @@ def command(inputs: tuple[str, ...], output: Path, rows: int | None, seed: int) 
     parts = mix(sources, output, seed=seed, rows=rows, report=terminal_report())
     for part in parts:
         again = f" (each {part.taken / part.rows:.1f} times)" if part.taken > part.rows else ""
-        click.echo(f"{part.taken:>10,} of {part.rows:,} rows  {part.path}{again}")
-    click.echo(f"{sum(part.taken for part in parts):>10,} rows  {output}\nManifest: {manifest_path(output)}")
+        echo_line(f"{part.taken:>10,} of {part.rows:,} rows  {part.path}{again}")
+    echo_text(f"{sum(part.taken for part in parts):>10,} rows  {output}\nManifest: {manifest_path(output)}")

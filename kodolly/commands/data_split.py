@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly data split clean.jsonl data/
@@ -28,4 +30,4 @@ def command(rows: Path, directory: Path, validation: float, test: float, seed: i
 
     counts = split(rows, directory, validation=validation, test=test, seed=seed, report=terminal_report())
     for name, count in counts.items():
-        click.echo(f"{count:>10,} rows  {directory / f'{name}.jsonl'}")
+        echo_line(f"{count:>10,} rows  {directory / f'{name}.jsonl'}")

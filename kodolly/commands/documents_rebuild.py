@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from kodolly.document_store import opened_store, require_documents, store_options
+from kodolly.echo import echo_line
 
 EPILOG = """\b
 Examples:
@@ -21,5 +22,5 @@ def command(name: str, config: Path | None) -> None:
     from documents.search.calibration import calibrate
 
     with opened_store(name, config) as store:
-        click.echo(f"{store.rebuild()} passages indexed.")
+        echo_line(f"{store.rebuild()} passages indexed.")
         calibrate(store)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly eval compare base.json dolly.json comparison
@@ -31,4 +33,4 @@ def command(reports: tuple[Path, ...], output: Path, before: str | None) -> None
 
     made = compare([read_report(path) for path in reports], before)
     for path in write_comparison(made, output):
-        click.echo(path)
+        echo_line(path)

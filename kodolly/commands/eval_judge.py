@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common.errors import UserError
+from kodolly.echo import echo_line
 from kodolly.eval_target import offline, opened_target, require_libraries
 from kodolly.operate.table import table
 
@@ -124,7 +125,7 @@ def _write(
     for marked in mark_reports(verdicts, answers):
         path = output / f"{marked.model.replace('/', '--')}.json"
         write_json(path, marked)
-        click.echo(f"Report: {path}", err=True)
+        echo_line(f"Report: {path}", err=True)
     content = summary(verdicts, judge)
     write_json(output / "summary.json", content)
     _show(content)
@@ -150,12 +151,12 @@ def _show(content: dict[str, Any]) -> None:
         for line in table(lines, right=(2, 3, 4, 5)):
             click.echo(line)
     trust = content["trust"]
-    click.echo(f"{trust['unread']} of {trust['verdicts']} verdicts could not be read.")
+    echo_line(f"{trust['unread']} of {trust['verdicts']} verdicts could not be read.")
     if trust["first_rate"]:
         first = trust["first_rate"]
-        click.echo(
+        echo_line(
             f"The answer that stood first won {first['value']:.1%} of {trust['decided']} decided verdicts "
             f"({first['low']:.1%} to {first['high']:.1%}); 50% is no position bias."
         )
     if trust["agreement"]:
-        click.echo(f"Both orders agreed on {trust['agreement']['value']:.1%} of the answer pairs.")
+        echo_line(f"Both orders agreed on {trust['agreement']['value']:.1%} of the answer pairs.")

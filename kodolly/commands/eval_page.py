@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly eval page models/my-dolly base-rows.json my-dolly-rows.json --output my-dolly.html
@@ -55,4 +57,4 @@ def command(
     target = output or Path(f"{checkpoint.resolve().name}.html")
     with whole_file(target) as out:
         out.write(page.encode())
-    click.echo(target)
+    echo_line(target)

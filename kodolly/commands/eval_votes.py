@@ -106,7 +106,7 @@ def _write_training(
     for path, items, what in ((pairs, made.pairs, "pairs"), (rows, made.rows, "rows")):
         if path is not None:
             write_training(items, path)
-            click.echo(f"{len(items)} {what}: {path}")
+            echo_line(f"{len(items)} {what}: {path}")
     for reason, count in made.left_out.most_common():
         if count:
             echo_line(f"Left out: {count} ({reason})", err=True)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly export fp8 models/my-dolly models/my-dolly-fp8
@@ -39,4 +41,4 @@ def command(checkpoint: Path, output: Path, push: str | None) -> None:
     hub.require_hub(push)
     export_fp8(checkpoint, output, terminal_report())
     hub.push(output, push, terminal_report())
-    click.echo(output)
+    echo_line(output)

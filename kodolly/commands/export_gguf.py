@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from common.errors import UserError
+from kodolly.echo import echo_line
 
 EPILOG = """\b
 Examples:
@@ -48,4 +49,4 @@ def command(checkpoint: Path, output: Path, dtype: str | None, push: str | None)
     hub.require_hub(push)
     export_gguf(checkpoint, output, terminal_report(), dtype)
     hub.push(output, push, terminal_report())
-    click.echo(output)
+    echo_line(output)

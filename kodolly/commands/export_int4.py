@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly export int4 models/my-dolly models/my-dolly-int4 --data clean.jsonl
@@ -49,4 +51,4 @@ def command(checkpoint: Path, output: Path, data: Path | None, steps: int, push:
     hub.require_hub(push)
     export_int4(checkpoint, output, terminal_report(), data=data, steps=steps)
     hub.push(output, push, terminal_report())
-    click.echo(output)
+    echo_line(output)

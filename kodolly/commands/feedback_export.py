@@ -7,6 +7,7 @@ import click
 
 from common.feedback import StoredKind
 from kodolly.clients.gateway_access import DEFAULT_URL
+from kodolly.echo import echo_line
 
 EPILOG = """\b
 Examples:
@@ -41,4 +42,4 @@ def command(gateway: str, output: Path, since: datetime | None, conversations: b
             masked += count
     write_lines(output, lines)
     what = "votes, ratings and conversations" if conversations else "votes and ratings"
-    click.echo(f"{len(lines)} {what}: {output} ({masked} places masked)")
+    echo_line(f"{len(lines)} {what}: {output} ({masked} places masked)")

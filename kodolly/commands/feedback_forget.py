@@ -3,6 +3,7 @@
 import click
 
 from kodolly.clients.gateway_access import DEFAULT_URL
+from kodolly.echo import echo_line
 
 
 @click.command("forget", epilog="\b\nExamples:\n  kodolly feedback forget browser-4f1c\n")
@@ -15,4 +16,4 @@ def command(rater: str, gateway: str) -> None:
 
     votes, ratings, conversations = forget_rater(gateway, rater)
     said = f"{votes} votes, {ratings} ratings, {conversations} conversations"
-    click.echo(f"Deleted: {said}. Backups and exports still have them.")
+    echo_line(f"Deleted: {said}. Backups and exports still have them.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from common.registry import Sticky
+from kodolly.echo import echo_line
 
 if TYPE_CHECKING:
     from kodolly.improve.journal import Journal, Options
@@ -130,7 +131,7 @@ def command(
         with lock_of(runs) as lock:
             sys.exit(_turn(wanted, site, chosen, not unattended, lock))
     except TooLittle as error:
-        click.echo(f"kodolly: {error}", err=True)
+        echo_line(f"kodolly: {error}", err=True)
         sys.exit(TOO_LITTLE)
 
 
@@ -147,7 +148,6 @@ def _options(given: dict[str, Any]) -> "Options":
 
 def _turn(wanted: "Wanted", site: "Site | None", options: "Options", wait: bool, lock: int) -> int:
     """Go on with the turn that is open, else begin one; its exit code."""
-    from kodolly.echo import echo_line
     from kodolly.improve.journal import journals
     from kodolly.improve.plan import prepare
     from kodolly.improve.rolled_out import note_rolled_out
@@ -171,8 +171,6 @@ def _turn(wanted: "Wanted", site: "Site | None", options: "Options", wait: bool,
 
 
 def _told(journal: "Journal") -> None:
-    from kodolly.echo import echo_line
-
     content = journal.content
     if content.decision is None:
         echo_line(f"{journal.directory.name}: people have not decided yet; call again later")
@@ -182,7 +180,6 @@ def _told(journal: "Journal") -> None:
 
 
 def _show(wanted: "Wanted", site: "Site | None", options: "Options") -> None:
-    from kodolly.echo import echo_line
     from kodolly.improve.journal import journals
     from kodolly.improve.plan import prepare
 
@@ -196,8 +193,6 @@ def _show(wanted: "Wanted", site: "Site | None", options: "Options") -> None:
 
 def _tell(prepared: "Prepared", options: "Options") -> None:
     """The plan, before anything is changed."""
-    from kodolly.echo import echo_line
-
     plan = prepared.plan
     echo_line(f"{plan.name}: checkpoint {plan.checkpoint} in {plan.base}")
     for what, count in plan.counts.items():

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kodolly.echo import echo_line
+
 if TYPE_CHECKING:
     from server.accounts.keys import Key
 
@@ -82,7 +84,6 @@ def create(
     name: str, models: tuple[str, ...], expires: datetime | None, config: Path | None, **limits: Any
 ) -> None:
     """Make a key and print its secret, this once."""
-    from kodolly.echo import echo_line
     from server.accounts.keys import Key, KeyStore, new_key_id
 
     allowed = frozenset(models) if models else None
@@ -90,7 +91,7 @@ def create(
     key = Key(id=new_key_id(), name=name, models=allowed, expires=ends, **limits)
     secret = with_store(config, lambda database: KeyStore(database).create(key))
     echo_line(f"{key.id} {name}", err=True)
-    click.echo(secret)
+    echo_line(secret)
     click.echo("Keep it now: it is not shown again.", err=True)
 
 
@@ -177,7 +178,7 @@ def update(
     if not values:
         raise click.UsageError("Say what to change: `kodolly keys update --help` lists it.")
     with_store(config, lambda database: KeyStore(database).change(key_id, values))
-    click.echo(f"{key_id} is changed.")
+    echo_line(f"{key_id} is changed.")
 
 
 @command.command("revoke")
@@ -185,7 +186,6 @@ def update(
 @CONFIG
 def revoke(key_id: str, config: Path | None) -> None:
     """Take a key out of force, at every gateway within two seconds."""
-    from kodolly.echo import echo_line
     from server.accounts.keys import KeyStore
 
     with_store(config, lambda database: KeyStore(database).revoke(key_id))

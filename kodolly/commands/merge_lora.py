@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly merge lora runs/my-adapter runs/my-dolly
@@ -79,7 +81,7 @@ def command(
         renderer=has_renderer(),
     )
     hub.push(output, push, terminal_report())
-    click.echo(output)
+    echo_line(output)
 
 
 def _get_ready(adapter: Path) -> None:

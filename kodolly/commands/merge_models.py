@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from common.errors import UserError
+from kodolly.echo import echo_line
 
 EPILOG = """\b
 Examples:
@@ -41,4 +42,4 @@ def command(
     from finetune.merge.mergekit import merge_models
 
     merge_models(config, output, terminal_report(), name=name, template=template, licence=licence, seed=seed)
-    click.echo(output)
+    echo_line(output)

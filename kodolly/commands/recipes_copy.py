@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly recipes copy polyglot-ko-5.8b-lora my-recipe.yaml
@@ -35,4 +37,4 @@ def command(name: str, target: Path | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     for source, place in sources:
         shutil.copyfile(source, place)
-        click.echo(place)
+        echo_line(place)

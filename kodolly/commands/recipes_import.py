@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from common.escape import escape_controls
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly recipes import llama3_lora_sft.yaml
@@ -38,16 +41,16 @@ def command(file: Path, target: Path | None) -> None:
     target = target or Path(f"{made.recipe['name']}.yaml")
     if target.exists():
         raise UserError(f"{target} is there already.", hint="Name another file, or delete that one.")
-    comments = [f"# {key}: {reason}\n" for key, reason in made.missing.items()]
+    comments = [f"# {escape_controls(f'{key}: {reason}')}\n" for key, reason in made.missing.items()]
     body = yaml.safe_dump(made.recipe, allow_unicode=True, sort_keys=False)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(f"# From {file.name}\n{''.join(comments)}{body}", encoding="utf-8")
+    target.write_text(f"# From {escape_controls(file.name)}\n{''.join(comments)}{body}", encoding="utf-8")
     try:
         load_recipe(target)
     except UserError:
         target.unlink()
         raise
     for key, reason in made.missing.items():
-        click.echo(f"{key}: {reason}", err=True)
+        echo_line(f"{key}: {reason}", err=True)
     click.echo("Convert the rows with `kodolly data convert`; put the base's `licence:` in.", err=True)
-    click.echo(target)
+    echo_line(target)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly restore kodolly-2026-11-21.backup
@@ -31,4 +33,4 @@ def command(file: Path, replace: bool, config: Path | None) -> None:
     settings = load_settings(GatewaySettings, {}, config)
     manifest = asyncio.run(restore(file, settings.store_url(), replace=replace))
     rows = ", ".join(f"{count:,} {table}" for table, count in manifest.rows.items())
-    click.echo(f"{rows}, as of {manifest.created}")
+    echo_line(f"{rows}, as of {manifest.created}")

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly train my-recipe.yaml
@@ -73,5 +75,5 @@ def command(
     colour = sys.stderr.isatty()
     train(loaded, target, terminal_report(), restart=restart, dry_run=dry_run, show=show, colour=colour)
     if not dry_run and rank() == 0:
-        click.echo(target)
+        echo_line(target)
     leave_process_group()

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kodolly.echo import echo_line
+
 EPILOG = """\b
 Examples:
   kodolly train moderation ethics/ models/my-moderation --licence "AI Hub"
@@ -40,4 +42,4 @@ def command(data: tuple[Path, ...], output: Path, clean: tuple[Path, ...], licen
     figures = train_moderation(data, clean, output, licence, terminal_report())
     for line in figures.lines():
         click.echo(line, err=True)
-    click.echo(output)
+    echo_line(output)

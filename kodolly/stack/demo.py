@@ -5,10 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-import click
-
 from common.errors import UserError
 from finetune.demo.build import demo_directories
+from kodolly.echo import echo_line
 from kodolly.stack.parts import DEMO, WorkerSpec
 
 
@@ -20,6 +19,6 @@ def demo_workers(state_dir: Path) -> tuple[WorkerSpec, WorkerSpec]:
     done = subprocess.run([sys.executable, "-m", "finetune.demo.build", str(directory)])
     if done.returncode != 0:
         raise UserError("The demo models could not be trained.", hint="The lines above say why.")
-    click.echo(f"demo models ready in {time.monotonic() - began:.0f} s", err=True)
+    echo_line(f"demo models ready in {time.monotonic() - began:.0f} s", err=True)
     base, dolly = demo_directories(directory)
     return WorkerSpec(model=base, name="demo-base"), WorkerSpec(model=dolly, name="demo-dolly")
