@@ -188,3 +188,10 @@ def test_a_gateway_that_others_reach_and_that_asks_for_no_key_says_so(tmp_path: 
 def test_a_gateway_without_a_documents_service_says_so(site: Site) -> None:
     answer = httpx2.get(f"{site.gateway}/v1/files", headers=limited_key(site), trust_env=False)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "documents_not_configured")
+
+
+@pytest.mark.parametrize("path", ["/v1/files/..", "/v1/files/%2e%2e/content", "/v1/vector_stores/../files"])
+def test_no_path_of_the_documents_leads_to_another(site: Site, path: str) -> None:
+    key = f"Authorization: {limited_key(site)['authorization']}"
+    (answer,) = talk(site.gateway, request(site.gateway, "GET", path, [key]))
+    assert answer.status == 404

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from common.closing_response import ClosingResponse
 from common.documents_service import OWNER_HEADER, SEES_ALL_HEADER, UPLOAD_BYTES, UPLOAD_S
 from common.doors import door
-from common.errors import ModelNotReady, UpstreamFailed, UpstreamTimeout
+from common.errors import ModelNotReady, NotFound, UpstreamFailed, UpstreamTimeout
 from server.accounts.entrance import KeyDep
 from server.api.public import GatewayDep
 from server.settings import GatewaySettings
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ANSWER_S = 120.0
 """Longest wait for an answer; the first search after a start loads Kiwi."""
+DOTS = frozenset((".", ".."))
+"""Segments of a path that lead elsewhere (RFC 3986, 5.2.4)."""
 FORWARDED = ("content-type", "accept")
 PASSED_BACK = ("content-type", "content-length", "content-disposition", "x-should-retry")
 FILE, STORE = "/v1/files", "/v1/vector_stores"
@@ -61,6 +63,9 @@ class DocumentsService:
         """What it answers. Raises ApiError where there is none, or it cannot be reached."""
         import httpx2
 
+        if not DOTS.isdisjoint(request.scope["path"].split("/")):
+            # httpx takes them for steps, and would ask for another path than was allowed here.
+            raise NotFound(f"There is no route {request.scope['path']}.")
         if not self._url:
             raise ModelNotReady(
                 "This gateway has no documents service.",
