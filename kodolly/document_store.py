@@ -13,7 +13,8 @@ import click
 from common.errors import UserError
 
 if TYPE_CHECKING:
-    from documents.search.store import Store, StoredDocument
+    from documents.search.store import Store
+    from documents.search.stored import StoredDocument
     from documents.service.catalogue import Catalogue
     from documents.service.places import Places
 

@@ -177,7 +177,7 @@ def test_a_store_is_for_its_user_alone(tmp_path: Path) -> None:
 def test_candidates_of_the_rarest_term_are_ranked_by_all(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("documents.search.matching.MOST_ROWS", 1)
+    monkeypatch.setattr("documents.search.bm25.MOST_ROWS", 1)
     add(store, "a", "감봉 규정은 따로 정하여 알린다.")
     add(store, "b", "감봉의 절차와 기간을 따로 정하여 게시판에 알린다.")
     for number in range(2):

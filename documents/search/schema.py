@@ -6,15 +6,9 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.private_files import make_private_file
+from documents.search.tables import FORMAT, TERMS, VECTORS_STAMP
 from documents.search.terms import terms_version
 
-FORMAT = "1"
-LEAST_RELEVANCE = "least relevance"
-"""The name of a fact about the store, like the next ones."""
-EVIDENCE = "evidence"
-VECTORS = "vectors"
-VECTORS_STAMP = "vectors stamp"
-"""Another random one after each change of the vectors."""
 WAIT_S = 60.0
 """Longest wait, in seconds, for another process that is writing."""
 
@@ -75,16 +69,6 @@ def open_file(path: Path, *, create: bool) -> sqlite3.Connection:
     return connection
 
 
-def indexed_by(connection: sqlite3.Connection) -> str:
-    """The version of the terms that the index holds."""
-    return fact(connection, "terms")
-
-
-def mark_indexed(connection: sqlite3.Connection) -> None:
-    """Say that the index holds terms of this version; part of the transaction that put them in."""
-    connection.execute("UPDATE facts SET value = ? WHERE name = 'terms'", (terms_version(),))
-
-
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA journal_mode = WAL")
@@ -96,7 +80,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         if not tables:
             for statement in filter(str.strip, _SCHEMA.split(";\n")):
                 connection.execute(statement)
-            facts = [("format", FORMAT), ("terms", terms_version())]
+            facts = [("format", FORMAT), (TERMS, terms_version())]
             connection.executemany("INSERT INTO facts VALUES (?, ?)", facts)
         if fact(connection, "format") == FORMAT:
             for statement in _VECTORS:
@@ -117,13 +101,3 @@ def fact(connection: sqlite3.Connection, name: str) -> str:
     """What the file says of itself under this name; "" where it says nothing."""
     row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
     return str(row[0]) if row else ""
-
-
-def set_fact(connection: sqlite3.Connection, name: str, value: str) -> None:
-    """In place of what the file said of itself under this name; part of a transaction."""
-    connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
-
-
-def forget_fact(connection: sqlite3.Connection, name: str) -> None:
-    """The file says nothing under this name any more; part of a transaction."""
-    connection.execute("DELETE FROM facts WHERE name = ?", (name,))

@@ -4,18 +4,15 @@ All vectors of a store were made by one model with one checkpoint: others can't 
 added has none until someone makes it; one that is removed takes its vector along.
 """
 
-import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from documents.search.schema import EVIDENCE, VECTORS, VECTORS_STAMP, fact, forget_fact, set_fact
-from documents.search.terms import with_headings
+from documents.search.tables import EVIDENCE, VECTORS, VECTORS_STAMP, Tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,15 +80,15 @@ class VectorCache:
         self._lock = threading.Lock()
         self._held: OrderedDict[str, tuple[str, Matrix]] = OrderedDict()
 
-    def matrix(self, name: str, connection: sqlite3.Connection) -> Matrix:
-        """All vectors that the transaction of `connection` sees; read only where they have changed."""
-        stamp = fact(connection, VECTORS_STAMP)
+    def matrix(self, tables: Tables) -> Matrix:
+        """All vectors that the transaction of `tables` sees; read only where they have changed."""
+        name, stamp = tables.name, tables.fact(VECTORS_STAMP)
         with self._lock:
             held = self._held.get(name)
             if held is not None and held[0] == stamp:
                 self._held.move_to_end(name)
                 return held[1]
-        matrix = _read(connection)
+        matrix = _read(tables)
         with self._lock:
             self._held[name] = (stamp, matrix)
             self._held.move_to_end(name)
@@ -100,76 +97,56 @@ class VectorCache:
         return matrix
 
 
-class Transactions(Protocol):
-    """Begins one; all that is done in it happens, or nothing."""
-
-    def __call__(self) -> AbstractContextManager[sqlite3.Connection]: ...
-
-
 class StoredVectors:
     """Those of an open store."""
 
-    def __init__(self, connection: sqlite3.Connection, transaction: Transactions) -> None:
-        self._connection, self._transaction = connection, transaction
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
 
     def source(self) -> VectorSource | None:
         """The model that made them; None where there are none."""
-        return made_by(self._connection)
+        return made_by(self._tables)
 
     def begin(self, source: VectorSource) -> bool:
         """Drop those that something else has made; whether there was nothing of `source` yet."""
-        with self._transaction() as connection:
-            if made_by(connection) == source:
+        with self._tables.writing():
+            if made_by(self._tables) == source:
                 return False
-            connection.execute("DELETE FROM vectors")
-            set_fact(connection, VECTORS, msgspec.json.encode(source).decode())
-            forget_fact(connection, EVIDENCE)
+            self._tables.vectors.drop()
+            self._tables.set_fact(VECTORS, msgspec.json.encode(source).decode())
+            self._tables.forget_fact(EVIDENCE)
         return True
 
     def missing(self, most: int) -> list[tuple[int, str]]:
         """Chunks without a vector, and what is to be made into one: the headings and the text."""
-        rows = self._connection.execute(
-            "SELECT id, text, headings FROM chunks WHERE NOT EXISTS"
-            " (SELECT 1 FROM vectors WHERE chunk = chunks.id) ORDER BY id LIMIT ?",
-            (most,),
-        )
-        return [(chunk, with_headings(text, msgspec.json.decode(above))) for chunk, text, above in rows]
+        return self._tables.vectors.missing(most)
 
     def put(self, source: VectorSource, made: Sequence[tuple[int, str]], rows: "Floats") -> bool:
         """Keep a vector for each of what `missing` gave, but for chunks that have gone or changed since.
         False where the store takes vectors of another source by now."""
-        with self._transaction() as connection:
-            if made_by(connection) != source:
+        with self._tables.writing():
+            if made_by(self._tables) != source:
                 return False
             for (chunk, text), row in zip(made, rows, strict=True):
-                if self._is_still(chunk, text):
-                    blob = row.astype("<f4").tobytes()
-                    connection.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?)", (chunk, blob))
+                if self._tables.vectors.text_of(chunk) == text:
+                    self._tables.vectors.put(chunk, row.astype("<f4").tobytes())
         return True
 
     def counts(self) -> tuple[int, int]:
         """Chunks with a vector, and all chunks."""
-        return tuple(
-            self._connection.execute(
-                "SELECT (SELECT count(*) FROM vectors), (SELECT count(*) FROM chunks)"
-            ).fetchone()
-        )
-
-    def _is_still(self, chunk: int, text: str) -> bool:
-        row = self._connection.execute("SELECT text, headings FROM chunks WHERE id = ?", (chunk,)).fetchone()
-        return row is not None and with_headings(row[0], msgspec.json.decode(row[1])) == text
+        return self._tables.vectors.counts()
 
 
-def made_by(connection: sqlite3.Connection) -> VectorSource | None:
+def made_by(tables: Tables) -> VectorSource | None:
     """The model that made the vectors of a store; None where there are none."""
-    told = fact(connection, VECTORS)
+    told = tables.fact(VECTORS)
     return msgspec.json.decode(told, type=VectorSource) if told else None
 
 
-def _read(connection: sqlite3.Connection) -> Matrix:
+def _read(tables: Tables) -> Matrix:
     import numpy as np
 
-    rows = connection.execute("SELECT chunk, vector FROM vectors ORDER BY chunk").fetchall()
+    rows = tables.vectors.all()
     chunks = np.fromiter((row[0] for row in rows), np.int64, len(rows))
     joined = np.frombuffer(b"".join(row[1] for row in rows), "<f4")
     return Matrix(chunks, joined.reshape(len(rows), -1 if rows else 0).astype(np.float32, copy=False))
