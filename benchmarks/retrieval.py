@@ -3,6 +3,7 @@ quotes it.
 
     pip install bm25s tantivy
     python benchmarks/retrieval.py --data DIRECTORY [--chunks 100000]
+    python benchmarks/retrieval.py --data DIRECTORY --database-url postgresql://kodolly@127.0.0.1/empty
     KODOLLY_API_KEY=... python benchmarks/retrieval.py --data DIRECTORY --chunks 0 \
         --embedding-model e5 --query-prefix 'query: ' --passage-prefix 'passage: ' [--gateway URL]
 
@@ -10,7 +11,8 @@ DIRECTORY holds kobest_v1.0/BoolQ/dev.tsv (SKT-LSL/KoBEST_datarepo) and koalpaca
 8,000 records of Beomi/KoAlpaca's `ko_alpaca_data.json`), as published; nothing is fetched here. First the
 questions of BoolQ are asked of its 700 paragraphs: recall at 1, 5 and 10, MRR and nDCG with intervals, for
 kodolly's store and for what other libraries do with Korean by default: bm25s over words, tantivy, FTS5's
-`unicode61` and `trigram`. Those that are not installed are left out. Then kodolly's store measures by itself
+`unicode61` and `trigram`. Those that are not installed are left out. With the URL of a PostgreSQL database,
+kodolly's store is asked there, too. Then kodolly's store measures by itself
 below which relevance it probably does not know, and each question is asked with its paragraph in the store
 and without it.
 
@@ -28,6 +30,7 @@ import json
 import os
 import random
 import re
+import secrets
 import sqlite3
 import statistics
 import tempfile
@@ -106,6 +109,22 @@ def kodolly(passages: Sequence[str], held: ExitStack) -> Ask:
     store = held.enter_context(open_store(directory / "passages.db", create=True))
     add_passages(store, passages)
     return lambda question: [number for number, _ in ranked(store, question)]
+
+
+def in_postgres(url: str) -> Index:
+    """The same store in this database."""
+
+    def index(passages: Sequence[str], held: ExitStack) -> Ask:
+        from documents.service.postgres_storage import PostgresStorage
+
+        storage = held.enter_context(closing(PostgresStorage(url)))
+        name = f"benchmark {secrets.token_hex(4)}"
+        held.callback(storage.remove, name)
+        store = held.enter_context(storage.open(name, create=True))
+        add_passages(store, passages)
+        return lambda question: [number for number, _ in ranked(store, question)]
+
+    return index
 
 
 def fts5(tokenizer: str) -> Index:
@@ -331,7 +350,8 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--chunks", type=int, default=100_000)
-    parser.add_argument("--only", action="append", choices=list(LIBRARIES))
+    parser.add_argument("--only", action="append", choices=[*LIBRARIES, "in PostgreSQL"])
+    parser.add_argument("--database-url")
     parser.add_argument("--gateway", default="http://127.0.0.1:8000")
     parser.add_argument("--embedding-model")
     parser.add_argument("--query-prefix", default="")
@@ -342,12 +362,15 @@ def main() -> None:
     from documents.korean import kiwi
 
     kiwi()  # its start is not counted
+    libraries = dict(LIBRARIES)
+    if options.database_url:
+        libraries["in PostgreSQL"] = in_postgres(options.database_url)
     names = [
-        name for name in options.only or LIBRARIES if name not in NEEDS or find_spec(NEEDS[name]) is not None
+        name for name in options.only or libraries if name not in NEEDS or find_spec(NEEDS[name]) is not None
     ]
     print(f"\nBoolQ: {len(asked)} questions, {len(paragraphs)} paragraphs")
     for name in names:
-        report(measure(LIBRARIES[name], name, paragraphs, asked), len(paragraphs), asked)
+        report(measure(libraries[name], name, paragraphs, asked), len(paragraphs), asked)
     if "kodolly documents" in names:
         refusals(paragraphs, asked)
     if options.embedding_model:
@@ -357,7 +380,7 @@ def main() -> None:
         many = paragraphs + made_chunks(options.data, options.chunks - len(paragraphs), length)
         print(f"\nThe same among {len(many):,} chunks of about {length} characters")
         for name in names:
-            report(measure(LIBRARIES[name], name, many, asked[:ASKED_OF_MANY]), len(many), asked)
+            report(measure(libraries[name], name, many, asked[:ASKED_OF_MANY]), len(many), asked)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ from common.errors import UserError
 if TYPE_CHECKING:
     from documents.search.store import Store
     from documents.search.stored import StoredDocument
-    from documents.service.catalogue import Catalogue
-    from documents.service.places import Places
+    from documents.service.storage import Storage
 
 F = TypeVar("F", bound=Callable[..., Any])
 LIBRARIES = ("kiwipiepy", "lxml", "pdfplumber", "pypdfium2", "docx", "regex", "unhwp")
@@ -41,49 +40,52 @@ def store_options(command: F) -> F:
 def opened_store(name: str, config: Path | None, *, create: bool = False) -> Iterator["Store"]:
     """The store of this name, until the block ends. Raises UserError, also where the extra is missing."""
     require_documents()
-    from common.private_files import make_private_directory, make_state_directory
-    from common.settings import load_settings
-    from documents.search.store import open_store
-    from kodolly.stack.parts import UpSettings
+    from documents.service.places import VECTOR_STORE
 
     name = unicodedata.normalize("NFC", name)
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or (create and name.startswith(VECTOR_STORE)):
         raise UserError(
             f"{name!r} cannot be the name of a store.",
-            hint="Use letters, digits, `-`, `_` and `.`, at most 64.",
+            hint="Use letters, digits, `-`, `_` and `.`, at most 64, and not vs_ before them.",
         )
-    state = load_settings(UpSettings, config=config).state_dir
+    state_dir, url = storage_settings(config)
+    if url is not None:
+        with opened_storage(config) as storage, storage.open(name, create=create) as store:
+            yield store
+        return
+    from common.private_files import make_private_directory, make_state_directory
+    from documents.search.store import open_store
+
     if create:
-        make_state_directory(state)
-        make_private_directory(state / "documents")
-    with open_store(state / "documents" / f"{name}.db", create=create) as store:
+        make_state_directory(state_dir)
+        make_private_directory(state_dir / "documents")
+    with open_store(state_dir / "documents" / f"{name}.db", create=create) as store:
         yield store
 
 
 @contextmanager
-def opened_catalogue(config: Path | None) -> Iterator[tuple["Catalogue", "Places"]]:
-    """The catalogue of the documents service on this machine, also while it runs. Raises UserError."""
-    places = document_places(config)
-    from common.private_files import make_state_directory
-    from documents.service.catalogue import Catalogue
+def opened_storage(config: Path | None) -> Iterator["Storage"]:
+    """What the documents service keeps, also while it runs. Raises UserError."""
+    state_dir, url = storage_settings(config)
+    from documents.service.opening import open_storage
 
-    make_state_directory(places.root.parent.parent)
-    places.make()
-    catalogue = Catalogue(places.catalogue)
+    storage = open_storage(state_dir, url)
     try:
-        yield catalogue, places
+        yield storage
     finally:
-        catalogue.close()
+        storage.close()
 
 
-def document_places(config: Path | None) -> "Places":
-    """Where the documents service of this machine keeps what it has. Raises UserError."""
+def storage_settings(config: Path | None) -> tuple[Path, str | None]:
+    """The state directory, and the URL of the database that is used instead. Raises UserError."""
     require_documents()
     from common.settings import load_settings
-    from documents.service.places import Places
+    from documents.service.settings import DocumentsSettings
     from kodolly.stack.parts import UpSettings
 
-    return Places(load_settings(UpSettings, config=config).state_dir / "documents" / "service")
+    # The token is the service's alone: commands work without it.
+    url = load_settings(DocumentsSettings, {"token": "none"}, config).database_url
+    return load_settings(UpSettings, config=config).state_dir, url.get_secret_value() if url else None
 
 
 def require_documents() -> None:

@@ -8,8 +8,8 @@ import pytest
 from common.errors import UserError
 from documents.search.store import open_store
 from documents.service.backup import Contents, back_up, restore
-from documents.service.catalogue import Catalogue
 from documents.service.places import Places
+from documents.service.sqlite_catalogue import SqliteCatalogue
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def places(tmp_path: Path) -> Places:
     made = Places(tmp_path / "state" / "documents" / "service")
     made.root.parent.parent.mkdir()
     made.make()
-    catalogue = Catalogue(made.catalogue)
+    catalogue = SqliteCatalogue(made.catalogue)
     store = {"id": "vs_1", "owner": "k", "name": "휴가", "description": "", "metadata": "{}"}
     catalogue.insert("stores", store | {"shared_with": "[]", "created_at": 1, "last_active_at": 1})
     for name in ("file-1", "file-lost"):
@@ -53,7 +53,7 @@ def test_what_was_backed_up_comes_back_and_is_indexed_anew(places: Places, tmp_p
     for there, replace in ((elsewhere, False), (places, True)):
         assert restore(target, there, replace=replace) == Contents(files=1, stores=1)
         assert there.file("file-1", "규정.md").read_text(encoding="utf-8") == "휴가"
-        catalogue = Catalogue(there.catalogue)
+        catalogue = SqliteCatalogue(there.catalogue)
         rows = catalogue.rows("SELECT file, status FROM attached")
         catalogue.close()
         assert rows == [{"file": "file-1", "status": "in_progress"}]

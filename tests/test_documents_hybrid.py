@@ -12,7 +12,6 @@ from fastapi.testclient import TestClient
 from common.documents_service import OWNER_HEADER
 from common.registry import ModelCard
 from documents.search import store as store_module
-from documents.search.store import open_store
 from documents.service import app as app_module
 from documents.service import pooling
 from documents.service.app import create_app
@@ -52,10 +51,9 @@ class Stage:
 
     def vectors(self) -> tuple[int, int]:
         """Chunks with a vector, and all of them."""
-        path = self.service.places.store(self.store)
-        if not path.exists():
+        if not self.service.storage.has(self.store):
             return 0, 0
-        with open_store(path) as store:
+        with self.service.storage.open(self.store) as store:
             return store.vectors.counts()
 
     def embedded(self) -> bool:
@@ -144,7 +142,7 @@ def test_vectors_of_another_checkpoint_are_made_anew(stage: Stage) -> None:
         return "vectors" in found["ranked_by"] and stage.vectors() == (3, 3)
 
     wait_for(renewed, PATIENCE_S, what="the new vectors")
-    with open_store(stage.service.places.store(stage.store)) as store:
+    with stage.service.storage.open(stage.store) as store:
         source = store.vectors.source()
     assert source is not None
     assert (source.model, source.checkpoint) == ("embed", "ba9876543210")

@@ -10,9 +10,10 @@ from documents.chunks import chunks_of
 from documents.read.file import ReadLimits, read_file
 from documents.search import store as store_module
 from documents.search.store import open_store
-from documents.service.catalogue import Catalogue, Row
+from documents.service.catalogue import Row
 from documents.service.indexing import Indexer
 from documents.service.places import Places
+from documents.service.storage import DiskStorage
 from tests.support.processes import PATIENCE_S, wait_for
 
 
@@ -33,11 +34,11 @@ def test_an_index_of_other_rules_is_made_anew_at_the_start(
     monkeypatch.setattr(store_module, "terms_of", words)
     places = Places(tmp_path / "state" / "service")
     places.make()
-    catalogue = Catalogue(places.catalogue)
+    storage = DiskStorage(places)
     for name in ("vs_old", "vs_broken"):
         row: Row = {"id": name, "owner": "key", "name": "", "description": "", "metadata": "{}"}
         row |= {"shared_with": "[]", "created_at": 1, "last_active_at": 1, "expires_days": None}
-        catalogue.insert("stores", row)
+        storage.catalogue.insert("stores", row)
     (tmp_path / "규정.md").write_text("연차휴가는 15일이다.", encoding="utf-8")
     document = read_file(tmp_path / "규정.md")
     rules(monkeypatch, "words 1")
@@ -45,13 +46,13 @@ def test_an_index_of_other_rules_is_made_anew_at_the_start(
         store.add("file-1", document, chunks_of(document), 800)
     places.store("vs_broken").write_bytes(b"no database")
     rules(monkeypatch, "words 2")
-    indexer = Indexer(catalogue, places, ReadLimits(), lambda: None)
+    indexer = Indexer(storage, ReadLimits(), lambda: None)
     indexer.start()
     try:
         wait_for(lambda: is_found(places), PATIENCE_S, what="the index")
     finally:
         indexer.stop()
-        catalogue.close()
+        storage.close()
 
 
 def is_found(places: Places) -> bool:

@@ -6,15 +6,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-import msgspec
-
 from common.errors import UserError
-from documents.chunks import Span
-from documents.document import Line
+from documents.chunks import Chunk
 from documents.search import sqlite_matching
 from documents.search.schema import fact
 from documents.search.stored import NewDocument, StoredDocument, StoredPage, StoredPassage
-from documents.search.terms import with_headings
+from documents.search.stored_json import found_by, json_text, stored_chunk, stored_page, stored_passage
 
 
 class SqliteTables:
@@ -115,6 +112,15 @@ class SqliteTables:
         )
         return [stored_page(*row) for row in rows]
 
+    def chunks(self, source: str) -> list[Chunk]:
+        """In order."""
+        rows = self._connection.execute(
+            "SELECT text, headings, spans FROM chunks JOIN documents ON documents.id = document"
+            " WHERE source = ? ORDER BY chunks.id",
+            (source,),
+        )
+        return [stored_chunk(*row) for row in rows]
+
     def count_chunks(self) -> int:
         """How many there are."""
         (count,) = self._connection.execute("SELECT count(*) FROM chunks").fetchone()
@@ -198,24 +204,3 @@ class SqliteVectors:
         """Chunks with a vector, and all chunks."""
         query = "SELECT (SELECT count(*) FROM vectors), (SELECT count(*) FROM chunks)"
         return tuple(self._connection.execute(query).fetchone())
-
-
-def found_by(text: str, headings: str) -> str:
-    """What a chunk of this text is found by; `headings` as they are stored."""
-    return with_headings(text, msgspec.json.decode(headings))
-
-
-def json_text(value: object) -> str:
-    """As it is stored."""
-    return msgspec.json.encode(value).decode()
-
-
-def stored_page(number: int | None, text: str, lines: str, problem: str) -> StoredPage:
-    """Of a row."""
-    return StoredPage(number, text, msgspec.json.decode(lines, type=tuple[Line, ...]), problem)
-
-
-def stored_passage(source: str, name: str, title: str, text: str, headings: str, spans: str) -> StoredPassage:
-    """Of a row."""
-    above = msgspec.json.decode(headings, type=tuple[str, ...])
-    return StoredPassage(source, name, title, text, above, msgspec.json.decode(spans, type=tuple[Span, ...]))

@@ -7,7 +7,7 @@ searches meanwhile sees it before or after.
 import random
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import msgspec
 
 from common.errors import UserError
 from documents.chunks import Chunk, Span
-from documents.document import Document
+from documents.document import Document, Page
 from documents.search.evidence import Evidence
 from documents.search.fusion import fused
 from documents.search.schema import open_file
@@ -82,6 +82,19 @@ class Store:
     def pages(self, source: str) -> list[StoredPage]:
         """The pages of a document, in order; empty where there is none with this source."""
         return self._tables.pages(source)
+
+    def copy_to(self, other: "Store") -> None:
+        """Put all documents into another store, which makes an index of its own; vectors stay behind."""
+        for kept in self.documents():
+            pages = [
+                Page(page.number, page.text, (), page.lines, problem=page.problem)
+                for page in self.pages(kept.source)
+            ]
+            if pages:
+                pages[0] = replace(pages[0], hidden_characters=kept.hidden_characters)
+            document = Document(kept.name, kept.format, kept.sha256, kept.title, tuple(pages))
+            other.add(kept.source, document, self._tables.chunks(kept.source), kept.chunk_size)
+        other.remember_least_relevance(self.least_relevance())
 
     def search(self, question: str, limit: int = 10, sources: Collection[str] | None = None) -> list[Hit]:
         """The chunks that fit best, best first; empty where nothing of the question is in the store.

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from documents.chunks import Chunk
 from documents.search.stored import NewDocument, StoredDocument, StoredPage, StoredPassage
 
 FORMAT = "1"
@@ -81,6 +82,9 @@ class Tables(Protocol):
 
     def pages(self, source: str) -> list[StoredPage]:
         """The pages of a document, in order."""
+
+    def chunks(self, source: str) -> list[Chunk]:
+        """The chunks of a document, in order."""
 
     def count_chunks(self) -> int:
         """How many there are."""

@@ -10,21 +10,18 @@ from fastapi import APIRouter, FastAPI
 from common.cors import CrossOrigin
 from common.documents_service import MOST_FILE_BYTES, UPLOAD_BYTES
 from common.doors import BODY_S, PUBLIC, Door, Doors, door
-from common.errors import UserError
 from common.guard import Guard
 from common.guarded_app import GuardedApp
 from common.http import install_error_handlers, require_token
 from common.own_hosts import OwnHosts
-from common.private_files import make_state_directory
 from documents.korean_child import kiwi_in_a_child
 from documents.read.file import ReadLimits
 from documents.search.vectors import VectorCache
 from documents.service import attached_files, chat, file_search, files, vector_stores
-from documents.service.catalogue import Catalogue
 from documents.service.embedder import Embedder
 from documents.service.gateway_client import GatewayClient
 from documents.service.indexing import Indexer
-from documents.service.places import Places
+from documents.service.opening import open_storage
 from documents.service.pooling import PoolingModels
 from documents.service.service import Service
 from documents.service.settings import DocumentsSettings
@@ -90,24 +87,16 @@ def _lifespan(
                 await asyncio.to_thread(service.indexer.stop)
                 await asyncio.to_thread(service.embedder.stop)
         service.pooling.close()
-        service.catalogue.close()
+        await asyncio.to_thread(service.storage.close)
 
     return lifespan
 
 
 def _opened(settings: DocumentsSettings) -> Service:
-    make_state_directory(settings.state_dir)
-    places = Places(settings.directory() / "service")
-    try:
-        places.make()
-    except OSError as error:
-        raise UserError(
-            f"{places.root} cannot be written: {error.strerror or error}.",
-            hint="Free some disk, or choose another place with KODOLLY_STATE_DIR.",
-        ) from error
-    catalogue = Catalogue(places.catalogue)
+    url = settings.database_url
+    storage = open_storage(settings.state_dir, url.get_secret_value() if url is not None else None)
     pooling, cache = PoolingModels(settings), VectorCache()
-    embedder = Embedder(settings, catalogue, places, pooling, cache)
-    indexer = Indexer(catalogue, places, ReadLimits(file_bytes=MOST_FILE_BYTES), embedder.wake)
+    embedder = Embedder(settings, storage, pooling, cache)
+    indexer = Indexer(storage, ReadLimits(file_bytes=MOST_FILE_BYTES), embedder.wake)
     gateway = GatewayClient(settings.gateway_url, settings.token.get_secret_value())
-    return Service(settings, places, catalogue, indexer, gateway, pooling, embedder, cache)
+    return Service(settings, storage, indexer, gateway, pooling, embedder, cache)

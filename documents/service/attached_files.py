@@ -8,7 +8,6 @@ from fastapi import APIRouter
 
 from common.doors import door
 from common.errors import NotFound
-from documents.search.store import open_store
 from documents.service.attaching import attach, files_of
 from documents.service.catalogue import Catalogue, Row
 from documents.service.listing import Listing, PageDep, PageRequest, list_object, page_of
@@ -70,8 +69,8 @@ def take_out(store_id: str, file_id: str, service: ServiceDep, owner: OwnerDep) 
     row = attached(service.catalogue, store_id, file_id)
     with service.catalogue.transaction():
         service.catalogue.change("DELETE FROM attached WHERE place = ?", (row["place"],))
-        if service.places.store(store_id).exists():
-            with open_store(service.places.store(store_id)) as store:
+        if service.storage.has(store_id):
+            with service.storage.open(store_id) as store:
                 store.remove(file_id)
     return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
 
@@ -83,8 +82,8 @@ def attached_content(store_id: str, file_id: str, service: ServiceDep, owner: Ow
     readable_store(service.catalogue, owner, store_id)
     row = attached(service.catalogue, store_id, file_id)
     pages: list[str] = []
-    if row["status"] == "completed" and service.places.store(store_id).exists():
-        with open_store(service.places.store(store_id)) as store:
+    if row["status"] == "completed" and service.storage.has(store_id):
+        with service.storage.open(store_id) as store:
             pages = [page.text for page in store.pages(file_id)]
     return {
         "object": "vector_store.file_content.page",

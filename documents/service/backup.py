@@ -1,20 +1,30 @@
-"""Backup and restore of all documents of a machine: files, the catalogue, stores of the command line.
+"""Backup and restore of all documents: files, the catalogue, stores of the command line.
 
-A backup is a ZIP file. Indexes of vector stores are left out: after a restore they are made from the files.
+A backup is a ZIP file, the same whether all lies below the state directory or in PostgreSQL, so that it moves
+from one to the other. Indexes of vector stores are left out: after a restore they are made from the files.
 """
 
 import os
+import secrets
 import shutil
 import tempfile
 import zipfile
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from common.backup_file import backup_directory, copy_sqlite, open_backup, write_backup
 from common.errors import UserError
-from documents.service.catalogue import Catalogue
+from documents.service.copying import TABLES, copy_catalogue, copy_stores
+from documents.service.opening import open_postgres
 from documents.service.places import Places
+from documents.service.sqlite_catalogue import SqliteCatalogue
+from documents.service.storage import DiskStorage
+
+if TYPE_CHECKING:
+    from documents.service.postgres_storage import PostgresStorage
 
 CATALOGUE, FILES, STORES = "catalogue.db", "files", "stores"
 
@@ -28,6 +38,26 @@ class Contents:
     """Those of the command line."""
 
 
+def back_up_storage(
+    state_dir: Path, database_url: str | None, target: Path, *, replace: bool = False
+) -> Contents:
+    """Write `target` from wherever documents are kept. Raises UserError and StoreFailed."""
+    if database_url is None:
+        return back_up(Places(state_dir / "documents" / "service"), target, replace=replace)
+    with closing(open_postgres(database_url)) as storage:
+        return back_up_postgres(storage, target, replace=replace)
+
+
+def restore_storage(
+    source: Path, state_dir: Path, database_url: str | None, *, replace: bool = False
+) -> Contents:
+    """Put a backup wherever documents are kept. Raises UserError and StoreFailed."""
+    if database_url is None:
+        return restore(source, Places(state_dir / "documents" / "service"), replace=replace)
+    with closing(open_postgres(database_url)) as storage:
+        return restore_postgres(source, storage, replace=replace)
+
+
 def back_up(places: Places, target: Path, *, replace: bool = False) -> Contents:
     """Write `target` (mode 0600), whole or not at all; the service may run. A file that is deleted meanwhile
     is left out. Raises UserError."""
@@ -37,12 +67,27 @@ def back_up(places: Places, target: Path, *, replace: bool = False) -> Contents:
         return write_backup(work, target, partial(_pack, places, work))
 
 
+def back_up_postgres(storage: "PostgresStorage", target: Path, *, replace: bool = False) -> Contents:
+    """The same of a database. Files and catalogue are of one moment. Raises UserError and StoreFailed."""
+    with backup_directory(target, replace=replace) as work:
+        places = Places(work / "documents" / "service")
+        places.make()
+        copy = DiskStorage(places)
+        try:
+            with storage.catalogue.transaction():
+                copy_catalogue(storage, copy)
+            copy_stores(storage, copy)
+        finally:
+            copy.close()
+        return write_backup(work, target, partial(_pack, places, work))
+
+
 def _pack(places: Places, work: Path, archive: zipfile.ZipFile) -> Contents:
     stores = sorted(places.root.parent.glob("*.db"))
     for path, name in [(store, f"{STORES}/{store.name}") for store in stores]:
         _add_database(path, name, work, archive)
     if not places.catalogue.is_file():
-        Catalogue(places.catalogue).close()
+        SqliteCatalogue(places.catalogue).close()
     _add_database(places.catalogue, CATALOGUE, work, archive)
     files = 0
     for path in sorted(places.files.glob("file-*")):
@@ -82,6 +127,40 @@ def restore(source: Path, places: Places, *, replace: bool = False) -> Contents:
             _exchange(root, new.root.parent, Path(directory) / "old")
     except OSError as error:
         raise UserError(f"The backup cannot be put into {root}: {error}.") from error
+    return made
+
+
+def restore_postgres(source: Path, storage: "PostgresStorage", *, replace: bool = False) -> Contents:
+    """Put a backup into a database, all of it or nothing; services may run, and index the files. Raises
+    UserError and StoreFailed."""
+    catalogue = storage.catalogue
+    taken = any(catalogue.rows(f"SELECT 1 FROM {table} LIMIT 1") for table in TABLES)  # noqa: S608
+    if not replace and (taken or storage.stores()):
+        raise UserError(
+            "There are documents in the database.", hint="Add --replace to put the backup in their place."
+        )
+    with tempfile.TemporaryDirectory(prefix="kodolly-restore-") as directory:
+        new = Places(Path(directory) / "documents" / "service")
+        new.make()
+        made = _unpack(source, new)
+        _forget_indexes(new)
+        copy = DiskStorage(new)
+        mark = f"restored {secrets.token_hex(4)} "
+        try:
+            copy_stores(copy, storage, mark)
+            with catalogue.transaction():
+                for table in ("files", "stores", "bindings"):
+                    catalogue.change(f"DELETE FROM {table}")  # noqa: S608
+                copy_catalogue(copy, storage)
+                catalogue.change("DELETE FROM indexes WHERE name NOT LIKE ?", (f"{mark}%",))
+                catalogue.change(
+                    "UPDATE indexes SET name = substr(name, ?) WHERE name LIKE ?", (len(mark) + 1, f"{mark}%")
+                )
+        except BaseException:
+            catalogue.change("DELETE FROM indexes WHERE name LIKE ?", (f"{mark}%",))
+            raise
+        finally:
+            copy.close()
     return made
 
 
@@ -128,7 +207,7 @@ def _target(new: Places, name: str) -> Path | None:
 
 def _forget_indexes(new: Places) -> None:
     """What was indexed is to be indexed; rows of files that are not there go."""
-    catalogue = Catalogue(new.catalogue)
+    catalogue = SqliteCatalogue(new.catalogue)
     try:
         with catalogue.transaction():
             for row in catalogue.rows("SELECT id, filename FROM files"):

@@ -8,12 +8,13 @@ import time
 
 from common.errors import NotFound, UserError
 from documents.service.catalogue import Catalogue, Row
-from documents.service.places import VECTOR_STORE, Places
+from documents.service.places import VECTOR_STORE
+from documents.service.storage import Storage
 
 _NAME = re.compile(r"[^\s@]{1,90}")
 
 
-def bind(catalogue: Catalogue, places: Places, model: str, store: str, name: str) -> str:
+def bind(storage: Storage, model: str, store: str, name: str) -> str:
     """Offer `model@name`, answered from `store`; returns that. One of that name is replaced.
 
     Raises UserError for a store that is not there, and for names that cannot be.
@@ -22,10 +23,11 @@ def bind(catalogue: Catalogue, places: Places, model: str, store: str, name: str
         raise UserError(
             f"{model}@{name} cannot be the name of a model.", hint="One @, no spaces, 90 letters each."
         )
+    catalogue = storage.catalogue
     if store.startswith(VECTOR_STORE):
         known = catalogue.row("SELECT 1 FROM stores WHERE id = ?", (store,)) is not None
     else:
-        known = places.bound_store(store).is_file()
+        known = storage.has(store)
     if not known:
         raise UserError(
             f"There is no store {store!r}.", hint="`kodolly documents add FILES --store NAME` makes one."

@@ -15,11 +15,10 @@ MOST_PASSAGES = 5
 def passages_for(service: Service, store: str, question: str) -> tuple[list[Passage], Ranking]:
     """The best first; none where the store is empty or gone, or probably knows nothing of it. Raises
     InternalError where its index must be rebuilt."""
-    path = service.places.bound_store(store)
-    if not path.exists():
+    if not service.storage.has(store):
         return [], Ranking()
     try:
-        found = ranked(service, path, question, MOST_PASSAGES)
+        found = ranked(service, store, question, MOST_PASSAGES)
     except UserError as error:
         raise InternalError(str(error), code="index_unusable") from error
     if not found.known:

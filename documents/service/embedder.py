@@ -7,18 +7,16 @@ waits for it: chunks are found by their words.
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import ApiError, UserError
 from documents.search.calibration import calibrate_both
-from documents.search.store import Store, open_store
+from documents.search.store import Store
 from documents.search.vectors import VectorCache, VectorSource
 from documents.service.bindings import bindings
-from documents.service.catalogue import Catalogue
-from documents.service.places import Places
 from documents.service.pooling import BATCH_S, PoolingModels
 from documents.service.settings import DocumentsSettings
+from documents.service.storage import Storage
 
 if TYPE_CHECKING:
     from documents.search.vectors import Floats
@@ -40,13 +38,12 @@ class Embedder:
     def __init__(
         self,
         settings: DocumentsSettings,
-        catalogue: Catalogue,
-        places: Places,
+        storage: Storage,
         models: PoolingModels,
         cache: VectorCache,
     ) -> None:
         self._wanted = settings.embedding_model is not None
-        self._catalogue, self._places, self._models, self._cache = catalogue, places, models, cache
+        self._storage, self._models, self._cache = storage, models, cache
         self._waking = threading.Event()
         self._stopping = False
         self._trouble = ""
@@ -72,7 +69,9 @@ class Embedder:
         while not self._stopping:
             self._waking.clear()
             try:
-                self._look()
+                with self._storage.catalogue.alone("embedding") as mine:
+                    if mine:  # else another process does it
+                        self._look()
                 self._tell("")
             except ApiError as error:
                 self._tell(str(error))
@@ -91,26 +90,26 @@ class Embedder:
 
     def _look(self) -> None:
         source: VectorSource | None = None
-        for path in self._stores():
+        for name in self._stores():
             try:
-                with open_store(path) as store:
+                with self._storage.open(name) as store:
                     if not store.count_chunks():
                         continue
                     if source is None:
                         _, source = self._models.passages([PROBE])
                     self._fill(store, source)
             except UserError:
-                if path.exists():  # else it was deleted meanwhile
-                    logger.exception("the store %s got no vectors", path.stem)
+                if self._storage.has(name):  # else it was deleted meanwhile
+                    logger.exception("the store %s got no vectors", name)
 
-    def _stores(self) -> Iterator[Path]:
+    def _stores(self) -> Iterator[str]:
         """Those of the service, and of the command line where a model is bound to it."""
-        bound = [self._places.bound_store(row["store"]) for row in bindings(self._catalogue)]
-        for path in dict.fromkeys([*sorted(self._places.stores.glob("*.db")), *bound]):
+        bound = [row["store"] for row in bindings(self._storage.catalogue)]
+        for name in dict.fromkeys([*self._storage.vector_stores(), *bound]):
             if self._stopping:
                 return
-            if path.exists():
-                yield path
+            if self._storage.has(name):
+                yield name
 
     def _fill(self, store: Store, source: VectorSource) -> None:
         changed = store.vectors.begin(source)

@@ -1,12 +1,12 @@
 """/v1/files (https://platform.openai.com/docs/api-reference/files)."""
 
-import os
 import unicodedata
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, UploadFile
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 
 from common.documents_service import MOST_FILE_BYTES, UPLOAD_BYTES, UPLOAD_S
 from common.doors import door
@@ -19,6 +19,7 @@ from documents.service.wire import Purpose
 router = APIRouter(prefix="/v1/files", tags=["files"])
 LEAST_LIFE_S, LONGEST_LIFE_S = 3600, 2592000
 LONGEST_NAME = 255
+_SAVED = "application/octet-stream"
 
 
 @router.post("")
@@ -56,9 +57,7 @@ def upload(
 
 
 def _keep(service: Service, row: Row, content: bytes) -> None:
-    """On disk as a whole, then in the catalogue. Raises BadRequest where the owner has too much."""
-    path = service.places.file(row["id"], row["filename"])
-    partial = path.with_suffix(".part")
+    """Raises BadRequest where the owner has too much."""
     with service.catalogue.transaction():  # no tidying comes between
         used = service.catalogue.row(
             "SELECT coalesce(sum(bytes), 0) AS bytes FROM files WHERE owner = ?", (row["owner"],)
@@ -70,13 +69,7 @@ def _keep(service: Service, row: Row, content: bytes) -> None:
                 hint="Delete some, or raise documents.quota_bytes.",
                 code="storage_quota_exceeded",
             )
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(path)
-        service.catalogue.insert("files", row)
+        service.storage.keep(row, content)
 
 
 def _plain_name(given: str) -> str:
@@ -101,7 +94,7 @@ def list_files(
 ) -> dict[str, Any]:
     """Files of the key that asks, of all keys for an administrator."""
     listed = Listing(
-        "files AS t", f"{OWNS} AND (? IS NULL OR purpose = ?)", (*owner.values(), purpose, purpose)
+        "files AS t", f"{OWNS} AND (? = '' OR purpose = ?)", (*owner.values(), purpose or "", purpose or "")
     )
     rows, more = page_of(service.catalogue, listed, PageRequest(limit, order, after, None))
     return list_object([file_object(row) for row in rows], more)
@@ -116,11 +109,15 @@ def get_file(file_id: str, service: ServiceDep, owner: OwnerDep) -> dict[str, An
 
 @router.get("/{file_id}/content")
 @door("key")
-def get_content(file_id: str, service: ServiceDep, owner: OwnerDep) -> FileResponse:
+def get_content(file_id: str, service: ServiceDep, owner: OwnerDep) -> Response:
     """Its bytes, as something to be saved: a page of HTML must not run under the gateway's name."""
     row = found_file(service.catalogue, owner, file_id)
-    path = service.places.file(file_id, row["filename"])
-    return FileResponse(path, media_type="application/octet-stream", filename=row["filename"])
+    content = service.storage.content(file_id, row["filename"])
+    if isinstance(content, Path):
+        return FileResponse(content, media_type=_SAVED, filename=row["filename"])
+    # As FileResponse names a file (RFC 6266).
+    name = f"attachment; filename*=utf-8''{quote(row['filename'], safe='')}"
+    return Response(content, media_type=_SAVED, headers={"content-disposition": name})
 
 
 @router.delete("/{file_id}")

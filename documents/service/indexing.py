@@ -9,19 +9,21 @@ import threading
 import time
 from collections.abc import Callable
 
+from common.database import StoreFailed
 from common.errors import UserError
 from documents.chunks import chunks_of
 from documents.read.file import ReadLimits, read_file_as
 from documents.read.formats import SUFFIXES
 from documents.search.calibration import calibrate
-from documents.search.store import open_store
-from documents.service.catalogue import Catalogue, Row
-from documents.service.places import Places
+from documents.service.catalogue import Row
+from documents.service.storage import Storage
 from documents.service.wire import CHARACTERS_A_TOKEN
 
 logger = logging.getLogger(__name__)
 
 TIDY_EVERY_S = 60.0
+LOOKED_AT = 20
+"""How many of the files that wait are looked at together: other processes may be at the first."""
 STOP_S = 2.0
 """How long a stop waits, in seconds; a file that is still being read then is read again after the next
 start."""
@@ -30,11 +32,10 @@ start."""
 class Indexer:
     """A thread from `start` to `stop`."""
 
-    def __init__(
-        self, catalogue: Catalogue, places: Places, limits: ReadLimits, indexed: Callable[[], object]
-    ) -> None:
+    def __init__(self, storage: Storage, limits: ReadLimits, indexed: Callable[[], object]) -> None:
         """`indexed` is called after each file that is in its store."""
-        self._catalogue, self._places, self._limits, self._indexed = catalogue, places, limits, indexed
+        self._storage, self._limits, self._indexed = storage, limits, indexed
+        self._catalogue = storage.catalogue
         self._waking = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="indexing documents", daemon=True)
@@ -54,14 +55,15 @@ class Indexer:
         self._waking.set()
 
     def _run(self) -> None:
-        touched = self._renewed()
+        touched: set[str] | None = None
         while not self._stopping:
             self._waking.clear()
             try:
-                while not self._stopping and (row := self._next()) is not None:
-                    self._index(row)
+                if touched is None:
+                    touched = self._renewed()
+                while not self._stopping and (store := self._index_next()) is not None:
                     self._indexed()
-                    touched.add(row["store"])
+                    touched.add(store)
                 while touched and not self._stopping:
                     self._calibrate(touched.pop())
                 self._tidy()
@@ -73,22 +75,30 @@ class Indexer:
     def _renewed(self) -> set[str]:
         """Stores whose index other rules had made, another version of Kiwi say; it is made anew first."""
         renewed: set[str] = set()
-        for path in self._places.stores.glob("*.db"):
+        for name in self._storage.vector_stores():
             if self._stopping:
                 break
             try:
-                with open_store(path) as store:
+                with self._storage.open(name) as store:
                     if store.renew():
-                        renewed.add(path.stem)
+                        renewed.add(name)
             except Exception:  # one broken store keeps no other from being served
-                logger.exception("the index of the vector store %s could not be made anew", path.stem)
+                logger.exception("the index of the vector store %s could not be made anew", name)
         return renewed
 
-    def _next(self) -> Row | None:
-        return self._catalogue.row(
+    def _index_next(self) -> str | None:
+        """Index the next file that no other process is at; returns its store, None where there is none."""
+        waiting = (
             "SELECT attached.*, files.filename FROM attached JOIN files ON files.id = attached.file"
-            " WHERE status = 'in_progress' ORDER BY attached.place LIMIT 1"
+            " WHERE status = 'in_progress'"
         )
+        for place in self._catalogue.rows(f"{waiting} ORDER BY attached.place LIMIT {LOOKED_AT}"):
+            with self._catalogue.alone(f"attached {place['place']}") as mine:
+                found = self._catalogue.rows(f"{waiting} AND attached.place = ?", (place["place"],))
+                for row in found if mine else ():  # else another process has it, or was faster
+                    self._index(row)
+                    return str(row["store"])
+        return None
 
     def _index(self, row: Row) -> None:
         filename = row["filename"]
@@ -98,6 +108,8 @@ class Indexer:
         except UserError as error:
             known = any(filename.lower().endswith(suffix) for suffix in SUFFIXES)
             outcome = ("failed", "invalid_file" if known else "unsupported_file", str(error), 0)
+        except StoreFailed:  # it is tried again
+            raise
         except Exception:
             if self._stopping:
                 return
@@ -114,30 +126,29 @@ class Indexer:
 
     def _put_in(self, row: Row, filename: str) -> int:
         """Index one file; returns the bytes of its text. Raises UserError."""
-        path = self._places.file(row["file"], filename)
         size = max(1, int(row["chunk_tokens"] * CHARACTERS_A_TOKEN))
-        document = read_file_as(filename, path, self._limits)
+        with self._storage.readable(row["file"], filename) as path:
+            document = read_file_as(filename, path, self._limits)
         if not document.characters:
             problem = next((page.problem for page in document.pages if page.problem), "it holds no text")
             raise UserError(f"{filename} cannot be read: {problem}.")
         chunks = chunks_of(document, size)
-        with open_store(self._places.store(row["store"]), create=True) as store:
+        with self._storage.open(row["store"], create=True) as store:
             store.add(row["file"], document, chunks, size)
         return sum(len(chunk.text.encode()) for chunk in chunks)
 
     def _calibrate(self, store_id: str) -> None:
-        path = self._places.store(store_id)
-        if path.exists():
-            with open_store(path) as store:
+        if self._storage.has(store_id):
+            with self._storage.open(store_id) as store:
                 calibrate(store)
 
     def _take_out(self, store_id: str, file_id: str) -> None:
         if self._catalogue.row("SELECT 1 FROM stores WHERE id = ?", (store_id,)) is None:
-            self._places.remove_store(store_id)
+            self._storage.remove(store_id)
             return
         again = "SELECT 1 FROM attached WHERE store = ? AND file = ?"
-        if self._catalogue.row(again, (store_id, file_id)) is None and self._places.store(store_id).exists():
-            with open_store(self._places.store(store_id)) as store:
+        if self._catalogue.row(again, (store_id, file_id)) is None and self._storage.has(store_id):
+            with self._storage.open(store_id) as store:
                 store.remove(file_id)
 
     def _tidy(self) -> None:
@@ -148,12 +159,7 @@ class Indexer:
         with self._catalogue.transaction():
             known = {row["id"] for row in self._catalogue.rows("SELECT id FROM files")}
             stores = {row["id"] for row in self._catalogue.rows("SELECT id FROM stores")}
-            for path in self._places.files.iterdir():
-                if path.name.partition(".")[0] not in known:
-                    path.unlink(missing_ok=True)
-            for path in self._places.stores.glob("*.db"):
-                if path.stem not in stores:
-                    self._places.remove_store(path.stem)
+            self._storage.tidy(known, stores)
 
     def remove_file(self, file_id: str, filename: str) -> None:
         """Out of the catalogue, every store and the disk."""
@@ -162,4 +168,4 @@ class Indexer:
             self._catalogue.change("DELETE FROM files WHERE id = ?", (file_id,))
             for row in stores:
                 self._take_out(row["store"], file_id)
-        self._places.file(file_id, filename).unlink(missing_ok=True)
+        self._storage.forget(file_id, filename)

@@ -7,12 +7,11 @@ ranked by.
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from common.errors import ApiError
 from documents.search.calibration import knows
-from documents.search.store import Hit, Store, open_store
+from documents.search.store import Hit, Store
 from documents.service.service import Service
 
 Signal = Literal["words", "vectors", "rerank"]
@@ -50,11 +49,11 @@ class Ranked:
 
 
 def ranked(
-    service: Service, path: Path, question: str, limit: int, sources: Collection[str] | None = None
+    service: Service, name: str, question: str, limit: int, sources: Collection[str] | None = None
 ) -> Ranked:
-    """The best `limit` of the store at `path`. Raises UserError as `Store.search` does."""
+    """The best `limit` of the store of this name. Raises UserError as `Store.search` does."""
     depth = limit if service.settings.rerank_model is None else max(limit, RERANKED)
-    with open_store(path) as store:
+    with service.storage.open(name) as store:
         found = _found(service, store, question, depth, sources)
     if service.settings.rerank_model is not None:
         found = _reranked(service, found, question)

@@ -53,13 +53,13 @@ def find(service: Service, store_id: str, asked: SearchRequest) -> SearchResult:
         files = {
             file: row for file, row in files.items() if asked.filters.allows(json.loads(row["attributes"]))
         }
-    path = service.places.store(store_id)
-    if not files or not path.exists():
+    if not files or not service.storage.has(store_id):
         return SearchResult([], Ranking())
     sources = None if asked.filters is None else [*files]
     try:
         found = [
-            ranked(service, path, question, asked.max_num_results, sources) for question in asked.questions()
+            ranked(service, store_id, question, asked.max_num_results, sources)
+            for question in asked.questions()
         ]
     except UserError as error:
         raise InternalError(

@@ -14,9 +14,9 @@ from documents.service.catalogue import Catalogue
 from documents.service.embedder import Embedder
 from documents.service.gateway_client import GatewayClient
 from documents.service.indexing import Indexer
-from documents.service.places import Places
 from documents.service.pooling import PoolingModels
 from documents.service.settings import DocumentsSettings
+from documents.service.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,13 @@ class Owner:
         return self.id, int(self.sees_all)
 
 
-OWNS = "(t.owner = ? OR ?)"
+OWNS = "(t.owner = ? OR ? = 1)"
 """SQL: the row belongs to an Owner."""
 MAY_READ = (
-    "(t.owner = ? OR ? OR EXISTS (SELECT 1 FROM json_each(t.shared_with) WHERE value = ? OR value = '*'))"
+    "(t.owner = ? OR ? = 1 OR replace(t.shared_with, '\"' || ? || '\"', '') != t.shared_with"
+    " OR replace(t.shared_with, '\"*\"', '') != t.shared_with)"
 )
-"""SQL: the store belongs to an Owner, or is shared with it."""
+"""SQL: the store belongs to an Owner, or is shared with it: its id stands, quoted, in the JSON list."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,17 @@ class Service:
     """What the app's lifespan makes at the start and closes at the end."""
 
     settings: DocumentsSettings
-    places: Places
-    catalogue: Catalogue
+    storage: Storage
     indexer: Indexer
     gateway: GatewayClient
     pooling: PoolingModels
     embedder: Embedder
     cache: VectorCache
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What there is, and whose."""
+        return self.storage.catalogue
 
 
 def now() -> int:

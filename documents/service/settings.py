@@ -28,6 +28,8 @@ class DocumentsSettings(PartSettings):
         default=Path(".kodolly"), validation_alias=AliasChoices("state_dir", "KODOLLY_STATE_DIR")
     )
     """Directory of the files and indexes, below `documents`."""
+    database_url: SecretStr | None = None
+    """PostgreSQL that holds all of it instead, for several services; None is the state directory."""
     quota_bytes: int = Field(default=10 * 2**30, ge=1)
     """Most bytes of all files of one key."""
 
@@ -39,7 +41,3 @@ class DocumentsSettings(PartSettings):
     """What it wants before a passage, e.g. `passage: ` for E5."""
     rerank_model: str | None = Field(default=None, min_length=1)
     """Model of kind `rerank` that orders what was found; None leaves the order as it is."""
-
-    def directory(self) -> Path:
-        """Where all stores are: those of the command line, and below `service` those of this service."""
-        return self.state_dir / "documents"

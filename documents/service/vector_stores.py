@@ -89,7 +89,7 @@ def delete_store(store_id: str, service: ServiceDep, owner: OwnerDep) -> dict[st
     own_store(service.catalogue, owner, store_id)
     with service.catalogue.transaction():
         service.catalogue.change("DELETE FROM stores WHERE id = ?", (store_id,))
-        service.places.remove_store(store_id)
+        service.storage.remove(store_id)
     return {"id": store_id, "object": "vector_store.deleted", "deleted": True}
 
 

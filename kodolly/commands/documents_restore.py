@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from kodolly.document_store import document_places
+from kodolly.document_store import storage_settings
 
 EPILOG = """\b
 Examples:
@@ -19,12 +19,12 @@ Examples:
 )
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def command(file: Path, replace: bool, config: Path | None) -> None:
-    """Put the documents of FILE in place: all of it, or nothing. Stop `kodolly documents serve` first; at its
-    next start it indexes the files of vector stores anew."""
+    """Put the documents of FILE in place: all of it, or nothing. Stop `kodolly documents serve` first, unless
+    it has a database; it indexes the files of vector stores anew."""
     from kodolly.echo import echo_line
 
-    places = document_places(config)
-    from documents.service.backup import restore
+    state_dir, url = storage_settings(config)
+    from documents.service.backup import restore_storage
 
-    made = restore(file, places, replace=replace)
+    made = restore_storage(file, state_dir, url, replace=replace)
     echo_line(f"{made.files} files, {made.stores} stores")

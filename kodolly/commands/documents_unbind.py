@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from common.errors import UserError
-from kodolly.document_store import opened_catalogue
+from kodolly.document_store import opened_storage
 
 EPILOG = """\b
 Examples:
@@ -20,10 +20,10 @@ def command(name: str, config: Path | None) -> None:
     """Offer NAME, such as my-dolly@handbook, no more. Model and store stay."""
     from kodolly.echo import echo_line
 
-    with opened_catalogue(config) as (catalogue, _):
+    with opened_storage(config) as storage:
         from documents.service.bindings import unbind
 
-        if not unbind(catalogue, name):
+        if not unbind(storage.catalogue, name):
             raise UserError(
                 f"No model is called {name!r}.", hint="`kodolly documents bind` shows what is bound."
             )

@@ -1,0 +1,1 @@
+"""The documents service's PostgreSQL database: connections for threads, and its schema."""
