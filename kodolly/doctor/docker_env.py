@@ -129,11 +129,20 @@ def examine_values(
             yield Finding("warn", name, "compose.yaml does not read it", "see .env.example for the names")
 
 
+HEADER_SECRET = re.compile(r"[!#-\[\]-~]+")
+"""A secret that can be sent in a header, and stands in JSON (KODOLLY_API_KEYS of compose.yaml) as it is."""
+
+
 def _secret(name: str, value: str) -> Iterator[Finding]:
     if not value:
         return
     fix = f"put {name}=$(openssl rand -hex 32) into .env: a secret that can be guessed is none"
-    if any(value.lower().startswith(word) for word in COMMON_SECRETS):
+    if name.startswith("KODOLLY_") and not HEADER_SECRET.fullmatch(value):
+        what = "it holds a blank, a quotation mark, a backslash or a letter that is not ASCII"
+        yield Finding(
+            "fail", name, what, f"put {name}=$(openssl rand -hex 32) into .env: it goes into a header"
+        )
+    elif any(value.lower().startswith(word) for word in COMMON_SECRETS):
         yield Finding("fail", name, "it is a word that stands in examples", fix)
     elif len(value) < SHORT_SECRET and name.endswith("TOKEN"):
         yield Finding("fail", name, f"it is shorter than {SHORT_SECRET} characters", fix)
