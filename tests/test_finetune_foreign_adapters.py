@@ -281,6 +281,8 @@ def test_a_base_with_another_vocabulary_is_told(pair: Path, adapter: Path) -> No
         ({"target_modules": "(unclosed"}, "was not made for"),
         ({"r": "eight"}, "was not made for"),
         ({"r": 16}, "has the shape [8, 64], this base needs [16, 64]"),
+        ({"lora_alpha": float("nan")}, "not finite"),
+        ({"lora_alpha": 1e45}, "not finite"),
     ],
 )
 def test_what_cannot_be_merged_is_refused_in_one_line(
@@ -288,6 +290,25 @@ def test_what_cannot_be_merged_is_refused_in_one_line(
 ) -> None:
     edit_config(adapter, **change)
     assert words in refusal(adapter, pair / "base")
+
+
+def test_weights_beyond_the_numbers_of_the_result_are_refused(pair: Path, adapter: Path) -> None:
+    edit_config(adapter, lora_alpha=1e9)
+    with pytest.raises(UserError, match="not finite .* in float16"):
+        merge(adapter, adapter.parent / "out", silent, base=pair / "base", licence="MIT", dtype="float16")
+
+
+def test_an_adapter_in_several_files_is_called_so(pair: Path, adapter: Path) -> None:
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model-00001-of-00002.safetensors")
+    (adapter / "adapter_model.safetensors.index.json").write_text("{}")
+    assert "in several files" in refusal(adapter, pair / "base")
+
+
+def test_code_that_a_tokenizer_brings_is_not_even_asked_about(pair: Path, adapter: Path) -> None:
+    """Transformers would ask on the terminal whether to run it."""
+    config = {"tokenizer_class": "Y", "auto_map": {"AutoTokenizer": ["x.Y", None]}}
+    (adapter / "tokenizer_config.json").write_text(json.dumps(config))
+    assert "holds no tokenizer that can be loaded" in refusal(adapter, pair / "base")
 
 
 def test_numbers_that_are_none_are_refused(pair: Path, adapter: Path) -> None:
@@ -303,6 +324,9 @@ def test_numbers_that_are_none_are_refused(pair: Path, adapter: Path) -> None:
 def test_what_an_adapter_does_not_say_is_asked_for(pair: Path, adapter: Path, tmp_path: Path) -> None:
     told = refusal(adapter, None)
     assert "was trained on /home/somebody/models/base, which is no directory here" in told
+    for odd in ("x" * 5000, "a\0b", "~/base"):
+        edit_config(adapter, base_model_name_or_path=odd)
+        assert "which is no directory here" in refusal(adapter, None)
     assert "--base DIRECTORY" in told
     assert "--licence NAME" in refusal(adapter, pair / "base", licence=None)
     bare = make_base(tmp_path / "bare", "Llama")

@@ -1,5 +1,6 @@
 """The shape of the project itself: what may be imported where, what the wheel holds, docs that keep up."""
 
+import ast
 import importlib.util
 import json
 import re
@@ -113,3 +114,16 @@ def test_each_dependency_stands_in_one_place() -> None:
     ]
     names = [re.split(r"[<>=;\[ ]", dependency)[0].lower() for group in groups for dependency in group]
     assert sorted(names) == sorted(set(names))
+
+
+def test_no_code_of_a_checkpoint_is_run_or_asked_about() -> None:
+    """Without `trust_remote_code=False` Transformers asks on the terminal whether to run what it finds."""
+    asking = []
+    for file in sorted((ROOT / "finetune").rglob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call) or not ast.unparse(call.func).endswith(".from_pretrained"):
+                continue
+            said = {each.arg: ast.unparse(each.value) for each in call.keywords}
+            if "Generation" not in ast.unparse(call.func) and said.get("trust_remote_code") != "False":
+                asking.append(f"{file.name}:{call.lineno}")
+    assert asking == []

@@ -203,7 +203,9 @@ def _start_worker(folder: str, template: str, own: OwnSettings | None) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # there is a process for each core already
     from transformers import AutoTokenizer
 
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
     tokenizer.chat_template = template
     set_own(tokenizer, own)
     _worker_tokenizer = tokenizer

@@ -46,7 +46,7 @@ def check_tokens(directory: Path, probes: Sequence[Probe], card: OwnTemplateCard
 
     card: the settings of a model's own template; the date that they recorded is taken for today's.
     """
-    tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     if card is not None:
         own = own_template(tokenizer, OwnSettings.of_card(tokenizer, card))
         for probe in probes:

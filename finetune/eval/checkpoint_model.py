@@ -42,12 +42,13 @@ class CheckpointModel:
         self.tokenizer = load_eval_tokenizer(directory, template)
         on_gpu = torch.cuda.is_available()
         try:
-            config = AutoConfig.from_pretrained(directory, local_files_only=True)
+            config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
             model: PreTrainedModel = auto_class(config).from_pretrained(
                 directory,
                 dtype="auto" if on_gpu else torch.float32,
                 use_safetensors=True,
                 local_files_only=True,
+                trust_remote_code=False,
             )
         except (OSError, ValueError, KeyError) as error:
             raise UserError(

@@ -81,7 +81,11 @@ def tokenizer_and_context(model: Path | ServedEndpoint) -> tuple["PreTrainedToke
         )
     tokenizer = checkpoint_tokenizer(directory)
     try:
-        context = int(AutoConfig.from_pretrained(directory, local_files_only=True).max_position_embeddings)
+        context = int(
+            AutoConfig.from_pretrained(
+                directory, local_files_only=True, trust_remote_code=False
+            ).max_position_embeddings
+        )
     except (OSError, ValueError) as error:
         raise UserError(
             f"{directory} holds no configuration that can be loaded: {str(error).splitlines()[0]}"

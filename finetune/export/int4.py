@@ -115,7 +115,11 @@ def _round(source: ExportSource, sequences: list[torch.Tensor], steps: int, dire
         from auto_round import AutoRound
 
         model = auto_class(source.config).from_pretrained(
-            source.directory, dtype="auto", use_safetensors=True, local_files_only=True
+            source.directory,
+            dtype="auto",
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
         )
         rounding = AutoRound(
             model,

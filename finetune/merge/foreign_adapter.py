@@ -4,6 +4,7 @@ They name their base by a path on another machine or a hub id, so that only shap
 whether a directory is that base. The prompt format is in the tokenizer that most trainers save beside them.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,7 +84,7 @@ def foreign_source(
 
 def _base(files: AdapterFiles, base: Path | None) -> Path:
     given = base or Path(files.base)
-    if base is None and not (files.base and given.is_dir()):
+    if base is None and not os.path.isdir(files.base):  # pathlib raises for names that can be none
         where = f"was trained on {files.base}, which is no directory here" if files.base else "names no base"
         raise UserError(f"The adapter {where}.", hint="Say where that model is: --base DIRECTORY.")
     if not given.is_dir():

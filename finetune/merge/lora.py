@@ -183,7 +183,15 @@ def _merged(target: Target, weights: CheckpointWeights, edits: Mapping[str, list
             weight = weight.float()
             for change in changes:
                 weight = change.apply(weight, target.place)
-    return weight.to(planned.dtype)
+    written = weight.to(planned.dtype)
+    if written.is_floating_point() and not written.isfinite().all():
+        # Where both models answer with NaN they agree, and the comparison would see nothing.
+        raise UserError(
+            f"The merged {planned.key} holds numbers that are not finite (NaN or infinity) in "
+            f"{str(planned.dtype).removeprefix('torch.')}; the checkpoint was not written.",
+            hint="Merge into wider numbers (--dtype float32), or look at the adapter's lora_alpha.",
+        )
+    return written
 
 
 def _write_files(directory: Path, source: AdapterMerge, shards: dict[str, list[Target]]) -> str:

@@ -305,13 +305,13 @@ def _tokenizer(
 ) -> "PreTrainedTokenizerBase":
     """The tokenizer that mergekit made if the configuration asks for one, else the base's, unchanged."""
     if {"tokenizer", "tokenizer_source"} & values.keys():
-        return AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     return _base(values, sources).tokenizer
 
 
 def _check_prompt(directory: Path, values: Mapping[str, object], speaker: MergedModel, talk: Talk) -> None:
     """Raises UserError unless the result's tokenizer makes the same tokens of a prompt as its source's."""
-    written = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    written = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     trained = speaker.tokenizer
     trained.chat_template = talk.template
     ours, theirs = prompt_ids(written, QUESTION), prompt_ids(trained, QUESTION)

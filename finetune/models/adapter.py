@@ -60,7 +60,13 @@ def require_safetensors(directory: Path) -> None:
     """Raises UserError unless the adapter's weights are a safetensors file."""
     if (directory / WEIGHTS).is_file():
         return
-    pickles = sorted(path.name for path in directory.glob("adapter_model*") if path.suffix != ".safetensors")
+    others = sorted(path.name for path in directory.glob("adapter_model*"))
+    if any(name.endswith((".safetensors", ".safetensors.index.json")) for name in others):
+        raise UserError(
+            f"{directory} has its weights in several files, and no {WEIGHTS}.",
+            hint=f"Load it with PEFT and save it again: save_pretrained writes {WEIGHTS}.",
+        )
+    pickles = [name for name in others if not name.endswith(".json")]
     if pickles:
         raise UserError(
             f"{directory} has its weights in {pickles[0]}, a pickle, which may run code when it is opened; "

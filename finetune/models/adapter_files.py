@@ -81,9 +81,9 @@ def read_adapter_files(directory: Path) -> AdapterFiles:
 def _read_config(directory: Path) -> dict[str, object]:
     path = directory / CONFIG
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
         kind = values["peft_type"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f"{path} is not PEFT's description of an adapter: {error}") from error
     if kind != "LORA":
         raise UserError(f"{directory} is an adapter of kind {kind}; only LoRA can be merged.")

@@ -27,7 +27,10 @@ def read_tokenizer(directory: Path) -> "PreTrainedTokenizerBase":
     checkpoints leave it out.
     """
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        directory, local_files_only=True, mistral_format=False
+        directory,
+        local_files_only=True,
+        mistral_format=False,
+        trust_remote_code=False,
     )
     return tokenizer
 

@@ -59,9 +59,13 @@ def make_model(
 def load_model(directory: Path) -> "PreTrainedModel":
     """Load the checkpoint's model in float32, from safetensors only. Raises UserError."""
     try:
-        config = AutoConfig.from_pretrained(directory, local_files_only=True)
+        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         model: PreTrainedModel = auto_class(config).from_pretrained(
-            directory, dtype=torch.float32, use_safetensors=True, local_files_only=True
+            directory,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
         )
         return model
     except (OSError, ValueError) as error:
@@ -77,13 +81,14 @@ def load_for_training(directory: Path, recipe: FromBase, precision: Precision) -
     if recipe.four_bit:
         options |= _four_bit(precision)
     try:
-        config = AutoConfig.from_pretrained(directory, local_files_only=True)
+        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         model: PreTrainedModel = auto_class(config).from_pretrained(
             directory,
             use_safetensors=True,
             local_files_only=True,
             attn_implementation=choose_attention(config, precision),
             **options,
+            trust_remote_code=False,
         )
     except (OSError, ValueError, KeyError) as error:
         raise UserError(

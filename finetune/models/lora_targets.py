@@ -29,7 +29,7 @@ def check_targets(base: Path, lora: Lora) -> None:
     if lora.targets == "all-linear":
         return
     try:
-        config = AutoConfig.from_pretrained(base, local_files_only=True)
+        config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
         model = _without_storage(config)
     except (OSError, ValueError, KeyError):
         return  # loading the base will give a better message
