@@ -89,6 +89,10 @@ def test_one_odd_record_changes_nothing_for_the_others(tmp_path: Path) -> None:
     ("record", "reason"),
     [
         ({"prompt": ASK, "completion": "몰라", "label": False}, "bad one"),
+        ({"prompt": ASK, "completion": "몰라", "label": 0.0}, "bad one"),
+        ({"prompt": ASK, "completion": "몰라", "label": "Bad"}, "bad one"),
+        ({"instruction": ASK, "output": "몰라", "kto_tag": "false"}, "bad one"),
+        ({"instruction": ASK, "output": "몰라", "weight": 0}, "not to be learnt"),
         ({"messages": [USER, BOT | {"weight": 0}]}, "weight 0"),
         (
             {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
@@ -101,7 +105,7 @@ def test_one_odd_record_changes_nothing_for_the_others(tmp_path: Path) -> None:
 def test_what_is_bad_or_needs_more_than_text_is_refused(
     record: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
-    good = {key: value for key, value in record.items() if key not in ("image", "label")}
+    good = {key: value for key, value in record.items() if key not in ("image", "label", "kto_tag", "weight")}
     good |= {"completion": TELL} if "completion" in good else {}
     good |= {"messages": [USER, BOT]} if "messages" in good else {}
     rows, refusals, _ = converted(write_lines(tmp_path / "in.jsonl", good, record, good))
@@ -225,3 +229,25 @@ def test_columns_are_asked_for_only_where_there_are_texts(tmp_path: Path) -> Non
     with pytest.raises(UserError) as refused:
         convert(ConvertRequest((tmp_path / "in.jsonl",), tmp_path / "out.jsonl"))
     assert "--column" not in str(refused.value) + (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("weight", [0, 0.0, False, "0", "0.0", "false"])
+def test_a_weight_of_nothing_is_one_in_every_spelling(weight: object, tmp_path: Path) -> None:
+    bad = BOT | {"content": "글쎄요.", "weight": weight}
+    (row,) = rows_of(tmp_path, {"messages": [USER, bad, USER, BOT]})
+    assert row["history"][1] == {"role": "assistant", "content": "글쎄요.", "weight": 0}
+    assert row["response"] == TELL
+
+
+@pytest.mark.parametrize(
+    ("record", "unused"),
+    [
+        ({"messages": [USER | {"name": "철수"}, BOT]}, "messages[].name"),
+        ({"prompt": ASK, "completion": TELL, "label": "긍정"}, "label"),
+        ({"instruction": ASK, "output": TELL, "label": 0}, "label"),
+    ],
+)
+def test_what_says_something_else_is_told(record: dict[str, Any], unused: str, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(json.dumps(record))
+    done = convert(ConvertRequest((tmp_path / "in.jsonl",), tmp_path / "out.jsonl"))
+    assert done.files[0].counts.unused == {unused: 1}

@@ -16,15 +16,16 @@ from finetune.data.convert.fields import (
     string,
 )
 from finetune.data.convert.tool_turns import answer, tools_in_system, tools_of
-from finetune.data.convert.turns import are_turns, read_messages
+from finetune.data.convert.turns import are_turns, is_learnt, read_messages
 from finetune.rows.placeholders import without_placeholder
 
 SYSTEMS = (
     *("system", "system_prompt", "system_message", "system_instruction", "systemPrompt", "sys_prompt"),
-    *("System", "시스템", "시스템 프롬프트", "시스템프롬프트", "시스템_프롬프트"),
+    *("sys", "developer", "System", "시스템", "시스템 프롬프트", "시스템프롬프트", "시스템_프롬프트"),
 )
 HISTORIES = (
-    *("history", "chat_history", "conversation_history", "dialogue_history", "previous_turns"),
+    *("history", "chat_history", "conversation_history", "dialogue_history", "dialog_history"),
+    "previous_turns",
     *("이전 대화", "이전대화", "대화 기록", "대화기록"),
 )
 CONTEXTS = (
@@ -38,7 +39,8 @@ UNANSWERED = "last question without an answer"
 UNLEARNT = "last answer, of weight 0"
 _VERDICTS = ("label", "kto_tag", "desirable", "is_desirable")
 """Whether an unpaired answer is a good one (TRL, LLaMA-Factory, published KTO sets)."""
-_FALSE = (False, 0, "false", "False", "FALSE", "0")
+_GOOD = frozenset(("true", "yes", "good", "chosen", "desirable", "1", "1.0"))
+_BAD = frozenset(("false", "no", "bad", "rejected", "undesirable", "0", "0.0", "-1", "-1.0"))
 _MARK = re.compile(r"(?:\A\s*|\n\s*)(Human|Assistant)[ ]?:")
 
 
@@ -158,10 +160,14 @@ def refuse_bad_answer(record: Record) -> None:
         if name not in record:
             continue
         value = peek(record, name)
-        unpaired = "prompt" in record and "completion" in record
-        judged = isinstance(value, bool) or (unpaired and isinstance(value, int | str))
-        if judged and record[name] in _FALSE:
+        unpaired = name != "label" or ("prompt" in record and "completion" in record)
+        word = str(value).strip().lower()
+        if not (isinstance(value, bool) or unpaired) or word not in _GOOD | _BAD:
+            continue  # told as unused
+        if record.get(name) is not None and word in _BAD:
             raise UnusableRecord(f"{name!r} says that the answer is a bad one")
+    if "weight" in record and not is_learnt({"weight": record.get("weight")}):
+        raise UnusableRecord("'weight' says that the answer is not to be learnt")
 
 
 def named(record: Record, names: Sequence[str]) -> str | None:

@@ -32,6 +32,8 @@ _SPEAKER_KEYS = ("from", "role", "speaker", "author", "화자", "역할")
 _TEXT_KEYS = ("value", "content", "text", "utterance", "message", "발화", "내용")
 _WEIGHTS = ("weight", "train", "loss")
 """Whether a turn is learnt: OpenAI and SlimOrca, axolotl, ms-swift."""
+_UNLEARNT = frozenset(("0", "0.0", "false", "no"))
+"""As a number, a truth value, or what tables make of them."""
 _CALLS = ("tool_calls", "function_call")
 _OF_RESULTS = ("tool_call_id", "name")
 _READ = frozenset({*_SPEAKER_KEYS, *_TEXT_KEYS, *_WEIGHTS, *_CALLS, *_OF_RESULTS, *THOUGHTS})
@@ -71,8 +73,9 @@ def read_messages(turns: object, record: Record | None = None, name: str = "turn
             messages += _exchange(turn, keys, place)
         else:
             messages += _messages(turn, place)
-            if record is not None and not turn.keys() <= _READ:
-                for key in turn.keys() - _READ:
+            of_result = messages[-1].role == "tool"
+            if record is not None and (not turn.keys() <= _READ or (not of_result and "name" in turn)):
+                for key in turn.keys() - (_READ if of_result else _READ - {*_OF_RESULTS}):
                     if says_something(turn[key]):
                         note_unused(record, f"{name}[].{key}")
     return merged(messages)
@@ -182,7 +185,7 @@ def _messages(turn: Record, place: int) -> list[SourceMessage]:
     if speaker in CALLERS:
         calls, said = [said], ""
     thought = next((turn[name] for name in THOUGHTS if isinstance(turn.get(name), str)), "")
-    return [answer(said, _is_learnt(turn), calls, thought)]
+    return [answer(said, is_learnt(turn), calls, thought)]
 
 
 def _tool_role(speaker: str) -> Role | None:
@@ -191,11 +194,9 @@ def _tool_role(speaker: str) -> Role | None:
     return "tool" if speaker in RESULTS else None
 
 
-def _is_learnt(turn: Record) -> bool:
-    return not any(
-        isinstance(turn.get(key), bool | int | float) and turn[key] is not None and not turn[key]
-        for key in _WEIGHTS
-    )
+def is_learnt(turn: Record) -> bool:
+    """Whether nothing in a turn says that it is context alone."""
+    return not any(str(turn.get(key)).strip().lower() in _UNLEARNT for key in _WEIGHTS)
 
 
 def _text_parts(parts: Sequence[object]) -> str:
