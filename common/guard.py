@@ -21,7 +21,10 @@ K = TypeVar("K")
 Headers = dict[bytes, bytes]
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SINGLE = frozenset(
-    (b"host", b"origin", b"sec-fetch-site", b"content-type", b"authorization", b"x-api-key", b"api-key")
+    (
+        *(b"host", b"origin", b"sec-fetch-site", b"content-type", b"content-encoding"),
+        *(b"authorization", b"x-api-key", b"api-key"),
+    )
 )
 """Headers by which is judged who asks: of two values, one part of the way might read the first and another
 the last (RFC 9110, 5.3, allows no second line)."""

@@ -118,6 +118,7 @@ def test_what_tells_nothing_is_told_under_any_name(open_app: TestClient) -> None
         [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
         [("content-type", "application/json"), ("content-type", "text/plain")],
         [("authorization", "Bearer a"), ("authorization", "Bearer b")],
+        [("content-encoding", "gzip"), ("content-encoding", "identity")],
     ],
 )
 def test_what_is_judged_by_stands_once(open_app: TestClient, twice: list[tuple[str, str]]) -> None:
