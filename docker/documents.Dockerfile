@@ -26,6 +26,11 @@ FROM ${BASE}
 RUN useradd --uid 10001 --user-group --create-home kodolly \
   && chgrp 0 /home/kodolly && chmod 775 /home/kodolly \
   && install -d -o kodolly -g 0 -m 775 /var/lib/kodolly /var/backups/kodolly
+# `--build-arg OCR=1` adds tesseract with its Korean model, 27 MB, for KODOLLY_DOCUMENTS_OCR.
+ARG OCR
+RUN if [ -n "$OCR" ]; then apt-get update -qq \
+  && apt-get install -y -qq --no-install-recommends tesseract-ocr tesseract-ocr-kor \
+  && rm -rf /var/lib/apt/lists/*; fi
 COPY --from=dependencies /srv/kodolly /srv/kodolly
 COPY --from=own /build/own /srv/kodolly
 COPY docker/entrypoint /usr/local/bin/kodolly-entrypoint

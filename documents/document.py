@@ -50,6 +50,8 @@ class Page:
     """How many characters were left out because nobody who looks at the page can see them."""
     problem: str = ""
     """Why the text of this page is missing or doubtful."""
+    confidence: float | None = None
+    """How sure OCR is of the text, in percent; None where the file itself holds it."""
 
 
 @dataclass(frozen=True)

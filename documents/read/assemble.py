@@ -50,7 +50,7 @@ def _page(raw: RawPage, before: str) -> Page:
         goes_on = _goes_on(before, made.text) if number == 0 and block.kind == "paragraph" else None
         blocks.append(Block(block.kind, start, len(text), block.level, goes_on))
         lines += [Line(line.start + start, line.end + start, line.box) for line in made.lines]
-    return Page(raw.number, text, tuple(blocks), tuple(lines), hidden, raw.problem)
+    return Page(raw.number, text, tuple(blocks), tuple(lines), hidden, raw.problem, raw.confidence)
 
 
 def _goes_on(before: str, text: str) -> Joint | None:

@@ -28,6 +28,15 @@ class ReadLimits:
     seconds: int = 180
     text_bytes: int = 64 * 2**20
     """Most bytes of the text, with its places on the pages."""
+    ocr: bool = False
+    """Whether pages of a PDF that are pictures are read with tesseract, which must be there: one or two
+    seconds each, for which there are `ocr_seconds` in all."""
+    ocr_seconds: int = 3600
+
+    @property
+    def all_seconds(self) -> int:
+        """The longest time for one file."""
+        return self.ocr_seconds if self.ocr else self.seconds
 
 
 def read_file(path: Path, limits: ReadLimits = ReadLimits()) -> Document:
@@ -71,8 +80,9 @@ def _hash(path: Path, most_bytes: int) -> str:
 
 
 def _parsed(path: Path, limits: ReadLimits) -> RawDocument:
-    figures = [limits.memory_bytes, limits.seconds, limits.text_bytes]
+    figures = [limits.memory_bytes, limits.all_seconds, limits.text_bytes]
     command = [sys.executable, "-P", "-m", "documents.read.reading_process", str(path), *map(str, figures)]
+    command.append("ocr" if limits.ocr else "")
     process = subprocess.Popen(
         ending_with_parent(command),
         stdin=subprocess.DEVNULL,
@@ -86,7 +96,7 @@ def _parsed(path: Path, limits: ReadLimits) -> RawDocument:
         late.set()
         process.kill()
 
-    timer = threading.Timer(limits.seconds, stop)
+    timer = threading.Timer(limits.all_seconds, stop)
     timer.start()
     try:
         assert process.stdout is not None
@@ -104,7 +114,7 @@ def _answer(written: bytes, code: int, late: bool, limits: ReadLimits) -> RawDoc
         answer = msgspec.json.decode(written, type=ReaderReply)
     except msgspec.DecodeError as error:
         if late or code in (-24, -9):  # SIGXCPU, or SIGKILL right after it
-            raise Unreadable(f"reading it takes more than {limits.seconds} s") from error
+            raise Unreadable(f"reading it takes more than {limits.all_seconds} s") from error
         raise Unreadable(f"its reader was stopped by it ({how_it_ended(code)})") from error
     if answer.document is None:
         raise Unreadable(answer.reason, answer.hint)

@@ -1,5 +1,6 @@
 """Which reader a file gets: by its suffix, which its first bytes must not contradict."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,16 +36,16 @@ def format_of(path: Path) -> str:
     return found
 
 
-def parse(path: Path) -> RawDocument:
-    """Read the file in this process, which hostile files may end. Raises Unreadable, OSError and, for a
-    broken file, whatever its parser raises."""
+def parse(path: Path, *, ocr: bool = False) -> RawDocument:
+    """Read the file in this process, which hostile files may end; with `ocr` pictures of PDF pages, too.
+    Raises Unreadable, OSError and, for a broken file, whatever its parser raises."""
     name = format_of(path)
     with path.open("rb") as file:
         head = file.read(1024)
     if not head:
         raise Unreadable("it is empty")
     _check_head(name, head)
-    return _reader(name)(path)
+    return _reader(name, ocr)(path)
 
 
 def _check_head(name: str, head: bytes) -> None:
@@ -56,12 +57,12 @@ def _check_head(name: str, head: bytes) -> None:
         raise Unreadable(f"it is no {name.upper()} file")
 
 
-def _reader(name: str) -> Callable[[Path], RawDocument]:
+def _reader(name: str, ocr: bool) -> Callable[[Path], RawDocument]:
     """Only the parser that is needed is imported."""
     if name == "pdf":
         from documents.read.pdf import read_pdf
 
-        return read_pdf
+        return functools.partial(read_pdf, ocr=ocr)
     if name in ("hwp", "hwpx"):
         from documents.read.hwp import read_hwp
 

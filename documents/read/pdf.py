@@ -8,11 +8,11 @@ from typing import Any
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_raw
 
-from documents.read.pdf_blocks import blocks_of, sizes_of
+from documents.read.pdf_blocks import Sizes, blocks_of, sizes_of
 from documents.read.pdf_layout import Item, reading_order
 from documents.read.pdf_page import SeenPage, see_page
 from documents.read.pdf_tables import TableFinder
-from documents.read.raw import RawDocument, RawPage, Unreadable
+from documents.read.raw import RawBlock, RawDocument, RawPage, Unreadable
 from documents.read.running_heads import without_running_heads
 
 MOST_PAGES = 5000
@@ -29,15 +29,16 @@ class _ParsedPage:
     height: float
     hidden: int
     problem: str
+    confidence: float | None = None
 
 
-def read_pdf(path: Path) -> RawDocument:
-    """Raises Unreadable and OSError."""
+def read_pdf(path: Path, *, ocr: bool = False) -> RawDocument:
+    """`ocr`: pages without text of their own are read as pictures. Raises Unreadable and OSError."""
     pdf = _opened(path)
     if len(pdf) > MOST_PAGES:
         raise Unreadable(f"it has {len(pdf)} pages, more than {MOST_PAGES}", "Split it.")
     finder = TableFinder(path)
-    found = [_page(pdf, index, finder) for index in range(len(pdf))]
+    found = [_page(pdf, index, finder, ocr) for index in range(len(pdf))]
     title = str(pdf.get_metadata_dict().get("Title") or "").strip()
     return RawDocument("pdf", _pages(found), title)
 
@@ -51,7 +52,7 @@ def _opened(path: Path) -> Any:
         raise Unreadable("it is damaged") from error
 
 
-def _page(pdf: Any, index: int, finder: TableFinder) -> _ParsedPage:
+def _page(pdf: Any, index: int, finder: TableFinder, ocr: bool) -> _ParsedPage:
     try:
         page = pdf[index]
         cells = finder.cells(page, index)
@@ -60,11 +61,23 @@ def _page(pdf: Any, index: int, finder: TableFinder) -> _ParsedPage:
         return _ParsedPage([], 1.0, 0, "it is damaged")
     try:
         problem = _problem(page, seen)
+        if problem and ocr:
+            return _recognised(page, seen)
         items = [Item(piece.text, piece.box, piece.size) for piece in seen.pieces if piece.cell < 0]
         items += cells.items([piece for piece in seen.pieces if piece.cell >= 0])
         return _ParsedPage([] if problem else items, page.get_height(), seen.hidden_characters, problem)
     finally:
         page.close()
+
+
+def _recognised(page: Any, seen: SeenPage) -> _ParsedPage:
+    from documents.read.ocr import recognise
+
+    found = recognise(page)
+    items = list(found.items)
+    return _ParsedPage(
+        items, page.get_height(), seen.hidden_characters, found.note, found.confidence if items else None
+    )
 
 
 def _problem(page: Any, seen: SeenPage) -> str:
@@ -77,8 +90,17 @@ def _problem(page: Any, seen: SeenPage) -> str:
 
 def _pages(found: Sequence[_ParsedPage]) -> tuple[RawPage, ...]:
     kept = without_running_heads([page.items for page in found], [page.height for page in found])
-    sizes = sizes_of(item for page in kept for item in page)
+    sizes = sizes_of(
+        item for page, items in zip(found, kept, strict=True) if page.confidence is None for item in items
+    )
     return tuple(
-        RawPage(number, blocks_of(reading_order(items), sizes), page.hidden, page.problem)
+        RawPage(number, _blocks(page, items, sizes), page.hidden, page.problem, page.confidence)
         for number, (page, items) in enumerate(zip(found, kept, strict=True), 1)
     )
+
+
+def _blocks(page: _ParsedPage, items: list[Item], sizes: Sizes) -> tuple[RawBlock, ...]:
+    """A picture does not say how large its letters are meant to be: only their words tell its headings."""
+    if page.confidence is not None:
+        sizes = Sizes(items[0].size if items else 0.0, ())
+    return blocks_of(reading_order(items), sizes)

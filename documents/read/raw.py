@@ -35,6 +35,7 @@ class RawPage:
     blocks: tuple[RawBlock, ...]
     hidden_characters: int = 0
     problem: str = ""
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The process that parses one file: `python -m documents.read.reading_process FILE MEMORY SECONDS TEXT`.
+"""The process that parses one file: `python -m documents.read.reading_process FILE MEMORY SECONDS TEXT OCR`.
 
 It writes one `ReaderReply` as JSON and ends. What a hostile file does to it stays in it.
 """
@@ -16,7 +16,7 @@ from documents.read.raw import ReaderReply, Unreadable
 
 def main() -> None:
     """Read the file that the arguments name, within the memory (bytes), the processor time (seconds) and
-    the size of the answer (bytes) that they allow."""
+    the size of the answer (bytes) that they allow; the last one is `ocr` or empty."""
     path, memory, seconds, size = Path(sys.argv[1]), *map(int, sys.argv[2:5])
     answers = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a parser prints is no answer
@@ -24,16 +24,16 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    written = msgspec.json.encode(_answer(path))
+    written = msgspec.json.encode(_answer(path, ocr=sys.argv[5] == "ocr"))
     if len(written) > size:
         written = msgspec.json.encode(ReaderReply(reason=f"it holds more than {size // 2**20} MiB of text"))
     with os.fdopen(answers, "wb") as out:
         out.write(written)
 
 
-def _answer(path: Path) -> ReaderReply:
+def _answer(path: Path, *, ocr: bool) -> ReaderReply:
     try:
-        return ReaderReply(parse(path))
+        return ReaderReply(parse(path, ocr=ocr))
     except Unreadable as error:
         return ReaderReply(reason=error.reason, hint=error.hint)
     except OSError as error:

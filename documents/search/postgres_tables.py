@@ -121,7 +121,8 @@ class PostgresTables:
             " (SELECT count(number) FROM pages WHERE document = documents.id) AS pages,"
             " (SELECT count(*) FROM chunks WHERE document = documents.id) AS chunks,"
             " (SELECT coalesce(sum(length(text)), 0) FROM pages WHERE document = documents.id) AS characters,"
-            " (SELECT count(*) FROM pages WHERE document = documents.id AND problem != '') AS problems"
+            " (SELECT count(*) FROM pages WHERE document = documents.id AND problem != '' AND text = '')"
+            " AS problems"
             ' FROM documents WHERE index_id = ? ORDER BY source COLLATE "C"',
             [self._id],
         )

@@ -98,7 +98,7 @@ class SqliteTables:
             " (SELECT count(number) FROM pages WHERE document = documents.id),"
             " (SELECT count(*) FROM chunks WHERE document = documents.id),"
             " (SELECT coalesce(sum(length(text)), 0) FROM pages WHERE document = documents.id),"
-            " (SELECT count(*) FROM pages WHERE document = documents.id AND problem != '')"
+            " (SELECT count(*) FROM pages WHERE document = documents.id AND problem != '' AND text = '')"
             " FROM documents ORDER BY source"
         )
         return [StoredDocument(*row) for row in rows]

@@ -16,6 +16,7 @@ from common.http import install_error_handlers, require_token
 from common.own_hosts import OwnHosts
 from documents.korean_child import kiwi_in_a_child
 from documents.read.file import ReadLimits
+from documents.read.ocr import require_tesseract
 from documents.search.vectors import VectorCache
 from documents.service import attached_files, chat, file_search, files, vector_stores
 from documents.service.embedder import Embedder
@@ -93,10 +94,12 @@ def _lifespan(
 
 
 def _opened(settings: DocumentsSettings) -> Service:
+    if settings.ocr:
+        require_tesseract()
     url = settings.database_url
     storage = open_storage(settings.state_dir, url.get_secret_value() if url is not None else None)
     pooling, cache = PoolingModels(settings), VectorCache()
     embedder = Embedder(settings, storage, pooling, cache)
-    indexer = Indexer(storage, ReadLimits(file_bytes=MOST_FILE_BYTES), embedder.wake)
+    indexer = Indexer(storage, ReadLimits(file_bytes=MOST_FILE_BYTES, ocr=settings.ocr), embedder.wake)
     gateway = GatewayClient(settings.gateway_url, settings.token.get_secret_value())
     return Service(settings, storage, indexer, gateway, pooling, embedder, cache)

@@ -33,6 +33,9 @@ class DocumentsSettings(PartSettings):
     quota_bytes: int = Field(default=10 * 2**30, ge=1)
     """Most bytes of all files of one key."""
 
+    ocr: bool = False
+    """Read pages of PDF files that are pictures with tesseract and its Korean model, which must be there."""
+
     embedding_model: str | None = Field(default=None, min_length=1)
     """Model of kind `embedding` that the gateway serves; None searches by words alone."""
     embedding_query_prefix: str = ""

@@ -12,12 +12,15 @@ from kodolly.echo import echo_line
 
 if TYPE_CHECKING:
     from documents.document import Document
+    from documents.read.file import ReadLimits
     from documents.search.store import Store
+    from documents.search.stored import StoredDocument
 
 EPILOG = """\b
 Examples:
   kodolly documents add 규정집 안내.pdf --store handbook
   kodolly documents add 규정집 --store handbook --chunk-size 500
+  kodolly documents add 스캔.pdf --store handbook --ocr
 """
 
 
@@ -30,8 +33,11 @@ Examples:
     show_default=True,
     help="Characters of a passage, at most.",
 )
+@click.option(
+    "--ocr", is_flag=True, help="Read pages that are pictures, too, with tesseract (1 to 2 s each)."
+)
 @store_options
-def command(paths: tuple[Path, ...], chunk_size: int, name: str, config: Path | None) -> None:
+def command(paths: tuple[Path, ...], chunk_size: int, ocr: bool, name: str, config: Path | None) -> None:
     """Read the files PATHS, and all readable files in the folders among them, into a store.
 
     A file that the store has from the same path is replaced when it has changed, else left alone: an
@@ -39,16 +45,21 @@ def command(paths: tuple[Path, ...], chunk_size: int, name: str, config: Path | 
     a file could not be read; the others are in the store.
     """
     require_documents()
+    from documents.read.file import ReadLimits
     from documents.read.folder import readable_files
+    from documents.read.ocr import require_tesseract
     from documents.search.calibration import calibrate
 
+    limits = ReadLimits(ocr=ocr)
+    if ocr:
+        require_tesseract()
     failed = 0
     with opened_store(name, config, create=True) as store:
         changed = False
-        known = {one.source: (one.sha256, one.chunk_size) for one in store.documents()}
+        known = {one.source: one for one in store.documents()}
         for path in readable_files(paths):
             try:
-                line = _add(store, path, chunk_size, known.get(str(path.resolve())))
+                line = _add(store, path, chunk_size, known.get(str(path.resolve())), limits)
                 changed |= not line.startswith("unchanged")
                 echo_line(line)
             except UserError as error:
@@ -60,14 +71,17 @@ def command(paths: tuple[Path, ...], chunk_size: int, name: str, config: Path | 
         raise SystemExit(1)
 
 
-def _add(store: "Store", path: Path, chunk_size: int, known: tuple[str, int] | None) -> str:
+def _add(
+    store: "Store", path: Path, chunk_size: int, known: "StoredDocument | None", limits: "ReadLimits"
+) -> str:
     """Put one file into the store; returns what to say of it. Raises UserError."""
     from documents.chunks import chunks_of
     from documents.read.file import hash_of, read_file
 
-    if known is not None and known == (hash_of(path), chunk_size):
+    unread = limits.ocr and known is not None and known.problems
+    if known is not None and not unread and (known.sha256, known.chunk_size) == (hash_of(path), chunk_size):
         return f"unchanged  {path}"
-    document = read_file(path)
+    document = read_file(path, limits)
     chunks = chunks_of(document, chunk_size)
     store.add(str(path.resolve()), document, chunks, chunk_size)
     return f"{'replaced' if known else 'added':<9}  {path}: {len(chunks)} passages{_notes(document)}"
@@ -82,10 +96,15 @@ def _notes(document: "Document") -> str:
         notes.append(f"{document.hidden_characters} hidden characters left out")
     problems: dict[str, list[int | None]] = {}
     for page in document.pages:
-        if page.problem:
+        if page.problem and page.confidence is None:
             problems.setdefault(page.problem, []).append(page.number)
     for problem, numbers in problems.items():
         notes.append(f"not read: page {_ranges(numbers)} ({problem})")
+    pictures = [page for page in document.pages if page.confidence is not None]
+    if pictures:
+        least = min(page.confidence or 0.0 for page in pictures)
+        pages = _ranges([page.number for page in pictures])
+        notes.append(f"recognised in pictures: page {pages} (confidence {least:.0f}% or more)")
     return "".join(f", {note}" for note in notes)
 
 
