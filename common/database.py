@@ -8,6 +8,7 @@ loop a dozen times. On PostgreSQL it waits for the network without a thread.
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,15 @@ DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "
 URL_HINT = (
     "Example: postgresql://HOST:5432/NAME, with user:password@ before HOST and / @ : # in it %-encoded."
 )
+_SSL_MODES = "disable|allow|prefer|require|verify-ca|verify-full"
+PARAMETERS = {
+    "sslmode": _SSL_MODES,
+    "ssl": _SSL_MODES,
+    "connect_timeout": r"[1-9]\d{0,3}",
+    "target_session_attrs": "any|primary|standby|prefer-standby|read-write|read-only",
+    "application_name": r"[ -~]{1,63}",
+}
+"""What may stand behind `?` of a PostgreSQL URL, as libpq names it -> the values that it may have."""
 SQLITE_THREADS = 4
 """A long report does not hold up the leases of limits."""
 
@@ -71,7 +81,10 @@ class Database:
             sa.event.listen(self._sync, "connect", _sqlite_defaults)
             sa.event.listen(self._sync, "commit", self._note_file)
         else:
-            self._async = create_async_engine(url, json_serializer=_json, pool_pre_ping=True)
+            target, arguments = _asyncpg_arguments(url)
+            self._async = create_async_engine(
+                target, json_serializer=_json, pool_pre_ping=True, connect_args=arguments
+            )
 
     async def run(self, work: Callable[[sa.Connection], T]) -> T:
         """What `work` returns, in one transaction, which an exception rolls back. It must not touch what
@@ -128,7 +141,36 @@ def driver_url(url: str, setting: str) -> URL:
     backend = parsed.get_backend_name()
     if backend not in DRIVERS:
         raise UserError(f"{setting} names {backend}; the store is SQLite or PostgreSQL.", hint=URL_HINT)
+    if DRIVERS[backend] != "sqlite":
+        _check_parameters(parsed, setting)
     return parsed.set(drivername=DRIVERS[backend])
+
+
+def _check_parameters(url: URL, setting: str) -> None:
+    """Raises UserError for what stands behind `?` and asyncpg does not know, or not in this form."""
+    for name, value in url.query.items():
+        allowed = PARAMETERS.get(name)
+        if allowed is None:
+            known = ", ".join(PARAMETERS)
+            hint = f"Known are {known}. Certificates are named by PGSSLROOTCERT, PGSSLCERT and PGSSLKEY."
+            raise UserError(f"{setting} has the parameter {name!r}, which is not known.", hint=hint)
+        if not isinstance(value, str) or not re.fullmatch(allowed, value):
+            raise UserError(f"{setting}: the value of {name!r} cannot be used.", hint=URL_HINT)
+
+
+def _asyncpg_arguments(url: URL) -> tuple[URL, dict[str, Any]]:
+    """(the URL without parameters, what asyncpg makes of them): libpq and asyncpg name some differently."""
+    given = {name: str(value) for name, value in url.query.items()}
+    arguments: dict[str, Any] = {}
+    if mode := given.get("sslmode") or given.get("ssl"):
+        arguments["ssl"] = mode
+    if seconds := given.get("connect_timeout"):
+        arguments["timeout"] = float(seconds)
+    if attributes := given.get("target_session_attrs"):
+        arguments["target_session_attrs"] = attributes
+    if application := given.get("application_name"):
+        arguments["server_settings"] = {"application_name": application}
+    return url.set(query={}), arguments
 
 
 def is_sqlite(url: URL) -> bool:

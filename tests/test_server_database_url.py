@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,10 @@ SECRET = "pw-secret"
         (f"mysql+aiomysql://u:{SECRET}@h/d", "names mysql"),
         (f"nonsense://u:{SECRET}@h/d", "names nonsense"),
         (f"u:{SECRET}@h/d", "no database URL"),
+        (f"postgresql://u@h/d?sslpassword={SECRET}", "the parameter 'sslpassword', which is not known"),
+        (f"postgresql://u:{SECRET}@h/d?channel_binding=require", "'channel_binding', which is not known"),
+        (f"postgresql://u:{SECRET}@h/d?sslmode=yes", "the value of 'sslmode' cannot be used"),
+        (f"postgresql://u:{SECRET}@h/d?sslmode=require&sslmode=disable", "the value of 'sslmode'"),
         ("", "no database URL"),
     ],
 )
@@ -44,6 +49,37 @@ async def test_a_store_that_cannot_be_opened_is_told_in_one_line(
 def test_postgresql_has_one_driver(driver: str) -> None:
     url = driver_url(f"{driver}://u:p%40w@h:5432/d", "a.url")
     assert (url.drivername, url.password, url.port) == ("postgresql+asyncpg", "p@w", 5432)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arguments"),
+    [
+        ("?sslmode=require", {"ssl": "require"}),
+        ("?ssl=verify-full", {"ssl": "verify-full"}),
+        (
+            "?connect_timeout=7&application_name=kodolly",
+            {"timeout": 7.0, "server_settings": {"application_name": "kodolly"}},
+        ),
+        ("?target_session_attrs=read-write", {"target_session_attrs": "read-write"}),
+        ("", {}),
+    ],
+)
+async def test_parameters_of_libpq_are_understood(
+    parameters: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncpg = pytest.importorskip("asyncpg")
+    seen: list[dict[str, Any]] = []
+
+    async def connect(**given: Any) -> None:
+        seen.append(given)
+        raise OSError("no server here")
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    with pytest.raises(UserError, match="no server here"):
+        async with open_store(f"postgresql://u:p@127.0.0.1:1/d{parameters}"):
+            pass
+    assert {name: seen[0][name] for name in arguments} == arguments
+    assert not seen[0].keys() - {"host", "port", "user", "password", "database", *arguments}
 
 
 def test_sqlite_stays_sqlite() -> None:
