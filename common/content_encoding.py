@@ -6,13 +6,16 @@ small body may stand for gigabytes.
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Protocol
 
 from common.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 from common.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
 STEP_BYTES = 1 << 18
-"""How much is decoded before others have their turn: about a millisecond."""
+"""How much is decoded, and read, before others have their turn: about a millisecond."""
+MOST_MEMBERS = 1000
+"""Parts of a body that were compressed one by one."""
 MOST_CODINGS = 2
 """Codings on top of each other."""
 ZSTD_WINDOW: Mapping[int, int] = {DecompressionParameter.window_log_max: 23}
@@ -41,8 +44,7 @@ async def _in_steps(pieces: Iterator[bytes], name: str, limit: int) -> bytes:
             whole += piece
             if len(whole) > limit:
                 raise PayloadTooLarge(f"The decoded body is too large; at most {limit} bytes are taken.")
-            if len(piece) == STEP_BYTES:
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)
     except _Cut as error:
         raise BadRequest(
             f"The {name} body ends early: its last bytes are missing.",
@@ -73,44 +75,82 @@ def _unsupported(content_encoding: str) -> UnsupportedMediaType:
     )
 
 
+class _Decompressor(Protocol):
+    """zlib's, and zstd's in the same words."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    def decompress(self, data: bytes | memoryview, max_length: int, /) -> bytes: ...
+
+
+class _Zstd:
+    """A frame's decompressor, which keeps by itself what it has not consumed."""
+
+    unconsumed_tail = b""
+
+    def __init__(self) -> None:
+        self._frame = ZstdDecompressor(options=ZSTD_WINDOW)
+
+    @property
+    def eof(self) -> bool:
+        return self._frame.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._frame.unused_data
+
+    def decompress(self, data: bytes | memoryview, max_length: int, /) -> bytes:
+        return self._frame.decompress(data, max_length)
+
+
 def _gzip(body: bytes) -> Iterator[bytes]:
-    while body:  # RFC 1952, 2.2: several members may follow each other
-        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        yield from _inflate(member, body)
-        body = member.unused_data
+    """RFC 1952, 2.2: several members may follow each other."""
+    return _members(body, lambda: zlib.decompressobj(zlib.MAX_WBITS | 16))
+
+
+def _zstd(body: bytes) -> Iterator[bytes]:
+    """RFC 8878, 3.1: several frames may follow each other."""
+    return _members(body, _Zstd)
 
 
 def _deflate(body: bytes) -> Iterator[bytes]:
     """RFC 9110, 8.4.1.2: the zlib format; some send its contents alone."""
     is_zlib = len(body) > 1 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
-    yield from _inflate(zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS), body)
+    yield from _inflate(zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS), memoryview(body))
 
 
-def _inflate(decompressor: "zlib._Decompress", body: bytes) -> Iterator[bytes]:
+def _members(body: bytes, new: Callable[[], _Decompressor]) -> Iterator[bytes]:
+    rest = memoryview(body)
+    members = 0
+    while rest:
+        members += 1
+        if members > MOST_MEMBERS:
+            raise _NotCoded  # each costs time, and may hold nothing
+        rest = rest[(yield from _inflate(new(), rest)) :]
+
+
+def _inflate(decompressor: _Decompressor, body: memoryview) -> Generator[bytes, None, int]:
+    """What the body holds; returns how many of its bytes that took. A step reads as little as it gives: a
+    long body may also stand for nothing at all."""
+    at = 0
+    pending: bytes | memoryview = b""
     try:
         while not decompressor.eof:
-            piece = decompressor.decompress(body, STEP_BYTES)
-            body = decompressor.unconsumed_tail
-            if not piece and not body and not decompressor.eof:
+            if not pending:
+                pending, at = body[at : at + STEP_BYTES], at + STEP_BYTES
+            ended = not pending
+            piece = decompressor.decompress(pending, STEP_BYTES)
+            pending = decompressor.unconsumed_tail
+            if ended and not piece and not decompressor.eof:
                 raise _Cut
             yield piece
-    except zlib.error as error:
+    except (zlib.error, ZstdError) as error:
         raise _NotCoded from error
-
-
-def _zstd(body: bytes) -> Iterator[bytes]:
-    while body:  # RFC 8878, 3.1: several frames may follow each other
-        frame = ZstdDecompressor(options=ZSTD_WINDOW)
-        try:
-            while not frame.eof:
-                piece = frame.decompress(body, STEP_BYTES)
-                body = b""
-                if not piece and frame.needs_input and not frame.eof:
-                    raise _Cut
-                yield piece
-        except ZstdError as error:
-            raise _NotCoded from error
-        body = frame.unused_data
+    return min(at, len(body)) - len(decompressor.unused_data)
 
 
 DECODERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {

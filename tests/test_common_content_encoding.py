@@ -1,6 +1,7 @@
 """Compressed request bodies: what is taken, what is refused, and that none makes more than the limit."""
 
 import asyncio
+import contextlib
 import gzip
 import zlib
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common import zstd
-from common.content_encoding import STEP_BYTES, decoded
+from common.content_encoding import MOST_MEMBERS, STEP_BYTES, decoded
 from common.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 
 LIMIT = 1 << 20
@@ -88,3 +89,48 @@ async def test_another_body_in_that_coding_is_told_so(coding: str, body: bytes) 
     for wrong in (BODY, b"\xff" * len(body)):
         with pytest.raises(BadRequest, match=f"not valid {coding}"):
             await decoded(wrong, coding, LIMIT)
+
+
+async def turns_of_others(body: bytes, coding: str) -> int:
+    """How often another task of the loop runs while the body is decoded."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    with contextlib.suppress(BadRequest, PayloadTooLarge):
+        await decoded(body, coding, LIMIT)
+    counting.cancel()
+    return turns
+
+
+EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"
+NOTHING = {
+    "empty members": ("gzip", gzip.compress(b"") * 100_000, MOST_MEMBERS),
+    "empty frames": ("zstd", zstd.compress(b"") * 100_000, MOST_MEMBERS),
+    "empty blocks": ("deflate", EMPTY_BLOCK * 1_000_000, 5_000_000 // STEP_BYTES),
+    "empty blocks of a member": (
+        "gzip",
+        gzip.compress(b"")[:10] + EMPTY_BLOCK * 1_000_000,
+        5_000_000 // STEP_BYTES,
+    ),
+}
+"""Coding, body, and in how many pieces at least it must be read."""
+
+
+@pytest.mark.parametrize("kind", NOTHING)
+async def test_a_long_body_that_stands_for_nothing_holds_nobody_up(kind: str) -> None:
+    coding, body, pieces = NOTHING[kind]
+    assert await turns_of_others(body, coding) >= pieces
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+async def test_bodies_in_very_many_parts_are_refused(coding: str) -> None:
+    part = {"gzip": gzip.compress(b"a"), "zstd": zstd.compress(b"a")}[coding]
+    assert await decoded(part * MOST_MEMBERS, coding, LIMIT) == b"a" * MOST_MEMBERS
+    with pytest.raises(BadRequest):
+        await decoded(part * (MOST_MEMBERS + 1), coding, LIMIT)
