@@ -4,6 +4,7 @@ Where text matters it comes in Korean too, whose syllables are three bytes in UT
 """
 
 import base64
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -191,6 +192,16 @@ def forms() -> dict[str, tuple[str, bytes]]:
     }
 
 
+def compressed() -> Iterator[tuple[str, bytes, bytes]]:
+    """Bodies that stand for very much, or for nothing: in words, coding, bytes."""
+    empty = gzip.compress(b"")
+    blocks = b"\x00\x00\x00\xff\xff" * (BODY_BYTES // 5 - 10)
+    yield "a gigabyte", b"gzip", gzip.compress(bytes(1 << 30), 1)
+    yield "many empty members", b"gzip", empty * (BODY_BYTES // len(empty) - 1)
+    yield "many empty blocks", b"deflate", blocks
+    yield "many empty blocks in a member", b"gzip", empty[:10] + blocks
+
+
 def raw_requests() -> Iterator[tuple[str, Request]]:
     """Below HTTP: framing, headers, pipelining."""
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
@@ -199,6 +210,9 @@ def raw_requests() -> Iterator[tuple[str, Request]]:
         "chunks of one byte",
         Request(raw=head + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 1_000_000),
     )
+    for kind, coding, body in compressed():
+        coded = b"content-encoding: %b\r\ncontent-length: %d\r\n\r\n" % (coding, len(body))
+        yield f"{coding.decode()} of {kind}", Request(raw=head + coded + body)
     yield "header lines", Request(raw=get + b"a:b\r\n" * 1_000_000)
     yield "a header line", Request(raw=get + b"a:" + b"b" * 8_000_000)
     yield "header lines allowed", Request(raw=(get + b"a:b\r\n" * 190 + b"\r\n") * 3_000)
