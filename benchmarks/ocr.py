@@ -14,6 +14,7 @@ import argparse
 import csv
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import pypdfium2 as pdfium
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from documents.read.file import ReadLimits, read_file
 from documents.read.ocr import LANGUAGE, PROGRAM

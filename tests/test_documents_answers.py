@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from common.chat_message import ChatMessage
 from documents.answers.citations import cited, passage_object
 from documents.answers.markers import MARKER, MarkerFilter, numbers_of
+from documents.answers.marks import harmless
 from documents.answers.passage import Passage
-from documents.answers.prompt import SYSTEM, harmless, with_passages
+from documents.answers.prompt import SYSTEM, with_passages
 from documents.chunks import Span
 
 PARAGRAPH = "연차휴가는 1년에 15일이며 부서장의 승인을 받는다. 남은 휴가는 다음 해로 넘긴다."

@@ -22,8 +22,9 @@ from common.sse import DONE, read_events
 from common.template_facts import TEMPLATES
 from documents.answers.citations import annotation, cited
 from documents.answers.markers import MarkerFilter
+from documents.answers.marks import harmless
 from documents.answers.passage import Passage
-from documents.answers.prompt import harmless, question_of, with_passages
+from documents.answers.prompt import question_of, with_passages
 from documents.service.bindings import binding, bindings
 from documents.service.bound_passages import passages_for
 from documents.service.ranking import Ranking

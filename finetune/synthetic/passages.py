@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
-from documents.answers.prompt import harmless
+from documents.answers.marks import harmless
 from documents.chunks import Chunk, chunks_of
 from documents.document import Document
 from documents.read.file import read_file

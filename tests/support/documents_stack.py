@@ -1,5 +1,6 @@
 """A gateway and a documents service as real processes, with two keys, and a scripted engine behind them."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -39,8 +40,11 @@ class DocumentsStack:
 
 
 @contextmanager
-def documents_stack(cwd: Path, model: str = "my-dolly") -> Iterator[DocumentsStack]:
-    """The gateway, without the service."""
+def documents_stack(
+    cwd: Path, model: str = "my-dolly", engine_module: str | None = None
+) -> Iterator[DocumentsStack]:
+    """The gateway, without the service. `engine_module` takes its port as the only argument, and
+    the place of the scripted engine."""
     gateway, service = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     env = {
         "KODOLLY_STATE_DIR": str(cwd / "state"),
@@ -50,7 +54,12 @@ def documents_stack(cwd: Path, model: str = "my-dolly") -> Iterator[DocumentsSta
         "KODOLLY_API_KEYS": f'["{KEYS[0]}", "{KEYS[1]}"]',
     }
     with ExitStack() as stack:
-        engine = stack.enter_context(scripted_engine(cwd, model))
+        if engine_module is None:
+            engine = stack.enter_context(scripted_engine(cwd, model))
+        else:
+            engine = f"http://127.0.0.1:{(port := free_port())}"
+            argv = [sys.executable, "-m", engine_module, str(port)]
+            stack.enter_context(running(argv, cwd / "engine.log", f"{engine}/health"))
         argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--static", f"{model}={engine}")
         stack.enter_context(running(argv, cwd / "gateway.log", f"{gateway}/healthz", env, cwd))
         yield DocumentsStack(gateway, service, engine, cwd / "state", env, cwd)
