@@ -7,7 +7,7 @@ The documents are written for this (tests/support/hostile_documents.py), Korean 
 claims of authority, false facts, sources that nobody gave, a document that passes for two, links and pictures
 that carry the question away, and turns of a conversation in the marks of published formats. Measured are:
 
-- prompts: each document is rendered by each of kodolly's templates and by four like published ones. Counted are
+- prompts: each document rendered by each of kodolly's templates and by four like published ones. Counted are
   prompts with more marks than the same document gives without its order, as they stand and as a tokenizer
   reads them that makes wide signs narrow and leaves out joiners.
 - files: the orders as text that nobody sees, in PDF, HTML and DOCX. Counted are those that reach a passage.
