@@ -1,5 +1,6 @@
 """Documents in PostgreSQL: the same answers as with SQLite, for several services over one database."""
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -247,6 +248,26 @@ def test_two_services_serve_one_database_and_outlive_it(tmp_path: Path) -> None:
             second.delete(f"/v1/files/{files[0]}").raise_for_status()
             assert len(search(first, store, "휴가")) == 5
             assert len(first.get("/v1/files?limit=3").json()["data"]) == 3
+
+            asked = {
+                "bytes": 24,
+                "filename": "부칙.md",
+                "purpose": "assistants",
+                "mime_type": "text/markdown",
+            }
+            begun = first.post("/v1/uploads", json=asked).raise_for_status().json()["id"]
+            text = "부칙은 따로 -휴가".encode()
+            parts = [
+                one.post(f"/v1/uploads/{begun}/parts", files={"data": ("part", piece)}).json()["id"]
+                for one, piece in ((second, text[:20]), (first, text[20:]))
+            ]
+            digest = hashlib.md5(text, usedforsecurity=False).hexdigest()
+            wrong = {"part_ids": parts, "md5": "0" * 32}
+            assert second.post(f"/v1/uploads/{begun}/complete", json=wrong).status_code == 400
+            right = {"part_ids": parts, "md5": digest}
+            done = second.post(f"/v1/uploads/{begun}/complete", json=right).raise_for_status().json()
+            joined = first.get(f"/v1/files/{done['file']['id']}/content").raise_for_status()
+            assert joined.content == text
 
             control("-m", "fast", "stop")
             away = first.get("/v1/files")

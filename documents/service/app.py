@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 
 from common.cors import CrossOrigin
-from common.documents_service import MOST_FILE_BYTES, UPLOAD_BYTES
+from common.documents_service import UPLOAD_BYTES
 from common.doors import BODY_S, PUBLIC, Door, Doors, door
 from common.guard import Guard
 from common.guarded_app import GuardedApp
@@ -18,7 +18,7 @@ from documents.korean_child import kiwi_in_a_child
 from documents.read.file import ReadLimits
 from documents.read.ocr import require_tesseract
 from documents.search.vectors import VectorCache
-from documents.service import attached_files, chat, file_search, files, vector_stores
+from documents.service import attached_files, chat, file_search, files, uploads, vector_stores
 from documents.service.embedder import Embedder
 from documents.service.gateway_client import GatewayClient
 from documents.service.indexing import Indexer
@@ -46,6 +46,7 @@ def create_app(settings: DocumentsSettings) -> FastAPI:
         chat.router,
         file_search.router,
         files.router,
+        uploads.router,
         vector_stores.router,
         attached_files.router,
         chat.fallback,
@@ -100,6 +101,8 @@ def _opened(settings: DocumentsSettings) -> Service:
     storage = open_storage(settings.state_dir, url.get_secret_value() if url is not None else None)
     pooling, cache = PoolingModels(settings), VectorCache()
     embedder = Embedder(settings, storage, pooling, cache)
-    indexer = Indexer(storage, ReadLimits(file_bytes=MOST_FILE_BYTES, ocr=settings.ocr), embedder.wake)
+    indexer = Indexer(
+        storage, ReadLimits(file_bytes=settings.max_file_bytes, ocr=settings.ocr), embedder.wake
+    )
     gateway = GatewayClient(settings.gateway_url, settings.token.get_secret_value())
     return Service(settings, storage, indexer, gateway, pooling, embedder, cache)

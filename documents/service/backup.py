@@ -213,6 +213,7 @@ def _forget_indexes(new: Places) -> None:
             for row in catalogue.rows("SELECT id, filename FROM files"):
                 if not new.file(row["id"], row["filename"]).exists():
                     catalogue.change("DELETE FROM files WHERE id = ?", (row["id"],))
+            catalogue.change("DELETE FROM uploads")
             catalogue.change("UPDATE attached SET status = 'in_progress' WHERE status = 'completed'")
     finally:
         catalogue.close()

@@ -39,14 +39,19 @@ def upload(
         raise BadRequest("expires_after takes the anchor created_at and seconds.", param="expires_after")
     content = file.file.read(MOST_FILE_BYTES + 1)
     if len(content) > MOST_FILE_BYTES:
-        raise PayloadTooLarge(f"A file may have {MOST_FILE_BYTES // 2**20} MiB.", param="file")
+        raise PayloadTooLarge(
+            f"A file may have {MOST_FILE_BYTES // 2**20} MiB in one request.",
+            hint="/v1/uploads takes a larger one in parts.",
+            param="file",
+        )
+    require_size(service, len(content))
     if not content:
         raise BadRequest("The file is empty.", param="file", code="invalid_value")
     created = now()
     row = {
         "id": new_id("file-"),
         "owner": owner.id,
-        "filename": _plain_name(file.filename or ""),
+        "filename": plain_name(file.filename or ""),
         "bytes": len(content),
         "purpose": purpose,
         "created_at": created,
@@ -59,20 +64,38 @@ def upload(
 def _keep(service: Service, row: Row, content: bytes) -> None:
     """Raises BadRequest where the owner has too much."""
     with service.catalogue.transaction():  # no tidying comes between
-        used = service.catalogue.row(
-            "SELECT coalesce(sum(bytes), 0) AS bytes FROM files WHERE owner = ?", (row["owner"],)
-        )
-        assert used is not None
-        if used["bytes"] + row["bytes"] > service.settings.quota_bytes:
-            raise BadRequest(
-                f"All files of a key may have {service.settings.quota_bytes:,} bytes together.",
-                hint="Delete some, or raise documents.quota_bytes.",
-                code="storage_quota_exceeded",
-            )
+        require_room(service, row["owner"], row["bytes"])
         service.storage.keep(row, content)
 
 
-def _plain_name(given: str) -> str:
+def require_size(service: Service, size: int) -> None:
+    """Raises PayloadTooLarge."""
+    most = service.settings.max_file_bytes
+    if size > most:
+        raise PayloadTooLarge(
+            f"A file may have {most:,} bytes.",
+            hint="Split it, or raise documents.max_file_bytes.",
+            param="bytes",
+        )
+
+
+def require_room(service: Service, owner: str, size: int) -> None:
+    """Raises BadRequest where the owner has too much; what others of its uploads are to have counts, too."""
+    used = service.catalogue.row(
+        "SELECT (SELECT coalesce(sum(bytes), 0) FROM files WHERE owner = ?) + (SELECT coalesce(sum(bytes), 0)"
+        " FROM uploads WHERE owner = ? AND status = 'pending') AS bytes",
+        (owner, owner),
+    )
+    assert used is not None
+    if used["bytes"] + size > service.settings.quota_bytes:
+        raise BadRequest(
+            f"All files of a key may have {service.settings.quota_bytes:,} bytes together.",
+            hint="Delete some, or raise documents.quota_bytes.",
+            code="storage_quota_exceeded",
+        )
+
+
+def plain_name(given: str) -> str:
     """Without directories and control characters; NFC."""
     name = unicodedata.normalize("NFC", given).replace("\\", "/").rpartition("/")[2]
     name = "".join(letter for letter in name if letter.isprintable()).strip()

@@ -156,8 +156,11 @@ class Indexer:
         at = int(time.time())
         for row in self._catalogue.rows("SELECT id, filename FROM files WHERE expires_at <= ?", (at,)):
             self.remove_file(row["id"], row["filename"])
+        self._catalogue.change("DELETE FROM uploads WHERE expires_at <= ?", (at,))
         with self._catalogue.transaction():
-            known = {row["id"] for row in self._catalogue.rows("SELECT id FROM files")}
+            known = {
+                row["id"] for row in self._catalogue.rows("SELECT id FROM files UNION SELECT id FROM parts")
+            }
             stores = {row["id"] for row in self._catalogue.rows("SELECT id FROM stores")}
             self._storage.tidy(known, stores)
 

@@ -41,6 +41,10 @@ class Places:
         suffix = Path(filename).suffix.lower()
         return self.files / f"{file_id}{suffix if suffix in SUFFIXES else ''}"
 
+    def part(self, part_id: str) -> Path:
+        """The path of a part of an upload."""
+        return self.files / part_id
+
     def store(self, store_id: str) -> Path:
         """The index of a vector store."""
         return self.stores / f"{store_id}.db"

@@ -1,7 +1,7 @@
 """Everything in a PostgreSQL database: several services, on several hosts, share it."""
 
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,6 +57,27 @@ class PostgresStorage(Storage):
         """In the transaction of the catalogue."""
         self.catalogue.insert("files", row)
         self.catalogue.change("INSERT INTO contents VALUES (?, ?)", [row["id"], content])
+
+    def keep_part(self, row: Row, content: bytes) -> None:
+        """In the transaction of the catalogue."""
+        self.catalogue.insert("parts", row)
+        self.catalogue.change("INSERT INTO part_contents VALUES (?, ?)", [row["id"], content])
+
+    def keep_joined(self, row: Row, parts: Sequence[str]) -> str:
+        """The server joins them."""
+        self.catalogue.insert("files", row)
+        self.catalogue.change("INSERT INTO contents VALUES (?, '')", [row["id"]])
+        for part in parts:
+            self.catalogue.change(
+                "UPDATE contents SET content = contents.content || p.content FROM part_contents p"
+                " WHERE file = ? AND part = ?",
+                [row["id"], part],
+            )
+        (made,) = self.catalogue.rows("SELECT md5(content) AS md5 FROM contents WHERE file = ?", [row["id"]])
+        return str(made["md5"])
+
+    def forget_parts(self, parts: Sequence[str]) -> None:
+        """They went with their rows."""
 
     def content(self, file_id: str, filename: str) -> bytes:
         """Raises NotFound for one that was deleted a moment ago."""

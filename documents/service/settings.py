@@ -30,6 +30,8 @@ class DocumentsSettings(PartSettings):
     """Directory of the files and indexes, below `documents`."""
     database_url: SecretStr | None = None
     """PostgreSQL that holds all of it instead, for several services; None is the state directory."""
+    max_file_bytes: int = Field(default=256 * 2**20, ge=1, le=2**30 - 1)
+    """Largest file; one of more than 64 MiB comes in parts (`/v1/uploads`)."""
     quota_bytes: int = Field(default=10 * 2**30, ge=1)
     """Most bytes of all files of one key."""
 

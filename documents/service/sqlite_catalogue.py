@@ -43,7 +43,20 @@ CREATE TABLE bindings (
     store TEXT NOT NULL, created_at INTEGER NOT NULL
 ) STRICT;
 """
-_STEPS = (_SCHEMA, _BINDINGS)
+_UPLOADS = """
+CREATE TABLE uploads (
+    place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+    filename TEXT NOT NULL, bytes INTEGER NOT NULL, purpose TEXT NOT NULL, status TEXT NOT NULL,
+    created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, life_s INTEGER
+) STRICT;
+CREATE TABLE parts (
+    place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+    upload TEXT NOT NULL REFERENCES uploads (id) ON DELETE CASCADE, bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX parts_of_upload ON parts (upload);
+"""
+_STEPS = (_SCHEMA, _BINDINGS, _UPLOADS)
 """Statements that upgrade the file, each from one format to the next."""
 FORMAT = len(_STEPS)
 

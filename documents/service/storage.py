@@ -3,9 +3,10 @@
 Stores are those of the service (`vs_...`) and of the command line, by name.
 """
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -45,6 +46,18 @@ class Storage(ABC):
         """An uploaded file, whole, and then its row of the catalogue; in a transaction of the catalogue."""
 
     @abstractmethod
+    def keep_part(self, row: Row, content: bytes) -> None:
+        """A part of an upload, and its row; in a transaction of the catalogue."""
+
+    @abstractmethod
+    def keep_joined(self, row: Row, parts: Sequence[str]) -> str:
+        """A file made of these parts, and its row; in a transaction of the catalogue. Returns its MD5."""
+
+    @abstractmethod
+    def forget_parts(self, parts: Sequence[str]) -> None:
+        """Remove the contents of parts whose rows are gone."""
+
+    @abstractmethod
     def content(self, file_id: str, filename: str) -> Path | bytes:
         """Of an uploaded file: where it lies, or what it is."""
 
@@ -58,7 +71,7 @@ class Storage(ABC):
 
     @abstractmethod
     def tidy(self, files: Collection[str], stores: Collection[str]) -> None:
-        """Remove what is neither of these files nor of these vector stores."""
+        """Remove what is neither of these files and parts nor of these vector stores."""
 
     def vector_stores(self) -> list[str]:
         """Those of the service that have an index."""
@@ -96,15 +109,42 @@ class DiskStorage(Storage):
 
     def keep(self, row: Row, content: bytes) -> None:
         """On disk as a whole, then in the catalogue."""
-        path = self.places.file(row["id"], row["filename"])
+        self._write(self.places.file(row["id"], row["filename"]), [content])
+        self.catalogue.insert("files", row)
+
+    def keep_part(self, row: Row, content: bytes) -> None:
+        """Beside the files."""
+        self._write(self.places.part(row["id"]), [content])
+        self.catalogue.insert("parts", row)
+
+    def keep_joined(self, row: Row, parts: Sequence[str]) -> str:
+        """One part in memory at a time."""
+        md5 = hashlib.md5(usedforsecurity=False)
+
+        def contents() -> Iterator[bytes]:
+            for part in parts:
+                content = self.places.part(part).read_bytes()
+                md5.update(content)
+                yield content
+
+        self._write(self.places.file(row["id"], row["filename"]), contents())
+        self.catalogue.insert("files", row)
+        return md5.hexdigest()
+
+    def forget_parts(self, parts: Sequence[str]) -> None:
+        """From the disk."""
+        for part in parts:
+            self.places.part(part).unlink(missing_ok=True)
+
+    def _write(self, path: Path, contents: Iterable[bytes]) -> None:
         partial = path.with_suffix(".part")
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as out:
-            out.write(content)
+            for content in contents:
+                out.write(content)
             out.flush()
             os.fsync(out.fileno())
         partial.replace(path)
-        self.catalogue.insert("files", row)
 
     def content(self, file_id: str, filename: str) -> Path:
         """Where it lies."""

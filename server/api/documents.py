@@ -26,12 +26,15 @@ DOTS = frozenset((".", ".."))
 """Segments of a path that lead elsewhere (RFC 3986, 5.2.4)."""
 FORWARDED = ("content-type", "accept")
 PASSED_BACK = ("content-type", "content-length", "content-disposition", "x-should-retry")
-FILE, STORE = "/v1/files", "/v1/vector_stores"
+FILE, STORE, UPLOAD = "/v1/files", "/v1/vector_stores", "/v1/uploads"
 ROUTES = (
     ("GET", FILE),
     ("GET", f"{FILE}/{{file_id}}"),
     ("DELETE", f"{FILE}/{{file_id}}"),
     ("GET", f"{FILE}/{{file_id}}/content"),
+    ("POST", UPLOAD),
+    ("POST", f"{UPLOAD}/{{upload_id}}/complete"),
+    ("POST", f"{UPLOAD}/{{upload_id}}/cancel"),
     ("POST", STORE),
     ("GET", STORE),
     ("GET", f"{STORE}/{{store_id}}"),
@@ -49,7 +52,7 @@ ROUTES = (
     ("POST", f"{STORE}/{{store_id}}/file_batches/{{batch_id}}/cancel"),
     ("GET", f"{STORE}/{{store_id}}/file_batches/{{batch_id}}/files"),
 )
-"""Of the service, but for the upload, whose door is wider."""
+"""Of the service, but for what holds a file or a part, whose door is wider."""
 
 
 class DocumentsService:
@@ -125,11 +128,12 @@ def documents_router(settings: GatewaySettings) -> APIRouter:
 
     @door("key", content="form", body_bytes=UPLOAD_BYTES, body_s=UPLOAD_S)
     async def relay_upload(request: Request, key: KeyDep, gateway: GatewayDep) -> ClosingResponse:
-        """Keep a file: `file` and `purpose` of a form."""
+        """Keep a file (`file` and `purpose` of a form), or a part of one (`data`)."""
         return await service.answer(request, key, gateway.http)
 
     router = APIRouter(tags=["documents"])
     for method, path in ROUTES:
         router.add_api_route(path, relay_documents, methods=[method], response_model=None)
-    router.add_api_route(FILE, relay_upload, methods=["POST"], response_model=None)
+    for path in (FILE, f"{UPLOAD}/{{upload_id}}/parts"):
+        router.add_api_route(path, relay_upload, methods=["POST"], response_model=None)
     return router
