@@ -139,6 +139,7 @@ def test_a_streamed_answer_has_only_true_markers_and_its_citations(stack: Docume
         "quote": "연차휴가는 1년에 15일이다.",
         "span": None,
         "headings": None,
+        "problem": "",
         "marked": True,
         "supported": True,
     }

@@ -1,5 +1,6 @@
 """Pages that are pictures: read column by column with tesseract, marked, and refused where it is missing."""
 
+import json
 from difflib import SequenceMatcher
 from pathlib import Path
 
@@ -106,6 +107,8 @@ def test_a_scan_that_was_not_read_is_read_when_ocr_is_asked_for(
     assert "recognised in pictures: page 1 (confidence" in added
     assert run("add", str(scan), "--ocr").stdout.startswith("unchanged")
     assert "경조금" in run("search", "경조금은 언제까지 청구하나요?").stdout
+    (hit,) = json.loads(run("search", "경조금 청구", "--json", "--limit", "1").stdout)
+    assert hit["problem"].startswith("its text was recognised in a picture, confidence")
     shown = run("show", "규정.pdf", "--page", "1")
     assert "its text was recognised in a picture" in shown.output
 

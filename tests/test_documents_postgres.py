@@ -67,7 +67,7 @@ def words(texts: Sequence[str]) -> list[list[str]]:
 
 
 def add(store: Store, source: str, text: str) -> None:
-    page = Page(3, text, (), problem="")
+    page = Page(3, text, (), problem="recognised" if "여비" in text else "")
     document = Document(source, "pdf", "ab", source, (page,))
     store.add(source, document, [Chunk(text, (Span(3, 0, len(text)),), ("규정",))], 800)
 
@@ -89,7 +89,9 @@ def both(storage: PostgresStorage, root: Path) -> Iterator[tuple[Store, Store]]:
 
 def found(store: Store, question: str, sources: Sequence[str] | None = None) -> list[Any]:
     hits = store.search(question, 10, sources)
-    return [(hit.source, round(hit.score, 4), round(hit.relevance, 4), hit.spans) for hit in hits]
+    return [
+        (hit.source, round(hit.score, 4), round(hit.relevance, 4), hit.spans, hit.problem) for hit in hits
+    ]
 
 
 @pytest.mark.usefixtures("without_kiwi")
@@ -97,6 +99,7 @@ def test_both_databases_find_the_same_with_the_same_scores(storage: PostgresStor
     with both(storage, tmp_path) as (lite, post):
         for question in ("휴가 승인", "휴가", "c++ it's", "\\ '", "없는 말", "여비 정산 휴가", ""):
             assert found(post, question) == found(lite, question), question
+        assert found(post, "여비")[0][-1] == "recognised"
         assert found(post, "휴가", ["0.pdf", "3.pdf"]) == found(lite, "휴가", ["0.pdf", "3.pdf"])
         for store in (lite, post):
             add(store, "1.pdf", "병가 연차 승인")

@@ -120,6 +120,7 @@ def passage_object(citation: Citation, passage: Passage) -> dict[str, Any]:
         "quote": citation.quote,
         "span": span,
         "headings": list(passage.headings),
+        "problem": passage.problem,
         "marked": citation.marked,
         "supported": citation.supported,
     }

@@ -16,6 +16,8 @@ class Passage:
     spans: tuple[Span, ...]
     relevance: float
     """0 to 1, as in `Hit`."""
+    problem: str = ""
+    """As in `Hit`."""
 
     @property
     def pages(self) -> tuple[int, ...]:

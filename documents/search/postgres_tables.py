@@ -198,8 +198,9 @@ class PostgresTables:
     def passage(self, chunk: int) -> StoredPassage:
         """With its document."""
         row = self._session.row(
-            "SELECT source, name, title, text, headings, spans FROM chunks"
-            " JOIN documents ON documents.id = document WHERE chunks.id = ?",
+            "SELECT source, name, title, text, headings, spans, (SELECT problem FROM pages"
+            " WHERE pages.document = documents.id AND number = (spans::json -> 0 ->> 'page')::integer)"
+            " FROM chunks JOIN documents ON documents.id = document WHERE chunks.id = ?",
             [chunk],
         )
         return stored_passage(*row)

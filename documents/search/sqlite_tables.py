@@ -161,7 +161,8 @@ class SqliteTables:
     def passage(self, chunk: int) -> StoredPassage:
         """With its document."""
         row = self._connection.execute(
-            "SELECT source, name, title, text, headings, spans FROM chunks"
+            "SELECT source, name, title, text, headings, spans, (SELECT problem FROM pages"
+            " WHERE pages.document = documents.id AND number = json_extract(spans, '$[0].page')) FROM chunks"
             " JOIN documents ON documents.id = document WHERE chunks.id = ?",
             (chunk,),
         ).fetchone()

@@ -51,6 +51,8 @@ class Hit:
     spans: tuple[Span, ...]
     similarity: float | None = None
     """The cosine of its vector and the question's, -1 to 1; None where it is not among the nearest."""
+    problem: str = ""
+    """Why the text of the page where it begins is doubtful, as that it was recognised in a picture."""
 
 
 class Store:
@@ -186,7 +188,11 @@ class Store:
 
     def _hit(self, chunk: int, score: float, share: float, similarity: float | None = None) -> Hit:
         of = self._tables.passage(chunk)
-        return Hit(score, share, of.source, of.name, of.title, of.text, of.headings, of.spans, similarity)
+        return Hit(
+            *(score, share, of.source, of.name, of.title, of.text, of.headings, of.spans),
+            similarity=similarity,
+            problem=of.problem,
+        )
 
     def _require_index(self) -> None:
         if (made := self._tables.fact(TERMS)) != terms_version():

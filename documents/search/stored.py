@@ -67,3 +67,5 @@ class StoredPassage:
     text: str
     headings: tuple[str, ...]
     spans: tuple[Span, ...]
+    problem: str
+    """Of the page where it begins: why its text is doubtful."""

@@ -29,7 +29,10 @@ def stored_chunk(text: str, headings: str, spans: str) -> Chunk:
     return Chunk(text, places, msgspec.json.decode(headings, type=tuple[str, ...]))
 
 
-def stored_passage(source: str, name: str, title: str, text: str, headings: str, spans: str) -> StoredPassage:
+def stored_passage(
+    source: str, name: str, title: str, text: str, headings: str, spans: str, problem: str | None
+) -> StoredPassage:
     """Of a row."""
     above = msgspec.json.decode(headings, type=tuple[str, ...])
-    return StoredPassage(source, name, title, text, above, msgspec.json.decode(spans, type=tuple[Span, ...]))
+    places = msgspec.json.decode(spans, type=tuple[Span, ...])
+    return StoredPassage(source, name, title, text, above, places, problem or "")

@@ -36,7 +36,7 @@ def passages_for(service: Service, store: str, question: str) -> tuple[list[Pass
 
 
 def _passage(hit: Hit, file_id: str, filename: str) -> Passage:
-    return Passage(file_id, filename, hit.text, hit.headings, hit.spans, hit.relevance)
+    return Passage(file_id, filename, hit.text, hit.headings, hit.spans, hit.relevance, hit.problem)
 
 
 def _id_of(source: str) -> str:

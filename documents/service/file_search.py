@@ -167,4 +167,6 @@ def _find(service: Service, owner: Owner, tool: FileSearchTool, question: str) -
 
 def _shown(found: SearchedPassage) -> Passage:
     hit = found.hit
-    return Passage(found.file_id, found.filename, hit.text, hit.headings, hit.spans, hit.relevance)
+    return Passage(
+        found.file_id, found.filename, hit.text, hit.headings, hit.spans, hit.relevance, hit.problem
+    )

@@ -34,6 +34,7 @@ class SearchedPassage:
             "content": [{"type": "text", "text": self.hit.text}],
             "pages": list(dict.fromkeys(pages)),
             "headings": list(self.hit.headings),
+            "problem": self.hit.problem,
             "similarity": None if self.hit.similarity is None else round(self.hit.similarity, 4),
         }
 

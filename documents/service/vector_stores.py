@@ -97,7 +97,7 @@ def delete_store(store_id: str, service: ServiceDep, owner: OwnerDep) -> dict[st
 @door("key")
 def search_store(store_id: str, asked: SearchRequest, service: ServiceDep, owner: OwnerDep) -> dict[str, Any]:
     """The passages that fit best. `score` is the share of the question's words that a passage holds, rare
-    ones counting more; `pages`, `headings`, `similarity`, `ranked_by` and `missing` are kodolly's."""
+    ones counting more. Ours are `pages`, `headings`, `problem`, `similarity`, `ranked_by`, `missing`."""
     row = readable_store(service.catalogue, owner, store_id)
     require_living(row)
     found = find(service, row["id"], asked)
