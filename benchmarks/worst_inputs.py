@@ -9,6 +9,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from server.api.feedback import FEEDBACK_BYTES
+from server.api.public import PROMPT_BYTES
+
 BODY_BYTES = 15_800_000
 """Just below the largest body that the gateway takes."""
 SMALL_BODY_BYTES = 65_000
@@ -55,8 +58,9 @@ def requests() -> Iterator[tuple[str, Request]]:
     json_type = {"content-type": "application/json"}
     for path in ("/v1/prompt", "/v1/feedback/votes/00000000-0000-4000-8000-000000000000"):
         method_path = path if path.endswith("prompt") else f"PUT {path}"
-        for name, piece in (("empty objects", b"{},"), ("escapes", b'"\\uac00",')):
-            body = b'{"model":"m","messages":[%b{}]}' % (piece * (BODY_BYTES // len(piece) - 20))
+        size = PROMPT_BYTES if path.endswith("prompt") else FEEDBACK_BYTES
+        for name, piece in (("empty objects", b"{},"), ("escapes", b'"\\uac00",'), ("numbers", b"1e9,")):
+            body = b'{"model":"m","messages":[%b{}]}' % (piece * (size // len(piece) - 20))
             yield f"{path[:12]}: {name}", Request(body, method_path, json_type)
     yield from raw_requests()
 

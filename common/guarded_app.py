@@ -13,6 +13,7 @@ from common.cors import HeaderPairs
 from common.doors import Door, Doors, PathEntry
 from common.errors import ApiError, BadRequest, MethodNotAllowed, Overloaded, error_bytes
 from common.guard import Guard, K, too_large
+from common.json_size import MOST_VALUES, has_too_many_values
 
 MOST_ARRIVING = 128 * 1024 * 1024
 """Bytes of all bodies that are not complete yet: clients that never finish theirs take no more memory
@@ -69,6 +70,8 @@ class GuardedApp(Generic[K]):
                 if codings := headers.get(b"content-encoding"):
                     limit = self._guard.body_bytes(entry.door)
                     body = await decoded(body, codings.decode("latin-1"), limit)
+                if entry.door.content == "json" and has_too_many_values(body):
+                    raise BadRequest(f"The body holds too many values; at most {MOST_VALUES} are taken.")
                 await admission.enter_async_context(self._admit(key, entry.door, body))
             except ApiError as error:
                 await _refuse(error, scope, receive, send)

@@ -171,6 +171,15 @@ def test_a_body_beyond_the_routes_limit_is_refused(open_app: TestClient, announc
     assert (answer.status_code, answer.headers["connection"]) == (413, "close")
 
 
+def test_a_body_of_very_many_values_is_refused_before_objects_are_made(open_app: TestClient) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("common.json_size.MOST_VALUES", 100)
+        many = open_app.post("/do", json={"a": [1] * 200})
+        few = open_app.post("/do", json={"a": ", ".join("1" * 200)})
+    assert (many.status_code, "too many values" in many.text) == (400, True)
+    assert few.status_code == 200
+
+
 def test_bodies_on_their_way_take_so_much_together(
     open_app: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
