@@ -70,7 +70,7 @@ class GuardedApp(Generic[K]):
                 if codings := headers.get(b"content-encoding"):
                     limit = self._guard.body_bytes(entry.door)
                     body = await decoded(body, codings.decode("latin-1"), limit)
-                if entry.door.content == "json" and has_too_many_values(body):
+                if not _is_form(headers) and has_too_many_values(body):
                     raise BadRequest(f"The body holds too many values; at most {MOST_VALUES} are taken.")
                 await admission.enter_async_context(self._admit(key, entry.door, body))
             except ApiError as error:
@@ -119,6 +119,10 @@ def _check_method(scope: Scope, entry: PathEntry) -> None:
             f"{scope['path']} does not take {scope['method']}.",
             headers={"allow": ", ".join(sorted(entry.methods))},
         )
+
+
+def _is_form(headers: dict[bytes, bytes]) -> bool:
+    return headers.get(b"content-type", b"").lower().startswith(b"multipart/")
 
 
 def _has_body(scope: Scope) -> bool:

@@ -30,6 +30,11 @@ def served(asks_key: bool = False, origins: tuple[str, ...] = (FRIEND,)) -> Test
         response.headers["access-control-allow-origin"] = "*"  # as some frameworks think right
         return len(body)
 
+    @app.post("/keep")
+    @door("key", content="either", body_bytes=10_000)
+    async def keep() -> int:
+        return 0
+
     @app.get("/see")
     @door("key")
     async def see() -> int:
@@ -176,6 +181,8 @@ def test_a_body_of_very_many_values_is_refused_before_objects_are_made(open_app:
         patch.setattr("common.json_size.MOST_VALUES", 100)
         many = open_app.post("/do", json={"a": [1] * 200})
         few = open_app.post("/do", json={"a": ", ".join("1" * 200)})
+        form = {"file": ("a.csv", b"1," * 200)}
+        assert open_app.post("/keep", files=form).status_code == 200
     assert (many.status_code, "too many values" in many.text) == (400, True)
     assert few.status_code == 200
 
