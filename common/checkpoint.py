@@ -56,6 +56,18 @@ class OwnTemplateCard(BaseModel):
     """Tokens at which answers end."""
 
 
+class EmbeddingCard(BaseModel):
+    """How a model of vectors is asked."""
+
+    query_prompt: str = ""
+    """What stood before every question in training."""
+    passage_prompt: str = ""
+    """What stood before every passage."""
+    pooling: Literal["mean", "cls", "lasttoken"]
+    """How the vectors of a text's tokens become one, by sentence-transformers' names; it has length 1."""
+    dimensions: int
+
+
 class CheckpointCard(BaseModel):
     """Contents of `kodolly.json` (docs/design.md, "Checkpoint contract")."""
 
@@ -63,20 +75,24 @@ class CheckpointCard(BaseModel):
 
     format: Literal[1] = 1
     name: str
+    kind: Literal["chat", "embedding"] = "chat"
     base_model: str | None = None
     """Name or path of the model this was tuned from; None when trained from scratch."""
     base_revision: str | None = None
     """Content hash of the base's weights, or the hub revision."""
-    method: Literal["pretrain", "full", "lora", "qlora", "dpo", "kto", "orpo", "simpo", "merge"]
+    method: Literal["pretrain", "full", "lora", "qlora", "dpo", "kto", "orpo", "simpo", "embed", "merge"]
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: list[DataSource] = Field(default_factory=list)
     sources: list[MergeSource] = Field(default_factory=list)
     """Method merge: what was merged, the base included."""
     licence: str
     template: str
+    """Empty for a model of vectors, as `template_hash`."""
     template_hash: str
     own_template: OwnTemplateCard | None = None
     """Where `template` is `own`: the model's own, or a file's."""
+    embedding: EmbeddingCard | None = None
+    """For kind `embedding`."""
     context_length: int
     dtype: str
     parameters: int

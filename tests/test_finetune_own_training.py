@@ -245,7 +245,7 @@ def test_a_merge_that_vllm_renders_otherwise_is_refused_and_leaves_nothing(
         seen.append(probe)
         return [*probe.input_ids[: probe.prompt_tokens], 7]
 
-    monkeypatch.setattr(serving_proof, "_renderer", lambda _directory: nullcontext())
+    monkeypatch.setattr(serving_proof, "vllm_server", lambda *_asked: nullcontext())
     monkeypatch.setattr(serving_proof, "_rendered", other_tokens)
     with pytest.raises(UserError, match="vLLM makes other tokens of a prompt than training saw"):
         merge(folder / "adapter", folder / "refused", silent, renderer=True)

@@ -31,7 +31,10 @@ def describe_model(
     _check_weights(directory)
     try:
         identity = checkpoint_id(directory)
-        kind = kind_of(config, value_of(vllm_args, ("--runner",)), value_of(vllm_args, ("--convert",)))
+        runner, convert = (value_of(vllm_args, (flag,)) for flag in ("--runner", "--convert"))
+        kind = kind_of(config, runner, convert)
+        if runner is None and (own := read_card(directory)) is not None and own.kind == "embedding":
+            kind = "embedding"
         cards = [_model_card(directory, config, name, identity) for name in names or (None,)]
         return [card.model_copy(update={"kind": kind}) for card in cards]
     except OSError as error:
@@ -80,8 +83,8 @@ def _model_card(directory: Path, config: dict[str, Any], name: str | None, ident
         base=card.base_model,
         method=card.method,
         licence=card.licence,
-        template=card.template,
-        template_hash=card.template_hash,
+        template=card.template or None,
+        template_hash=card.template_hash or None,
         context_length=card.context_length,
         dtype=card.dtype,
         parameters=card.parameters,

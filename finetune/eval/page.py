@@ -44,7 +44,8 @@ def _facts(card: CheckpointCard) -> Iterable[tuple[str, str]]:
     yield "licence", card.licence
     yield "base", f"{card.base_model or 'none'} ({card.base_revision or 'no revision'})"
     yield "method", card.method
-    yield "chat template", f"{card.template} ({card.template_hash[:12]})"
+    if card.template_hash:
+        yield "chat template", f"{card.template} ({card.template_hash[:12]})"
     yield "context", f"{card.context_length} tokens"
     yield "weights", f"{card.parameters:,} in {card.dtype}"
     yield "made", datetime.fromtimestamp(card.created, UTC).isoformat(timespec="minutes")

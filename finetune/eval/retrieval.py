@@ -5,9 +5,8 @@ the first k, and nDCG is the mean of 1 / log2(rank + 1). A passage beyond rank `
 Passages are indexed whole, as `kodolly documents` indexes chunks.
 """
 
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +20,7 @@ from finetune.eval.intervals import Metric
 from finetune.eval.kobest_data import read_table
 from finetune.eval.korquad import read_questions
 from finetune.eval.report import EvalReport, Sample, Score, hash_texts, now, score, versions
-from finetune.files.text_lines import text_lines
+from finetune.rows.question import QuestionRow, read_question_rows
 
 DEPTH = 10
 
@@ -35,17 +34,24 @@ class RetrievalSet:
 
 
 def load_questions(path: Path, limit: int | None = None) -> RetrievalSet:
-    """Read KoBEST's BoolQ (.tsv), KorQuAD 1.0 (.json), or lines of `{"question", "passage"}` (.jsonl).
+    """Read KoBEST's BoolQ (.tsv), KorQuAD 1.0 (.json), or lines of `{"question", "passage"}` (.jsonl), whose
+    `negatives` are passages, too.
 
     `limit` is a number of questions; all passages of the file are searched in any case. Raises UserError.
     """
-    pairs = list(_pairs(path))
-    numbers: dict[str, int] = {}
-    for _, passage in pairs:
-        numbers.setdefault(passage, len(numbers))
-    if not pairs:
+    rows = _rows(path)
+    if not rows:
         raise UserError(f"{path} holds no questions.")
-    return RetrievalSet(tuple(numbers), tuple((question, numbers[text]) for question, text in pairs[:limit]))
+    return retrieval_set(rows, limit=limit)
+
+
+def retrieval_set(
+    rows: Sequence[QuestionRow], beside: Sequence[str] = (), limit: int | None = None
+) -> RetrievalSet:
+    """The questions of `rows`, or the first `limit`, asked of all their passages and of those beside."""
+    texts = [*(row.passage for row in rows), *(text for row in rows for text in row.negatives), *beside]
+    numbers = {text: at for at, text in enumerate(dict.fromkeys(texts))}
+    return RetrievalSet(tuple(numbers), tuple((row.question, numbers[row.passage]) for row in rows[:limit]))
 
 
 def evaluate_retrieval(questions: RetrievalSet, task: str) -> EvalReport:
@@ -54,17 +60,31 @@ def evaluate_retrieval(questions: RetrievalSet, task: str) -> EvalReport:
     with TemporaryDirectory() as directory, open_store(Path(directory) / "passages.db", create=True) as store:
         add_passages(store, questions.passages)
         found = [[number for number, _ in ranked(store, question)] for question, _ in questions.asked]
+    return report_of(
+        questions, found, task, "kodolly documents", terms_version(), versions("kiwipiepy", "kiwipiepy_model")
+    )
+
+
+def report_of(
+    questions: RetrievalSet,
+    found: Sequence[Sequence[int]],
+    task: str,
+    model: str,
+    source: str,
+    libraries: dict[str, str],
+) -> EvalReport:
+    """The report on what was found: for each question numbers of passages, the best first."""
     ranks = [_rank(numbers, gold) for numbers, (_, gold) in zip(found, questions.asked, strict=True)]
     missed = [at for at, rank in enumerate(ranks) if rank != 1]
     return EvalReport(
         kind="retrieval",
-        model="kodolly documents",
-        source=terms_version(),
+        model=model,
+        source=source,
         scores=scores(task, ranks, [question for question, _ in questions.asked]),
         settings={"passages": len(questions.passages), "depth": DEPTH},
         samples=[_sample(questions, at, found[at]) for at in missed[:20]],
         created=now(),
-        versions=versions("kiwipiepy", "kiwipiepy_model"),
+        versions=libraries,
     )
 
 
@@ -106,30 +126,17 @@ def _sample(questions: RetrievalSet, at: int, found: Sequence[int]) -> Sample:
     return Sample(question=question, wanted=questions.passages[gold], answer=first)
 
 
-def _pairs(path: Path) -> Iterator[tuple[str, str]]:
+def _rows(path: Path) -> list[QuestionRow]:
     suffix = path.suffix.lower()
     if suffix == ".tsv":
-        yield from ((str(item["question"]), str(item["paragraph"])) for item in read_table(path, "boolq"))
-    elif suffix == ".json":
-        yield from ((item.question, item.context) for item in read_questions(path))
-    elif suffix == ".jsonl":
-        yield from _lines(path)
-    else:
-        raise UserError(
-            f"{path} is no file of questions.",
-            hint="It is KoBEST's BoolQ (.tsv), KorQuAD 1.0 (.json) or .jsonl with `question` and `passage`.",
-        )
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    for number, line in text_lines(path, "The file of questions"):
-        try:
-            item = json.loads(line)
-            pair = item["question"].strip(), item["passage"].strip()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{path}, line {number}: no JSON object with `question` and `passage`."
-            ) from error
-        if not all(pair):
-            raise UserError(f"{path}, line {number}: the question or its passage is empty.")
-        yield pair
+        return [
+            QuestionRow(str(item["question"]), str(item["paragraph"])) for item in read_table(path, "boolq")
+        ]
+    if suffix == ".json":
+        return [QuestionRow(item.question, item.context) for item in read_questions(path)]
+    if suffix == ".jsonl":
+        return read_question_rows(path)
+    raise UserError(
+        f"{path} is no file of questions.",
+        hint="It is KoBEST's BoolQ (.tsv), KorQuAD 1.0 (.json) or .jsonl with `question` and `passage`.",
+    )

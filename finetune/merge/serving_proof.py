@@ -58,14 +58,14 @@ def prove_serving(
     assert settings is not None
     own = own_template(tokenizer, replace(settings, day=date.today() if settings.day else None))
     try:
-        with _renderer(directory) as vllm:
+        with vllm_server(RENDERER, directory) as vllm:
             for number, probe in enumerate(probes, start=1):
                 conversation = EngineConversation(probe.messages, probe.tools, probe.template_kwargs)
                 expected = own.ids(own.render(conversation, len(probe.messages) - 1, prompt=True))
                 _compare(tokenizer, _rendered(vllm, probe), expected)
                 report(Progress(stage, number / len(probes), "prompts as vLLM renders them"))
-    except _NotStartedError as error:
-        report(finished(stage, str(error)))
+    except NotStartedError as error:
+        report(finished(stage, f"vLLM's renderer did not start, its prompts were not compared: {error}"))
         return {"serving_prompts": 0}
     return {"serving_prompts": len(probes)}
 
@@ -80,8 +80,8 @@ def _compare(tokenizer: Any, made: list[int], expected: list[int]) -> None:
     )
 
 
-class _NotStartedError(Exception):
-    """vLLM's renderer does not start here; the text says why."""
+class NotStartedError(Exception):
+    """A server of vLLM does not start here; the text says why."""
 
 
 def as_client_sends(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
@@ -140,21 +140,23 @@ def socket_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _renderer(directory: Path) -> Iterator[httpx2.Client]:
-    """vLLM's renderer for `directory`. Raises _NotStartedError.
+def vllm_server(module: str, directory: Path, *flags: str) -> Iterator[httpx2.Client]:
+    """A server of vLLM for `directory`, by the module that is its command. Raises NotStartedError.
 
     It listens in a folder of its own: a port could be another program's by the time that it is up.
     """
-    argv = [sys.executable, "-m", RENDERER, "--model", str(directory), "--served-model-name", MODEL]
+    argv = [sys.executable, "-m", module, "--model", str(directory), "--served-model-name", MODEL, *flags]
     env = child_environment(os.environ, (*SYSTEM, *ENGINE))
     env |= {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    # Of an engine on a CPU: the least memory, and one process, which starts sooner and says why it did not.
+    env |= {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
     with socket_folder() as folder, tempfile.TemporaryFile() as log:
         socket_file = str(folder / SOCKET)
         argv += ["--uds", socket_file]
         process = subprocess.Popen(ending_with_parent(argv), env=env, stdout=log, stderr=log)
         try:
             transport = httpx2.HTTPTransport(uds=socket_file)
-            with httpx2.Client(base_url="http://renderer", transport=transport, trust_env=False) as vllm:
+            with httpx2.Client(base_url="http://vllm", transport=transport, trust_env=False) as vllm:
                 _wait(process, lambda: _listens(socket_file) and _is_well(vllm), log)
                 yield vllm
         finally:
@@ -185,7 +187,5 @@ def _wait(process: "subprocess.Popen[bytes]", is_up: Callable[[], bool], log: Bi
         if process.poll() is not None or time.monotonic() > end:
             log.seek(0)
             last = log.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise _NotStartedError(
-                f"vLLM's renderer did not start, its prompts were not compared: {' '.join(last)[:_DETAIL]}"
-            )
+            raise NotStartedError(" ".join(last)[:_DETAIL])
         time.sleep(0.2)

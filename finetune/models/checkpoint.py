@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
-def size_of(model: "PreTrainedModel", dtype: str, *, trained_only: bool = False) -> int:
+def size_of(model: "torch.nn.Module", dtype: str, *, trained_only: bool = False) -> int:
     """Bytes that the weights, or only those that are trained, take in a file of number format `dtype`."""
     width = {"float32": 4, "float16": 2, "bfloat16": 2}[dtype]
     return sum(width * int(p.numel()) for p in model.parameters() if p.requires_grad or not trained_only)

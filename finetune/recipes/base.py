@@ -5,19 +5,18 @@ from pathlib import Path
 
 from common.errors import UserError
 from finetune.files.unreadable import HUB_ID
-from finetune.recipes.keys import FromBase
+from finetune.recipes.keys import CommonKeys, OnBase
 from finetune.recipes.not_native import refuse_not_native
-from finetune.recipes.recipe import Recipe
 
 HUB_ADDRESS = re.compile(rf"(?:huggingface\.co|hf\.co)/+({HUB_ID.pattern})")
 
 
-def base_of(recipe: Recipe) -> Path | None:
+def base_of(recipe: CommonKeys) -> Path | None:
     """`base_directory` of a recipe that has a base, None for one that has none. Raises UserError."""
-    return base_directory(recipe) if isinstance(recipe, FromBase) else None
+    return base_directory(recipe) if isinstance(recipe, OnBase) else None
 
 
-def base_directory(recipe: FromBase) -> Path:
+def base_directory(recipe: OnBase) -> Path:
     """The directory of the base checkpoint; a hub id is looked up in the local cache and nowhere else.
 
     Raises UserError when it is not there, or cannot be tuned and served. It is cheap, so that it can be

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from finetune.recipes.sections import Dpo, Kto, Lora, Orpo, Section, Simpo, Source
+from finetune.recipes.sections import Dpo, Embed, Kto, Lora, Orpo, Section, Simpo, Source
 
 METHOD_DEFAULTS: dict[str, dict[str, object]] = {
     "pretrain": {"learning_rate": 2e-3, "schedule": "linear"},
@@ -20,6 +20,7 @@ METHOD_DEFAULTS: dict[str, dict[str, object]] = {
     "kto": {"learning_rate": 5e-6, "schedule": "cosine", "warmup": 0.1, "learn": "last"},
     "orpo": {"learning_rate": 8e-6, "schedule": "cosine", "warmup": 0.1},
     "simpo": {"learning_rate": 5e-6, "schedule": "cosine", "warmup": 0.1},
+    "embed": {"learning_rate": 2e-5, "schedule": "linear", "warmup": 0.1, "batch_size": 64, "epochs": 1},
 }
 """Method -> defaults of its keys. Preference training takes a fortieth of LoRA's usual learning rate."""
 
@@ -33,23 +34,11 @@ class CommonKeys(Section):
     """See the table above."""
     data: tuple[Source, ...] = ()
     """Files of Dolly rows; for dpo, orpo and simpo with `chosen` and `rejected`, for kto with
-    `meta.label`."""
-    template: str | None = None
-    """`own` (the base's chat template), a name from common/templates, or a file FILE.jinja. Left out: the
-    base's own where it has one, else dolly."""
-    learn: Literal["all", "last"] = "all"
-    """Which answers of a conversation the loss covers: all, or the last alone."""
-    reasoning: Literal["given", "empty"] = "given"
-    """For models whose prompts always open a thought. empty: rows without reasoning learn to close it at once
-    and to answer; given: such rows are refused. Where the template has a switch against thinking, that is
-    used."""
+    `meta.label`, for embed of `question` and `passage`."""
     licence: str | None = None
     """Licence of the result; left out, the base's."""
     max_length: int = Field(default=512, ge=8)
     """Most tokens of a sequence. The answer of a longer row is never cut: see over_length."""
-    over_length: Literal["drop", "window", "error"] = "drop"
-    """What happens to rows above max_length. drop: they are left out. window: the oldest turns of the history
-    go first, then what is far from the answer in the context. error: training is refused."""
     epochs: int = Field(default=3, ge=1)
     """How many times every row is seen."""
     max_steps: int | None = Field(default=None, ge=1)
@@ -71,16 +60,8 @@ class CommonKeys(Section):
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass instead of keeping them: much less memory, about a third
     slower."""
-    lora: Lora = Lora()
-    """The adapter of all methods but pretrain and full; see below."""
-    dpo: Dpo = Dpo()
-    """For method dpo; see below."""
-    kto: Kto = Kto()
-    """For method kto; see below."""
-    orpo: Orpo = Orpo()
-    """For method orpo; see below."""
-    simpo: Simpo = Simpo()
-    """For method simpo; see below."""
+    embed: Embed = Embed()
+    """For method embed; see below."""
     validation: float | Source | None = None
     """Share of the rows to hold out, or a file of rows. With it the weights with the lowest validation loss
     are kept, not the last."""
@@ -88,8 +69,6 @@ class CommonKeys(Section):
     """Stop after this many evaluations in a row without a lower validation loss."""
     checkpoint_every: int | Literal["epoch", "never"] = "epoch"
     """Steps between two saved training states, from which a killed run resumes; validation runs as often."""
-    smoke_test: bool = True
-    """Test before the run that a copy of the model can learn 20 rows by heart and stop after each answer."""
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
     """Where training curves go: tensorboard writes files beside the output, wandb needs an account, mlflow
     sends to the server in MLFLOW_TRACKING_URI."""
@@ -105,13 +84,6 @@ class CommonKeys(Section):
     sections: ClassVar[frozenset[str]] = frozenset()
     """The sections that the method reads. Others may be in the file, so that `method=...` on the command line
     is enough to change the method."""
-    sequences_per_row: ClassVar[int] = 1
-    """Sequences that a row becomes; a pair becomes two, a better and a worse answer to one prompt."""
-    forward_passes: ClassVar[int] = 3
-    """Cost of a training step in forward passes; the backward pass takes as long as two."""
-    smoke_test_rates: ClassVar[tuple[float, float] | None] = None
-    """Least and greatest learning rate of the smoke test; None for methods without one. With the lower rate
-    of a real run it would need more passes than it has, and above the greatest rate nothing is learnt."""
 
     @model_validator(mode="before")
     @classmethod
@@ -182,7 +154,7 @@ class CommonKeys(Section):
     def card_dict(self) -> dict[str, object]:
         """The recipe for `kodolly.json`, with paths shortened to file names: a card tells nothing of a
         machine."""
-        idle = {"lora", "dpo", "kto", "orpo", "simpo"} - self.sections
+        idle = {"lora", "dpo", "kto", "orpo", "simpo", "embed"} - self.sections
         shown = self.model_dump(mode="json", exclude_none=True, exclude=idle)
         for key in {"data", "replay"} & shown.keys():
             shown[key] = [{**source, "path": Path(source["path"]).name} for source in shown[key]]
@@ -192,15 +164,52 @@ class CommonKeys(Section):
             shown["validation"]["path"] = self.validation.path.name
         if "base" in shown and Path(shown["base"]).is_absolute():
             shown["base"] = Path(shown["base"]).name
-        if self.template and Path(self.template).is_absolute():
-            shown["template"] = Path(self.template).name
+        if "template" in shown and Path(shown["template"]).is_absolute():
+            shown["template"] = Path(shown["template"]).name
         return shown
 
 
 _OTHER = {"base": "architecture", "architecture": "base"}
 
 
-class AnswersAndText(CommonKeys):
+class ChatKeys(CommonKeys):
+    """The keys of all methods that make a model that writes."""
+
+    template: str | None = None
+    """`own` (the base's chat template), a name from common/templates, or a file FILE.jinja. Left out: the
+    base's own where it has one, else dolly."""
+    learn: Literal["all", "last"] = "all"
+    """Which answers of a conversation the loss covers: all, or the last alone."""
+    reasoning: Literal["given", "empty"] = "given"
+    """For models whose prompts always open a thought. empty: rows without reasoning learn to close it at once
+    and to answer; given: such rows are refused. Where the template has a switch against thinking, that is
+    used."""
+    over_length: Literal["drop", "window", "error"] = "drop"
+    """What happens to rows above max_length. drop: they are left out. window: the oldest turns of the history
+    go first, then what is far from the answer in the context. error: training is refused."""
+    lora: Lora = Lora()
+    """The adapter of all methods but pretrain and full; see below."""
+    dpo: Dpo = Dpo()
+    """For method dpo; see below."""
+    kto: Kto = Kto()
+    """For method kto; see below."""
+    orpo: Orpo = Orpo()
+    """For method orpo; see below."""
+    simpo: Simpo = Simpo()
+    """For method simpo; see below."""
+    smoke_test: bool = True
+    """Test before the run that a copy of the model can learn 20 rows by heart and stop after each answer."""
+
+    sequences_per_row: ClassVar[int] = 1
+    """Sequences that a row becomes; a pair becomes two, a better and a worse answer to one prompt."""
+    forward_passes: ClassVar[int] = 3
+    """Cost of a training step in forward passes; the backward pass takes as long as two."""
+    smoke_test_rates: ClassVar[tuple[float, float] | None] = None
+    """Least and greatest learning rate of the smoke test; None for methods without one. With the lower rate
+    of a real run it would need more passes than it has, and above the greatest rate nothing is learnt."""
+
+
+class AnswersAndText(ChatKeys):
     """Keys of methods that train on answers and plain text."""
 
     replay: tuple[Source, ...] = ()
@@ -222,15 +231,20 @@ class AnswersAndText(CommonKeys):
         return (*self.data, *self.replay)
 
 
-class FromBase(CommonKeys):
+class OnBase(CommonKeys):
     """Keys of methods that start from a checkpoint."""
 
     base: str
     """Checkpoint to start from: a directory, or a hub id that is in the local cache."""
-    end_token: str | None = None
-    """The token that ends an answer; left out, the tokenizer's own end token."""
 
     needs: ClassVar[str] = "base"
+
+
+class FromBase(OnBase, ChatKeys):
+    """Keys of methods that start from a checkpoint of a model that writes."""
+
+    end_token: str | None = None
+    """The token that ends an answer; left out, the tokenizer's own end token."""
 
     @property
     def added_tokens(self) -> tuple[str, ...]:

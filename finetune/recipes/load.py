@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from common.errors import UserError
 from common.yaml_text import BrokenYaml, parse_yaml
 from finetune.files.unreadable import FILE_ENDINGS, HUB_ID
-from finetune.recipes.keys import METHOD_DEFAULTS
-from finetune.recipes.recipe import KINDS, Recipe, validate_recipe
-from finetune.recipes.sections import Architecture, Dpo, Kto, Lora, Orpo, Section, Simpo, Source
+from finetune.recipes.keys import METHOD_DEFAULTS, ChatKeys
+from finetune.recipes.recipe import KINDS, AnyRecipe, EmbeddingTuning, Recipe, validate_any_recipe
+from finetune.recipes.sections import Architecture, Dpo, Embed, Kto, Lora, Orpo, Section, Simpo, Source
 from finetune.recipes.template_choice import FILE_ENDING, check_template_name
 
 SECTIONS: dict[str, type[Section]] = {
@@ -22,6 +22,7 @@ SECTIONS: dict[str, type[Section]] = {
     "kto": Kto,
     "orpo": Orpo,
     "simpo": Simpo,
+    "embed": Embed,
     "data": Source,
     "replay": Source,
     "validation": Source,
@@ -31,6 +32,14 @@ KEYS = tuple(dict.fromkeys(key for kind in KINDS for key in kind.model_fields))
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Recipe:
+    """`load_any_recipe` where a model that writes is wanted. Raises UserError."""
+    recipe = load_any_recipe(path, overrides, folder)
+    if isinstance(recipe, EmbeddingTuning):
+        raise UserError(f"The recipe {path} makes a model of vectors, which writes no answers.")
+    return recipe
+
+
+def load_any_recipe(path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> AnyRecipe:
     """Read a recipe and apply `key=value` overrides (`lora.rank=8`, `data.0.share=0.5`, `data=rows.jsonl`).
 
     Paths in the file are relative to `folder`, the file's own unless given; paths in overrides to the
@@ -41,10 +50,11 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), folder: Path | None =
         key, value = _split_override(override)
         _assign(values, key.split("."), value, key)
     try:
-        recipe = validate_recipe(values)
+        recipe = validate_any_recipe(values)
     except ValidationError as error:
         raise _explain(error, path) from error
-    check_template_name(recipe)
+    if isinstance(recipe, ChatKeys):
+        check_template_name(recipe)
     return recipe
 
 

@@ -1,8 +1,8 @@
 """A recipe: one YAML file that says what is trained, from which model, on which rows and how.
 
 A recipe is one of several types, told apart by its `method`: pretraining from scratch, tuning all weights of
-a base, an adapter on a base, or an adapter that is trained on pairs or on good and bad answers. Each type has
-the keys that apply to it.
+a base, an adapter on a base, an adapter that is trained on pairs or on good and bad answers, or a model of
+vectors. Each type has the keys that apply to it.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from finetune.files.hashes import file_hash
 from finetune.files.unreadable import unreadable
-from finetune.recipes.keys import AnswersAndText, CommonKeys, NewTokens, OnAdapter
+from finetune.recipes.keys import AnswersAndText, CommonKeys, NewTokens, OnAdapter, OnBase
 from finetune.recipes.sections import Architecture
 
 _NO_ARCHITECTURE = "needs `base` and takes no `architecture`"
@@ -22,6 +22,13 @@ _NO_NEW_TOKENS = "makes its own tokenizer and takes no `new_tokens`"
 _PAIRS_ALONE = "takes pairs in `data`: no `text`, `replay`, `packing`, `neftune`, `new_tokens`"
 _LABELLED_ALONE = "takes rows with a label in `data`: no `text`, `replay`, `packing`, `neftune`, `new_tokens`"
 _NOT_PREFERENCES = ("text", "replay", "packing", "neftune", "new_tokens")
+_ABOUT_ANSWERS = (
+    *(*_NOT_PREFERENCES, "template", "learn", "reasoning", "end_token", "over_length", "smoke_test"),
+    *("quantize", "lora", "dpo", "kto", "orpo", "simpo"),
+)
+_VECTORS_ALONE = "writes no answers, and takes none of the keys about them: " + ", ".join(
+    f"`{key}`" for key in _ABOUT_ANSWERS
+)
 
 
 class Pretraining(AnswersAndText):
@@ -139,22 +146,55 @@ class LabelledTuning(OnAdapter):
         return self
 
 
+class EmbeddingTuning(OnBase):
+    """All weights of a model of vectors, on questions and the passages that answer them."""
+
+    method: Literal["embed"]
+    """See the table above."""
+    takes_no: ClassVar[dict[str, str]] = {
+        "architecture": _NO_ARCHITECTURE,
+        **dict.fromkeys(_ABOUT_ANSWERS, _VECTORS_ALONE),
+        "gradient_accumulation": "takes no `gradient_accumulation`: a question is held against the passages "
+        "of one pass alone. Set batch_size, and embed.mini_batch where memory is short",
+    }
+    sections: ClassVar[frozenset[str]] = frozenset({"embed"})
+
+    @model_validator(mode="after")
+    def _others_to_tell_from(self) -> Self:
+        if self.batch_size < 2:
+            raise ValueError(
+                "method embed needs batch_size 2 or more: it learns from the batch's other passages"
+            )
+        if self.embed.mini_batch is not None and self.gradient_checkpointing:
+            raise ValueError(
+                "embed.mini_batch saves more memory than gradient_checkpointing; set one of them"
+            )
+        return self
+
+
 PreferenceTuning = DpoTuning | OrpoTuning | SimpoTuning | LabelledTuning
 Tuning = FullTuning | AdapterTuning | PreferenceTuning
 """Recipes that start from a base."""
 Recipe = Pretraining | Tuning
-"""Everything that decides the result of a training run."""
-KINDS: tuple[type[CommonKeys], ...] = get_args(Recipe)
-_ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="method")])
+"""Everything that decides the result of a training run of a model that writes."""
+AnyRecipe = Recipe | EmbeddingTuning
+KINDS: tuple[type[CommonKeys], ...] = get_args(AnyRecipe)
+_ANY: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="method")])
+_WRITING: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="method")])
+
+
+def validate_any_recipe(values: object) -> AnyRecipe:
+    """The recipe in a mapping of keys. Raises pydantic.ValidationError, whose `loc` begins with the
+    method."""
+    return _ANY.validate_python(values)
 
 
 def validate_recipe(values: object) -> Recipe:
-    """The recipe in a mapping of keys. Raises pydantic.ValidationError, whose `loc` begins with the
-    method."""
-    return _ADAPTER.validate_python(values)
+    """`validate_any_recipe` of a model that writes. Raises pydantic.ValidationError."""
+    return _WRITING.validate_python(values)
 
 
-def fingerprint(recipe: Recipe, template: str) -> str:
+def fingerprint(recipe: CommonKeys, template: str) -> str:
     """16 hex digits that change with anything in the recipe, its template's text or its files' contents."""
     files = [*recipe.texts, *(source.path for source in recipe.sources)]
     parts = [
@@ -165,7 +205,7 @@ def fingerprint(recipe: Recipe, template: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def check_files(recipe: Recipe) -> None:
+def check_files(recipe: CommonKeys) -> None:
     """Raises UserError where a file of the recipe is missing. It is cheap, so that it can be called before
     torch loads."""
     for path in (*(source.path for source in recipe.sources), *recipe.texts):

@@ -143,3 +143,19 @@ class Simpo(Section):
     """Margin by which the better answer has to lead, after scaling."""
     sft: float = Field(default=0.0, ge=0)
     """Weight of an added loss on the better answer (CPO-SimPO)."""
+
+
+class Embed(Section):
+    """A model of vectors, by sentence-transformers: each question is to be nearer to its passage than to all
+    other passages of its batch and to its own `negatives` (InfoNCE, van den Oord et al. 2018). No text comes
+    twice in a batch, so that no passage is held against a question that it answers."""
+
+    temperature: float = Field(default=0.05, gt=0)
+    """Cosines are divided by this: the lower, the more the nearest wrong passages count."""
+    query_prompt: str | None = None
+    """What is put before every question; left out, the base's own prompt for queries."""
+    passage_prompt: str | None = None
+    """What is put before every passage; left out, the base's own prompt for documents."""
+    mini_batch: int | None = Field(default=None, ge=1)
+    """Texts in memory at once, for batches of any size (GradCache, Gao et al. 2021), about a fifth slower.
+    Left out, a whole batch is."""

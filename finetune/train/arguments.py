@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from finetune.models.precision import Precision
-from finetune.recipes.recipe import Recipe
+from finetune.recipes.keys import CommonKeys
 from finetune.train.distributed import sharded, world_size
 from finetune.train.run_state import RunState
 
@@ -15,7 +15,7 @@ LOGS_PER_RUN = 200
 """About how often the loss is read in a run: each reading waits for the device."""
 
 
-def steps_in_run(recipe: Recipe, sequences: int) -> tuple[int, int]:
+def steps_in_run(recipe: CommonKeys, sequences: int) -> tuple[int, int]:
     """(optimiser steps in an epoch, optimiser steps in the run), as Trainer counts them."""
     batches = math.ceil(sequences / (recipe.batch_size * world_size()))
     an_epoch = math.ceil(batches / recipe.gradient_accumulation)
@@ -23,7 +23,7 @@ def steps_in_run(recipe: Recipe, sequences: int) -> tuple[int, int]:
 
 
 def arguments(
-    recipe: Recipe, sequences: int, state: RunState, logs: Path, precision: Precision
+    recipe: CommonKeys, sequences: int, state: RunState, logs: Path, precision: Precision
 ) -> dict[str, object]:
     """The values of TrainingArguments, and of TRL's configurations, which extend it.
 
@@ -61,7 +61,7 @@ def arguments(
     }
 
 
-def _logs(recipe: Recipe, sequences: int) -> dict[str, object]:
+def _logs(recipe: CommonKeys, sequences: int) -> dict[str, object]:
     _, steps = steps_in_run(recipe, sequences)
     return {
         "logging_strategy": "steps",
@@ -75,7 +75,7 @@ def _logs(recipe: Recipe, sequences: int) -> dict[str, object]:
     }
 
 
-def _checkpoints(recipe: Recipe) -> dict[str, object]:
+def _checkpoints(recipe: CommonKeys) -> dict[str, object]:
     """When training states are saved and the validation loss is measured."""
     every = recipe.checkpoint_every
     when = {"epoch": "epoch", "never": "no"}.get(str(every), "steps")

@@ -37,9 +37,24 @@ class LoopResult:
     best_step: int | None = None
 
 
-class OrderedTrainer(Trainer):
-    """Trainer with an order that resumed runs and several processes share, and with training states that are
-    complete or not there."""
+class WholeStates(Trainer):
+    """Trainer whose training states are complete or not there."""
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        directory = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        # Trainer notes a state as the best only where its directory exists. Without this wait one process
+        # could look before another has made it, and at the end some would wait for others to load the best
+        # state.
+        directory.mkdir(parents=True, exist_ok=True)
+        wait_for_all()
+        super()._save_checkpoint(model, trial)
+        wait_for_all()
+        if rank() == 0:
+            (directory / COMPLETE).touch()
+
+
+class OrderedTrainer(WholeStates):
+    """Trainer with an order that resumed runs and several processes share."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> StepSampler | FixedOrder:
         per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
@@ -60,18 +75,6 @@ class OrderedTrainer(Trainer):
     def _run_epoch(self, model: "PreTrainedModel", epoch: int, *args: Any, **kwargs: Any) -> Any:
         self.sampler.set_epoch(epoch)  # accelerate's wrapper does not forward it after a resume
         return super()._run_epoch(model, epoch, *args, **kwargs)  # type: ignore[no-untyped-call]
-
-    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        directory = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-        # Trainer notes a state as the best only where its directory exists. Without this wait one process
-        # could look before another has made it, and at the end some would wait for others to load the best
-        # state.
-        directory.mkdir(parents=True, exist_ok=True)
-        wait_for_all()
-        super()._save_checkpoint(model, trial)
-        wait_for_all()
-        if rank() == 0:
-            (directory / COMPLETE).touch()
 
 
 def _raise_rate_of_b(optimizer: torch.optim.Optimizer, model: torch.nn.Module, factor: float) -> None:

@@ -22,6 +22,7 @@ from finetune.models.load import require_bitsandbytes
 from finetune.models.lora_targets import check_targets
 from finetune.models.memory import MemoryPlan
 from finetune.models.precision import Precision
+from finetune.recipes.keys import CommonKeys
 from finetune.recipes.recipe import Recipe
 from finetune.recipes.template_choice import TemplateChoice
 from finetune.train.arguments import steps_in_run
@@ -49,7 +50,7 @@ class Fact:
     warning: str = ""
 
 
-def refuse_recipe(recipe: Recipe, base: Path | None) -> None:
+def refuse_recipe(recipe: CommonKeys, base: Path | None) -> None:
     """Raises UserError for what recipe and base alone show not to work; base: its directory."""
     if recipe.four_bit:
         require_bitsandbytes()
@@ -109,7 +110,7 @@ def own_template_fact(rows: TrainingRows, tokenizer: "PreTrainedTokenizerBase") 
     return [Fact("rendering", "; ".join(told), warning)]
 
 
-def licence_of(recipe: Recipe, base: CheckpointCard | None) -> str:
+def licence_of(recipe: CommonKeys, base: CheckpointCard | None) -> str:
     """The result's licence: the recipe's, else the base's. Raises UserError when neither has one."""
     licence = recipe.licence or (base.licence if base else None)
     if licence is None:
@@ -214,7 +215,7 @@ def _room() -> tuple[int, str]:
     return pages, "this machine"
 
 
-def check_disk(output: Path, result: int, trained: int, recipe: Recipe) -> Fact:
+def check_disk(output: Path, result: int, trained: int, recipe: CommonKeys) -> Fact:
     """The disk space that is needed. Raises UserError when result and training states do not fit.
 
     result: bytes of the output. trained: number of trained weights.

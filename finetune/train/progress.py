@@ -13,10 +13,10 @@ from transformers import (
 )
 
 from finetune.progress import Progress, Report
-from finetune.recipes.recipe import Recipe
+from finetune.recipes.keys import CommonKeys
 
 
-def callbacks(recipe: Recipe, report: Report) -> list[TrainerCallback]:
+def callbacks(recipe: CommonKeys, report: Report) -> list[TrainerCallback]:
     """Trainer's callbacks: progress, and early stopping where the recipe asks for it."""
     watcher = Watcher(f"{recipe.name}: training", report)
     if recipe.early_stopping is None:

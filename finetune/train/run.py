@@ -37,7 +37,8 @@ def train(
     report = only_first(report)
     show = show if rank() == 0 else show_nothing
     wait_for_all()  # this also chooses the process's device
-    with quiet_libraries(), _places(recipe, output, restart, dry_run) as (directory, state):
+    mark = f"{fingerprint(recipe, choose_template(recipe).text)} {world_size()}"
+    with quiet_libraries(), places(output, mark, restart=restart, dry_run=dry_run) as (directory, state):
         run = prepare(recipe, output, state, report, show, colour)
         if dry_run:
             return
@@ -53,8 +54,9 @@ def train(
 
 
 @contextmanager
-def _places(recipe: Recipe, output: Path, restart: bool, dry_run: bool) -> Iterator[tuple[Path, RunState]]:
-    """Yield (directory that becomes the output, state of the run). Raises UserError."""
+def places(output: Path, mark: str, *, restart: bool, dry_run: bool) -> Iterator[tuple[Path, RunState]]:
+    """Yield (directory that becomes the output, state of the run that `mark` tells from others). Raises
+    UserError."""
     with ExitStack() as stack:
         if dry_run:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -62,5 +64,4 @@ def _places(recipe: Recipe, output: Path, restart: bool, dry_run: bool) -> Itera
             yield scratch, RunState(scratch, None)
             return
         directory = stack.enter_context(whole_directory(output)) if rank() == 0 else output
-        mark = f"{fingerprint(recipe, choose_template(recipe).text)} {world_size()}"
         yield directory, stack.enter_context(run_state(output, mark, restart=restart))

@@ -17,8 +17,8 @@ from finetune.models.adapter import ADAPTER_FILE, AdapterCard
 from finetune.models.checkpoint import weights_hash, write_checkpoint
 from finetune.models.memory import sizes
 from finetune.recipes.base import base_directory, base_of
-from finetune.recipes.keys import OnAdapter
-from finetune.recipes.recipe import Pretraining, Recipe
+from finetune.recipes.keys import CommonKeys, OnAdapter, OnBase
+from finetune.recipes.recipe import Recipe
 from finetune.train.loop import LoopResult
 from finetune.train.preflight import licence_of
 from finetune.train.prepare import PreparedRun
@@ -96,7 +96,7 @@ def _card(run: PreparedRun, model: "PreTrainedModel", outcome: LoopResult) -> Ch
         metrics |= {"validation_loss": outcome.validation_loss, "best_step": outcome.best_step or 0}
     return CheckpointCard(
         name=recipe.name,
-        base_model=_base_name(recipe, base),
+        base_model=base_name(recipe, base),
         base_revision=weights_hash(directory) if directory else None,
         method=recipe.method,
         recipe=recipe.card_dict(),
@@ -113,8 +113,9 @@ def _card(run: PreparedRun, model: "PreTrainedModel", outcome: LoopResult) -> Ch
     )
 
 
-def _base_name(recipe: Recipe, base: CheckpointCard | None) -> str | None:
-    if isinstance(recipe, Pretraining):
+def base_name(recipe: CommonKeys, base: CheckpointCard | None) -> str | None:
+    """What a card calls the recipe's base, whose own card is `base`: no path of this machine."""
+    if not isinstance(recipe, OnBase):
         return None
     if base is not None:
         return base.name

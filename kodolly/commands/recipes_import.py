@@ -29,7 +29,7 @@ def command(file: Path, target: Path | None) -> None:
     from common.errors import UserError
     from common.yaml_text import BrokenYaml, parse_yaml
     from finetune.recipes.llamafactory import import_recipe
-    from finetune.recipes.load import load_recipe
+    from finetune.recipes.load import load_any_recipe
 
     try:
         values = parse_yaml(file.read_text(encoding="utf-8"))
@@ -46,7 +46,7 @@ def command(file: Path, target: Path | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(f"# From {escape_controls(file.name)}\n{''.join(comments)}{body}", encoding="utf-8")
     try:
-        load_recipe(target)
+        load_any_recipe(target)
     except UserError:
         target.unlink()
         raise

@@ -45,7 +45,7 @@ class TrainCommand(click.Command):
 def command(
     recipe: Path, overrides: tuple[str, ...], output: Path | None, dry_run: bool, restart: bool
 ) -> None:
-    """Train as RECIPE says: a checkpoint (pretrain, full) or an adapter to merge (the other methods).
+    """Train as RECIPE says: a checkpoint (pretrain, full, embed) or an adapter to merge (the other methods).
     RECIPE is a file, or the name of one that `kodolly recipes list` shows.
 
     Before it begins it shows rows as they will be learnt and what the run will take, and learns 20 rows by
@@ -55,25 +55,30 @@ def command(
     from finetune.models.shipped_recipes import shipped_path
     from finetune.progress import terminal_report
     from finetune.recipes.base import base_of
-    from finetune.recipes.load import load_recipe
-    from finetune.recipes.recipe import check_files
+    from finetune.recipes.load import load_any_recipe
+    from finetune.recipes.recipe import EmbeddingTuning, check_files
     from finetune.threads import let_waiting_threads_sleep
     from finetune.train.distributed import leave_process_group, rank
 
     if recipe.exists() or recipe.suffix in (".yaml", ".yml"):
-        loaded = load_recipe(recipe, overrides)
+        loaded = load_any_recipe(recipe, overrides)
     else:
-        loaded = load_recipe(shipped_path(str(recipe)), overrides, folder=Path.cwd())
+        loaded = load_any_recipe(shipped_path(str(recipe)), overrides, folder=Path.cwd())
     base_of(loaded)
     check_files(loaded)
     target = output or Path("runs") / loaded.name
     let_waiting_threads_sleep()
     hide_library_notes()
-    from finetune.train.run import train  # torch loads only once the recipe is known to be good
+    show, report = partial(click.echo, err=True), terminal_report()
+    if isinstance(loaded, EmbeddingTuning):
+        from finetune.embedding.run import train_embedding
 
-    show = partial(click.echo, err=True)
-    colour = sys.stderr.isatty()
-    train(loaded, target, terminal_report(), restart=restart, dry_run=dry_run, show=show, colour=colour)
+        train_embedding(loaded, target, report, restart=restart, dry_run=dry_run, show=show)
+    else:
+        from finetune.train.run import train  # torch loads only once the recipe is known to be good
+
+        colour = sys.stderr.isatty()
+        train(loaded, target, report, restart=restart, dry_run=dry_run, show=show, colour=colour)
     if not dry_run and rank() == 0:
         echo_line(target)
     leave_process_group()
