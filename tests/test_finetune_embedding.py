@@ -99,7 +99,7 @@ def recipe_of(folder: Path, **more: object) -> EmbeddingTuning:
 @pytest.mark.timeout(300)
 def test_an_encoder_learns_and_vllm_gives_its_vectors(tmp_path: Path) -> None:
     recipe, output = write_project(tmp_path), tmp_path / "trained"
-    done = kodolly("train", str(recipe), "validation=0.3", "--output", str(output))
+    done = kodolly("train", str(recipe), "validation=0.3", "checkpoint_every=epoch", "--output", str(output))
     assert done.exit_code == 0, (done.output, done.exception)
     card = read_card(output)
     assert card is not None

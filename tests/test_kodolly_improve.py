@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from common.checkpoint import DataSource
 from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
 from common.registry import ModelCard
 from finetune.data.from_feedback import write_training
 from finetune.improve.measure import Measured
+from finetune.models.adapter import ADAPTER_FILE, AdapterCard
 from kodolly.cli import root
 from kodolly.improve import canary, training
+from kodolly.improve.cost import training_time
 from kodolly.improve.journal import journals, read_journal
 from kodolly.improve.plan import TooLittle, prepare
 from kodolly.improve.telling import tell_gateway
@@ -27,6 +30,7 @@ from kodolly.operate.canary import rollback
 from kodolly.operate.deploy import Deployment
 from tests.support.improve_stage import ADMIN_TOKEN, OPTIONS, Stage, at_once, staged, taken
 from tests.support.judgements import answer, rating
+from tests.support.tuned_card import CARD
 
 
 @pytest.fixture
@@ -140,6 +144,47 @@ def test_a_better_checkpoint_is_promoted_and_its_feedback_marked(stage: Stage, t
     assert "promoted" in page
     assert "<script" not in page
     assert trained == ["adapter", "checkpoint", "before.json", "after.json"]
+
+
+def test_who_is_forgotten_is_not_trained_on_again(stage: Stage, trained: list[str]) -> None:
+    stage.correct(40)
+    stage.correct(20, first=40, rater="민수")
+    assert taken(stage) == WAITING
+    stage.vote(15, new=True)
+    assert taken(stage) == 0
+    (journal,) = journals(stage.path / "runs")
+    stage.checkpoint = str(journal.content.steps["merge"])
+    stage.correct(60, first=60)
+    theirs = {f"{n} 다음 수는?" for n in range(40, 60)}
+    before = {row.instruction for row in stage.prepared().rows.replay}
+    assert before & theirs
+    assert before - theirs
+    for gone in (True, False):
+        done = stage.client.delete("/v1/feedback/raters/민수").raise_for_status().json()
+        assert bool(done["ratings"]) is gone
+        assert {row.instruction for row in stage.prepared().rows.replay} == before - theirs
+
+
+def test_the_time_of_a_training_is_that_of_the_last_one(stage: Stage, trained: list[str]) -> None:
+    stage.correct(50)
+    first = stage.prepared()
+    assert "not known: no turn here has trained by lora" in training_time(first, 100, [])
+    with lock_of(stage.path / "runs"):
+        turn = begin(first, OPTIONS, stage.path / "runs")
+    assert "not known" in training_time(first, 100, [turn])
+    learnt = CARD.model_copy(
+        update={
+            "data": [DataSource(path="rows.jsonl", sha256="", rows=50)],
+            "recipe": {"epochs": 4},
+            "metrics": {"train_seconds": 100.0},
+        }
+    )
+    (turn.directory / "adapter").mkdir()
+    file = turn.directory / "adapter" / ADAPTER_FILE
+    file.write_text(AdapterCard(base="", base_sha256="", card=learnt, probes=[]).model_dump_json())
+    epochs = json.loads((turn.directory / "recipe.yaml").read_text())["epochs"]
+    told = training_time(first, 20, [turn])
+    assert told == f"about {10 * epochs} s of training, at the 2.0 rows/s of improve-1"
 
 
 def test_one_that_people_like_less_is_withdrawn(stage: Stage, trained: list[str]) -> None:

@@ -95,16 +95,32 @@ def made_of(feedback: Feedback, *, min_score: float = MIN_SCORE, sources: Source
 
 
 def replayed(
-    path: Path, count: int, seed: int, held_out: Collection[str], excluded: Collection[str] = ()
+    path: Path,
+    count: int,
+    seed: int,
+    held_out: Collection[str],
+    excluded: Collection[str] = (),
+    still_there: Collection[str] | None = None,
 ) -> list[Row]:
     """At most `count` earlier rows, drawn by the seed, against forgetting; none on a question that is held
-    out, and none that was made of feedback with an id of `excluded`. Raises UserError."""
+    out, none that was made of feedback with an id of `excluded`, and where `still_there` is given, none of
+    feedback that is not in it: its rater has been forgotten. Raises UserError."""
     known = [
         row
         for row in load_rows(path)
-        if question_hash(row) not in held_out and row.meta.get("id") not in excluded
+        if question_hash(row) not in held_out
+        and row.meta.get("id") not in excluded
+        and (still_there is None or _is_still_there(row, still_there))
     ]
     return random.Random(seed).sample(known, min(count, len(known)))
+
+
+def _is_still_there(row: Row, ids: Collection[str]) -> bool:
+    """Whether all feedback of which a row was made is among `ids`; true of rows that were not made of any."""
+    if row.meta.get("source") != SOURCE:
+        return True
+    others = row.meta.get("others")
+    return all(one in ids for one in (row.meta.get("id"), *(others if isinstance(others, list) else ())))
 
 
 def question_hash(row: Row | Pair) -> str:
@@ -165,9 +181,8 @@ def _add_rows(made: Training, feedback: Feedback, min_score: float, sources: Sou
     for (prompt, text), rated in scored_answers(feedback.ratings).items():
         if mean_score(rated) >= min_score and (prompt, text) not in corrected:
             answer = rated[0].answer
-            meta = (
-                _origin(rated[0].id, "rating") | _by(answer, sources) | {"score": round(mean_score(rated), 2)}
-            )
+            meta = _origin(rated[0].id, "rating", [one.id for one in rated[1:]]) | _by(answer, sources)
+            meta |= {"score": round(mean_score(rated), 2)}
             permitted = sources.permit(answer)
             if _add_row(made.rows, made.left_out, prompt, answer, meta, permitted=permitted):
                 made.used |= {rating.id for rating in rated}
@@ -220,8 +235,10 @@ def _add_row(
     return False
 
 
-def _origin(feedback_id: str, origin: str) -> dict[str, object]:
-    return {"source": SOURCE, "id": feedback_id, "from": origin}
+def _origin(feedback_id: str, origin: str, others: Sequence[str] = ()) -> dict[str, object]:
+    """others: ids of further feedback that says the same, without which the row may not be used again."""
+    made: dict[str, object] = {"source": SOURCE, "id": feedback_id, "from": origin}
+    return made | ({"others": list(others)} if others else {})
 
 
 def _by(answer: JudgedAnswer, sources: Sources) -> dict[str, object]:

@@ -76,7 +76,7 @@ def train_embedding(
             show(f"  found among {after.settings['passages']:,} passages, before and after:")
             show(shown(before.scores, after.scores))
         _write(directory, model, recipe, base, rows, outcome, _found(before, after), report)
-        show(_how_to_serve(output, model))
+        show(_how_to_serve(output, model, recipe.name))
 
 
 def _set_prompts(model: "SentenceTransformer", recipe: EmbeddingTuning) -> None:
@@ -252,12 +252,12 @@ def _card(
     )
 
 
-def _how_to_serve(output: Path, model: "SentenceTransformer") -> str:
+def _how_to_serve(output: Path, model: "SentenceTransformer", name: str) -> str:
     """The commands and settings by which the documents service uses the model."""
     lines = [
         f"kodolly worker {output} -- --runner pooling",
         "documents:",
-        f"  embedding_model: {output.name}",
+        f"  embedding_model: {name}",
     ]
     for key, kind in (("embedding_query_prefix", QUERY), ("embedding_passage_prefix", PASSAGE)):
         if prompt := prompt_of(model, kind):

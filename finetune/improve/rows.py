@@ -89,6 +89,11 @@ class Replay:
 
     excluded: frozenset[str] = frozenset()
     """Ids of feedback that administrators have left out since earlier turns learnt from it."""
+    of_turns: tuple[Path, ...] = ()
+    """Files of earlier turns, of which rows are used only while the feedback that they were made of is kept:
+    whoever is forgotten is not trained on again."""
+    still_there: frozenset[str] = frozenset()
+    """Ids of all feedback that the gateway keeps."""
 
     def count(self, new: int) -> int:
         """How many are mixed in with `new` new rows, if there are that many."""
@@ -98,8 +103,9 @@ class Replay:
         """The earlier rows without duplicates and without held-out questions, shuffled by the seed. Raises
         UserError."""
         found: dict[tuple[str, str, str], Row] = {}
-        for path in self.files:
-            for row in replayed(path, sys.maxsize, SEED, held_out, self.excluded):
+        for path in (*self.files, *self.of_turns):
+            there = self.still_there if path in self.of_turns else None
+            for row in replayed(path, sys.maxsize, SEED, held_out, self.excluded, there):
                 found.setdefault((row.instruction, row.context, row.response), row)
         return random.Random(SEED).sample(list(found.values()), len(found))
 

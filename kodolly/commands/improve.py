@@ -10,6 +10,8 @@ from common.registry import Sticky
 from kodolly.echo import echo_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kodolly.improve.journal import Journal, Options
     from kodolly.improve.plan import Prepared, Wanted
     from kodolly.operate.canary import Site
@@ -163,7 +165,7 @@ def _turn(wanted: "Wanted", site: "Site | None", options: "Options", wait: bool,
     else:
         note_rolled_out(wanted.runs, wanted.name, wanted.gateway, say)
         prepared = prepare(wanted, site)
-        _tell(prepared, options)
+        _tell(prepared, options, list(journals(wanted.runs, wanted.name)))
         journal = begin(prepared, options, wanted.runs)
     code = take(journal, Taking(site, say, wait, lock))
     _told(journal)
@@ -183,16 +185,19 @@ def _show(wanted: "Wanted", site: "Site | None", options: "Options") -> None:
     from kodolly.improve.journal import journals
     from kodolly.improve.plan import prepare
 
-    for journal in journals(wanted.runs, wanted.name):
+    turns = list(journals(wanted.runs, wanted.name))
+    for journal in turns:
         if journal.content.decision is None:
             steps = ", ".join(journal.content.steps) or "nothing"
             echo_line(f"{journal.directory.name} is under way (done: {steps}) and would go on.")
             return
-    _tell(prepare(wanted, site), options)
+    _tell(prepare(wanted, site), options, turns)
 
 
-def _tell(prepared: "Prepared", options: "Options") -> None:
+def _tell(prepared: "Prepared", options: "Options", turns: "Sequence[Journal]") -> None:
     """The plan, before anything is changed."""
+    from kodolly.improve.cost import training_time
+
     plan = prepared.plan
     echo_line(f"{plan.name}: checkpoint {plan.checkpoint} in {plan.base}")
     for what, count in plan.counts.items():
@@ -202,7 +207,9 @@ def _tell(prepared: "Prepared", options: "Options") -> None:
     echo_line(f"Method: {plan.method}, as {plan.why}; {plan.replayed} earlier rows are mixed in.")
     rows = {"lora": len(prepared.rows.made.rows), "dpo": plan.counts["pairs"]}
     learnt = rows.get(plan.method, len(prepared.rows.made.labelled)) + plan.replayed
-    echo_line(f"Cost: {learnt} rows, a merge, {len(prepared.rows.questions())} answers of both checkpoints.")
+    time = training_time(prepared, learnt, turns)
+    asked = len(prepared.rows.questions())
+    echo_line(f"Cost: {learnt} rows, {time}; a merge, {asked} answers of both checkpoints.")
     told = [
         "held-out preferences up (p <= 0.05)",
         f"earlier rows: F1 -{options.max_forgotten:g} at most",

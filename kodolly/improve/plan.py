@@ -69,7 +69,8 @@ def prepare(wanted: Wanted, site: Site | None) -> Prepared:
     if not len(own):
         raise TooLittle(f"Nobody has judged an answer of {wanted.name}'s checkpoint {model.checkpoint} yet.")
     sources = sources_of(wanted.gateway, (), ())
-    replay = _replay(wanted, str(model.checkpoint))
+    kept = frozenset(str(one["id"]) for one in (*votes, *ratings))
+    replay = _replay(wanted, str(model.checkpoint), kept)
     rows = turn_rows(feedback, str(model.checkpoint), names, sources, replay)
     judgements = [one.id for one in (*own.unused().votes, *own.unused().ratings)]
     _enough_news(wanted, str(model.checkpoint), judgements)
@@ -94,16 +95,18 @@ def prepare(wanted: Wanted, site: Site | None) -> Prepared:
     return Prepared(plan, rows, card, chosen)
 
 
-def _replay(wanted: Wanted, checkpoint: str) -> Replay:
-    """The rows that were given, and those that earlier turns have taught what serves the name now."""
-    earlier = [
+def _replay(wanted: Wanted, checkpoint: str, kept: frozenset[str]) -> Replay:
+    """The rows that were given, and those that earlier turns have taught what serves the name now, without
+    those of feedback that is not among the ids `kept`."""
+    earlier = tuple(
         turn.directory / ROWS
         for turn in journals(wanted.runs, wanted.name)
         if turn.content.plan.method == "lora"
         and (turn.content.decision == "promoted" or turn.content.steps.get("merge") == checkpoint)
-    ]
-    given = [] if wanted.replay is None else [wanted.replay]
-    return Replay((*given, *earlier), wanted.replay_share, excluded_ids(wanted.gateway))
+    )
+    given = () if wanted.replay is None else (wanted.replay,)
+    left_out = excluded_ids(wanted.gateway)
+    return Replay(given, wanted.replay_share, left_out, earlier, kept)
 
 
 def _card(base: Path) -> CheckpointCard:

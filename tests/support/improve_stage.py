@@ -98,11 +98,12 @@ class Stage:
     def say(self, path: str, body: dict[str, Any]) -> None:
         self.client.put(f"/v1/feedback/{path}/{uuid.uuid4()}", json=body).raise_for_status()
 
-    def correct(self, count: int, first: int = 0) -> None:
+    def correct(self, count: int, first: int = 0, rater: str | None = None) -> None:
         """So many questions get a bad mark and a correction."""
+        who = {} if rater is None else {"rater_id": rater}
         for n in range(first, first + count):
             given = answer("돌리", "모릅니다.", f"{n} 다음 수는?", checkpoint=self.checkpoint)
-            self.say("ratings", rating(1, given) | {"correction": f"{n + 1}입니다."})
+            self.say("ratings", rating(1, given) | {"correction": f"{n + 1}입니다."} | who)
 
     def wanted(self, **more: Any) -> Wanted:
         usual = Wanted("돌리", self.stack.gateway, self.path / "runs", None, replay=None, replay_share=1.0)
