@@ -16,8 +16,6 @@ LINE_BYTES = 1024 * 1024
 ORPHAN_GRACE_S = 3
 GUARD = f'read -r _ && exit; sleep {ORPHAN_GRACE_S}; kill -s KILL -- "-$1"'
 """Shell: when its input ends without a line, its supervisor is gone; kill the engine's process group."""
-BLAMED_ON_ANOTHER = ("See root cause above", "See stack trace")
-"""vLLM repeats a failure in other processes with these words, after the line that says what it was."""
 
 
 class EngineProcess:
@@ -116,10 +114,3 @@ async def _guard(pid: int) -> asyncio.subprocess.Process:
         stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )
-
-
-def error_in(line: str) -> str:
-    """What `line` says if it looks like the reason of a failure, at most 300 characters; else ""."""
-    if "Error" not in line and "ERROR" not in line:
-        return ""
-    return "" if any(words in line for words in BLAMED_ON_ANOTHER) else line.strip()[-300:]

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from common.child_process import Backoff, how_it_ended
+from common.engine_failure import advice_on, error_in
 from common.engine_questions import ListedModel
 from common.escape import escape_controls
 from common.registry import ModelCard, Registration, WorkerLoad, WorkerState
@@ -21,7 +22,7 @@ from worker.attach import AttachedEngine, watch_attached
 from worker.engine import EngineCommand
 from worker.health import EngineFailed, HealthWatch, wait_until_idle
 from worker.lease import Registrar
-from worker.process import TERMINATE_GRACE_S, EngineProcess, error_in
+from worker.process import TERMINATE_GRACE_S, EngineProcess
 from worker.progress import stage_of
 from worker.settings import WorkerSettings
 
@@ -147,7 +148,7 @@ class Supervisor:
                 await asyncio.Event().wait()
             ready_for = time.monotonic() - self._ready_at if self._ready_at is not None else 0.0
             pause = backoff.pause_s(ready_for)
-            said = f"; its last error: {self._last_error}" if self._last_error else ""
+            said = "".join(f"; {part}" for part in _reason(self._last_error))
             logger.error("the engine ended (%s)%s; starting it again in %.0f s", why, said, pause)
             await asyncio.sleep(pause)
 
@@ -179,7 +180,7 @@ class Supervisor:
 
     def _lost(self, why: str) -> str:
         self._load = WorkerLoad()
-        self._become("down", 0.0, f"the engine ended ({why})")
+        self._become("down", 0.0, "; ".join([f"the engine ended ({why})", *_reason(self._last_error)]))
         return why
 
     def _on_line(self, line: str) -> None:
@@ -231,6 +232,11 @@ class Supervisor:
         if isinstance(self._engine, AttachedEngine) and not self._load.known:
             return  # without a load report nobody can tell what still runs there
         await _wait_until_idle_or(self._hurry, self._engine)
+
+
+def _reason(error: str) -> list[str]:
+    """The engine's last error, and what to do about it where that is known."""
+    return [part for part in (error and f"its last error: {error}", advice_on(error)) if part]
 
 
 def _show_line(line: str) -> None:

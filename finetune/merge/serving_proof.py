@@ -21,6 +21,7 @@ import httpx2
 from common.chat_message import ChatMessage
 from common.child_environment import ENGINE, SYSTEM, child_environment
 from common.child_process import ending_with_parent
+from common.engine_failure import advice_on, last_error
 from common.errors import UserError
 from finetune.encoding.own_settings import own_settings, own_template
 from finetune.encoding.own_template import EngineConversation
@@ -186,6 +187,7 @@ def _wait(process: "subprocess.Popen[bytes]", is_up: Callable[[], bool], log: Bi
     while not is_up():
         if process.poll() is not None or time.monotonic() > end:
             log.seek(0)
-            last = log.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise NotStartedError(" ".join(last)[:_DETAIL])
+            lines = log.read().decode(errors="replace").strip().splitlines()
+            error = last_error(lines) or "".join(lines[-1:])[:_DETAIL]
+            raise NotStartedError(" ".join(filter(None, (error, advice_on(error)))))
         time.sleep(0.2)
