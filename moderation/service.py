@@ -81,7 +81,7 @@ class ModerationService:
             )
         self._running += 1
         try:
-            return msgspec.json.encode(await self._moderate(await _body(receive))), "application/json"
+            return msgspec.json.encode(await self._moderate(await read_body(receive))), "application/json"
         finally:
             self._running -= 1
 
@@ -161,7 +161,8 @@ def result_of(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-async def _body(receive: Receive) -> bytes:
+async def read_body(receive: Receive) -> bytes:
+    """The whole body. Raises ApiError for one that is too large or breaks off."""
     body = bytearray()
     while True:
         message = await receive()

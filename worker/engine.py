@@ -13,6 +13,7 @@ from common.errors import UserError
 from common.installed_packages import is_installed
 from worker.adapters import Adapter, adapter_flags
 from worker.chat_template import template_flags
+from worker.classifier import moderation_environment, moderation_flags
 from worker.flags import check_flags, has_flag, processes
 from worker.parsers import parser_flags
 from worker.settings import WorkerSettings
@@ -71,9 +72,10 @@ def vllm_command(
         *template_flags(model_dir, extra_args),
         *parser_flags(model_dir, extra_args),
         *_structured_output_flags(extra_args),
+        *moderation_flags(model_dir, extra_args),
         *extra_args,
     ]
-    env = _environment(key)
+    env = _environment(key) | moderation_environment(model_dir, extra_args)
     if on_cpu:
         env |= _cpu_env(settings, processes(extra_args))
     return EngineCommand(argv, env, settings.local_url(), key)
