@@ -85,7 +85,7 @@ def _rule_permits(rule: Manifest, peer: str, other: Pods, port: int) -> bool:
 
 NEEDED = {
     *(("gateway", "controller"), ("worker", "controller"), ("controller", "worker"), ("gateway", "worker")),
-    *(("webui", "gateway"), ("gateway", "postgres")),
+    *(("webui", "gateway"), ("gateway", "postgres"), ("documents", "postgres")),
     *(("gateway", "documents"), ("documents", "gateway")),
 }
 
