@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from common.errors import UserError
+from finetune.export import int4
 from finetune.export.int4 import export_int4, unpacked
 from finetune.progress import silent
 from tests.support.merge_stage import make_source
@@ -32,5 +33,18 @@ def test_eight_numbers_lie_in_an_int32_the_first_one_lowest() -> None:
 def test_what_vllm_would_not_read_is_refused(architecture: str, said: str, tmp_path: Path) -> None:
     source = make_source(tmp_path / "source", architecture, seed=3)
     with pytest.raises(UserError, match=said):
+        export_int4(source, tmp_path / "out", silent)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_model_that_does_not_fit_in_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_source(tmp_path / "source", "Llama", seed=3)
+    monkeypatch.setattr(int4, "GROUP", 32)
+    monkeypatch.setattr(int4, "host_memory", lambda: 200_000)
+    with pytest.raises(
+        UserError, match=r"keeps the whole model in memory: \d+\.\d MB at least; .* has 0\.2 MB"
+    ):
         export_int4(source, tmp_path / "out", silent)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]

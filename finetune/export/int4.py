@@ -34,6 +34,7 @@ from finetune.models.auto import auto_class
 from finetune.models.checkpoint import write_card
 from finetune.models.quiet import hide_library_bars
 from finetune.progress import Progress, Report, finished
+from finetune.train.preflight import bytes_shown, host_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -56,8 +57,9 @@ def export_int4(
     """Write `output`, the complete checkpoint in 4 bits, and return how alike it is to `checkpoint`.
 
     data: rows on which rounding is tuned, the bundled ones when left out. steps: 0 rounds to the nearest. The
-    whole model is in memory, on the GPU where there is one. A run that was killed begins anew. Raises
-    UserError when vLLM would not serve the result, or it would not be the same model.
+    whole model is in memory, and one layer at a time on the GPU where there is one. A run that was killed
+    begins anew. Raises UserError when the model does not fit, when vLLM would not serve the result, or it
+    would not be the same model.
     """
     hide_library_bars()
     source = open_source(checkpoint)
@@ -66,8 +68,10 @@ def export_int4(
     sequences = _sequences(source, load_rows(data or ROWS))
     weights = open_weights(checkpoint, model)
     stage = f"{source.card.name}: to int4"
+    needed = _require_memory(source, model, sequences)
     with whole_directory(output) as directory:
-        report(Progress(stage, 0.0, f"{len(sequences)} sequences, {steps} steps a layer"))
+        told = f"{len(sequences)} sequences, {steps} steps a layer, {bytes_shown(needed)} of memory or more"
+        report(Progress(stage, 0.0, told))
         written = _round(source, sequences, steps, directory)
         report(finished(stage))
         config = json.loads((written / "config.json").read_text(encoding="utf-8"))
@@ -93,6 +97,25 @@ def _require_served(source: ExportSource, model: "PreTrainedModel") -> None:
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and module is not head and module.in_features % GROUP:
             raise UserError(f"The inputs of {name} cannot be divided into groups of {GROUP}.")
+
+
+def _require_memory(source: ExportSource, model: "PreTrainedModel", sequences: list[torch.Tensor]) -> int:
+    """The least bytes of memory that rounding takes: all weights as they are stored, weights, gradients and
+    roundings of a layer in float32, and what goes into it and comes out for every sequence. Raises UserError
+    where there are fewer."""
+    stored = sum(path.stat().st_size for path in source.directory.glob("*.safetensors"))
+    text = source.config.get_text_config()
+    linear = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
+    layer = int(linear) // int(text.num_hidden_layers) * 3 * 4
+    between = sum(one.numel() for one in sequences) * int(text.hidden_size) * 2 * 4
+    needed, free = stored + layer + between, host_memory()
+    if needed > free:
+        raise UserError(
+            f"Rounding to 4 bits keeps the whole model in memory: {bytes_shown(needed)} at least; this "
+            f"machine has {bytes_shown(free)}.",
+            hint="`kodolly export fp8` goes through the model tensor by tensor; else take a larger machine.",
+        )
+    return needed
 
 
 def _sequences(source: ExportSource, rows: "list[Row]") -> list[torch.Tensor]:

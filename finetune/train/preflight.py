@@ -191,28 +191,34 @@ def check_memory(plan: MemoryPlan, shares: int) -> Fact:
         ("logits", plan.logits),
     ]
     total = sum(size for _, size in parts)
-    shown = f"{_bytes(total)} at the peak ({', '.join(f'{name} {_bytes(size)}' for name, size in parts)})"
+    listed = ", ".join(f"{name} {bytes_shown(size)}" for name, size in parts)
+    shown = f"{bytes_shown(total)} at the peak ({listed})"
     needed = plan.fixed // shares
     if needed > free:
         raise UserError(
-            f"Training needs {_bytes(needed)} before the first row; {where} has {_bytes(free)}.",
+            f"Training needs {bytes_shown(needed)} before the first row; {where} has {bytes_shown(free)}.",
             hint="Train an adapter (lora, qlora), a smaller model, or on more devices (FSDP, ZeRO-3).",
         )
-    tight = f"{where} has {_bytes(free)}: lower batch_size, or set gradient_checkpointing: true"
-    return Fact("memory", f"{shown}; {where} has {_bytes(free)}", tight if total > free else "")
+    tight = f"{where} has {bytes_shown(free)}: lower batch_size, or set gradient_checkpointing: true"
+    return Fact("memory", f"{shown}; {where} has {bytes_shown(free)}", tight if total > free else "")
 
 
 def _room() -> tuple[int, str]:
     if torch.cuda.is_available():
         return torch.cuda.get_device_properties(0).total_memory, "the GPU"
+    return host_memory(), "this machine"
+
+
+def host_memory() -> int:
+    """Bytes of memory that a new program can have, without a GPU's."""
     pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024, "this machine"
+                return int(line.split()[1]) * 1024
     except OSError:
         pass
-    return pages, "this machine"
+    return pages
 
 
 def check_disk(output: Path, result: int, trained: int, recipe: CommonKeys) -> Fact:
@@ -225,11 +231,14 @@ def check_disk(output: Path, result: int, trained: int, recipe: CommonKeys) -> F
     free = shutil.disk_usage(folder).free
     if result + states > free:
         raise UserError(
-            f"{output.parent} has {_bytes(free)} free; the result takes {_bytes(result)} "
-            f"and the states of a run that can be resumed {_bytes(states)}.",
+            f"{output.parent} has {bytes_shown(free)} free; the result takes {bytes_shown(result)} "
+            f"and the states of a run that can be resumed {bytes_shown(states)}.",
             hint="Free some space, name an --output on another disk, or set checkpoint_every: never.",
         )
-    return Fact("disk", f"{_bytes(result)} for the result, {_bytes(states)} for states; {_bytes(free)} free")
+    return Fact(
+        "disk",
+        f"{bytes_shown(result)} for the result, {bytes_shown(states)} for states; {bytes_shown(free)} free",
+    )
 
 
 def precision_fact(precision: Precision, attention: str) -> Fact:
@@ -248,5 +257,6 @@ def format_facts(facts: Sequence[Fact]) -> str:
     return "\n".join(lines)
 
 
-def _bytes(number: int) -> str:
+def bytes_shown(number: int) -> str:
+    """A number of bytes for people."""
     return f"{number / 1e9:,.1f} GB" if number >= 1e8 else f"{number / 1e6:,.1f} MB"
