@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from common.graphemes import cut
 from webui.documents.answers import JsonRecord
 from webui.gateway_client import GatewayClient, GatewayError
 
@@ -77,7 +78,7 @@ class StoreReader:
         """Upload a file, which is then indexed; returns its id. Raises NotAllowed, GatewayError."""
         await self.store(store_id, change=True)
         made = await self._send("POST", "/v1/files", form={"purpose": "assistants"}, file=(name, content))
-        body = {"file_id": made["id"], "attributes": {"filename": name[:500]}}
+        body = {"file_id": made["id"], "attributes": {"filename": cut(name, 500)}}
         await self._send("POST", f"{store_path(store_id)}/files", body)
         return str(made["id"])
 

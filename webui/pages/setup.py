@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from common.feedback import Sampling
+from common.graphemes import cut
 from common.status import StatusModel
 from webui.choices import WORKER_SAMPLING, default_sampling
 from webui.conversation import QUESTION_CHARACTERS, Setup
@@ -68,7 +69,7 @@ class SetupInputs:
             )
         except (TypeError, ValueError, OverflowError):
             sampling = default_sampling(known)
-        return Preset(system=str(values[self.system] or "")[:QUESTION_CHARACTERS], sampling=sampling)
+        return Preset(system=cut(str(values[self.system] or ""), QUESTION_CHARACTERS), sampling=sampling)
 
     def show(self, setup: Setup) -> Updates:
         """Set all of them."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from common.graphemes import cut
 from webui.conversation import Mark, Turn, dump
 from webui.store.tables import TITLE_CHARACTERS, answers, conversations, turns
 
@@ -111,4 +112,4 @@ def set_fields(connection: sa.Connection, user: str, conversation_id: str, **val
 
 def as_title(words: str) -> str:
     """One line, at most as long as the column allows."""
-    return " ".join(words.split())[:TITLE_CHARACTERS]
+    return cut(" ".join(words.split()), TITLE_CHARACTERS)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from common.feedback import Sampling
+from common.graphemes import cut
 from webui.conversation import Data, dump
 from webui.store.opening import PageDatabase
 from webui.store.tables import PRESET_NAME_CHARACTERS, presets
@@ -56,7 +57,7 @@ class Presets:
 
     async def keep(self, user: str, name: str, preset: Preset, *, shared: bool) -> str | None:
         """Keep it in place of the user's own one with this name; returns its id, None for an empty name."""
-        known = " ".join(name.split())[:PRESET_NAME_CHARACTERS]
+        known = cut(" ".join(name.split()), PRESET_NAME_CHARACTERS)
         if not known:
             return None
         of = (presets.c.user_id == user) & (presets.c.name == known)
