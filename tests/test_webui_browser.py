@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.support.accessibility import violations
 from tests.support.processes import free_port, running, wait_for
 from tests.support.webui_driver import WebUi
 from tests.support.webui_stage import (
@@ -297,6 +298,19 @@ def test_without_a_gateway_the_page_says_so_and_recovers(browser: Browser, tmp_p
 
 # Looks
 
+IN_REACH = ("vote-left", "vote-tie", "vote-both-bad", "vote-right", "compare-send")
+
+
+def test_a_wide_window_shows_answers_scores_and_vote_at_once(new_ui: Callable[..., WebUi]) -> None:
+    ui = new_ui(viewport={"width": 1440, "height": 900})
+    compare(ui, "fast", "short")
+    ui.ask("띄어쓰기없는아주긴질문" * 90)
+    ui.wait_finished()
+    for side in ("left", "right"):
+        parts = ("retry", "show-prompt", "chat", "metrics", "rating", "tags")
+        assert ui.out_of_reach(*IN_REACH, *(f"{side}-{part}" for part in parts)) == []
+    expect(ui.element("compare-sides")).to_be_hidden()
+
 
 @pytest.mark.parametrize("path", ["/", "/chat", "/models"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -307,10 +321,17 @@ def test_a_phone_never_scrolls_sideways(new_ui: Callable[..., WebUi], path: str,
     if path == "/":
         ui.ask("띄어쓰기없는아주긴질문" * 30)
         ui.wait_finished()
-        for choice in ("left", "tie", "both-bad", "right"):
-            expect(ui.element(f"vote-{choice}")).to_be_in_viewport()
+        assert ui.out_of_reach(*IN_REACH, "left-rating", "left-retry") == []
+        expect(ui.element("right-rating")).to_be_hidden()
+        tabs = ui.element("compare-sides").get_by_role("button")
+        tabs.last.click()
+        expect(ui.element("right-rating")).to_be_visible()
+        expect(ui.element("right-chat")).to_be_in_viewport(ratio=1)
+        assert ui.out_of_reach(*IN_REACH, "right-rating", "right-retry") == []
+        ui.element("compare-panes").evaluate("panes => panes.scrollTo(0, 0)")
+        expect(tabs.first).to_have_attribute("aria-pressed", "true")
+        assert violations(ui.page) == []
         assert ui.overflow_px() <= 0
-        expect(ui.element("compare-send")).to_be_in_viewport()
     assert ui.page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
 
 

@@ -14,6 +14,7 @@ Compare (`/`), S is `left` or `right`
     S-metrics, S-notice                figures below the answer, the failure card
     S-retry, S-show-prompt, S-prompt-box, S-prompt-info, S-prompt
     S-rating-box, S-rating, S-tags, S-rating-note
+    compare-panes, compare-sides       the answers; on a phone the tabs that say which one is seen
 Chat (`/chat`)
     chat-question, -send, -stop, -chat, -metrics, -notice, -retry, -undo, -new,
     .kd-opinion-bar, .kd-opinion       below each answer: what its reader thinks of it
@@ -211,6 +212,18 @@ class WebUi:
                 .filter(b => b.offsetParent && !b.innerText.trim())
                 .filter(b => !b.ariaLabel && !b.querySelector("svg, img"))
                 .map(b => b.id || b.outerHTML)"""
+        )
+        return found
+
+    def out_of_reach(self, *elem_ids: str) -> list[str]:
+        """Those whose middle is out of the window or below something else."""
+        found: list[str] = self.page.evaluate(
+            """ids => ids.filter(id => {
+                const one = document.getElementById(id), box = one.getBoundingClientRect();
+                const top = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+                return !one.contains(top);
+            })""",
+            elem_ids,
         )
         return found
 

@@ -23,6 +23,7 @@ from webui.pages.parts import (
 from webui.pages.revise import QuestionEdit, ReviseButtons, edit_parts, revise_buttons
 from webui.pages.setup import SetupInputs, setup_inputs
 from webui.pages.takeover import COMPARE_KEYS, old_states
+from webui.render import both
 
 SIDES = ("left", "right")
 
@@ -55,13 +56,14 @@ class Pane:
     retry: gr.Button
     show_prompt: gr.Button
     revise: ReviseButtons
-    rating_box: gr.Column
-    score: gr.Radio
-    tags: gr.CheckboxGroup
-    rating_note: gr.HTML
     prompt_box: gr.Column
     prompt_info: gr.HTML
     prompt: gr.Textbox
+    rating_box: gr.Column
+    """At the bottom of the window, beside the other side's."""
+    score: gr.Radio
+    tags: gr.CheckboxGroup
+    rating_note: gr.HTML
 
     @property
     def picker(self) -> gr.Dropdown:
@@ -122,17 +124,26 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
     header("compare")
     banner = gr.HTML(elem_id="compare-banner")
     toolbar = _toolbar(t)
-    with gr.Accordion(t("comparisons"), open=False, elem_id="compare-comparisons"):
+    with gr.Accordion(
+        t("comparisons"), open=False, elem_id="compare-comparisons", elem_classes="kd-comparisons"
+    ):
         conversations = conversation_list(t, "compare", shown_conversation("compare"))
-    with gr.Row(elem_classes="kd-panes", equal_height=False):
+    with gr.Row(elem_classes="kd-setups", equal_height=False):
         setups = [_setup(t, side) for side in SIDES]
     hint = gr.HTML(elem_id="compare-hint")
-    with gr.Row(elem_classes="kd-panes", equal_height=False):
-        left, right = (_pane(t, side, *setup) for side, setup in zip(SIDES, setups, strict=True))
+    with gr.Row(elem_classes="kd-panes", elem_id="compare-panes", equal_height=False):
+        answers = [_answer_box(t, side) for side in SIDES]
     examples = _examples(t)
     with asking_area():
+        gr.HTML(_side_tabs(), elem_id="compare-sides", padding=False)
+        with gr.Row(elem_classes="kd-ratings", equal_height=False):
+            ratings = [_rating_box(t, side) for side in SIDES]
         vote_box, vote_note, votes = _vote_box(t)
         asking = composer(t, "compare", "question_hint")
+    left, right = (
+        Pane(side, *setup, *answer, *rating)
+        for side, setup, answer, rating in zip(SIDES, setups, answers, ratings, strict=True)
+    )
     refresh, timer = refresher("compare", refresh_s)
     return ComparePage(
         left=left,
@@ -196,34 +207,24 @@ def _setup(t: gr.I18n, side: str) -> tuple[gr.Column, SetupInputs]:
     return box, setup
 
 
-def _pane(t: gr.I18n, side: str, setup_box: gr.Column, setup: SetupInputs) -> Pane:
+AnswerBox = tuple[
+    gr.HTML, gr.HTML, gr.Row, gr.Button, gr.Button, ReviseButtons, gr.Column, gr.HTML, gr.Textbox
+]
+"""In the order of a Pane's fields."""
+
+
+def _answer_box(t: gr.I18n, side: str) -> AnswerBox:
+    """What can be done with an answer stands above it, where nothing covers it."""
     with gr.Column(min_width=300, elem_id=f"{side}-pane", elem_classes="kd-pane"):
-        chip = gr.HTML(elem_id=f"{side}-state", elem_classes="kd-state")
+        with gr.Row(elem_classes="kd-pane-head"):
+            chip = gr.HTML(elem_id=f"{side}-state", elem_classes="kd-state")
+            with gr.Row(visible=False, elem_classes="kd-actions") as actions:
+                retry = gr.Button(t("retry"), size="sm", elem_id=f"{side}-retry")
+                show_prompt = gr.Button(t("show_prompt"), size="sm", elem_id=f"{side}-show-prompt")
+                revise = revise_buttons(t, side)
+        prompt = _prompt_box(t, side)
         chat = conversation_pane("compare", side)
-        with gr.Row(visible=False, elem_classes="kd-actions") as actions:
-            retry = gr.Button(t("retry"), size="sm", elem_id=f"{side}-retry")
-            show_prompt = gr.Button(t("show_prompt"), size="sm", elem_id=f"{side}-show-prompt")
-            revise = revise_buttons(t, side)
-        prompt_box, prompt_info, prompt = _prompt_box(t, side)
-        rating_box, score, tags, rating_note = _rating_box(t, side)
-    return Pane(
-        name=side,
-        setup_box=setup_box,
-        setup=setup,
-        chip=chip,
-        chat=chat,
-        actions=actions,
-        retry=retry,
-        show_prompt=show_prompt,
-        revise=revise,
-        rating_box=rating_box,
-        score=score,
-        tags=tags,
-        rating_note=rating_note,
-        prompt_box=prompt_box,
-        prompt_info=prompt_info,
-        prompt=prompt,
-    )
+    return chip, chat, actions, retry, show_prompt, revise, *prompt
 
 
 def _prompt_box(t: gr.I18n, side: str) -> tuple[gr.Column, gr.HTML, gr.Textbox]:
@@ -251,3 +252,14 @@ def _rating_box(t: gr.I18n, side: str) -> tuple[gr.Column, gr.Radio, gr.Checkbox
         )
         note = gr.HTML(elem_id=f"{side}-rating-note", elem_classes="kd-metrics")
     return box, score, tags, note
+
+
+def _side_tabs() -> str:
+    """On a phone one side is seen at a time: which one, for `assets/sides.js`."""
+    words = {"left": both("왼쪽 답변", "Left answer"), "right": both("오른쪽 답변", "Right answer")}
+    tabs = "".join(
+        f'<button type="button" data-side="{side}" aria-pressed="{"true" if side == SIDES[0] else "false"}">'
+        f"{words[side]}</button>"
+        for side in SIDES
+    )
+    return f'<div class="kd-side-tabs" role="group">{tabs}</div>'
