@@ -140,10 +140,7 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
             ratings = [_rating_box(t, side) for side in SIDES]
         vote_box, vote_note, votes = _vote_box(t)
         asking = composer(t, "compare", "question_hint")
-    left, right = (
-        Pane(side, *setup, *answer, *rating)
-        for side, setup, answer, rating in zip(SIDES, setups, answers, ratings, strict=True)
-    )
+    left, right = map(_pane, SIDES, setups, answers, ratings)
     refresh, timer = refresher("compare", refresh_s)
     return ComparePage(
         left=left,
@@ -211,6 +208,14 @@ AnswerBox = tuple[
     gr.HTML, gr.HTML, gr.Row, gr.Button, gr.Button, ReviseButtons, gr.Column, gr.HTML, gr.Textbox
 ]
 """In the order of a Pane's fields."""
+RatingBox = tuple[gr.Column, gr.Radio, gr.CheckboxGroup, gr.HTML]
+
+
+def _pane(side: str, setup: tuple[gr.Column, SetupInputs], answer: AnswerBox, rating: RatingBox) -> Pane:
+    """The parts of one side, which lie in three rows of the page."""
+    setup_box, inputs = setup
+    box, score, tags, note = rating
+    return Pane(side, setup_box, inputs, *answer, rating_box=box, score=score, tags=tags, rating_note=note)
 
 
 def _answer_box(t: gr.I18n, side: str) -> AnswerBox:
@@ -242,7 +247,7 @@ def _prompt_box(t: gr.I18n, side: str) -> tuple[gr.Column, gr.HTML, gr.Textbox]:
     return box, info, prompt
 
 
-def _rating_box(t: gr.I18n, side: str) -> tuple[gr.Column, gr.Radio, gr.CheckboxGroup, gr.HTML]:
+def _rating_box(t: gr.I18n, side: str) -> RatingBox:
     with gr.Column(visible=False, elem_id=f"{side}-rating-box", elem_classes="kd-rating") as box:
         score = gr.Radio(
             [(str(n), n) for n in range(1, 6)], label=t(f"{side}_rating"), elem_id=f"{side}-rating"
