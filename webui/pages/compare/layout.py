@@ -124,9 +124,7 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
     header("compare")
     banner = gr.HTML(elem_id="compare-banner")
     toolbar = _toolbar(t)
-    with gr.Accordion(
-        t("comparisons"), open=False, elem_id="compare-comparisons", elem_classes="kd-comparisons"
-    ):
+    with gr.Accordion(t("comparisons"), open=False, elem_id="compare-comparisons"):
         conversations = conversation_list(t, "compare", shown_conversation("compare"))
     with gr.Row(elem_classes="kd-setups", equal_height=False):
         setups = [_setup(t, side) for side in SIDES]
@@ -134,12 +132,7 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
     with gr.Row(elem_classes="kd-panes", elem_id="compare-panes", equal_height=False):
         answers = [_answer_box(t, side) for side in SIDES]
     examples = _examples(t)
-    with asking_area():
-        gr.HTML(_side_tabs(), elem_id="compare-sides", padding=False)
-        with gr.Row(elem_classes="kd-ratings", equal_height=False):
-            ratings = [_rating_box(t, side) for side in SIDES]
-        vote_box, vote_note, votes = _vote_box(t)
-        asking = composer(t, "compare", "question_hint")
+    ratings, (vote_box, vote_note, votes), asking = _bottom(t)
     left, right = map(_pane, SIDES, setups, answers, ratings)
     refresh, timer = refresher("compare", refresh_s)
     return ComparePage(
@@ -164,6 +157,19 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
     )
 
 
+RatingBox = tuple[gr.Column, gr.Radio, gr.CheckboxGroup, gr.HTML]
+VoteBox = tuple[gr.Column, gr.HTML, dict[Choice, gr.Button]]
+
+
+def _bottom(t: gr.I18n) -> tuple[list[RatingBox], VoteBox, Composer]:
+    """What a long answer never pushes out of the window."""
+    with asking_area():
+        gr.HTML(_side_tabs(), elem_id="compare-sides", padding=False)
+        with gr.Row(elem_classes="kd-ratings", equal_height=False):
+            ratings = [_rating_box(t, side) for side in SIDES]
+        return ratings, _vote_box(t), composer(t, "compare", "question_hint")
+
+
 def _toolbar(t: gr.I18n) -> Toolbar:
     with gr.Row(elem_classes="kd-toolbar"):
         return Toolbar(
@@ -184,7 +190,7 @@ def _examples(t: gr.I18n) -> gr.Dataset:
     )
 
 
-def _vote_box(t: gr.I18n) -> tuple[gr.Column, gr.HTML, dict[Choice, gr.Button]]:
+def _vote_box(t: gr.I18n) -> VoteBox:
     choices: tuple[Choice, ...] = get_args(Choice)
     with gr.Column(visible=False, elem_id="compare-vote", elem_classes="kd-vote") as box:
         note = gr.HTML(elem_id="compare-vote-note")
@@ -208,7 +214,6 @@ AnswerBox = tuple[
     gr.HTML, gr.HTML, gr.Row, gr.Button, gr.Button, ReviseButtons, gr.Column, gr.HTML, gr.Textbox
 ]
 """In the order of a Pane's fields."""
-RatingBox = tuple[gr.Column, gr.Radio, gr.CheckboxGroup, gr.HTML]
 
 
 def _pane(side: str, setup: tuple[gr.Column, SetupInputs], answer: AnswerBox, rating: RatingBox) -> Pane:
