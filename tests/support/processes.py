@@ -20,9 +20,10 @@ PATIENCE_S = 120.0
 """How long a test waits, at least, for what must come: even a machine with busy cores is in time then."""
 
 
-PORTS = range(10_000, 32_000)
+PORTS = range(10_400, 32_000)
 """Below those that Linux gives to whoever connects or asks for port 0, which may come between a port that is
-chosen here and the server that is started on it."""
+chosen here and the server that is started on it; above those to which browsers refuse to go, of which 10080
+is the last (Fetch standard, "bad port")."""
 PORTS_EACH = 400
 APART = 8
 """`kodolly up` gives its second worker the port behind the first one's, and so on."""

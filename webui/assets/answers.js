@@ -48,6 +48,7 @@ class Answer {
     this.question = this.given = this.model = "";
     this.mark = null; // what its reader thinks of it, as the server keeps it
     this.opinion = null; // where the page asks for one
+    this.below = { line: "", card: "" }; // as of the text that is drawn: neither tells an end that is not there yet
   }
 
   // The page has it judged, in these words.
@@ -130,6 +131,7 @@ class Answer {
       this.bot.append(this.opinion.bar, this.opinion.below);
     }
     if (this.bot.children.length > 1 && !this.bot.isConnected) this.node.append(this.bot);
+    this.below = { line: this.line, card: this.card };
   }
 
   // A worker without a reasoning parser gives what its model thinks within the answer: between <think> and </think>,
@@ -268,7 +270,7 @@ class Transcript extends HTMLElement {
   drawBelow() {
     const last = this.answers?.at(-1);
     for (const name of ["line", "card"]) {
-      const html = (name === "line" && away && last && !last.ended ? awayLine() : last?.[name]) ?? "";
+      const html = (name === "line" && away && last && !last.ended ? awayLine() : last?.below[name]) ?? "";
       if (this[name].kdHtml === html) continue;
       this[name].kdHtml = html;
       this[name].innerHTML = html; // made by the server, which escapes what is foreign
