@@ -113,11 +113,11 @@ class TextFormatter(logging.Formatter):
         line = f"{self._time} {record.levelname:<7} {record.name}: {message}"
         fields = record.__dict__.get("fields")
         if fields:
-            texts = list(map(str, fields.values()))
-            joined = "".join(texts)
-            if "" in texts or not joined.isprintable() or _needs_quotes(joined):
-                texts = list(map(_quoted, texts))
-            line += _places(tuple(fields)) % tuple(texts)
+            places, values = _places(tuple(fields)), tuple(fields.values())
+            shown = places % values
+            if not _is_plain(shown, len(values)):
+                shown = places % tuple([_quoted(str(value)) for value in values])
+            line += shown
         if record.exc_info and record.exc_info[0] is not None:
             line += "\n" + escape_controls(self.formatException(record.exc_info), keep="\n\t")
         if record.stack_info:
@@ -171,6 +171,17 @@ class JsonFormatter(logging.Formatter):
 
 JSON_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 """What is hidden in one ends at characters that JSON never escapes: the rest stays whole."""
+
+
+def _is_plain(shown: str, fields: int) -> bool:
+    """Whether none of so many values needs quotes: all blanks and equal signs are ours, and none is empty."""
+    return (
+        shown.count(" ") == shown.count("=") == fields
+        and "= " not in shown
+        and not shown.endswith("=")
+        and '"' not in shown
+        and shown.isprintable()
+    )
 
 
 def _needs_quotes(text: str) -> bool:

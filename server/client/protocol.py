@@ -68,6 +68,7 @@ class ClientConnection:
         "_transport",
         "chunked",
         "gone",
+        "loop",
         "on_gone",
         "on_writable",
         "phase",
@@ -79,6 +80,8 @@ class ClientConnection:
         self._cycle = cycle
         self._transport: Any = _NO_ANSWER
         self._flow = protocol.flow
+        self.loop = protocol.loop
+        """To ask asyncio for it takes a system call."""
         self.phase = Phase.WAITING
         self.status = 0
         """Of the answer that has begun; 0 before."""

@@ -25,8 +25,13 @@ from server.telemetry.tracing import child_traceparent
 if TYPE_CHECKING:
     from server.client.protocol import ClientConnection
 
-FORWARDED = frozenset(
-    (b"content-type", b"accept", b"traceparent", b"tracestate", b"anthropic-version", b"anthropic-beta")
+FORWARDED = (
+    b"accept",
+    b"anthropic-beta",
+    b"anthropic-version",
+    b"content-type",
+    b"traceparent",
+    b"tracestate",
 )
 """Client headers that reach the engine. Authorization and cookies never do."""
 
@@ -135,13 +140,16 @@ def job_of(
 
 def forwarded_lines(incoming: Incoming, *, tracing: bool) -> bytes:
     """The header lines that upstreams get; with `tracing` the parent of what they do is our span."""
-    headers: Iterable[tuple[bytes, bytes]] = incoming.scope["headers"]
-    if tracing:
-        headers = _traced(headers, incoming.record)
-    elif len(incoming.headers) == len(incoming.scope["headers"]):  # each is there once
-        headers = [(name, incoming.headers[name]) for name in sorted(FORWARDED & incoming.headers.keys())]
-    lines = [b"%b: %b\r\n" % pair for pair in headers if pair[0] in FORWARDED]
-    return b"x-request-id: %b\r\n%b" % (incoming.request_id.encode(), b"".join(lines))
+    lines = b"x-request-id: %b\r\n" % incoming.request_id.encode()
+    given: list[tuple[bytes, bytes]] = incoming.scope["headers"]
+    first = incoming.headers
+    if not tracing and len(first) == len(given):  # each is there once
+        for name in FORWARDED:
+            if name in first:
+                lines += b"%b: %b\r\n" % (name, first[name])
+        return lines
+    headers = _traced(given, incoming.record) if tracing else given
+    return lines + b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] in FORWARDED])
 
 
 def _traced(headers: Iterable[tuple[bytes, bytes]], record: RequestRecord) -> Iterable[tuple[bytes, bytes]]:

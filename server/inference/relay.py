@@ -118,7 +118,7 @@ class Relay:
         path = stored_response.ROUTE if stored else route.path
         record = RequestRecord(request_id, path, began, time.time_ns(), scope["method"])
         incoming = Incoming(scope, headers, receive, client, route, record, request_id, began)
-        task = asyncio.current_task()
+        task = asyncio.current_task(client.loop)
         assert task is not None
         client.on_gone = partial(_cancel, task)
         end = GONE

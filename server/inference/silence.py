@@ -1,7 +1,7 @@
 """The clock of one attempt: how long its upstream may say nothing."""
 
-import asyncio
 import time
+from collections.abc import Callable
 
 from server.inference import upstream_errors
 from server.inference.delivery import BEGUN, Delivery
@@ -13,32 +13,27 @@ LOST_IDLE_S = 5.0
 class Silence:
     """Ends the attempt when the upstream has been silent for too long, or the request has no time left."""
 
-    __slots__ = ("_delivery", "_idle_s", "_sent_at", "_timer", "heard_at")
+    __slots__ = ("_delivery", "_idle_s", "_sent_at", "_wake", "heard_at")
 
-    def __init__(self, delivery: Delivery, sent_at: float) -> None:
-        """`sent_at` is when the upstream was asked, in monotonic seconds."""
+    def __init__(self, delivery: Delivery, wake: Callable[[float], None], sent_at: float) -> None:
+        """`wake` has `ring` called in so many seconds, or before; `sent_at` is when the upstream was asked,
+        in monotonic seconds."""
         self._delivery = delivery
+        self._wake = wake
         self._sent_at = sent_at
         self.heard_at = sent_at
         """When the newest bytes came; set by whoever reads them."""
         self._idle_s = delivery.attempt.limits.idle_s
         """How long a stream that has begun may be silent."""
-        self._timer: asyncio.TimerHandle | None = None
 
     def watch(self) -> None:
         """From now on, by the limit that holds at this stage; to be called when a stage begins."""
-        self._arm(self._limit_s())
+        self._wake(self._limit_s())
 
     def lose_patience(self) -> None:
         """The worker is believed dead, though its stream has not broken."""
         self._idle_s = min(LOST_IDLE_S, self._idle_s)
-        self._arm(LOST_IDLE_S)
-
-    def stop(self) -> None:
-        """No timer is left."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._wake(LOST_IDLE_S)
 
     def _limit_s(self) -> float:
         """How long the silence may last now. A plain answer comes in one piece at its end."""
@@ -47,14 +42,8 @@ class Silence:
             return attempt.limits.total_s
         return self._idle_s if self._delivery.stage is BEGUN else attempt.limits.first_event_s
 
-    def _arm(self, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._tick)
-
-    def _tick(self) -> None:
-        """Due at the earliest moment a limit can have passed; re-armed when data has come since."""
-        self._timer = None
+    def ring(self) -> None:
+        """See whether a limit has passed. If not, it is looked at again when one can have."""
         delivery = self._delivery
         if delivery.done.done():
             return
@@ -64,7 +53,7 @@ class Silence:
         since = self.heard_at if delivery.stage is BEGUN else self._sent_at
         due = min(since + limit, attempt.job.deadline)
         if now < due:
-            self._arm(due - now)
+            self._wake(due - now)
             return
         if due == attempt.job.deadline:
             limit = attempt.limits.total_s

@@ -120,6 +120,11 @@ def split_events(block: bytes) -> list[bytes]:
     return events if events[-1] else events[:-1]
 
 
+def last_event(block: bytes) -> bytes:
+    """The last of the whole events in `block`."""
+    return block[block.rfind(b"\n\n", 0, -2) + 2 :] if b"\n\n" in block[:-2] else block
+
+
 def each_event(block: bytes) -> Iterator[bytes]:
     """The same one by one, for a block of any size."""
     start = 0
@@ -142,6 +147,9 @@ def counted(block: bytes) -> tuple[bytes, int]:
 
     Events without data are left out: they bring nothing (WHATWG, 9.2.6), and openai-python reads each as
     JSON and raises."""
+    objects = block.count(b"\n\ndata: {") + block.startswith(b"data: {")
+    if block.count(b"\n") == 2 * objects and block.endswith(b"\n\n"):  # as vLLM writes: nothing else is there
+        return block, objects
     first = block.find(b"\n")
     starts = block.startswith(b"data:")
     if starts and first == len(block) - 2 and first > 5 and block[first - 1] > _BLANK:

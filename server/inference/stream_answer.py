@@ -170,6 +170,6 @@ class StreamAnswer:
         job, outbound = attempt.job, attempt.outbound
         plain = self._dialect == "openai" and attempt.history is None and attempt.resumption is None
         if plain and outbound.cuts_counts and job.choices == 1 and job.client.chunked:
-            self.token_event = token_event.token_event(sse.split_events(block)[-1], outbound.rename)
+            self.token_event = token_event.token_event(sse.last_event(block), outbound.rename)
             if self.token_event is not None:
                 self._acknowledge_less()  # it is vLLM, whose server sends without waiting

@@ -1,6 +1,7 @@
 """Token counts out of an answer, whatever its dialect, and estimates where none are given."""
 
 import re
+from typing import Annotated
 
 import msgspec
 
@@ -24,6 +25,29 @@ _nested_decoder = msgspec.json.Decoder(_Nested)
 
 MOST_TOKENS = 2**32
 """No request has more. Sums of what is above would overflow the ledger."""
+_Tokens = Annotated[int, msgspec.Meta(ge=1, le=MOST_TOKENS)]
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: _Tokens | None = None
+
+
+class _UsualUsage(msgspec.Struct):
+    prompt_tokens: _Tokens
+    completion_tokens: _Tokens
+    prompt_tokens_details: _Details | None = None
+    input_tokens_details: None = None
+    cache_read_input_tokens: None = None
+
+
+class _UsualAnswer(msgspec.Struct):
+    """As vLLM and OpenAI write it: read so, without an object for each field, it takes a quarter of the
+    time."""
+
+    usage: _UsualUsage
+
+
+_usual_decoder = msgspec.json.Decoder(_UsualAnswer)
 MOST_VALUES = 20_000
 UNTIL_COUNTED = 0.3
 """Tokens a byte of JSON: Korean takes about 3 bytes a syllable and most tokenizers a token for it."""
@@ -56,6 +80,16 @@ NO_COUNTS = TokenCounts()
 
 def counts_in(answer: bytes) -> TokenCounts:
     """The counts in a JSON answer or in one event's payload. Never raises."""
+    try:
+        usual = _usual_decoder.decode(answer).usage
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _counts_anywhere(answer)
+    details = usual.prompt_tokens_details
+    cached = details.cached_tokens if details is not None else None
+    return TokenCounts(usual.prompt_tokens, usual.completion_tokens, cached or 0)
+
+
+def _counts_anywhere(answer: bytes) -> TokenCounts:
     try:
         decoded = _decoder.decode(answer)
         given = decoded.usage

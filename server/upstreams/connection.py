@@ -56,6 +56,9 @@ class Receiver(Protocol):
     def on_broken(self, error: Broken) -> None:
         """The answer will not become whole."""
 
+    def on_time(self) -> None:
+        """What `Connection.wake` was asked for is due, or an earlier answer had asked for this moment."""
+
 
 class Connection(asyncio.Protocol):
     """One connection to an upstream."""
@@ -63,14 +66,17 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_between_chunks",
         "_bodiless_bytes",
+        "_due",
         "_head_bytes",
         "_parser",
         "_paused",
         "_receiver",
         "_scheduled",
+        "_timer",
         "_used",
         "_waiting",
         "idle_since",
+        "loop",
         "origin",
         "pool",
         "transport",
@@ -80,7 +86,12 @@ class Connection(asyncio.Protocol):
         self.pool = pool
         self.origin = origin
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self.loop: asyncio.AbstractEventLoop = cast(asyncio.AbstractEventLoop, None)
+        """Told by the pool: to ask asyncio for it takes a system call."""
         self.idle_since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        """When the timer ends, by the loop's clock."""
         self._receiver: Receiver | None = None
         self._parser = AnswerParser()
         self._head_bytes = 0
@@ -103,6 +114,21 @@ class Connection(asyncio.Protocol):
             self.transport.write(head + body)
         else:
             self.transport.writelines([head, body])
+
+    def wake(self, seconds: float) -> None:
+        """Call the receiver's `on_time` in so many seconds, or before. The timer outlives the answer that it
+        was set for: one for each, set and taken back, would cost 2 us."""
+        due = self.loop.time() + seconds
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._timer, self._due = self.loop.call_later(max(0.0, seconds), self._ring), due
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._receiver is not None:
+            self._receiver.on_time()
 
     @property
     def until_close(self) -> bool:
@@ -228,6 +254,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pool.forget(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._waiting.clear()
         self._parser.close()
         receiver = self._receiver
@@ -286,6 +315,7 @@ class ConnectionPool:
         connection = await open_connection(
             origin, lambda: Connection(self, origin), self._tls_context, limit_s
         )
+        connection.loop = asyncio.get_running_loop()
         self._open.add(connection)
         return connection
 
