@@ -45,9 +45,6 @@ class Received:
     def on_broken(self, error: Broken) -> None:
         self.broken = error
 
-    def on_time(self) -> None:
-        pass
-
 
 class Transport:
     def write(self, data: bytes) -> None:

@@ -172,7 +172,7 @@ class Attempts(msgspec.Struct):
                         upstream.standing.rest()
                     unreachable = upstream_errors.unreachable(upstream, error)
                     return AttemptReport(Unanswered(unreachable, cause=error), before_s)
-            exchange = Exchange(attempt, connection, connection.loop.create_future())
+            exchange = Exchange(attempt, connection, asyncio.get_running_loop().create_future())
             outcome: Outcome
             try:
                 exchange.send(head)

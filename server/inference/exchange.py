@@ -60,7 +60,7 @@ class Exchange:
         """None once it is not ours any more: it may serve another request by then."""
         now = time.monotonic()
         self.delivery = Delivery(attempt, done, sent_at=now)
-        self._silence = Silence(self.delivery, connection.wake, sent_at=now)
+        self._silence = Silence(self.delivery, connection.alarm, sent_at=now)
         self._reader: Reader | None = None
         """None until the answer's head has come."""
         self._stream: StreamAnswer | None = None
@@ -94,7 +94,7 @@ class Exchange:
         if self.done.done() and not self.done.cancelled() and isinstance(self.done.result(), Answered):
             # The client has everything; only the closing bytes of the framing are missing.
             self._connection.resume()
-            self._connection.loop.call_later(LEFTOVER_S, self._let_go)
+            asyncio.get_running_loop().call_later(LEFTOVER_S, self._let_go)
         else:
             self._let_go()
 
@@ -201,9 +201,6 @@ class Exchange:
         else:
             unreachable = upstream_errors.unreachable(self.attempt.upstream)
             self.delivery.give_up(Unanswered(unreachable, stale=error.stale))
-
-    def on_time(self) -> None:
-        self._silence.ring()
 
     # -- back-pressure ------------------------------------------------------------------------------
 

@@ -1,10 +1,10 @@
 """The clock of one attempt: how long its upstream may say nothing."""
 
 import time
-from collections.abc import Callable
 
 from server.inference import upstream_errors
 from server.inference.delivery import BEGUN, Delivery
+from server.upstreams.alarm import Alarm
 
 LOST_IDLE_S = 5.0
 """Longest silence of a stream whose worker has lost its lease."""
@@ -13,13 +13,12 @@ LOST_IDLE_S = 5.0
 class Silence:
     """Ends the attempt when the upstream has been silent for too long, or the request has no time left."""
 
-    __slots__ = ("_delivery", "_idle_s", "_sent_at", "_wake", "heard_at")
+    __slots__ = ("_alarm", "_delivery", "_idle_s", "_sent_at", "heard_at")
 
-    def __init__(self, delivery: Delivery, wake: Callable[[float], None], sent_at: float) -> None:
-        """`wake` has `ring` called in so many seconds, or before; `sent_at` is when the upstream was asked,
-        in monotonic seconds."""
+    def __init__(self, delivery: Delivery, alarm: Alarm, sent_at: float) -> None:
+        """`sent_at` is when the upstream was asked, in monotonic seconds."""
         self._delivery = delivery
-        self._wake = wake
+        self._alarm = alarm
         self._sent_at = sent_at
         self.heard_at = sent_at
         """When the newest bytes came; set by whoever reads them."""
@@ -28,12 +27,12 @@ class Silence:
 
     def watch(self) -> None:
         """From now on, by the limit that holds at this stage; to be called when a stage begins."""
-        self._wake(self._limit_s())
+        self._alarm.set(self._limit_s(), self.ring)
 
     def lose_patience(self) -> None:
         """The worker is believed dead, though its stream has not broken."""
         self._idle_s = min(LOST_IDLE_S, self._idle_s)
-        self._wake(LOST_IDLE_S)
+        self._alarm.set(LOST_IDLE_S, self.ring)
 
     def _limit_s(self) -> float:
         """How long the silence may last now. A plain answer comes in one piece at its end."""
@@ -53,7 +52,7 @@ class Silence:
         since = self.heard_at if delivery.stage is BEGUN else self._sent_at
         due = min(since + limit, attempt.job.deadline)
         if now < due:
-            self._wake(due - now)
+            self._alarm.set(due - now, self.ring)
             return
         if due == attempt.job.deadline:
             limit = attempt.limits.total_s

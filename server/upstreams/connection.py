@@ -13,6 +13,7 @@ from collections import defaultdict, deque
 from typing import Protocol, cast
 
 from server.client.chunks import ends_with_event, sole_event
+from server.upstreams.alarm import Alarm
 from server.upstreams.answer_parser import AnswerParser
 from server.upstreams.coalescing import Coalescing
 from server.upstreams.connect import Origin, open_connection
@@ -56,9 +57,6 @@ class Receiver(Protocol):
     def on_broken(self, error: Broken) -> None:
         """The answer will not become whole."""
 
-    def on_time(self) -> None:
-        """What `Connection.wake` was asked for is due, or an earlier answer had asked for this moment."""
-
 
 class Connection(asyncio.Protocol):
     """One connection to an upstream."""
@@ -66,17 +64,15 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_between_chunks",
         "_bodiless_bytes",
-        "_due",
         "_head_bytes",
         "_parser",
         "_paused",
         "_receiver",
         "_scheduled",
-        "_timer",
         "_used",
         "_waiting",
+        "alarm",
         "idle_since",
-        "loop",
         "origin",
         "pool",
         "transport",
@@ -86,19 +82,12 @@ class Connection(asyncio.Protocol):
         self.pool = pool
         self.origin = origin
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self.loop: asyncio.AbstractEventLoop = cast(asyncio.AbstractEventLoop, None)
-        """Told by the pool: to ask asyncio for it takes a system call."""
+        self.alarm = Alarm()
         self.idle_since = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-        """When the timer ends, by the loop's clock."""
         self._receiver: Receiver | None = None
         self._parser = AnswerParser()
-        self._head_bytes = 0
-        self._bodiless_bytes = 0
-        self._paused = False
-        self._between_chunks = False
-        self._used = False
+        self._head_bytes = self._bodiless_bytes = 0
+        self._paused = self._between_chunks = self._used = False
         self._waiting: list[bytes] = []
         """What has been read and not been looked at. An empty deque takes ten times the memory."""
         self._scheduled = False
@@ -114,21 +103,6 @@ class Connection(asyncio.Protocol):
             self.transport.write(head + body)
         else:
             self.transport.writelines([head, body])
-
-    def wake(self, seconds: float) -> None:
-        """Call the receiver's `on_time` in so many seconds, or before. The timer outlives the answer that it
-        was set for: one for each, set and taken back, would cost 2 us."""
-        due = self.loop.time() + seconds
-        if self._timer is not None:
-            if self._due <= due:
-                return
-            self._timer.cancel()
-        self._timer, self._due = self.loop.call_later(max(0.0, seconds), self._ring), due
-
-    def _ring(self) -> None:
-        self._timer = None
-        if self._receiver is not None:
-            self._receiver.on_time()
 
     @property
     def until_close(self) -> bool:
@@ -254,9 +228,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pool.forget(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.alarm.stop()
         self._waiting.clear()
         self._parser.close()
         receiver = self._receiver
@@ -270,7 +242,7 @@ class Connection(asyncio.Protocol):
         receiver.on_broken(Broken("the connection ended early", stale=stale))
 
     def _finish(self, receiver: Receiver) -> None:
-        self._receiver = self._parser.on_head = None
+        self._receiver = self._parser.on_head = self.alarm.ring = None
         self._used = True
         if self._parser.keep and not self._parser.until_close:
             if self._paused:  # the answer was whole before its client had taken it
@@ -315,7 +287,6 @@ class ConnectionPool:
         connection = await open_connection(
             origin, lambda: Connection(self, origin), self._tls_context, limit_s
         )
-        connection.loop = asyncio.get_running_loop()
         self._open.add(connection)
         return connection
 
