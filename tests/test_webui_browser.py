@@ -318,6 +318,7 @@ def test_a_phone_never_scrolls_sideways(new_ui: Callable[..., WebUi], path: str,
     ui = new_ui(viewport={"width": 390, "height": 844}, is_mobile=True, color_scheme=scheme)
     ui.open(path)
     assert ui.overflow_px() <= 0
+    assert ui.page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
     if path == "/":
         ui.ask("띄어쓰기없는아주긴질문" * 30)
         ui.wait_finished()
@@ -332,7 +333,6 @@ def test_a_phone_never_scrolls_sideways(new_ui: Callable[..., WebUi], path: str,
         expect(tabs.first).to_have_attribute("aria-pressed", "true")
         assert violations(ui.page) == []
         assert ui.overflow_px() <= 0
-    assert ui.page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
 
 
 def test_english_browsers_get_english(new_ui: Callable[..., WebUi]) -> None:
