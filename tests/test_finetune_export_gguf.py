@@ -17,9 +17,10 @@ from common.chat_template import template_hash
 from common.checkpoint import CheckpointCard, OwnTemplateCard, read_card
 from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
-from finetune.export import gguf_file
+from finetune.export import gguf_file, llama_proof
 from finetune.export.gguf_file import export_gguf
 from finetune.export.gguf_vocabulary import DIVISIONS
+from finetune.export.llama_answers import TOKENS
 from finetune.models.checkpoint import write_card
 from finetune.progress import silent
 from kodolly.cli import root
@@ -172,12 +173,24 @@ def test_the_demo_answers_in_llama_cpp_and_stops(tmp_path: Path) -> None:
     assert card is not None
     assert card.export is not None
     assert (card.export.format, card.export.checkpoint) == ("gguf", checkpoint_id(checkpoint))
+    assert card.metrics["export_tokens"] == llama_proof.ASKED * TOKENS
+    assert card.metrics["export_argmax_agreement"] > 0.9
     assert sorted(path.name for path in out.iterdir()) == [
         "Modelfile",
         "chat_template.jinja",
         "kodolly.json",
         "model.gguf",
     ]
+
+
+def test_a_file_that_llama_cpp_answers_otherwise_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = (STATE / "demo" / "demo-dolly").resolve()
+    monkeypatch.setattr(llama_proof, "_answered", lambda _file, prompts: [[300] * TOKENS for _ in prompts])
+    with pytest.raises(UserError, match="The result is not the model it was made from"):
+        export_gguf(checkpoint, tmp_path / "out", silent, llama_cpp=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_weights_of_8_bits_are_half_the_file(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from common.chat_template import TEMPLATE_FILE
 from common.errors import UserError
 from finetune.export.gguf_models import GgufModel, gguf_model, llama3_factors
 from finetune.export.gguf_vocabulary import write_vocabulary
+from finetune.export.llama_proof import prove_file
 from finetune.export.ollama import NoModelfile, modelfile
 from finetune.export.source import ExportSource, open_source, require_numbers
 from finetune.files.whole import require_room, whole_directory
@@ -49,11 +50,15 @@ class GgufTensor:
     kind: GGMLQuantizationType
 
 
-def export_gguf(checkpoint: Path, output: Path, report: Report, dtype: str | None = None) -> None:
+def export_gguf(
+    checkpoint: Path, output: Path, report: Report, dtype: str | None = None, *, llama_cpp: bool = False
+) -> None:
     """Write the directory `output`: model.gguf, a Modelfile where there can be one, and the card.
 
-    dtype: one of TYPES; the checkpoint's own when left out. Memory holds one tensor at a time. A run that was
-    killed begins anew. Raises UserError for an architecture or a tokenizer that llama.cpp does not compute.
+    dtype: one of TYPES; the checkpoint's own when left out. llama_cpp: whether llama.cpp, which must be
+    installed, is asked whether it answers alike. Memory holds one tensor at a time. A run that was killed
+    begins anew. Raises UserError for an architecture or a tokenizer that llama.cpp does not compute, and
+    where its answers differ.
     """
     hide_library_bars()
     source = open_source(checkpoint)
@@ -71,7 +76,8 @@ def export_gguf(checkpoint: Path, output: Path, report: Report, dtype: str | Non
         _write(directory / FILE, source, model, tensors, file_type, report)
         shutil.copyfile(checkpoint / TEMPLATE_FILE, directory / TEMPLATE_FILE)
         _write_modelfile(directory, source, report)
-        write_card(directory, source.card_of("gguf", dtype, {}))
+        metrics = prove_file(directory / FILE, source, report).metrics() if llama_cpp else {}
+        write_card(directory, source.card_of("gguf", dtype, metrics))
 
 
 def _tensors(source: ExportSource, model: GgufModel, kind: GGMLQuantizationType) -> list[GgufTensor]:

@@ -33,7 +33,9 @@ def command(checkpoint: Path, output: Path, dtype: str | None, push: str | None)
 
     The file carries the chat template and the stop tokens of training. Ollama reads templates of another
     form; it is written where it makes the very same prompts of conversations, else there is no Modelfile and
-    a line says why. Architectures and tokenizers of which llama.cpp's answers were not compared are refused.
+    a line says why. Where llama.cpp is installed (the package xllamacpp), it answers bundled questions, and
+    the source has to find the same tokens likeliest. Architectures and tokenizers of which llama.cpp's
+    answers were not compared are refused.
     """
     from finetune.models.quiet import hide_library_notes
     from finetune.progress import terminal_report
@@ -44,9 +46,10 @@ def command(checkpoint: Path, output: Path, dtype: str | None, push: str | None)
     let_waiting_threads_sleep()
     hide_library_notes()
     from finetune.export.gguf_file import export_gguf
+    from finetune.export.llama_proof import has_llama_cpp
     from finetune.models import hub
 
     hub.require_hub(push)
-    export_gguf(checkpoint, output, terminal_report(), dtype)
+    export_gguf(checkpoint, output, terminal_report(), dtype, llama_cpp=has_llama_cpp())
     hub.push(output, push, terminal_report())
     echo_line(output)
