@@ -25,7 +25,8 @@ from webui.conversation import Setup
 from webui.gateway_client import GatewayClient
 from webui.login.failures_limit import MOST_FAILURES, WITHIN_S, FailuresLimit
 from webui.login.key_halves import KEY_BYTES, cut, joined
-from webui.login.key_login import COOKIE, KeyLogin
+from webui.login.key_login import KeyLogin
+from webui.login.session_cookie import COOKIE
 from webui.login.visitor import visitor_key
 from webui.settings import WebuiSettings
 from webui.store.page_store import PageStore

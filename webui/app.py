@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from starlette.datastructures import MutableHeaders
@@ -19,7 +20,7 @@ from webui.answer_feed import ASSETS, AnswerFeed, add_answer_feed, add_assets
 from webui.answering import Answering
 from webui.documents.routes import add_documents
 from webui.gateway_client import GatewayClient
-from webui.login.gate import LOGIN, OPEN, LoginGate
+from webui.login.gate import LOGIN, OPEN, Admit, LoginGate
 from webui.login.key_login import KeyLogin
 from webui.login.routes import add_login
 from webui.login.trusted_header import TrustedHeader
@@ -35,6 +36,9 @@ from webui.store.page_store import PageStore
 from webui.study.desk import StudyDesk
 from webui.study.errands import StudyWork
 from webui.study.routes import StudyParts, add_studies
+
+if TYPE_CHECKING:
+    from webui.login.oidc.provider import Provider
 
 # The browser itself refuses to fetch anything that is not ours, whatever a model writes into its answer.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -77,9 +81,7 @@ def create_app(
         title="kodolly web UI", lifespan=parts.running, docs_url=None, redoc_url=None, openapi_url=None
     )
     _add_health(app)
-    logins = KeyLogin(client, store.sessions)
-    if settings.login == "key":
-        add_login(app, logins)
+    admit = _add_login(app, settings, parts)
     add_admin(app, client, lambda request: _administers(settings, request))
     texts = settings.shows_feedback
     add_downloads(app, client, training, mask, texts=texts)
@@ -97,7 +99,7 @@ def create_app(
         mount_pages(app, pages, add_assets(app), links=_links(settings))
     doors = Doors(app.routes, {"": PAGES, "/page/assets": ASSETS})
     app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=_admit)
-    _add_entrance(app, settings, logins)
+    _add_entrance(app, settings, admit)
     return app
 
 
@@ -111,6 +113,7 @@ class _Parts:
         by_visitor = settings.login == "key"
         self.client = GatewayClient(settings.gateway_url, key=visitor_key) if by_visitor else self._own
         """Asks with the key of whoever is served."""
+        self.provider = _provider(settings)
         self.cache = StatusCache(self._own)
         self.store = PageStore(settings.store_url())
         self.answering = Answering(
@@ -131,6 +134,17 @@ class _Parts:
             await self.store.close()
             await self.client.aclose()
             await self._own.aclose()
+            if self.provider is not None:
+                await self.provider.aclose()
+
+
+def _provider(settings: WebuiSettings) -> "Provider | None":
+    """Who logs people in, where that is a provider."""
+    if settings.login != "oidc":
+        return None
+    from webui.login.oidc.setup import provider_of
+
+    return provider_of(settings)
 
 
 def _add_health(app: FastAPI) -> None:
@@ -157,19 +171,32 @@ def _administers(settings: WebuiSettings, request: Request) -> bool:
 
 def _links(settings: WebuiSettings) -> tuple[str, ...]:
     """Which links the header has besides those that it always has."""
-    if settings.login == "key":
+    if settings.login in ("key", "oidc"):
         return ("account",)  # it leads administrators on
     return ("admin",) if settings.login == "header" or is_loopback(settings.host) else ()
 
 
-def _add_entrance(app: FastAPI, settings: WebuiSettings, logins: KeyLogin) -> None:
+def _add_login(app: FastAPI, settings: WebuiSettings, parts: _Parts) -> Admit | None:
+    """The routes of a login that has pages of its own, and what tells who has logged in there."""
+    if settings.login == "key":
+        keys = KeyLogin(parts.client, parts.store.sessions)
+        add_login(app, keys)
+        return keys.admit
+    if parts.provider is not None:
+        from webui.login.oidc.setup import add_provider_login
+
+        return add_provider_login(app, settings, parts.provider, parts.store.sessions)
+    return None
+
+
+def _add_entrance(app: FastAPI, settings: WebuiSettings, admit: Admit | None) -> None:
     """What tells who asks, in front of the guard: nobody's body is read before. Around it stands what adds
     headers to every answer."""
     raters = frozenset(user_id(settings.login, name) for name in settings.login_raters)
     if settings.login == "none":
         app.add_middleware(BrowserCookie)
-    elif settings.login == "key":
-        app.add_middleware(LoginGate, admit=logins.admit, open_to_all=OPEN | LOGIN, raters=raters)
+    elif admit is not None:
+        app.add_middleware(LoginGate, admit=admit, open_to_all=OPEN | LOGIN[settings.login], raters=raters)
     else:
         from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -184,7 +211,7 @@ def _add_entrance(app: FastAPI, settings: WebuiSettings, logins: KeyLogin) -> No
 
 def _guard(settings: WebuiSettings) -> Guard[None]:
     """Nobody logs in here: what keeps other sites' pages out is the names of Host and Origin."""
-    names = OwnHosts(settings.host, settings.allowed_hosts)
+    names = OwnHosts(settings.host, settings.allowed_hosts + settings.public_names)
     return Guard(names, CrossOrigin(), lambda _token, _door: None, lambda: False, PAGE_BYTES, BODY_S)
 
 

@@ -13,7 +13,11 @@ from common.errors import ApiError, error_bytes
 from webui.login.visitor import STATE, Visitor, serving
 
 OPEN = frozenset({("GET", "/healthz"), ("HEAD", "/healthz")})
-LOGIN = frozenset({("GET", "/login"), ("HEAD", "/login"), ("POST", "/login"), ("POST", "/logout")})
+_LOGIN_PAGE = frozenset({("GET", "/login"), ("HEAD", "/login"), ("POST", "/logout")})
+LOGIN = {
+    "key": _LOGIN_PAGE | {("POST", "/login")},
+    "oidc": _LOGIN_PAGE | {("GET", "/login/start"), ("GET", "/login/oidc")},
+}
 """For those who have not logged in, where there is a login page."""
 FOR_RATERS = frozenset({"/study", "/favicon.ico"})
 BELOW_FOR_RATERS = ("/study/api/", "/page/assets/")
@@ -55,7 +59,7 @@ class LoginGate:
             answer = _to_login(request) if page else _login_needed(request)
             await answer(scope, receive, send)
             return
-        visitor = replace(visitor, rater=visitor.user in self._raters)
+        visitor = replace(visitor, rater=visitor.rater or visitor.user in self._raters)
         if visitor.role == "rater" and not is_for_raters(scope["path"]):
             answer = _to_study(request) if page else _refusal("for_members", "Raters see studies alone.", 403)
             await answer(scope, receive, send)

@@ -1,13 +1,10 @@
 """Login by a key of the gateway: the key is the account, with its limits, its usage and its role."""
 
-import base64
 import hashlib
 import math
 import secrets
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.cookies import CookieError, SimpleCookie
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
@@ -15,10 +12,10 @@ from starlette.requests import Request
 
 from webui.gateway_client import GatewayClient, GatewayError
 from webui.login.key_halves import KEY_BYTES, cut, joined
+from webui.login.session_cookie import LoggedIn, cookie_bytes
 from webui.login.visitor import Visitor, serving, user_id
 from webui.store.sessions import LoginSession, Sessions
 
-COOKIE = "kodolly-session"
 SECRET_BYTES = 32
 LASTS = timedelta(days=30)
 ASKED_EVERY_S = 60.0
@@ -46,15 +43,6 @@ class LoginRefused(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class LoggedIn:
-    """A session that has begun."""
-
-    cookie: str
-    """The cookie's value."""
-    expires: datetime
-
-
 class KeyLogin:
     """Begins, checks and ends sessions. `gateway` asks with the key of whoever is served."""
 
@@ -78,7 +66,7 @@ class KeyLogin:
         expires = min(filter(None, (datetime.now(UTC) + LASTS, own.expires)))
         user = user_id("key", own.id)
         await self._sessions.begin(LoginSession(_digest(secret), user, own.name, own.admin, theirs, expires))
-        return LoggedIn(base64.urlsafe_b64encode(secret + mine).decode(), expires)
+        return LoggedIn(secret + mine, expires)
 
     async def admit(self, request: Request, opens_page: bool) -> Visitor | None:
         """Whose session the cookie names. The gateway is asked whether it takes the key when a page is
@@ -127,17 +115,8 @@ class KeyLogin:
                 raise LoginRefused("gateway_away") from error
 
 
-def has_cookie(request: Request) -> bool:
-    """Whether the browser believes to be logged in."""
-    return _halves(request) is not None
-
-
 def _halves(request: Request) -> tuple[bytes, bytes] | None:
-    try:
-        morsel = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
-        value = base64.b64decode(morsel.value, b"-_", validate=True) if morsel else b""
-    except (CookieError, ValueError):
-        return None
+    value = cookie_bytes(request) or b""
     return (value[:SECRET_BYTES], value[SECRET_BYTES:]) if len(value) == SECRET_BYTES + KEY_BYTES else None
 
 

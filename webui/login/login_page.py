@@ -2,6 +2,7 @@
 
 from html import escape
 from importlib.resources import files
+from urllib.parse import urlsplit
 
 from webui.login.visitor import Visitor
 from webui.texts import Lang, text
@@ -9,7 +10,7 @@ from webui.texts import Lang, text
 
 def login_html(lang: Lang, wanted: str, said: str | None = None, **values: object) -> str:
     """The form. `wanted` is the address to go to afterwards; `said` the text of what went wrong."""
-    alert = f'<p class="alert" role="alert">{escape(text(lang, said, **values))}</p>' if said else ""
+    alert = _alert(lang, said, **values)
     invalid = ' aria-invalid="true"' if said == "login_key_refused" else ""
     return _page(
         lang,
@@ -21,6 +22,34 @@ def login_html(lang: Lang, wanted: str, said: str | None = None, **values: objec
  spellcheck="false" autocapitalize="off"{invalid} aria-describedby="hint">
 <p id="hint" class="hint">{escape(text(lang, "login_hint"))}</p>
 <button>{escape(text(lang, "login_button"))}</button></form>""",
+    )
+
+
+def provider_html(lang: Lang, start: str, issuer: str, said: str | None = None) -> str:
+    """The way to an OpenID Connect provider: the address that leads there, and what the provider is called.
+    `said`: the text of what went wrong."""
+    host = urlsplit(issuer).netloc
+    return _page(
+        lang,
+        text(lang, "login_title"),
+        f"""{_alert(lang, said, host=host)}<p class="hint">{escape(text(lang, "sign_in_hint", host=host))}</p>
+{_button(lang, start)}""",
+    )
+
+
+def signed_out_html(lang: Lang, start: str, issuer: str, elsewhere: str | None) -> str:
+    """After logging out. `elsewhere` is where to do so at the provider, too."""
+    host = urlsplit(issuer).netloc
+    also = ""
+    if elsewhere:
+        words = escape(text(lang, "sign_out_elsewhere", host=host))
+        also = f'<p><a id="sign-out-elsewhere" href="{escape(elsewhere, quote=True)}">{words}</a></p>'
+    return _page(
+        lang,
+        text(lang, "signed_out_title"),
+        f"""<p class="hint">{escape(text(lang, "signed_out_hint", host=host))}</p>
+{_button(lang, start)}
+{also}""",
     )
 
 
@@ -37,6 +66,15 @@ def account_html(lang: Lang, visitor: Visitor) -> str:
 <input type="hidden" name="from" value="account"><button>{escape(text(lang, "logout_button"))}</button></form>
 {admin}<p><a href="./">{escape(text(lang, "login_back"))}</a></p>""",
     )
+
+
+def _button(lang: Lang, start: str) -> str:
+    words = escape(text(lang, "login_button"))
+    return f'<p><a id="sign-in" class="button" href="{escape(start, quote=True)}">{words}</a></p>'
+
+
+def _alert(lang: Lang, said: str | None, **values: object) -> str:
+    return f'<p class="alert" role="alert">{escape(text(lang, said, **values))}</p>' if said else ""
 
 
 def _page(lang: Lang, title: str, body: str) -> str:

@@ -14,6 +14,48 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "role_admin": ("관리자", "Administrator"),
     "role_rater": ("평가자", "Rater"),
     "role_member": ("사용자", "Member"),
+    "sign_in_hint": (
+        "{host}의 계정으로 로그인합니다.",
+        "You sign in with your account at {host}.",
+    ),
+    "sign_in_ended": (
+        "로그인이 끝났습니다. 다시 로그인하세요.",
+        "You are signed out. Sign in again.",
+    ),
+    "signed_out_title": ("로그아웃했습니다", "Signed out"),
+    "signed_out_hint": (
+        "여기에서는 로그아웃했지만, {host}에는 아직 로그인되어 있을 수 있습니다.",
+        "You are signed out here. At {host} you may still be signed in.",
+    ),
+    "sign_out_elsewhere": ("{host}에서도 로그아웃", "Sign out at {host}, too"),
+    "provider_away": (
+        "{host}이(가) 대답하지 않아 로그인할 수 없습니다. 잠시 뒤 다시 시도하세요.",
+        "{host} does not answer, so nobody can sign in. Try again in a moment.",
+    ),
+    "provider_refused": (
+        "{host}이(가) 로그인을 거절했습니다. 또 그러면 관리자에게 알려 주세요. 이유는 서버 로그에 있습니다.",
+        "{host} refused this sign-in. If it does again, tell an administrator: the server's log says why.",
+    ),
+    "provider_wrong": (
+        "{host}의 설정이 이 페이지와 맞지 않습니다. 관리자에게 알려 주세요. 이유는 서버 로그에 있습니다.",
+        "The settings of {host} and this page do not fit. Tell an administrator: the server's log says why.",
+    ),
+    "sign_in_cancelled": (
+        "{host}에서 로그인을 취소했거나, 계정에 허락된 로그인이 아닙니다.",
+        "The sign-in at {host} was cancelled, or your account may not use it.",
+    ),
+    "sign_in_unknown": (
+        "이 브라우저에서 시작한 로그인이 아니거나, 시작한 지 너무 오래되었습니다. 다시 시작하세요.",
+        "This sign-in was not begun in this browser, or too long ago. Begin again.",
+    ),
+    "identity_refused": (
+        "{host}의 대답을 믿을 수 없어 로그인하지 않았습니다. 다시 시도해도 같으면 관리자에게 알려 주세요.",
+        "What {host} answered cannot be trusted: nobody was signed in. If it recurs, tell an administrator.",
+    ),
+    "not_admitted": (
+        "{host}에 로그인했지만, 이 계정에는 이 페이지를 쓸 권한이 없습니다. 관리자에게 권한을 요청하세요.",
+        "You are signed in at {host}, but your account may not use these pages. Ask an administrator.",
+    ),
     "login_ended": (
         "로그인이 끝났습니다. 기간이 지났거나, 키가 만료 또는 취소되었습니다. 다시 로그인하세요.",
         "You are signed out: time has run out, or the key has expired or was revoked. Sign in again.",

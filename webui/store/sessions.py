@@ -19,8 +19,10 @@ class LoginSession:
     name: str
     admin: bool
     half: bytes = field(repr=False)
-    """Worthless without the half in the cookie (`webui.login.key_halves`)."""
+    """Worthless without the half in the cookie (`webui.login.key_halves`); empty without a key."""
     expires: datetime
+    named: tuple[str, ...] = ()
+    """What an OpenID Connect provider said, as far as the settings name it (`webui.login.oidc.roles`)."""
 
 
 class Sessions:
@@ -38,6 +40,7 @@ class Sessions:
             "admin": session.admin,
             "half": session.half,
             "expires": session.expires,
+            "named": list(session.named),
         }
 
         def work(connection: sa.Connection) -> None:
@@ -52,7 +55,9 @@ class Sessions:
         row = await self._database.run(lambda c: c.execute(sa.select(sessions).where(of)).first())
         if row is None:
             return None
-        return LoginSession(row.id, row.user_id, row.name, row.admin, row.half, row.expires)
+        return LoginSession(
+            row.id, row.user_id, row.name, row.admin, row.half, row.expires, tuple(row.named or ())
+        )
 
     async def end(self, session_id: str) -> None:
         """Forget it. Nothing happens when there is none."""

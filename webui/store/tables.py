@@ -108,6 +108,7 @@ sessions = sa.Table(
     sa.Column("admin", sa.Boolean, nullable=False),
     sa.Column("half", sa.LargeBinary, nullable=False),
     sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("named", sa.JSON),
 )
 
 studies = sa.Table(
