@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from starlette.requests import Request
 
+from common.graphemes import cut
 from webui.login.oidc.attempt import Attempt, new_attempt
 from webui.login.oidc.id_token import Claims
 from webui.login.oidc.provider import Provider
@@ -106,4 +107,4 @@ def shown_name(claims: Claims) -> str:
 
 def _one_line(told: str) -> str:
     printable = "".join(c if c.isprintable() else " " for c in unicodedata.normalize("NFC", told))
-    return " ".join(printable.split())[:NAME_CHARACTERS]
+    return cut(" ".join(printable.split()), NAME_CHARACTERS)
