@@ -29,7 +29,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from finetune.threads import let_waiting_threads_sleep  # noqa: E402
+from common.openmp import let_waiting_threads_sleep  # noqa: E402
 
 let_waiting_threads_sleep()
 

@@ -76,9 +76,9 @@ def opened_target(model: str, url: str | None, template: str | None) -> Iterator
         return
     directory = checkpoint_directory(model)
     require_libraries("numpy", "torch", "transformers")
+    from common.openmp import let_waiting_threads_sleep
     from finetune.eval.checkpoint_model import CheckpointModel, require_chat_template
     from finetune.models.quiet import hide_library_bars
-    from finetune.threads import let_waiting_threads_sleep
 
     let_waiting_threads_sleep()
     hide_library_bars()

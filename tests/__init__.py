@@ -1,3 +1,3 @@
-from finetune.threads import let_waiting_threads_sleep
+from common.openmp import let_waiting_threads_sleep
 
 let_waiting_threads_sleep()  # before a test module loads torch: tests share their cores with each other

@@ -17,7 +17,7 @@ LONGEST_FUNCTION, LONGEST_CLASS = 40, 200
 MOST_ANY = {"server": 30, "finetune": 80}
 """How often a part may write `Any`: where a library's own types say no more. These numbers only shrink."""
 
-MOST_ON_TOP = {"server": 12, "finetune": 17}
+MOST_ON_TOP = {"server": 12, "finetune": 16}
 """How many modules and packages may stand side by side on a part's top level."""
 
 

@@ -209,7 +209,7 @@ async def test_files_are_whole_masked_and_no_formula(tmp_path: Path) -> None:
 
 
 async def test_the_doors_of_the_page(tmp_path: Path) -> None:
-    async with page_store(tmp_path) as store, page_client(tmp_path) as client:
+    async with page_store(tmp_path) as store, page_client(tmp_path, running=False) as client:
         nobody = await client.get("/study/api/studies")
         assert nobody.status_code == 401
         page = await client.get("/study", headers={"accept": "text/html"})

@@ -5,13 +5,13 @@ import sys
 from pathlib import Path
 
 from common.errors import UserError
+from common.openmp import let_waiting_threads_sleep
 from finetune.files.hashes import file_hash
 from finetune.models.quiet import hide_library_notes
 from finetune.progress import Report, terminal_report
 from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import Recipe, fingerprint
 from finetune.recipes.template_choice import choose_template
-from finetune.threads import let_waiting_threads_sleep
 
 RECIPES = Path(__file__).parent
 CODE = (

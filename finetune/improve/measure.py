@@ -142,8 +142,8 @@ def _rows(path: Path) -> list[Row]:
 
 def main() -> None:
     """`python -m finetune.improve.measure JOB.json OUTPUT.json`: a MeasurementPlan in, a Measured out."""
+    from common.openmp import let_waiting_threads_sleep
     from finetune.models.quiet import hide_library_bars
-    from finetune.threads import let_waiting_threads_sleep
 
     let_waiting_threads_sleep()
     hide_library_bars()

@@ -62,9 +62,9 @@ def command(
     require_libraries("numpy", "torch", "transformers")
     if not hub:
         offline()
+    from common.openmp import let_waiting_threads_sleep
     from finetune.eval.kobest import KobestRun, evaluate_kobest
     from finetune.eval.lm_eval_model import ServedEndpoint, require_lm_eval
-    from finetune.threads import let_waiting_threads_sleep
 
     require_lm_eval()
     let_waiting_threads_sleep()

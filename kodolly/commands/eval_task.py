@@ -64,9 +64,9 @@ def command(
     require_libraries("numpy", "torch", "transformers")
     if not hub:
         offline()
+    from common.openmp import let_waiting_threads_sleep
     from finetune.eval.lm_eval_model import ServedEndpoint, require_lm_eval
     from finetune.eval.task import TaskQuestions, evaluate_task
-    from finetune.threads import let_waiting_threads_sleep
 
     require_lm_eval()
     let_waiting_threads_sleep()

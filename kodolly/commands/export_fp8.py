@@ -29,9 +29,9 @@ def command(checkpoint: Path, output: Path, push: str | None) -> None:
     The checkpoint is read and written tensor by tensor, so it need not fit in memory, and a run that was
     killed goes on where it was. Then source and result are compared on bundled Korean conversations.
     """
+    from common.openmp import let_waiting_threads_sleep
     from finetune.models.quiet import hide_library_notes
     from finetune.progress import terminal_report
-    from finetune.threads import let_waiting_threads_sleep
 
     let_waiting_threads_sleep()
     hide_library_notes()

@@ -37,9 +37,9 @@ def command(checkpoint: Path, output: Path, dtype: str | None, push: str | None)
     the source has to find the same tokens likeliest. Architectures and tokenizers of which llama.cpp's
     answers were not compared are refused.
     """
+    from common.openmp import let_waiting_threads_sleep
     from finetune.models.quiet import hide_library_notes
     from finetune.progress import terminal_report
-    from finetune.threads import let_waiting_threads_sleep
 
     if importlib.util.find_spec("gguf") is None:
         raise UserError("Writing GGUF files needs gguf.", hint="Install the extra `export`.")

@@ -38,9 +38,9 @@ def command(checkpoint: Path, output: Path, data: Path | None, steps: int, push:
     the rounding on conversations. The model has to fit in memory. Then source and result are compared on
     bundled Korean conversations.
     """
+    from common.openmp import let_waiting_threads_sleep
     from finetune.models.quiet import hide_library_notes
     from finetune.progress import terminal_report
-    from finetune.threads import let_waiting_threads_sleep
 
     let_waiting_threads_sleep()
     hide_library_notes()

@@ -86,9 +86,9 @@ def command(
 
 def _get_ready(adapter: Path) -> None:
     """Tell of a wrong directory before torch loads."""
+    from common.openmp import let_waiting_threads_sleep
     from finetune.models.adapter import is_ours, read_adapter, require_safetensors
     from finetune.models.quiet import hide_library_notes
-    from finetune.threads import let_waiting_threads_sleep
 
     require_safetensors(adapter)
     if is_ours(adapter):

@@ -31,9 +31,9 @@ def command(
     """
     import importlib.util
 
+    from common.openmp import let_waiting_threads_sleep
     from finetune.models.quiet import hide_library_notes
     from finetune.progress import terminal_report
-    from finetune.threads import let_waiting_threads_sleep
 
     if importlib.util.find_spec("mergekit") is None:
         raise UserError("Merging models needs mergekit.", hint="Install the extra `merge`.")

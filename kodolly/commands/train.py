@@ -51,13 +51,13 @@ def command(
     Before it begins it shows rows as they will be learnt and what the run will take, and learns 20 rows by
     heart; what cannot work is refused. A run that was killed goes on when the same command is given again.
     """
+    from common.openmp import let_waiting_threads_sleep
     from finetune.models.quiet import hide_library_notes
     from finetune.models.shipped_recipes import shipped_path
     from finetune.progress import terminal_report
     from finetune.recipes.base import base_of
     from finetune.recipes.load import load_any_recipe
     from finetune.recipes.recipe import EmbeddingTuning, check_files
-    from finetune.threads import let_waiting_threads_sleep
     from finetune.train.distributed import leave_process_group, rank
 
     if recipe.exists() or recipe.suffix in (".yaml", ".yml"):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finetune.threads import let_waiting_threads_sleep
+from common.openmp import let_waiting_threads_sleep
 from tests.support.forked_vllm import served
 from tests.support.own_matrix import check_answers, check_completions
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finetune.threads import let_waiting_threads_sleep
+from common.openmp import let_waiting_threads_sleep
 from tests.support.forked_vllm import ask, load_weights, served
 from tests.support.generated_table import write_line
 

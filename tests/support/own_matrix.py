@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from finetune.threads import let_waiting_threads_sleep
+from common.openmp import let_waiting_threads_sleep
 from tests.support.family_matrix import PAGE
 from tests.support.forked_vllm import ask, served
 from tests.support.generated_table import write_line

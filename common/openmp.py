@@ -1,4 +1,4 @@
-"""How torch's OpenMP threads wait for each other."""
+"""How the OpenMP threads of torch wait for each other."""
 
 import os
 
