@@ -16,6 +16,10 @@ from common.private_files import close_to_others, make_private_directory, make_p
 from common.redact import redacted_url
 
 
+ASK_AGAIN_S = 0.05
+"""Between two looks whether another process has finished with a file of SQLite."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """The tables of one part. Parts may share a PostgreSQL database: each has its own version table."""
@@ -132,7 +136,16 @@ async def _alone(database: str | None) -> AsyncIterator[None]:
     if not database or database == ":memory:":
         yield
         return
-    lock = await asyncio.to_thread(_private_lock, Path(f"{database}.lock"))
-    with lock:
-        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+    # Not in a thread: whoever is cancelled while one opens the file, or waits in `flock`, leaves it behind.
+    with _private_lock(Path(f"{database}.lock")) as lock:
+        while not _locks(lock):
+            await asyncio.sleep(ASK_AGAIN_S)
         yield
+
+
+def _locks(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
