@@ -15,7 +15,6 @@ from common.errors import UserError
 from common.private_files import close_to_others, make_private_directory, make_private_file
 from common.redact import redacted_url
 
-
 ASK_AGAIN_S = 0.05
 """Between two looks whether another process has finished with a file of SQLite."""
 
