@@ -60,13 +60,16 @@ def test_secrets_are_named_and_never_there(name: str) -> None:
     for group in pods(name):
         for container in group.containers:
             for variable, entry in variables(container).items():
-                if re.search("TOKEN|PASSWORD|API_KEY|DATABASE_URL", variable) and "valueFrom" in entry:
+                if (
+                    re.search("TOKEN|PASSWORD|API_KEY|CLIENT_SECRET|DATABASE_URL", variable)
+                    and "valueFrom" in entry
+                ):
                     reference = entry["valueFrom"]["secretKeyRef"]
                     assert reference["name"] == "kodolly"
                     assert f"--from-literal={reference['key']}=" in page, (
                         f"{reference['key']} is not explained"
                     )
-                elif re.search("TOKEN|PASSWORD|API_KEY", variable):
+                elif re.search("TOKEN|PASSWORD|API_KEY|CLIENT_SECRET", variable):
                     pytest.fail(f"{variable} of {group} has a value")
 
 
@@ -82,7 +85,8 @@ def test_settings_understand_every_variable(name: str, monkeypatch: pytest.Monke
         with monkeypatch.context() as patch:
             for variable, entry in variables(container).items():
                 assert variable in known | OTHER_VARIABLES, f"{variable} of {group} is no setting"
-                value = entry.get("value", "secret").replace("$(POD_IP)", "10.1.2.3")
+                of_secret = "https://secret" if re.search("PUBLIC_URL|ISSUER", variable) else "secret"
+                value = entry.get("value", of_secret).replace("$(POD_IP)", "10.1.2.3")
                 patch.setenv(variable, value)
             settings = part.settings()
         if isinstance(settings, WorkerSettings):
