@@ -1,5 +1,6 @@
 """A study in a real browser: made from a file, judged by keys and on a phone, followed by its maker."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.accessibility import violations
+from tests.support.hostile import harm
+from tests.support.hostile_words import ANSWER, NAME, PROMPT
 from tests.support.processes import wait_for
 from tests.support.webui_driver import WebUi
 from tests.support.webui_stage import LIMIT_S, Stage
@@ -92,3 +95,35 @@ def test_scores_are_given_on_a_phone_and_followed_by_the_administrator(
     assert re.fullmatch(r"kodolly-\d{4}-\d\d-\d\d-study\.csv", begun.value.suggested_filename)
     card.get_by_role("button", name="평가 끝내기").click()
     expect(card.get_by_text("끝남")).to_be_visible()
+
+
+def test_hostile_prompts_answers_and_names_stay_inert(
+    new_ui: Callable[..., WebUi], stage: Stage, tmp_path: Path
+) -> None:
+    stage.reset(models=["echo", "demo-dolly", NAME])
+    ui = new_ui()
+    prompts = tmp_path / f"{NAME[:8]}.jsonl"
+    row = {"prompt": ANSWER, "context": PROMPT, "category": NAME[:50]}
+    prompts.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+    ui.page.goto(f"{ui.url}/study")
+    wait_for(lambda: ui.page.get_by_label(NAME, exact=True).count() == 1, LIMIT_S, what="the hostile name")
+    ui.element("study-name").fill(NAME)
+    ui.element("study-file").set_input_files(prompts)
+    for model in ("echo", "demo-dolly"):
+        ui.element("study-new").get_by_label(model, exact=True).check()
+    ui.element("study-raters").fill("1")
+    ui.page.get_by_role("button", name="평가 만들기").click()
+    ui.page.get_by_role("heading", name=NAME).wait_for()
+    assert harm(ui) == []
+    ui.page.get_by_role("button", name="평가하기").first.click()
+    expect(ui.element("study").get_by_text("끝까지 왔습니다.").first).to_be_visible()
+    expect(ui.element("study")).to_contain_text("window.hacked=21</script>")
+    assert violations(ui.page) == []
+    assert harm(ui) == []
+    ui.page.keyboard.press("ArrowLeft")
+    ui.page.keyboard.press("Enter")
+    expect(ui.element("study-nothing")).to_contain_text("모두 평가했습니다")
+    ui.page.goto(f"{ui.url}/study")
+    ui.page.locator(".study").first.get_by_text("결과와 관리").click()
+    expect(ui.page.get_by_role("row", name="echo")).to_be_visible()
+    assert harm(ui) == []
