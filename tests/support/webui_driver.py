@@ -116,10 +116,18 @@ class WebUi:
 
     def pick(self, model: str, where: str) -> None:
         """Choose a model; `where` is left, right, chat or models."""
+        self._see(where)
         self.element(f"{where}-model").locator("input").click()
         self.page.get_by_role("option", name=model, exact=True).click()
         expect(self.page.get_by_role("option")).to_have_count(0)
         expect(self.element(f"{where}-model").locator("input")).to_have_value(model)
+
+    def _see(self, side: str) -> None:
+        """Go to a side where one is seen at a time: on a phone."""
+        tab = self.element("compare-sides").locator(f"[data-side={side}]")
+        if tab.is_visible():
+            tab.click()
+            expect(tab).to_have_attribute("aria-pressed", "true")
 
     def picked(self, where: str) -> Locator:
         """The picker's field; its value is the chosen model."""
