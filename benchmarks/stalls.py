@@ -43,10 +43,10 @@ from benchmarks.worst_inputs import (  # noqa: E402
     Answer,
     Request,
     answers,
-    markdown_texts,
     requests,
     streams,
 )
+from benchmarks.worst_texts import markdown_texts  # noqa: E402
 from common.feedback import Sampling  # noqa: E402
 from common.serve import spare_collections  # noqa: E402
 from tests.support.processes import free_port, running  # noqa: E402

@@ -1,8 +1,6 @@
 """Documents in PostgreSQL: the same answers as with SQLite, for several services over one database."""
 
 import hashlib
-import os
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,7 +21,7 @@ from documents.search.store import Store, open_store
 from documents.search.vectors import QueryVector, VectorCache, VectorSource
 from documents.service.backup import Contents, back_up_storage, restore_storage
 from documents.service.postgres_storage import PostgresStorage
-from tests.support.postgres import binaries, postgres
+from tests.support.postgres import binaries, control, postgres
 from tests.support.processes import PATIENCE_S, free_port, kodolly, running, wait_for
 
 pytestmark = [
@@ -219,18 +217,7 @@ def upload(client: httpx2.Client, name: str, text: str) -> str:
 
 
 def test_two_services_serve_one_database_and_outlive_it(tmp_path: Path) -> None:
-    where = binaries()
-    assert where is not None
     with postgres(tmp_path) as url:
-        data = (tmp_path / "postgres").resolve()
-
-        def control(*words: str) -> None:
-            options = f"-p {url.rpartition(':')[2].partition('/')[0]} -c listen_addresses=127.0.0.1"
-            options += " -c unix_socket_directories="
-            argv: list[str | Path] = [where / "pg_ctl", "-D", data, "-w", "-o", options]
-            user = "postgres" if os.geteuid() == 0 else None
-            subprocess.run([*argv, *words], check=True, user=user, stdout=subprocess.DEVNULL, cwd=data)
-
         with services(url, tmp_path) as (first, second):
             files = [
                 upload((first, second)[n % 2], f"규정{n}.md", f"제{n}조 휴가는 {n}일이다.") for n in range(6)
@@ -272,16 +259,16 @@ def test_two_services_serve_one_database_and_outlive_it(tmp_path: Path) -> None:
             joined = first.get(f"/v1/files/{done['file']['id']}/content").raise_for_status()
             assert joined.content == text
 
-            control("-m", "fast", "stop")
+            control(tmp_path, url, "-m", "fast", "stop")
             away = first.get("/v1/files")
             assert (away.status_code, away.json()["error"]["code"]) == (500, "store_failed")
             assert "documents.database_url" in away.json()["error"]["message"]
-            control("-l", str(data / "again.log"), "start")
+            control(tmp_path, url, "start")
             try:
                 wait_for(lambda: first.get("/v1/files").status_code == 200, PATIENCE_S, what="the database")
                 assert len(search(second, store, "휴가")) == 5
             finally:
-                control("-m", "fast", "stop")
+                control(tmp_path, url, "-m", "fast", "stop")
 
 
 @pytest.mark.usefixtures("without_kiwi")

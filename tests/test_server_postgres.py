@@ -1,8 +1,6 @@
 """What happens to a gateway when its PostgreSQL server goes and comes back."""
 
 import asyncio
-import os
-import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from server.accounts.accounts import Accounts
 from server.accounts.keys import Key, KeyStore, new_key_id
 from server.record import Usage
 from server.store.opening import open_store
-from tests.support.postgres import binaries, postgres
+from tests.support.postgres import binaries, control, postgres
 from tests.support.processes import PATIENCE_S
 
 pytestmark = [
@@ -30,25 +28,14 @@ async def until(check: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def test_a_gateway_outlives_its_database(tmp_path: Path) -> None:
-    where = binaries()
-    assert where is not None
     with postgres(tmp_path) as url:
-        data = (tmp_path / "postgres").resolve()
-
-        def control(*words: str) -> None:
-            options = f"-p {url.rpartition(':')[2].partition('/')[0]} -c listen_addresses=127.0.0.1"
-            options += " -c unix_socket_directories="
-            argv: list[str | Path] = [where / "pg_ctl", "-D", data, "-w", "-o", options]
-            user = "postgres" if os.geteuid() == 0 else None
-            subprocess.run([*argv, *words], check=True, user=user, stdout=subprocess.DEVNULL, cwd=data)
-
         async with open_store(url) as store:
             keys = KeyStore(store.database)
             secret = await keys.create(Key(new_key_id(), "시험"))
             accounts = Accounts(store)
             await accounts.start()
             owned = asyncio.create_task(accounts.run())
-            await asyncio.to_thread(control, "-m", "fast", "stop")
+            await asyncio.to_thread(control, tmp_path, url, "-m", "fast", "stop")
             with pytest.raises(StoreFailed):
                 await keys.all()
             asking = accounts.authenticate(secret)  # known keys stay in force
@@ -57,7 +44,7 @@ async def test_a_gateway_outlives_its_database(tmp_path: Path) -> None:
             accounts.settle(grant, "ok", Usage(3, 4))
             with pytest.raises(StoreFailed):
                 await accounts._ledger.flush()
-            await asyncio.to_thread(control, "-l", str(data / "again.log"), "start")
+            await asyncio.to_thread(control, tmp_path, url, "start")
             try:
 
                 async def booked() -> bool:
@@ -77,4 +64,4 @@ async def test_a_gateway_outlives_its_database(tmp_path: Path) -> None:
                 assert not owned.done()
             finally:
                 owned.cancel()
-                await asyncio.to_thread(control, "-m", "fast", "stop")
+                await asyncio.to_thread(control, tmp_path, url, "-m", "fast", "stop")

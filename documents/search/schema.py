@@ -8,6 +8,7 @@ from common.errors import UserError
 from common.private_files import make_private_file
 from documents.search.tables import FORMAT, TERMS, VECTORS_STAMP
 from documents.search.terms import terms_version
+from documents.sqlite_transaction import sqlite_transaction
 
 WAIT_S = 60.0
 """Longest wait, in seconds, for another process that is writing."""
@@ -73,8 +74,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with sqlite_transaction(connection):
         with closing(connection.execute("SELECT count(*) FROM sqlite_schema")) as found:
             (tables,) = found.fetchone()
         if not tables:
@@ -85,10 +85,6 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         if fact(connection, "format") == FORMAT:
             for statement in _VECTORS:
                 connection.execute(statement)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
     if (found_format := fact(connection, "format")) != FORMAT:
         raise UserError(
             f"The store {path} has format {found_format}, which this kodolly does not know.",

@@ -12,6 +12,7 @@ from documents.search import sqlite_matching
 from documents.search.schema import fact
 from documents.search.stored import NewDocument, StoredDocument, StoredPage, StoredPassage
 from documents.search.stored_json import found_by, json_text, stored_chunk, stored_page, stored_passage
+from documents.sqlite_transaction import sqlite_transaction
 
 
 class SqliteTables:
@@ -37,13 +38,8 @@ class SqliteTables:
     @contextmanager
     def _transaction(self, kind: Literal["IMMEDIATE", "DEFERRED"]) -> Iterator[None]:
         try:
-            self._connection.execute(f"BEGIN {kind}")
-            try:
+            with sqlite_transaction(self._connection, kind):
                 yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
             raise UserError(f"The store {self.name!r} cannot be used: {error}.") from error
 

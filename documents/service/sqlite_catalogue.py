@@ -9,6 +9,7 @@ from pathlib import Path
 from common.errors import UserError
 from common.private_files import make_private_file
 from documents.service.catalogue import Catalogue, Row, Values
+from documents.sqlite_transaction import sqlite_transaction
 
 _SCHEMA = """
 CREATE TABLE files (
@@ -103,13 +104,8 @@ class SqliteCatalogue(Catalogue):
             if self._connection.in_transaction:
                 yield
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with sqlite_transaction(self._connection):
                 yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
 
     @contextmanager
     def alone(self, work: str) -> Iterator[bool]:

@@ -120,11 +120,6 @@ def split_events(block: bytes) -> list[bytes]:
     return events if events[-1] else events[:-1]
 
 
-def last_event(block: bytes) -> bytes:
-    """The last of the whole events in `block`."""
-    return block[block.rfind(b"\n\n", 0, -2) + 2 :] if b"\n\n" in block[:-2] else block
-
-
 def each_event(block: bytes) -> Iterator[bytes]:
     """The same one by one, for a block of any size."""
     start = 0

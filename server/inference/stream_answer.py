@@ -170,6 +170,7 @@ class StreamAnswer:
         job, outbound = attempt.job, attempt.outbound
         plain = self._dialect == "openai" and attempt.history is None and attempt.resumption is None
         if plain and outbound.cuts_counts and job.choices == 1 and job.client.chunked:
-            self.token_event = token_event.token_event(sse.last_event(block), outbound.rename)
+            newest = sse.split_at(block, len(block) - 2)[1]
+            self.token_event = token_event.token_event(newest, outbound.rename)
             if self.token_event is not None:
                 self._acknowledge_less()  # it is vLLM, whose server sends without waiting

@@ -29,7 +29,7 @@ _Tokens = Annotated[int, msgspec.Meta(ge=1, le=MOST_TOKENS)]
 
 
 class _Details(msgspec.Struct):
-    cached_tokens: _Tokens | None = None
+    cached_tokens: Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)] | None = None
 
 
 class _UsualUsage(msgspec.Struct):

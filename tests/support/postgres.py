@@ -43,6 +43,17 @@ def postgres(root: Path) -> Iterator[str]:
             yield url
 
 
+def control(root: Path, url: str, *words: str) -> None:
+    """`pg_ctl` with these words for the server that `postgres(root)` has started at `url`."""
+    where, data = binaries(), (root / "postgres").resolve()
+    assert where is not None
+    options = f"-p {url.rpartition(':')[2].partition('/')[0]} -c listen_addresses=127.0.0.1"
+    options += " -c unix_socket_directories="
+    argv: list[str | Path] = [where / "pg_ctl", "-D", data, "-w", "-o", options, "-l", data / "again.log"]
+    user = "postgres" if os.geteuid() == 0 else None
+    subprocess.run([*argv, *words], check=True, user=user, stdout=subprocess.DEVNULL, cwd=data)
+
+
 @contextmanager
 def _serving(where: Path, data: str, user: str | None, log: Path) -> Iterator[str]:
     port = free_port()
