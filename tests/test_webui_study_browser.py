@@ -100,17 +100,21 @@ def test_scores_are_given_on_a_phone_and_followed_by_the_administrator(
 def test_hostile_prompts_answers_and_names_stay_inert(
     new_ui: Callable[..., WebUi], stage: Stage, tmp_path: Path
 ) -> None:
-    stage.reset(models=["echo", "demo-dolly", NAME])
+    stage.reset(models=[])
     ui = new_ui()
     prompts = tmp_path / f"{NAME[:8]}.jsonl"
     row = {"prompt": ANSWER, "context": PROMPT, "category": NAME[:50]}
     prompts.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
     ui.page.goto(f"{ui.url}/study")
-    wait_for(lambda: ui.page.get_by_label(NAME, exact=True).count() == 1, LIMIT_S, what="the hostile name")
+    expect(ui.element("study-new")).to_contain_text("대답할 모델이 없습니다.")
+    stage.reset(models=["echo", NAME])
+    ui.page.get_by_label("echo", exact=True).check()
+    stage.reset(models=["echo", "demo-dolly", NAME])
+    ui.come_back()
+    expect(ui.page.get_by_label(NAME, exact=True)).to_have_count(1)
     ui.element("study-name").fill(NAME)
     ui.element("study-file").set_input_files(prompts)
-    for model in ("echo", "demo-dolly"):
-        ui.element("study-new").get_by_label(model, exact=True).check()
+    ui.element("study-new").get_by_label("demo-dolly", exact=True).check()
     ui.element("study-raters").fill("1")
     ui.page.get_by_role("button", name="평가 만들기").click()
     ui.page.get_by_role("heading", name=NAME).wait_for()

@@ -80,12 +80,19 @@ def test_w27_a_streamed_response_is_stored_too(endpoint: Endpoint, client: opena
 
 
 def test_w27_a_response_in_the_background_can_be_cancelled(endpoint: Endpoint, client: openai.OpenAI) -> None:
-    """W27: POST /v1/responses/{id}/cancel reaches the owner."""
+    """W27: POST /v1/responses/{id}/cancel reaches the owner. One may be done before that."""
     endpoint.need("stored-responses")
-    asked = body(endpoint, background=True, store=True, max_output_tokens=400)
-    for _ in range(3):
+    asked = body(endpoint, background=True, store=True, max_output_tokens=900)
+    cancelled = 0
+    for _ in range(30):
         made = client.responses.create(**asked)
-        assert client.responses.cancel(made.id).status == "cancelled"
+        try:
+            cancelled += client.responses.cancel(made.id).status == "cancelled"
+        except openai.BadRequestError:
+            assert client.responses.retrieve(made.id).status in ("completed", "incomplete")
+        if cancelled == 3:
+            break
+    assert cancelled == 3
 
 
 def test_w27_an_unknown_response_is_404(endpoint: Endpoint, client: openai.OpenAI) -> None:

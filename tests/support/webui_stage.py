@@ -10,12 +10,15 @@ from typing import Any
 import httpx2
 from playwright.sync_api import Browser
 
-from tests.support.processes import free_port, kodolly, running
+from tests.support.processes import free_port, kodolly, running, wait_for
 from tests.support.programs import absent
 from tests.support.webui_driver import CHROMIUM, WebUi, chromium
+from webui.session import COOKIE
 
 # Longest wait for something to arrive at the gateway, in seconds.
 LIMIT_S = 20.0
+ADMIN = {"cookie": f"{COOKIE}=stage-{'a' * 20}"}
+"""A browser of the stage's own; without a login anybody administers."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,16 @@ class Stage:
         httpx2.post(f"{self.gateway}/script/open")
 
     def reset(self, **world: Any) -> None:
-        httpx2.post(f"{self.gateway}/script/reset", json=world)
+        """Another world at the gateway. The web UI has heard of it on return: for a second it goes by what
+        it heard last."""
+        httpx2.post(f"{self.gateway}/script/reset", json=world).raise_for_status()
+        there = [model["id"] for model in httpx2.get(f"{self.gateway}/v1/status").json()["models"]]
+
+        def heard() -> bool:
+            told = httpx2.get(f"{self.url}/study/api/studies", headers=ADMIN).json()
+            return bool(told["models"] == there)
+
+        wait_for(heard, LIMIT_S, what="the web UI to hear of the gateway's models")
 
 
 def webui_command(port: int, gateway: str) -> list[str]:

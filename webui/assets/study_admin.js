@@ -2,6 +2,8 @@
 
 import { ask, make, t, tell } from "./study_page.js";
 
+const NONE_MS = 2000; // how often the page looks for a model while there is none
+
 export function newStudy(models, done) {
   const said = make("p", { className: "problem", role: "alert" });
   const form = make(
@@ -12,7 +14,7 @@ export function newStudy(models, done) {
     labelled("file", make("input", { name: "file", type: "file", accept: ".csv,.tsv,.jsonl,.ndjson,.txt", required: true })),
     make("p", { className: "quiet" }, t("file_hint")),
     choices("kind", ["vote", "score"].map((kind, at) => tick("radio", "kind", kind, t(`kind_${kind}`), !at))),
-    choices("models", models.length ? models.map((model) => tick("checkbox", "models", model, model)) : [make("p", {}, t("no_models"))]),
+    modelChoice(models),
     labelled("raters", make("input", { name: "raters", type: "number", min: 1, max: 100, value: 3, required: true, inputMode: "numeric" })),
     tick("checkbox", "blind", "true", t("hide"), true),
     make("p", { className: "quiet" }, t("cost")),
@@ -43,6 +45,33 @@ function labelled(name, input) {
 
 function choices(name, ticks) {
   return make("fieldset", { className: name }, make("legend", {}, t(name)), ...ticks);
+}
+
+// Which models answer. One that starts while the form is being filled in is there when its reader comes back to the
+// page; while there is none at all, the page looks by itself.
+function modelChoice(models) {
+  const box = choices("models", []);
+  const legend = box.firstChild;
+  let timer;
+  const fill = (names) => {
+    const ticked = new Set([...box.querySelectorAll("input:checked")].map((input) => input.value));
+    const ticks = names.map((name) => tick("checkbox", "models", name, name, ticked.has(name)));
+    box.replaceChildren(legend, ...(ticks.length ? ticks : [make("p", {}, t("no_models"))]));
+  };
+  const look = async () => {
+    if (!box.isConnected) return removeEventListener("focus", look);
+    const told = await ask("GET", "studies").catch(() => null);
+    if (told && told.models.join("\n") !== models.join("\n")) fill((models = told.models));
+    lookLater();
+  };
+  const lookLater = () => {
+    clearTimeout(timer);
+    if (!models.length && !document.hidden) timer = setTimeout(look, NONE_MS);
+  };
+  addEventListener("focus", look);
+  fill(models);
+  lookLater();
+  return box;
 }
 
 function tick(type, name, value, words, checked = false) {
