@@ -1,6 +1,7 @@
 """`kodolly backup` and `kodolly restore`: the whole store or nothing, across versions and databases."""
 
 import asyncio
+import json
 import os
 import sqlite3
 import stat
@@ -8,7 +9,6 @@ import threading
 import uuid
 import zipfile
 from contextlib import closing
-from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,16 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.backup_manifest import StoreContents
 from common.errors import UserError
 from common.feedback import Rating, Vote
 from common.improvement import ImprovementTurn
+from common.store_backup import back_up, restore
 from kodolly.cli import root
 from server.accounts.keys import Key, KeyStore, new_key_id
 from server.accounts.ledger import Entry, Ledger, UsageReport
 from server.record import Usage
-from server.store.backup import KEPT, back_up, restore
+from server.store.backup import GATEWAY_STORE
 from server.store.feedback import FeedbackStore
 from server.store.opening import open_store
 from server.store.owner import Owner
@@ -98,7 +100,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 
     async def make() -> None:
         await fill(url)
-        await back_up(url, directory / "backup")
+        await back_up({GATEWAY_STORE: url}, directory / "backup")
 
     asyncio.run(make())
     return url, directory / "backup"
@@ -110,9 +112,9 @@ async def test_a_backup_restores_everything_into_a_fresh_store(
     url, backup = filled
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     fresh = sqlite_url(tmp_path / "new" / "kodolly.db")
-    manifest = await restore(backup, fresh)
+    manifest = await restore(backup, {GATEWAY_STORE: fresh})
     kept = {"api_keys": 2, "usage": 1, "usage_batches": 1, "votes": 1, "ratings": 1, "turns": 1}
-    assert manifest.rows == kept | {"conversations": 0}
+    assert manifest.stores["kodolly.db"].rows == kept | {"conversations": 0}
     before, after = await contents(url), await contents(fresh)
     assert [key.id for _, key in after["keys"]] == ["key_all", "key_few"]
     assert after["usage"][0]["completion_tokens"] == 7
@@ -129,9 +131,9 @@ async def test_a_store_with_rows_is_replaced_only_when_told_so(
         version = await KeyStore(store.database).version()
     untouched = await contents(other)
     with pytest.raises(UserError, match="not empty.*1 api_keys.*--replace"):
-        await restore(backup, other)
+        await restore(backup, {GATEWAY_STORE: other})
     assert await contents(other) == untouched
-    await restore(backup, other, replace=True)
+    await restore(backup, {GATEWAY_STORE: other}, replace=True)
     assert await contents(other) == await contents(url)
     async with open_store(other) as store:
         # Gateways that run read the keys again when this number is new to them.
@@ -155,18 +157,18 @@ def test_a_cut_or_changed_backup_is_refused_and_changes_nothing(
     backup.write_bytes(broken)
     store = tmp_path / "never" / "kodolly.db"
     with pytest.raises(UserError):
-        asyncio.run(restore(backup, sqlite_url(store)))
+        asyncio.run(restore(backup, {GATEWAY_STORE: sqlite_url(store)}))
     assert not store.exists()
 
 
 async def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
     url = sqlite_url(tmp_path / "kodolly.db")
     with pytest.raises(UserError, match="cannot be read"):
-        await restore(tmp_path / "missing", url)
+        await restore(tmp_path / "missing", {GATEWAY_STORE: url})
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("note.txt", "메모")
     with pytest.raises(UserError, match="not a backup of kodolly"):
-        await restore(tmp_path / "other.zip", url)
+        await restore(tmp_path / "other.zip", {GATEWAY_STORE: url})
 
 
 async def test_a_backup_never_overwrites_and_leaves_nothing_half_written(
@@ -176,18 +178,18 @@ async def test_a_backup_never_overwrites_and_leaves_nothing_half_written(
     target = tmp_path / "backup"
     target.write_text("다른 파일", encoding="utf-8")
     with pytest.raises(UserError, match="is there already"):
-        await back_up(url, target)
+        await back_up({GATEWAY_STORE: url}, target)
     assert target.read_text(encoding="utf-8") == "다른 파일"
     with pytest.raises(UserError, match="There is no store"):
-        await back_up(sqlite_url(tmp_path / "no.db"), tmp_path / "second")
+        await back_up({GATEWAY_STORE: sqlite_url(tmp_path / "no.db")}, tmp_path / "second")
     (tmp_path / "bad.db").write_bytes(b"not a database" * 100)
     with pytest.raises(UserError, match="cannot be read"):
-        await back_up(sqlite_url(tmp_path / "bad.db"), tmp_path / "second")
+        await back_up({GATEWAY_STORE: sqlite_url(tmp_path / "bad.db")}, tmp_path / "second")
     with pytest.raises(UserError, match="does not exist"):
-        await back_up(url, tmp_path / "nowhere" / "backup")
+        await back_up({GATEWAY_STORE: url}, tmp_path / "nowhere" / "backup")
     assert sorted(os.listdir(tmp_path)) == ["backup", "bad.db"]
-    await back_up(url, target, replace=True)
-    await restore(target, sqlite_url(tmp_path / "fresh.db"))
+    await back_up({GATEWAY_STORE: url}, target, replace=True)
+    await restore(target, {GATEWAY_STORE: sqlite_url(tmp_path / "fresh.db")})
 
 
 def test_a_backup_is_of_one_moment_while_others_write(tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ def test_a_backup_is_of_one_moment_while_others_write(tmp_path: Path) -> None:
     try:
         assert begun.wait(PATIENCE_S)
         for number in range(3):
-            asyncio.run(back_up(sqlite_url(database), tmp_path / f"backup-{number}"))
+            asyncio.run(back_up({GATEWAY_STORE: sqlite_url(database)}, tmp_path / f"backup-{number}"))
     finally:
         stop.set()
         writer.join()
@@ -232,14 +234,27 @@ def test_a_backup_is_of_one_moment_while_others_write(tmp_path: Path) -> None:
 
 async def test_an_older_backup_goes_into_a_newer_schema(tmp_path: Path) -> None:
     make_old_store(tmp_path / "old.db", "0001")
-    manifest = await back_up(sqlite_url(tmp_path / "old.db"), tmp_path / "backup")
-    assert (manifest.schema, manifest.rows) == ("0001", {"votes": 1, "ratings": 0})
+    manifest = await back_up({GATEWAY_STORE: sqlite_url(tmp_path / "old.db")}, tmp_path / "backup")
+    assert manifest.stores["kodolly.db"] == StoreContents("0001", {"votes": 1, "ratings": 0})
     fresh = sqlite_url(tmp_path / "new.db")
-    await restore(tmp_path / "backup", fresh)
+    await restore(tmp_path / "backup", {GATEWAY_STORE: fresh})
     restored = await contents(fresh)
     assert restored["votes"][0]["key_id"] == "anonymous"
     assert restored["votes"][0]["right"]["answer"] == "하늘이 맑고 바람이 선선합니다."
     assert restored["keys"] == []
+
+
+async def test_a_backup_of_the_format_of_before_is_read(filled: tuple[str, Path], tmp_path: Path) -> None:
+    """Until there was more than the gateway's store, its schema and rows stood beside the date."""
+    with zipfile.ZipFile(filled[1]) as new, zipfile.ZipFile(tmp_path / "old", "w") as old:
+        told = json.loads(new.read("backup.json"))
+        store = told["stores"]["kodolly.db"]
+        manifest = {"format": 1, "created": told["created"], **store}
+        old.writestr("kodolly.db", new.read("kodolly.db"))
+        old.writestr("backup.json", json.dumps(manifest))
+    fresh = sqlite_url(tmp_path / "new.db")
+    await restore(tmp_path / "old", {GATEWAY_STORE: fresh})
+    assert await contents(fresh) == await contents(filled[0])
 
 
 async def test_an_upgraded_kodolly_migrates_the_store_before_it_starts(tmp_path: Path) -> None:
@@ -256,9 +271,9 @@ async def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(UserError, match="9999 was written by a newer kodolly"):
         await contents(sqlite_url(path))
-    await back_up(sqlite_url(path), tmp_path / "backup")
+    await back_up({GATEWAY_STORE: sqlite_url(path)}, tmp_path / "backup")
     with pytest.raises(UserError, match="9999 was written by a newer kodolly"):
-        await restore(tmp_path / "backup", sqlite_url(tmp_path / "fresh.db"))
+        await restore(tmp_path / "backup", {GATEWAY_STORE: sqlite_url(tmp_path / "fresh.db")})
 
 
 async def test_every_table_is_either_kept_or_known_to_be_short_lived(tmp_path: Path) -> None:
@@ -266,7 +281,7 @@ async def test_every_table_is_either_kept_or_known_to_be_short_lived(tmp_path: P
     async with open_store(sqlite_url(tmp_path / "kodolly.db")) as store:
         tables = await store.database.run(lambda connection: set(sa.inspect(connection).get_table_names()))
     short_lived = {table.name for table in (limit_windows, concurrency_leases, budget_leases, key_changes)}
-    assert tables == {table.name for table in KEPT} | short_lived | {"alembic_version"}
+    assert tables == {table.name for table in GATEWAY_STORE.tables} | short_lived | {"alembic_version"}
 
 
 def test_the_commands_say_what_they_did_and_what_is_wrong(
@@ -291,22 +306,22 @@ async def test_backups_go_from_sqlite_to_postgresql_and_back(
 ) -> None:
     before = await contents(filled[0])
     with postgres(tmp_path) as url:
-        await restore(filled[1], url)
+        await restore(filled[1], {GATEWAY_STORE: url})
         assert await contents(url) == before
-        manifest = await back_up(url, tmp_path / "of-postgres")
+        manifest = await back_up({GATEWAY_STORE: url}, tmp_path / "of-postgres")
         kept = {"api_keys": 2, "usage": 1, "usage_batches": 1, "votes": 1, "ratings": 1, "turns": 1}
-        assert manifest.rows == kept | {"conversations": 0}
-        await restore(tmp_path / "of-postgres", url, replace=True)
+        assert manifest.stores["kodolly.db"].rows == kept | {"conversations": 0}
+        await restore(tmp_path / "of-postgres", {GATEWAY_STORE: url}, replace=True)
         assert await contents(url) == before
-    await restore(tmp_path / "of-postgres", sqlite_url(tmp_path / "back.db"))
+    await restore(tmp_path / "of-postgres", {GATEWAY_STORE: sqlite_url(tmp_path / "back.db")})
     assert await contents(sqlite_url(tmp_path / "back.db")) == before
-    assert asdict(manifest)["schema"]
+    assert manifest.stores["kodolly.db"].schema
 
 
 @pytest.mark.slow
 def test_a_running_gateway_follows_a_restore(tmp_path: Path) -> None:
     secret = asyncio.run(fill(sqlite_url(tmp_path / "old.db")))
-    asyncio.run(back_up(sqlite_url(tmp_path / "old.db"), tmp_path / "backup"))
+    asyncio.run(back_up({GATEWAY_STORE: sqlite_url(tmp_path / "old.db")}, tmp_path / "backup"))
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     env = {"KODOLLY_STATE_DIR": str(tmp_path / "state")}
@@ -317,6 +332,8 @@ def test_a_running_gateway_follows_a_restore(tmp_path: Path) -> None:
             headers = {"authorization": f"Bearer {key}"}
             return httpx2.get(f"{url}/v1/usage", headers=headers, trust_env=False).status_code
 
-        asyncio.run(restore(tmp_path / "backup", sqlite_url(tmp_path / "state" / "kodolly.db")))
+        asyncio.run(
+            restore(tmp_path / "backup", {GATEWAY_STORE: sqlite_url(tmp_path / "state" / "kodolly.db")})
+        )
         wait_for(lambda: status("sk-kodolly-wrong") == 401, 20, what="the key to be asked for")
         assert status(secret) == 200

@@ -18,14 +18,15 @@ Examples:
 @click.option("--replace", is_flag=True, help="Replace FILE if it is there.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def command(file: Path, replace: bool, config: Path | None) -> None:
-    """Write keys, usage ledger and feedback to FILE, all of one moment; the gateway may run."""
+    """Write the gateway's keys, usage ledger and feedback and the web UI's conversations and studies to FILE,
+    each store as of one moment; both may run. A store that is not on this machine, nor in a database that the
+    settings name, is told and left out."""
     import asyncio
 
-    from common.settings import load_settings
-    from server.settings import GatewaySettings
-    from server.store.backup import back_up
+    from common.store_backup import back_up
+    from kodolly.stores import configured_stores, existing_stores, told_rows
 
-    settings = load_settings(GatewaySettings, {}, config)
-    manifest = asyncio.run(back_up(settings.store_url(), file, replace=replace))
-    rows = ", ".join(f"{count:,} {table}" for table, count in manifest.rows.items())
-    echo_line(f"{file}: {rows} ({file.stat().st_size:,} bytes)")
+    manifest = asyncio.run(back_up(existing_stores(config), file, replace=replace))
+    for store in configured_stores(config):
+        echo_line(f"{store.file}: {told_rows(manifest, store.file)}")
+    echo_line(f"{file}: {file.stat().st_size:,} bytes")

@@ -19,18 +19,18 @@ Examples:
 @click.option("--replace", is_flag=True, help="Let the backup take the place of what the store holds.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./kodolly.yaml]")
 def command(file: Path, replace: bool, config: Path | None) -> None:
-    """Put the keys, usage ledger and feedback of FILE into the store: all of it, or nothing.
+    """Put what `kodolly backup` wrote to FILE into the gateway's and the web UI's store: each gets all of it,
+    or nothing.
 
     A backup of an older kodolly, or from another kind of database, will do. Running gateways follow
-    within two seconds.
+    within two seconds; logins to the web UI are not in a backup.
     """
     import asyncio
 
-    from common.settings import load_settings
-    from server.settings import GatewaySettings
-    from server.store.backup import restore
+    from common.store_backup import restore
+    from kodolly.stores import configured_stores, told_rows
 
-    settings = load_settings(GatewaySettings, {}, config)
-    manifest = asyncio.run(restore(file, settings.store_url(), replace=replace))
-    rows = ", ".join(f"{count:,} {table}" for table, count in manifest.rows.items())
-    echo_line(f"{rows}, as of {manifest.created}")
+    manifest = asyncio.run(restore(file, configured_stores(config), replace=replace))
+    for name in manifest.stores:
+        echo_line(f"{name}: {told_rows(manifest, name)}")
+    echo_line(f"As of {manifest.created}.")

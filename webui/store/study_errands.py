@@ -113,7 +113,7 @@ class StudyErrands:
         return await self._database.run(work)
 
     async def sent(self, errand: JudgementErrand) -> None:
-        """The gateway has it. One that has changed meanwhile is to be sent again."""
+        """The gateway has it. One that has changed meanwhile is to be sent again, unless it is forgotten."""
         this = study_tasks.c.id == errand.task
         same = this & (study_tasks.c.version == errand.version)
         values = {"sent": errand.version, "attempts": 0}
@@ -121,15 +121,16 @@ class StudyErrands:
         def work(connection: sa.Connection) -> None:
             kept = sa.update(study_tasks).where(same).values(**values, send_due=None)
             if connection.execute(kept).rowcount == 0:
-                again = sa.update(study_tasks).where(this).values(**values, send_due=datetime.now(UTC))
-                connection.execute(again)
+                still = sa.update(study_tasks).where(this, study_tasks.c.judged.is_not(None))
+                connection.execute(still.values(**values, send_due=datetime.now(UTC)))
 
         await self._database.run(work)
 
     async def not_sent(self, errand: JudgementErrand, wait: timedelta) -> None:
         """Try again after `wait`."""
         values = {"attempts": errand.attempts + 1, "send_due": datetime.now(UTC) + wait}
-        changed = sa.update(study_tasks).where(study_tasks.c.id == errand.task).values(values)
+        this = (study_tasks.c.id == errand.task) & study_tasks.c.judged.is_not(None)
+        changed = sa.update(study_tasks).where(this).values(values)
         await self._database.run(lambda connection: connection.execute(changed))
 
     async def next_answer(self) -> datetime | None:

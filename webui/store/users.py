@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from webui.store.forgetting import Forgotten, delete_rater
 from webui.store.opening import PageDatabase
 from webui.store.tables import settings, users
 
@@ -62,3 +63,7 @@ class Users:
                 connection.execute(keep)
 
         await self._database.run(work)
+
+    async def forget_rater(self, rater: str) -> Forgotten:
+        """Delete all that is kept of whoever judges under this random id."""
+        return await self._database.run(lambda connection: delete_rater(connection, rater))
