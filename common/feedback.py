@@ -107,6 +107,9 @@ class JudgedVote(Judgement):
     right: JudgedAnswer
     blind: bool
     """True when the names were hidden until the vote."""
+    comparison: UUID | None = None
+    """The same in all votes that one look at more than two answers gave: they are one word of one person. Of
+    the answers that were not the best nobody said that they are bad."""
 
 
 class Vote(JudgedVote):

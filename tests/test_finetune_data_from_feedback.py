@@ -189,6 +189,22 @@ def test_ratings_thumbs_and_votes_become_labelled_answers() -> None:
     assert all(row.meta["source"] == "kodolly-feedback" for row in made.labelled)
 
 
+def test_the_best_of_three_makes_two_pairs_and_says_of_no_other_that_it_is_bad() -> None:
+    other, together = answer("third", "모르겠어요."), {"comparison": str(uuid.uuid4())}
+    made = made_of([vote("right", BASE, DOLLY) | together, vote("left", DOLLY, other) | together])
+    assert {(pair.chosen, pair.rejected) for pair in made.pairs} == {
+        (DOLLY["answer"], BASE["answer"]),
+        (DOLLY["answer"], other["answer"]),
+    }
+    assert {row.response: row.meta["label"] for row in made.labelled} == {DOLLY["answer"]: True}
+    every = [(BASE, DOLLY), (BASE, other), (DOLLY, other)]
+    bad = made_of([vote("both_bad", *pair) | together for pair in every])
+    assert sorted(row.response for row in bad.labelled) == sorted(
+        each["answer"] for each in (BASE, DOLLY, other)
+    )
+    assert {row.meta["label"] for row in bad.labelled} == {False}
+
+
 def test_a_correction_becomes_a_row_a_pair_and_a_good_answer() -> None:
     given = answer("dolly", "다섯 시간입니다.", checkpoint="0123456789ab")
     made = made_of([], [{"correction": "두 시간 반입니다.", "answer": given, "rater_id": "민지"}])

@@ -4,11 +4,9 @@ import json
 import math
 import random
 import uuid
-from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import numpy as np
@@ -20,29 +18,14 @@ from common.leaderboard.agreement import alpha, interval, nominal
 from common.leaderboard.bradley_terry import Ballot, fit_strengths
 from common.leaderboard.evidence import DECIDED, decide, log_evidence
 from common.leaderboard.intervals import clustered_mean, wilson
-from common.leaderboard.judgements import Filter, rating_of, vote_of
-from common.leaderboard.results import Results, leaderboard
+from common.leaderboard.judgements import Filter, rating_of
 from kodolly.cli import root
 from server.store.feedback import FeedbackStore
 from server.store.opening import open_store
 from server.store.owner import Owner
+from tests.support.cast_votes import START, results, row
 from tests.support.postgres import binaries, postgres
 from tests.support.stack_in_process import in_process
-
-START = datetime(2026, 11, 1, tzinfo=UTC)
-
-
-def row(number: int, choice: str, left: str, right: str, **more: Any) -> dict[str, Any]:
-    sides: dict[str, object] = {side: {"model": name.partition("@")[0], "messages": [], "answer": "답",
-                    "checkpoint": name.partition("@")[2] or None, "request_id": f"{number}-{side}"}
-             for side, name in (("left", left), ("right", right))}  # fmt: skip
-    created = (START + timedelta(minutes=number)).isoformat()
-    about = {"id": f"v{number:06}", "created": created, "blind": True, "locale": "ko", "key_id": "k"}
-    return about | {"choice": choice, "rater_id": f"r{number}"} | sides | more
-
-
-def results(rows: Sequence[dict[str, Any]], only: Filter = Filter(), **options: Any) -> Results:  # noqa: B008
-    return leaderboard([vote_of(one) for one in rows], [], only, **options)
 
 
 def ballots(n: int, truth: dict[str, float], seed: int, taste_for_length: float = 0.0) -> list[Ballot]:

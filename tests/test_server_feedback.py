@@ -75,6 +75,17 @@ def test_a_vote_is_stored_once_and_the_same_id_replaces_it(gateway: str, state_d
     assert json.loads(row["right"]) == answer("dolly") | {"checkpoint": None, "arm": None}
 
 
+def test_the_votes_of_one_comparison_are_stored_as_such(gateway: str) -> None:
+    together, sides = str(uuid.uuid4()), {"left": answer("base"), "right": answer("dolly")}
+    vote = {"choice": "tie", **sides, "blind": True, "locale": "ko"}
+    put(gateway, f"votes/{uuid.uuid4()}", vote | {"comparison": together}).raise_for_status()
+    put(gateway, f"votes/{uuid.uuid4()}", vote).raise_for_status()
+    headers = {"authorization": "Bearer key-one"}
+    listed = httpx2.get(f"{gateway}/v1/feedback/votes", headers=headers, trust_env=False).json()["data"]
+    assert {row["comparison"] for row in listed} == {together, None}
+    assert put(gateway, f"votes/{uuid.uuid4()}", vote | {"comparison": "x"}).status_code == 400
+
+
 def test_a_rating_is_stored_and_listed(gateway: str) -> None:
     rating = {"score": 4, "tags": ["tone", "verbose"], "answer": answer("dolly")}
     put(gateway, f"ratings/{uuid.uuid4()}", rating).raise_for_status()

@@ -1,7 +1,8 @@
 """How strong each model is, from votes on pairs (Bradley and Terry 1952), with robust intervals.
 
 The errors are clustered by rater (Liang and Zeger 1986): a hundred votes of one person are not a hundred
-people. A covariate for the lengths of the answers takes the taste for long ones out of the strengths.
+people, and the pairs of one comparison are not as many of one person. A covariate for the lengths of the
+answers takes the taste for long ones out of the strengths.
 """
 
 import math
@@ -36,6 +37,10 @@ class Ballot:
     rater: str
     lengths: float = 0.0
     """(length of first - length of second) / their sum."""
+    comparison: str = ""
+    """The same in all ballots of one look at more than two answers."""
+    weight: float = 1.0
+    """Less than 1 in such a comparison, whose ballots say less than as many votes on two answers."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +74,7 @@ def fit_strengths(ballots: Sequence[Ballot], *, control_length: bool = False) ->
         return Fit((), None)
     place = {name: at for at, name in enumerate(names)}
     size = len(names) + control_length
-    counted = Counter(
-        (place[b.first], place[b.second], round(b.lengths, 2) if control_length else 0.0, b.score, b.rater)
-        for b in ballots
-    )
-    rows: list[Row] = [(*row, count) for row, count in counted.items()]
-    compared = {(min(row[:2]), max(row[:2])) for row in counted}
-    rows += [(first, second, 0.0, 0.5, NOBODY, 1) for first, second in compared]
+    rows = _rows(ballots, place, control_length=control_length)
     likelihood = _without_raters(rows)
     beta = _solution(likelihood, size, control_length)
     bread = _inverse(_information(likelihood, beta, size, control_length))
@@ -90,16 +89,27 @@ def fit_strengths(ballots: Sequence[Ballot], *, control_length: bool = False) ->
     return Fit(tuple(sorted(strengths, key=lambda one: (one.group, -one.rating.value))), effect)
 
 
-Row = tuple[int, int, float, float, str, int]
-"""First, second, lengths, score, rater, how many such votes."""
+Row = tuple[int, int, float, float, float, str, str]
+"""First, second, lengths, score, how many such votes, rater, comparison."""
+
+
+def _rows(ballots: Sequence[Ballot], place: Mapping[str, int], *, control_length: bool) -> list[Row]:
+    """The votes, equal ones in one row, and those of nobody."""
+    counted: dict[tuple[int, int, float, float, str, str], float] = defaultdict(float)
+    for b in ballots:
+        lengths = round(b.lengths, 2) if control_length else 0.0
+        counted[place[b.first], place[b.second], lengths, b.score, b.rater, b.comparison] += b.weight
+    rows: list[Row] = [(*row[:4], count, *row[4:]) for row, count in counted.items()]
+    compared = {(min(row[:2]), max(row[:2])) for row in counted}
+    return rows + [(first, second, 0.0, 0.5, 1.0, NOBODY, "") for first, second in compared]
 
 
 def _without_raters(rows: Sequence[Row]) -> list[Row]:
     """The same votes in fewer rows: for the strengths it does not matter whose they are."""
-    counted: Counter[tuple[int, int, float, float]] = Counter()
+    counted: dict[tuple[int, int, float, float], float] = defaultdict(float)
     for row in rows:
-        counted[row[:4]] += row[5]
-    return [(*row, NOBODY, count) for row, count in counted.items()]
+        counted[row[:4]] += row[4]
+    return [(*row, count, NOBODY, "") for row, count in counted.items()]
 
 
 def _likely(row: Row, beta: Vector, control: bool) -> float:
@@ -118,7 +128,7 @@ def _solution(rows: Sequence[Row], size: int, control: bool) -> Vector:
     for _ in range(STEPS):
         gradient = [-PRIOR * value for value in beta]
         for row in rows:
-            error = row[5] * (row[3] - _likely(row, beta, control))
+            error = row[4] * (row[3] - _likely(row, beta, control))
             for at, slope in _slopes(row, size, control):
                 gradient[at] += error * slope
         step = _times(_inverse(_information(rows, beta, size, control)), gradient)
@@ -137,7 +147,7 @@ def _information(rows: Sequence[Row], beta: Vector, size: int, control: bool) ->
         slopes = _slopes(row, size, control)
         for at, slope in slopes:
             for other, other_slope in slopes:
-                found[at][other] += row[5] * p * (1 - p) * slope * other_slope
+                found[at][other] += row[4] * p * (1 - p) * slope * other_slope
     return found
 
 
@@ -161,25 +171,27 @@ def _variance(of: Matrix, weights: Mapping[int, float]) -> float:
 
 
 def _errors(rows: Sequence[Row], beta: Vector, bread: Matrix, control: bool) -> Errors:
-    """The sandwich with the raters as clusters. One rater alone says nothing of others: then each vote is
-    one, and the interval is about that rater."""
+    """The sandwich with the raters as clusters. One rater alone says nothing of others: then each vote or
+    comparison is one, and the interval is about that rater."""
     size = len(beta)
-    cast = [row for row in rows if row[4] != NOBODY]
-    raters = {row[4] for row in cast}
+    cast = [row for row in rows if row[5] != NOBODY]
+    raters = {row[5] for row in cast}
     alone = len(raters) == 1
     scores: dict[object, Vector] = defaultdict(lambda: [0.0] * size)
     for number, row in enumerate(cast):
         error = row[3] - _likely(row, beta, control)
-        weight = math.sqrt(row[5]) if alone else row[5]
+        # A row of single votes of one rater is as many clusters, whose squares add up.
+        weight = math.sqrt(row[4]) if alone and not row[6] else row[4]
         for at, slope in _slopes(row, size, control):
-            scores[number if alone else row[4]][at] += error * slope * weight
+            scores[(row[6] or number) if alone else row[5]][at] += error * slope * weight
     meat = [[0.0] * size for _ in range(size)]
     for score in scores.values():
         used = [at for at, value in enumerate(score) if value]
         for at in used:
             for other in used:
                 meat[at][other] += score[at] * score[other]
-    clusters = sum(row[5] for row in cast) if alone else len(raters)
+    clusters = round(sum(row[4] for row in cast if not row[6])) + len({row[6] for row in cast if row[6]})
+    clusters = clusters if alone else len(raters)
     correction = clusters / (clusters - 1) if clusters > 1 else 1.0
     robust = [[correction * value for value in line] for line in _product(_product(bread, meat), bread)]
     return Errors(robust, bread, t_quantile(clusters))
@@ -204,7 +216,8 @@ def _groups(size: int, pairs: Sequence[tuple[int, int]]) -> list[int]:
 
     def find(at: int) -> int:
         while leader[at] != at:
-            at = leader[at] = leader[leader[at]]
+            leader[at] = leader[leader[at]]
+            at = leader[at]
         return at
 
     for first, second in pairs:

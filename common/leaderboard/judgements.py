@@ -45,6 +45,8 @@ class CastVote:
     choice: Choice
     left: Contender
     right: Contender
+    comparison: str
+    """The same in all votes of one look at more than two answers; "" for a vote on two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,8 @@ def in_utc(moment: datetime) -> datetime:
 
 def vote_of(row: Mapping[str, Any]) -> CastVote:
     """A row of `GET /v1/feedback/votes`. Raises KeyError, TypeError or ValueError for another thing."""
-    return CastVote(_about(row), row["choice"], contender(row["left"]), contender(row["right"]))
+    sides = contender(row["left"]), contender(row["right"])
+    return CastVote(_about(row), row["choice"], *sides, str(row.get("comparison") or ""))
 
 
 def rating_of(row: Mapping[str, Any]) -> GivenRating:

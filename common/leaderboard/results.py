@@ -145,13 +145,32 @@ def _first_score(vote: CastVote) -> tuple[str, str, float]:
 
 
 def _ballots(votes: Sequence[CastVote]) -> Iterable[Ballot]:
+    votes = [vote for vote in votes if vote.choice != "both_bad"]
+    weights = _weights(votes)
     for vote in votes:
-        if vote.choice != "both_bad":
-            first, second, score = _first_score(vote)
-            lengths = {vote.left.name: vote.left.length, vote.right.name: vote.right.length}
-            total = lengths[first] + lengths[second]
-            more = (lengths[first] - lengths[second]) / total if total else 0.0
-            yield Ballot(first, second, score, vote.about.rater, more)
+        first, second, score = _first_score(vote)
+        lengths = {vote.left.name: vote.left.length, vote.right.name: vote.right.length}
+        total = lengths[first] + lengths[second]
+        more = (lengths[first] - lengths[second]) / total if total else 0.0
+        weight = weights.get(vote.comparison, 1.0)
+        yield Ballot(first, second, score, vote.about.rater, more, vote.comparison, weight)
+
+
+def _weights(votes: Iterable[CastVote]) -> dict[str, float]:
+    """How much each vote of a comparison counts, by comparison.
+
+    The choice of one among k equal models (Luce 1959) has as much information about their strengths as
+    2 (k - 1) / k votes on two of them, however many pairs are made of it.
+    """
+    together: dict[str, list[CastVote]] = defaultdict(list)
+    for vote in votes:
+        if vote.comparison:
+            together[vote.comparison].append(vote)
+    found: dict[str, float] = {}
+    for comparison, given in together.items():
+        compared = len({name for vote in given for name in (vote.left.name, vote.right.name)})
+        found[comparison] = 2 * (compared - 1) / compared / len(given)
+    return found
 
 
 def _pairs(votes: Sequence[CastVote]) -> tuple[PairResult, ...]:
@@ -173,8 +192,18 @@ def _pair(first: str, second: str, votes: Sequence[CastVote]) -> PairResult:
         ties=counts[0.5],
         both_bad=len(votes) - len(compared),
         win_rate=_mean(scores, compared),
-        decision=decide([score == 1.0 for score in scores if score != 0.5]),
+        decision=decide(_outcomes(compared)),
     )
+
+
+def _outcomes(votes: Sequence[CastVote]) -> list[bool]:
+    """Whether the first won, one voice for each comparison, in which a model may have stood twice."""
+    decided = {
+        vote.comparison or vote.about.id: score == 1.0
+        for vote in votes
+        if (score := _first_score(vote)[2]) != 0.5
+    }
+    return list(decided.values())
 
 
 def _mean(values: Sequence[float], given: Sequence[CastVote] | Sequence[GivenRating]) -> Interval:
@@ -191,11 +220,12 @@ def _matrix(pairs: Sequence[PairResult]) -> dict[str, dict[str, float]]:
 
 
 def _both_bad(votes: Sequence[CastVote]) -> dict[str, Interval]:
-    of: dict[str, list[CastVote]] = defaultdict(list)
+    of: dict[str, dict[str, CastVote]] = defaultdict(dict)
     for vote in votes:
         for name in (vote.left.name, vote.right.name):
-            of[name].append(vote)
-    return {name: _mean([float(v.choice == "both_bad") for v in of[name]], of[name]) for name in sorted(of)}
+            of[name][vote.comparison or vote.about.id] = vote
+    given = {name: list(of[name].values()) for name in sorted(of)}
+    return {name: _mean([float(v.choice == "both_bad") for v in one], one) for name, one in given.items()}
 
 
 def _ratings(ratings: Sequence[GivenRating]) -> tuple[RatingResult, ...]:

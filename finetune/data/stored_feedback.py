@@ -33,6 +33,11 @@ class StoredVote(JudgedVote, StoredJudgement):
     """A vote as `GET /v1/feedback/votes` lists it."""
 
     @property
+    def rater(self) -> str:
+        """Who judged; the votes of one comparison are somebody's, even where nobody knows whose."""
+        return str(self.comparison) if self.comparison and not self.rater_id else super().rater
+
+    @property
     def question(self) -> str:
         """Hash of what was asked."""
         return prompt_hash(self.left.messages)

@@ -47,7 +47,8 @@ class Preference:
 
 
 def verdicts(feedback: Feedback) -> Iterator[AnswerVerdict]:
-    """From both sides of a vote, scores, thumbs and corrections, the earliest first."""
+    """From both sides of a vote, scores, thumbs and corrections, the earliest first. Of more than two answers
+    the best is good; what the others are by themselves nobody said."""
     for vote in feedback.votes:
         prompt = prompt_of(vote.left.messages)
         if vote.choice == "both_bad":
@@ -56,7 +57,8 @@ def verdicts(feedback: Feedback) -> Iterator[AnswerVerdict]:
                     prompt_of(answer.messages), answer, False, vote.rater, vote.id, "both_bad"
                 )
         elif (decided := _preferred(vote)) is not None and prompt == prompt_of(vote.right.messages):
-            for answer, good in zip(decided, (True, False), strict=True):
+            sure = (True,) if vote.comparison else (True, False)
+            for answer, good in zip(decided, sure, strict=False):
                 yield AnswerVerdict(prompt, answer, good, vote.rater, vote.id, "vote")
     for rating in feedback.ratings:
         yield from _of_rating(rating)

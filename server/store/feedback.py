@@ -95,6 +95,7 @@ class FeedbackStore:
             "left": self._kept(left),
             "right": self._kept(right),
             "blind": vote.blind,
+            "comparison": str(vote.comparison) if vote.comparison else None,
         }
         values |= self._about(vote, left)
         await self._database.run(lambda connection: _put(connection, votes, owner, vote_id, values))
@@ -179,7 +180,6 @@ class FeedbackStore:
     async def forget_rater(self, owner: Owner, rater_id: str) -> dict[StoredKind, int]:
         """Delete everything of one rater, as far as it is the owner's; how much that was. The conversations
         that the rater has judged are among it, whoever is named in them."""
-
         rater_id = _text_without_nul(rater_id)
 
         def delete(connection: sa.Connection) -> dict[StoredKind, int]:

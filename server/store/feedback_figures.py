@@ -19,7 +19,10 @@ MOST = 50_000
 ANSWERS: Mapping[Kind, tuple[str, ...]] = {"votes": ("left", "right"), "ratings": ("answer",)}
 TABLES: Mapping[Kind, sa.Table] = {"votes": votes, "ratings": ratings}
 ABOUT = ("key_id", "id", "created", "rater_id", "session_id", "blind", "locale", "category")
-OWN: Mapping[Kind, tuple[str, ...]] = {"votes": ("choice",), "ratings": ("score", "thumb", "tags")}
+OWN: Mapping[Kind, tuple[str, ...]] = {
+    "votes": ("choice", "comparison"),
+    "ratings": ("score", "thumb", "tags"),
+}
 FACTS = ("model", "arm", "checkpoint", "request_id")
 
 

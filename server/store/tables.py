@@ -55,6 +55,7 @@ votes = sa.Table(
     sa.Column("rater_id", sa.String(100)),
     sa.Column("left_checkpoint", sa.String(CHECKPOINT_LENGTH)),
     sa.Column("right_checkpoint", sa.String(CHECKPOINT_LENGTH)),
+    sa.Column("comparison", sa.String(36)),
     *_about_feedback(),
     sa.Index("ix_votes_page", "created", "id", "key_id"),
 )
