@@ -195,15 +195,15 @@ class PostgresTables:
         )
         return {int(row["id"]) for row in rows}
 
-    def passage(self, chunk: int) -> StoredPassage:
-        """With its document."""
-        row = self._session.row(
-            "SELECT source, name, title, text, headings, spans, (SELECT problem FROM pages"
+    def passages(self, chunks: Sequence[int]) -> dict[int, StoredPassage]:
+        """With their documents."""
+        rows = self._session.rows(
+            "SELECT chunks.id, source, name, title, text, headings, spans, (SELECT problem FROM pages"
             " WHERE pages.document = documents.id AND number = (spans::json -> 0 ->> 'page')::integer)"
-            " FROM chunks JOIN documents ON documents.id = document WHERE chunks.id = ?",
-            [chunk],
+            " FROM chunks JOIN documents ON documents.id = document WHERE chunks.id = ANY(?::bigint[])",
+            [list(chunks)],
         )
-        return stored_passage(*row)
+        return {chunk: stored_passage(*row) for chunk, *row in rows}
 
 
 class PostgresVectors:

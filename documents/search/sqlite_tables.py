@@ -154,15 +154,15 @@ class SqliteTables:
         """Their ids."""
         return sqlite_matching.chunks_of_sources(self._connection, sources)
 
-    def passage(self, chunk: int) -> StoredPassage:
-        """With its document."""
-        row = self._connection.execute(
-            "SELECT source, name, title, text, headings, spans, (SELECT problem FROM pages"
+    def passages(self, chunks: Sequence[int]) -> dict[int, StoredPassage]:
+        """With their documents."""
+        rows = self._connection.execute(
+            "SELECT chunks.id, source, name, title, text, headings, spans, (SELECT problem FROM pages"
             " WHERE pages.document = documents.id AND number = json_extract(spans, '$[0].page')) FROM chunks"
-            " JOIN documents ON documents.id = document WHERE chunks.id = ?",
-            (chunk,),
-        ).fetchone()
-        return stored_passage(*row)
+            " JOIN documents ON documents.id = document WHERE chunks.id IN (SELECT value FROM json_each(?))",
+            (json_text(chunks),),
+        )
+        return {chunk: stored_passage(*row) for chunk, *row in rows}
 
 
 class SqliteVectors:

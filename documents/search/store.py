@@ -5,7 +5,7 @@ searches meanwhile sees it before or after.
 """
 
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -109,7 +109,7 @@ class Store:
             self._require_index()
             found = self._tables.best_chunks(terms, limit, sources)
             shares = self._tables.relevance(terms, [chunk for chunk, _ in found])
-            return [self._hit(chunk, score, shares[chunk]) for chunk, score in found]
+            return self._hits(found, shares, {})
 
     def search_by_both(
         self,
@@ -133,7 +133,7 @@ class Store:
             by_words = [chunk for chunk, _ in tables.best_chunks(terms, depth, sources)]
             found = fused(by_words, [*nearest], matrix.holds)[:limit]
             shares = tables.relevance(terms, [chunk for chunk, _ in found])
-            return [self._hit(chunk, score, shares[chunk], nearest.get(chunk)) for chunk, score in found]
+            return self._hits(found, shares, nearest)
 
     def count_chunks(self) -> int:
         """How many there are."""
@@ -186,13 +186,19 @@ class Store:
         self._tables.set_fact(TERMS, terms_version())
         return len(texts)
 
-    def _hit(self, chunk: int, score: float, share: float, similarity: float | None = None) -> Hit:
-        of = self._tables.passage(chunk)
-        return Hit(
-            *(score, share, of.source, of.name, of.title, of.text, of.headings, of.spans),
-            similarity=similarity,
-            problem=of.problem,
-        )
+    def _hits(
+        self, found: Sequence[tuple[int, float]], shares: Mapping[int, float], similar: Mapping[int, float]
+    ) -> list[Hit]:
+        passages = self._tables.passages([chunk for chunk, _ in found])
+        return [
+            Hit(
+                *(score, shares[chunk], of.source, of.name, of.title, of.text, of.headings, of.spans),
+                similarity=similar.get(chunk),
+                problem=of.problem,
+            )
+            for chunk, score in found
+            for of in (passages[chunk],)
+        ]
 
     def _require_index(self) -> None:
         if (made := self._tables.fact(TERMS)) != terms_version():

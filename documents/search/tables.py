@@ -110,5 +110,5 @@ class Tables(Protocol):
     def chunks_of_sources(self, sources: Collection[str]) -> set[int]:
         """All chunks of the documents with these sources."""
 
-    def passage(self, chunk: int) -> StoredPassage:
-        """One that is there."""
+    def passages(self, chunks: Sequence[int]) -> dict[int, StoredPassage]:
+        """These chunks, all of which are there."""
