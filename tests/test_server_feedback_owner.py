@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
@@ -22,8 +24,11 @@ from server.store.feedback import FeedbackStore
 from server.store.opening import open_store
 from server.store.owner import Owner
 from server.store.tables import ratings
+from tests.support.engine_script import Script
 from tests.support.old_store import answer, make_old_store
 from tests.support.postgres import binaries, postgres
+from tests.support.processes import PATIENCE_S, wait_for
+from tests.support.stack_in_process import engine, in_process
 
 VOTE = {
     "choice": "left",
@@ -200,3 +205,25 @@ def test_a_broken_cursor_is_refused(tmp_path: Path, after: str) -> None:
     with gateway(tmp_path) as client:
         refused = client.get("/v1/feedback/votes", params={"after": after}, headers=by("key-a"))
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "after")
+
+
+def test_a_conversation_with_a_provider_goes_with_its_rater_whom_the_provider_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVIDERS_KEY", "any")
+    script = Script("chatgpt", "")
+    with engine(script) as url:
+        provider = {"name": "p", "base_url": f"{url}/v1", "key_env": "PROVIDERS_KEY", "models": ["chatgpt"]}
+        with in_process(tmp_path, feedback_store="all", external=(provider,)) as stack:
+            for who, user in (("떠난이", None), ("남은이", "떠난이")):
+                named = {} if user is None else {"user": user}
+                headers = {"x-rater-id": quote(who)}
+                stack.ask("chatgpt", headers=headers, **named).raise_for_status()
+            path = "/v1/feedback/conversations"
+            wait_for(lambda: len(stack.get(path)["data"]) == 2, PATIENCE_S)
+            gone = httpx2.delete(f"{stack.gateway}/v1/feedback/raters/떠난이", trust_env=False)
+            assert gone.raise_for_status().json()["conversations"] == 1
+            assert [row["rater_id"] for row in stack.get(path)["data"]] == ["남은이"]
+    told = {name.lower() for name, _ in script.last["headers"]}
+    assert "authorization" in told
+    assert "x-rater-id" not in told

@@ -155,12 +155,14 @@ def test_a_providers_model_is_not_sent_the_values_that_are_its_defaults_anyway()
 
 
 def test_the_gateway_is_told_who_asks_and_providers_are_not() -> None:
+    assert REQUEST.headers() == {}
     own, external = (
         ChatRequest("m", REQUEST.messages, REQUEST.sampling, external=external, user="rater-1")
         for external in (False, True)
     )
     assert own.body()["user"] == "rater-1"
     assert "user" not in external.body()
+    assert own.headers() == external.headers() == {"x-rater-id": "rater-1"}
     assert "user" not in REQUEST.body()
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx2
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -52,7 +53,8 @@ class ChatRequest:
     begun: str = ""
     """What the answer begins with: only workers of our own go on from there."""
     user: str | None = None
-    """Who asks. Providers are not told: it is none of their business, and some refuse the field."""
+    """Who asks. Providers are not told: it is none of their business, and some refuse the field. The gateway
+    keeps the conversation under this id, so that it goes when all of this rater's does."""
 
     def body(self) -> dict[str, Any]:
         """The request as the gateway takes it."""
@@ -73,6 +75,10 @@ class ChatRequest:
         if self.user and not self.external:
             body["user"] = self.user
         return body
+
+    def headers(self) -> dict[str, str]:
+        """What the gateway alone is told."""
+        return {"x-rater-id": quote(self.user)} if self.user else {}
 
 
 @dataclass(frozen=True)
@@ -177,9 +183,10 @@ class GatewayClient:
         """
         request_id: str | None = None
         timeout = httpx2.Timeout(CALL_TIMEOUT_S, connect=5.0, read=STREAM_IDLE_S)
+        headers = self._named() | request.headers()
         try:
             async with self._http.stream(
-                "POST", "/v1/chat/completions", json=request.body(), headers=self._named(), timeout=timeout
+                "POST", "/v1/chat/completions", json=request.body(), headers=headers, timeout=timeout
             ) as response:
                 request_id = response.headers.get("x-request-id")
                 if response.status_code != 200:

@@ -22,7 +22,7 @@ from server.client.request import header
 from server.client.routes import Route
 from server.inference.admission import AdmittedRequest, Incoming
 from server.inference.conversation import KEEPING, NotKept, conversation
-from server.inference.identity import SESSION_HEADER, user_of
+from server.inference.identity import SESSION_HEADER, rater_of
 from server.inference.job import Job
 from server.inference.recorded_client import LARGEST_BYTES, RecordedClient, Room
 from server.record import RequestRecord
@@ -100,7 +100,8 @@ class ConversationLog:
             return job, None
         client = RecordedClient(job.client, self._room, size)
         session = header(incoming.scope, SESSION_HEADER) or ""
-        recording = Recording(self, client, incoming.route, body, user_of(asked.head), session)
+        rater = rater_of(incoming.scope, asked.head)
+        recording = Recording(self, client, incoming.route, body, rater, session)
         return replace(job, client=cast("ClientConnection", client)), recording
 
     # -- the owner's task ---------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Who asks, as far as a request tells: what keeps somebody in one arm of a split name."""
 
+from urllib.parse import unquote
+
 import msgspec
 from starlette.types import Scope
 
@@ -8,6 +10,9 @@ from server.client.request import RequestHead, conversation_prefix, header
 
 SESSION_HEADER = b"x-session-id"
 """Requests with the same value belong together."""
+RATER_HEADER = b"x-rater-id"
+"""Whose conversation it is, in UTF-8 and percent-encoded, for what is kept here: unlike `user` of the body it
+goes to no provider."""
 
 
 class _Metadata(msgspec.Struct):
@@ -34,6 +39,11 @@ def identity_of(scope: Scope, head: RequestHead, key_id: str, sticky: Sticky) ->
         if found[kind]:
             return f"{kind}\x00{key_id}\x00{found[kind]}".encode()
     return b"conversation\x00" + conversation_prefix(head)
+
+
+def rater_of(scope: Scope, head: RequestHead) -> str:
+    """Whose conversation it is: what the header says, else the user."""
+    return unquote(header(scope, RATER_HEADER) or "") or user_of(head)
 
 
 def user_of(head: RequestHead) -> str:
