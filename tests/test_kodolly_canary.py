@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
 from common.registry import ModelCard
 from kodolly.clients.controller_access import Controllers
@@ -16,6 +17,7 @@ from kodolly.operate.canary import Site, deploy_for_all, deploy_for_some, promot
 from kodolly.operate.deploy import Deployment
 from kodolly.operate.deployed import FILE, Deployed, DeployHistory, ServedCheckpoint
 from tests.support.gateway_stack import TOKEN
+from tests.support.improve_stage import staged
 from tests.support.load import load_until
 from tests.support.operator_stack import Cluster, cluster
 from tests.support.processes import PATIENCE_S, wait_for
@@ -83,6 +85,38 @@ def test_a_canary_that_does_not_start_changes_nothing_and_one_is_enough(stack: I
     with pytest.raises(UserError, match="traffic"):
         deploy_for_all(site, wanted("돌리", "/runs/three"))
     assert started == ["돌리-canary", "돌리-canary"]
+
+
+def test_a_canary_of_one_machine_is_not_promoted_from_another_that_remembers_an_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rolled back and deployed anew elsewhere, it is another checkpoint than the first machine remembers."""
+    with staged(tmp_path, monkeypatch) as stage:
+
+        def at(machine: str) -> Site:
+            monkeypatch.setenv("KODOLLY_STATE_DIR", str(tmp_path / machine))
+            return stage.site()
+
+        def asked(checkpoint: str) -> Deployment:
+            return wanted("돌리", str(stage.directory(checkpoint)))
+
+        deploy_for_some(at("here"), asked("one"), 10, "user")
+        with pytest.raises(UserError, match=r"is not known here.*Run this where it was deployed"):
+            promote(at("there"), "돌리", asked("first"))
+        rollback(at("there"), "돌리", asked("first"))
+        deploy_for_some(at("there"), asked("two"), 10, "user")
+        with pytest.raises(UserError, match=r"not deployed from here.*one.*kodolly deploy 돌리"):
+            promote(at("here"), "돌리", asked("first"))
+        assert stage.workers["돌리"].checkpoint == stage.checkpoint
+        promote(at("there"), "돌리", asked("first"))
+        assert {name: one.checkpoint for name, one in stage.workers.items()} == {
+            "돌리": checkpoint_id(tmp_path / "two")
+        }
+        for checkpoint in ("three", "one"):
+            deploy_for_all(at("here"), asked(checkpoint))
+        deploy_for_all(at("there"), asked("four"))
+        with pytest.raises(UserError, match=r"not deployed from here.*one"):
+            rollback(at("here"), "돌리", asked("first"))
 
 
 def checkpoints(cluster: Cluster, users: int = 30) -> Counter[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
+from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
 from common.registry import Alias, Snapshot, Split, Sticky, WorkerRecord
 from common.settings import load_settings
@@ -96,14 +97,16 @@ def promote(site: Site, name: str, wait: Deployment) -> None:
 
     Can be repeated where it was broken off. Raises UserError.
     """
-    split, deployed = _split_of(site, name), site.deployed()
-    history = deployed.of(name)
+    snapshot, deployed = site.snapshot(), site.deployed()
+    split, history = _split_of(snapshot, name), deployed.of(name)
     if history.canary is None:
         raise UserError(
             f"Which checkpoint {name}'s canary has is not known here.",
             hint=f"Run this where it was deployed, or `kodolly rollback {name}` and deploy it for all.",
         )
     chosen = history.canary
+    for arm in split.arms[1:]:
+        _require_served(snapshot, name, arm.model, chosen)
     if not history.served or history.served[-1] != chosen:  # else it was broken off behind this
         site.run(_again(wait, split.arms[0].model, chosen), site.controllers, site.config, site.say)
         history = replace(history.now(chosen), canary=chosen)
@@ -129,7 +132,9 @@ def rollback(site: Site, name: str, wait: Deployment) -> None:
             f"No earlier checkpoint of {name} is remembered here.",
             hint=f"Name it yourself: `kodolly deploy {name} CHECKPOINT`.",
         )
-    wanted = _again(wait, snapshot.aliases.get(name, name), history.served[-2])
+    stable = snapshot.aliases.get(name, name)
+    _require_served(snapshot, name, stable, *history.served[-2:])
+    wanted = _again(wait, stable, history.served[-2])
     site.run(wanted, site.controllers, site.config, site.say)
     deployed.remember(name, history.back())
 
@@ -148,8 +153,24 @@ def _end_split(site: Site, name: str, split: Split, drain_timeout_s: float) -> N
         drain_workers(site.controllers, leaving, drain_timeout_s, site.say)
 
 
-def _split_of(site: Site, name: str) -> Split:
-    split = site.snapshot().splits.get(name)
+def _require_served(snapshot: Snapshot, name: str, model: str, *remembered: ServedCheckpoint) -> None:
+    """Raises UserError where no worker of the model has one of the checkpoints that are remembered here: it
+    was changed on another machine, or from another state directory."""
+    cards = [card for record in _serving(snapshot, model) for card in record.models if card.name == model]
+    served = sorted({card.checkpoint for card in cards if card.checkpoint is not None})
+    places = [Path(one.checkpoint) for one in remembered]
+    if not served or not all(place.is_dir() for place in places):
+        return
+    if not {checkpoint_id(place) for place in places} & set(served):
+        raise UserError(
+            f"{model} has the checkpoint {', '.join(served)}, which was not deployed from here: that was "
+            f"{places[-1]}.",
+            hint=f"Run this where it was deployed, or name a checkpoint: `kodolly deploy {name} CHECKPOINT`.",
+        )
+
+
+def _split_of(snapshot: Snapshot, name: str) -> Split:
+    split = snapshot.splits.get(name)
     if split is None:
         raise UserError(
             f"{name} has no canary.", hint=f"`kodolly deploy {name} CHECKPOINT --share 10` starts one."

@@ -116,7 +116,7 @@ def deploy(wanted: Deployment, controllers: Controllers, config: Path | None, sa
     if not old:
         say(f"nothing served {wanted.name} before")
         return
-    say(f"draining {len(old)} old worker{'s' if len(old) > 1 else ''}")
+    say(f"draining {len(old)} old worker{'s' if len(old) > 1 else ''}{_elsewhere(old, ready)}")
     drain_workers(controllers, old, wanted.drain_timeout_s, say)
     say(f"{wanted.name} is now served by {ready.worker_id} alone")
     if any(spec.name == wanted.name or spec.model.name == wanted.name for spec in settings.workers):
@@ -135,6 +135,12 @@ def _serving(records: Sequence[WorkerRecord], name: str) -> list[WorkerRecord]:
     """Each worker of the model once, also one that is starting or down: it could come back."""
     found = {(r.worker_id, r.incarnation): r for r in records if name in [card.name for card in r.models]}
     return list(found.values())
+
+
+def _elsewhere(old: Sequence[WorkerRecord], new: WorkerRecord) -> str:
+    """On which other machines the old workers are, in words."""
+    hosts = {urlsplit(record.url).hostname or "" for record in old} - {urlsplit(new.url).hostname}
+    return f", also on {', '.join(sorted(hosts))}" if hosts else ""
 
 
 def _refuse_loss_of_names(records: Sequence[WorkerRecord], old: Sequence[WorkerRecord], name: str) -> None:
