@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import httpx2
+
+from tests.support.forked_kodolly import COMMANDS, ForkedKodolly
 
 PATIENCE_S = 120.0
 """How long a test waits, at least, for what must come: even a machine with busy cores is in time then."""
@@ -73,20 +75,24 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start `argv`, wait until `health` answers 200, stop it in the end. A death shows the log's tail."""
     with log.open("ab") as out:
-        process = subprocess.Popen(
-            argv,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-        )
+        process = _started(argv, out, {**os.environ, **(env or {})}, cwd)
     try:
         if health:
             wait_for(lambda: _healthy(health), limit_s, process, log, health)
         yield process
     finally:
         stop(process)
+
+
+def _started(
+    argv: Sequence[str], out: BinaryIO, env: dict[str, str], cwd: Path | None
+) -> "subprocess.Popen[bytes]":
+    begin = len(kodolly())
+    if list(argv[:begin]) == kodolly() and argv[begin] in COMMANDS:
+        return ForkedKodolly(argv[begin:], out.fileno(), env, cwd)
+    return subprocess.Popen(
+        argv, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd, env=env
+    )
 
 
 def stop(process: "subprocess.Popen[bytes]", grace_s: float = 60.0) -> int:
