@@ -219,7 +219,7 @@ async def _started_accounts(
         prices=Prices(settings.prices, settings.currency),
     )
     closing.push_async_callback(accounts.close)
-    await accounts.start()
+    await accounts.follow_keys()
     _tell_of_open_doors(settings, accounts)
     return accounts
 

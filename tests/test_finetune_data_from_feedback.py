@@ -17,7 +17,7 @@ from finetune.data.stored_feedback import Sources, parse_feedback
 from finetune.rows.row import Pair
 from kodolly.cli import root
 from tests.support.judgements import QUESTION, answer, rating, vote
-from tests.support.processes import free_port, kodolly, running
+from tests.support.processes import NO_ENGINE, free_port, kodolly, running
 from tests.support.stack_in_process import in_process
 
 
@@ -116,7 +116,7 @@ def test_the_gateways_feedback_comes_back_as_figures_and_training_files(
     gateway = f"http://127.0.0.1:{port}"
     monkeypatch.setenv("KODOLLY_API_KEY", "key-one")
     env = {"KODOLLY_STATE_DIR": str(tmp_path / "state"), "KODOLLY_API_KEYS": '["key-one"]'}
-    argv = kodolly("gateway", "--port", str(port), "--controller", "http://127.0.0.1:9")
+    argv = kodolly("gateway", "--port", str(port), *NO_ENGINE)
     with running(argv, tmp_path / "log", f"{gateway}/healthz", env, tmp_path):
         headers = {"authorization": "Bearer key-one"}
         feedback = [("votes", vote("right", BASE, DOLLY)), ("votes", vote("left", BASE, DOLLY, blind=False))]

@@ -37,7 +37,7 @@ from server.store.tables import budget_leases, concurrency_leases, key_changes, 
 from server.store.turns import ImprovementTurns
 from tests.support.old_store import answer, make_old_store
 from tests.support.postgres import binaries, postgres
-from tests.support.processes import PATIENCE_S, free_port, kodolly, running, wait_for
+from tests.support.processes import NO_ENGINE, PATIENCE_S, free_port, kodolly, running, wait_for
 
 TODAY = date(2026, 11, 21)
 
@@ -325,7 +325,7 @@ def test_a_running_gateway_follows_a_restore(tmp_path: Path) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     env = {"KODOLLY_STATE_DIR": str(tmp_path / "state")}
-    argv = kodolly("gateway", "--port", str(port), "--controller", "http://127.0.0.1:9")
+    argv = kodolly("gateway", "--port", str(port), *NO_ENGINE)
     with running(argv, tmp_path / "log", f"{url}/healthz", env, tmp_path):
 
         def status(key: str) -> int:

@@ -85,7 +85,7 @@ class Gateways:
             gateways = [Accounts(store, clock=self.clock) for store in stores]
             try:
                 for gateway in gateways:
-                    await gateway.start()
+                    await gateway.follow_keys()
                 yield gateways, gateways[0].authenticate(secret)
             finally:
                 for gateway in gateways:
@@ -176,7 +176,7 @@ async def test_a_spent_budget_says_so_and_is_not_worth_a_retry(url: str) -> None
 async def test_keys_open_close_and_restrict(url: str, tmp_path: Path) -> None:
     async with open_store(url) as store:
         gateway, keys = Accounts(store), KeyStore(store.database)
-        await gateway.start()
+        await gateway.follow_keys()
         assert gateway.authenticate("") is ANONYMOUS
         secret = await keys.create(key(models=frozenset({"dolly"})))
         following = asyncio.create_task(gateway.run())
@@ -205,7 +205,7 @@ async def test_keys_open_close_and_restrict(url: str, tmp_path: Path) -> None:
 async def test_keys_of_the_settings_have_no_limits(tmp_path: Path) -> None:
     async with open_store(f"sqlite:///{tmp_path / 'k.db'}") as store:
         gateway = Accounts(store, [SecretStr("plain-key")])
-        await gateway.start()
+        await gateway.follow_keys()
         asking = gateway.authenticate("plain-key")
         grant = gateway.try_admit(asking, "dolly", 10**9)
         assert grant is not None

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from kodolly.clients.feedback_pages import fetch_feedback
 from tests.support.gateway_stack import TOKEN, member, model_ids
-from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.processes import NO_ENGINE, free_port, kodolly, running, scripted_engine, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, state_dir: Path) -> Iterat
     port = free_port()
     env = {"KODOLLY_STATE_DIR": str(state_dir), "KODOLLY_API_KEYS": '["key-one", "key-two"]'}
     env["KODOLLY_ADMIN_TOKEN"] = "admin-token"
-    argv = kodolly("gateway", "--port", str(port), "--controller", "http://127.0.0.1:9")
+    argv = kodolly("gateway", "--port", str(port), *NO_ENGINE)
     with running(argv, tmp_path / "log", f"http://127.0.0.1:{port}/healthz", env, tmp_path):
         yield f"http://127.0.0.1:{port}"
 
@@ -137,7 +137,7 @@ def test_a_database_that_cannot_be_opened_is_one_clear_line(tmp_path: Path) -> N
     port = free_port()
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "kodolly.db").mkdir()  # a directory in the database's place: it cannot be opened
-    argv = kodolly("gateway", "--port", str(port), "--controller", "http://127.0.0.1:9")
+    argv = kodolly("gateway", "--port", str(port), *NO_ENGINE)
     log = tmp_path / "log"
     with running(argv, log, cwd=tmp_path, env={"KODOLLY_STATE_DIR": str(tmp_path / "state")}) as process:
         wait_for(lambda: process.poll() is not None, 30, what="the gateway to give up")

@@ -36,7 +36,7 @@ async def gateways(count: int, clock: Clock, **limits: Any) -> AsyncIterator[tup
             secret = await KeyStore(stores[0].database).create(Key(new_key_id(), "시험", **limits))
             found = [Accounts(store, clock=clock) for store in stores]
             for accounts in found:
-                await accounts.start()
+                await accounts.follow_keys()
             yield found, found[0].authenticate(secret)
 
 
@@ -143,7 +143,7 @@ async def test_limits_given_to_a_busy_key_start_from_nothing() -> None:
     async with gateways(1, Clock(), tokens_per_min=10**6) as ((accounts,), key):
         before = [await ask(accounts, key) for _ in range(50)]
         await accounts.keys.change(key.id, {"requests_per_min": 5, "tokens_per_min": None})
-        await accounts._follow_keys()
+        await accounts.follow_keys()
         for grant in before:
             assert grant is not None
             accounts.settle(grant, "ok", None)
@@ -154,7 +154,7 @@ async def test_a_key_without_limits_that_gets_one_keeps_it() -> None:
     async with gateways(1, Clock()) as ((accounts,), key):
         before = [await ask(accounts, key) for _ in range(10)]
         await accounts.keys.change(key.id, {"concurrency": 2})
-        await accounts._follow_keys()
+        await accounts.follow_keys()
         for grant in before:
             assert grant is not None
             accounts.settle(grant, "ok", None)
@@ -170,7 +170,7 @@ async def test_requests_that_wait_together_are_all_admitted_up_to_the_limit() ->
 async def test_a_gateway_whose_last_key_was_revoked_is_not_open() -> None:
     async with gateways(1, Clock()) as ((accounts,), key):
         await accounts.keys.revoke(key.id)
-        await accounts._follow_keys()
+        await accounts.follow_keys()
         with pytest.raises(InvalidApiKey):
             accounts.authenticate("")
 

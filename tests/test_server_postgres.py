@@ -33,7 +33,7 @@ async def test_a_gateway_outlives_its_database(tmp_path: Path) -> None:
             keys = KeyStore(store.database)
             secret = await keys.create(Key(new_key_id(), "시험"))
             accounts = Accounts(store)
-            await accounts.start()
+            await accounts.follow_keys()
             owned = asyncio.create_task(accounts.run())
             await asyncio.to_thread(control, tmp_path, url, "-m", "fast", "stop")
             with pytest.raises(StoreFailed):

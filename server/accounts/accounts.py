@@ -1,7 +1,7 @@
 """Who may ask, for what and how much: keys, limits, budgets and the ledger, joined for the relay.
 
 The hot path works from memory. Keys that were made, changed or revoked anywhere are in force here within
-REFRESH_S; the ledger is booked as often.
+REFRESH_S, those of this process's own routes at once; the ledger is booked as often.
 """
 
 import asyncio
@@ -68,12 +68,9 @@ class Accounts:
         self._required = required or bool(self._plain)
         """A key is asked for: from the first one on, even when it has been revoked."""
         self._version = -1
+        self._following = asyncio.Lock()
 
     # -- the owner's task ---------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Read the keys for the first time. Raises StoreFailed."""
-        await self._follow_keys()
 
     async def run(self) -> None:
         """Follow changes of keys, book the ledger, keep slots leased; until cancelled."""
@@ -81,7 +78,7 @@ class Accounts:
         while True:
             await asyncio.sleep(REFRESH_S)
             try:
-                await self._follow_keys()
+                await self.follow_keys()
                 await self._budgets.book(self._meters)
                 await self._budgets.keep(list(self._meters.values()))
                 await self._leases.keep_slots(list(self._meters.values()))
@@ -110,21 +107,23 @@ class Accounts:
         except StoreFailed as error:
             logger.error("the last usage could not be booked: %s", error)
 
-    async def _follow_keys(self) -> None:
-        version = await self.keys.version()
-        if version == self._version:
-            return
-        found = await self.keys.with_hashes()
-        self._required = self._always or bool(self._plain or found)
-        self._by_hash = self._plain | {digest: key for digest, key in found if key.revoked is None}
-        meters = {}
-        for key in self._by_hash.values():
-            if key.limited:
-                meter = meters[key.id] = self._meters.get(key.id) or self._new_meter(key)
-                meter.budget.unsure |= meter.key.budget_tokens != key.budget_tokens
-                meter.key = key
-        self._meters = meters
-        self._version = version
+    async def follow_keys(self) -> None:
+        """Take into force what the store has of keys now. Raises StoreFailed."""
+        async with self._following:  # or what was read first could be taken into force last
+            version = await self.keys.version()
+            if version == self._version:
+                return
+            found = await self.keys.with_hashes()
+            self._required = self._always or bool(self._plain or found)
+            self._by_hash = self._plain | {digest: key for digest, key in found if key.revoked is None}
+            meters = {}
+            for key in self._by_hash.values():
+                if key.limited:
+                    meter = meters[key.id] = self._meters.get(key.id) or self._new_meter(key)
+                    meter.budget.unsure |= meter.key.budget_tokens != key.budget_tokens
+                    meter.key = key
+            self._meters = meters
+            self._version = version
 
     def _new_meter(self, key: Key) -> Meter:
         return Meter(key, budget=Budget(unbooked=self._ledger.unbooked_tokens(key.id)))

@@ -1,11 +1,13 @@
 """Keys and usage over HTTP: /admin for administrators, GET /v1/key and /v1/usage for a key's own."""
 
+import contextlib
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from common.database import StoreFailed
 from common.doors import door
 from common.errors import BadRequest, NotFound
 from server.accounts.entrance import KeyDep
@@ -84,6 +86,7 @@ async def create_key(limits: KeyLimits, gateway: GatewayDep) -> NewKey:
     models = fields.pop("models")
     key = Key(id=new_key_id(), models=None if models is None else frozenset(models), **fields)
     secret = await gateway.accounts.keys.create(key)
+    await _in_force(gateway.accounts)
     return NewKey(**_info(await _find(gateway.accounts, key.id)).model_dump(), secret=secret)
 
 
@@ -107,15 +110,23 @@ async def change_key(key_id: str, change: KeyChange, gateway: GatewayDep) -> Key
         values["models"] = sorted(values["models"])
     if values:
         await gateway.accounts.keys.change(key_id, values, seen)
+        await _in_force(gateway.accounts)
     return _info(await _find(gateway.accounts, key_id))
 
 
 @router.delete("/keys/{key_id}")
 @door("admin")
 async def revoke_key(key_id: str, gateway: GatewayDep) -> KeyInfo:
-    """Take a key out of force, everywhere within two seconds."""
+    """Take a key out of force: in this process at once, everywhere within two seconds."""
     await gateway.accounts.keys.revoke(key_id)
+    await _in_force(gateway.accounts)
     return _info(await _find(gateway.accounts, key_id))
+
+
+async def _in_force(accounts: "Accounts") -> None:
+    """Have this process know a change at once; with a store that fails now, it does as soon as others."""
+    with contextlib.suppress(StoreFailed):
+        await accounts.follow_keys()
 
 
 async def _find(accounts: "Accounts", key_id: str) -> "Key":

@@ -22,6 +22,9 @@ PATIENCE_S = 120.0
 """How long a test waits, at least, for what must come: even a machine with busy cores is in time then."""
 
 
+NO_ENGINE = ("--static", "none=http://127.0.0.1:9")
+"""Flags of a gateway that needs no model: its start then waits for no controller, which takes two seconds."""
+
 PORTS = range(10_400, 32_000)
 """Below those that Linux gives to whoever connects or asks for port 0, which may come between a port that is
 chosen here and the server that is started on it; above those to which browsers refuse to go, of which 10080

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 import uvicorn
 
 from common.http_protocol import BoundedProtocol
@@ -26,6 +27,9 @@ from tests.support.engine_script import Script
 from tests.support.gateway_stack import TOKEN, Member
 from tests.support.processes import PATIENCE_S, wait_for
 from tests.support.scripted_engine import Connection
+
+BOOKED_EVERY_S = 0.05
+"""In place of the second after which the gateway writes its ledger, for which many tests wait."""
 
 
 @dataclass
@@ -109,6 +113,8 @@ def in_process(tmp_path: Path, **settings: Any) -> Iterator[InProcess]:
         ControllerSettings.model_validate({"join_token": TOKEN, "state_dir": state_dir})
     )
     with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr("server.accounts.accounts.REFRESH_S", BOOKED_EVERY_S)
         controller = stack.enter_context(_serving(controller_app, BoundedProtocol))
         stack.callback(end_watches, controller_app)
         gateway_app = create_gateway(
