@@ -20,7 +20,7 @@ from finetune.eval.judge_prompts import pair_prompt, read_mark, read_preference
 from finetune.eval.judge_results import pair_results, trust
 from finetune.eval.report import read_report
 from kodolly.cli import root
-from tests.support.quiet_handler import QuietHandler
+from tests.support.quiet_handler import QuietHandler, answering
 
 OWN = [
     {"id": "a", "category": "writing", "turns": ["봄을 한 문장으로 써 주세요.", "더 짧게요."]},
@@ -91,12 +91,9 @@ class _Handler(QuietHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as made:
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    made = Server()
+    with answering(made):
         yield made
-        made.shutdown()
-        thread.join()
 
 
 def judge(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> Result:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ import pytest
 from common.errors import UserError
 from finetune.models.hub import push, require_hub
 from finetune.progress import silent
+from tests.support.quiet_handler import answering
 
 TOKEN = "hf_of_the_test"
 
@@ -60,14 +60,8 @@ class Hub(BaseHTTPRequestHandler):
 
 @contextmanager
 def _running(handler: type[Hub]) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
+        yield url
 
 
 @pytest.fixture

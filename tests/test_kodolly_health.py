@@ -4,7 +4,6 @@ import importlib
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import HTTPServer
 from pathlib import Path
@@ -18,7 +17,7 @@ from common.settings import load_settings
 from kodolly.operate.health import DOORS, container_url, problem
 from tests.support.docker_files import PARTS
 from tests.support.processes import free_port, kodolly, running
-from tests.support.quiet_handler import QuietHandler
+from tests.support.quiet_handler import QuietHandler, answering
 from worker.settings import WorkerSettings
 
 DEAD_PROXY = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
@@ -30,13 +29,8 @@ def server() -> Iterator[str]:
         def do_GET(self) -> None:
             self.answer(status=200 if self.path == "/healthz" else 503)
 
-    httpd = HTTPServer(("127.0.0.1", 0), Answer)
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{httpd.server_port}"
-    httpd.shutdown()
-    httpd.server_close()
-    thread.join()
+    with answering(HTTPServer(("127.0.0.1", 0), Answer)) as url:
+        yield url
 
 
 def test_the_command_goes_past_a_proxy_that_is_dead(server: str) -> None:

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from click.testing import CliRunner
 
 from common.status import Status, StatusModel, StatusProvider
 from kodolly.commands.models import command
-from tests.support.quiet_handler import QuietHandler
+from tests.support.quiet_handler import QuietHandler, answering
 
 STATUS = Status(
     version="0",
@@ -33,14 +32,8 @@ class Answer(QuietHandler):
 @contextmanager
 def gateway() -> Iterator[int]:
     server = HTTPServer(("127.0.0.1", 0), Answer)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with answering(server):
         yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_it_asks_the_gateway_of_the_settings_and_says_who_is_hidden(

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from click.testing import CliRunner, Result
@@ -22,7 +21,7 @@ from common.status import Status, StatusModel, StatusProvider
 from kodolly import cli
 from kodolly.console import Console
 from kodolly.operate.screen import _show
-from tests.support.quiet_handler import QuietHandler
+from tests.support.quiet_handler import QuietHandler, answering
 
 EVIL = "돌리\x1b]0;title\x07\x9b2J\x7f\u202eilod\u2066\u200b\ufeff\r\nforged"
 SHOWN = r"돌리\x1b]0;title\x07\x9b2J\x7f\u202eilod\u2066\u200b\ufeff\r\nforged"
@@ -96,14 +95,8 @@ def as_engines_write(event: object) -> bytes:
 @contextmanager
 def far(*pieces: str, error: str = "") -> Iterator[str]:
     server = HTTPServer(("127.0.0.1", 0), type("Scripted", (Far,), {"pieces": pieces, "error": error}))
-    thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(server) as url:
+        yield url
 
 
 def kodolly(*args: str) -> Result:

@@ -17,7 +17,7 @@ from server.record import FailedAttempt, RequestRecord
 from server.telemetry import tracing
 from server.telemetry.tracing import TRACEPARENT, Tracer, child_traceparent, open_tracer
 from tests.support.processes import PATIENCE_S, free_port, wait_for
-from tests.support.quiet_handler import QuietHandler
+from tests.support.quiet_handler import QuietHandler, answering
 from tests.support.records import request
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
@@ -117,14 +117,8 @@ def collecting(port: int = 0) -> Iterator[tuple[Collector, str]]:
             self.answer()
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield collector, f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(server) as url:
+        yield collector, url
 
 
 @pytest.fixture(autouse=True)

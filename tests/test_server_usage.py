@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from server.inference.usage import MOST_TOKENS, TokenCounts, counts_in, counts_of, estimated_answer_tokens
 from tests.support.processes import free_port, kodolly, running, wait_for
-from tests.support.quiet_handler import QuietHandler
+from tests.support.quiet_handler import QuietHandler, answering
 
 TEXT = "한국어로 답합니다. " * 20
 QUESTION = "이 글을 요약해 주세요. " * 20
@@ -149,14 +149,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     upstream = Upstream()
     server = ThreadingHTTPServer(("127.0.0.1", 0), upstream.handler())
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     with ExitStack() as stack:
-        stack.callback(server.server_close)
-        stack.callback(server.shutdown)
+        engine = stack.enter_context(answering(server))
         stack.callback(upstream.release.set)
         argv = kodolly("gateway", "--port", gateway.rpartition(":")[2])
         for model in MODELS:
-            argv += ["--static", f"{model}=http://127.0.0.1:{server.server_port}"]
+            argv += ["--static", f"{model}={engine}"]
         env = {"KODOLLY_STATE_DIR": str(cwd / "state")}
         stack.enter_context(running(argv, cwd / "gateway.log", f"{gateway}/healthz", env, cwd))
         client = stack.enter_context(httpx2.Client(trust_env=False, timeout=60))

@@ -2,7 +2,6 @@
 nor use the web UI, by any of the ways in which browsers let pages ask other servers."""
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.support.gateway_stack import gateway_stack
 from tests.support.processes import free_port, running
 from tests.support.programs import absent
+from tests.support.quiet_handler import answering
 from tests.support.webui_driver import CHROMIUM, CHROMIUM_ARGS, TIMEOUT_MS
 from tests.support.webui_stage import webui_command
 
@@ -55,15 +55,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     (cwd / "page" / "index.html").write_text("<!doctype html><title>evil</title>", encoding="utf-8")
     handler = partial(SimpleHTTPRequestHandler, directory=str(cwd / "page"))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     webui = f"http://127.0.0.1:{free_port()}"
-    with gateway_stack(cwd) as stack:
+    with answering(server), gateway_stack(cwd) as stack:
         command = webui_command(urlsplit(webui).port or 0, stack.gateway)
         with running(command, cwd / "webui.log", f"{webui}/healthz"):
             evil = f"http://evil.test:{server.server_address[1]}"
             yield House(stack.gateway, webui, stack.engines["outside"], evil)
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
-from tests.support.quiet_handler import QuietHandler
+from tests.support.quiet_handler import QuietHandler, answering
 
 CLIENT, SECRET = "kodolly", "client-secret-of-more-than-256-bits"
 
@@ -111,13 +111,10 @@ def scripted_provider() -> Iterator[ScriptedProvider]:
             status, told = provider.redeem(form, self.headers.get("authorization", ""))
             self.answer(json.dumps(told).encode(), status)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        provider = ScriptedProvider(f"http://127.0.0.1:{server.server_address[1]}")
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    provider = ScriptedProvider(f"http://127.0.0.1:{server.server_port}")
+    with answering(server):
         try:
             yield provider
         finally:
             provider.released.set()
-            server.shutdown()
-            thread.join()

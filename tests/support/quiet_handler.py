@@ -1,7 +1,10 @@
-"""A request handler of the standard library that writes no log and answers with a body in one call."""
+"""The standard library's HTTP server for tests: a handler that writes no log and answers with a body in one
+call, and a thread that serves."""
 
-from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
 class QuietHandler(BaseHTTPRequestHandler):
@@ -18,3 +21,17 @@ class QuietHandler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing on the tests' terminal."""
+
+
+@contextmanager
+def answering(server: HTTPServer) -> Iterator[str]:
+    """Its URL; it answers while the block runs."""
+    # By itself it would look twice a second whether it is to end.
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -15,7 +15,7 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 from tests.support.known_facts import Fact
-from tests.support.quiet_handler import QuietHandler
+from tests.support.quiet_handler import QuietHandler, answering
 
 NAME = "scripted-teacher"
 _PASSAGE = re.compile(r"<글>\n(.*?)\n</글>", re.DOTALL)
@@ -197,11 +197,5 @@ def served(teacher: Any) -> Iterator[str]:
     lock = threading.Lock()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(server) as url:
+        yield url
