@@ -7,10 +7,12 @@ from pathlib import Path
 import pypdfium2 as pdfium
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image, ImageOps
 
 from common.errors import UserError
 from documents.document import Document
 from documents.read.file import ReadLimits, read_file
+from documents.read.folder import readable_files
 from documents.read.ocr import HINT, missing_tesseract, require_tesseract
 from documents.read.page_regions import regions
 from kodolly.cli import root
@@ -18,6 +20,8 @@ from tests.support.paper_files import Box, Paper, Print, lines, write_pdf
 from tests.support.programs import absent
 from tests.support.scanned_pages import FONT, scanned
 
+ORIENTATION, TURNED_RIGHT = 0x0112, 6
+"""Exif's tag, and its word for a picture to be shown turned to the right."""
 HEADING = "가나다 주식회사 휴가와 경조금 규정"
 PARAGRAPHS = (
     "제1조 직원은 휴가를 사용하려는 날의 사흘 전까지 소속 부서장에게 신청하여야 하며, 부서장은 업무에 중대한 "
@@ -111,6 +115,40 @@ def test_a_scan_that_was_not_read_is_read_when_ocr_is_asked_for(
     assert hit["problem"].startswith("its text was recognised in a picture, confidence")
     shown = run("show", "규정.pdf", "--page", "1")
     assert "its text was recognised in a picture" in shown.output
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_picture_alone_is_a_page(scan: Path, document: Document, tmp_path: Path, suffix: str) -> None:
+    """On its side, as a telephone stores it, and with a clear background, as a screen does."""
+    picture = pdfium.PdfDocument(scan)[0].render(scale=200 / 72).to_pil()
+    path = tmp_path / f"규정{suffix}"
+    if suffix == ".png":
+        clear = Image.new("RGBA", picture.size, (0, 0, 0, 0))
+        clear.putalpha(ImageOps.invert(picture.convert("L")))
+        clear.save(path)
+    else:
+        told = Image.Exif()
+        told[ORIENTATION] = TURNED_RIGHT
+        picture.convert("L").rotate(90, expand=True).save(path, exif=told)
+    read = read_file(path, ReadLimits(ocr=True))
+    (page,) = read.pages
+    assert likeness(page.text, document.pages[0].text) > 0.95
+    assert page.problem.startswith("its text was recognised in a picture, confidence")
+    with pytest.raises(UserError, match="it is a picture, whose text takes OCR.*--ocr"):
+        read_file(path)
+    assert [*readable_files([tmp_path])] == []
+    assert [*readable_files([tmp_path], ocr=True)] == [path]
+
+
+def test_pictures_that_are_none_or_too_large_are_refused(tmp_path: Path) -> None:
+    contents = {"글.png": b"not a picture", "반.jpg": b"\xff\xd8\xff" + bytes(100)}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"{name} cannot be read: it is no "):
+            read_file(tmp_path / name, ReadLimits(ocr=True))
+    Image.new("1", (10_000, 6_000)).save(tmp_path / "큰.png")
+    with pytest.raises(UserError, match="more than 50 million pixels"):
+        read_file(tmp_path / "큰.png", ReadLimits(ocr=True))
 
 
 def test_what_takes_too_long_is_stopped(scan: Path) -> None:

@@ -3,16 +3,18 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from documents.read.formats import SUFFIXES
+from documents.read.formats import PICTURES, SUFFIXES
 
 
-def readable_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files just as they are given; from folders all that can be read, hidden files and folders left out."""
+def readable_files(paths: Iterable[Path], *, ocr: bool = False) -> Iterator[Path]:
+    """Files just as they are given; from folders all that can be read, pictures only with `ocr`, hidden files
+    and folders left out."""
+    wanted = {suffix for suffix, name in SUFFIXES.items() if ocr or name not in PICTURES}
     for path in paths:
         if not path.is_dir():
             yield path
             continue
         for found in sorted(path.rglob("*")):
             hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
-            if found.suffix.lower() in SUFFIXES and not hidden and found.is_file():
+            if found.suffix.lower() in wanted and not hidden and found.is_file():
                 yield found

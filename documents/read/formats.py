@@ -18,7 +18,12 @@ SUFFIXES = {
     ".md": "markdown",
     ".markdown": "markdown",
     ".txt": "text",
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
 }
+PICTURES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
+"""Formats that only OCR reads, with their first bytes."""
 _ZIP = b"PK\x03\x04"
 _COMPOUND = bytes.fromhex("d0cf11e0a1b11ae1")
 """Microsoft's compound file: HWP 5, old Office files, and new ones with a password."""
@@ -37,7 +42,7 @@ def format_of(path: Path) -> str:
 
 
 def parse(path: Path, *, ocr: bool = False) -> RawDocument:
-    """Read the file in this process, which hostile files may end; with `ocr` pictures of PDF pages, too.
+    """Read the file in this process, which hostile files may end; with `ocr` pictures, too.
     Raises Unreadable, OSError and, for a broken file, whatever its parser raises."""
     name = format_of(path)
     with path.open("rb") as file:
@@ -51,6 +56,8 @@ def parse(path: Path, *, ocr: bool = False) -> RawDocument:
 def _check_head(name: str, head: bytes) -> None:
     if name == "pdf" and b"%PDF-" not in head:
         raise Unreadable("it is no PDF file")
+    if name in PICTURES and not head.startswith(PICTURES[name]):
+        raise Unreadable(f"it is no {name.upper()} file")
     if name in _OFFICE and head.startswith(_COMPOUND):
         raise Unreadable("it is protected with a password", "Save it without the password.")
     if name in (*_OFFICE, "hwpx") and not head.startswith(_ZIP):
@@ -63,6 +70,10 @@ def _reader(name: str, ocr: bool) -> Callable[[Path], RawDocument]:
         from documents.read.pdf import read_pdf
 
         return functools.partial(read_pdf, ocr=ocr)
+    if name in PICTURES:
+        from documents.read.picture import read_picture
+
+        return functools.partial(read_picture, kind=name, ocr=ocr)
     if name in ("hwp", "hwpx"):
         from documents.read.hwp import read_hwp
 

@@ -36,7 +36,7 @@ class DocumentsSettings(PartSettings):
     """Most bytes of all files of one key."""
 
     ocr: bool = False
-    """Read pages of PDF files that are pictures with tesseract and its Korean model, which must be there."""
+    """Read pictures (PNG, JPEG, pages of PDF) with tesseract and its Korean model, which must be there."""
 
     embedding_model: str | None = Field(default=None, min_length=1)
     """Model of kind `embedding` that the gateway serves; None searches by words alone."""

@@ -34,7 +34,9 @@ Examples:
     help="Characters of a passage, at most.",
 )
 @click.option(
-    "--ocr", is_flag=True, help="Read pages that are pictures, too, with tesseract (1 to 2 s each)."
+    "--ocr",
+    is_flag=True,
+    help="Read pictures, too (PNG, JPEG, pages of PDF), with tesseract (1 to 2 s each).",
 )
 @store_options
 def command(paths: tuple[Path, ...], chunk_size: int, ocr: bool, name: str, config: Path | None) -> None:
@@ -57,7 +59,7 @@ def command(paths: tuple[Path, ...], chunk_size: int, ocr: bool, name: str, conf
     with opened_store(name, config, create=True) as store:
         changed = False
         known = {one.source: one for one in store.documents()}
-        for path in readable_files(paths):
+        for path in readable_files(paths, ocr=ocr):
             try:
                 line = _add(store, path, chunk_size, known.get(str(path.resolve())), limits)
                 changed |= not line.startswith("unchanged")
