@@ -8,8 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.page_app import page_client
-from webui.app import create_app
+from tests.support.page_app import made_app, page_client
 from webui.session import COOKIE, token_in
 from webui.settings import WebuiSettings
 
@@ -41,7 +40,7 @@ async def test_no_page_opens_the_connection_that_gradio_holds_for_ever(client: h
 
 def gradio_app(folder: Path) -> Any:
     """The pages as they are mounted."""
-    app = create_app(WebuiSettings(state_dir=folder, gateway_url="http://127.0.0.1:9"))
+    app = made_app(WebuiSettings(state_dir=folder, gateway_url="http://127.0.0.1:9"))
     mounted: list[Any] = [getattr(route, "app", None) for route in app.routes]
     (pages,) = [each for each in mounted if hasattr(each, "get_blocks")]
     return pages

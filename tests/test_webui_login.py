@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from common.feedback import Sampling
 from common.registry import ModelCard
+from tests.support.page_app import made_app
 from tests.support.processes import PATIENCE_S
 from tests.support.stack_in_process import InProcess, in_process
-from webui.app import create_app
 from webui.conversation import Setup
 from webui.gateway_client import GatewayClient
 from webui.login.failures_limit import MOST_FAILURES, WITHIN_S, FailuresLimit
@@ -78,7 +78,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(house: House, state: Path) -> AsyncIterator[FastAPI]:
     given = {"state_dir": state, "gateway_url": house.stack.gateway, "api_key": house.page_key}
-    made = create_app(WebuiSettings.model_validate({"login": "key"} | given))
+    made = made_app(WebuiSettings.model_validate({"login": "key"} | given))
     async with made.router.lifespan_context(made):
         yield made
 

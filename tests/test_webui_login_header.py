@@ -6,7 +6,7 @@ import pytest_asyncio
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from webui.app import create_app
+from tests.support.page_app import made_app
 from webui.login.trusted_header import TrustedHeader
 from webui.settings import WebuiSettings
 
@@ -29,7 +29,7 @@ async def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
             "gateway_url": "http://127.0.0.1:9",
         }
     )
-    return create_app(settings)
+    return made_app(settings)
 
 
 def at(app: FastAPI, peer: tuple[str, int] = PROXY) -> httpx2.AsyncClient:

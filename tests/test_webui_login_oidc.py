@@ -5,12 +5,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from time import time
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
+import pytest_asyncio
+from fastapi import FastAPI
 from pydantic import ValidationError
 
 from tests.support.oidc_provider import CLIENT, SECRET, ScriptedProvider, scripted_provider
+from tests.support.page_app import made_app
 from webui.login.oidc.roles import Roles
 from webui.settings import WebuiSettings
 
@@ -18,9 +22,37 @@ HERE = "http://127.0.0.1:7860"
 PAGE = {"accept": "text/html", "accept-language": "ko-KR"}
 
 
-@pytest.fixture
-def provider() -> Iterator[ScriptedProvider]:
+IN_ONE_LOOP = pytest.mark.asyncio(loop_scope="module")
+"""The app and what asks it."""
+
+
+@pytest.fixture(scope="module")
+def running_provider() -> Iterator[ScriptedProvider]:
     with scripted_provider() as made:
+        yield made
+
+
+@pytest.fixture
+def provider(running_provider: ScriptedProvider) -> ScriptedProvider:
+    """As it is at first."""
+    vars(running_provider).update(vars(ScriptedProvider(running_provider.issuer, key=running_provider.key)))
+    return running_provider
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def app(
+    running_provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[FastAPI]:
+    made = made_app(settings(running_provider, tmp_path_factory.mktemp("pages")))
+    async with made.router.lifespan_context(made):
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """A browser at an address of its own."""
+    transport = httpx2.ASGITransport(app, client=(str(uuid4()), 1))
+    async with httpx2.AsyncClient(transport=transport, base_url=HERE) as made:
         yield made
 
 
@@ -43,9 +75,7 @@ def settings(provider: ScriptedProvider, state: Path, **more: Any) -> WebuiSetti
 @asynccontextmanager
 async def browser(provider: ScriptedProvider, state: Path, **more: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """A browser before a web UI process of its own."""
-    from webui.app import create_app
-
-    app = create_app(settings(provider, state, **more))
+    app = made_app(settings(provider, state, **more))
     async with app.router.lifespan_context(app):
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=HERE) as made:
             yield made
@@ -102,14 +132,14 @@ async def test_a_user_stays_the_same_and_has_the_role_that_the_settings_give_now
         assert (await page.get("/config")).status_code == 401
 
 
+@IN_ONE_LOOP
 async def test_what_the_id_token_does_not_tell_the_provider_is_asked_for(
-    provider: ScriptedProvider, tmp_path: Path
+    provider: ScriptedProvider, page: httpx2.AsyncClient
 ) -> None:
     provider.told_by = "userinfo"
-    async with browser(provider, tmp_path) as page:
-        assert (await sign_in(page, provider)).status_code == 303
-        provider.change = {"sub": "somebody else"}
-        assert (await sign_in(page, provider)).status_code == 403
+    assert (await sign_in(page, provider)).status_code == 303
+    provider.change = {"sub": "somebody else"}
+    assert (await sign_in(page, provider)).status_code == 403
 
 
 NOT_FOR_THIS_SIGN_IN: list[dict[str, Any]] = [
@@ -130,58 +160,60 @@ NOT_FOR_THIS_SIGN_IN: list[dict[str, Any]] = [
 ]
 
 
+@IN_ONE_LOOP
 async def test_an_id_token_that_is_not_for_this_sign_in_logs_nobody_in(
-    provider: ScriptedProvider, tmp_path: Path
+    provider: ScriptedProvider, page: httpx2.AsyncClient
 ) -> None:
     true = {"change": {}, "algorithm": "RS256", "forged": False}
-    async with browser(provider, tmp_path) as page:
-        for false in NOT_FOR_THIS_SIGN_IN:
-            vars(provider).update(true | false)
-            refused = await sign_in(page, provider)
-            assert (refused.status_code, "믿을 수 없어" in refused.text) == (403, True), false
-            assert "kodolly-session" not in page.cookies
-        vars(provider).update(true)
-        assert (await sign_in(page, provider)).status_code == 303
+    for false in NOT_FOR_THIS_SIGN_IN:
+        vars(provider).update(true | false)
+        refused = await sign_in(page, provider)
+        assert (refused.status_code, "믿을 수 없어" in refused.text) == (403, True), false
+        assert "kodolly-session" not in page.cookies
+    vars(provider).update(true)
+    assert (await sign_in(page, provider)).status_code == 303
 
 
+@IN_ONE_LOOP
 async def test_an_answer_that_this_browser_has_not_asked_for_is_refused(
-    provider: ScriptedProvider, tmp_path: Path
+    provider: ScriptedProvider, page: httpx2.AsyncClient
 ) -> None:
-    async with browser(provider, tmp_path) as page:
-        told = await brought_back(page, provider)
-        mine = page.cookies
-        page.cookies = httpx2.Cookies()  # somebody else is led to the attacker's answer
-        assert (await page.get("/login/oidc", params=told, headers=PAGE)).status_code == 400
-        page.cookies = mine
-        for state in ("", told["state"][:12] + "x" * 31, "a;b", "가" * 20, "x" * 5000):
-            forged = await page.get("/login/oidc", params=told | {"state": state}, headers=PAGE)
-            assert forged.status_code in (400, 431), state
-        mixed = await page.get("/login/oidc", params=told | {"iss": "https://evil.example"}, headers=PAGE)
-        assert mixed.status_code == 403
-        told = await brought_back(page, provider)
-        assert (await page.get("/login/oidc", params=told)).status_code == 303
-        assert (await page.get("/login/oidc", params=told)).status_code == 400  # once
+    told = await brought_back(page, provider)
+    mine = page.cookies
+    page.cookies = httpx2.Cookies()  # somebody else is led to the attacker's answer
+    assert (await page.get("/login/oidc", params=told, headers=PAGE)).status_code == 400
+    page.cookies = mine
+    for state in ("", told["state"][:12] + "x" * 31, "a;b", "가" * 20, "x" * 5000):
+        forged = await page.get("/login/oidc", params=told | {"state": state}, headers=PAGE)
+        assert forged.status_code in (400, 431), state
+    mixed = await page.get("/login/oidc", params=told | {"iss": "https://evil.example"}, headers=PAGE)
+    assert mixed.status_code == 403
+    told = await brought_back(page, provider)
+    assert (await page.get("/login/oidc", params=told)).status_code == 303
+    assert (await page.get("/login/oidc", params=told)).status_code == 400  # once
 
 
-async def test_nobody_is_led_to_another_site(provider: ScriptedProvider, tmp_path: Path) -> None:
-    async with browser(provider, tmp_path) as page:
-        for wanted in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:evil"):
-            assert "evil" not in (await page.get("/login", params={"next": wanted})).text
-            assert (await sign_in(page, provider, wanted)).headers["location"] == "/"
-            page.cookies = httpx2.Cookies()
+@IN_ONE_LOOP
+async def test_nobody_is_led_to_another_site(provider: ScriptedProvider, page: httpx2.AsyncClient) -> None:
+    for wanted in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:evil"):
+        assert "evil" not in (await page.get("/login", params={"next": wanted})).text
+        assert (await sign_in(page, provider, wanted)).headers["location"] == "/"
+        page.cookies = httpx2.Cookies()
 
 
-async def test_what_the_provider_refuses_is_told_in_words(provider: ScriptedProvider, tmp_path: Path) -> None:
-    async with browser(provider, tmp_path) as page:
-        told = await brought_back(page, provider) | {"error": "access_denied"}
-        assert "취소" in (await page.get("/login/oidc", params=told, headers=PAGE)).text
-        told = await brought_back(page, provider) | {"error": "<script>alert(1)</script>"}
-        refused = await page.get("/login/oidc", params=told, headers=PAGE)
-        assert (refused.status_code, "<script" in refused.text) == (502, False)
-        provider.user = {"sub": "u4", "groups": ["strangers"]}
-        assert "권한이 없습니다" in (await sign_in(page, provider)).text
-        provider.broken = "refuses"
-        assert (await sign_in(page, provider)).status_code == 502
+@IN_ONE_LOOP
+async def test_what_the_provider_refuses_is_told_in_words(
+    provider: ScriptedProvider, page: httpx2.AsyncClient
+) -> None:
+    told = await brought_back(page, provider) | {"error": "access_denied"}
+    assert "취소" in (await page.get("/login/oidc", params=told, headers=PAGE)).text
+    told = await brought_back(page, provider) | {"error": "<script>alert(1)</script>"}
+    refused = await page.get("/login/oidc", params=told, headers=PAGE)
+    assert (refused.status_code, "<script" in refused.text) == (502, False)
+    provider.user = {"sub": "u4", "groups": ["strangers"]}
+    assert "권한이 없습니다" in (await sign_in(page, provider)).text
+    provider.broken = "refuses"
+    assert (await sign_in(page, provider)).status_code == 502
 
 
 async def test_a_provider_that_does_not_work_holds_nothing_up(
