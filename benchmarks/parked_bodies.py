@@ -81,7 +81,8 @@ async def parked(port: int, wave: Wave, sent: list[int], gone: asyncio.Event) ->
         sent.append(1)
         await gone.wait()
         with suppress(TimeoutError, ConnectionError):
-            line = await asyncio.wait_for(reader.readline(), 0.1)
+            async with asyncio.timeout(0.1):
+                line = await reader.readline()
             return line.split()[1].decode() if line else "closed"
         return "nothing"
     finally:

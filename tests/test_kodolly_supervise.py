@@ -41,7 +41,8 @@ async def lines_of(child_part: Part, tmp_path: Path) -> str:
 
     child = SupervisedPart(child_part, say, tmp_path)
     running = asyncio.create_task(child.run())
-    await asyncio.wait_for(decided.wait(), PATIENCE_S)
+    async with asyncio.timeout(PATIENCE_S):
+        await decided.wait()
     await child.stop()
     await running
     return said[0]

@@ -162,7 +162,8 @@ async def test_a_spent_budget_says_so_and_is_not_worth_a_retry(url: str) -> None
             while await ask(gateway, asking) is not None:
                 await asyncio.sleep(0.05)
 
-        await asyncio.wait_for(spent(), PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            await spent()
         running_task.cancel()
         with pytest.raises(RateLimited) as refused:
             await gateway.admit(asking, "dolly", 10)
@@ -189,13 +190,15 @@ async def test_keys_open_close_and_restrict(url: str, tmp_path: Path) -> None:
                     return
                 await asyncio.sleep(0.02)
 
-        await asyncio.wait_for(until(False), PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            await until(False)
         made = gateway.authenticate(secret)
         with pytest.raises(PermissionDenied, match="demo-base"):
             gateway.try_admit(made, "demo-base", 1)
         await keys.revoke(made.id)
         await keys.create(key())
-        await asyncio.wait_for(until(True), PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            await until(True)
         following.cancel()
         assert secret not in str(await keys.all())
     for file in tmp_path.glob("kodolly.db*"):  # noqa: ASYNC240 a test may block

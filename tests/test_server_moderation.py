@@ -19,6 +19,7 @@ from server.inference.moderator import found_in, rule_for
 from server.inference.spoken_text import answered_texts, asked_texts, streamed_texts
 from server.settings import ExternalProvider, GatewaySettings, ModerationRule
 from server.upstreams.directory import Directory
+from tests.support.processes import PATIENCE_S
 
 
 class Client:
@@ -132,7 +133,8 @@ async def test_a_reader_that_is_not_served_makes_the_engine_wait() -> None:
     stage.moderated.on_writable = went_on.set
     running = asyncio.create_task(stage.moderated.run())
     stage.moderated.write(event(". 끝"))
-    await asyncio.wait_for(went_on.wait(), 30)
+    async with asyncio.timeout(PATIENCE_S):
+        await went_on.wait()
     assert stage.moderated.writable
     running.cancel()
 

@@ -47,7 +47,8 @@ async def test_a_header_that_does_not_come_ends_the_connection(port: int) -> Non
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(first)
         try:
-            return await asyncio.wait_for(reader.read(), PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S):
+                return await reader.read()
         finally:
             writer.close()
 
@@ -59,7 +60,8 @@ async def test_a_body_that_does_not_come_is_a_client_error(port: int) -> None:
     content = body(4)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(head(len(content)) + content[:10])
-    answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
+    async with asyncio.timeout(PATIENCE_S):
+        answer = await reader.read()
     writer.close()
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"body_timeout" in answer

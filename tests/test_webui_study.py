@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -20,7 +21,7 @@ from webui.failures import Failure
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
 from webui.store.page_store import PageStore
 from webui.store.study_errands import MOST_ATTEMPTS
-from webui.study.errands import UNREADABLE, StudyWork
+from webui.study.errands import UNREADABLE, Errander, StudyWork
 from webui.study.figures import study_figures
 from webui.study.files import file_text, judgement_rows
 from webui.study.plan import StudyPrompt, TaskJudgement
@@ -297,3 +298,28 @@ async def test_who_does_not_administer_makes_no_study_and_gets_no_file(tmp_path:
         assert "models" not in listed["studies"][0]
         closed = await client.post(f"/study/api/studies/{study}", json={"open": False})
         assert closed.status_code == 403
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_errands_end_however_shortly_before_that_there_was_news(turns: int) -> None:
+    """Before Python 3.12 `asyncio.wait_for` loses a cancellation that comes with what it waited for."""
+    looked = asyncio.Event()
+
+    async def due_tomorrow() -> datetime:
+        looked.set()
+        return datetime.now(UTC) + timedelta(days=1)
+
+    async def no_errands(_: int) -> tuple[()]:
+        return ()
+
+    async def do(_: object) -> None:
+        raise AssertionError("there is nothing to do")
+
+    async with asyncio.timeout(PATIENCE_S):
+        errander = Errander(no_errands, do, due_tomorrow, at_once=1)
+        async with errander.running():
+            await looked.wait()
+            await asyncio.sleep(0)
+            errander.wake()
+            for _ in range(turns):
+                await asyncio.sleep(0)

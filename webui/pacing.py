@@ -37,7 +37,8 @@ async def batches(
     try:
         while not stop.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(ready.wait(), tick_s)
+                async with asyncio.timeout(tick_s):
+                    await ready.wait()
             ready.clear()
             batch, items[:] = items[:], []
             yield batch

@@ -45,7 +45,8 @@ class Pulse(asyncio.Protocol):
     async def ready(self, within_s: float) -> bool:
         """Whether the child said that it serves, before it ended and in this time."""
         try:
-            return await asyncio.wait_for(asyncio.shield(self._ready), within_s)
+            async with asyncio.timeout(within_s):
+                return await asyncio.shield(self._ready)
         except TimeoutError:
             return False
 

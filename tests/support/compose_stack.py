@@ -207,7 +207,8 @@ async def while_streaming(project: Project, tokens: int, event: Callable[[], obj
             asyncio.create_task(stream(http, project.url, body, partial(on_token, number)))
             for number, body in enumerate(bodies(STREAMS, tokens))
         ]
-        await asyncio.wait_for(all_begun.wait(), 120)
+        async with asyncio.timeout(120):
+            await all_begun.wait()
         await asyncio.to_thread(event)
         return list(await asyncio.gather(*tasks))
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
-from importlib.resources import files
 from typing import Literal
 
+from webui.plain_page import BRAND, ROOT, plain_page
 from webui.render import inline
 from webui.texts import Lang, text
 
 MULTIPART = 'method="post" enctype="multipart/form-data"'
+ADMIN_CSS = ROOT / "admin" / "admin.css"
 Screen = Literal["keys", "workers", "review", "improve"]
 ADDRESSES: Mapping[Screen, str] = {
     "keys": "./admin",
@@ -34,7 +35,6 @@ class Notice:
 
 def page(lang: Lang, screen: Screen, body: str, said: Notice | None = None) -> str:
     """A screen with the links of the others, and what is said of the last action."""
-    style = files("webui").joinpath("admin", "admin.css").read_text(encoding="utf-8")
     links = "".join(
         f'<a href="{address}"{here}>{words(lang, key)}</a>'
         for address, key, here in (
@@ -52,13 +52,11 @@ def page(lang: Lang, screen: Screen, body: str, said: Notice | None = None) -> s
         for one, address in ADDRESSES.items()
     )
     title = words(lang, "nav_admin")
-    return f"""<!doctype html>
-<html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title} · kodolly</title><style>{style}</style></head>
-<body><header><a class="brand" href="./">kodolly <span lang="ko">코돌리</span></a>
+    framed = f"""<header><a class="brand" href="./">{BRAND}</a>
 <nav aria-label="{words(lang, "nav_pages")}">{links}</nav></header>
 <main><h1>{title}</h1><nav class="tabs" aria-label="{title}">{screens}</nav>
-{_said(lang, said) if said else ""}{body}</main></body></html>"""
+{_said(lang, said) if said else ""}{body}</main>"""
+    return plain_page(lang, text(lang, "nav_admin"), framed, [ADMIN_CSS])
 
 
 def problem(lang: Lang, screen: Screen, key: str, detail: str = "") -> str:

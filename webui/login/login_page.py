@@ -1,10 +1,10 @@
 """The login page: plain HTML that works without a script, in the language of the browser."""
 
 from html import escape
-from importlib.resources import files
 from urllib.parse import urlsplit
 
 from webui.login.visitor import Visitor
+from webui.plain_page import BRAND, ROOT, plain_page
 from webui.texts import Lang, text
 
 
@@ -78,9 +78,5 @@ def _alert(lang: Lang, said: str | None, **values: object) -> str:
 
 
 def _page(lang: Lang, title: str, body: str) -> str:
-    style = files("webui").joinpath("login", "login.css").read_text(encoding="utf-8")
-    return f"""<!doctype html>
-<html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{escape(title)} · kodolly</title><style>{style}</style></head>
-<body><main><p class="brand">kodolly <span lang="ko">코돌리</span></p><h1>{escape(title)}</h1>
-{body}</main></body></html>"""
+    main = f'<main><p class="brand">{BRAND}</p><h1>{escape(title)}</h1>\n{body}</main>'
+    return plain_page(lang, title, main, [ROOT / "login" / "login.css"])

@@ -1,9 +1,9 @@
 """A shared conversation as plain HTML: it can be read without a script, which only draws its Markdown."""
 
 from html import escape
-from importlib.resources import files
 
 from webui.conversation import Turn
+from webui.plain_page import BRAND, ROOT, plain_page
 from webui.render import ending
 from webui.store.shares import SharedConversation
 from webui.texts import Lang, text
@@ -12,22 +12,19 @@ from webui.texts import Lang, text
 def shared_html(found: SharedConversation, lang: Lang, script: str) -> str:
     """The page. `script` is the address of `assets/shared.js`."""
     told = escape(text(lang, "shared_on", day=f"{found.shared:%Y-%m-%d}"))
-    title, body = escape(found.title), _turns(found, lang)
     head = f'<script type="module" src="{escape(script)}"></script>'
-    return _page(lang, title, f'<h1>{title}</h1><p class="quiet">{told}</p>{body}', head)
+    return _page(lang, found.title, f'<p class="quiet">{told}</p>{_turns(found, lang)}', head)
 
 
 def picture_html(found: SharedConversation, lang: Lang) -> str:
     """The same for `assets/picture.js`, which makes a picture of it: contexts are open."""
-    title, day = escape(found.title), f"{found.shared:%Y-%m-%d}"
     body = _turns(found, lang).replace("<details>", "<details open>")
-    return _page(lang, title, f'<h1>{title}</h1><p class="quiet">{day}</p>{body}')
+    return _page(lang, found.title, f'<p class="quiet">{found.shared:%Y-%m-%d}</p>{body}')
 
 
 def gone_html(lang: Lang) -> str:
     """The page of an address that leads nowhere."""
-    title = escape(text(lang, "shared_gone_title"))
-    return _page(lang, title, f"<h1>{title}</h1><p>{escape(text(lang, 'shared_gone'))}</p>")
+    return _page(lang, text(lang, "shared_gone_title"), f"<p>{escape(text(lang, 'shared_gone'))}</p>")
 
 
 def _turns(found: SharedConversation, lang: Lang) -> str:
@@ -64,9 +61,5 @@ def _answer(pane: str, turn: Turn, found: SharedConversation, lang: Lang) -> str
 
 
 def _page(lang: Lang, title: str, body: str, head: str = "") -> str:
-    style = files("webui.sharing").joinpath("shared.css").read_text(encoding="utf-8")
-    return f"""<!doctype html>
-<html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title} · kodolly</title><style>{style}</style>{head}</head>
-<body><main><p class="brand"><a href="../">kodolly <span lang="ko">코돌리</span></a></p>
-{body}</main></body></html>"""
+    main = f'<main><p class="brand"><a href="../">{BRAND}</a></p>\n<h1>{escape(title)}</h1>{body}</main>'
+    return plain_page(lang, title, main, [ROOT / "sharing" / "shared.css"], head)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 from uuid import UUID, uuid5
@@ -141,10 +141,9 @@ class Errander(Generic[E]):
             except StoreFailed:
                 wait_s = backoff(failures).total_seconds()
                 failures += 1
-            try:
-                await asyncio.wait_for(self._woken.wait(), wait_s)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._woken.wait()
 
     async def _look(self) -> float | None:
         """Begin what can be begun; after how many seconds to look again, None for not before `wake`."""

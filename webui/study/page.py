@@ -6,9 +6,10 @@
 import hashlib
 import json
 from html import escape
-from importlib.resources import files
 
+from webui.admin.frame import ADMIN_CSS
 from webui.answer_feed import assets_address
+from webui.plain_page import BRAND, ROOT, plain_page
 from webui.study.plan import IDLE_S
 from webui.study.texts import MESSAGES, SCRIPT
 from webui.texts import Lang, text
@@ -28,8 +29,6 @@ MORE_LINKS = {"admin": ("./admin", "nav_admin"), "account": ("./login", "nav_acc
 def study_html(lang: Lang, links: tuple[str, ...], user: str | None, *, alone: bool) -> str:
     """The frame, with the words that the script draws. `links`: which of account and admin there are; `user`:
     its reader, None for a browser without a cookie yet; `alone`: its reader sees no other page."""
-    sheets = (files("webui") / "admin" / "admin.css", files("webui") / "study" / "study.css")
-    style = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     nav = "".join(
         f'<a href="{address}"{_current(key)}>{escape(text(lang, key))}</a>'
         for address, key in (*(ALONE if alone else LINKS), *(MORE_LINKS[name] for name in links))
@@ -39,15 +38,12 @@ def study_html(lang: Lang, links: tuple[str, ...], user: str | None, *, alone: b
     reader = hashlib.sha256(user.encode()).hexdigest()[:16] if user else None
     given = {"words": words, "idle_s": IDLE_S, "reader": reader}
     data = json.dumps(given, ensure_ascii=False).replace("<", "\\u003c")
-    title, home = escape(text(lang, "nav_study")), "./study" if alone else "./"
-    return f"""<!doctype html>
-<html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title} · kodolly</title><style>{style}</style></head>
-<body><header><a class="brand" href="{home}">kodolly <span lang="ko">코돌리</span></a>
+    body = f"""<header><a class="brand" href="{"./study" if alone else "./"}">{BRAND}</a>
 <nav>{nav}</nav></header>
 <main id="study"></main><p id="told" role="status"></p>
 <script type="application/json" id="given">{data}</script>
-<script type="module" src="{assets_address()}/study.js"></script></body></html>"""
+<script type="module" src="{assets_address()}/study.js"></script>"""
+    return plain_page(lang, text(lang, "nav_study"), body, [ADMIN_CSS, ROOT / "study" / "study.css"])
 
 
 def _current(key: str) -> str:
