@@ -52,6 +52,11 @@ MODULES = (
     "worker.settings",
 )
 """What these commands import."""
+PERIODS = {
+    "server.accounts.accounts.REFRESH_S": 0.1,
+    "server.inference.conversation_log.WRITE_EVERY_S": 0.1,
+}
+"""What many tests wait for: a gateway writes its ledger and conversations more often here than each second."""
 MOST_BYTES = 200_000
 """Of a command line and its environment in one message."""
 
@@ -149,6 +154,9 @@ def main() -> None:
     tests = socket.socket(fileno=int(sys.argv[1]))
     for module in MODULES:
         importlib.import_module(module)
+    for period, seconds in PERIODS.items():
+        module, _, name = period.rpartition(".")
+        setattr(importlib.import_module(module), name, seconds)
     gc.freeze()
     fork_for_ever(tests)
     kodolly.cli.main()

@@ -24,12 +24,10 @@ from server.app import create_app as create_gateway
 from server.client.protocol import GatewayProtocol
 from server.settings import GatewaySettings
 from tests.support.engine_script import Script
+from tests.support.forked_kodolly import PERIODS
 from tests.support.gateway_stack import TOKEN, Member
 from tests.support.processes import PATIENCE_S, wait_for
 from tests.support.scripted_engine import Connection
-
-BOOKED_EVERY_S = 0.05
-"""In place of the second after which the gateway writes its ledger, for which many tests wait."""
 
 
 @dataclass
@@ -114,7 +112,8 @@ def in_process(tmp_path: Path, **settings: Any) -> Iterator[InProcess]:
     )
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr("server.accounts.accounts.REFRESH_S", BOOKED_EVERY_S)
+        for period, seconds in PERIODS.items():
+            patch.setattr(period, seconds)
         controller = stack.enter_context(_serving(controller_app, BoundedProtocol))
         stack.callback(end_watches, controller_app)
         gateway_app = create_gateway(
