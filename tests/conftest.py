@@ -36,6 +36,20 @@ def one_tls_context() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patient_requests() -> Iterator[None]:
+    """A request that names no limit has more than httpx's five seconds, which a busy machine may need."""
+    import httpx2
+    from httpx2._config import DEFAULT_TIMEOUT_CONFIG
+
+    from tests.support.processes import PATIENCE_S
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, seconds in httpx2.Timeout(PATIENCE_S).as_dict().items():
+            patch.setattr(DEFAULT_TIMEOUT_CONFIG, name, seconds)
+        yield
+
+
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Stage]":
     """A gateway before scripted engines, and a web UI of it."""

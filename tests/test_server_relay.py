@@ -46,11 +46,17 @@ def stream_text(client: openai.OpenAI, model: str, tokens: int = 6) -> str:
     return "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
 
 
-def raw(stack: Stack, body: bytes | dict[str, Any], path: str = "/v1/chat/completions") -> httpx2.Response:
+def raw(
+    stack: Stack, body: bytes | dict[str, Any], path: str = "/v1/chat/completions", gateway: str = ""
+) -> httpx2.Response:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"content-type": "application/json"}
     return httpx2.post(
-        f"{stack.gateway}{path}", content=content, headers=headers, timeout=PATIENCE_S, trust_env=False
+        f"{gateway or stack.gateway}{path}",
+        content=content,
+        headers=headers,
+        timeout=PATIENCE_S,
+        trust_env=False,
     )
 
 
@@ -138,13 +144,13 @@ def test_an_abort_before_the_first_token_is_not_a_success(stack: Stack) -> None:
 @pytest.mark.parametrize("mode", ["stall_before_headers", "stall_at_token:0"])
 def test_a_worker_that_sends_nothing_is_a_timeout(stack: Stack, mode: str) -> None:
     script(stack.engines["solo"], mode)
-    answer = raw(stack, chat("solo", stream=True))
+    answer = raw(stack, chat("solo", stream=True), gateway=stack.hasty)
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
 
 
 def test_silence_in_the_middle_ends_the_stream_with_an_error(stack: Stack) -> None:
     script(stack.engines["solo"], "stall_at_token:2")
-    body = raw(stack, chat("solo", stream=True)).text
+    body = raw(stack, chat("solo", stream=True), gateway=stack.restless).text
     assert '"upstream_timeout"' in body
     assert body.endswith("data: [DONE]\n\n")
 

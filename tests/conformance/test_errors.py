@@ -239,10 +239,9 @@ def test_w14_each_failure_of_an_engine_has_its_status(
 ) -> None:
     """W14: upstream failure 502, upstream timeout 504, overload 429/503; never 408, which clients repeat."""
     endpoint.need_engine()
-    if endpoint.kind == "external" and mode.startswith("stall"):
-        pytest.skip("not applicable: how long this service waits is not known")
+    asked = endpoint.impatient(endpoint.hasty) if mode.startswith("stall") else endpoint
     endpoint.script(mode)
-    answer = endpoint.stream(CHAT, endpoint.chat(stream=stream))
+    answer = asked.stream(CHAT, endpoint.chat(stream=stream))
     assert answer.status in allowed
     error_of(answer)
 
@@ -306,10 +305,9 @@ def test_w15_a_stream_that_breaks_ends_in_an_error_and_done(endpoint: Endpoint, 
 
 def test_w15_silence_in_the_middle_is_a_failure_too(endpoint: Endpoint) -> None:
     """W15: an engine that goes silent ends in an error after the idle limit."""
-    if endpoint.kind == "external":
-        pytest.skip("not applicable: how long this service waits is not known")
+    restless = endpoint.impatient(endpoint.restless)
     endpoint.script("stall_at_token:2")
-    assert_broken(endpoint.stream(CHAT, endpoint.chat(stream=True)))
+    assert_broken(restless.stream(CHAT, endpoint.chat(stream=True)))
 
 
 @pytest.mark.parametrize("mode", BREAKS)

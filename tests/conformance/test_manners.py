@@ -107,19 +107,21 @@ def test_w27_official_clients_raise_on_every_manner_of_broken_response_and_messa
             pytest.fail(f"{mode}: {message(endpoint, claude)}")
 
 
-def test_w15_a_provider_may_think_for_longer_than_a_worker(endpoint: Endpoint, client: openai.OpenAI) -> None:
+def test_w15_a_provider_may_think_for_longer_than_a_worker(endpoint: Endpoint) -> None:
     """W15: a reasoning model's silence is no failure; the same silence of a worker is."""
     if endpoint.outside is None:
         pytest.skip("not applicable: no provider is known here")
-    endpoint.outside.script("stall_at_token:1")
-    chunks = client.chat.completions.create(**endpoint.chat(model=endpoint.model_outside), stream=True)
-    said = next(iter(chunks)).choices[0].delta.content or ""
-    endpoint.script("stall_at_token:1")
-    with pytest.raises(openai.APIError, match="sent nothing"):  # so long the provider has been silent
-        chat(endpoint, client)
-    endpoint.outside.release()
-    said += "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    assert said == answer_text("outside", 6)
+    restless = endpoint.impatient(endpoint.restless)
+    with restless.openai() as client:
+        endpoint.outside.script("stall_at_token:1")
+        chunks = client.chat.completions.create(**endpoint.chat(model=endpoint.model_outside), stream=True)
+        said = next(iter(chunks)).choices[0].delta.content or ""
+        endpoint.script("stall_at_token:1")
+        with pytest.raises(openai.APIError, match="sent nothing"):  # so long the provider has been silent
+            chat(restless, client)
+        endpoint.outside.release()
+        said += "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        assert said == answer_text("outside", 6)
 
 
 def test_w27_an_engine_that_keeps_no_responses_says_why_none_is_found(

@@ -56,7 +56,7 @@ PERIODS = {
     "server.accounts.accounts.REFRESH_S": 0.1,
     "server.inference.conversation_log.WRITE_EVERY_S": 0.1,
 }
-"""What many tests wait for: a gateway writes its ledger and conversations more often here than each second."""
+"""What many tests wait for: gateways write ledger and conversations more often here than each second."""
 MOST_BYTES = 200_000
 """Of a command line and its environment in one message."""
 

@@ -77,12 +77,13 @@ class Stack:
     controller: str
     engines: dict[str, str]
     log: Path
+    hasty: str
+    restless: str
+    """Two more gateways (`impatient_gateway`)."""
 
 
 SETTINGS = """
 gateway:
-  first_event_timeout_s: 2
-  idle_timeout_s: 2
   external:
     - {{name: openai, base_url: "{outside}", key_env: OUTSIDE_KEY, models: [outside]}}
     - {{name: denied, base_url: "{outside}", key_env: WRONG_KEY, models: [denied]}}
@@ -108,6 +109,17 @@ def controller_and_gateway(
 
 
 @contextmanager
+def impatient_gateway(folder: Path, env: dict[str, str], controller: str, limit: str) -> Iterator[str]:
+    """Another gateway of the controller, with half a second for `limit`: that of the stack has all the time
+    that a slow machine takes. `folder` has the settings in `kodolly.yaml`."""
+    gateway = f"http://127.0.0.1:{free_port()}"
+    argv = kodolly("gateway", "--port", gateway.rpartition(":")[2], "--controller", controller)
+    own = env | {f"KODOLLY_GATEWAY_{limit.upper()}": "0.5"}
+    with running(argv, folder / f"{limit}.log", f"{gateway}/healthz", own, folder):
+        yield gateway
+
+
+@contextmanager
 def gateway_stack(tmp_path: Path) -> Iterator[Stack]:
     """Engines twin-a and twin-b (model `twin`), solo (model `solo`), outside (provider), one gateway."""
     with ExitStack() as stack:
@@ -130,8 +142,13 @@ def gateway_stack(tmp_path: Path) -> Iterator[Stack]:
         controller, gateway, _ = stack.enter_context(controller_and_gateway(tmp_path, env))
         for name, model in (("twin-a", "twin"), ("twin-b", "twin"), ("solo", "solo")):
             stack.enter_context(member(controller, engines[name], name, model).kept())
-        wait_for(lambda: len(model_ids(gateway)) == 5, 10, what="all models")
-        yield Stack(gateway, controller, engines, tmp_path / "gateway.log")
+        hasty, restless = (
+            stack.enter_context(impatient_gateway(tmp_path, env, controller, limit))
+            for limit in ("first_event_timeout_s", "idle_timeout_s")
+        )
+        for url in (gateway, hasty, restless):
+            wait_for(lambda url=url: len(model_ids(url)) == 5, 10, what="all models")  # type: ignore[misc]
+        yield Stack(gateway, controller, engines, tmp_path / "gateway.log", hasty, restless)
 
 
 def model_ids(gateway: str) -> list[str]:

@@ -4,7 +4,7 @@ import base64
 import json
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -170,6 +170,9 @@ class Endpoint:
     """Scripted engines behind it, all that serve `model`."""
     log: Path | None = None
     """Where the service logs."""
+    hasty: str = ""
+    restless: str = ""
+    """URLs, with /v1, of the same service with little patience: for the first event, between two events."""
     faults: list[str] = field(default_factory=list)
     """What the engines were scripted to do since they were last healed."""
     direct: Mapping[str, "Service"] = field(default_factory=dict)
@@ -179,6 +182,12 @@ class Endpoint:
     def root(self) -> str:
         """The URL without /v1."""
         return self.base_url.removesuffix("/v1")
+
+    def impatient(self, url: str) -> "Endpoint":
+        """The service at `hasty` or `restless`; without one the check is not applicable."""
+        if not url:
+            pytest.skip("not applicable: how long this service waits is not known")
+        return replace(self, base_url=url)
 
     def service(self) -> "Service":
         """The service as one side of a comparison (W28)."""

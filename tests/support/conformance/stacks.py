@@ -15,7 +15,7 @@ from finetune.demo.build import demo_directories
 from tests.support.conformance.differential import Service
 from tests.support.conformance.endpoint import Endpoint, Engine
 from tests.support.forked_vllm import quick_vllm
-from tests.support.gateway_stack import TOKEN, member
+from tests.support.gateway_stack import TOKEN, impatient_gateway, member
 from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
 
 KEY = "conformance-key"
@@ -29,8 +29,6 @@ NEEDS_ANOTHER_MODEL = {
 }
 GATEWAY = """
 gateway:
-  first_event_timeout_s: {first_event_timeout_s}
-  idle_timeout_s: 2
   external: {external}
   aliases: {{"{alias}": {model}}}
 """
@@ -60,9 +58,7 @@ def scripted_stack(tmp_path: Path) -> Iterator[Endpoint]:
         }
         outside["rename_params"] = {"max_tokens": "max_completion_tokens"}
         outside["key_env"] = "PROVIDER_KEY"
-        gateway, controller = stack.enter_context(
-            started_gateway(tmp_path, "twin", first_event_timeout_s=2, external=[outside])
-        )
+        gateway, controller, env = stack.enter_context(started_gateway(tmp_path, "twin", external=[outside]))
         for name in ("twin-a", "twin-b", "embed", "late"):
             joined = member(controller, urls[name], name, names[name])
             change: dict[str, Any] = {"state": "loading", "progress": 0.5} if name == "late" else {}
@@ -70,11 +66,13 @@ def scripted_stack(tmp_path: Path) -> Iterator[Endpoint]:
                 change["models"] = (*joined.registration.models, ModelCard(name="twin-tuned", base="twin"))
             joined.registration = joined.registration.model_copy(update=change)
             stack.enter_context(joined.kept())
-        wait_for(
-            lambda: _models(gateway) == {"twin", "twin-tuned", "embed", "outside", ALIAS},
-            10,
-            what="all models",
+        hasty, restless = (
+            stack.enter_context(impatient_gateway(tmp_path, env, controller, limit))
+            for limit in ("first_event_timeout_s", "idle_timeout_s")
         )
+        names_told = {"twin", "twin-tuned", "embed", "outside", ALIAS}
+        for url in (gateway, hasty, restless):
+            wait_for(lambda url=url: _models(url) == names_told, 10, what="all models")  # type: ignore[misc]
         yield Endpoint(
             base_url=f"{gateway}/v1",
             model="twin",
@@ -88,6 +86,8 @@ def scripted_stack(tmp_path: Path) -> Iterator[Endpoint]:
             kind="scripted",
             asks_for_keys=True,
             log=tmp_path / "gateway.log",
+            hasty=f"{hasty}/v1",
+            restless=f"{restless}/v1",
             engines=(Engine(urls["twin-a"]), Engine(urls["twin-b"])),
             direct={"twin": Service(urls["twin-a"], ""), "embed": Service(urls["embed"], "")},
             **limited_keys(gateway, "twin", "embed"),
@@ -103,9 +103,7 @@ def vllm_stack(tmp_path: Path) -> Iterator[Endpoint]:
     subprocess.run([sys.executable, "-m", "finetune.demo.build", str(DEMO)], check=True)
     base, dolly = demo_directories(DEMO)
     with ExitStack() as stack:
-        gateway, controller = stack.enter_context(
-            started_gateway(tmp_path, "dolly", first_event_timeout_s=60)
-        )
+        gateway, controller, _ = stack.enter_context(started_gateway(tmp_path, "dolly"))
         for model, name, flags in ((dolly, "dolly", VLLM_FLAGS), (base, "embed", ("--runner", "pooling"))):
             stack.enter_context(_worker(tmp_path, controller, model, name, flags))
         wait_for(lambda: _models(gateway) == {"dolly", "embed", ALIAS}, 300, what="both engines")
@@ -182,15 +180,13 @@ def _worker(tmp_path: Path, controller: str, model: Path, name: str, flags: Sequ
 
 @contextmanager
 def started_gateway(
-    tmp_path: Path, model: str, *, first_event_timeout_s: int, external: Sequence[dict[str, Any]] = ()
-) -> Iterator[tuple[str, str]]:
-    """A controller and a gateway that asks for KEY and knows `model` as ALIAS too; yields the gateway's URL
-    and the controller's."""
+    tmp_path: Path, model: str, external: Sequence[dict[str, Any]] = ()
+) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """A controller and a gateway that asks for KEY and knows `model` as ALIAS too; yields the gateway's URL,
+    the controller's, and both's environment."""
     controller, gateway = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     providers = json.dumps(list(external))  # JSON is YAML
-    settings = GATEWAY.format(
-        first_event_timeout_s=first_event_timeout_s, external=providers, alias=ALIAS, model=model
-    )
+    settings = GATEWAY.format(external=providers, alias=ALIAS, model=model)
     (tmp_path / "kodolly.yaml").write_text(settings, encoding="utf-8")
     env = {
         "KODOLLY_JOIN_TOKEN": TOKEN,
@@ -208,7 +204,7 @@ def started_gateway(
             argv = kodolly(part, "--port", url.rpartition(":")[2], *more)
             log = tmp_path / f"{part}.log"
             stack.enter_context(running(argv, log, f"{url}/healthz", env, tmp_path))
-        yield gateway, controller
+        yield gateway, controller, env
 
 
 def _models(gateway: str, key: str = KEY) -> set[str] | None:
