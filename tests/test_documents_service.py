@@ -162,7 +162,8 @@ def test_what_cannot_be_read_fails_with_one_line(client: openai.OpenAI, tmp_path
         ("bomb.docx", bomb.getvalue(), "invalid_file", "bomb.docx cannot be read"),
         ("scan.pdf", empty, "invalid_file", "scan.pdf cannot be read"),
         ("secret.docx", bytes.fromhex("d0cf11e0a1b11ae1") * 100, "invalid_file", "password"),
-        ("photo.png", b"\x89PNG", "unsupported_file", "'.png'"),
+        ("photo.png", b"\x89PNG\r\n\x1a\n", "unsupported_file", "whose text takes OCR"),
+        ("sound.mp3", b"ID3", "unsupported_file", "'.mp3'"),
     ):
         failed = client.vector_stores.files.create_and_poll(
             uploaded(client, name, content), vector_store_id=store.id, poll_interval_ms=50
@@ -174,7 +175,7 @@ def test_what_cannot_be_read_fails_with_one_line(client: openai.OpenAI, tmp_path
         assert "\n" not in failed.last_error.message
         assert "state" not in failed.last_error.message  # nor where it is kept
     counts = client.vector_stores.retrieve(store.id).file_counts
-    assert (counts.failed, counts.total) == (5, 5)
+    assert (counts.failed, counts.total) == (6, 6)
     assert client.vector_stores.search(store.id, query="휴가").data == []
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from documents.read.formats import PICTURES, SUFFIXES
+from documents.read.formats import readable_suffixes
 
 
 def readable_files(paths: Iterable[Path], *, ocr: bool = False) -> Iterator[Path]:
     """Files just as they are given; from folders all that can be read, pictures only with `ocr`, hidden files
     and folders left out."""
-    wanted = {suffix for suffix, name in SUFFIXES.items() if ocr or name not in PICTURES}
+    wanted = readable_suffixes(ocr=ocr)
     for path in paths:
         if not path.is_dir():
             yield path

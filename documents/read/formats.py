@@ -30,6 +30,11 @@ _COMPOUND = bytes.fromhex("d0cf11e0a1b11ae1")
 _OFFICE = ("docx", "pptx", "xlsx")
 
 
+def readable_suffixes(*, ocr: bool) -> set[str]:
+    """Those of files that can be read, which pictures are only with OCR."""
+    return {suffix for suffix, name in SUFFIXES.items() if ocr or name not in PICTURES}
+
+
 def format_of(path: Path) -> str:
     """The format that the file's name says. Raises Unreadable for others."""
     found = SUFFIXES.get(path.suffix.lower())

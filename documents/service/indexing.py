@@ -8,12 +8,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from common.database import StoreFailed
 from common.errors import UserError
 from documents.chunks import chunks_of
 from documents.read.file import ReadLimits, read_file_as
-from documents.read.formats import SUFFIXES
+from documents.read.formats import readable_suffixes
 from documents.search.calibration import calibrate
 from documents.service.catalogue import Row
 from documents.service.storage import Storage
@@ -106,7 +107,7 @@ class Indexer:
             used = self._put_in(row, filename)
             outcome = ("completed", "", "", used)
         except UserError as error:
-            known = any(filename.lower().endswith(suffix) for suffix in SUFFIXES)
+            known = Path(filename.lower()).suffix in readable_suffixes(ocr=self._limits.ocr)
             outcome = ("failed", "invalid_file" if known else "unsupported_file", str(error), 0)
         except StoreFailed:  # it is tried again
             raise
