@@ -86,7 +86,7 @@ class Started:
 @contextmanager
 def kodolly(tmp: Path, engines: Engines, cache: Path) -> Iterator[Started]:
     """Our controller and gateway, with keys that have limits."""
-    with started_gateway(tmp, CHAT, first_event_timeout_s=30) as (url, controller), ExitStack() as stack:
+    with started_gateway(tmp, CHAT) as (url, controller, _), ExitStack() as stack:
         for model, engine in ((CHAT, engines.chat), (EMBED, engines.embed)):
             stack.enter_context(member(controller, engine, model, model).kept())
         base_url = f"{url}/v1"

@@ -84,7 +84,7 @@ async def test_an_expired_key_is_refused_and_says_so(tmp_path: Path) -> None:
         key = Key("key_1", "웹팀", expires=datetime.fromtimestamp(now[0] + 60, UTC))
         secret = await KeyStore(store.database).create(key)
         accounts = Accounts(store, clock=lambda: now[0])
-        await accounts.start()
+        await accounts.follow_keys()
         assert accounts.authenticate(secret).id == "key_1"
         now[0] += 60
         with pytest.raises(InvalidApiKey, match="expired at 2027"):

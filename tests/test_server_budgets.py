@@ -74,7 +74,7 @@ async def house(count: int, budget: int) -> AsyncIterator[House]:
     clock = Clock()
     found = [Accounts(STORE[0], clock=clock) for _ in range(count)]
     for gateway in found:
-        await gateway.start()
+        await gateway.follow_keys()
     yield House(found, found[0].authenticate(secret), clock)
 
 
@@ -293,12 +293,12 @@ async def test_a_budget_given_to_a_key_that_has_spent_counts_what_is_not_booked_
     async with house(1, 10_000) as home:
         (gateway,) = home.gateways
         await gateway.keys.change(home.key.id, {"budget_tokens": None})
-        await gateway._follow_keys()
+        await gateway.follow_keys()
         grant = await home.ask(0, 1)
         assert grant is not None
         gateway.settle(grant, "ok", Usage(600, 0))
         await gateway.keys.change(home.key.id, {"budget_tokens": 1000})
-        await gateway._follow_keys()
+        await gateway.follow_keys()
         assert await home.ask(0, 300) is not None
         assert await home.ask(0, 300) is None
 
@@ -311,7 +311,7 @@ async def test_a_raised_budget_is_there_at_once() -> None:
         gateway.settle(grant, "ok", Usage(100, 0))
         assert await home.ask(0, 50) is None
         await gateway.keys.change(home.key.id, {"budget_tokens": 1000})
-        await gateway._follow_keys()
+        await gateway.follow_keys()
         await home.tick()
         home.clock.now += 1
         assert await home.ask(0, 500) is not None
