@@ -41,6 +41,7 @@ async def fill(store: PageStore, user: str, study: str) -> str:
     await store.shares.share(user, asked.id)
     gone = await store.conversations.ask(user, "chat", None, f"{user}가 지운 질문", {"chat": SETUP})
     await store.conversations.delete(user, gone.id)
+    await store.folders.move(user, asked.id, await store.folders.make(user, f"{user}의 폴더"))
     await store.users.set(user, "compare", {"of": user})
     await store.presets.keep(user, user, Preset(system=user, sampling=SAMPLING), shared=True)
     later = datetime.now(UTC) + timedelta(days=1)

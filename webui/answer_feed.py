@@ -41,7 +41,7 @@ ELSEWHERE_MS = 500
 """The same while another process fetches it: what it wrote to the store is looked at."""
 MOST_ASKED = 100
 
-MODULES = ("answers.js", "picture.js", "share_link.js", "shortcuts.js", "sides.js")
+MODULES = ("answers.js", "history.js", "picture.js", "share_link.js", "shortcuts.js", "sides.js")
 """The scripts that every page has."""
 
 ASSETS = Door("public")

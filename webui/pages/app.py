@@ -122,6 +122,7 @@ def page_style() -> str:
     own = [
         files("webui") / "style.css",
         files("webui.pages") / "shortcuts.css",
+        files("webui.pages") / "history.css",
         files("webui.opinions") / "opinions.css",
     ]
     return "".join(sheet.read_text(encoding="utf-8") for sheet in own) + documents_style()

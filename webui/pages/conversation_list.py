@@ -7,11 +7,13 @@ from typing import Any
 
 import gradio as gr
 
+from webui.pages.folders import FolderEvents, FolderParts, folder_parts
+from webui.pages.history_html import history_html
 from webui.pages.parts import Updates, lang_of, on, user_in
 from webui.render import both
 from webui.store.conversations import Conversation, Conversations, Kind
 from webui.store.page_store import PageStore
-from webui.texts import MESSAGES, text
+from webui.texts import MESSAGES, Lang, text
 
 Show = Callable[[gr.Request, Conversation | None], Awaitable[Updates]]
 """Draws a conversation, or an empty page."""
@@ -24,7 +26,12 @@ class ConversationList:
     kind: Kind
     shown: gr.Textbox
     search: gr.Textbox
-    history: gr.Radio
+    history: gr.HTML
+    chosen: gr.JSON
+    """Id of the conversation that was chosen in the list."""
+    open: gr.Button
+    """What the script of the list presses then."""
+    folders: FolderParts | None
     title: gr.Textbox
     pin: gr.Checkbox
     delete: gr.Button
@@ -47,6 +54,7 @@ class ConversationList:
             self.pin,
             self.delete,
             *self.sharing,
+            *self._of_folders,
             self.deleted_note,
             self.deleted,
             self.restore,
@@ -55,29 +63,45 @@ class ConversationList:
     @property
     def drawn(self) -> list[Any]:
         """What `draw` changes."""
-        return [self.shown, self.search, self.history, self.title, self.pin, self.delete, *self.sharing]
+        parts = [self.shown, self.search, self.history, self.title, self.pin, self.delete]
+        return [*parts, *self.sharing, *self._of_folders]
+
+    @property
+    def _of_folders(self) -> list[Any]:
+        return self.folders.drawn if self.folders else []
 
     @property
     def sharing(self) -> list[Any]:
         return [self.share, self.share_end, self.share_note]
 
     async def draw(
-        self, conversations: Conversations, user: str, shown: Conversation | None, search: str = ""
+        self,
+        conversations: Conversations,
+        user: str,
+        shown: Conversation | None,
+        lang: Lang,
+        search: str = "",
     ) -> Updates:
         """The list with `shown` chosen in it."""
+        searched = bool(search.strip())
         found = await conversations.listed(user, self.kind, search)
-        choices: list[Any] = [(f"📌 {line.title}" if line.pinned else line.title, line.id) for line in found]
-        chosen = shown.id if shown is not None and any(line.id == shown.id for line in found) else None
+        folders = await conversations.folders(user) if self.folders else []
+        chosen = shown.id if shown is not None else None
+        history = history_html(self.kind, found, folders, chosen, lang, empty=not searched)
         # While an answer comes in, the conversation on the screen stays the one it belongs to.
-        free, any_kept = shown is None or not shown.running, bool(found) or bool(search.strip())
-        return {
+        free = shown is None or not shown.running
+        drawn = {
             self.shown: shown.id if shown else "",
-            self.search: gr.update(visible=any_kept),
-            self.history: gr.update(choices=choices, value=chosen, visible=bool(found), interactive=free),
+            self.search: gr.update(visible=bool(found) or searched),
+            self.history: gr.update(value=history, elem_classes=_list_classes(free=free)),
             self.title: gr.update(value=shown.title if shown else "", visible=shown is not None),
             self.pin: gr.update(value=bool(shown and shown.pinned), visible=shown is not None),
             self.delete: gr.update(visible=shown is not None, interactive=free),
         } | self.draw_share(shown.share if shown else None, begun=shown is not None)
+        if self.folders:
+            within = shown.folder if shown else None
+            drawn |= self.folders.draw(folders, within, lang, begun=shown is not None)
+        return drawn
 
     def draw_share(self, word: str | None, *, begun: bool) -> Updates:
         """Whether the conversation on the screen is shared, and where."""
@@ -91,7 +115,12 @@ class ConversationList:
 
     def free(self) -> Updates:
         """No answer comes in any more: another conversation may be put on the screen."""
-        return {self.history: gr.update(interactive=True), self.delete: gr.update(interactive=True)}
+        freed = gr.update(elem_classes=_list_classes(free=True))
+        return {self.history: freed, self.delete: gr.update(interactive=True)}
+
+
+def _list_classes(*, free: bool) -> list[str]:
+    return ["kd-history"] if free else ["kd-history", "kd-held"]
 
 
 def conversation_list(t: gr.I18n, kind: Kind, shown: gr.Textbox) -> ConversationList:
@@ -99,7 +128,8 @@ def conversation_list(t: gr.I18n, kind: Kind, shown: gr.Textbox) -> Conversation
     search = gr.Textbox(
         label=t("search"), placeholder=t("search_hint"), visible=False, elem_id=f"{kind}-search"
     )
-    history = gr.Radio([], label=t("history"), visible=False, elem_id=f"{kind}-history")
+    history = gr.HTML(elem_id=f"{kind}-history", elem_classes=_list_classes(free=True), padding=False)
+    folders = folder_parts(t) if kind == "chat" else None
     title = gr.Textbox(label=t("title"), max_length=200, visible=False, elem_id=f"{kind}-title")
     with gr.Row(elem_classes="kd-actions"):
         pin = gr.Checkbox(label=t("pin"), container=False, visible=False, elem_id=f"{kind}-pin")
@@ -111,6 +141,9 @@ def conversation_list(t: gr.I18n, kind: Kind, shown: gr.Textbox) -> Conversation
         shown=shown,
         search=search,
         history=history,
+        chosen=gr.JSON(None, visible="hidden"),
+        open=gr.Button(visible="hidden", elem_id=f"{kind}-open"),
+        folders=folders,
         title=title,
         pin=pin,
         delete=delete,
@@ -128,6 +161,7 @@ class ListEvents:
 
     def __init__(self, parts: ConversationList, store: PageStore, show: Show) -> None:
         self.parts = parts
+        self.store = store
         self.conversations = store.conversations
         self.shares = store.shares
         self.show = show
@@ -144,14 +178,25 @@ class ListEvents:
         on(parts.delete.click, self.delete, [parts.shown], whole)
         on(parts.share.click, self.share, [parts.shown], parts.sharing)
         on(parts.share_end.click, self.end_share, [parts.shown], parts.sharing)
+        if parts.folders:
+            events = FolderEvents(parts.folders, self.store, self.redraw)
+            events.wire(parts.shown, parts.search, [parts.history])
         return [
-            on(parts.history.input, self.open, [parts.history], whole),
+            on(parts.open.click, self.open, [parts.chosen], whole, js="() => window.kodolly.chosen"),
             on(parts.restore.click, self.restore, [parts.deleted], whole),
         ]
 
+    async def redraw(self, request: gr.Request, shown: str | None, search: str | None) -> Updates:
+        """The list, and where the conversation on the screen is in it."""
+        user = user_in(request)
+        found = await self.conversations.get(user, shown) if shown else None
+        drawn = await self.parts.draw(self.conversations, user, found, lang_of(request), search or "")
+        beside = self.parts.folders.drawn if self.parts.folders else []
+        return {part: drawn[part] for part in (self.parts.history, *beside)}
+
     async def searched(self, request: gr.Request, search: str | None, shown: str | None) -> Updates:
         """List what holds the words; the search box stays."""
-        return await self._listed(user_in(request), shown, search)
+        return await self._listed(request, shown, search)
 
     async def renamed(
         self, request: gr.Request, shown: str | None, title: str | None, search: str | None
@@ -160,7 +205,7 @@ class ListEvents:
         user = user_in(request)
         if shown and title:
             await self.conversations.rename(user, shown, title)
-        return await self._listed(user, shown, search)
+        return await self._listed(request, shown, search)
 
     async def pinned(
         self, request: gr.Request, shown: str | None, pinned: bool, search: str | None
@@ -169,7 +214,7 @@ class ListEvents:
         user = user_in(request)
         if shown:
             await self.conversations.pin(user, shown, pinned=bool(pinned))
-        return await self._listed(user, shown, search)
+        return await self._listed(request, shown, search)
 
     async def open(self, request: gr.Request, chosen: str | None) -> Updates:
         """Show another conversation."""
@@ -211,10 +256,8 @@ class ListEvents:
             await self.shares.take_back(user_in(request), shown)
         return self.parts.draw_share(None, begun=bool(shown))
 
-    async def _listed(self, user: str, shown: str | None, search: str | None) -> Updates:
-        found = await self.conversations.get(user, shown) if shown else None
-        drawn = await self.parts.draw(self.conversations, user, found, search or "")
-        return {self.parts.history: drawn[self.parts.history] | {"visible": True}}
+    async def _listed(self, request: gr.Request, shown: str | None, search: str | None) -> Updates:
+        return {self.parts.history: (await self.redraw(request, shown, search))[self.parts.history]}
 
 
 def _escaped(title: str) -> str:

@@ -33,14 +33,12 @@ from webui.store.growing_answers import (
     state_of,
     write_growing,
 )
+from webui.store.history import Folder, Listed, list_conversations, list_folders
 from webui.store.opening import PageDatabase
 from webui.store.tables import answers, conversations, shares, turns, votes
 
 Kind = Literal["chat", "compare"]
 PANES: Mapping[Kind, tuple[str, ...]] = {"chat": ("chat",), "compare": ("left", "right")}
-
-LISTED = 100
-"""Most conversations in a list; a search finds the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +61,12 @@ class Conversation:
     """By pane: which version of its last answer is shown, and how many there are."""
     share: str | None = None
     """The word of the address under which others see it."""
+    folder: str | None = None
+    """Id of the folder that it is in, perhaps a deleted one."""
 
     @property
     def running(self) -> bool:
         return any(side.running for side in self.sides.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One line of the list of conversations."""
-
-    id: str
-    title: str
-    pinned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +114,12 @@ class Conversations:
         return await self._database.run(work)
 
     async def listed(self, user: str, kind: Kind, search: str = "") -> list[Listed]:
-        """Pinned ones first, then the newest; `search` looks into titles and questions."""
-        table = conversations.c
-        query = sa.select(table.id, table.title, table.pinned).where(_of(user, kind))
-        if search.strip():
-            asked = sa.exists().where(
-                turns.c.conversation_id == table.id,
-                turns.c.question.icontains(search.strip(), autoescape=True),
-            )
-            query = query.where(table.title.icontains(search.strip(), autoescape=True) | asked)
-        query = query.order_by(table.pinned.desc(), table.updated.desc()).limit(LISTED)
-        rows = await self._database.run(lambda connection: connection.execute(query).all())
-        return [Listed(id=row.id, title=row.title, pinned=row.pinned) for row in rows]
+        """Those in folders first, the pinned and newest on top; `search` looks into titles and questions."""
+        return await self._database.run(lambda c: list_conversations(c, user, kind, search))
+
+    async def folders(self, user: str) -> list[Folder]:
+        """The folders of the user's chats, by name."""
+        return await self._database.run(lambda connection: list_folders(connection, user))
 
     async def ask(
         self,
@@ -331,8 +316,6 @@ def find_conversation(
         for pane in PANES[row.kind]
     }
     last = {pane: (pane, position) for pane, position in given}
-    marks = {found.id: mark_of(found.mark) for found in given.values() if found.mark}
-    cast = connection.execute(sa.select(votes).where(votes.c.conversation_id == conversation_id))
     return Conversation(
         id=row.id,
         kind=row.kind,
@@ -340,11 +323,18 @@ def find_conversation(
         pinned=row.pinned,
         hidden=row.hidden,
         sides=sides,
-        marks=marks,
-        votes={vote.id: vote.choice for vote in cast},
+        marks={found.id: mark_of(found.mark) for found in given.values() if found.mark},
+        votes=_votes_of(connection, conversation_id),
         share=row.share,
+        folder=row.folder_id,
         versions={pane: (given[key].version, counted[key]) for pane, key in last.items()},
     )
+
+
+def _votes_of(connection: sa.Connection, conversation_id: str) -> dict[str, Choice]:
+    """By the id of the pair of answers."""
+    cast = connection.execute(sa.select(votes).where(votes.c.conversation_id == conversation_id))
+    return {vote.id: vote.choice for vote in cast}
 
 
 def mark_of(kept: object) -> Mark:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from webui.store.tables import (
     answers,
     conversations,
+    folders,
     presets,
     sessions,
     settings,
@@ -32,13 +33,14 @@ class Forgotten:
 
 def delete_rater(connection: sa.Connection, rater: str) -> Forgotten:
     """Delete the user whom the gateway knows as `rater`: conversations with their shared addresses, settings,
-    presets (shared ones too), logins, and what was judged in studies. A browser that comes again is new."""
+    folders, presets (shared ones too), logins, and what was judged in studies. A browser that comes again is
+    new."""
     found = connection.scalars(sa.select(users.c.id).where(users.c.rater_id == rater)).all()
     gone = sum(_delete_conversations(connection, user) for user in found)
     kept = sum(_delete(connection, presets, presets.c.user_id == user) for user in found)
     for user in found:
-        _delete(connection, settings, settings.c.user_id == user)
-        _delete(connection, sessions, sessions.c.user_id == user)
+        for table in (settings, sessions, folders):
+            _delete(connection, table, table.c.user_id == user)
     judged = _free_tasks(connection, study_tasks.c.rater_id == rater)
     judged += _free_tasks(connection, study_tasks.c.user_id.in_(found))
     _delete(connection, users, users.c.rater_id == rater)

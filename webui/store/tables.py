@@ -9,6 +9,7 @@ metadata = sa.MetaData()
 
 TITLE_CHARACTERS = 200
 PRESET_NAME_CHARACTERS = 80
+FOLDER_NAME_CHARACTERS = 80
 
 users = sa.Table(
     "webui_users",
@@ -29,7 +30,25 @@ conversations = sa.Table(
     sa.Column("hidden", sa.Boolean, nullable=False),
     sa.Column("updated", sa.DateTime(timezone=True), nullable=False),
     sa.Column("deleted", sa.DateTime(timezone=True)),
+    sa.Column("folder_id", sa.String(36)),  # perhaps of one that was deleted
     sa.Index("ix_webui_conversations_list", "user_id", "kind", "pinned", "updated"),
+)
+
+folders = sa.Table(
+    "webui_folders",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(FOLDER_NAME_CHARACTERS), nullable=False),
+    sa.Column("deleted", sa.DateTime(timezone=True)),
+    sa.Index(
+        "uq_webui_folders_name",
+        "user_id",
+        "name",
+        unique=True,
+        sqlite_where=sa.text("deleted IS NULL"),
+        postgresql_where=sa.text("deleted IS NULL"),
+    ),
 )
 
 turns = sa.Table(

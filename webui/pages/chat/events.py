@@ -158,8 +158,9 @@ class ChatEvents:
         )
 
     async def _whole(self, request: gr.Request, found: Conversation | None) -> Updates:
-        drawn = await self.page.conversations.draw(self.store.conversations, user_in(request), found)
-        return drawn | self.view.conversation(found, lang_of(request))
+        lang, kept = lang_of(request), self.store.conversations
+        drawn = await self.page.conversations.draw(kept, user_in(request), found, lang)
+        return drawn | self.view.conversation(found, lang)
 
     def _refused(self, key: str, lang: Lang) -> Updates:
         tell(text(lang, key))

@@ -210,9 +210,9 @@ class CompareEvents:
         return updates
 
     async def _shown(self, request: gr.Request, found: Conversation | None) -> Updates:
-        user = user_in(request)
-        drawn = await self.page.conversations.draw(self.store.conversations, user, found)
-        return drawn | self.view.whole(found, lang_of(request))
+        user, lang = user_in(request), lang_of(request)
+        drawn = await self.page.conversations.draw(self.store.conversations, user, found, lang)
+        return drawn | self.view.whole(found, lang)
 
 
 def _without_marks(updates: Updates, panes: Sequence[Pane]) -> Updates:
