@@ -66,6 +66,8 @@ class ModelCard(Wire):
     """Unix seconds."""
     kind: Annotated[ModelKind | None, BeforeValidator(known_kind)] = None
     """What it is for; None when unknown, as of a server that somebody else runs."""
+    images: bool | None = None
+    """Whether it takes images beside text; None when unknown."""
     checkpoint: str | None = Field(default=None, pattern=rf"^({CHECKPOINT_ID.pattern})$")
     """Id of the weights (common.checkpoint_identity); None when unknown: it is never guessed."""
 

@@ -35,6 +35,8 @@ class StatusModel(BaseModel):
     """Seconds since the last sign of life of its freshest worker; None when the gateway has had none."""
     model_kind: Annotated[ModelKind | None, BeforeValidator(known_kind)] = None
     """What it is for; None when unknown. Only chat models and unknown ones can be asked questions."""
+    images: bool | None = None
+    """Whether it takes images beside text; None when unknown."""
     base: str | None = None
     method: str | None = None
     licence: str | None = None

@@ -33,6 +33,8 @@ class ExternalProvider(BaseModel):
     """Environment variable that holds the key."""
     models: tuple[str, ...] = Field(min_length=1)
     """As the provider calls them."""
+    image_models: tuple[str, ...] = ()
+    """Those among `models` that take images: the web UI's chat offers to attach some."""
     key_header: Literal["authorization", "api-key"] = "authorization"
     """How the key is sent: `Authorization: Bearer`, or Azure's `api-key`."""
     api_version: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$")
@@ -157,6 +159,7 @@ OPENAI = ExternalProvider(
     base_url="https://api.openai.com/v1",
     key_env="OPENAI_API_KEY",
     models=("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini"),
+    image_models=("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini"),
 )
 
 

@@ -1,4 +1,4 @@
-"""What a chat has besides questions and answers, in a real browser: folders."""
+"""What a chat has besides questions and answers, in a real browser: folders, images and files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,10 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.support.accessibility import violations
+from tests.support.images import image
+from tests.support.processes import wait_for
 from tests.support.webui_driver import WebUi
+from tests.support.webui_stage import LIMIT_S, Stage
 
 pytestmark = pytest.mark.slow
 
@@ -88,3 +91,103 @@ def test_folders_on_a_phone_in_english(new_ui: Callable[..., WebUi], tmp_path: P
     assert violations(ui.page) == []
     ui.element("chat-history").scroll_into_view_if_needed()
     ui.page.screenshot(path=tmp_path / "phone.png", full_page=True)
+
+
+def attach(ui: WebUi, *files: Path) -> None:
+    with ui.page.expect_file_chooser() as chooser:
+        ui.element("chat-attach").click()
+    chooser.value.set_files(files)
+
+
+def held(ui: WebUi) -> Locator:
+    """The files that go along with the next question."""
+    return ui.element("chat-files").get_by_role("listitem")
+
+
+PASTE = """(bytes) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], "image.png", {type: "image/png"}));
+  const box = document.querySelector("#chat-question textarea");
+  box.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true}));
+}"""
+DROP = """(words) => {
+  const data = new DataTransfer();
+  data.items.add(new File([words], "메모.txt"));
+  const box = document.querySelector("#chat-question");
+  for (const type of ["dragover", "drop"]) {
+    box.dispatchEvent(new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
+  }
+}"""
+LOADED = "image => image.complete && image.naturalWidth > 0"
+
+
+def test_images_and_texts_go_along_with_a_question(ui: WebUi, stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "고양이.png").write_bytes(image(size=(64, 48)))
+    (tmp_path / "나쁜.png").write_bytes(b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>")
+    ui.open("/chat")
+    ui.pick("fast", "chat")
+    attach(ui, tmp_path / "나쁜.png")
+    expect(ui.page.get_by_text("SVG는 붙일 수 없습니다")).to_be_visible()
+    attach(ui, tmp_path / "고양이.png")
+    expect(held(ui)).to_have_count(1)
+    ui.page.evaluate(PASTE, list(image(colour="red")))
+    expect(held(ui)).to_have_count(2)
+    ui.page.evaluate(DROP, "오늘 할 일")
+    expect(held(ui)).to_have_count(3)
+    expect(ui.element("chat-files").locator("[aria-busy]")).to_have_count(0)
+    held(ui).nth(1).get_by_role("button", name="빼기").click()
+    expect(held(ui)).to_have_count(2)
+    box = ui.element("chat-question").locator("textarea")
+    box.fill("무엇인가?")
+    ui.page.screenshot(path=tmp_path / "attached.png")
+    box.press("Enter")
+    expect(ui.page.get_by_text("이 모델은 그림을 받지 않습니다")).to_be_visible()
+    expect(held(ui)).to_have_count(2)
+    ui.page.reload()
+    expect(held(ui)).to_have_count(2)
+    ui.pick("demo-base", "chat")
+    ui.ask("무엇인가?", "chat")
+    ui.wait_finished("chat")
+    expect(held(ui)).to_have_count(0)
+    content = stage.script()["chats"][-1]["messages"][-1]["content"]
+    assert content[0]["text"] == "무엇인가?\n\n[고양이.png]\n\n[메모.txt]\n오늘 할 일"
+    assert content[1]["image_url"]["url"].startswith("data:image/png;base64,")
+    ui.open("/chat")
+    shown = ui.element("chat-chat").get_by_role("img", name="고양이.png")
+    expect(shown).to_be_visible()
+    wait_for(lambda: bool(shown.evaluate(LOADED)), LIMIT_S, what="the image")
+    expect(ui.element("chat-chat")).to_contain_text("메모.txt")
+    ui.page.screenshot(path=tmp_path / "asked.png")
+    ui.element("chat-share").click()
+    shared = ui.element("chat-share-note").get_by_role("link")
+    others = ui.tab()
+    others.page.goto(shared.get_attribute("href") or "")
+    picture = others.page.get_by_role("img", name="고양이.png")
+    expect(picture).to_be_visible()
+    wait_for(lambda: bool(picture.evaluate(LOADED)), LIMIT_S, what="the shared image")
+    ui.element("chat-undo").click()
+    expect(held(ui)).to_have_count(2)
+
+
+def test_files_on_a_phone_in_english(new_ui: Callable[..., WebUi], tmp_path: Path) -> None:
+    ui = new_ui(**PHONE)
+    (tmp_path / "cat.png").write_bytes(image(size=(600, 800)))
+    (tmp_path / "a name that is rather long for a phone.txt").write_text("notes")
+    ui.open("/chat")
+    ui.pick("demo-base", "chat")
+    attach(ui, *sorted(tmp_path.iterdir()))
+    expect(held(ui)).to_have_count(2)
+    expect(ui.element("chat-files").locator("[aria-busy]")).to_have_count(0)
+    for button in held(ui).get_by_role("button").all():
+        box = button.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= TARGET_PX
+    assert ui.overflow_px() == 0
+    assert violations(ui.page) == []
+    ui.page.screenshot(path=tmp_path / "attached.png")
+    ui.ask("What is it?", "chat")
+    ui.wait_finished("chat")
+    expect(ui.element("chat-chat").get_by_role("img", name="cat.png")).to_be_visible()
+    assert ui.overflow_px() == 0
+    assert violations(ui.page) == []
+    ui.page.screenshot(path=tmp_path / "asked.png")

@@ -38,7 +38,7 @@ async def asked(
 
 async def seen(store: PageStore, word: str | None) -> str | None:
     found = await store.shares.find(word or "")
-    return shared_html(found, "ko", "shared.js") if found else None
+    return shared_html(found, "ko", "shared.js", word or "") if found else None
 
 
 async def test_others_see_what_stood_there_when_it_was_shared(store: PageStore) -> None:

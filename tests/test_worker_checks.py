@@ -57,6 +57,20 @@ def test_a_checkpoint_of_others_is_described_by_its_config(checkpoint: Path) -> 
     assert [(card.name, card.context_length) for card in both] == [("돌리/한국어 v1", 512), ("dolly", 512)]
 
 
+def test_a_checkpoint_that_sees_takes_images_unless_a_flag_forbids_it(checkpoint: Path) -> None:
+    assert describe_model(checkpoint)[0].images is False
+    (checkpoint / "config.json").write_text(
+        '{"vision_config": {}, "architectures": ["XForConditionalGeneration"]}'
+    )
+    assert describe_model(checkpoint)[0].images is False  # nothing says how an image is brought into its form
+    (checkpoint / "preprocessor_config.json").write_text("{}")
+    assert describe_model(checkpoint)[0].images is True
+    for flags in (["--language-model-only"], ["--limit-mm-per-prompt", '{"image": 0}']):
+        assert describe_model(checkpoint, (), flags)[0].images is False
+    for limit in ('{"image": 2}', "nonsense"):
+        assert describe_model(checkpoint, (), [f"--limit-mm-per-prompt={limit}"])[0].images is True
+
+
 def test_a_name_that_cannot_be_registered_is_refused(checkpoint: Path) -> None:
     with pytest.raises(UserError, match="Choose another --name"):
         describe_model(checkpoint, ["x" * 201])

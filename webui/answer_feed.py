@@ -41,7 +41,7 @@ ELSEWHERE_MS = 500
 """The same while another process fetches it: what it wrote to the store is looked at."""
 MOST_ASKED = 100
 
-MODULES = ("answers.js", "history.js", "picture.js", "share_link.js", "shortcuts.js", "sides.js")
+MODULES = ("answers.js", "attach.js", "history.js", "picture.js", "share_link.js", "shortcuts.js", "sides.js")
 """The scripts that every page has."""
 
 ASSETS = Door("public")
@@ -158,7 +158,8 @@ def reply(asked: Asked, grown: Grown, lang: Lang) -> dict[str, Any]:
 def _told_once(grown: Grown) -> dict[str, Any]:
     turn, hidden = grown.turn, grown.hidden
     model = "" if hidden else turn.setup.model
-    asked = {"question": turn.question, "context": turn.context}
+    files = [{"id": file.id, "kind": file.kind, "name": file.name} for file in turn.files]
+    asked = {"question": turn.question, "context": turn.context, "files": files}
     return asked | {"model": model, "mark": dump(grown.mark)}
 
 

@@ -3,7 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +25,11 @@ from webui.store.growing_answers import AnswerStanding
 
 logger = logging.getLogger(__name__)
 
+Images = Mapping[int, Sequence[str]]
+"""data: URLs by the place of the message that they go along with."""
+ImagesOf = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]
+IMAGE_BYTES = 10 * 1024 * 1024
+"""Of images in one request: a gateway takes 16 MiB, and base64 makes four bytes of three."""
 WRITE_EVERY_S = 0.8
 """A process that is killed loses at most this much of an answer, and an answer that another process has ended
 goes on for no longer. Below `pacing.TICK_S`, so that a silent one is written at each tick."""
@@ -70,11 +83,14 @@ class Answering:
         without_page_s: float,
         write_every_s: float = WRITE_EVERY_S,
         rater_of: Callable[[str], Awaitable[str]] | None = None,
+        images_of: ImagesOf | None = None,
     ) -> None:
         """`rater_of` tells by which name the gateway shall know a user, so that all of one user's
-        conversations can be deleted there (`kodolly feedback forget`)."""
+        conversations can be deleted there (`kodolly feedback forget`). `images_of` gives the data: URLs of
+        images by their ids."""
         self._client = client
         self._rater_of = rater_of
+        self._images_of = images_of
         self._write = write
         self._without_page_s = without_page_s
         self._write_every_s = write_every_s
@@ -135,7 +151,8 @@ class Answering:
         side, written = run.side, time.monotonic()
         try:
             rater = await self._rater(run.user)
-            async for grown, waited_s in answer(self._client, run.side, run.stop, rater):
+            images = await self._images(run.side)
+            async for grown, waited_s in answer(self._client, run.side, run.stop, rater, images):
                 side = grown
                 if side.running:
                     run.tell(side, waited_s)
@@ -173,6 +190,21 @@ class Answering:
             logger.error("A question goes out without its user's rater id: %s", error)
             return None
 
+    async def _images(self, side: Side) -> Images:
+        """Those that go along with the questions, the newest first, as far as a request holds them. A model
+        that takes none is told their names alone. Raises StoreFailed."""
+        if self._images_of is None or side.last is None or not side.last.setup.images:
+            return {}
+        wanted: list[str] = []
+        size = 0
+        for file in (file for at in sorted(side.images(), reverse=True) for file in side.images()[at]):
+            size += file.bytes
+            if size <= IMAGE_BYTES:
+                wanted.append(file.id)
+        found = await self._images_of(wanted) if wanted else {}
+        sent = {at: [found[one.id] for one in of if one.id in found] for at, of in side.images().items()}
+        return {at: urls for at, urls in sent.items() if urls}
+
     async def _keep(self, side: Side) -> AnswerStanding | None:
         """None when the store did not take it."""
         try:
@@ -183,7 +215,11 @@ class Answering:
 
 
 async def answer(
-    client: GatewayClient, side: Side, stop: asyncio.Event, rater: str | None = None
+    client: GatewayClient,
+    side: Side,
+    stop: asyncio.Event,
+    rater: str | None = None,
+    images: Images | None = None,
 ) -> AsyncGenerator[tuple[Side, float], None]:
     """The side with its open last turn growing, and the seconds waited for it.
 
@@ -193,7 +229,7 @@ async def answer(
     turn = side.last
     if turn is None or turn.state != "running":
         return
-    request = _request(side, turn, rater)
+    request = _request(side, turn, rater, images or {})
     watch = Stopwatch()
     tokens: int | None = None
     try:
@@ -223,10 +259,12 @@ async def answer(
         yield failed, watch.waited_s
 
 
-def _request(side: Side, turn: Turn, rater: str | None) -> ChatRequest:
+def _request(side: Side, turn: Turn, rater: str | None, images: Images) -> ChatRequest:
     setup = turn.setup
     messages, begun = side.messages(), turn.answer
-    return ChatRequest(setup.model, messages, setup.sampling, setup.external, begun=begun, user=rater)
+    return ChatRequest(
+        setup.model, messages, setup.sampling, setup.external, begun=begun, images=images, user=rater
+    )
 
 
 def _shows(batch: list[StreamEvent]) -> bool:

@@ -19,6 +19,8 @@ from webui.admin.routes import add_admin
 from webui.answer_feed import ASSETS, AnswerFeed, add_answer_feed, add_assets
 from webui.answering import Answering
 from webui.documents.routes import add_documents
+from webui.files.reading import ReadPaper
+from webui.files.routes import add_files
 from webui.gateway_client import GatewayClient
 from webui.login.gate import LOGIN, OPEN, Admit, LoginGate
 from webui.login.key_login import KeyLogin
@@ -64,10 +66,14 @@ PAGES = Door("public", "either", body_bytes=PAGE_BYTES)
 
 
 def create_app(
-    settings: WebuiSettings, training: MakeTrainingRows | None = None, mask: MaskRow | None = None
+    settings: WebuiSettings,
+    training: MakeTrainingRows | None = None,
+    mask: MaskRow | None = None,
+    paper: ReadPaper | None = None,
 ) -> FastAPI:
     """The whole web UI. It starts and answers also while the gateway is away. `training` makes rows for a
-    training out of feedback; without it the results page offers none. `mask` hides personal data in files."""
+    training out of feedback; without it the results page offers none. `mask` hides personal data in files.
+    `paper` reads PDFs for the chat, which takes none without it."""
     # Gradio reads these when Blocks are built: no telemetry, no version check.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     # After every event Gradio sums up the last 10,000, for a monitoring page that is switched off here.
@@ -89,7 +95,8 @@ def create_app(
     add_answer_feed(app, AnswerFeed(parts.answering, store.conversations))
     add_opinions(app, client, store)
     _add_studies(app, settings, parts, mask)
-    add_sharing(app, store.shares)
+    add_files(app, store.files, paper)
+    add_sharing(app, store.shares, store.files)
     with warnings.catch_warnings():
         # Gradio says so for every app of several pages, also for one that never asked for SSR.
         warnings.filterwarnings("ignore", "SSR mode is not supported")
@@ -121,6 +128,7 @@ class _Parts:
             self.store.conversations.write_answer,
             settings.answer_without_page_s,
             rater_of=self.store.users.rater_id,
+            images_of=self.store.files.data_urls,
         )
         self.study_work = StudyWork(self._own, self.store.study_errands)
 
@@ -229,7 +237,7 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["content-security-policy"] = CONTENT_SECURITY_POLICY
+                headers.setdefault("content-security-policy", CONTENT_SECURITY_POLICY)
                 headers.setdefault("referrer-policy", "no-referrer")
                 headers["x-content-type-options"] = "nosniff"
             await send(message)

@@ -30,6 +30,19 @@ class Setup(Data):
     external: bool = False
     system: str = ""
     sampling: Sampling
+    images: bool = False
+    """The model takes images."""
+
+
+class AttachedFile(Data):
+    """A file that goes along with a question."""
+
+    id: str
+    kind: Literal["image", "text"]
+    name: str
+    bytes: int
+    text: str = ""
+    """What is in it; of an image nothing."""
 
 
 class Turn(Data):
@@ -40,6 +53,7 @@ class Turn(Data):
     question: str
     context: str = ""
     """The text that the question is about, as in a row of Dolly."""
+    files: tuple[AttachedFile, ...] = ()
     setup: Setup
     answer: str = ""
     reasoning: str = ""
@@ -53,8 +67,20 @@ class Turn(Data):
 
     @property
     def asked(self) -> str:
-        """What the model is told: the question, and behind it the context."""
-        return with_context(self.question, self.context)
+        """What the model is told: the question, and behind it the context and the files, images by name."""
+        told = [f"[{file.name}]\n{file.text}".rstrip() for file in self.files]
+        return "\n\n".join([with_context(self.question, self.context), *told])
+
+    @property
+    def images(self) -> tuple[AttachedFile, ...]:
+        """Those among the files."""
+        return tuple(file for file in self.files if file.kind == "image")
+
+    @property
+    def worked(self) -> bool:
+        """Whether the next question comes after its answer: no model should go on from one that nobody
+        gave."""
+        return self.state in ("done", "stopped") and bool(self.answer)
 
     @property
     def can_go_on(self) -> bool:
@@ -130,6 +156,13 @@ class Side(Data):
         before = self.turns[: turn_index % len(self.turns)]
         return history(before, turn.setup.system, turn.asked)
 
+    def images(self) -> dict[int, tuple[AttachedFile, ...]]:
+        """Images of the questions in `messages()`, by the message's place in it."""
+        asked = [turn for turn in self.turns[:-1] if turn.worked] + list(self.turns[-1:])
+        places = [at for at, message in enumerate(self.messages()) if message.role == "user"]
+        found = {at: turn.images for at, turn in zip(places, asked, strict=True)}
+        return {at: images for at, images in found.items() if images}
+
     def judged(self, turn_index: int = -1) -> Answer:
         """The turn as votes and ratings store it."""
         turn = self.turns[turn_index]
@@ -153,11 +186,10 @@ def with_context(question: str, context: str) -> str:
 
 
 def history(turns: tuple[Turn, ...], system: str, question: str) -> list[Message]:
-    """Messages for `question` after `turns`. Failed and empty turns are left out: no model should go on
-    from an answer that nobody gave."""
+    """Messages for `question` after `turns`, of which failed and empty ones are left out."""
     messages = [Message(role="system", content=system)] if system.strip() else []
     for turn in turns:
-        if turn.state in ("done", "stopped") and turn.answer:
+        if turn.worked:
             messages.append(Message(role="user", content=turn.asked))
             messages.append(Message(role="assistant", content=turn.answer))
     messages.append(Message(role="user", content=question))

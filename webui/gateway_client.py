@@ -7,7 +7,7 @@ its end mark, is raised as one `GatewayError` that carries a `Failure`, so that 
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -52,6 +52,8 @@ class ChatRequest:
     """True for a provider's model: 1.0, the API's default, is not sent, as some models refuse the field."""
     begun: str = ""
     """What the answer begins with: only workers of our own go on from there."""
+    images: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """data: URLs by the place of the message that they go along with."""
     user: str | None = None
     """Who asks. Providers are not told: it is none of their business, and some refuse the field. The gateway
     keeps the conversation under this id, so that it goes when all of this rater's does."""
@@ -60,7 +62,7 @@ class ChatRequest:
         """The request as the gateway takes it."""
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [message.model_dump() for message in self.messages],
+            "messages": [self._message(at, message) for at, message in enumerate(self.messages)],
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_completion_tokens": self.sampling.max_tokens,
@@ -79,6 +81,13 @@ class ChatRequest:
     def headers(self) -> dict[str, str]:
         """What the gateway alone is told."""
         return {"x-rater-id": quote(self.user)} if self.user else {}
+
+    def _message(self, at: int, message: Message) -> dict[str, Any]:
+        if not (images := self.images.get(at)):
+            return message.model_dump()
+        parts: list[dict[str, Any]] = [{"type": "text", "text": message.content}]
+        parts += [{"type": "image_url", "image_url": {"url": url}} for url in images]
+        return {"role": message.role, "content": parts}
 
 
 @dataclass(frozen=True)

@@ -195,6 +195,7 @@ def _model_card(model: StatusModel, lang: Lang, *, refused: bool) -> str:
         "method": model.method,
         "licence": model.licence,
         "template": template or None,
+        "images": text(lang, "card_takes_images") if model.images else None,
         "context": text(lang, "card_tokens", value=f"{model.context_length:,}")
         if model.context_length
         else None,

@@ -9,6 +9,7 @@ from typing import Literal
 
 from webui import document_texts, screen_texts
 from webui.admin import texts as admin_texts
+from webui.files import texts as file_texts
 from webui.login import texts as login_texts
 from webui.opinions import texts as opinion_texts
 from webui.sharing import texts as sharing_texts
@@ -18,6 +19,7 @@ Lang = Literal["ko", "en"]
 
 STATIC: dict[str, tuple[str, str]] = {
     **screen_texts.STATIC,
+    **file_texts.STATIC,
     # Compare
     "left_model": ("왼쪽 모델", "Left model"),
     "right_model": ("오른쪽 모델", "Right model"),
@@ -110,6 +112,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     **document_texts.MESSAGES,
     **login_texts.MESSAGES,
     **opinion_texts.MESSAGES,
+    **file_texts.MESSAGES,
     **admin_texts.MESSAGES,
     **sharing_texts.MESSAGES,
     **study_texts.MESSAGES,

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
 from common.model_kind import kind_of
 from common.registry import ModelCard
-from worker.flags import value_of
+from worker.flags import has_flag, value_of
 
 MAX_HEADER_BYTES = 100_000_000
 """The limit that the safetensors library itself sets."""
@@ -35,8 +35,9 @@ def describe_model(
         kind = kind_of(config, runner, convert)
         if runner is None and (own := read_card(directory)) is not None and own.kind == "embedding":
             kind = "embedding"
+        images = takes_images(directory, config, vllm_args)
         cards = [_model_card(directory, config, name, identity) for name in names or (None,)]
-        return [card.model_copy(update={"kind": kind}) for card in cards]
+        return [card.model_copy(update={"kind": kind, "images": images}) for card in cards]
     except OSError as error:
         raise UserError(f"{directory} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
@@ -45,6 +46,21 @@ def describe_model(
             f"The model cannot be registered: {first['loc'][0]}: {first['msg']}.",
             hint="Choose another --name.",
         ) from error
+
+
+def takes_images(directory: Path, config: Mapping[str, Any], vllm_args: Sequence[str]) -> bool:
+    """Whether vLLM takes images beside text for a checkpoint: it has a part that sees and the file that tells
+    how an image is brought into its form, and no flag keeps vLLM from using them."""
+    sees = any(isinstance(config.get(name), dict) for name in ("vision_config", "vision_tower_config"))
+    told = ("preprocessor_config.json", "processor_config.json")
+    prepared = any((directory / name).is_file() for name in told)
+    if has_flag(vllm_args, "--language-model-only"):
+        return False
+    try:
+        limits = json.loads(value_of(vllm_args, ("--limit-mm-per-prompt",)) or "{}")
+    except ValueError:
+        limits = {}
+    return sees and prepared and (limits.get("image") if isinstance(limits, dict) else None) != 0
 
 
 def named_cards(names: Sequence[str]) -> list[ModelCard]:

@@ -65,12 +65,13 @@ def _serve(settings: "WebuiSettings", listening: "socket | None") -> None:
         # Gradio takes seconds to import; a taken port is worth saying before.
         check_port(settings.host, settings.port, SETTING)
     from kodolly.feedback_export import masked_row
+    from kodolly.paper_text import paper_reader
     from kodolly.stack.heartbeat import start_beating
     from kodolly.training_rows import training_rows
     from webui.app import create_app
 
     serve(
-        create_app(settings, training_rows, masked_row),
+        create_app(settings, training_rows, masked_row, paper_reader()),
         settings.host,
         settings.port,
         setting=SETTING,

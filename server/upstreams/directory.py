@@ -66,7 +66,8 @@ class Directory:
         self._changed()
 
     def _external(self, provider: ExternalProvider, key: SecretStr) -> Upstream:
-        cards = {name: ModelCard(name=name) for name in provider.models}
+        seeing = provider.image_models
+        cards = {name: ModelCard(name=name, images=name in seeing) for name in provider.models}
         # By its full name a model can be asked for even where a worker has the short one.
         cards |= {f"{provider.name}/{name}": cards[name] for name in provider.models}
         reported = Reported(url=provider.base_url.rstrip("/"), key=key, models=cards)

@@ -44,7 +44,7 @@ def _status_of(directory: Directory, name: str, card: ModelCard, up: Upstream) -
         last_seen_s=None if external or silence_s == math.inf else silence_s,
         **card.model_dump(
             include={"base", "method", "licence", "template", "template_hash"}
-            | {"context_length", "dtype", "parameters", "checkpoint"}
+            | {"context_length", "dtype", "parameters", "checkpoint", "images"}
         ),
     )
 

@@ -145,6 +145,8 @@ def _card(name: str) -> dict[str, Any]:
     card |= {"template": "dolly_ko", "template_hash": "9f2c1ab407d6", "method": "pretrain"}
     if name == "demo-dolly":
         card |= {"base": "demo-base", "method": "lora"}
+    if name == "demo-base":
+        card |= {"images": True}
     if name == "loading":
         card |= {"state": "loading", "progress": 0.62, "workers": 0, "detail": "loading weights"}
     if name == "dead":

@@ -3,6 +3,7 @@
 //
 // No connection is held for longer than half a second: a browser gives a host six, to all tabs together.
 
+import { fileAddress, shownFile } from "./attach.js";
 import { QuestionEdit } from "./edit.js";
 import { copyButton, draw } from "./markdown.js";
 import { Opinion } from "./opinion.js";
@@ -24,6 +25,13 @@ function element(name, className, attributes = {}) {
   return made;
 }
 
+function attachedFile(file) {
+  if (file.kind !== "image") return shownFile(file);
+  const link = element("a", "", { href: fileAddress(file.id), target: "_blank", rel: "noopener" });
+  link.append(shownFile(file));
+  return link;
+}
+
 class Answer {
   constructor(id) {
     this.id = id;
@@ -32,6 +40,7 @@ class Answer {
     this.asked = element("div", "kd-user", { "data-testid": "user" });
     this.context = element("details", "kd-context");
     this.about = element("div", "kd-thoughts");
+    this.attached = element("div", "kd-attached");
     const title = element("summary", "");
     title.textContent = korean() ? "문맥" : "Context";
     this.context.append(title, this.about);
@@ -93,6 +102,7 @@ class Answer {
     if (reply.question !== undefined) {
       for (const name of ["question", "model", "mark"]) this[name] = reply[name];
       this.given = reply.context;
+      this.files = reply.files;
       if (this.mark) this.opinion?.take(this.mark);
     }
     drawSoon(this);
@@ -112,6 +122,10 @@ class Answer {
     if (this.given && !this.context.isConnected) {
       this.about.textContent = this.given;
       this.asked.after(this.context);
+    }
+    if (this.files?.length && !this.attached.isConnected) {
+      this.attached.replaceChildren(...this.files.map(attachedFile));
+      this.asked.after(this.attached);
     }
     if (this.edit && this.ended && !this.edit.open.isConnected) {
       (this.given ? this.context : this.asked).after(this.edit.open);

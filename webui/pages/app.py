@@ -123,6 +123,7 @@ def page_style() -> str:
         files("webui") / "style.css",
         files("webui.pages") / "shortcuts.css",
         files("webui.pages") / "history.css",
+        files("webui.files") / "files.css",
         files("webui.opinions") / "opinions.css",
     ]
     return "".join(sheet.read_text(encoding="utf-8") for sheet in own) + documents_style()

@@ -63,6 +63,8 @@ def as_json(export: ConversationExport) -> str:
     for index, answers in enumerate(export.turns):
         asked = asked_in(answers)
         told: dict[str, Any] = {"question": asked.question, "context": asked.context or None}
+        if asked.files:
+            told["files"] = [file.model_dump(include={"kind", "name", "text"}) for file in asked.files]
         if "chat" not in answers:
             told["vote"] = export.vote(answers)
         told |= {
@@ -128,6 +130,9 @@ def as_markdown(export: ConversationExport, lang: Lang) -> str:
         lines += [f"## {number}. {text(lang, 'export_question')}", "", *_quoted(asked.question), ""]
         if asked.context:
             lines += [f"{text(lang, 'export_context')}:", "", *_quoted(asked.context), ""]
+        if asked.files:
+            names = ", ".join(file.name for file in asked.files)
+            lines += [f"{text(lang, 'export_files')}: {names}", ""]
         for pane, turn in answers.items():
             if turn is not None:
                 lines += _turn_markdown(text(lang, f"export_{pane}"), turn, lang, export)

@@ -148,11 +148,14 @@ def asking_area() -> gr.Column:
     return gr.Column(elem_classes="kd-asking")
 
 
-def composer(t: gr.I18n, page: str, hint: str) -> Composer:
-    """Lay it out, within an `asking_area`. Gradio's textbox is safe for Korean input methods: it sends on
-    keypress, which is not fired while a syllable is composed."""
+def composer(t: gr.I18n, page: str, hint: str, *, attach: bool = False) -> Composer:
+    """Lay it out, within an `asking_area`; with `attach` files can go along (`assets/attach.js`). Gradio's
+    textbox is safe for Korean input methods: it sends on keypress, which is not fired while a syllable is
+    composed."""
     context = _context_box(t, page)
     with gr.Row(elem_classes="kd-composer", elem_id=f"{page}-composer"):
+        if attach:
+            gr.Button(t("attach"), scale=0, min_width=44, elem_id=f"{page}-attach")
         question = gr.Textbox(
             label=t("question"),
             show_label=False,
@@ -225,10 +228,11 @@ def clear_composer(begun: Any, composer: Composer) -> None:
         on(begun.then, None, [composer.asked, box], [box], js=script)
 
 
-def asked_words(side: Side) -> dict[str, str]:
+def asked_words(side: Side) -> dict[str, Any]:
     """What the browser takes out of the boxes once the last question of `side` has gone out."""
     last = side.turns[-1]
-    return {"id": last.id, "question": last.question, "context": last.context}
+    files = [file.id for file in last.files]
+    return {"id": last.id, "question": last.question, "context": last.context, "files": files}
 
 
 def stop_on_escape(demo: gr.Blocks, page: str) -> None:

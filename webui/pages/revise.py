@@ -19,6 +19,7 @@ from webui.pages.parts import Updates, lang_of, on, user_in
 from webui.pages.setup import SetupInputs
 from webui.status_cache import StatusCache
 from webui.store.conversations import Conversation, Kind, StillAnswering
+from webui.store.files import NoImages
 from webui.store.page_store import PageStore
 from webui.texts import Lang, text
 
@@ -148,9 +149,12 @@ class ReviseEvents:
             kept = self.store.conversations
             found = await kept.get(user, known)
             hidden = bool(found and found.hidden)
-            asked = await kept.ask(
-                user, self.kind, branch, question, setups, context=turn.context, hidden=hidden
-            )
+            along: Any = {"context": turn.context, "files": [file.id for file in turn.files]}
+            try:
+                asked = await kept.ask(user, self.kind, branch, question, setups, hidden=hidden, **along)
+            except NoImages:
+                await kept.delete(user, branch or "")
+                return _refused("ask_no_images", lang, shown)
             self._start(asked, user)
             return await self.show(request, asked)
 

@@ -57,6 +57,7 @@ class SetupInputs:
             external=known is not None and known.kind == "external",
             system=preset.system,
             sampling=preset.sampling,
+            images=known is not None and bool(known.images),
         )
 
     def read_preset(self, values: Mapping[Any, Any], known: StatusModel | None = None) -> Preset:

@@ -1,14 +1,15 @@
 """The rows that a conversation consists of, added and changed within a transaction of the caller's."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from common.graphemes import cut
-from webui.conversation import Mark, Turn, dump
-from webui.store.tables import TITLE_CHARACTERS, answers, conversations, turns
+from webui.conversation import AttachedFile, Mark, Turn, dump
+from webui.store.tables import TITLE_CHARACTERS, answers, conversations, turn_files, turns
 
 OUTCOME = ("reasoning", "finish_reason", "metrics", "request_id", "checkpoint", "failure")
 """Fields of a turn that say how its answer came, kept as one JSON value."""
@@ -39,7 +40,13 @@ def add_conversation(
     return made
 
 
-def add_turn(connection: sa.Connection, conversation_id: str, question: str, context: str = "") -> str:
+def add_turn(
+    connection: sa.Connection,
+    conversation_id: str,
+    question: str,
+    context: str = "",
+    files: Sequence[AttachedFile] = (),
+) -> str:
     """The next question of a conversation; returns the turn's id."""
     last = sa.select(sa.func.max(turns.c.position)).where(turns.c.conversation_id == conversation_id)
     position, turn_id = (connection.scalar(last) or 0) + 1, str(uuid.uuid4())
@@ -51,8 +58,12 @@ def add_turn(connection: sa.Connection, conversation_id: str, question: str, con
             question=question,
             context=context,
             withdrawn=False,
+            files=[dump(file) for file in files] or None,
         )
     )
+    if files:
+        rows = [{"turn_id": turn_id, "file_id": file.id} for file in files]
+        connection.execute(sa.insert(turn_files), rows)
     return turn_id
 
 

@@ -24,6 +24,7 @@ from webui.store.conversation_rows import (
     mark_as_changed,
     set_fields,
 )
+from webui.store.files import find_files
 from webui.store.growing_answers import (
     AnswerStanding,
     answers_of,
@@ -38,6 +39,8 @@ from webui.store.opening import PageDatabase
 from webui.store.tables import answers, conversations, shares, turns, votes
 
 Kind = Literal["chat", "compare"]
+ASKED = (turns.c.question, turns.c.context, turns.c.files)
+"""What `turn_of` needs beside an answer."""
 PANES: Mapping[Kind, tuple[str, ...]] = {"chat": ("chat",), "compare": ("left", "right")}
 
 
@@ -130,11 +133,13 @@ class Conversations:
         setups: Mapping[str, Setup],
         *,
         context: str = "",
+        files: Sequence[str] = (),
         hidden: bool = False,
     ) -> Conversation:
         """Add one question to a conversation; for None or one that is gone, to a new one.
 
-        `hidden` is for new ones. Raises StillAnswering while the last question is not answered.
+        files: ids. `hidden` is for new ones. Raises StillAnswering while the last question is not answered,
+        FileGone and NoImages.
         """
 
         def work(connection: sa.Connection) -> Conversation:
@@ -144,7 +149,8 @@ class Conversations:
             if found is not None and found.running:
                 raise StillAnswering
             known = found.id if found else add_conversation(connection, user, kind, question, hidden=hidden)
-            turn_id = add_turn(connection, known, question, context)
+            attached = find_files(connection, user, files, setups.values())
+            turn_id = add_turn(connection, known, question, context, attached)
             for pane, setup in setups.items():
                 add_answer(connection, turn_id, pane, Turn(question=question, setup=setup))
             mark_as_changed(connection, known)
@@ -274,7 +280,7 @@ class Conversations:
 
 def _shown_answers(connection: sa.Connection, user: str, answer_ids: Sequence[str]) -> dict[str, Shown]:
     query = (
-        sa.select(answers, turns.c.question, turns.c.context, conversations.c.hidden)
+        sa.select(answers, *ASKED, conversations.c.hidden)
         .join(turns, turns.c.id == answers.c.turn_id)
         .join(conversations, conversations.c.id == turns.c.conversation_id)
         .where(answers.c.id.in_(answer_ids))
@@ -350,7 +356,7 @@ def _must_get(connection: sa.Connection, user: str, conversation_id: str) -> Con
 
 def _answers_of(conversation_id: str) -> sa.Select[Any]:
     return (
-        sa.select(answers, turns.c.question, turns.c.context, turns.c.position)
+        sa.select(answers, *ASKED, turns.c.position)
         .join(turns, turns.c.id == answers.c.turn_id)
         .where(turns.c.conversation_id == conversation_id, turns.c.withdrawn.is_(False))
         .order_by(turns.c.position, answers.c.chosen, answers.c.version)
@@ -358,8 +364,8 @@ def _answers_of(conversation_id: str) -> sa.Select[Any]:
 
 
 def turn_of(row: sa.Row[Any]) -> Turn:
-    """A turn, of a row of `answers` with question and context."""
-    asked = {"id": row.id, "question": row.question, "context": row.context}
+    """A turn, of a row of `answers` with ASKED."""
+    asked = {"id": row.id, "question": row.question, "context": row.context, "files": row.files or ()}
     answered = {"answer": row.answer, "state": state_of(row), "setup": row.setup}
     return Turn.model_validate({**row.outcome, **asked, **answered})
 

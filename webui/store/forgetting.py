@@ -8,12 +8,14 @@ import sqlalchemy as sa
 from webui.store.tables import (
     answers,
     conversations,
+    files,
     folders,
     presets,
     sessions,
     settings,
     shares,
     study_tasks,
+    turn_files,
     turns,
     users,
     votes,
@@ -39,7 +41,7 @@ def delete_rater(connection: sa.Connection, rater: str) -> Forgotten:
     gone = sum(_delete_conversations(connection, user) for user in found)
     kept = sum(_delete(connection, presets, presets.c.user_id == user) for user in found)
     for user in found:
-        for table in (settings, sessions, folders):
+        for table in (settings, sessions, folders, files):
             _delete(connection, table, table.c.user_id == user)
     judged = _free_tasks(connection, study_tasks.c.rater_id == rater)
     judged += _free_tasks(connection, study_tasks.c.user_id.in_(found))
@@ -52,6 +54,7 @@ def _delete_conversations(connection: sa.Connection, user: str) -> int:
     theirs = sa.select(conversations.c.id).where(conversations.c.user_id == user)
     asked = sa.select(turns.c.id).where(turns.c.conversation_id.in_(theirs))
     _delete(connection, answers, answers.c.turn_id.in_(asked))
+    _delete(connection, turn_files, turn_files.c.turn_id.in_(asked))
     for table in (turns, votes, shares):
         _delete(connection, table, table.c.conversation_id.in_(theirs))
     return _delete(connection, conversations, conversations.c.user_id == user)

@@ -1,6 +1,7 @@
 """Everything that the pages keep, as one value to hand around."""
 
 from webui.store.conversations import Conversations
+from webui.store.files import Files
 from webui.store.folders import Folders
 from webui.store.opening import PageDatabase
 from webui.store.opinions import Opinions
@@ -21,6 +22,7 @@ class PageStore:
         """`url` as `webui.database_url` has it. Raises UserError for what is none."""
         self._database = PageDatabase(url)
         self.conversations = Conversations(self._database)
+        self.files = Files(self._database)
         self.folders = Folders(self._database)
         self.opinions = Opinions(self._database)
         self.presets = Presets(self._database)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from webui.conversation import Side
-from webui.store.conversations import PANES, Kind, find_conversation, turn_of
+from webui.store.conversations import ASKED, PANES, Kind, find_conversation, turn_of
 from webui.store.opening import PageDatabase
 from webui.store.tables import answers, conversations, shares, turns
 
@@ -77,7 +77,7 @@ class Shares:
             if row is None:
                 return None
             given = connection.execute(
-                sa.select(answers, turns.c.question, turns.c.context)
+                sa.select(answers, *ASKED)
                 .join(turns, turns.c.id == answers.c.turn_id)
                 .where(answers.c.id.in_(row.answers), turns.c.withdrawn.is_(False))
                 .order_by(turns.c.position)

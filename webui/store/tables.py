@@ -60,7 +60,27 @@ turns = sa.Table(
     sa.Column("question", sa.Text, nullable=False),
     sa.Column("context", sa.Text, nullable=False, server_default=""),
     sa.Column("withdrawn", sa.Boolean, nullable=False),
+    sa.Column("files", sa.JSON(none_as_null=True)),  # as `webui.conversation.AttachedFile`
     sa.UniqueConstraint("conversation_id", "position", name="uq_webui_turns_position"),
+)
+
+files = sa.Table(
+    "webui_files",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("user_id", sa.String(64), nullable=False, index=True),
+    sa.Column("kind", sa.String(10), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("type", sa.String(40), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("made", sa.DateTime(timezone=True), nullable=False),
+)
+
+turn_files = sa.Table(
+    "webui_turn_files",
+    metadata,
+    sa.Column("turn_id", sa.String(36), primary_key=True),
+    sa.Column("file_id", sa.String(36), primary_key=True),
 )
 
 answers = sa.Table(

@@ -82,7 +82,7 @@ def _copy(connection: sa.Connection, user: str, found: Conversation, turns: int,
     for number in range(turns):
         there = {pane: side.turns[number] for pane, side in kept.items() if number < len(side.turns)}
         first = next(iter(there.values()))
-        turn_id = add_turn(connection, made, first.question, first.context)
+        turn_id = add_turn(connection, made, first.question, first.context, first.files)
         for pane, turn in there.items():
             fresh = Turn(question=turn.question, setup=turn.setup).id
             add_answer(connection, turn_id, pane, turn.model_copy(update={"id": fresh}))

@@ -3,11 +3,11 @@
 import csv
 import io
 import json
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from webui.conversation import QUESTION_CHARACTERS
+from webui.decoded import decoded
 from webui.study.plan import StudyPrompt
 
 FILE_BYTES = 8 * 1024 * 1024
@@ -33,7 +33,6 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "category": ("category", "type", "분류", "유형", "범주", "카테고리"),
 }
 """The usual names of columns, in small letters; earlier ones win."""
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class PromptsFile:
 
 def read_prompts(content: bytes) -> PromptsFile:
     """The prompts of a file, and each line that makes none. UTF-8, UTF-16 or CP949."""
-    text = _text(content)
+    text = decoded(content)
     if text is None or "\x00" in text:
         return PromptsFile((), (BadRow(0, "not_text"),))
     lines = _records(text) if text.lstrip().startswith("{") else _table(text)
@@ -82,15 +81,6 @@ def read_prompts(content: bytes) -> PromptsFile:
     if len(prompts) > MOST_PROMPTS:
         bad.append(BadRow(0, "too_many"))
     return PromptsFile(tuple(prompts), tuple(bad))
-
-
-def _text(content: bytes) -> str | None:
-    for encoding in ("utf-16",) if content.startswith(UTF16) else ("utf-8-sig", "cp949"):
-        try:
-            return unicodedata.normalize("NFC", content.decode(encoding))
-        except UnicodeDecodeError:
-            continue
-    return None
 
 
 def _records(text: str) -> Iterator[tuple[int, Mapping[str, object] | str]]:

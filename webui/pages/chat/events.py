@@ -23,8 +23,16 @@ from webui.pages.revise import ReviseEvents
 from webui.pages.takeover import take_over_chats
 from webui.status_cache import StatusCache
 from webui.store.conversations import Conversation, StillAnswering
+from webui.store.files import MOST_FILES, FileGone, NoImages
 from webui.store.page_store import PageStore
 from webui.texts import Lang, text
+
+REFUSALS: Mapping[type[Exception], str] = {
+    StillAnswering: "ask_wait",
+    FileGone: "file_gone",
+    NoImages: "ask_no_images",
+}
+"""Why a question is not asked -> the name of the sentence that says so."""
 
 
 class ChatEvents:
@@ -72,25 +80,22 @@ class ChatEvents:
     async def begin(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
         """Add the question and begin with its answer, which the page follows by itself."""
         lang, setup = lang_of(request), self.page.setup.read(values, self.cache)
-        question = str(values[self.page.composer.question] or "").strip()
-        if not question:
-            return self._refused("ask_question", lang)
-        if len(question) > QUESTION_CHARACTERS:
-            return self._refused("ask_shorter", lang)
-        context = str(values[self.page.composer.context] or "").strip()
-        if len(context) > QUESTION_CHARACTERS:
-            return self._refused("context_shorter", lang)
+        composer, files = self.page.composer, values[self.page.attached]
+        question, context = (str(values[box] or "").strip() for box in (composer.question, composer.context))
+        if (wrong := _what_is_wrong(question, context, files)) is not None:
+            return self._refused(wrong, lang)
         if setup is None:
             return self._refused("ask_one_model", lang)
-        shown = values[self.page.conversations.shown] or None
+        shown, user = values[self.page.conversations.shown] or None, user_in(request)
+        setups, attached = {PANE: setup}, [str(file) for file in files]
         try:
             asked = await self.store.conversations.ask(
-                user_in(request), "chat", shown, question, {PANE: setup}, context=context
+                user, "chat", shown, question, setups, context=context, files=attached
             )
-        except StillAnswering:
-            return self._refused("ask_wait", lang)
-        self.answering.start(asked.sides[PANE], user_in(request))
-        return await self._whole(request, asked) | {self.page.composer.asked: asked_words(asked.sides[PANE])}
+        except tuple(REFUSALS) as error:
+            return self._refused(REFUSALS[type(error)], lang, model=setup.model)
+        self.answering.start(asked.sides[PANE], user)
+        return await self._whole(request, asked) | {composer.asked: asked_words(asked.sides[PANE])}
 
     async def retry(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
         """Ask the last question again, with what the picker says now."""
@@ -141,6 +146,7 @@ class ChatEvents:
         return await self._whole(request, left) | {
             self.page.composer.question: "\n".join(filter(None, [last.question, typed])),
             self.page.composer.context: last.context or context,
+            self.page.returned: [file.model_dump(include={"id", "kind", "name"}) for file in last.files],
         }
 
     async def new(self, request: gr.Request) -> Updates:
@@ -162,6 +168,19 @@ class ChatEvents:
         drawn = await self.page.conversations.draw(kept, user_in(request), found, lang)
         return drawn | self.view.conversation(found, lang)
 
-    def _refused(self, key: str, lang: Lang) -> Updates:
-        tell(text(lang, key))
+    def _refused(self, key: str, lang: Lang, **values: str) -> Updates:
+        tell(text(lang, key, **values))
         return {self.page.composer.stop: gr.skip()}
+
+
+def _what_is_wrong(question: str, context: str, files: Any) -> str | None:
+    """The name of a sentence on a question that cannot go out."""
+    if not question:
+        return "ask_question"
+    if len(question) > QUESTION_CHARACTERS:
+        return "ask_shorter"
+    if len(context) > QUESTION_CHARACTERS:
+        return "context_shorter"
+    if not isinstance(files, list):
+        return "ask_files"
+    return "files_most" if len(files) > MOST_FILES else None

@@ -43,6 +43,10 @@ class ChatPage:
     revise: ReviseButtons
     edit: QuestionEdit
     composer: Composer
+    attached: gr.JSON
+    """Ids of the files that go along with a question; the script keeps them."""
+    returned: gr.JSON
+    """Files of a question that was taken back into the box."""
     refresh: gr.Button
     timer: gr.Timer
     old: gr.BrowserState
@@ -69,7 +73,7 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
             chat = conversation_pane("chat", "chat")
             retry, undo, revise = _actions(t)
             with asking_area():
-                asking = composer(t, "chat", "chat_hint")
+                asking = composer(t, "chat", "chat_hint", attach=True)
     refresh, timer = refresher("chat", refresh_s)
     return ChatPage(
         banner=banner,
@@ -85,6 +89,8 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
         revise=revise,
         edit=edit_parts("chat"),
         composer=asking,
+        attached=gr.JSON(None, visible="hidden"),
+        returned=gr.JSON(None, visible="hidden"),
         refresh=refresh,
         timer=timer,
         old=old_states("chat")[0],

@@ -1,5 +1,7 @@
 """채팅 / Chat: which listener belongs to which component."""
 
+from typing import Any
+
 import gradio as gr
 
 from webui.pages.chat.events import ChatEvents
@@ -38,12 +40,22 @@ def wire_chat(demo: gr.Blocks, events: ChatEvents) -> None:
     wire_export(page.files, events.store.conversations, shown)
     ListEvents(page.conversations, events.store, events.show).wire(whole)
     boxes = [composer.question, composer.context]
-    given = {*boxes, shown, *page.setup.all}
-    begun = on([composer.question.submit, composer.send.click], events.begin, given, [*asked, composer.asked])
+    given = {*boxes, shown, page.attached, *page.setup.all}
+    sent = [*asked, composer.asked]
+    begun = on([composer.question.submit, composer.send.click], events.begin, given, sent,
+               js=_with_files(given, page.attached))  # fmt: skip
     clear_composer(begun, composer)
+    on(begun.then, None, [composer.asked], [], js="(asked) => window.kodolly.attachedSent(asked?.files)")
     on(page.retry.click, events.retry, {shown, *page.setup.all}, asked)
     settled = on(page.settled.click, events.settle, [shown], asked, trigger_mode="always_last")
     on(settled.then, events.refresh, lists, refreshed)
     on(composer.stop.click, events.stop, [shown], asked)
-    on(page.undo.click, events.undo, [shown, *boxes], [*asked, *boxes])
+    undone = on(page.undo.click, events.undo, [shown, *boxes], [*asked, *boxes, page.returned])
+    on(undone.then, None, [page.returned], [], js="(files) => window.kodolly.attachedAgain(files)")
     on(page.new.click, events.new, [], asked)
+
+
+def _with_files(given: set[Any], attached: gr.JSON) -> str:
+    """A script that puts the ids of the attached files among the values of `given`, which Gradio sorts."""
+    at = sorted(given, key=lambda part: part._id).index(attached)
+    return f"(...given) => (given[{at}] = window.kodolly.attached(), given)"

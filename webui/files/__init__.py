@@ -1,0 +1,1 @@
+"""Images and text files that go along with questions."""
