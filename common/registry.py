@@ -119,6 +119,8 @@ class Lease(Wire):
     detail: str = ""
     drain_timeout_s: float | None = None
     """Not None: somebody asked the worker to stop. Running requests get this many seconds to end."""
+    stays: bool = False
+    """Whoever asked has taken it back."""
 
 
 class DrainRequest(Wire):

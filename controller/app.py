@@ -170,6 +170,18 @@ async def drain(worker_id: str, controller: ControllerDep, asked: DrainRequest |
     return Draining(worker_id=worker_id, incarnation=record.incarnation, state=record.state)
 
 
+@router.delete("/workers/{worker_id}/drain")
+@door("key", body_bytes=BODY_BYTES)
+async def undrain(
+    worker_id: str, controller: ControllerDep, incarnation: Annotated[str, Query()]
+) -> Draining:
+    """Take back that a worker shall stop: it goes on if requests still run there."""
+    record = controller.registry.undrain(worker_id, incarnation)
+    logger.info("worker %s shall go on", worker_id)
+    controller.publish()
+    return Draining(worker_id=worker_id, incarnation=record.incarnation, state=record.state)
+
+
 @router.delete("/workers/{worker_id}")
 @door("key", body_bytes=BODY_BYTES)
 async def leave(

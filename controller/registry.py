@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from common.errors import ApiError, BadRequest, NotFound
+from common.errors import ApiError, BadRequest, Conflict, NotFound
 from common.registry import (
     LEASE_TTL_S,
     RENEW_EVERY_S,
@@ -45,6 +45,8 @@ class WorkerEntry:
     detail: str = ""
     """Why a worker that says `ready` is not listed so."""
     drain_timeout_s: float | None = None
+    stays: bool = False
+    """The wish that it stops was taken back."""
     """Not None: somebody asked this incarnation to stop within so many seconds."""
 
     def same_claims(self, said: Registration) -> bool:
@@ -104,6 +106,7 @@ class Registry:
             now + LEASE_TTL_S,
             same.detail if same is not None else "",
             known.drain_timeout_s if known is not None and meant else None,
+            known.stays if known is not None and meant else False,
         )
         self._entries[said.worker_id] = entry
         return entry
@@ -119,25 +122,42 @@ class Registry:
 
     def drain(self, worker_id: str, asked: DrainRequest) -> WorkerRecord:
         """Ask a worker to stop: it learns of it with its next renewal. Raises NotFound, StaleIncarnation."""
+        entry = self._meant(worker_id, asked.incarnation)
+        entry.drain_timeout_s, entry.stays = asked.timeout_s, False
+        return entry.record(self.clock())
+
+    def undrain(self, worker_id: str, incarnation: str) -> WorkerRecord:
+        """Take the wish back, while the worker still has requests. Raises NotFound, StaleIncarnation, and
+        Conflict for one that stops by itself."""
+        entry = self._meant(worker_id, incarnation)
+        if entry.drain_timeout_s is None and not entry.stays and entry.registration.state == "draining":
+            raise Conflict(
+                f"Worker {worker_id!r} was stopped on its own machine.",
+                code="stops_by_itself",
+                hint="Start it anew there.",
+            )
+        entry.drain_timeout_s, entry.stays = None, True
+        return entry.record(self.clock())
+
+    def _meant(self, worker_id: str, incarnation: str | None) -> WorkerEntry:
         entry = self._entries.get(worker_id)
         if entry is None:
             raise NotFound(f"There is no worker {worker_id!r}.", hint="`kodolly ps` lists them.")
-        if asked.incarnation not in (None, entry.registration.incarnation):
+        if incarnation not in (None, entry.registration.incarnation):
             raise StaleIncarnation(f"Worker {worker_id!r} has been started anew since.")
-        entry.drain_timeout_s = asked.timeout_s
-        return entry.record(self.clock())
+        return entry
 
     def lease_of(self, worker_id: str) -> Lease:
         """What a worker is told after a renewal."""
         state, detail = self.state_of(worker_id)
         entry = self._entries.get(worker_id)
-        wish = entry.drain_timeout_s if entry is not None else None
         return Lease(
             ttl_s=LEASE_TTL_S,
             renew_every_s=RENEW_EVERY_S,
             state=state,
             detail=detail,
-            drain_timeout_s=wish,
+            drain_timeout_s=entry.drain_timeout_s if entry is not None else None,
+            stays=entry is not None and entry.stays,
         )
 
     def state_of(self, worker_id: str) -> tuple[WorkerState, str]:

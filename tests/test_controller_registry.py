@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pydantic import SecretStr
 
-from common.errors import BadRequest, NotFound
+from common.errors import BadRequest, Conflict, NotFound
 from common.registry import Alias, DrainRequest, ModelCard, Registration, Snapshot, WorkerLoad, WorkerState
 from controller.registry import FORGET_AFTER_S, Registry, StaleIncarnation
 from server.upstreams.directory import Directory
@@ -149,6 +149,31 @@ def test_a_wish_to_drain_is_shown_at_once_and_kept_for_this_incarnation_alone() 
         registry.drain("w", DrainRequest(incarnation="incarnation-1"))
     with pytest.raises(NotFound):
         registry.drain("nobody", DrainRequest())
+
+
+def test_a_wish_to_drain_is_taken_back_until_the_worker_stops_by_itself() -> None:
+    registry = Registry(clock=Clock())
+    registry.renew(said())
+    registry.verify(said(), None)
+    registry.drain("w", DrainRequest(timeout_s=60))
+    with pytest.raises(StaleIncarnation):
+        registry.undrain("w", "incarnation-9")
+    with pytest.raises(NotFound):
+        registry.undrain("nobody", "incarnation-1")
+    registry.undrain("w", "incarnation-1")
+    lease = registry.lease_of("w")
+    assert (lease.drain_timeout_s, lease.stays) == (None, True)
+    registry.renew(said("draining"))
+    assert registry.lease_of("w").stays  # until it has heard of it
+    registry.drain("w", DrainRequest())
+    assert not registry.lease_of("w").stays
+
+
+def test_a_worker_that_stops_by_itself_cannot_be_kept() -> None:
+    registry = Registry(clock=Clock())
+    registry.renew(said("draining"))
+    with pytest.raises(Conflict, match="its own machine"):
+        registry.undrain("w", "incarnation-1")
 
 
 def test_a_draining_worker_that_falls_silent_is_down() -> None:

@@ -82,6 +82,19 @@ def test_a_drained_worker_gets_nothing_more(stack: InProcess) -> None:
     assert states["w2"] == "draining"
 
 
+def test_a_worker_that_was_to_stop_goes_on(stack: InProcess) -> None:
+    stack.worker("w3", ModelCard(name="dolly-3"))
+    state = {"incarnation": "incarnation-1"}
+    assert ask(stack, "POST", "workers/w3/drain", state).status_code == 200
+    assert ask(stack, "DELETE", "workers/w3/drain?incarnation=another-one").status_code == 409
+    assert ask(stack, "DELETE", "workers/none/drain?incarnation=incarnation-1").status_code == 404
+    assert ask(stack, "DELETE", "workers/w3/drain").status_code == 400
+    assert ask(stack, "DELETE", "workers/w3/drain?incarnation=incarnation-1").status_code == 200
+    states = {row["id"]: row["state"] for row in ask(stack, "GET", "workers").json()["data"]}
+    assert states["w3"] == "ready"
+    assert stack.ask("dolly-3").status_code == 200
+
+
 def test_a_gateway_without_controllers_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
     state = tmp_path_factory.mktemp("alone")
     with in_process(state, admin_token="admin-token", controllers=("http://127.0.0.1:9",)) as alone:
@@ -94,6 +107,7 @@ def test_only_administrators_come_here(stack: InProcess) -> None:
     for method, path in (
         ("GET", "workers"),
         ("POST", "workers/w1/drain"),
+        ("DELETE", "workers/w1/drain?incarnation=incarnation-1"),
         ("GET", "names"),
         ("PUT", "names/chat"),
         ("DELETE", "names/chat"),

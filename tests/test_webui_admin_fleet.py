@@ -115,6 +115,36 @@ async def test_a_worker_is_drained_by_whoever_is_sure(stack: InProcess, page: ht
     assert (gone.status_code, "이미 사라졌습니다" in gone.text) == (409, True)
 
 
+async def test_a_worker_that_was_to_stop_goes_on(stack: InProcess, page: httpx2.AsyncClient) -> None:
+    stack.worker("w4", ModelCard(name="dolly-4"))
+    asked = {"incarnation": "incarnation-1"}
+    await send(page, "/admin/workers/w4/drain", **asked, sure="yes")
+    assert 'action="admin/workers/w4/undrain"' in (await page.get("/admin/workers")).text
+    told = await send(page, "/admin/workers/w4/undrain", **asked)
+    assert (told.status_code, "계속 돕니다" in told.text) == (200, True)
+    assert 'action="admin/workers/w4/drain"' in told.text
+    gone = await send(page, "/admin/workers/none/undrain", **asked)
+    assert (gone.status_code, "이미 사라졌습니다" in gone.text) == (409, True)
+
+
+async def test_a_canary_gets_all_of_a_models_own_name(stack: InProcess, page: httpx2.AsyncClient) -> None:
+    arms = [{"model": "dolly", "buckets": 9000}, {"model": "dolly-2", "buckets": 1000}]
+    split = {"target": "dolly", "split": {"arms": arms}}
+    url = f"{stack.gateway}/admin/names/dolly"
+    headers = {"authorization": f"Bearer {ADMIN}"}
+    httpx2.put(url, json=split, headers=headers, trust_env=False).raise_for_status()
+    shown = form((await page.get("/admin/workers")).text, "admin/names/promote", "dolly")
+    assert (await send(page, "/admin/names/promote", **shown | {"sure": ""})).status_code == 409
+    told = await send(page, "/admin/names/promote", **shown | {"sure": "yes"})
+    assert (told.status_code, "이제 카나리가 모두" in told.text) == (200, True)
+    assert [arm["buckets"] for arm in names(stack)["dolly"]["split"]["arms"]] == [0, 10_000]
+    with pytest.raises(AssertionError, match="no form"):
+        form((await page.get("/admin/workers")).text, "admin/names/promote", "dolly")
+    late = await send(page, "/admin/names/promote", **shown | {"sure": "yes"})
+    assert (late.status_code, "다른 관리자가" in late.text) == (409, True)
+    httpx2.delete(url, headers=headers, trust_env=False).raise_for_status()
+
+
 async def test_others_see_and_do_nothing(stack: InProcess) -> None:
     async with pages(stack.gateway, ADMIN, allowed=False) as member:
         assert (await member.get("/admin/workers")).status_code == 403

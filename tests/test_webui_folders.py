@@ -114,7 +114,7 @@ def test_names_and_titles_are_texts() -> None:
     drawn = history_html("chat", lines, [Folder("f1", HOSTILE)], "c1", "ko", empty=True)
     assert "<img" not in drawn
     assert "\"'&" not in drawn
-    assert drawn.count("&lt;img") == 9  # twice a title, and five times the folder's name
+    assert drawn.count("&lt;img") == 10  # twice a title, and six times the folder's name
 
 
 def test_a_search_shows_the_folders_of_what_it_found() -> None:

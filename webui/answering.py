@@ -18,6 +18,7 @@ from typing import Any
 
 from common.database import StoreFailed
 from webui.conversation import Mark, Side, Turn
+from webui.failures import Failure
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
 from webui.pacing import batches
@@ -251,12 +252,13 @@ async def answer(
         state = "stopped" if stop.is_set() and side.turns[-1].finish_reason is None else "done"
         yield side.with_last(state=state), watch.waited_s
     except GatewayError as error:
-        failed = side.with_last(
-            state="failed",
-            failure=error.failure.model_copy(update={"external": turn.setup.external}),
-            request_id=error.failure.request_id or side.turns[-1].request_id,
-        )
-        yield failed, watch.waited_s
+        yield _failed(side, error.failure), watch.waited_s
+
+
+def _failed(side: Side, failure: Failure) -> Side:
+    last = side.turns[-1]
+    told = failure.model_copy(update={"external": last.setup.external})
+    return side.with_last(state="failed", failure=told, request_id=failure.request_id or last.request_id)
 
 
 def _request(side: Side, turn: Turn, rater: str | None, images: Images) -> ChatRequest:

@@ -79,8 +79,6 @@ def create_app(
     # After every event Gradio sums up the last 10,000, for a monitoring page that is switched off here.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    from webui.pages.app import build_pages, mount_pages
-
     parts = _Parts(settings)
     client, cache, store = parts.client, parts.cache, parts.store
     app = FastAPI(
@@ -97,13 +95,7 @@ def create_app(
     _add_studies(app, settings, parts, mask)
     add_files(app, store.files, paper)
     add_sharing(app, store.shares, store.files)
-    with warnings.catch_warnings():
-        # Gradio says so for every app of several pages, also for one that never asked for SSR.
-        warnings.filterwarnings("ignore", "SSR mode is not supported")
-        url = settings.public_gateway_url or settings.gateway_url
-        given = {"training": training is not None, "texts": texts}
-        pages = build_pages(url, client, cache, store, parts.answering, **given)
-        mount_pages(app, pages, add_assets(app), links=_links(settings))
+    _add_pages(app, settings, parts, training is not None)
     doors = Doors(app.routes, {"": PAGES, "/page/assets": ASSETS})
     app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=_admit)
     _add_entrance(app, settings, admit)
@@ -144,6 +136,18 @@ class _Parts:
             await self._own.aclose()
             if self.provider is not None:
                 await self.provider.aclose()
+
+
+def _add_pages(app: FastAPI, settings: WebuiSettings, parts: _Parts, training: bool) -> None:
+    from webui.pages.app import build_pages, mount_pages
+
+    given = {"training": training, "texts": settings.shows_feedback}
+    with warnings.catch_warnings():
+        # Gradio says so for every app of several pages, also for one that never asked for SSR.
+        warnings.filterwarnings("ignore", "SSR mode is not supported")
+        url = settings.public_gateway_url or settings.gateway_url
+        pages = build_pages(url, parts.client, parts.cache, parts.store, parts.answering, **given)
+        mount_pages(app, pages, add_assets(app), links=_links(settings))
 
 
 def _provider(settings: WebuiSettings) -> "Provider | None":

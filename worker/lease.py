@@ -27,10 +27,13 @@ class Registrar:
         controllers: Sequence[str],
         join_token: str,
         describe: Callable[[], Registration],
-        on_drain: Callable[[float], None],
+        on_drain: Callable[[str, float], None],
+        on_stay: Callable[[str], None],
     ) -> None:
-        """`on_drain` is called, with the time limit in seconds, whenever a controller asks us to stop."""
+        """`on_drain` is called with a controller and the time limit in seconds whenever it asks us to stop,
+        `on_stay` whenever it has taken that back."""
         self._on_drain = on_drain
+        self._on_stay = on_stay
         self._controllers = controllers
         self._headers = {"authorization": f"Bearer {join_token}"}
         self._describe = describe
@@ -65,7 +68,9 @@ class Registrar:
                         logger.info("controller %s is back", url)
                     asked = lease.drain_timeout_s
                     if asked is not None:
-                        self._on_drain(asked)
+                        self._on_drain(url, asked)
+                    elif lease.stays:
+                        self._on_stay(url)
                     refused = said.state == "ready" and lease.state != "ready" and asked is None
                     if refused and lease.detail != objection:
                         logger.warning("controller %s does not list us as ready: %s", url, lease.detail)

@@ -25,6 +25,7 @@ from worker.lease import Registrar
 from worker.process import TERMINATE_GRACE_S, EngineProcess
 from worker.progress import stage_of
 from worker.settings import WorkerSettings
+from worker.stop_wish import StopWish
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +68,11 @@ class Supervisor:
         self._last_error = ""
         self._ready_at: float | None = None
         self._health = self._new_health()
-        self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
-        """Set when the time for running requests is over."""
-        self._signalled = False
+        self._stop = StopWish()
         token = settings.join_token.get_secret_value()
-        self._registrar = Registrar(settings.controllers, token, self._registration, self._on_drain_wish)
+        self._registrar = Registrar(
+            settings.controllers, token, self._registration, self._stop.wish, self._on_stay_wish
+        )
 
     async def run(self) -> None:
         """Supervise until asked to stop; a second signal skips the wait for running requests."""
@@ -83,9 +83,11 @@ class Supervisor:
         engine = asyncio.create_task(self._keep(self._engine))
         stopping = asyncio.create_task(self._stop.wait())
         try:
-            await asyncio.wait([leasing, engine, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if self._stop.is_set():
-                await self._drain()
+            while True:
+                await asyncio.wait([leasing, engine, stopping], return_when=asyncio.FIRST_COMPLETED)
+                if not stopping.done() or (self._stop.stands and await self._drain()):
+                    break
+                stopping = asyncio.create_task(self._stop.wait())
         finally:
             for task in (leasing, engine, stopping):
                 task.cancel()
@@ -96,19 +98,11 @@ class Supervisor:
                 raise result
 
     def _on_signal(self) -> None:
-        if self._signalled:
-            self._hurry.set()
-        self._signalled = True
-        self._stop_within(self._settings.drain_timeout_s)
+        self._stop.signal(self._settings.drain_timeout_s)
 
-    def _on_drain_wish(self, timeout_s: float) -> None:
-        if not self._stop.is_set():
-            logger.info("a controller asks this worker to stop")
-            self._stop_within(timeout_s)
-
-    def _stop_within(self, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._hurry.set)
-        self._stop.set()
+    def _on_stay_wish(self, controller: str) -> None:
+        if self._stop.take_back(controller) and self._state == "draining":
+            self._become("ready", 1.0)
 
     def _registration(self) -> Registration:
         return Registration(
@@ -144,8 +138,8 @@ class Supervisor:
         backoff = Backoff()
         while True:
             why = await self._run_engine(command)
-            if self._stop.is_set():  # it died while draining: `run` goes on by itself
-                await asyncio.Event().wait()
+            if self._stop.stands:  # it died while draining: `run` goes on by itself
+                await self._stop.stay.wait()
             ready_for = time.monotonic() - self._ready_at if self._ready_at is not None else 0.0
             pause = backoff.pause_s(ready_for)
             said = "".join(f"; {part}" for part in _reason(self._last_error))
@@ -221,17 +215,18 @@ class Supervisor:
 
     # -- stopping -----------------------------------------------------------------------------------
 
-    async def _drain(self) -> None:
-        """Tell everyone that no more is taken, then wait for what runs."""
+    async def _drain(self) -> bool:
+        """Tell everyone that no more is taken, then wait for what runs. False: we are to go on."""
         if self._state != "ready":
-            return
+            return True
         logger.info("draining: waiting for running requests")
         self._become("draining", 1.0, "stopping")
         await self._registrar.tell_now()
         await asyncio.sleep(SETTLE_S)
         if isinstance(self._engine, AttachedEngine) and not self._load.known:
-            return  # without a load report nobody can tell what still runs there
-        await _wait_until_idle_or(self._hurry, self._engine)
+            return self._stop.stands  # without a load report nobody can tell what still runs there
+        await _wait_until_idle_or(self._stop, self._engine)
+        return self._stop.stands
 
 
 def _reason(error: str) -> list[str]:
@@ -246,17 +241,18 @@ def _show_line(line: str) -> None:
         sys.stderr.write(f"engine | {shown}\n")
 
 
-async def _wait_until_idle_or(hurry: asyncio.Event, engine: EngineCommand | AttachedEngine) -> None:
+async def _wait_until_idle_or(stop: StopWish, engine: EngineCommand | AttachedEngine) -> None:
     idle = asyncio.create_task(wait_until_idle(engine.url, engine.key))
-    hurried = asyncio.create_task(hurry.wait())
+    hurried, stays = asyncio.create_task(stop.hurry.wait()), asyncio.create_task(stop.stay.wait())
+    waiting = (idle, hurried, stays)
     try:
-        await asyncio.wait([idle, hurried], return_when=asyncio.FIRST_COMPLETED)
-        if not idle.done():
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if hurried.done() and not idle.done():
             logger.warning("stopping although requests are running")
     finally:
-        for task in (idle, hurried):
+        for task in waiting:
             task.cancel()
-        await asyncio.gather(idle, hurried, return_exceptions=True)
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def worker_id(url: str) -> str:

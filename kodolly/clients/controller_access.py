@@ -45,6 +45,11 @@ class Controllers:
         path = f"/v1/workers/{quote(worker.worker_id)}/drain"
         self.tell_all("POST", path, asked.model_dump(), ignore=(404, 409))
 
+    def undrain(self, worker: WorkerRecord) -> None:
+        """Take back that this incarnation of a worker shall stop. Raises UserError."""
+        path = f"/v1/workers/{quote(worker.worker_id)}/drain?incarnation={quote(worker.incarnation)}"
+        self.tell_all("DELETE", path)
+
     def tell_all(
         self, method: str, path: str, body: dict[str, Any] | None = None, ignore: Sequence[int] = ()
     ) -> list[str]:

@@ -61,6 +61,18 @@ def drain_workers(
         time.sleep(POLL_S)
 
 
+def undrain_workers(
+    controllers: Controllers, workers: Sequence[WorkerRecord], say: Callable[[str], None]
+) -> None:
+    """Have those of `workers` that are to stop go on. Raises UserError where none is, or one cannot."""
+    stopping = [worker for worker in workers if worker.state == "draining"]
+    if not stopping:
+        raise UserError("None of these workers is about to stop.", hint="`kodolly ps` shows their states.")
+    for worker in stopping:
+        controllers.undrain(worker)
+        say(f"{worker.worker_id}: goes on")
+
+
 def _progress(worker: WorkerRecord) -> str:
     load = worker.load
     busy = f", {load.running} running, {load.waiting} waiting" if load.known else ""

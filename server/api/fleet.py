@@ -102,8 +102,8 @@ async def list_workers(gateway: GatewayDep) -> dict[str, object]:
 @router.post("/workers/{worker_id}/drain")
 @door("admin")
 async def drain_worker(worker_id: Name, asked: Drain, gateway: GatewayDep) -> Told:
-    """Have a worker finish what runs, stop, and leave: it gets no request from now on. Nothing takes that
-    back but a new start of the worker."""
+    """Have a worker finish what runs, stop, and leave: it gets no request from now on. `DELETE` takes that
+    back while requests still run there; later only a new start does."""
     if worker_id not in gateway.directory.workers:
         raise NotFound(f"There is no worker {worker_id!r} at a controller.", param="worker_id")
     body = DrainRequest(incarnation=asked.incarnation, timeout_s=asked.timeout_s).model_dump()
@@ -111,6 +111,21 @@ async def drain_worker(worker_id: Name, asked: Drain, gateway: GatewayDep) -> To
         "POST", f"/v1/workers/{quote(worker_id, safe='')}/drain", body
     )
     await _heard(lambda: _drains(gateway.directory, worker_id))
+    return Told(controllers_missed=missed)
+
+
+@router.delete("/workers/{worker_id}/drain")
+@door("admin")
+async def undrain_worker(
+    worker_id: Name, gateway: GatewayDep, incarnation: Annotated[str, Query(min_length=8, max_length=64)]
+) -> Told:
+    """Have a worker that was asked to stop go on: it gets requests again. 409 for one that was stopped on its
+    own machine, or has been started anew; 404 for one that has left."""
+    if worker_id not in gateway.directory.workers:
+        raise NotFound(f"There is no worker {worker_id!r} at a controller.", param="worker_id")
+    path = f"/v1/workers/{quote(worker_id, safe='')}/drain?incarnation={quote(incarnation, safe='')}"
+    missed = await gateway.controllers.tell_all("DELETE", path)
+    await _heard(lambda: not _drains(gateway.directory, worker_id))
     return Told(controllers_missed=missed)
 
 

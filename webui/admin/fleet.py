@@ -43,6 +43,11 @@ class ListedWorker(BaseModel):
         """Whether there is somebody to ask, who does not do so already."""
         return bool(self.incarnation) and self.state in ("ready", "loading")
 
+    @property
+    def may_undrain(self) -> bool:
+        """Whether it was asked to stop, and may go on."""
+        return bool(self.incarnation) and self.state == "draining"
+
 
 class ListedName(BaseModel):
     """A name that clients may ask for, and what stands behind it."""

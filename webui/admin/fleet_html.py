@@ -48,15 +48,22 @@ def _worker(lang: Lang, worker: ListedWorker) -> str:
         f"<strong>{escape(worker.id)}</strong> {state}"
         f'<span class="quiet">{models}</span><span class="quiet">{load}</span>{detail}'
     )
+    at = escape(worker.id, quote=True)
+    incarnation = f'<input type="hidden" name="incarnation" value="{escape(worker.incarnation, quote=True)}">'
+    if worker.may_undrain:
+        return (
+            f'<div class="card still">{head}'
+            f'<form {MULTIPART} action="admin/workers/{at}/undrain">{incarnation}'
+            f'<p class="quiet">{words(lang, "worker_undrain_hint")}</p>'
+            f"<button>{words(lang, 'worker_undrain')}</button></form></div>"
+        )
     if not worker.may_drain:
         return f'<div class="card still">{head}</div>'
-    at = escape(worker.id, quote=True)
     return (
         f'<details class="card"><summary>{head}</summary>'
         f'<form {MULTIPART} action="admin/workers/{at}/drain" class="revoke">'
-        f'<input type="hidden" name="incarnation" value="{escape(worker.incarnation, quote=True)}">'
-        f'{_sure(lang, "worker_drain_sure")}<button class="danger">{words(lang, "worker_drain")}</button>'
-        f"</form></details>"
+        f"{incarnation}{_sure(lang, 'worker_drain_sure')}"
+        f'<button class="danger">{words(lang, "worker_drain")}</button></form></details>'
     )
 
 
@@ -77,7 +84,24 @@ def _name(lang: Lang, name: ListedName) -> str:
         f"<code>kodolly promote {escape(name.name)}</code> · "
         f"<code>kodolly rollback {escape(name.name)}</code></p>"
     )
-    return f'<details class="card" open>{head}{canary}{commands}{_end(lang, name)}</details>'
+    ends = _promote(lang, name) + _end(lang, name)
+    return f'<details class="card" open>{head}{canary}{commands}{ends}</details>'
+
+
+def _promote(lang: Lang, name: ListedName) -> str:
+    """All to the canary; of several there is none to choose."""
+    if name.split is None or len(name.split.arms) != 2 or name.shares[1][1] == 100:
+        return ""
+    stable, canary = (model for model, _ in name.shares)
+    return (
+        f'<form {MULTIPART} action="admin/names/promote" class="revoke">'
+        f'<input type="hidden" name="name" value="{escape(name.name, quote=True)}">'
+        f'<input type="hidden" name="stable" value="{escape(stable, quote=True)}">'
+        f'<input type="hidden" name="canary" value="{escape(canary, quote=True)}">'
+        f'<input type="hidden" name="sticky" value="{name.split.sticky}">'
+        f'<input type="hidden" name="version" value="{escape(name.version, quote=True)}">'
+        f"{_sure(lang, 'names_promote_sure')}<button>{words(lang, 'names_promote')}</button></form>"
+    )
 
 
 def _shares(name: ListedName) -> str:

@@ -31,6 +31,16 @@ def add_fleet(app: FastAPI, client: GatewayClient, allowed: Callable[[Request], 
     async def drain(request: Request) -> Response:
         return await desk.answer(request, fleet.drain)
 
+    @app.post("/admin/workers/{worker_id}/undrain")
+    @door("public", content="form", body_bytes=FORM_BYTES)
+    async def undrain(request: Request) -> Response:
+        return await desk.answer(request, fleet.undrain)
+
+    @app.post("/admin/names/promote")
+    @door("public", content="form", body_bytes=FORM_BYTES)
+    async def promote(request: Request) -> Response:
+        return await desk.answer(request, fleet.promote)
+
     @app.post("/admin/names")
     @door("public", content="form", body_bytes=FORM_BYTES)
     async def split(request: Request) -> Response:
@@ -59,6 +69,21 @@ class _Fleet:
         path = f"/admin/workers/{quote(worker_id, safe='')}/drain"
         told = await self._client.send("POST", path, {"incarnation": form.get("incarnation", "")})
         return _done("worker_drains", worker_id, told)
+
+    async def undrain(self, form: Form, worker_id: str) -> Notice:
+        """Have a worker that was asked to stop go on."""
+        incarnation = quote(form.get("incarnation", ""), safe="")
+        path = f"/admin/workers/{quote(worker_id, safe='')}/drain?incarnation={incarnation}"
+        return _done("worker_goes_on", worker_id, await self._client.send("DELETE", path))
+
+    async def promote(self, form: Form, _id: str) -> Notice:
+        """Give all of a name's traffic to the canary. The split stays, so that `kodolly promote` and `kodolly
+        rollback` know which of the models is the canary."""
+        if form.get("sure") != "yes":
+            return Notice("admin_unsure", good=False, values={})
+        name = _name(form)
+        told = await self._client.send("PUT", _path(name), split_wishes({**form, "share": "100"}))
+        return _done("names_promoted", name, told)
 
     async def split(self, form: Form, _id: str) -> Notice:
         """Split a name's traffic, or change the shares of one that is split."""

@@ -138,12 +138,21 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "worker_capacity": ("동시 처리 최대 {most}", "at most {most} at once"),
     "worker_drain": ("마무리하고 멈추기", "Drain and stop"),
     "worker_drain_sure": (
-        "하던 요청만 마치고 멈춥니다. 되돌리려면 워커를 다시 시작해야 합니다.",
-        "It finishes what runs, then stops. Only a new start of the worker takes that back.",
+        "하던 요청만 마치고 멈춥니다. 멈춘 뒤에는 다시 시작해야 돌아옵니다.",
+        "It finishes what runs, then stops. Once it has stopped, only a new start brings it back.",
     ),
     "worker_drains": (
         "'{name}' 워커는 새 요청을 받지 않고, 하던 요청을 마치면 멈춥니다.",
         "The worker '{name}' gets no new requests and stops when those that run have ended.",
+    ),
+    "worker_undrain": ("계속 돌리기", "Let it go on"),
+    "worker_undrain_hint": (
+        "하던 요청이 남아 있는 동안은 되돌릴 수 있습니다.",
+        "It can be taken back while requests still run there.",
+    ),
+    "worker_goes_on": (
+        "'{name}' 워커가 계속 돕니다. 하던 요청을 이미 마쳤다면 다시 시작해야 합니다.",
+        "The worker '{name}' goes on. If its requests had ended by then, it has to be started anew.",
     ),
     "names_title": ("이름과 몫", "Names and shares"),
     "names_hint": (
@@ -157,8 +166,17 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "names_saved": ("'{name}' 이름을 저장했습니다.", "The name '{name}' was saved."),
     "names_removed": ("'{name}' 이름을 되돌렸습니다.", "The name '{name}' was taken back."),
     "names_commands": (
-        "카나리를 정식으로 바꾸거나 거두는 일은 배포한 기기에서 합니다:",
-        "To keep the canary or take it away, on the machine where it was deployed:",
+        "카나리의 체크포인트로 워커까지 바꾸거나 거두는 일은 배포한 기기에서 합니다:",
+        "To exchange the workers too, or take the canary away, on the machine where it was deployed:",
+    ),
+    "names_promote": ("모두 카나리에게", "All to the canary"),
+    "names_promote_sure": (
+        "카나리가 모두 받습니다. 워커는 어느 것도 멈추지 않습니다.",
+        "The canary gets everything. No worker is stopped.",
+    ),
+    "names_promoted": (
+        "'{name}' 이름은 이제 카나리가 모두 받습니다.",
+        "The canary now answers all of '{name}'.",
     ),
     "names_unsplit": ("나누기 끝내기", "End the split"),
     "names_unsplit_sure": (

@@ -4,6 +4,7 @@
 const FILES = new URL("../../files", import.meta.url); // beside the folder of the scripts
 const KEPT = `kodolly-files:${location.pathname}`;
 const MOST = 4;
+const PAGE = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M4 1.5h5l3.5 3.5v9.5H4zM9 1.5V5h3.5M6.3 8h4M6.3 11h4"/></svg>';
 const korean = () => document.documentElement.lang.startsWith("ko");
 const say = (ko, en) => (korean() ? ko : en);
 let held = []; // {id, kind, name}, or without an id while it goes up
@@ -19,7 +20,9 @@ function keep() {
 // What stands for a file: a picture of an image, the name of a text.
 export function shownFile({ id, kind, name }) {
   if (kind !== "image" || !id) {
-    return Object.assign(document.createElement("span"), { className: "kd-file-name", textContent: `📎 ${name}` });
+    const named = Object.assign(document.createElement("span"), { className: "kd-file-name", innerHTML: PAGE });
+    named.append(name);
+    return named;
   }
   const image = document.createElement("img");
   Object.assign(image, { src: fileAddress(id), alt: name, loading: "lazy" });
@@ -89,8 +92,8 @@ function build() {
 }
 
 Object.assign((window.kodolly ??= {}), {
-  // The ids that go along with the question; null while one still goes up.
-  attached: () => (held.every((file) => file.id) ? held.map((file) => file.id) : null),
+  // The ids that go along with the question; no list while one still goes up.
+  attached: () => (held.every((file) => file.id) ? held.map((file) => file.id) : { coming: true }),
   // A question went out with these.
   attachedSent(ids) {
     held = held.filter((file) => !(ids ?? []).includes(file.id));

@@ -25,7 +25,7 @@ document.addEventListener("click", ({ target }) => {
 
 // The name becomes a box: Enter or leaving it keeps the new name, Escape the old one.
 function rename(button, folder) {
-  const legend = button.closest("fieldset").querySelector("legend"), name = button.dataset.name;
+  const shown = button.closest("legend").querySelector("bdi"), name = button.dataset.name;
   const box = document.createElement("input");
   Object.assign(box, { type: "text", value: name, maxLength: 80, ariaLabel: button.ariaLabel });
   let open = true;
@@ -33,7 +33,7 @@ function rename(button, folder) {
     if (!open) return;
     open = false;
     const typed = box.value.trim();
-    legend.replaceChildren(Object.assign(document.createElement("bdi"), { textContent: name }));
+    box.replaceWith(shown);
     if (keeps && typed && typed !== name) press("chat-folder-press", { folder: { what: "rename", folder, name: typed } });
   };
   box.addEventListener("blur", () => end(true));
@@ -44,7 +44,7 @@ function rename(button, folder) {
     end(event.key === "Enter");
     button.focus();
   });
-  legend.replaceChildren(box);
+  shown.replaceWith(box);
   box.focus();
   box.select();
 }

@@ -170,7 +170,8 @@ class ListEvents:
         """Attach the listeners; `whole` is what `show` draws. Returns those that put another conversation on
         the screen, whose answer may be on its way."""
         parts = self.parts
-        on([parts.search.input], self.searched, [parts.search, parts.shown], [parts.history],
+        # Not `input`: Gradio tells of that by the key pressed, and a Korean input method's are none to it.
+        on([parts.search.change], self.searched, [parts.search, parts.shown], [parts.history],
            trigger_mode="always_last")  # fmt: skip
         on([parts.title.submit, parts.title.blur], self.renamed, [parts.shown, parts.title, parts.search],
            [parts.history])  # fmt: skip

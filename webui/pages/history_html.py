@@ -43,8 +43,8 @@ def _folder(folder: Folder, rows: str, lang: Lang) -> str:
     )
     rows = rows or f'<p class="kd-small">{escape(text(lang, "folder_empty"))}</p>'
     return (
-        f'<fieldset class="kd-folder"><legend><bdi>{name}</bdi></legend>'
-        f'<div class="kd-folder-tools">{tools}</div>{rows}</fieldset>'
+        f'<fieldset class="kd-folder" aria-label="{name}">'
+        f'<legend><bdi>{name}</bdi><span class="kd-folder-tools">{tools}</span></legend>{rows}</fieldset>'
     )
 
 

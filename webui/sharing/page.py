@@ -57,7 +57,7 @@ def _file(file: AttachedFile, at: str) -> str:
     name = escape(file.name)
     if file.kind == "image" and at:
         return f'<img class="file" loading="lazy" src="{escape(f"{at}/{file.id}")}" alt="{name}">'
-    return f'<p class="quiet">📎 {name}</p>'
+    return f'<p class="quiet">{name}</p>'
 
 
 def _answer(pane: str, turn: Turn, found: SharedConversation, lang: Lang) -> str:

@@ -80,7 +80,7 @@ class ChatEvents:
     async def begin(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
         """Add the question and begin with its answer, which the page follows by itself."""
         lang, setup = lang_of(request), self.page.setup.read(values, self.cache)
-        composer, files = self.page.composer, values[self.page.attached]
+        composer, files = self.page.composer, values[self.page.attached] or []
         question, context = (str(values[box] or "").strip() for box in (composer.question, composer.context))
         if (wrong := _what_is_wrong(question, context, files)) is not None:
             return self._refused(wrong, lang)

@@ -44,7 +44,7 @@ class ChatPage:
     edit: QuestionEdit
     composer: Composer
     attached: gr.JSON
-    """Ids of the files that go along with a question; the script keeps them."""
+    """Ids of the files that go along with a question; the script keeps them. No list while one is coming."""
     returned: gr.JSON
     """Files of a question that was taken back into the box."""
     refresh: gr.Button
@@ -59,11 +59,7 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
     header("chat")
     banner = gr.HTML(elem_id="chat-banner")
     with gr.Row(elem_classes="kd-chat-page"):
-        with gr.Column(scale=1, min_width=240, elem_classes="kd-side"):
-            new = gr.Button(t("new_chat"), size="sm", elem_id="chat-new")
-            conversations = conversation_list(t, "chat", shown_conversation("chat"))
-            with gr.Row(elem_classes="kd-actions"):
-                files = export_buttons(t, "chat", visible=False)
+        new, conversations, files = _beside(t)
         with gr.Column(scale=4, min_width=320):
             with gr.Group(elem_classes="kd-setup"):
                 picker = model_picker(t("model"), "chat-model")
@@ -96,6 +92,15 @@ def build_chat(t: gr.I18n, refresh_s: float) -> ChatPage:
         old=old_states("chat")[0],
         model_list=listed_models(),
     )
+
+
+def _beside(t: gr.I18n) -> tuple[gr.Button, ConversationList, ExportButtons]:
+    with gr.Column(scale=1, min_width=240, elem_classes="kd-side"):
+        new = gr.Button(t("new_chat"), size="sm", elem_id="chat-new")
+        conversations = conversation_list(t, "chat", shown_conversation("chat"))
+        with gr.Row(elem_classes="kd-actions"):
+            files = export_buttons(t, "chat", visible=False)
+    return new, conversations, files
 
 
 def _actions(t: gr.I18n) -> tuple[gr.Button, gr.Button, ReviseButtons]:
