@@ -113,6 +113,6 @@ async def test_no_listener_refuses_a_choice_from_a_list_that_this_process_does_n
         for one in demo.fns.values()
         if any(isinstance(each, gr.Dropdown | gr.Radio) for each in one.inputs)
     ]
-    assert {"begin", "refresh", "open"} <= {one.name for one in chosen}
+    assert {"begin", "refresh", "move"} <= {one.name for one in chosen}
     assert [one.name for one in chosen if one.preprocess] == []
     await store.close()

@@ -49,6 +49,7 @@ class Tab:
             self.page.setup.picker: "m",
             self.page.composer.question: "",
             self.page.composer.context: "",
+            self.page.attached: [],
             self.page.conversations.shown: "",
         }
 
