@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from kodolly.stack.parts import join_token, threads_each
-from tests.support.processes import free_port, kodolly
+from tests.support.forked_kodolly import run_kodolly
+from tests.support.processes import free_port
 
 
 def run(cwd: Path, *args: str, **env: str) -> "subprocess.CompletedProcess[str]":
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("KODOLLY_", "OPENAI_"))}
-    return subprocess.run(kodolly(*args), capture_output=True, text=True, cwd=cwd, env=clean | env)
+    return run_kodolly(*args, cwd=cwd, env=clean | env)
 
 
 def assert_one_line(done: "subprocess.CompletedProcess[str]", words: str) -> None:

@@ -1,9 +1,6 @@
 """One key's budget at two whole gateways that share a store: SQLite, and a real PostgreSQL server."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.support.gateway_stack import create_key
 from tests.support.load import new_client
 from tests.support.postgres import binaries, postgres
 from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
@@ -31,10 +29,7 @@ class TwoGateways:
 
     def new_key(self, budget: int) -> str:
         """The secret of a key that both know."""
-        argv = [sys.executable, "-m", "kodolly", "keys", "create", "시험", "--budget-tokens", str(budget)]
-        env = os.environ | self.env
-        done = subprocess.run(argv, env=env, cwd=self.cwd, capture_output=True, text=True, check=True)
-        secret = done.stdout.strip()
+        secret = create_key(self.env, self.cwd, "--budget-tokens", str(budget))
         for url in self.urls:
             # Until it knows of a first key, a gateway asks for none and counts nothing for any.
             wait_for(lambda url=url: self.usage(url, "sk-kodolly-of-nobody") is None, 20, what="any key")  # type: ignore[misc]

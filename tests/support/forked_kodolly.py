@@ -14,6 +14,7 @@ import select
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import kodolly.cli
 
 COMMANDS = ("gateway", "controller")
-"""What is forked."""
+"""Servers that are always forked."""
 MODULES = (
     "alembic.autogenerate",
     "alembic.command",
@@ -51,7 +52,7 @@ MODULES = (
     "webui.settings",
     "worker.settings",
 )
-"""What these commands import."""
+"""What these import."""
 PERIODS = {
     "server.accounts.accounts.REFRESH_S": 0.1,
     "server.inference.conversation_log.WRITE_EVERY_S": 0.1,
@@ -64,8 +65,10 @@ MOST_BYTES = 200_000
 class ForkedKodolly(subprocess.Popen[bytes]):
     """`kodolly ARGS ...` in a fork, with all that a test does with a process it has started."""
 
-    def __init__(self, args: Sequence[str], log: int, env: Mapping[str, str], cwd: Path | None) -> None:
-        """Its output goes to the open file `log`; `env` is its whole environment."""
+    def __init__(
+        self, args: Sequence[str], out: int, error: int, env: Mapping[str, str], cwd: Path | None
+    ) -> None:
+        """`out` and `error` are the open files to which it writes; `env` is its whole environment."""
         self.args = list(args)
         self.stdin = self.stdout = self.stderr = None
         self.returncode = None
@@ -73,7 +76,7 @@ class ForkedKodolly(subprocess.Popen[bytes]):
         self._told = os.fdopen(read, "rb", buffering=0)
         asked = json.dumps({"args": self.args, "env": dict(env), "cwd": str(cwd or Path.cwd())}).encode()
         assert len(asked) < MOST_BYTES
-        socket.send_fds(_zygote(), [asked], [log, write])
+        socket.send_fds(_zygote(), [asked], [out, error, write])
         os.close(write)
         self.pid = int(self._told.read(10) or 0)
         assert self.pid, "the process that kodolly is forked from has ended"
@@ -97,6 +100,19 @@ class ForkedKodolly(subprocess.Popen[bytes]):
             self.returncode = int(self._told.read(10))
             self._told.close()
         return self.returncode
+
+
+def run_kodolly(
+    *args: str, env: Mapping[str, str], cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`kodolly ARGS ...` to its end, in a fork; `env` is its whole environment."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+        code = ForkedKodolly(args, out.fileno(), error.fileno(), env, cwd).wait()
+        told = []
+        for file in (out, error):
+            file.seek(0)
+            told.append(file.read().decode("utf-8"))
+    return subprocess.CompletedProcess(args, code, *told)
 
 
 @functools.cache
@@ -126,22 +142,23 @@ def fork_for_ever(tests: socket.socket) -> None:
                 os.close(told)
                 os.close(ready)
                 continue
-            asked, fds, _, _ = socket.recv_fds(tests, MOST_BYTES, 2)
+            asked, fds, _, _ = socket.recv_fds(tests, MOST_BYTES, 3)
             if not asked:
                 sys.exit()
-            log, told = fds
+            out, error, told = fds
             if (pid := os.fork()) == 0:
-                become(json.loads(asked), log)
+                become(json.loads(asked), out, error)
                 return
             os.write(told, f"{pid:10d}".encode())
-            os.close(log)
+            os.close(out)
+            os.close(error)
             running[os.pidfd_open(pid)] = pid, told
 
 
-def become(asked: Mapping[str, Any], log: int) -> None:
+def become(asked: Mapping[str, Any], out: int, error: int) -> None:
     """In the fork: stand as a process does that was started with this command line."""
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    os.dup2(out, 1)
+    os.dup2(error, 2)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.environ.clear()
     os.environ.update(asked["env"])

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx2
 
 from common.registry import ModelCard, Registration
+from tests.support.forked_kodolly import run_kodolly
 from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
 
 TOKEN = "test-join-token"
@@ -159,6 +159,6 @@ def model_ids(gateway: str) -> list[str]:
 
 def create_key(env: dict[str, str], cwd: Path, *flags: str) -> str:
     """The secret of a new key of the store that `env` names."""
-    argv = [sys.executable, "-m", "kodolly", "keys", "create", "시험", *flags]
-    done = subprocess.run(argv, env=os.environ | env, cwd=cwd, capture_output=True, text=True, check=True)
+    done = run_kodolly("keys", "create", "시험", *flags, env=os.environ | env, cwd=cwd)
+    done.check_returncode()
     return done.stdout.strip()

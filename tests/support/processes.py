@@ -93,7 +93,7 @@ def _started(
     begin = len(kodolly())
     # Benchmarks measure what users start.
     if "PYTEST_VERSION" in os.environ and list(argv[:begin]) == kodolly() and argv[begin] in COMMANDS:
-        return ForkedKodolly(argv[begin:], out.fileno(), env, cwd)
+        return ForkedKodolly(argv[begin:], out.fileno(), out.fileno(), env, cwd)
     return subprocess.Popen(
         argv, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd, env=env
     )
