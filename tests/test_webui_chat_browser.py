@@ -68,6 +68,8 @@ def test_chats_lie_in_folders_that_two_tabs_see(ui: WebUi, tmp_path: Path) -> No
     folder(ui, "모임").get_by_text("첫 회의 요약").click()
     expect(ui.element("chat-chat")).to_contain_text("첫 회의 요약")
     expect(ui.element("chat-folder-of").locator("input")).to_have_value("모임")
+    expect(search).to_have_value("")  # the list is whole again
+    expect(folder(ui, "여행")).to_be_visible()
     ui.page.screenshot(path=tmp_path / "folders.png")
     folder(ui, "모임").get_by_role("button", name="‘모임’ 폴더 삭제").click()
     expect(ui.element("chat-folder-note")).to_contain_text("대화는 남아 있습니다")

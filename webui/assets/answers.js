@@ -128,7 +128,7 @@ class Answer {
       this.asked.after(this.attached);
     }
     if (this.edit && this.ended && !this.edit.open.isConnected) {
-      (this.given ? this.context : this.asked).after(this.edit.open);
+      (this.given ? this.context : this.files?.length ? this.attached : this.asked).after(this.edit.open);
     }
     this.who.textContent = this.model;
     if (thoughts) {

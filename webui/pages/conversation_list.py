@@ -92,7 +92,7 @@ class ConversationList:
         free = shown is None or not shown.running
         drawn = {
             self.shown: shown.id if shown else "",
-            self.search: gr.update(visible=bool(found) or searched),
+            self.search: gr.update(value=search, visible=bool(found) or searched),
             self.history: gr.update(value=history, elem_classes=_list_classes(free=free)),
             self.title: gr.update(value=shown.title if shown else "", visible=shown is not None),
             self.pin: gr.update(value=bool(shown and shown.pinned), visible=shown is not None),
