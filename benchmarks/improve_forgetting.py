@@ -13,6 +13,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -105,12 +106,14 @@ def main() -> None:
             directory = Path(folder)
             earlier = [Row.model_validate(row) for row in old_rows()]
             write_training(earlier, directory / "earlier.jsonl")
+            began = time.monotonic()
             new = trained(base, TurnRows(made, held_out, known), args.method, args.rate, directory)
+            seconds = time.monotonic() - began
             before = before or measured(base, directory)
-            show(len(known), before, measured(new, directory))
+            show(len(known), before, measured(new, directory), seconds)
 
 
-def show(replayed: int, before: Measured, after: Measured) -> None:
+def show(replayed: int, before: Measured, after: Measured, seconds: float) -> None:
     """The figures of one training."""
     was, now = (sum(one.old_rows) / len(one.old_rows) for one in (before, after))
     leans = [
@@ -119,7 +122,7 @@ def show(replayed: int, before: Measured, after: Measured) -> None:
     ]
     print(
         f"{replayed:4} earlier rows: leans to the preferred answer on {sum(leans)} of {len(leans)} held-out"
-        f" questions, earlier rows F1 {was:.3f} -> {now:.3f}",
+        f" questions, earlier rows F1 {was:.3f} -> {now:.3f}, trained and merged in {seconds:.0f} s",
         flush=True,
     )
 
