@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from safetensors.torch import load_file
 from transformers import Qwen3Config, Qwen3Model, XLMRobertaConfig, XLMRobertaModel
 
 from common.checkpoint import read_card
@@ -16,6 +17,7 @@ from finetune.embedding.pairs import as_dataset, gather_questions
 from finetune.models.embedder import load_embedder, pooling_of
 from finetune.recipes.recipe import EmbeddingTuning, validate_any_recipe
 from kodolly.cli import root
+from tests.support.killed_training import killed_mid_run
 from tests.support.tiny_families import byte_level_tokenizer
 from worker.model_dir import describe_model
 
@@ -129,6 +131,21 @@ def test_a_model_that_writes_gets_the_last_tokens_vector(
     assert (card.embedding.pooling, card.metrics["serving_vectors"]) == ("lasttoken", 0)
     assert "vLLM is not installed" in done.output
     assert pooling_of(load_embedder(output)).pooling_mode == "lasttoken"
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropout draws random numbers, and a state is written in the middle of an epoch."""
+    monkeypatch.setattr(serving_proof, "is_installed", lambda _name: False)
+    recipe, straight, killed = write_project(tmp_path), tmp_path / "straight", tmp_path / "killed"
+    settings = ("epochs=12", "checkpoint_every=6")
+    assert kodolly("train", str(recipe), *settings, "--output", str(straight)).exit_code == 0
+    killed_mid_run(recipe, killed, *settings)
+    done = kodolly("train", str(recipe), *settings, "--output", str(killed))
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "going on after step" in done.output
+    one, two = (load_file(output / "model.safetensors") for output in (straight, killed))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_other_vectors_than_vllms_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

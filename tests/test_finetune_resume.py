@@ -1,9 +1,6 @@
 """A run that is killed goes on to what it would have become."""
 
 import json
-import os
-import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ from finetune.progress import Progress, silent
 from finetune.recipes.load import load_recipe
 from finetune.train.run import train
 from finetune.train.write import LOG_FILE
-from tests.support.processes import kodolly, wait_for
+from tests.support.killed_training import killed_mid_run
 from tests.support.tiny_training import make_base
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -57,26 +54,11 @@ def log(output: Path) -> list[dict[str, Any]]:
     ]
 
 
-def killed_mid_run(folder: Path, output: Path, *settings: str) -> None:
-    argv = kodolly("train", str(folder / "tune.yaml"), *settings, "--output", str(output))
-    state = output.with_name(f".{output.name}.training")
-    log_file = folder / "killed.log"
-    with log_file.open("wb") as out:
-        process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=folder, env=dict(os.environ))
-    try:
-        wait_for(lambda: len(list(state.glob("checkpoint-*/complete"))) >= 1, 400, process, log_file)
-        os.kill(process.pid, signal.SIGSTOP)  # so that it cannot end before it is killed
-        assert not output.exists()
-    finally:
-        process.kill()
-        process.wait()
-
-
 def test_a_run_killed_with_sigkill_goes_on_to_the_same_weights_and_losses(
     folder: Path, straight: Path
 ) -> None:
     recipe = load_recipe(folder / "tune.yaml", SETTINGS)
-    killed_mid_run(folder, folder / "killed", *SETTINGS)
+    killed_mid_run(folder / "tune.yaml", folder / "killed", *SETTINGS)
     assert [path.name for path in folder.glob(".killed.training/checkpoint-*")]
     told: list[Progress] = []
     train(recipe, folder / "killed", told.append)
@@ -89,7 +71,7 @@ def test_a_run_killed_with_sigkill_goes_on_to_the_same_weights_and_losses(
 
 
 def test_a_state_of_another_recipe_is_refused_and_thrown_away_on_demand(folder: Path) -> None:
-    killed_mid_run(folder, folder / "other", *SETTINGS)
+    killed_mid_run(folder / "tune.yaml", folder / "other", *SETTINGS)
     changed = load_recipe(folder / "tune.yaml", [*SETTINGS, "epochs=1", "learning_rate=1e-4"])
     with pytest.raises(UserError, match="begun with another recipe"):
         train(changed, folder / "other", silent)
@@ -102,7 +84,7 @@ def test_a_state_of_another_recipe_is_refused_and_thrown_away_on_demand(folder: 
 def test_a_state_that_was_cut_off_while_it_was_written_is_not_gone_on_from(
     folder: Path, straight: Path
 ) -> None:
-    killed_mid_run(folder, folder / "torn", *SETTINGS)
+    killed_mid_run(folder / "tune.yaml", folder / "torn", *SETTINGS)
     state = folder / ".torn.training"
     torn = state / "checkpoint-999"
     torn.mkdir()
