@@ -56,6 +56,13 @@ def test_markdown_keeps_headings_tables_and_code_apart(tmp_path: Path) -> None:
     ]
 
 
+def test_html_is_read_to_its_end_however_long_it_is(tmp_path: Path) -> None:
+    """Behind 10 MB libxml2 gives up where nothing else is said."""
+    path = tmp_path / "긴.html"
+    path.write_text(f"<p>제1조</p><!--{'x' * 11_000_000}--><p>제2조</p>", encoding="utf-8")
+    assert read_file(path).pages[0].text.split() == ["제1조", "제2조"]
+
+
 def test_html_leaves_scripts_and_hidden_text_out(tmp_path: Path) -> None:
     path = tmp_path / "a.html"
     path.write_bytes(

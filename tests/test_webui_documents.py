@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from webui.document_texts import PAGE
-from webui.documents.answers import JsonRecord, opened, pieces
+from webui.documents.answers import JsonRecord, PaperPage, opened, pieces
 from webui.documents.stores import NotAllowed, StoreReader
 from webui.gateway_client import GatewayClient
+
+RECOGNISED = "its text was recognised in a picture, confidence 87%"
 
 
 def response(text: str, *annotations: dict[str, Any]) -> dict[str, Any]:
@@ -19,6 +21,7 @@ def response(text: str, *annotations: dict[str, Any]) -> dict[str, Any]:
 
 def cited(index: int, number: int = 1) -> dict[str, Any]:
     passage = {"number": number, "page": 2, "quote": "15일이다.", "span": [3, 9], "supported": True}
+    passage["problem"] = RECOGNISED
     return {"type": "file_citation", "index": index, "file_id": "file-1", "filename": "a.pdf"} | {
         "passage": passage
     }
@@ -37,6 +40,8 @@ def test_a_citation_stands_in_the_place_of_the_models_marker() -> None:
         "start": 3,
         "end": 9,
         "supported": True,
+        "problem": RECOGNISED,
+        "confidence": 87,
     }
 
 
@@ -59,9 +64,11 @@ def test_an_answer_without_citations_is_text_as_it_is() -> None:
 def test_a_page_marks_the_quote_wherever_it_stands(
     page: int, start: int | None, end: int | None, quote: str, marked: str
 ) -> None:
-    found = opened(["첫 쪽", "연차는 15일이다. 끝"], page, start, end, quote)
+    second = PaperPage("연차는 15일이다. 끝", RECOGNISED)
+    found = opened([PaperPage("첫 쪽"), second], page, start, end, quote)
     assert (found["page"], found["pages"], found["quote"]) == (2, 2, marked)
-    assert found["before"] + found["quote"] + found["after"] == "연차는 15일이다. 끝"
+    assert found["before"] + found["quote"] + found["after"] == second.text
+    assert (found["problem"], found["confidence"]) == (RECOGNISED, 87)
 
 
 class Gateway(GatewayClient):
@@ -100,6 +107,9 @@ def test_only_the_browser_that_made_a_store_changes_it() -> None:
             await other.change(made, "x", None)
         with pytest.raises(NotAllowed):
             await other.upload(made, "a.md", b"a")
+        for refused in (other.begin_upload(made, "a.md", 9), other.add_part(made, "upload_1", b"a")):
+            with pytest.raises(NotAllowed):
+                await refused
         renamed = await mine.change(made, "새 편람", None)
         assert (renamed["name"], renamed["shared"]) == ("새 편람", True)
         await mine.change(made, None, False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.support.accessibility import violations
 from tests.support.documents_stack import KEYS, DocumentsStack, documents_stack
@@ -94,6 +94,32 @@ def test_a_paper_is_uploaded_asked_and_opened_at_what_the_answer_rests_on(house:
     assert violations(ui.page) == []
     assert (ui.errors, ui.foreign, ui.nameless_buttons()) == ([], [], [])
     ui.close()
+
+
+def test_a_large_paper_goes_in_parts_and_a_page_of_a_picture_says_so(house: House) -> None:
+    """Too large for the gateway in one request; what makes it large are comments."""
+    ui = WebUi(house.browser, house.url)
+    ui.page.route("**/files/*/passage?*", recognised)
+    open_page(ui)
+    make_store(ui, "큰 문서")
+    large = house.paper.with_name("취업규칙.pdf 큰.html")
+    comment = f"<!--{'x' * 2**20}-->"
+    large.write_text(f"{comment * 65}<p>{FIRST}</p>", encoding="utf-8")
+    upload(ui, large)
+    ui.element("documents-files").get_by_role("button", name=large.name, exact=True).click()
+    viewer = ui.element("documents-viewer")
+    expect(viewer).to_contain_text(FIRST)
+    expect(viewer).to_contain_text("확신 87%")
+    assert violations(ui.page) == []
+    assert (ui.errors, ui.foreign) == ([], [])
+    ui.close()
+
+
+def recognised(route: Route) -> None:
+    """The page as it would be told of a picture: this house has no OCR."""
+    told = "its text was recognised in a picture, confidence 87%"
+    answer = route.fetch()
+    route.fulfill(response=answer, json=answer.json() | {"problem": told, "confidence": 87})
 
 
 def test_a_browser_changes_what_it_has_made_and_others_see_what_is_shared(house: House) -> None:

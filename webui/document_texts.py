@@ -31,8 +31,8 @@ PAGE: dict[str, tuple[str, str]] = {
     ),
     "upload": ("문서 올리기", "Upload papers"),
     "upload_hint": (
-        "PDF, HWPX, HWP, DOCX, PPTX, XLSX, HTML, Markdown, TXT · 64 MiB까지 · 끌어다 놓아도 됩니다",
-        "PDF, HWPX, HWP, DOCX, PPTX, XLSX, HTML, Markdown, TXT · up to 64 MiB · or drop them here",
+        "PDF, HWPX, HWP, DOCX, PPTX, XLSX, HTML, Markdown, TXT · OCR을 켜면 PNG, JPEG · 끌어 놓아도 됩니다",
+        "PDF, HWPX, HWP, DOCX, PPTX, XLSX, HTML, Markdown, TXT · with OCR also PNG, JPEG · or drop them here",
     ),
     "uploading": ("올리는 중 {percent}%", "Uploading {percent}%"),
     "reading": ("읽는 중…", "Reading…"),
@@ -52,6 +52,14 @@ PAGE: dict[str, tuple[str, str]] = {
     "unsupported": (
         "이 자료에서 이 문장을 확인하지 못했습니다.",
         "The source does not clearly say this sentence.",
+    ),
+    "recognised": (
+        "이 쪽의 글은 그림에서 읽어 낸 것입니다(확신 {confidence}%). 틀린 글자가 있을 수 있습니다",
+        "The text of this page was recognised in a picture (confidence {confidence}%): it may have mistakes",
+    ),
+    "doubtful": (
+        "이 쪽의 글은 온전하지 않을 수 있습니다: {problem}",
+        "The text of this page may not be whole: {problem}",
     ),
     "offline": ("연결이 끊겼습니다. 다시 시도하세요.", "The connection broke. Please try again."),
 }

@@ -154,12 +154,12 @@ class GatewayClient:
         body: Any = None,
         *,
         form: Mapping[str, str] | None = None,
-        file: tuple[str, bytes] | None = None,
+        files: Mapping[str, tuple[str, bytes]] | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> dict[str, Any]:
-        """The JSON object that comes back for a body, or for a form with one `file` (name, content). Raises
-        GatewayError."""
-        response = await self._request(method, path, body, timeout_s, form=form, file=file)
+        """The JSON object that comes back for a body, or for a form with files: field -> (name, content).
+        Raises GatewayError."""
+        response = await self._request(method, path, body, timeout_s, form=form, files=files)
         return _object(response)
 
     async def send_vote(self, vote_id: str, vote: Vote) -> None:
@@ -222,9 +222,8 @@ class GatewayClient:
         timeout_s: float = CALL_TIMEOUT_S,
         params: Mapping[str, Any] | None = None,
         form: Mapping[str, str] | None = None,
-        file: tuple[str, bytes] | None = None,
+        files: Mapping[str, tuple[str, bytes]] | None = None,
     ) -> httpx2.Response:
-        files = {"file": file} if file is not None else None
         try:
             response = await self._http.request(
                 method,

@@ -35,7 +35,8 @@ def read_html(path: Path) -> RawDocument:
     """Raises Unreadable and OSError."""
     text = _decoded(path.read_bytes())
     # As bytes: lxml refuses text that names an encoding of its own.
-    parser = html.HTMLParser(encoding="utf-8", no_network=True)
+    # `huge_tree`: without it libxml2 gives up behind 10 MB; this process has limits of its own.
+    parser = html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=True)
     try:
         root = html.document_fromstring(text.encode(), parser=parser)
     except etree.ParserError as error:

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from common.doors import door
 from common.errors import NotFound
+from documents.search.stored import StoredPage
 from documents.service.attaching import attach, files_of
 from documents.service.catalogue import Catalogue, Row
 from documents.service.listing import Listing, PageDep, PageRequest, list_object, page_of
@@ -78,16 +79,19 @@ def take_out(store_id: str, file_id: str, service: ServiceDep, owner: OwnerDep) 
 @router.get("/files/{file_id}/content")
 @door("key")
 def attached_content(store_id: str, file_id: str, service: ServiceDep, owner: OwnerDep) -> dict[str, Any]:
-    """What was read of it, page by page."""
+    """What was read of it, page by page; ours is `problem`, of a page whose text is doubtful."""
     readable_store(service.catalogue, owner, store_id)
     row = attached(service.catalogue, store_id, file_id)
-    pages: list[str] = []
+    pages: list[StoredPage] = []
     if row["status"] == "completed" and service.storage.has(store_id):
         with service.storage.open(store_id) as store:
-            pages = [page.text for page in store.pages(file_id)]
+            pages = store.pages(file_id)
     return {
         "object": "vector_store.file_content.page",
-        "data": [{"type": "text", "text": text} for text in pages],
+        "data": [
+            {"type": "text", "text": page.text} | ({"problem": page.problem} if page.problem else {})
+            for page in pages
+        ],
         "has_more": False,
         "next_page": None,
     }

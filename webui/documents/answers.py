@@ -2,10 +2,21 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 MARKERS = re.compile(r"[ \t]?\[\s*\d{1,4}(?:\s*[,、~–-]\s*\d{1,4})*\s*\]")
+CONFIDENCE = re.compile(r"confidence (\d+)%")
+"""In what the documents service says of a page whose text it has recognised in a picture."""
 JsonRecord = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PaperPage:
+    """A page as it was read, and why its text is doubtful."""
+
+    text: str
+    problem: str = ""
 
 
 def question_body(model: str, store_id: str, question: str) -> JsonRecord:
@@ -53,22 +64,31 @@ def _citation(one: JsonRecord) -> JsonRecord:
         "start": span[0],
         "end": span[1],
         "supported": bool(passage.get("supported")),
+        **_doubt(str(passage.get("problem") or "")),
     }
 
 
+def _doubt(problem: str) -> JsonRecord:
+    """`problem` in the service's words; `confidence` in percent where the text comes from a picture."""
+    found = CONFIDENCE.search(problem)
+    return {"problem": problem, "confidence": int(found[1]) if found else None}
+
+
 def opened(
-    pages: Sequence[str], page: int | None, start: int | None, end: int | None, quote: str
+    pages: Sequence[PaperPage], page: int | None, start: int | None, end: int | None, quote: str
 ) -> JsonRecord:
     """The page with what is cited cut out of it: `before`, `quote`, `after`.
 
     `page` counts from 1; `start` and `end` are characters of the page. Where they are missing, or the paper
-    has changed since, the quote is looked for; `quote` is empty where it stands nowhere on the page.
+    has changed since, the quote is looked for; `quote` is empty where it stands nowhere on the page. Also why
+    the page's text is doubtful.
     """
     number = min(max(page or 1, 1), max(len(pages), 1))
     if quote:  # a passage over two pages is said to stand on its first one
         near = [number, *range(number + 1, len(pages) + 1), *range(1, number)]
-        number = next((one for one in near if quote in "".join(pages[one - 1 : one])), number)
-    text = pages[number - 1] if pages else ""
+        number = next((one for one in near if one <= len(pages) and quote in pages[one - 1].text), number)
+    shown = pages[number - 1] if pages else PaperPage("")
+    text = shown.text
     begin, stop = start or 0, end or 0
     if quote and text[begin:stop] != quote:
         begin = max(text.find(quote), 0)
@@ -79,4 +99,5 @@ def opened(
         "before": text[:begin],
         "quote": text[begin:stop],
         "after": text[stop:],
+        **_doubt(shown.problem),
     }

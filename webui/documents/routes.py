@@ -41,6 +41,20 @@ class ChangedStore(BaseModel):
     shared: bool | None = None
 
 
+class NewUpload(BaseModel):
+    """A file that will come in parts."""
+
+    name: str = Field(min_length=1, max_length=4096)
+    bytes: int = Field(ge=1)
+
+
+class CompleteUpload(BaseModel):
+    """Its parts, in order."""
+
+    name: str = Field(min_length=1, max_length=4096)
+    parts: list[Annotated[str, Field(pattern=PLAIN)]] = Field(min_length=1, max_length=2000)
+
+
 class StoreQuestion(BaseModel):
     """A question to a model about a store."""
 
@@ -54,6 +68,7 @@ def add_documents(app: FastAPI, client: GatewayClient, cache: StatusCache) -> No
     router = APIRouter(prefix="/documents/api")
     _add_stores(router, client, cache)
     _add_files(router, client)
+    _add_uploads(router, client)
     _add_answers(router, client)
     app.include_router(router)
 
@@ -107,6 +122,36 @@ def _add_files(router: APIRouter, client: GatewayClient) -> None:
     @_told
     async def remove(request: Request, store_id: PlainId, file_id: PlainId) -> Any:
         await _reader(client, request).remove(store_id, file_id)
+        return {}
+
+
+def _add_uploads(router: APIRouter, client: GatewayClient) -> None:
+    """For files that are too large for one request."""
+
+    @router.post("/stores/{store_id}/uploads")
+    @door("public")
+    @_told
+    async def begin(request: Request, store_id: PlainId, asked: NewUpload) -> Any:
+        return {"id": await _reader(client, request).begin_upload(store_id, asked.name, asked.bytes)}
+
+    @router.post("/stores/{store_id}/uploads/{upload_id}/parts")
+    @door("public", content="form", body_bytes=UPLOAD_BYTES, body_s=UPLOAD_S)
+    @_told
+    async def add_part(request: Request, store_id: PlainId, upload_id: PlainId, data: UploadFile) -> Any:
+        return {"id": await _reader(client, request).add_part(store_id, upload_id, await data.read())}
+
+    @router.post("/stores/{store_id}/uploads/{upload_id}/complete")
+    @door("public")
+    @_told
+    async def complete(request: Request, store_id: PlainId, upload_id: PlainId, asked: CompleteUpload) -> Any:
+        reader = _reader(client, request)
+        return {"id": await reader.end_upload(store_id, upload_id, asked.name, asked.parts)}
+
+    @router.delete("/stores/{store_id}/uploads/{upload_id}")
+    @door("public")
+    @_told
+    async def cancel(request: Request, store_id: PlainId, upload_id: PlainId) -> Any:
+        await _reader(client, request).cancel_upload(store_id, upload_id)
         return {}
 
 

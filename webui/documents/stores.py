@@ -5,20 +5,22 @@ is held to here: its maker alone changes it and decides whether others see it. S
 (by the API, or by another key that shares them) all can read and ask; they are changed where they were made.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from common.graphemes import cut
-from webui.documents.answers import JsonRecord
+from webui.documents.answers import JsonRecord, PaperPage
 from webui.gateway_client import GatewayClient, GatewayError
 
-STORES = "/v1/vector_stores"
+STORES, UPLOADS = "/v1/vector_stores", "/v1/uploads"
+PURPOSE = "assistants"
 MAKER, SHARED = "kodolly_page_user", "kodolly_page_shared"
 """In the metadata of a store: whose browser has made it, and `yes` where others may see it."""
 MAKER_CHARACTERS = 32
 SERVICE_S = 120.0
-"""Longest wait for the documents service: it may be loading Kiwi or taking in 64 MiB."""
+"""Longest wait for the documents service: it may be loading Kiwi or taking in a large file."""
 PAGE = 100
 MOST_STORES = 1000
 
@@ -77,10 +79,34 @@ class StoreReader:
     async def upload(self, store_id: str, name: str, content: bytes) -> str:
         """Upload a file, which is then indexed; returns its id. Raises NotAllowed, GatewayError."""
         await self.store(store_id, change=True)
-        made = await self._send("POST", "/v1/files", form={"purpose": "assistants"}, file=(name, content))
-        body = {"file_id": made["id"], "attributes": {"filename": cut(name, 500)}}
-        await self._send("POST", f"{store_path(store_id)}/files", body)
-        return str(made["id"])
+        file = {"file": (name, content)}
+        made = await self._send("POST", "/v1/files", form={"purpose": PURPOSE}, files=file)
+        return await self._attach(store_id, made["id"], name)
+
+    async def begin_upload(self, store_id: str, name: str, size: int) -> str:
+        """Begin a file of so many bytes that comes in parts; the upload's id. Raises NotAllowed,
+        GatewayError."""
+        await self.store(store_id, change=True)
+        body = {"filename": name, "bytes": size, "purpose": PURPOSE, "mime_type": "application/octet-stream"}
+        return str((await self._send("POST", UPLOADS, body))["id"])
+
+    async def add_part(self, store_id: str, upload_id: str, content: bytes) -> str:
+        """Upload a part; its id. Raises NotAllowed, GatewayError."""
+        await self.store(store_id, change=True)
+        part = {"data": ("part", content)}
+        return str((await self._send("POST", f"{UPLOADS}/{upload_id}/parts", files=part))["id"])
+
+    async def end_upload(self, store_id: str, upload_id: str, name: str, part_ids: Sequence[str]) -> str:
+        """The parts are a file now, which is then indexed; its id. Raises NotAllowed, GatewayError."""
+        await self.store(store_id, change=True)
+        body = {"part_ids": list(part_ids)}
+        made = await self._send("POST", f"{UPLOADS}/{upload_id}/complete", body)
+        return await self._attach(store_id, made["file"]["id"], name)
+
+    async def cancel_upload(self, store_id: str, upload_id: str) -> None:
+        """Give it up. Raises NotAllowed, GatewayError."""
+        await self.store(store_id, change=True)
+        await self._send("POST", f"{UPLOADS}/{upload_id}/cancel", {})
 
     async def remove(self, store_id: str, file_id: str) -> None:
         """Delete a file of the store. Raises NotAllowed, GatewayError."""
@@ -88,11 +114,17 @@ class StoreReader:
         await self._send("DELETE", f"{store_path(store_id)}/files/{quote(file_id, safe='')}")
         await self._delete_file(file_id)
 
-    async def pages(self, store_id: str, file_id: str) -> list[str]:
-        """The text of a file, page by page. Raises NotAllowed, GatewayError."""
+    async def pages(self, store_id: str, file_id: str) -> list[PaperPage]:
+        """What was read of a file, page by page. Raises NotAllowed, GatewayError."""
         await self.store(store_id)
         path = f"{store_path(store_id)}/files/{quote(file_id, safe='')}/content"
-        return [str(part.get("text") or "") for part in (await self._get(path))["data"]]
+        parts = (await self._get(path))["data"]
+        return [PaperPage(str(part.get("text") or ""), str(part.get("problem") or "")) for part in parts]
+
+    async def _attach(self, store_id: str, file_id: str, name: str) -> str:
+        body = {"file_id": file_id, "attributes": {"filename": cut(name, 500)}}
+        await self._send("POST", f"{store_path(store_id)}/files", body)
+        return file_id
 
     async def _get(self, path: str, params: JsonRecord | None = None) -> JsonRecord:
         return await self.client.get(path, params, timeout_s=SERVICE_S)

@@ -8,6 +8,7 @@
   const t = (key, values = {}) =>
     all[lang][key].replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ''));
   const api = new URL('documents/api/', new URL('./', location.href)).pathname;
+  const PART = 32 * 2 ** 20; // bytes: a larger file goes in parts of this size
   const state = { stores: [], models: [], store: null };
   let round = 0; // what is drawn belongs to the store that was chosen last
 
@@ -166,29 +167,52 @@
     return zone;
   }
 
-  // fetch() tells nothing of how far a body has gone; XMLHttpRequest does.
-  const upload = (store, file, line) => new Promise((done) => {
+  async function upload(store, file, line) {
     const bar = make('progress', { max: 100, value: 0, 'aria-label': file.name });
     const note = make('span', { class: 'kd-small', text: t('uploading', { percent: 0 }) });
     line.append(make('span', { class: 'kd-file-name', text: file.name }), bar, note);
-    const form = new FormData();
-    form.append('file', file, file.name);
-    const request = new XMLHttpRequest();
-    request.open('POST', `${api}stores/${id(store.id)}/files`);
-    request.upload.onprogress = ({ loaded, total }) => {
-      const percent = total ? Math.floor((100 * loaded) / total) : 0;
+    const gone = (bytes) => {
+      const percent = Math.min(100, Math.floor((100 * bytes) / (file.size || 1)));
       bar.value = percent;
       note.textContent = percent < 100 ? t('uploading', { percent }) : t('reading');
     };
-    const failed = (error) => {
+    const path = `stores/${id(store.id)}`;
+    try {
+      if (file.size > PART) await sendParts(`${path}/uploads`, file, gone);
+      else await sendForm(`${path}/files`, 'file', file, file.name, gone);
+    } catch (error) {
       bar.remove();
       note.textContent = error.message;
       line.classList.add('kd-failed');
-      done();
-    };
-    request.onerror = () => failed(new Error(t('offline')));
+    }
+  }
+
+  async function sendParts(path, file, gone) {
+    const begun = await ask('POST', path, { name: file.name, bytes: file.size });
+    const mine = `${path}/${id(begun.id)}`;
+    try {
+      const parts = [];
+      for (let at = 0; at < file.size; at += PART) {
+        const part = file.slice(at, at + PART);
+        parts.push((await sendForm(`${mine}/parts`, 'data', part, 'part', (bytes) => gone(at + Math.min(bytes, part.size)))).id);
+      }
+      await ask('POST', `${mine}/complete`, { name: file.name, parts });
+    } catch (error) {
+      await ask('DELETE', mine).catch(() => {}); // it would count as the key's for an hour
+      throw error;
+    }
+  }
+
+  // fetch() tells nothing of how far a body has gone; XMLHttpRequest does.
+  const sendForm = (path, field, content, name, gone) => new Promise((done, refuse) => {
+    const form = new FormData();
+    form.append(field, content, name);
+    const request = new XMLHttpRequest();
+    request.open('POST', api + path);
+    request.upload.onprogress = ({ loaded }) => gone(loaded);
+    request.onerror = () => refuse(new Error(t('offline')));
     request.onload = () => {
-      try { said(request.status, request.responseText); done(); } catch (error) { failed(error); }
+      try { done(said(request.status, request.responseText)); } catch (error) { refuse(error); }
     };
     request.send(form);
   });
@@ -278,7 +302,8 @@
   function drawPiece(store, piece) {
     if (!piece.cite) return document.createTextNode(piece.text);
     const { number, filename, supported } = piece.cite;
-    const label = t('cite_label', { number, name: filename }) + (supported ? '' : `. ${t('unsupported')}`);
+    const label = [t('cite_label', { number, name: filename }), supported ? '' : t('unsupported'), doubt(piece.cite)]
+      .filter(Boolean).join('. ');
     return make('button', {
       class: `kd-cite${supported ? '' : ' kd-doubtful'}`, text: `[${number}]`, title: label, 'aria-label': label,
       onclick: guarded(() => show(store, piece.cite)),
@@ -286,6 +311,11 @@
   }
 
   // The page that an answer rests on
+
+  const doubt = ({ problem, confidence }) => {
+    if (confidence != null) return t('recognised', { confidence });
+    return problem ? t('doubtful', { problem }) : '';
+  };
 
   async function show(store, cite) {
     const asked = new URLSearchParams();
@@ -300,12 +330,14 @@
       onclick: guarded(() => show(store, { file: cite.file, filename: cite.filename, page: found.page + by })),
     });
     const many = found.pages > 1;
-    viewer.replaceChildren(
+    viewer.replaceChildren(...[
       make('header', { class: 'kd-line' }, make('strong', { text: cite.filename }),
         many ? make('span', { class: 'kd-small', text: t('page', found) }) : null,
         make('button', { id: 'documents-close', class: 'kd-button kd-quiet', text: t('close'), onclick: () => viewer.close() })),
+      doubt(found) ? make('p', { class: 'kd-hint', text: doubt(found) }) : null,
       make('div', { class: 'kd-paper', tabindex: 0 }, found.before, mark, found.after),
-      many ? make('footer', { class: 'kd-line' }, turn(-1, 'previous'), turn(1, 'next')) : null);
+      many ? make('footer', { class: 'kd-line' }, turn(-1, 'previous'), turn(1, 'next')) : null,
+    ].filter(Boolean));
     if (!viewer.open) viewer.showModal();
     mark?.scrollIntoView({ block: 'center' });
   }
