@@ -341,10 +341,11 @@ def test_w16_a_client_that_leaves_stops_the_engine(endpoint: Endpoint) -> None:
     """W16: nothing goes on for nobody: when the client closes, the engine's request ends too."""
     engine = endpoint.need_engine()
     endpoint.script("stall_at_token:3")
+    wait_for(lambda: not any(each.running() for each in endpoint.engines), 5, what="those of tests before")
     before = sum(each.cancelled() for each in endpoint.engines)
     with (
         endpoint.openai() as client,
         client.chat.completions.create(**endpoint.chat(), stream=True) as stream,
     ):
         next(iter(stream))
-    wait_for(lambda: sum(each.cancelled() for each in endpoint.engines) == before + 1, 5, what=engine.url)
+    wait_for(lambda: sum(each.cancelled() for each in endpoint.engines) > before, 5, what=engine.url)
