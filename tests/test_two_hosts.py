@@ -20,7 +20,8 @@ from tests.support.programs import first_installed
 FIRST, SECOND = "10.231.7.1", "10.231.7.2"
 """Addresses of the two machines."""
 TOKEN = "two-hosts-join-token"
-ENV = {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_GATEWAY_IDLE_TIMEOUT_S": "1"}
+ENV = {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_GATEWAY_IDLE_TIMEOUT_S": "5"}
+"""With more patience than a busy machine needs between two tokens."""
 CHAT = """
 import json, sys, httpx2
 url, tokens = sys.argv[1], int(sys.argv[2])

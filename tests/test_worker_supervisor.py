@@ -41,16 +41,22 @@ def supervise(port: int, engine: list[str], *controllers: str) -> list[str]:
 
 
 @pytest.fixture
-def controllers(tmp_path: Path) -> Iterator[list[str]]:
+def started(tmp_path: Path) -> "Iterator[dict[str, subprocess.Popen[bytes]]]":
+    """Two controllers, by their URLs."""
     ports = [free_port(), free_port()]
     env = {"KODOLLY_JOIN_TOKEN": TOKEN}
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     one, two = (kodolly("controller", "--port", str(port)) for port in ports)
     with (
-        running(one, tmp_path / "c1", f"{urls[0]}/healthz", env, tmp_path),
-        running(two, tmp_path / "c2", f"{urls[1]}/healthz", env, tmp_path),
+        running(one, tmp_path / "c1", f"{urls[0]}/healthz", env, tmp_path) as first,
+        running(two, tmp_path / "c2", f"{urls[1]}/healthz", env, tmp_path) as second,
     ):
-        yield urls
+        yield dict(zip(urls, (first, second), strict=True))
+
+
+@pytest.fixture
+def controllers(started: "dict[str, subprocess.Popen[bytes]]") -> list[str]:
+    return list(started)
 
 
 Worker = tuple[subprocess.Popen[bytes], int, Path]
@@ -230,18 +236,16 @@ def test_a_killed_supervisor_leaves_no_engine(worker: Worker) -> None:
 
 
 def test_it_learns_of_a_restarted_controller_by_itself(
-    worker: Worker, controllers: list[str], tmp_path: Path
+    worker: Worker, started: "dict[str, subprocess.Popen[bytes]]", tmp_path: Path
 ) -> None:
-    port = controllers[1].rpartition(":")[2]
-    wait_for(lambda: state(controllers[1]) == "ready", 10)
-    found = subprocess.run(
-        ["pgrep", "-f", f"kodolly controller --port {port}"], capture_output=True, text=True
-    )
-    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+    url = list(started)[1]
+    wait_for(lambda: state(url) == "ready", 10)
+    started[url].kill()
+    started[url].wait()
     env = {"KODOLLY_JOIN_TOKEN": TOKEN}
-    argv = kodolly("controller", "--port", port)
-    with running(argv, tmp_path / "again", f"{controllers[1]}/healthz", env, tmp_path):
-        wait_for(lambda: state(controllers[1]) == "ready", 10, what="the worker to be back")
+    argv = kodolly("controller", "--port", url.rpartition(":")[2])
+    with running(argv, tmp_path / "again", f"{url}/healthz", env, tmp_path):
+        wait_for(lambda: state(url) == "ready", 10, what="the worker to be back")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ function keep() {
 // What stands for a file: a picture of an image, the name of a text.
 export function shownFile({ id, kind, name }) {
   if (kind !== "image" || !id) {
-    const named = Object.assign(document.createElement("span"), { className: "kd-file-name", innerHTML: PAGE });
+    const named = Object.assign(document.createElement("span"), { className: "kd-attached-name", innerHTML: PAGE });
     named.append(name);
     return named;
   }
@@ -85,7 +85,7 @@ async function send(one, file) {
 function build() {
   const row = document.getElementById("chat-composer");
   if (!row || document.getElementById("chat-files")) return;
-  const list = Object.assign(document.createElement("ul"), { id: "chat-files", className: "kd-files", hidden: true });
+  const list = Object.assign(document.createElement("ul"), { id: "chat-files", className: "kd-attachments", hidden: true });
   list.ariaLabel = say("붙인 파일", "Attached files");
   row.before(list);
   draw();
