@@ -52,6 +52,7 @@ class StopWish:
         if self._hurrying is not None:
             self._hurrying.cancel()
         self._asked.clear()
+        self.hurry.clear()  # its time was over in this moment: the next wish has a time of its own
         self.stay.set()
         return True
 

@@ -9,8 +9,8 @@ from PIL import Image, UnidentifiedImageError
 
 from common.graphemes import cut
 from webui.conversation import QUESTION_CHARACTERS
-from webui.decoded import decoded
 from webui.files.file import ReadFile
+from webui.text_decoding import decoded
 
 FILE_BYTES = 5 * 1024 * 1024
 NAME_CHARACTERS = 100

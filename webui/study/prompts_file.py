@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from webui.conversation import QUESTION_CHARACTERS
-from webui.decoded import decoded
 from webui.study.plan import StudyPrompt
+from webui.text_decoding import decoded
 
 FILE_BYTES = 8 * 1024 * 1024
 MOST_PROMPTS = 5000

@@ -104,7 +104,7 @@
     const address = new URL(location.href);
     address.searchParams.set('store', store.id);
     history.replaceState(history.state, '', address);
-    const rows = make('ul', { id: 'documents-files', class: 'kd-files' });
+    const rows = make('ul', { id: 'documents-files' });
     main.replaceChildren(head(store), ...(store.mine ? [uploads(store, rows)] : []), rows, questions(store));
     await follow(store, rows, mine);
   }
