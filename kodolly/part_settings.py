@@ -26,7 +26,11 @@ def settings_of(part: str, flags: Sequence[str] = ()) -> Any:
         "worker": WorkerSettings,
     }
     cls = classes[part]
-    command = root.get_command(click.Context(root), part)
+    above = click.Context(root)
+    command = root.get_command(above, part)
+    if isinstance(command, click.Group):  # its `serve` is the part: `kodolly documents serve FLAGS...`
+        command = command.get_command(click.Context(command, above, part), "serve")
+        flags = flags[1:] if flags[:1] in (["serve"], ("serve",)) else flags
     assert command is not None
     try:
         given = command.make_context(part, list(flags)).params

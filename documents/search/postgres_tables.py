@@ -1,16 +1,16 @@
 """The tables of a store in a PostgreSQL database, which holds those of all stores."""
 
 import random
-import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from documents.chunks import Chunk
 from documents.postgres.database import Session
 from documents.search.postgres_matching import Matching
+from documents.search.postgres_vectors import PostgresVectors
 from documents.search.stored import NewDocument, StoredDocument, StoredPage, StoredPassage
 from documents.search.stored_json import found_by, json_text, stored_chunk, stored_page, stored_passage
-from documents.search.tables import FORMAT, TERMS, VECTORS_STAMP
+from documents.search.tables import FORMAT, TERMS
 from documents.search.terms import terms_version
 
 _SET_FACT = (
@@ -204,58 +204,6 @@ class PostgresTables:
             [list(chunks)],
         )
         return {chunk: stored_passage(*row) for chunk, *row in rows}
-
-
-class PostgresVectors:
-    """As bytes: search is exact, in NumPy, as with SQLite, and takes no extension of the server."""
-
-    def __init__(self, tables: PostgresTables, session: Session, index_id: int) -> None:
-        self._tables, self._session, self._id = tables, session, index_id
-
-    def all(self) -> list[tuple[int, bytes]]:
-        """By id."""
-        rows = self._session.rows(
-            "SELECT chunk, vector FROM vectors WHERE index_id = ? ORDER BY chunk", [self._id]
-        )
-        return [(row["chunk"], row["vector"]) for row in rows]
-
-    def drop(self) -> None:
-        """All of them."""
-        self._session.change("DELETE FROM vectors WHERE index_id = ?", [self._id])
-        self.stamp()
-
-    def put(self, chunk: int, vector: bytes) -> None:
-        """In place of another."""
-        self._session.change(
-            "INSERT INTO vectors VALUES (?, ?, ?) ON CONFLICT (chunk) DO UPDATE SET vector = excluded.vector",
-            [chunk, self._id, vector],
-        )
-        self.stamp()
-
-    def stamp(self) -> None:
-        """They have changed."""
-        self._tables.set_fact(VECTORS_STAMP, secrets.token_hex(8))
-
-    def missing(self, most: int) -> list[tuple[int, str]]:
-        """Chunks without one."""
-        rows = self._session.rows(
-            "SELECT id, text, headings FROM chunks WHERE index_id = ? AND NOT EXISTS"
-            " (SELECT 1 FROM vectors WHERE chunk = chunks.id) ORDER BY id LIMIT ?",
-            [self._id, most],
-        )
-        return [(chunk, found_by(text, headings)) for chunk, text, headings in rows]
-
-    def text_of(self, chunk: int) -> str | None:
-        """None where it has gone."""
-        row = self._session.row(
-            "SELECT text, headings FROM chunks WHERE index_id = ? AND id = ?", [self._id, chunk]
-        )
-        return None if row is None else found_by(*row)
-
-    def counts(self) -> tuple[int, int]:
-        """Chunks with a vector, and all chunks."""
-        row = self._session.row("SELECT count(*) AS made FROM vectors WHERE index_id = ?", [self._id])
-        return int(row["made"]), self._tables.count_chunks()
 
 
 def index_of(session: Session, name: str, *, create: bool) -> int | None:

@@ -179,9 +179,9 @@ class SqliteVectors:
         """All of them."""
         self._connection.execute("DELETE FROM vectors")
 
-    def put(self, chunk: int, vector: bytes) -> None:
-        """In place of another."""
-        self._connection.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?)", (chunk, vector))
+    def put(self, rows: Sequence[tuple[int, bytes]]) -> None:
+        """In place of others."""
+        self._connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
     def missing(self, most: int) -> list[tuple[int, str]]:
         """Chunks without one."""
@@ -201,3 +201,9 @@ class SqliteVectors:
         """Chunks with a vector, and all chunks."""
         query = "SELECT (SELECT count(*) FROM vectors), (SELECT count(*) FROM chunks)"
         return tuple(self._connection.execute(query).fetchone())
+
+    def neighbours(self) -> None:
+        """SQLite compares no vectors."""
+
+    def arrange(self) -> None:
+        """Nothing is to be done."""

@@ -23,7 +23,7 @@ from documents.search.sqlite_tables import SqliteTables
 from documents.search.stored import IndexedChunk, NewDocument, StoredDocument, StoredPage
 from documents.search.tables import EVIDENCE, LEAST_RELEVANCE, TERMS, Tables
 from documents.search.terms import terms_of, terms_version, with_headings
-from documents.search.vectors import QueryVector, StoredVectors, VectorCache, made_by
+from documents.search.vectors import QueryVector, StoredVectors, VectorCache, made_by, neighbours
 
 _AT_ONCE = 500
 """Chunks whose terms are made together."""
@@ -127,11 +127,11 @@ class Store:
             self._require_index()
             if made_by(tables) != near.source:
                 return None
-            matrix = cache.matrix(tables)
-            among = None if sources is None else tables.chunks_of_sources(sources)
-            nearest = dict(matrix.nearest(near.vector, depth, among))
+            near_by = neighbours(tables, cache)
+            nearest = dict(near_by.nearest(near.vector, depth, sources))
             by_words = [chunk for chunk, _ in tables.best_chunks(terms, depth, sources)]
-            found = fused(by_words, [*nearest], matrix.holds)[:limit]
+            holding = near_by.holding(by_words)
+            found = fused(by_words, [*nearest], holding.__contains__)[:limit]
             shares = tables.relevance(terms, [chunk for chunk, _ in found])
             return self._hits(found, shares, nearest)
 

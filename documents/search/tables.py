@@ -6,10 +6,13 @@ Ids are those of chunks. What changes something is called in a transaction of `w
 import random
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from documents.chunks import Chunk
 from documents.search.stored import NewDocument, StoredDocument, StoredPage, StoredPassage
+
+if TYPE_CHECKING:
+    from documents.search.vectors import Floats
 
 FORMAT = "1"
 LEAST_RELEVANCE = "least relevance"
@@ -22,6 +25,19 @@ VECTORS_STAMP = "vectors stamp"
 """Another random one after each change of the vectors."""
 
 
+class Neighbours(Protocol):
+    """Answers about the vectors of a store."""
+
+    def nearest(
+        self, vector: "Floats", limit: int, sources: Collection[str] | None
+    ) -> list[tuple[int, float]]:
+        """Chunks with their cosines, best first. `sources` are those of the documents to look in; None is
+        all."""
+
+    def holding(self, chunks: Sequence[int]) -> Collection[int]:
+        """Those that have a vector."""
+
+
 class VectorTables(Protocol):
     """The vectors of chunks, as bytes."""
 
@@ -31,8 +47,8 @@ class VectorTables(Protocol):
     def drop(self) -> None:
         """Remove them all."""
 
-    def put(self, chunk: int, vector: bytes) -> None:
-        """The vector of this chunk, in place of another."""
+    def put(self, rows: Sequence[tuple[int, bytes]]) -> None:
+        """Chunks with their vectors, in place of others."""
 
     def missing(self, most: int) -> list[tuple[int, str]]:
         """Chunks without a vector, with what they are found by."""
@@ -42,6 +58,12 @@ class VectorTables(Protocol):
 
     def counts(self) -> tuple[int, int]:
         """Chunks with a vector, and all chunks."""
+
+    def neighbours(self) -> "Neighbours | None":
+        """What the database finds by itself; None where vectors are compared in memory."""
+
+    def arrange(self) -> None:
+        """Whatever `neighbours` takes and the database can do; no transaction is open."""
 
 
 class Tables(Protocol):

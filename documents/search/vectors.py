@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from documents.search.tables import EVIDENCE, VECTORS, VECTORS_STAMP, Tables
+from documents.search.tables import EVIDENCE, VECTORS, VECTORS_STAMP, Neighbours, Tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +97,30 @@ class VectorCache:
         return matrix
 
 
+@dataclass(frozen=True)
+class InMemory:
+    """Neighbours in a database that finds none."""
+
+    tables: Tables
+    matrix: Matrix
+
+    def nearest(
+        self, vector: "Floats", limit: int, sources: Collection[str] | None
+    ) -> list[tuple[int, float]]:
+        """Chunks with their cosines, best first."""
+        among = None if sources is None else self.tables.chunks_of_sources(sources)
+        return self.matrix.nearest(vector, limit, among)
+
+    def holding(self, chunks: Sequence[int]) -> set[int]:
+        """Those that have a vector."""
+        return set(filter(self.matrix.holds, chunks))
+
+
+def neighbours(tables: Tables, cache: VectorCache) -> Neighbours:
+    """Those that the transaction of `tables` sees."""
+    return tables.vectors.neighbours() or InMemory(tables, cache.matrix(tables))
+
+
 class StoredVectors:
     """Those of an open store."""
 
@@ -127,10 +151,18 @@ class StoredVectors:
         with self._tables.writing():
             if made_by(self._tables) != source:
                 return False
-            for (chunk, text), row in zip(made, rows, strict=True):
-                if self._tables.vectors.text_of(chunk) == text:
-                    self._tables.vectors.put(chunk, row.astype("<f4").tobytes())
+            self._tables.vectors.put(
+                [
+                    (chunk, row.astype("<f4").tobytes())
+                    for (chunk, text), row in zip(made, rows, strict=True)
+                    if self._tables.vectors.text_of(chunk) == text
+                ]
+            )
         return True
+
+    def arrange(self) -> None:
+        """Give the database what it takes to find neighbours by itself, where it can."""
+        self._tables.vectors.arrange()
 
     def counts(self) -> tuple[int, int]:
         """Chunks with a vector, and all chunks."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -26,6 +27,8 @@ from documents.service.opening import open_storage
 from documents.service.pooling import PoolingModels
 from documents.service.service import Service
 from documents.service.settings import DocumentsSettings
+
+logger = logging.getLogger(__name__)
 
 public = APIRouter()
 
@@ -97,8 +100,12 @@ def _lifespan(
 def _opened(settings: DocumentsSettings) -> Service:
     if settings.ocr:
         require_tesseract()
-    url = settings.database_url
-    storage = open_storage(settings.state_dir, url.get_secret_value() if url is not None else None)
+    url = settings.database_url.get_secret_value() if settings.database_url is not None else None
+    storage = open_storage(settings.state_dir, url)
+    if settings.embedding_model is not None and url is not None:
+        from documents.postgres.extension import pgvector_at
+
+        logger.info("vectors are compared by %s", pgvector_at(url).told())
     pooling, cache = PoolingModels(settings), VectorCache()
     embedder = Embedder(settings, storage, pooling, cache)
     indexer = Indexer(

@@ -113,6 +113,7 @@ class Embedder:
 
     def _fill(self, store: Store, source: VectorSource) -> None:
         changed = store.vectors.begin(source)
+        store.vectors.arrange()
         while not self._stopping and (batch := store.vectors.missing(BATCH)):
             rows, made = self._made([text for _, text in batch])
             if made != source:  # another worker answers: its vectors can't be compared with these

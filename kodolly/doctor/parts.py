@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.database import driver_url
 from common.errors import UserError
@@ -16,6 +16,9 @@ from common.serve import check_port
 from kodolly.doctor.doctor import GIB, Finding
 from kodolly.doctor.doors import gateway_doors
 from kodolly.part_settings import settings_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 MIB = 1024**2
 MEMORY_BYTES = {
@@ -79,6 +82,19 @@ def _documents(settings: Any) -> Iterator[Finding]:
     yield memory(MEMORY_BYTES["documents"])
     yield _directory(settings.state_dir)
     yield _port(settings.host, settings.port, "KODOLLY_DOCUMENTS_PORT")
+    if settings.database_url is not None:
+        yield from _documents_database(settings.database_url.get_secret_value())
+
+
+def _documents_database(text: str) -> Iterator[Finding]:
+    """Whether it answers, and who compares vectors."""
+    from documents.postgres.database import SETTING, require_postgres
+    from documents.postgres.extension import pgvector_at
+
+    require_postgres(text)
+    yield _answers(driver_url(text, SETTING), "mend KODOLLY_DOCUMENTS_DATABASE_URL in docker/.env")
+    found = pgvector_at(text)
+    yield Finding("ok", "vectors", f"compared by {found.told()}")
 
 
 def _shared_token(token: str) -> Finding:
@@ -173,7 +189,7 @@ def _port(host: str, port: int, setting: str) -> Finding:
 
 
 def _database(text: str, server_wanted: bool) -> Finding:
-    """Waits for a database server that is starting beside this container."""
+    """Whether the gateway's is the one that is wanted, and answers."""
     fix = "set KODOLLY_GATEWAY_DATABASE_URL in docker/.env as .env.example shows"
     try:
         url = driver_url(text, "gateway.database_url")
@@ -183,6 +199,11 @@ def _database(text: str, server_wanted: bool) -> Finding:
         if server_wanted:
             return Finding("fail", "database", "the profile postgres is on, but the store is SQLite", fix)
         return Finding("ok", "database", "SQLite")
+    return _answers(url, "start it (profile postgres), or mend KODOLLY_GATEWAY_DATABASE_URL in docker/.env")
+
+
+def _answers(url: "URL", fix: str) -> Finding:
+    """Waits for a database server that is starting beside this container."""
     host, port = url.host or "127.0.0.1", url.port or 5432
     end = time.monotonic() + DATABASE_WAIT_S
     while True:
@@ -190,7 +211,6 @@ def _database(text: str, server_wanted: bool) -> Finding:
             socket.create_connection((host, port), timeout=3).close()
         except OSError as error:
             if time.monotonic() > end:
-                fix = "start it (profile postgres), or mend KODOLLY_GATEWAY_DATABASE_URL in docker/.env"
                 return Finding("fail", "database", f"{host}:{port} does not answer: {error}", fix)
             time.sleep(1)
         else:

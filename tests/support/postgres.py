@@ -1,4 +1,5 @@
-"""A private PostgreSQL server for tests, from Debian's package `postgresql`."""
+"""A private PostgreSQL server for tests: Debian's package `postgresql`, or the wheel `pgserver`, which has
+pgvector."""
 
 import os
 import shutil
@@ -6,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.support.processes import free_port, running, wait_for
@@ -20,10 +22,18 @@ def binaries() -> Path | None:
     return Path(installed).resolve().parent if installed else None
 
 
+def with_pgvector() -> Path:
+    """Where those of `pgserver` are. It is not imported: that would look after a server by itself."""
+    found = find_spec("pgserver")
+    assert found is not None, "install the test group of pyproject.toml"
+    assert found.origin is not None
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
 @contextmanager
-def postgres(root: Path) -> Iterator[str]:
+def postgres(root: Path, where: Path | None = None) -> Iterator[str]:
     """A server with its data behind `root / "postgres"`; yields the SQLAlchemy URL of an empty database."""
-    where = binaries()
+    where = where or binaries()
     assert where is not None, "install Debian's package postgresql"
     # The server refuses to run as root; Debian's package has made a user for it.
     user = "postgres" if os.geteuid() == 0 else None
