@@ -291,7 +291,7 @@ async def _first_word(directory: Directory, settings: GatewaySettings) -> None:
 
     def looked() -> bool:
         urls = {worker.reported.url for worker in directory.static.values() if worker.state != "loading"}
-        return urls == {model.url for model in settings.static}
+        return urls.issuperset(model.url for model in settings.static)  # the documents service is there, too
 
     for known, limit_s in ((heard, FIRST_WORD_S), (looked, FIRST_LOOK_S)):
         with contextlib.suppress(TimeoutError):

@@ -101,6 +101,17 @@ async def test_a_gateway_takes_no_request_before_its_static_servers_were_asked(
             assert foreign.calls["/v1/models"] > 0
 
 
+async def test_a_gateway_before_a_documents_service_waits_for_no_static_server_that_it_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.app.FIRST_WORD_S", 0.2)  # it knows of the service by then
+    monkeypatch.setattr("server.app.FIRST_LOOK_S", None)  # without end
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    settings = {"controllers": (nowhere,), "documents_url": nowhere, "documents_token": "t" * 32}
+    async with started(create_app(load_settings(GatewaySettings, settings | {"state_dir": str(tmp_path)}))):
+        pass
+
+
 def state(directory: Directory) -> str:
     return status_models(directory)[0].state
 
