@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow  # type: ignore[import-untyped]
-import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 from click.testing import CliRunner
 
@@ -55,7 +53,14 @@ def array(records: list[dict[str, Any]]) -> bytes:
     return json.dumps(records, ensure_ascii=False, indent=1).encode()
 
 
+def one_line(records: list[dict[str, Any]]) -> bytes:
+    return json.dumps(records).encode()
+
+
 def parquet(records: list[dict[str, Any]]) -> bytes:
+    import pyarrow  # type: ignore[import-untyped]  # which loads pandas for a list of Python objects
+    import pyarrow.parquet  # type: ignore[import-untyped]
+
     sink = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), sink)
     data: bytes = sink.getvalue().to_pybytes()
@@ -66,28 +71,41 @@ def table(records: list[dict[str, Any]]) -> bytes:
     return "".join(",".join(row) + "\n" for row in [["질문", "답변"], *map(dict.values, records)]).encode()
 
 
+def compressed(records: list[dict[str, Any]]) -> bytes:
+    return gzip.compress(lines(records))
+
+
+def in_cp949(records: list[dict[str, Any]]) -> bytes:
+    return lines(records).decode().encode("cp949")
+
+
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "write", "records", "said"),
     [
-        ("alpaca.jsonl", lines(ALPACA), "is JSON Lines: Alpaca"),
-        ("alpaca.json", array(ALPACA), "is a JSON array: Alpaca"),
-        ("line.json", json.dumps(ALPACA).encode(), "is a JSON array: Alpaca"),
-        ("dolly.json", array(DOLLY), "is a JSON array: Dolly rows"),
-        ("named-wrongly.jsonl", array(SHAREGPT), "is a JSON array: ShareGPT"),
-        ("alpaca.parquet", parquet(ALPACA), "is a Parquet file: Alpaca"),
-        ("qa.csv", table(ODD), "is a CSV table: a table"),
-        ("dolly.jsonl.gz", gzip.compress(lines(DOLLY)), "is JSON Lines, compressed: Dolly rows"),
-        ("windows.jsonl", lines(DOLLY).decode().encode("cp949"), "is JSON Lines in CP949: Dolly rows"),
-        ("rows.jsonl", lines(ALPACA), "is JSON Lines: Alpaca"),
-        ("trl.jsonl", lines(TRL), "is JSON Lines: preference pairs"),
-        ("no category.jsonl", lines([{"instruction": "하나?", "response": "둘"}] * 3), "is JSON Lines: "),
+        ("alpaca.jsonl", lines, ALPACA, "is JSON Lines: Alpaca"),
+        ("alpaca.json", array, ALPACA, "is a JSON array: Alpaca"),
+        ("line.json", one_line, ALPACA, "is a JSON array: Alpaca"),
+        ("dolly.json", array, DOLLY, "is a JSON array: Dolly rows"),
+        ("named-wrongly.jsonl", array, SHAREGPT, "is a JSON array: ShareGPT"),
+        ("alpaca.parquet", parquet, ALPACA, "is a Parquet file: Alpaca"),
+        ("qa.csv", table, ODD, "is a CSV table: a table"),
+        ("dolly.jsonl.gz", compressed, DOLLY, "is JSON Lines, compressed: Dolly rows"),
+        ("windows.jsonl", in_cp949, DOLLY, "is JSON Lines in CP949: Dolly rows"),
+        ("rows.jsonl", lines, ALPACA, "is JSON Lines: Alpaca"),
+        ("trl.jsonl", lines, TRL, "is JSON Lines: preference pairs"),
+        ("no category.jsonl", lines, [{"instruction": "하나?", "response": "둘"}] * 3, "is JSON Lines: "),
     ],
 )
 def test_another_format_is_named_and_the_command_of_the_hint_makes_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes, said: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    write: Callable[[list[dict[str, Any]]], bytes],
+    records: list[dict[str, Any]],
+    said: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path(name).write_bytes(data)
+    Path(name).write_bytes(write(records))
     with pytest.raises(UserError) as caught:
         load_rows(Path(name))
     assert f"{name} {said}" in caught.value.message
