@@ -291,3 +291,55 @@ def test_a_failure_does_not_tell_a_hidden_name(ui: WebUi) -> None:
     ui.element("compare-blind").locator("input").uncheck()
     expect(ui.element("left-setup")).to_be_visible()
     expect(ui.element("left-notice")).to_contain_text("Scripted")
+
+
+def test_the_best_of_three_models_is_chosen_by_a_key_and_corrected(ui: WebUi, stage: Stage) -> None:
+    compare(ui, "fast", "short")
+    ui.element("compare-add").click()
+    expect(ui.element("third-state")).to_contain_text("준비됨")
+    ui.pick("gated", "third")
+    stage.open_gate()
+    ui.ask("셋에게")
+    expect(ui.element("third-chat").get_by_test_id("user")).to_have_text("셋에게")
+    expect(ui.answer("third")).to_contain_text("gated#9")
+    ui.wait_finished()
+    ui.rate("third", 5)
+    expect(ui.element("third-rating-note")).to_contain_text("5점")
+    ui.page.evaluate("document.activeElement.blur()")
+    ui.page.keyboard.press("3")
+    expect(ui.element("compare-vote-note")).to_contain_text(
+        "3번이 가장 나음 (1번 fast · 2번 short · 3번 gated)"
+    )
+    won = [(vote["left"]["model"], vote["choice"]) for vote in stage.script()["votes"].values()]
+    assert won == [("fast", "right"), ("short", "right")]
+    ui.element("best-left").click()
+    expect(ui.element("compare-vote-note")).to_contain_text("1번이 가장 나음")
+    pairs = {
+        (vote["left"]["model"], vote["right"]["model"]): vote["choice"]
+        for vote in stage.script()["votes"].values()
+    }
+    assert pairs == {("fast", "short"): "left", ("fast", "gated"): "left"}
+    ui.page.reload()
+    expect(ui.answer("third")).to_contain_text("gated#9")
+    expect(ui.picked("third")).to_have_value("gated")
+    expect(ui.element("compare-vote-note")).to_contain_text("1번이 가장 나음")
+
+
+def test_one_model_less_begins_a_new_comparison_and_the_old_one_is_in_the_list(ui: WebUi) -> None:
+    compare(ui, "fast", "short")
+    for side in ("third", "fourth"):
+        ui.element("compare-add").click()
+        expect(ui.element(f"{side}-state")).to_contain_text("준비됨")
+    expect(ui.element("compare-add")).to_be_hidden()
+    ui.ask("넷에게")
+    ui.wait_finished()
+    expect(ui.element("best-fourth")).to_be_visible()
+    assert ui.overflow_px() == 0
+    ui.element("compare-remove").click()
+    expect(ui.element("fourth-pane")).to_have_count(0)
+    expect(ui.element("third-chat").get_by_test_id("user")).to_have_count(0)
+    expect(ui.picked("left")).to_have_value("fast")
+    ui.element("compare-comparisons").locator("button").first.click()
+    ui.element("compare-history").get_by_text("넷에게").click()
+    expect(ui.element("fourth-chat").get_by_test_id("user")).to_have_text("넷에게")
+    expect(ui.element("best-fourth")).to_be_visible()

@@ -8,14 +8,15 @@ import string
 
 import pytest
 
-from common.feedback import Choice, Sampling
+from common.feedback import Sampling
 from common.status import FeedbackText, Status, StatusModel, StatusProvider
 from webui.choices import default_pair, default_sampling, model_ids
-from webui.conversation import Mark, Setup, Side, dump, load_marks, load_side
+from webui.comparison_votes import comparison_key
+from webui.conversation import ComparisonChoice, Mark, Setup, Side, dump, load_marks, load_side
 from webui.failures import Failure, advice, failure_kind, headline, text_keys
 from webui.gateway_client import GatewayClient
 from webui.metrics import Metrics
-from webui.pages.export import ConversationExport, as_csv, as_json, as_markdown, pair_key
+from webui.pages.export import ConversationExport, as_csv, as_json, as_markdown
 from webui.render import banner, chip, count, failure_card, key_hint, metrics_line, model_cards, note, thought
 from webui.snippets import SNIPPETS
 from webui.status_cache import StatusCache
@@ -77,8 +78,8 @@ def test_broken_browser_data_is_an_empty_conversation(broken: object) -> None:
 
 def test_one_pair_of_answers_has_one_vote_id() -> None:
     left, right = side("a", "가").last, side("b", "나").last
-    assert pair_key(left, right) == pair_key(left, right)
-    assert pair_key(left, right) != pair_key(right, left)
+    assert comparison_key([left, right]) == comparison_key([left, right])
+    assert comparison_key([left, right]) != comparison_key([right, left])
 
 
 # Files
@@ -89,7 +90,7 @@ def comparison(*, hidden: bool = False) -> ConversationExport:
     return ConversationExport(
         sides={"left": left, "right": right},
         marks={left.turns[0].id: Mark(score=4, tags=("tone",))},
-        votes={pair_key(left.turns[0], right.turns[0]): "right"},
+        votes={comparison_key([left.turns[0], right.turns[0]]): "right"},
         names_hidden=hidden,
     )
 
@@ -117,11 +118,23 @@ def test_a_markdown_file_reads_well() -> None:
         assert part in words
 
 
+def test_files_of_three_sides_name_them_by_number() -> None:
+    sides = {pane: side(f"모델-{pane}", "답") for pane in ("left", "right", "third")}
+    key = comparison_key([each.turns[0] for each in sides.values()])
+    export = ConversationExport(sides, {}, {key: "third"}, names_hidden=False)
+    words = as_markdown(export, "ko")
+    assert ("### 2번: 모델-right" in words, "**투표**: 3번이 가장 나음" in words) == (True, True)
+    (turn,) = json.loads(as_json(export))["turns"]
+    assert (turn["vote"], turn["third"]["model"]) == ("third", "모델-third")
+    bad = ConversationExport(sides, {}, {key: "both_bad"}, names_hidden=False)
+    assert "**Vote**: all bad" in as_markdown(bad, "en")
+
+
 def test_a_csv_file_has_a_line_for_each_answer_and_no_formulas() -> None:
     left, right = side("왼모델", "=1+1\n둘째 줄"), side("오른모델", "오른 답")
     mark = Mark(score=4, tags=("tone", "verbose"), thumb="down", comment="길다", correction="둘")
     marks = {left.turns[0].id: mark}
-    votes: dict[str, Choice] = {pair_key(left.turns[0], right.turns[0]): "left"}
+    votes: dict[str, ComparisonChoice] = {comparison_key([left.turns[0], right.turns[0]]): "left"}
     made = as_csv(ConversationExport({"left": left, "right": right}, marks, votes, names_hidden=False))
     rows = list(csv.DictReader(io.StringIO(made.removeprefix("\ufeff"))))
     assert [(row["side"], row["model"], row["vote"]) for row in rows] == [

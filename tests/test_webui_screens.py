@@ -98,6 +98,13 @@ def test_nothing_that_opens_on_a_screen_keeps_anybody_out(house: House) -> None:
     ui.element("compare-comparisons").locator("button").first.click()
     expect(ui.element("compare-history")).to_be_visible()
     assert violations(ui.page) == []
+    ui.element("compare-add").click()
+    expect(ui.element("third-state")).to_contain_text("준비됨")
+    ui.ask("대전까지는요?")
+    ui.wait_finished()
+    ui.element("best-tie").click()
+    expect(ui.element("compare-vote-note")).to_contain_text("3번 돌리")
+    assert violations(ui.page) == []
     ui.open("/chat")
     ui.pick("돌리", "chat")
     ui.set_system("chat", "짧게 답하세요.")

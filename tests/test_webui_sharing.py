@@ -28,7 +28,7 @@ async def store(tmp_path: Path) -> AsyncIterator[PageStore]:
 async def asked(
     store: PageStore, question: str, shown: str | None = None, kind: Kind = "chat", *, hidden: bool = False
 ) -> Conversation:
-    kept, setups = store.conversations, dict.fromkeys(PANES[kind], SETUP)
+    kept, setups = store.conversations, dict.fromkeys(PANES[kind][:2], SETUP)
     made = await kept.ask(ANNA, kind, shown, question, setups, hidden=hidden)
     for side in made.sides.values():
         done = side.with_last(state="done", answer=f"답: {question}", finish_reason="stop")

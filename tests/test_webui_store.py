@@ -44,7 +44,7 @@ async def store(tmp_path: Path) -> AsyncIterator[PageStore]:
 async def asked(
     store: PageStore, question: str, shown: str | None = None, kind: Kind = "chat"
 ) -> Conversation:
-    setups = dict.fromkeys(PANES[kind], SETUP)
+    setups = dict.fromkeys(PANES[kind][:2], SETUP)
     return await store.conversations.ask(ANNA, kind, shown, question, setups)
 
 
@@ -275,3 +275,21 @@ async def test_on_postgresql_conversations_are_kept_as_on_sqlite(tmp_path: Path)
 def test_a_url_of_another_database_is_refused_by_its_setting() -> None:
     with pytest.raises(UserError, match=r"webui\.database_url"):
         PageStore("mysql://h/d")
+
+
+async def test_the_first_question_fixes_how_many_models_are_compared(store: PageStore) -> None:
+    setups = dict.fromkeys(PANES["compare"][:3], SETUP)
+    found = await answered(store, await store.conversations.ask(ANNA, "compare", None, "하나", setups))
+    assert list(found.sides) == ["left", "right", "third"]
+    other = SETUP.model_copy(update={"model": "other"})
+    more = {"left": other, "fourth": other}
+    again = await store.conversations.ask(ANNA, "compare", found.id, "둘", more)
+    assert {pane: side.turns[-1].setup.model for pane, side in again.sides.items()} == {
+        "left": "other",
+        "right": "m",
+        "third": "m",
+    }
+    word = await store.shares.share(ANNA, found.id)
+    shared = await store.shares.find(word or "")
+    assert shared is not None
+    assert list(shared.sides) == ["left", "right", "third"]

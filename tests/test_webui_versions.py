@@ -36,7 +36,7 @@ async def answered(
 
 
 async def asked(store: PageStore, question: str, shown: str | None = None) -> Conversation:
-    setups = dict.fromkeys(PANES["compare"], SETUP)
+    setups = dict.fromkeys(PANES["compare"][:2], SETUP)
     made = await store.conversations.ask(
         ANNA, "compare", shown, question, setups, context="문맥", hidden=True
     )

@@ -39,6 +39,21 @@ def model_ids(models: Sequence[StatusModel], *kept: str | None) -> list[str]:
     )
 
 
+def default_models(
+    models: Sequence[StatusModel], providers: Sequence[StatusProvider], count: int
+) -> tuple[str | None, ...]:
+    """As many as there are panes at the start: the pair, and behind it what is not chosen yet."""
+    chosen: list[str | None] = list(default_pair(models, providers))
+    while len(chosen) < count:
+        chosen.append(another_model(models, chosen))
+    return tuple(chosen)
+
+
+def another_model(models: Sequence[StatusModel], chosen: Sequence[str | None]) -> str | None:
+    """For one more pane: the first model that is in no other, else the last pane's."""
+    return next((name for name in model_ids(models) if name not in chosen), chosen[-1])
+
+
 def default_pair(models: Sequence[StatusModel], providers: Sequence[StatusProvider]) -> Pair:
     """Left and right at the start: ChatGPT and the tuned model; without a provider base and tuned."""
     models = [model for model in models if model.may_chat]

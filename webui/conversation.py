@@ -16,6 +16,8 @@ from webui.metrics import Metrics
 QUESTION_CHARACTERS = 100_000
 """Longest question, context and system prompt, in characters."""
 
+ComparisonChoice = Literal["left", "right", "third", "fourth", "tie", "both_bad"]
+"""Which answer to a question is the best, by pane; or all are alike, or all are bad."""
 TurnState = Literal["running", "done", "stopped", "failed"]
 
 

@@ -166,6 +166,10 @@ class GatewayClient:
         """Store a vote; the same id again replaces it. Raises GatewayError."""
         await self._request("PUT", f"/v1/feedback/votes/{vote_id}", vote.model_dump(mode="json"))
 
+    async def delete_vote(self, vote_id: str) -> None:
+        """Take a vote away; one that is not there is fine. Raises GatewayError."""
+        await self._delete(f"/v1/feedback/votes/{vote_id}")
+
     async def send_rating(self, rating_id: str, rating: Rating) -> None:
         """Store a rating; the same id again replaces it. Raises GatewayError."""
         await self._request("PUT", f"/v1/feedback/ratings/{rating_id}", rating.model_dump(mode="json"))
@@ -179,8 +183,11 @@ class GatewayClient:
 
     async def delete_rating(self, rating_id: str) -> None:
         """Take a rating away; one that is not there is fine. Raises GatewayError."""
+        await self._delete(f"/v1/feedback/ratings/{rating_id}")
+
+    async def _delete(self, path: str) -> None:
         try:
-            await self._request("DELETE", f"/v1/feedback/ratings/{rating_id}")
+            await self._request("DELETE", path)
         except GatewayError as error:
             if error.failure.kind != "model_not_found":  # what a bare 404 is called
                 raise

@@ -7,7 +7,7 @@ browser asks for; a browser that asks for neither gets English, one that says no
 
 from typing import Literal
 
-from webui import document_texts, screen_texts
+from webui import document_texts, screen_texts, side_texts
 from webui.admin import texts as admin_texts
 from webui.files import texts as file_texts
 from webui.login import texts as login_texts
@@ -20,17 +20,8 @@ Lang = Literal["ko", "en"]
 STATIC: dict[str, tuple[str, str]] = {
     **screen_texts.STATIC,
     **file_texts.STATIC,
+    **side_texts.STATIC,
     # Compare
-    "left_model": ("왼쪽 모델", "Left model"),
-    "right_model": ("오른쪽 모델", "Right model"),
-    "left_settings": ("왼쪽 설정", "Left settings"),
-    "right_settings": ("오른쪽 설정", "Right settings"),
-    "left_rating": ("왼쪽 답변 점수", "Score of the left answer"),
-    "right_rating": ("오른쪽 답변 점수", "Score of the right answer"),
-    "left_tags": ("왼쪽 답변에서 아쉬운 점", "What is wrong with the left answer"),
-    "right_tags": ("오른쪽 답변에서 아쉬운 점", "What is wrong with the right answer"),
-    "left_prompt": ("왼쪽 모델에 실제로 들어간 프롬프트", "The exact prompt of the left model"),
-    "right_prompt": ("오른쪽 모델에 실제로 들어간 프롬프트", "The exact prompt of the right model"),
     "system": ("시스템 프롬프트", "System prompt"),
     "system_hint": ("비워 두면 보내지 않습니다", "Left out when empty"),
     "preset": ("저장한 설정", "Saved settings"),
@@ -44,8 +35,8 @@ STATIC: dict[str, tuple[str, str]] = {
     "max_tokens": ("최대 답변 토큰", "Most answer tokens"),
     "question": ("질문", "Question"),
     "question_hint": (
-        "두 모델에게 같은 질문을 보내세요 (Enter 전송, Shift+Enter 줄바꿈)",
-        "Ask both models the same question (Enter sends, Shift+Enter breaks the line)",
+        "모델들에게 같은 질문을 보내세요 (Enter 전송, Shift+Enter 줄바꿈)",
+        "Ask all models the same question (Enter sends, Shift+Enter breaks the line)",
     ),
     "chat_hint": (
         "메시지를 입력하세요 (Enter 전송, Shift+Enter 줄바꿈)",
@@ -68,6 +59,8 @@ STATIC: dict[str, tuple[str, str]] = {
     "show_prompt": ("프롬프트 보기", "Show prompt"),
     "blind": ("블라인드 (이름 가리기)", "Blind (hide names)"),
     "clear": ("새 비교", "New comparison"),
+    "pane_add": ("모델 추가", "Add a model"),
+    "pane_remove": ("모델 빼기", "Remove a model"),
     "markdown": ("Markdown 저장", "Save Markdown"),
     "json": ("JSON 저장", "Save JSON"),
     "csv": ("CSV 저장", "Save CSV"),
@@ -109,6 +102,7 @@ STATIC: dict[str, tuple[str, str]] = {
 
 MESSAGES: dict[str, tuple[str, str]] = {
     **screen_texts.MESSAGES,
+    **side_texts.MESSAGES,
     **document_texts.MESSAGES,
     **login_texts.MESSAGES,
     **opinion_texts.MESSAGES,
@@ -166,8 +160,6 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "(The token limit ended it while it was still reasoning. Allow more answer tokens in the settings.)",
     ),
     "conversation": ("대화", "Conversation"),
-    "conversation_left": ("왼쪽 대화", "Left conversation"),
-    "conversation_right": ("오른쪽 대화", "Right conversation"),
     "rate": ("{value} 토큰/초", "{value} tokens/s"),
     "tokens": ("{value} 토큰", "{value} tokens"),
     "finish_stop": ("완료", "finished"),
@@ -188,16 +180,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "vote_ask": ("어느 답변이 더 나은가요?", "Which answer is better?"),
     "vote_wait": (
-        "두 답변이 모두 끝나면 투표할 수 있습니다.",
-        "You can vote when both answers have finished.",
+        "답변이 모두 끝나면 투표할 수 있습니다.",
+        "You can vote when all answers have finished.",
     ),
     "vote_off": (
-        "한쪽 답변이 끝까지 오지 않아 이번 질문은 투표할 수 없습니다.",
+        "끝까지 오지 않은 답변이 있어 이번 질문은 투표할 수 없습니다.",
         "One answer is not complete, so this question has no vote.",
     ),
     "vote_saved": (
-        "투표를 저장했습니다: {choice} (왼쪽 {left} · 오른쪽 {right}). 다른 단추를 누르면 고쳐집니다.",
-        "Vote saved: {choice} (left {left} · right {right}). Another button corrects it.",
+        "투표를 저장했습니다: {choice} ({names}). 다른 단추를 누르면 고쳐집니다.",
+        "Vote saved: {choice} ({names}). Another button corrects it.",
     ),
     "choice_left": ("왼쪽이 나음", "left is better"),
     "choice_tie": ("비슷함", "tie"),
@@ -209,7 +201,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "rating_saved": ("점수 {score}점을 저장했습니다.", "Score {score} saved."),
     "not_saved": ("저장하지 못했습니다. {headline} {advice}", "Not saved. {headline} {advice}"),
-    "ask_model": ("양쪽 모델을 먼저 고르세요.", "Choose a model on both sides first."),
+    "ask_model": ("모델을 모두 먼저 고르세요.", "Choose a model on every side first."),
     "ask_one_model": ("모델을 먼저 고르세요.", "Choose a model first."),
     "ask_question": ("질문을 입력하세요.", "Write a question first."),
     "ask_shorter": (
@@ -232,7 +224,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "It is asked in a new conversation that branches off here. This one stays as it is.",
     ),
     "ask_wait": ("앞 답변이 아직 끝나지 않았습니다.", "The last answer has not finished yet."),
-    "ask_wait_both": ("양쪽 답변이 끝난 다음 보내세요.", "Send when both answers have finished."),
+    "ask_wait_all": ("답변이 모두 끝난 다음 보내세요.", "Send when all answers have finished."),
     "nothing_to_save": ("저장할 대화가 없습니다.", "There is nothing to save yet."),
     "store_failed": (
         "대화를 저장하거나 불러오지 못했습니다. 화면의 내용은 그대로 있습니다. "
@@ -419,9 +411,6 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "export_title": ("모델 비교", "Model comparison"),
     "export_question": ("질문", "Question"),
     "export_context": ("문맥", "Context"),
-    "export_chat": ("답변", "Answer"),
-    "export_left": ("왼쪽", "Left"),
-    "export_right": ("오른쪽", "Right"),
     "export_hidden": ("이름 가림", "name hidden"),
     "export_settings": ("설정", "Settings"),
     "export_system": ("시스템 프롬프트", "System prompt"),

@@ -107,7 +107,7 @@ def create_world() -> Starlette:
             Route("/v1/status", status),
             Route("/v1/chat/completions", chat, methods=["POST"]),
             Route("/v1/prompt", prompt, methods=["POST"]),
-            Route("/v1/feedback/{kind}/{id}", feedback, methods=["PUT"]),
+            Route("/v1/feedback/{kind}/{id}", feedback, methods=["PUT", "DELETE"]),
             Route("/script", inspect),
             Route("/script/open", open_gate, methods=["POST"]),
             Route("/script/reset", reset, methods=["POST"]),
@@ -219,6 +219,8 @@ async def prompt(request: Request) -> Response:
 async def feedback(request: Request) -> Response:
     world: World = request.app.state.world
     kept = world.votes if request.path_params["kind"] == "votes" else world.ratings
+    if request.method == "DELETE":
+        return Response(status_code=204 if kept.pop(request.path_params["id"], None) else 404)
     kept[request.path_params["id"]] = await request.json()
     return JSONResponse({"id": request.path_params["id"]})
 

@@ -1,13 +1,14 @@
 """Drives the web UI in a real browser as a reader would. Elements are found by their ids:
 
-Compare (`/`), S is `left` or `right`
+Compare (`/`), S is `left` or `right`, and `third` and `fourth` where more models are compared
     compare-question, -send, -stop     the box at the bottom; -stop is there only while an answer comes in
     compare-blind, -clear              blind switch, new comparison
+    compare-add, -remove               a model more or less
     compare-save-X, chat-save-X        downloads, X is markdown, json, csv or png
     compare-examples                   example questions (until the first question is sent)
     compare-banner, -hint              trouble with the gateway; how to add a provider's key
     compare-vote, -vote-note           the vote row and what it says
-    vote-left, vote-tie, vote-both-bad, vote-right
+    vote-left, vote-tie, vote-both-bad, vote-right; of more than two best-S, best-tie, best-both-bad
     S-setup, S-model, S-settings       model picker and settings, gone while names are hidden
     S-system, S-temperature, S-top-p, S-max-tokens
     S-pane, S-state, S-chat            name and state of the model, the conversation

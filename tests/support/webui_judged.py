@@ -11,16 +11,17 @@ from typing import Any
 
 import gradio as gr
 
-from common.feedback import Choice, Rating, Sampling, Vote
+from common.feedback import Rating, Sampling, Vote
 from webui.answer_feed import AnswerFeed, Asked
 from webui.answering import Answering
-from webui.conversation import Setup
+from webui.conversation import ComparisonChoice, Setup
 from webui.gateway_client import GatewayClient
 from webui.metrics import Metrics
 from webui.pages.app import page_i18n
 from webui.pages.compare.events import CompareEvents
 from webui.pages.compare.feedback import CompareFeedback
-from webui.pages.compare.layout import ComparePage, build_compare
+from webui.pages.compare.inputs import screen_parts
+from webui.pages.compare.layout import SIDES, ComparePage, build_compare
 from webui.session import COOKIE
 from webui.status_cache import StatusCache
 from webui.store.conversations import Conversation
@@ -41,10 +42,16 @@ class Kept(GatewayClient):
 
     def __init__(self) -> None:
         self.votes: list[Vote] = []
+        self.kept: dict[str, Vote] = {}
+        """By id, as the gateway has them after all."""
         self.ratings: list[Rating] = []
 
     async def send_vote(self, vote_id: str, vote: Vote) -> None:
         self.votes.append(vote)
+        self.kept[vote_id] = vote
+
+    async def delete_vote(self, vote_id: str) -> None:
+        self.kept.pop(vote_id, None)
 
     async def send_rating(self, rating_id: str, rating: Rating) -> None:
         self.ratings.append(rating)
@@ -62,12 +69,15 @@ class Judged:
     feed: AnswerFeed
     request: gr.Request = REQUEST
 
-    async def vote(self, choice: Choice) -> dict[Any, Any]:
-        updates: dict[Any, Any] = await self.feedback.vote(choice)(REQUEST, self.shown, "m", "m")
+    async def vote(self, choice: ComparisonChoice) -> dict[Any, Any]:
+        sides = len((await self.now()).sides)
+        values: dict[Any, Any] = dict.fromkeys(screen_parts(self.page), "m")
+        values |= {self.page.shown: self.shown, self.page.pane_count: sides}
+        updates: dict[Any, Any] = await self.feedback.vote(choice)(REQUEST, values)
         return updates
 
     async def rate(self, score: int | None, *tags: str) -> dict[Any, Any]:
-        updates: dict[Any, Any] = await self.feedback.rate(self.page.left)(
+        updates: dict[Any, Any] = await self.feedback.rate(self.page.panes[0])(
             REQUEST, score, list(tags), self.shown
         )
         return updates
@@ -85,15 +95,15 @@ class Judged:
 
 
 @asynccontextmanager
-async def judged_comparison(tmp_path: Path) -> AsyncIterator[Judged]:
-    """Two answers, asked blind, none of them judged yet."""
+async def judged_comparison(tmp_path: Path, sides: int = 2) -> AsyncIterator[Judged]:
+    """So many answers, asked blind, none of them judged yet."""
     gateway, store = Kept(), PageStore(f"sqlite:///{tmp_path / 'webui.db'}")
     cache = StatusCache(gateway)
     with gr.Blocks(analytics_enabled=False):
         page = build_compare(page_i18n(), 2.0)
     answering = Answering(gateway, store.conversations.write_answer, 60)
     events = CompareEvents(page, store, cache, answering)
-    setups = {side: Setup(model=f"model-{side}", sampling=SAMPLING) for side in ("left", "right")}
+    setups = {side: Setup(model=f"model-{side}", sampling=SAMPLING) for side in SIDES[:sides]}
     asked = await store.conversations.ask(USER, "compare", None, "질문", setups, hidden=True)
     for side in asked.sides.values():
         done = side.with_last(state="done", answer="답", finish_reason="stop", metrics=FIGURES)

@@ -2,13 +2,19 @@
 // and signs are only heard outside of fields, and not at all where the reader has switched them off (WCAG 2.1.4).
 
 const OFF = "kodolly-letters-off";
-const VOTES = ["left", "tie", "both-bad", "right"];
 
 const sheet = () => document.getElementById("help");
 const press = (selector) => {
   const found = document.querySelector(selector);
   if (!found?.offsetParent || found.disabled) return false;
   found.click();
+  return true;
+};
+const pressVote = (number) => {
+  const there = [...document.querySelectorAll(".kd-vote-row button")].filter((each) => each.offsetParent);
+  const vote = there[number - 1];
+  if (!vote || vote.disabled) return false;
+  vote.click();
   return true;
 };
 const goTo = (selector) => {
@@ -44,8 +50,8 @@ function act({ key, code, shiftKey }) {
   if (key === "/") return goTo(".kd-composer textarea");
   if (shiftKey) return false;
   if (code === "KeyN") return press("#compare-clear, #chat-new");
-  const vote = VOTES[Number(/^(?:Digit|Numpad)([1-4])$/.exec(code)?.[1]) - 1];
-  return vote ? press(`#vote-${vote}`) : false;
+  const number = Number(/^(?:Digit|Numpad)([1-6])$/.exec(code)?.[1]);
+  return number ? pressVote(number) : false;
 }
 
 // A field, and whatever else takes such a key itself: a list, a radio button, a slider.

@@ -21,13 +21,25 @@ document.addEventListener("click", ({ target }) => {
   if (tab) goTo(tab);
 });
 
-// Scrolled by a finger, by a tab or by the focus that moves on: the side in the middle is the one that is seen.
-document.addEventListener("scroll", ({ target }) => {
-  if (target !== strip()) return;
-  const middle = target.getBoundingClientRect().left + target.clientWidth / 2;
+// The side in the middle is the one that is seen.
+function look() {
+  const box = strip().getBoundingClientRect();
+  const middle = box.left + box.width / 2;
   const seen = tabs().find((tab) => {
-    const box = paneOf(tab).getBoundingClientRect();
-    return box.left <= middle && middle < box.right;
+    const pane = paneOf(tab)?.getBoundingClientRect();
+    return pane && pane.left <= middle && middle < pane.right;
   });
   if (seen) show(seen.dataset.side);
-}, { capture: true, passive: true });
+}
+
+// Scrolled by a finger, by a tab or by the focus that moves on.
+document.addEventListener("scroll", ({ target }) => target === strip() && look(), { capture: true, passive: true });
+
+// Where there are more or fewer sides, the tabs do not know yet which of them is seen.
+customElements.define("kd-side-tabs", class extends HTMLElement {
+  static observedAttributes = ["count"];
+
+  attributeChangedCallback() {
+    requestAnimationFrame(() => strip() && look());
+  }
+});

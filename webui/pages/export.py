@@ -1,16 +1,16 @@
 """A conversation as a Markdown, JSON or CSV file. What is still hidden stays hidden in the file."""
 
 import json
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from common.feedback import Choice
-from webui.conversation import Mark, Side, Turn
+from webui.comparison_votes import comparison_key
+from webui.conversation import ComparisonChoice, Mark, Side, Turn
 from webui.csv_text import csv_text
 from webui.render import duration, ending
+from webui.side_names import choice_text, side_text
 from webui.store.conversations import Conversation
 from webui.texts import Lang, text
 
@@ -23,8 +23,8 @@ class ConversationExport:
     """By pane."""
     marks: Mapping[str, Mark]
     """Ratings by turn id."""
-    votes: Mapping[str, Choice]
-    """Votes by `pair_key`."""
+    votes: Mapping[str, ComparisonChoice]
+    """Votes by `comparison_key`."""
     names_hidden: bool
 
     @property
@@ -33,19 +33,14 @@ class ConversationExport:
         for answers in zip_longest(*[side.turns for side in self.sides.values()]):
             yield dict(zip(self.sides, answers, strict=True))
 
-    def vote(self, answers: Mapping[str, Turn | None]) -> Choice | None:
-        """Which of two answers was voted for."""
-        return self.votes.get(pair_key(answers.get("left"), answers.get("right")))
+    def vote(self, answers: Mapping[str, Turn | None]) -> ComparisonChoice | None:
+        """Which of the answers was voted for."""
+        return self.votes.get(comparison_key(answers.values()))
 
 
 def exported(found: Conversation) -> ConversationExport:
     """What a file of `found` holds."""
     return ConversationExport(found.sides, found.marks, found.votes, names_hidden=found.hidden)
-
-
-def pair_key(left: Turn | None, right: Turn | None) -> str:
-    """Names one pair of answers: a UUID, also the id of its vote, the same however often it is asked for."""
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{left.id if left else ''}:{right.id if right else ''}"))
 
 
 def asked_in(answers: Mapping[str, Turn | None]) -> Turn:
@@ -135,10 +130,10 @@ def as_markdown(export: ConversationExport, lang: Lang) -> str:
             lines += [f"{text(lang, 'export_files')}: {names}", ""]
         for pane, turn in answers.items():
             if turn is not None:
-                lines += _turn_markdown(text(lang, f"export_{pane}"), turn, lang, export)
+                lines += _turn_markdown(side_text(lang, "name", pane, len(answers)), turn, lang, export)
         vote = export.vote(answers)
         if vote:
-            lines += [f"**{text(lang, 'export_vote')}**: {text(lang, f'choice_{vote}')}", ""]
+            lines += [f"**{text(lang, 'export_vote')}**: {choice_text(lang, vote, len(answers))}", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

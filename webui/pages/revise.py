@@ -145,9 +145,10 @@ class ReviseEvents:
             if branched is None:
                 return _refused("edit_gone", lang, shown)
             branch, turn = branched
-            setups = {pane: own.read(values, self.cache) or turn.setup for pane, own in self.setups.items()}
             kept = self.store.conversations
             found = await kept.get(user, known)
+            panes = found.sides if found else self.setups
+            setups = {pane: self.setups[pane].read(values, self.cache) or turn.setup for pane in panes}
             hidden = bool(found and found.hidden)
             along: Any = {"context": turn.context, "files": [file.id for file in turn.files]}
             try:

@@ -32,6 +32,12 @@ SHORTCUTS = (
         "Vote: left, tie, both bad, right",
         COMPARED,
     ),
+    Shortcut(
+        ("1", "…", "6"),
+        "모델이 셋 이상일 때 투표: 가장 나은 답변의 번호, 그다음 비슷함, 모두 나쁨",
+        "Vote on more than two: the number of the best answer, then tie, all bad",
+        COMPARED,
+    ),
     Shortcut(("Ctrl", "Enter"), "고쳐 쓴 답변 저장", "Save a corrected answer", CHATTED),
     Shortcut(("?",), "이 도움말", "This list"),
 )

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from webui.conversation import AttachedFile, Turn
 from webui.plain_page import BRAND, ROOT, plain_page
 from webui.render import ending
+from webui.side_names import side_text
 from webui.store.shares import SharedConversation
 from webui.texts import Lang, text
 
@@ -61,7 +62,7 @@ def _file(file: AttachedFile, at: str) -> str:
 
 
 def _answer(pane: str, turn: Turn, found: SharedConversation, lang: Lang) -> str:
-    name = text(lang, f"shared_{pane}")
+    name = side_text(lang, "answer", pane, len(found.sides))
     if not found.hidden:
         name = turn.setup.model if pane == "chat" else f"{name}: {turn.setup.model}"
     ended = ending(turn, lang)[0] if turn.state != "done" else ""

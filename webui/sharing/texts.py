@@ -8,7 +8,4 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "This conversation is no longer shared, or was deleted.",
     ),
     "shared_question": ("질문", "Question"),
-    "shared_chat": ("답변", "Answer"),
-    "shared_left": ("왼쪽 답변", "Left answer"),
-    "shared_right": ("오른쪽 답변", "Right answer"),
 }

@@ -5,7 +5,7 @@ database; a tab that shows an old state gets the new one back with its next acti
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -13,8 +13,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from common.feedback import Choice
-from webui.conversation import Mark, Setup, Side, Turn
+from webui.conversation import ComparisonChoice, Mark, Setup, Side, Turn
 from webui.store.conversation_rows import (
     add_answer,
     add_conversation,
@@ -41,7 +40,9 @@ from webui.store.tables import answers, conversations, shares, turns, votes
 Kind = Literal["chat", "compare"]
 ASKED = (turns.c.question, turns.c.context, turns.c.files)
 """What `turn_of` needs beside an answer."""
-PANES: Mapping[Kind, tuple[str, ...]] = {"chat": ("chat",), "compare": ("left", "right")}
+PANES: Mapping[Kind, tuple[str, ...]] = {"chat": ("chat",), "compare": ("left", "right", "third", "fourth")}
+FEWEST: Mapping[Kind, int] = {"chat": 1, "compare": 2}
+"""Panes that a conversation has at least. How many it has its first question fixes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,11 @@ class Conversation:
     hidden: bool
     """The names of the models are hidden right now."""
     sides: Mapping[str, Side]
-    """By pane: `chat`, or `left` and `right`."""
+    """By pane: `chat`, or `left` and `right`, and perhaps `third` and `fourth`."""
     marks: Mapping[str, Mark]
     """Ratings by answer id."""
-    votes: Mapping[str, Choice]
-    """By the id of the pair of answers."""
+    votes: Mapping[str, ComparisonChoice]
+    """By the key of the answers (`comparison_votes`)."""
     versions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By pane: which version of its last answer is shown, and how many there are."""
     share: str | None = None
@@ -136,7 +137,8 @@ class Conversations:
         files: Sequence[str] = (),
         hidden: bool = False,
     ) -> Conversation:
-        """Add one question to a conversation; for None or one that is gone, to a new one.
+        """Add one question to a conversation; for None or one that is gone, to a new one, which has the panes
+        of `setups` from then on.
 
         files: ids. `hidden` is for new ones. Raises StillAnswering while the last question is not answered,
         FileGone and NoImages.
@@ -149,9 +151,10 @@ class Conversations:
             if found is not None and found.running:
                 raise StillAnswering
             known = found.id if found else add_conversation(connection, user, kind, question, hidden=hidden)
-            attached = find_files(connection, user, files, setups.values())
+            asked = _asked_panes(found, setups)
+            attached = find_files(connection, user, files, asked.values())
             turn_id = add_turn(connection, known, question, context, attached)
-            for pane, setup in setups.items():
+            for pane, setup in asked.items():
                 add_answer(connection, turn_id, pane, Turn(question=question, setup=setup))
             mark_as_changed(connection, known)
             return _must_get(connection, user, known)
@@ -207,14 +210,16 @@ class Conversations:
 
         await self._database.run(work)
 
-    async def vote(self, user: str, conversation_id: str, pair: str, choice: Choice) -> Conversation | None:
+    async def vote(
+        self, user: str, conversation_id: str, key: str, choice: ComparisonChoice
+    ) -> Conversation | None:
         """Keep a vote and show the names."""
 
         def work(connection: sa.Connection) -> Conversation | None:
             if find_conversation(connection, user, conversation_id, lock=True) is None:
                 return None
-            connection.execute(sa.delete(votes).where(votes.c.id == pair))
-            row = {"id": pair, "conversation_id": conversation_id, "choice": choice}
+            connection.execute(sa.delete(votes).where(votes.c.id == key))
+            row = {"id": key, "conversation_id": conversation_id, "choice": choice}
             connection.execute(sa.insert(votes).values(row))
             set_fields(connection, user, conversation_id, hidden=False)
             return find_conversation(connection, user, conversation_id)
@@ -271,8 +276,8 @@ class Conversations:
                 return
             for number in range(max(len(side.turns) for side in kept.sides.values())):
                 _take_turn(connection, kept, number)
-            for pair, choice in kept.votes.items():
-                row = {"id": pair, "conversation_id": kept.id, "choice": choice}
+            for key, choice in kept.votes.items():
+                row = {"id": key, "conversation_id": kept.id, "choice": choice}
                 connection.execute(sa.insert(votes).values(row))
 
         await self._database.run(work)
@@ -289,6 +294,19 @@ def _shown_answers(connection: sa.Connection, user: str, answer_ids: Sequence[st
     rows = connection.execute(query).all()
     note_looks(connection, rows)
     return {row.id: Shown(turn_of(row), row.hidden, mark_of(row.mark)) for row in rows}
+
+
+def panes_of(kind: Kind, answered: Collection[str]) -> list[str]:
+    """The panes of a conversation that has answers in those `answered`."""
+    return [pane for at, pane in enumerate(PANES[kind]) if at < FEWEST[kind] or pane in answered]
+
+
+def _asked_panes(found: Conversation | None, setups: Mapping[str, Setup]) -> Mapping[str, Setup]:
+    """Who is asked in each pane: in a conversation that has begun, all of its panes and no other."""
+    if found is None:
+        return setups
+    before = {pane: side.last.setup for pane, side in found.sides.items() if side.last}
+    return {pane: setups.get(pane) or before[pane] for pane in found.sides if {pane} & {*setups, *before}}
 
 
 def _of(user: str, kind: Kind) -> sa.ColumnElement[bool]:
@@ -319,7 +337,7 @@ def find_conversation(
         counted[answer.pane, answer.position] += 1
     sides = {
         pane: Side(turns=tuple(turn_of(found) for (at, _), found in given.items() if at == pane))
-        for pane in PANES[row.kind]
+        for pane in panes_of(row.kind, {pane for pane, _ in given})
     }
     last = {pane: (pane, position) for pane, position in given}
     return Conversation(
@@ -337,8 +355,8 @@ def find_conversation(
     )
 
 
-def _votes_of(connection: sa.Connection, conversation_id: str) -> dict[str, Choice]:
-    """By the id of the pair of answers."""
+def _votes_of(connection: sa.Connection, conversation_id: str) -> dict[str, ComparisonChoice]:
+    """By the id of the answers (`comparison_votes`)."""
     cast = connection.execute(sa.select(votes).where(votes.c.conversation_id == conversation_id))
     return {vote.id: vote.choice for vote in cast}
 

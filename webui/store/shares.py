@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from webui.conversation import Side
-from webui.store.conversations import ASKED, PANES, Kind, find_conversation, turn_of
+from webui.store.conversations import ASKED, Kind, find_conversation, panes_of, turn_of
 from webui.store.opening import PageDatabase
 from webui.store.tables import answers, conversations, shares, turns
 
@@ -84,7 +84,7 @@ class Shares:
             ).all()
             sides = {
                 pane: Side(turns=tuple(turn_of(one) for one in given if one.pane == pane))
-                for pane in PANES[row.kind]
+                for pane in panes_of(row.kind, {one.pane for one in given})
             }
             return SharedConversation(row.kind, row.title, row.hidden, sides, row.shared)
 

@@ -2,17 +2,25 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import gradio as gr
 
 from webui.answering import Answering
-from webui.choices import default_pair, fresh_setup, model_ids
+from webui.choices import default_models, fresh_setup, model_ids
 from webui.conversation import QUESTION_CHARACTERS, Setup
 from webui.notices import tell
-from webui.pages.compare.inputs import ComposedQuestion, Listener, Screen, with_screen, with_setup
-from webui.pages.compare.layout import ComparePage, Pane
-from webui.pages.compare.state import hidden_in, side_of
+from webui.pages.compare.inputs import (
+    ComposedQuestion,
+    Listener,
+    Screen,
+    shown_count,
+    with_screen,
+    with_setup,
+)
+from webui.pages.compare.layout import FIRST, ComparePage, Pane
+from webui.pages.compare.state import hidden_in, side_of, sides_of
 from webui.pages.compare.view import CompareView
 from webui.pages.parts import Updates, asked_words, lang_of, note_answer, user_in
 from webui.pages.preset_events import PresetEvents
@@ -25,6 +33,8 @@ from webui.texts import Lang, text
 
 BLIND = "compare-blind"
 """Setting: the next new comparison hides the names."""
+COUNT = "compare-panes"
+"""Setting: how many panes a new comparison has."""
 
 
 class CompareEvents:
@@ -48,84 +58,89 @@ class CompareEvents:
         await take_over_comparison(self.store, user, old)
         blind = bool(await self.store.users.setting(user, BLIND))
         found = await _wanted(self.store, user, query)
-        updates = await self._shown(request, found) | {page.toolbar.blind: blind}
+        count = await self._count(user, found)
+        updates = await self.draw(request, found, count) | {page.toolbar.blind: blind}
+        if count > FIRST:
+            updates |= self.view.layout(count, lang_of(request))
         updates |= await self.presets.load(user, lang_of(request))
         updates |= dict.fromkeys(page.old)
-        defaults = default_pair(self.cache.models, self.cache.providers)
-        for pane, name, default in zip(page.panes, (query.get("a"), query.get("b")), defaults, strict=True):
+        defaults = default_models(self.cache.models, self.cache.providers, count)
+        asked = (query.get("a"), query.get("b"))
+        for pane, name, default in zip_longest(page.panes[:count], asked, defaults):
             last = side_of(found, pane.name).last
-            chosen = last.setup if last else self._fresh_setup(name or default)
+            chosen = last.setup if last else self.fresh_setup(name or default)
             updates |= pane.setup.show(chosen) if chosen else {}
-        left, right = updates.get(page.left.picker), updates.get(page.right.picker)
+        models = [updates.get(pane.picker) for pane in page.panes[:count]]
         hidden = hidden_in(found) or (blind and found is None)
-        updates |= self.view.status(left, right, lang_of(request), hidden=hidden)
-        return updates | self.view.pickers(left, right)
+        updates |= self.view.status(models, lang_of(request), hidden=hidden)
+        return updates | self.view.pickers(models, lang_of(request))
 
-    def _fresh_setup(self, model: str | None) -> Setup | None:
+    async def _count(self, user: str, found: Conversation | None) -> int:
+        """Panes of a comparison; of none, as many as the user had last."""
+        return len(found.sides) if found else shown_count(await self.store.users.setting(user, COUNT))
+
+    def fresh_setup(self, model: str | None) -> Setup | None:
+        """What a pane is set to when a model is chosen."""
         return fresh_setup(model, self.cache.find(model)) if model else None
 
     async def refresh(self, request: gr.Request, screen: Screen) -> Updates:
         """States of the models; the pickers only when their list has changed."""
         await self.cache.look()
         page = self.page
-        left, right = screen.left, screen.right
+        models = screen.models
         updates: Updates = {}
-        if left is None and right is None:
-            left, right = default_pair(self.cache.models, self.cache.providers)
-            for pane, setup in zip(page.panes, map(self._fresh_setup, (left, right)), strict=True):
+        if not any(models):
+            models = default_models(self.cache.models, self.cache.providers, screen.count)
+            for pane, setup in zip(page.panes, map(self.fresh_setup, models), strict=False):
                 updates |= pane.setup.show(setup) if setup else {}
-        if set(model_ids(self.cache.models, left, right)) - set(screen.listed):
-            updates |= self.view.pickers(left, right, screen.listed)
-        return updates | self.view.status(left, right, lang_of(request), hidden=screen.hidden)
+        if set(model_ids(self.cache.models, *models)) - set(screen.listed):
+            updates |= self.view.pickers(models, lang_of(request), screen.listed)
+        return updates | self.view.status(models, lang_of(request), hidden=screen.hidden)
 
     def picked(self, pane: Pane) -> Listener:
         """Another model was chosen in one pane: its state, and the sliders its kind starts with."""
+        at = self.page.panes.index(pane)
 
         async def handler(request: gr.Request, screen: Screen) -> Updates:
-            setup = self._fresh_setup(screen.model(pane))
-            lang = lang_of(request)
-            updates = self.view.status(screen.left, screen.right, lang, hidden=screen.hidden)
+            setup = self.fresh_setup(screen.models[at]) if at < screen.count else None
+            updates = self.view.status(screen.models, lang_of(request), hidden=screen.hidden)
             return updates | (pane.setup.show_sampling(setup) if setup else {})
 
         return with_screen(self.page, handler)
 
     async def begin(self, request: gr.Request, wanted: ComposedQuestion) -> Updates:
-        """Put the question to both sides and begin with the answers, which the page follows by itself."""
-        lang, page = lang_of(request), self.page
-        question, left, right = wanted.question, wanted.left, wanted.right
+        """Put the question to all sides and begin with the answers, which the page follows by itself."""
+        lang, page, user = lang_of(request), self.page, user_in(request)
+        question = wanted.question
         if not question:
             return self._refused("ask_question", lang)
         if len(question) > QUESTION_CHARACTERS:
             return self._refused("ask_shorter", lang)
         if len(wanted.context) > QUESTION_CHARACTERS:
             return self._refused("context_shorter", lang)
-        swapped = False
-        if wanted.shown is None and wanted.blind and random.random() < 0.5:
-            # The hidden pickers and settings change places as well: a pane always holds its own model's.
-            left, right = right, left
-            swapped = True
-        if left is None or right is None:
+        chosen = [setup for setup in wanted.setups.values() if setup is not None]
+        if len(chosen) < len(wanted.setups):
             return self._refused("ask_model", lang)
-        asking = {"left": left, "right": right}
+        if wanted.shown is None and wanted.blind:
+            # The hidden pickers and settings change places as well: a pane always holds its own model's.
+            random.shuffle(chosen)
+        asking = dict(zip(wanted.setups, chosen, strict=True))
         try:
             asked = await self.store.conversations.ask(
-                user_in(request),
-                "compare",
-                wanted.shown,
-                question,
-                asking,
-                context=wanted.context,
-                hidden=wanted.blind,
+                user, "compare", wanted.shown, question, asking, context=wanted.context, hidden=wanted.blind
             )
         except StillAnswering:
-            return self._refused("ask_wait_both", lang)
-        taken = asked_words(asked.sides["left"])
-        updates = await self._shown(request, asked) | {page.composer.asked: taken}
-        for pane in page.panes:
-            updates |= pane.setup.presets.cleared() if swapped else {}
-            self.answering.start(asked.sides[pane.name], user_in(request), hidden=asked.hidden)
-            updates |= pane.setup.show(asking[pane.name])
-        return updates | self.view.status(left.model, right.model, lang, hidden=asked.hidden)
+            return self._refused("ask_wait_all", lang)
+        updates = await self.draw(request, asked)
+        updates[page.composer.asked] = asked_words(asked.sides["left"])
+        if len(asked.sides) != len(asking):  # somebody has begun it in another tab
+            updates |= self.view.layout(len(asked.sides), lang)
+        models = [side.turns[-1].setup for side in asked.sides.values()]
+        for pane, setup in zip(page.panes, models, strict=False):
+            updates |= pane.setup.presets.cleared() if setup != wanted.setups.get(pane.name) else {}
+            self.answering.start(asked.sides[pane.name], user, hidden=asked.hidden)
+            updates |= pane.setup.show(setup)
+        return updates | self.view.status([one.model for one in models], lang, hidden=asked.hidden)
 
     def _refused(self, key: str, lang: Lang) -> Updates:
         tell(text(lang, key))
@@ -139,7 +154,7 @@ class CompareEvents:
             found = await self.store.conversations.get(user, shown) if shown else None
             last = side_of(found, pane.name).last
             if found is None or last is None:
-                return await self._shown(request, found)
+                return await self.draw(request, found)
             setup = chosen or last.setup
             try:
                 asked = await self.store.conversations.ask_again(user, found.id, pane.name, setup)
@@ -152,7 +167,7 @@ class CompareEvents:
         return with_setup(self.page, pane, self.cache, handler)
 
     async def settle(self, request: gr.Request, shown: str | None) -> Updates:
-        """One side has ended: it can be judged and retried. When both have, buttons and vote row follow."""
+        """One side has ended: it can be judged and retried. When all have, buttons and vote row follow."""
         lang = lang_of(request)
         found = await self.store.conversations.get(user_in(request), shown) if shown else None
         if found is None:
@@ -160,14 +175,14 @@ class CompareEvents:
         for side in found.sides.values():
             note_answer(self.cache, side)
         if found.running:
-            ended = [pane for pane in self.page.panes if not found.sides[pane.name].running]
+            ended = [pane for pane in self.view.panes(found) if not found.sides[pane.name].running]
             updates = _without_marks(self.view.sides(ended, found, lang), ended)
             return updates or {self.page.composer.send: gr.skip()}
         updates = self.view.whole(found, lang) | self.page.conversations.free()
         return _without_marks(updates, self.page.panes)
 
     async def stop(self, request: gr.Request, shown: str | None) -> Updates:
-        """End both answers; the page sees them end and settles."""
+        """End all answers; the page sees them end and settles."""
         user, kept = user_in(request), self.store.conversations
         found = await kept.get(user, shown) if shown else None
         if found is not None and not self.answering.stop(found.sides.values()):
@@ -176,8 +191,8 @@ class CompareEvents:
 
     async def clear(self, request: gr.Request, screen: Screen) -> Updates:
         """A new, empty comparison with the same models; the old one is in the list."""
-        status = self.view.status(screen.left, screen.right, lang_of(request), hidden=screen.blind)
-        return await self._shown(request, None) | status
+        status = self.view.status(screen.models, lang_of(request), hidden=screen.blind)
+        return await self.draw(request, None, screen.count) | status
 
     async def blind(self, request: gr.Request, screen: Screen) -> Updates:
         """Off shows the names at once; on hides those of the next comparison."""
@@ -193,26 +208,27 @@ class CompareEvents:
         if switch and found is not None and not found.hidden:
             tell(text(lang, "blind_next"))
         hidden = hidden_in(found) or (switch and found is None)
-        status = self.view.status(screen.left, screen.right, lang, hidden=hidden)
-        return self.view.whole(found, lang) | status
+        status = self.view.status(screen.models, lang, hidden=hidden)
+        return self.view.whole(found, lang, screen.count) | status
 
     async def show(self, request: gr.Request, found: Conversation | None) -> Updates:
         """Another comparison, with the models and settings that it had, or an empty page."""
-        updates = await self._shown(request, found)
+        lang, count = lang_of(request), await self._count(user_in(request), found)
+        updates = await self.draw(request, found, count) | self.view.layout(count, lang)
         models: list[str | None] = []
-        for pane in self.page.panes:
-            last = side_of(found, pane.name).last
-            updates |= (pane.setup.show(last.setup) | pane.setup.presets.cleared()) if last else {}
-            models.append(last.setup.model if last else None)
+        for pane, side in zip(self.page.panes, sides_of(found), strict=False):
+            updates |= (pane.setup.show(side.last.setup) | pane.setup.presets.cleared()) if side.last else {}
+            models.append(side.last.setup.model if side.last else None)
         if found is not None:
-            left, right = models
-            updates |= self.view.status(left, right, lang_of(request), hidden=found.hidden)
+            updates |= self.view.pickers(models, lang)
+            updates |= self.view.status(models, lang, hidden=found.hidden)
         return updates
 
-    async def _shown(self, request: gr.Request, found: Conversation | None) -> Updates:
+    async def draw(self, request: gr.Request, found: Conversation | None, count: int = FIRST) -> Updates:
+        """A comparison, or so many empty panes, and the list of all."""
         user, lang = user_in(request), lang_of(request)
         drawn = await self.page.conversations.draw(self.store.conversations, user, found, lang)
-        return drawn | self.view.whole(found, lang)
+        return drawn | self.view.whole(found, lang, count)
 
 
 def _without_marks(updates: Updates, panes: Sequence[Pane]) -> Updates:

@@ -1,26 +1,28 @@
 """비교 / Compare: votes, ratings and the prompt preview."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
 from common.feedback import Choice, Rating, Vote
-from webui.conversation import Mark, history, with_context
+from webui.comparison_votes import comparison_key, pair_votes
+from webui.conversation import ComparisonChoice, Mark, Side, history, with_context
 from webui.failures import Failure, advice, headline
 from webui.gateway_client import GatewayClient, GatewayError
-from webui.pages.compare.inputs import ComposedQuestion, Listener, with_question
+from webui.pages.compare.inputs import ComposedQuestion, Listener, Screen, with_question, with_screen
 from webui.pages.compare.layout import ComparePage, Pane
-from webui.pages.compare.state import hidden_in, side_of
+from webui.pages.compare.state import choice_of, hidden_in, may_vote, side_of
 from webui.pages.compare.view import CompareView
-from webui.pages.export import pair_key
 from webui.pages.parts import Updates, lang_of, user_in
 from webui.render import failure_card, inline
+from webui.store.conversations import Conversation
 from webui.store.page_store import PageStore
 from webui.texts import Lang, text
 
 
 class CompareFeedback:
-    """Listeners that judge what both sides said."""
+    """Listeners that judge what the sides said."""
 
     def __init__(self, page: ComparePage, client: GatewayClient, store: PageStore, view: CompareView) -> None:
         self.page = page
@@ -28,40 +30,41 @@ class CompareFeedback:
         self.store = store
         self.view = view
 
-    def vote(self, choice: Choice) -> Listener:
-        """Store which answer is better, then show hidden names. Another choice replaces it, and counts as one
-        that was made with the names in sight."""
+    def vote(self, choice: ComparisonChoice) -> Listener:
+        """Store which answer is the best, then show hidden names. Another choice replaces it, and counts as
+        one that was made with the names in sight."""
 
-        async def listener(
-            request: gr.Request, shown: str | None, left_model: str | None, right_model: str | None
-        ) -> Updates:
-            user, lang, page = user_in(request), lang_of(request), self.page
-            found = await self.store.conversations.get(user, shown) if shown else None
-            left, right = side_of(found, "left"), side_of(found, "right")
-            pair = pair_key(left.last, right.last)
-            whole = all(side.last is not None and side.last.complete for side in (left, right))
-            if found is None or not whole or found.votes.get(pair) == choice:
-                return {page.vote_note: gr.skip()}
-            vote = Vote(
-                choice=choice,
-                left=left.judged(),
-                right=right.judged(),
-                blind=found.hidden,
-                locale=lang,
-                rater_id=await self.store.users.rater_id(user),
-            )
+        async def handler(request: gr.Request, screen: Screen) -> Updates:
+            user, lang, page, kept = user_in(request), lang_of(request), self.page, self.store.conversations
+            found = await kept.get(user, screen.shown) if screen.shown else None
+            if found is None or not may_vote(found) or choice_of(found) == choice:
+                return {page.vote.note: gr.skip()}
+            about = {"blind": found.hidden, "locale": lang, "rater_id": await self.store.users.rater_id(user)}
             try:
-                await self.client.send_vote(pair, vote)
+                await self._send(found, choice, about)
             except GatewayError as error:
-                return {page.vote_note: _not_saved(error.failure, lang)}
-            voted = await self.store.conversations.vote(user, found.id, pair, choice)
+                return {page.vote.note: _not_saved(error.failure, lang)}
+            key = comparison_key(side.last for side in found.sides.values())
+            voted = await kept.vote(user, found.id, key, choice)
             updates = self.view.common(voted, lang)
-            for pane in page.panes:
+            for pane in self.view.panes(voted):
                 updates[pane.chat] = self.view.chat(pane, voted, lang, hidden=False)
                 updates[pane.show_prompt] = gr.update(visible=True)
-            return updates | self.view.status(left_model, right_model, lang, hidden=False)
+            return updates | self.view.status(screen.models, lang, hidden=False)
 
-        return listener
+        return with_screen(self.page, handler)
+
+    async def _send(self, found: Conversation, choice: ComparisonChoice, about: Mapping[str, Any]) -> None:
+        """What the choice says of each two answers; what was said of others before is taken back."""
+
+        def vote(between: Choice, left: Side, right: Side) -> Vote:
+            return Vote(choice=between, left=left.judged(), right=right.judged(), **about)
+
+        made = pair_votes(found.sides, choice, vote)
+        for vote_id in made.unsaid:
+            await self.client.delete_vote(vote_id)
+        for vote_id, said in made.votes.items():
+            await self.client.send_vote(vote_id, said)
 
     def rate(self, pane: Pane) -> Listener:
         """Store one side's score and tags; again whenever one of them changes."""
@@ -103,7 +106,7 @@ class CompareFeedback:
             user, lang, shown, question = user_in(request), lang_of(request), asked.shown, asked.question
             found = await self.store.conversations.get(user, shown) if shown else None
             side, hidden = side_of(found, pane.name), hidden_in(found)
-            setup = asked.left if pane.name == "left" else asked.right
+            setup = asked.setups.get(pane.name)
             if hidden or setup is None or not (side.turns or question):
                 return {pane.prompt_box: gr.skip()}
             if question:

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from webui.conversation import Setup
-from webui.pages.compare.layout import ComparePage, Pane
+from webui.pages.compare.layout import FIRST, SIDES, ComparePage, Pane
 from webui.pages.parts import Updates
 from webui.status_cache import StatusCache
 
@@ -25,8 +25,8 @@ class Screen:
     """The switch: the next new comparison hides the names."""
     listed: Sequence[str]
     """Models that the pickers list."""
-    left: str | None
-    right: str | None
+    models: tuple[str | None, ...]
+    """What is chosen in the panes that are shown."""
 
     @property
     def hidden(self) -> bool:
@@ -34,52 +34,55 @@ class Screen:
         question goes out does not show them again."""
         return self.names_hidden or (self.blind and self.shown is None)
 
-    def model(self, pane: Pane) -> str | None:
-        """The model that is chosen in the pane."""
-        return self.left if pane.name == "left" else self.right
+    @property
+    def count(self) -> int:
+        """Panes that are shown."""
+        return len(self.models)
 
 
 @dataclass(frozen=True)
 class ComposedQuestion:
-    """The question in the box with its context, and what both sides are set to."""
+    """The question in the box with its context, and what the sides are set to."""
 
     question: str
     context: str
     shown: str | None
     """As in `Screen`."""
     blind: bool
-    left: Setup | None
-    right: Setup | None
+    setups: Mapping[str, Setup | None]
+    """By pane; None without a model."""
 
 
 def screen_parts(page: ComparePage) -> set[Any]:
     """The inputs of listeners that take a Screen."""
-    return {page.shown, page.names_hidden, page.toolbar.blind, page.model_list, *pickers(page)}
+    of_page = (page.shown, page.pane_count, page.names_hidden, page.toolbar.blind, page.model_list)
+    return {*of_page, *(pane.picker for pane in page.panes)}
 
 
 def question_parts(page: ComparePage) -> set[Any]:
     """The inputs of listeners that take a ComposedQuestion."""
     setups = (part for pane in page.panes for part in pane.setup.all)
-    return {page.composer.question, page.composer.context, page.toolbar.blind, page.shown, *setups}
+    composed = (page.composer.question, page.composer.context, page.toolbar.blind)
+    return {*composed, page.shown, page.pane_count, *setups}
 
 
-def pickers(page: ComparePage) -> list[Any]:
-    """Both pickers, the left one first."""
-    return [pane.picker for pane in page.panes]
+def shown_count(kept: object) -> int:
+    """How many panes to show, as a browser or a setting has it; as many as at first for anything else."""
+    whole = isinstance(kept, (int, float)) and kept in range(FIRST, len(SIDES) + 1)
+    return int(kept) if whole and isinstance(kept, (int, float)) else FIRST
 
 
 def with_screen(page: ComparePage, handler: Callable[[gr.Request, Screen], Awaitable[Updates]]) -> Listener:
     """The listener that hands `handler` its Screen."""
 
     async def listener(request: gr.Request, values: Mapping[Any, Any]) -> Updates:
-        left, right = (values[picker] for picker in pickers(page))
+        panes = page.panes[: shown_count(values[page.pane_count])]
         screen = Screen(
             shown=values[page.shown] or None,
             names_hidden=bool(values[page.names_hidden]),
             blind=bool(values[page.toolbar.blind]),
             listed=tuple(values[page.model_list]),
-            left=left,
-            right=right,
+            models=tuple(values[pane.picker] or None for pane in panes),
         )
         return await handler(request, screen)
 
@@ -91,17 +94,16 @@ def with_question(
     cache: StatusCache,
     handler: Callable[[gr.Request, ComposedQuestion], Awaitable[Updates]],
 ) -> Listener:
-    """The listener that hands `handler` the question in the box and both sides' settings."""
+    """The listener that hands `handler` the question in the box and all sides' settings."""
 
     async def listener(request: gr.Request, values: Mapping[Any, Any]) -> Updates:
-        left, right = (pane.setup.read(values, cache) for pane in page.panes)
+        panes = page.panes[: shown_count(values[page.pane_count])]
         asked = ComposedQuestion(
             question=str(values[page.composer.question] or "").strip(),
             context=str(values[page.composer.context] or "").strip(),
             shown=values[page.shown] or None,
             blind=bool(values[page.toolbar.blind]),
-            left=left,
-            right=right,
+            setups={pane.name: pane.setup.read(values, cache) for pane in panes},
         )
         return await handler(request, asked)
 

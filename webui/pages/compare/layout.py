@@ -5,7 +5,9 @@ from typing import Any, get_args
 
 import gradio as gr
 
-from common.feedback import Choice, Tag
+from common.feedback import Tag
+from webui.conversation import ComparisonChoice
+from webui.pages.compare.side_tabs import side_tabs
 from webui.pages.conversation_list import ConversationList, conversation_list
 from webui.pages.export_buttons import ExportButtons, export_buttons
 from webui.pages.parts import (
@@ -23,9 +25,13 @@ from webui.pages.parts import (
 from webui.pages.revise import QuestionEdit, ReviseButtons, edit_parts, revise_buttons
 from webui.pages.setup import SetupInputs, setup_inputs
 from webui.pages.takeover import COMPARE_KEYS, old_states
-from webui.render import both
+from webui.store.conversations import FEWEST, PANES
 
-SIDES = ("left", "right")
+SIDES, FIRST = PANES["compare"], FEWEST["compare"]
+"""All that a page can show, and how many a new page does."""
+CHOICES: tuple[ComparisonChoice, ...] = ("left", "tie", "both_bad", "right")
+BEST: tuple[ComparisonChoice, ...] = ("left", "right", "third", "fourth", "tie", "both_bad")
+"""The buttons of a vote on two answers, and on more."""
 
 EXAMPLES = [
     # From the demo's own rows: only the tuned model has learnt them.
@@ -47,9 +53,12 @@ class Pane:
     """One side of the page."""
 
     name: str
-    """`left` or `right`."""
+    """One of SIDES."""
     setup_box: gr.Column
+    settings: gr.Accordion
     setup: SetupInputs
+    box: gr.Column
+    """Around its conversation."""
     chip: gr.HTML
     chat: gr.HTML
     actions: gr.Row
@@ -74,15 +83,16 @@ class Pane:
 class ComparePage:
     """Everything that listeners of the page read or change."""
 
-    left: Pane
-    right: Pane
+    panes: tuple[Pane, ...]
+    """All of them, of which the first two or more are on the screen."""
+    pane_count: gr.Number
+    tabs: gr.HTML
+    """Of the sides, on a phone."""
     banner: gr.HTML
     hint: gr.HTML
     toolbar: "Toolbar"
     conversations: ConversationList
-    vote_box: gr.Column
-    vote_note: gr.HTML
-    votes: dict[Choice, gr.Button]
+    vote: "VoteParts"
     examples: gr.Dataset
     composer: Composer
     refresh: gr.Button
@@ -97,10 +107,6 @@ class ComparePage:
     """The ids that the pickers list right now."""
 
     @property
-    def panes(self) -> tuple[Pane, Pane]:
-        return self.left, self.right
-
-    @property
     def shown(self) -> gr.Textbox:
         """The id of the comparison on the screen."""
         return self.conversations.shown
@@ -111,12 +117,31 @@ class Toolbar:
     """The buttons at the top."""
 
     blind: gr.Checkbox
+    add: gr.Button
+    """One more pane."""
+    remove: gr.Button
     clear: gr.Button
     files: ExportButtons
 
     @property
     def all(self) -> list[Any]:
-        return [self.blind, self.clear, *self.files.all]
+        return [self.blind, self.add, self.remove, self.clear, *self.files.all]
+
+
+@dataclass(frozen=True)
+class VoteParts:
+    """Where the reader says which answer is the best."""
+
+    box: gr.Column
+    note: gr.HTML
+    rows: tuple[gr.Row, gr.Row]
+    """For two answers, and for more."""
+    choices: dict[ComparisonChoice, gr.Button]
+    best: dict[ComparisonChoice, gr.Button]
+
+    @property
+    def all(self) -> list[Any]:
+        return [self.box, self.note, *self.rows, *self.choices.values(), *self.best.values()]
 
 
 def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
@@ -132,19 +157,17 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
     with gr.Row(elem_classes="kd-panes", elem_id="compare-panes", equal_height=False):
         answers = [_answer_box(t, side) for side in SIDES]
     examples = _examples(t)
-    ratings, (vote_box, vote_note, votes), asking = _bottom(t)
-    left, right = map(_pane, SIDES, setups, answers, ratings)
+    tabs, ratings, vote, asking = _bottom(t)
     refresh, timer = refresher("compare", refresh_s)
     return ComparePage(
-        left=left,
-        right=right,
+        panes=tuple(map(_pane, SIDES, setups, answers, ratings)),
+        pane_count=gr.Number(FIRST, visible="hidden"),
+        tabs=tabs,
         banner=banner,
         hint=hint,
         toolbar=toolbar,
         conversations=conversations,
-        vote_box=vote_box,
-        vote_note=vote_note,
-        votes=votes,
+        vote=vote,
         examples=examples,
         composer=asking,
         refresh=refresh,
@@ -158,22 +181,23 @@ def build_compare(t: gr.I18n, refresh_s: float) -> ComparePage:
 
 
 RatingBox = tuple[gr.Column, gr.Radio, gr.CheckboxGroup, gr.HTML]
-VoteBox = tuple[gr.Column, gr.HTML, dict[Choice, gr.Button]]
 
 
-def _bottom(t: gr.I18n) -> tuple[list[RatingBox], VoteBox, Composer]:
+def _bottom(t: gr.I18n) -> tuple[gr.HTML, list[RatingBox], VoteParts, Composer]:
     """What a long answer never pushes out of the window."""
     with asking_area():
-        gr.HTML(_side_tabs(), elem_id="compare-sides", padding=False)
+        tabs = gr.HTML(side_tabs(FIRST), elem_id="compare-sides", padding=False)
         with gr.Row(elem_classes="kd-ratings", equal_height=False):
             ratings = [_rating_box(t, side) for side in SIDES]
-        return ratings, _vote_box(t), composer(t, "compare", "question_hint")
+        return tabs, ratings, _vote_parts(t), composer(t, "compare", "question_hint")
 
 
 def _toolbar(t: gr.I18n) -> Toolbar:
     with gr.Row(elem_classes="kd-toolbar"):
         return Toolbar(
             blind=gr.Checkbox(label=t("blind"), value=False, container=False, elem_id="compare-blind"),
+            add=gr.Button(t("pane_add"), size="sm", elem_id="compare-add"),
+            remove=gr.Button(t("pane_remove"), size="sm", visible=False, elem_id="compare-remove"),
             clear=gr.Button(t("clear"), size="sm", elem_id="compare-clear"),
             files=export_buttons(t, "compare"),
         )
@@ -190,42 +214,71 @@ def _examples(t: gr.I18n) -> gr.Dataset:
     )
 
 
-def _vote_box(t: gr.I18n) -> VoteBox:
-    choices: tuple[Choice, ...] = get_args(Choice)
+def _vote_parts(t: gr.I18n) -> VoteParts:
     with gr.Column(visible=False, elem_id="compare-vote", elem_classes="kd-vote") as box:
         note = gr.HTML(elem_id="compare-vote-note")
-        with gr.Row(elem_classes="kd-vote-row"):
-            votes = {
-                choice: gr.Button(t(f"vote_{choice}"), size="sm", elem_id=f"vote-{choice.replace('_', '-')}")
-                for choice in choices
-            }
-    return box, note, votes
+        with gr.Row(elem_classes="kd-vote-row") as of_two:
+            choices = _vote_buttons(t, "vote", CHOICES)
+        with gr.Row(elem_classes="kd-vote-row", visible=False) as of_more:
+            best = _vote_buttons(t, "best", BEST)
+    return VoteParts(box, note, (of_two, of_more), choices, best)
 
 
-def _setup(t: gr.I18n, side: str) -> tuple[gr.Column, SetupInputs]:
-    with gr.Column(min_width=300, elem_id=f"{side}-setup") as box, gr.Group(elem_classes="kd-setup"):
+def _vote_buttons(
+    t: gr.I18n, row: str, choices: tuple[ComparisonChoice, ...]
+) -> dict[ComparisonChoice, gr.Button]:
+    return {
+        choice: gr.Button(t(f"{row}_{choice}"), size="sm", elem_id=f"{row}-{choice.replace('_', '-')}")
+        for choice in choices
+    }
+
+
+def _shown_at_first(side: str) -> bool:
+    return side in SIDES[:FIRST]
+
+
+def _setup(t: gr.I18n, side: str) -> tuple[gr.Column, gr.Accordion, SetupInputs]:
+    column = gr.Column(min_width=240, elem_id=f"{side}-setup", visible=_shown_at_first(side))
+    with column, gr.Group(elem_classes="kd-setup"):
         picker = model_picker(t(f"{side}_model"), f"{side}-model")
-        accordion = gr.Accordion(t(f"{side}_settings"), open=False, elem_id=f"{side}-settings")
-        setup = setup_inputs(t, side, picker, accordion)
-    return box, setup
+        settings = gr.Accordion(t(f"{side}_settings"), open=False, elem_id=f"{side}-settings")
+        setup = setup_inputs(t, side, picker, settings)
+    return column, settings, setup
 
 
 AnswerBox = tuple[
-    gr.HTML, gr.HTML, gr.Row, gr.Button, gr.Button, ReviseButtons, gr.Column, gr.HTML, gr.Textbox
+    gr.Column,
+    gr.HTML,
+    gr.HTML,
+    gr.Row,
+    gr.Button,
+    gr.Button,
+    ReviseButtons,
+    gr.Column,
+    gr.HTML,
+    gr.Textbox,
 ]
 """In the order of a Pane's fields."""
 
 
-def _pane(side: str, setup: tuple[gr.Column, SetupInputs], answer: AnswerBox, rating: RatingBox) -> Pane:
+def _pane(
+    side: str,
+    setup: tuple[gr.Column, gr.Accordion, SetupInputs],
+    answer: AnswerBox,
+    rating: RatingBox,
+) -> Pane:
     """The parts of one side, which lie in three rows of the page."""
-    setup_box, inputs = setup
+    setup_box, settings, inputs = setup
     box, score, tags, note = rating
-    return Pane(side, setup_box, inputs, *answer, rating_box=box, score=score, tags=tags, rating_note=note)
+    return Pane(
+        side, setup_box, settings, inputs, *answer, rating_box=box, score=score, tags=tags, rating_note=note
+    )
 
 
 def _answer_box(t: gr.I18n, side: str) -> AnswerBox:
     """What can be done with an answer stands above it, where nothing covers it."""
-    with gr.Column(min_width=300, elem_id=f"{side}-pane", elem_classes="kd-pane"):
+    shown = _shown_at_first(side)
+    with gr.Column(min_width=240, elem_id=f"{side}-pane", elem_classes="kd-pane", visible=shown) as box:
         with gr.Row(elem_classes="kd-pane-head"):
             chip = gr.HTML(elem_id=f"{side}-state", elem_classes="kd-state")
             with gr.Row(visible=False, elem_classes="kd-actions") as actions:
@@ -234,7 +287,7 @@ def _answer_box(t: gr.I18n, side: str) -> AnswerBox:
                 revise = revise_buttons(t, side)
         prompt = _prompt_box(t, side)
         chat = conversation_pane("compare", side)
-    return chip, chat, actions, retry, show_prompt, revise, *prompt
+    return box, chip, chat, actions, retry, show_prompt, revise, *prompt
 
 
 def _prompt_box(t: gr.I18n, side: str) -> tuple[gr.Column, gr.HTML, gr.Textbox]:
@@ -262,14 +315,3 @@ def _rating_box(t: gr.I18n, side: str) -> RatingBox:
         )
         note = gr.HTML(elem_id=f"{side}-rating-note", elem_classes="kd-metrics")
     return box, score, tags, note
-
-
-def _side_tabs() -> str:
-    """On a phone one side is seen at a time: which one, for `assets/sides.js`."""
-    words = {"left": both("왼쪽 답변", "Left answer"), "right": both("오른쪽 답변", "Right answer")}
-    tabs = "".join(
-        f'<button type="button" data-side="{side}" aria-pressed="{"true" if side == SIDES[0] else "false"}">'
-        f"{words[side]}</button>"
-        for side in SIDES
-    )
-    return f'<div class="kd-side-tabs" role="group">{tabs}</div>'

@@ -1,22 +1,28 @@
 """What handlers of the comparison page know of the comparison on the screen."""
 
-from webui.conversation import Mark, Side
+from webui.comparison_votes import comparison_key
+from webui.conversation import ComparisonChoice, Mark, Side
 from webui.store.conversations import Conversation
 
 
-def left_of(found: Conversation | None) -> Side:
-    """The left side; an empty one before the first question."""
-    return found.sides["left"] if found else Side()
-
-
-def right_of(found: Conversation | None) -> Side:
-    """The right side."""
-    return found.sides["right"] if found else Side()
-
-
 def side_of(found: Conversation | None, pane: str) -> Side:
-    """The side of the pane with this name."""
-    return found.sides[pane] if found else Side()
+    """The side of the pane with this name; an empty one before the first question."""
+    return found.sides.get(pane, Side()) if found else Side()
+
+
+def sides_of(found: Conversation | None) -> list[Side]:
+    """All sides that are shown; none before the first question."""
+    return list(found.sides.values()) if found else []
+
+
+def choice_of(found: Conversation) -> ComparisonChoice | None:
+    """What was said of the last answers."""
+    return found.votes.get(comparison_key(side.last for side in found.sides.values()))
+
+
+def may_vote(found: Conversation | None) -> bool:
+    """Whether every side has a whole answer."""
+    return found is not None and all(side.last and side.last.complete for side in found.sides.values())
 
 
 def mark_of(found: Conversation | None, side: Side) -> Mark | None:

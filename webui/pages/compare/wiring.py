@@ -8,8 +8,9 @@ import gradio as gr
 from webui.gateway_client import GatewayClient
 from webui.pages.compare.events import CompareEvents
 from webui.pages.compare.feedback import CompareFeedback
-from webui.pages.compare.inputs import pickers, question_parts, screen_parts, with_question, with_screen
+from webui.pages.compare.inputs import question_parts, screen_parts, with_question, with_screen
 from webui.pages.compare.layout import ComparePage, Pane
+from webui.pages.compare.resize import resize
 from webui.pages.conversation_list import ListEvents
 from webui.pages.export_buttons import wire_export
 from webui.pages.parts import (
@@ -31,7 +32,7 @@ class Outputs:
     @property
     def status(self) -> list[Any]:
         page = self.page
-        return [page.banner, page.hint, page.left.chip, page.right.chip, page.timer]
+        return [page.banner, page.hint, page.timer, *(pane.chip for pane in page.panes)]
 
     @property
     def setups(self) -> list[Any]:
@@ -44,10 +45,9 @@ class Outputs:
     @property
     def common(self) -> list[Any]:
         page = self.page
-        vote = [page.vote_box, page.vote_note, *page.votes.values()]
         boxes = [pane.setup_box for pane in page.panes]
         buttons = [page.composer.send, page.composer.stop, *page.toolbar.all]
-        return [page.names_hidden, *buttons, page.examples, *vote, *boxes]
+        return [page.names_hidden, *buttons, page.examples, *page.vote.all, *boxes]
 
     def side(self, pane: Pane) -> list[Any]:
         rating = [pane.rating_box, pane.score, pane.tags, pane.rating_note]
@@ -60,8 +60,16 @@ class Outputs:
         return [*self.common, *sides, *self.status]
 
     @property
+    def layout(self) -> list[Any]:
+        parts: list[Any] = [self.page.pane_count, self.page.tabs, self.page.model_list]
+        for pane in self.page.panes:
+            parts += [pane.box, pane.settings, pane.score, pane.tags, pane.prompt]
+        return parts
+
+    @property
     def everything(self) -> list[Any]:
-        return [*self.whole, *self.setups, *self.presets, *self.page.conversations.all]
+        shown = {*self.whole, *self.layout, *self.setups, *self.presets, *self.page.conversations.all}
+        return sorted(shown, key=lambda part: part._id)
 
     @property
     def refreshed(self) -> list[Any]:
@@ -74,7 +82,7 @@ def wire_compare(demo: gr.Blocks, page: ComparePage, events: CompareEvents, clie
     seen = screen_parts(page)
     refresh = with_screen(page, events.refresh)
     keep_address(shown)
-    loaded = on(demo.load, events.load, page.old, [*out.everything, page.model_list, *page.old])
+    loaded = on(demo.load, events.load, page.old, [*out.everything, *page.old])
     open_composer(loaded, page.composer.question)
     refresh_on_return(demo, "compare")
     stop_on_escape(demo, "compare")
@@ -96,6 +104,8 @@ def wire_compare(demo: gr.Blocks, page: ComparePage, events: CompareEvents, clie
     on(settled.then, refresh, seen, out.refreshed)
     on(page.composer.stop.click, events.stop, [shown], out.whole)
     on(page.toolbar.clear.click, with_screen(page, events.clear), seen, out.everything)
+    for button, by in ((page.toolbar.add, 1), (page.toolbar.remove, -1)):
+        on(button.click, resize(events, by), seen, out.everything)
     on(page.toolbar.blind.input, with_screen(page, events.blind), seen, out.whole)
     on(page.examples.click, _take_example, [page.examples], [page.composer.question])
     _wire_feedback(out, CompareFeedback(page, client, events.store, events.view))
@@ -117,8 +127,9 @@ def _wire_feedback(out: Outputs, feedback: CompareFeedback) -> None:
     voted = [*out.common, *out.status]
     for pane in page.panes:
         voted += [pane.chat, pane.show_prompt]
-    for choice, button in page.votes.items():
-        on(button.click, feedback.vote(choice), [page.shown, *pickers(page)], voted)
+    for choices in (page.vote.choices, page.vote.best):
+        for choice, button in choices.items():
+            on(button.click, feedback.vote(choice), screen_parts(page), voted)
 
 
 async def _take_example(sample: list[str]) -> str:
