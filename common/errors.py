@@ -34,6 +34,14 @@ class KodollyError(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's exception says first, in one line; its class's name where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
 class UserError(KodollyError):
     """The command cannot go on with this flag, file or setting."""
 

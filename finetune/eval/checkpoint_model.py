@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 import transformers
-from transformers import AutoConfig
 
 from common.chat_template import load_template, name_of_text
 from common.errors import UserError
@@ -16,11 +15,11 @@ from finetune.encoding.encode import prompt_ids
 from finetune.encoding.own_settings import find_settings, set_own
 from finetune.encoding.text_ids import decoded
 from finetune.eval.models import GeneratedAnswer, Messages
-from finetune.models.auto import auto_class, checkpoint_tokenizer
+from finetune.models.auto import checkpoint_model, checkpoint_tokenizer
 from finetune.models.load import engine_stops
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 
 TOKENS_AT_ONCE = 4096
@@ -41,20 +40,7 @@ class CheckpointModel:
         self.name = directory.resolve().name
         self.tokenizer = load_eval_tokenizer(directory, template)
         on_gpu = torch.cuda.is_available()
-        try:
-            config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-            model: PreTrainedModel = auto_class(config).from_pretrained(
-                directory,
-                dtype="auto" if on_gpu else torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(
-                f"{directory} is not a model that can be loaded: {str(error).splitlines()[0]}",
-                hint="Name a checkpoint directory with config.json and *.safetensors.",
-            ) from error
+        model = checkpoint_model(directory, lambda _: {"dtype": "auto" if on_gpu else torch.float32})
         self._device = torch.device("cuda" if on_gpu else "cpu")
         model.to(self._device)  # type: ignore[arg-type]
         model.train(False)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+WITHOUT_POSITIONS = 2048
+"""Context in tokens of a model that has no number of positions (BLOOM): what lm-eval takes then."""
 SEED = 1234
 """Seed by which few-shot examples are chosen: lm-eval's default."""
 
@@ -55,7 +57,7 @@ def named_failures(model: Path | ServedEndpoint, what: str, *, from_hub: bool) -
 
 
 def _failure(error: Exception, model: Path | ServedEndpoint, what: str, from_hub: bool) -> UserError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = first_line(error)
     if from_hub and "offline" in reason.lower():
         return UserError(
             f"The data of {what} are not in the hub's cache on this machine.",
@@ -69,9 +71,7 @@ def _failure(error: Exception, model: Path | ServedEndpoint, what: str, from_hub
 
 def tokenizer_and_context(model: Path | ServedEndpoint) -> tuple["PreTrainedTokenizerBase", int]:
     """(tokenizer, the model's context length in tokens). Raises UserError."""
-    from transformers import AutoConfig
-
-    from finetune.models.auto import checkpoint_tokenizer
+    from finetune.models.auto import checkpoint_config, checkpoint_tokenizer, positions
 
     directory = model.tokenizer if isinstance(model, ServedEndpoint) else model
     if directory is None:
@@ -80,17 +80,7 @@ def tokenizer_and_context(model: Path | ServedEndpoint) -> tuple["PreTrainedToke
             hint="Name its checkpoint directory with --tokenizer.",
         )
     tokenizer = checkpoint_tokenizer(directory)
-    try:
-        context = int(
-            AutoConfig.from_pretrained(
-                directory, local_files_only=True, trust_remote_code=False
-            ).max_position_embeddings
-        )
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{directory} holds no configuration that can be loaded: {str(error).splitlines()[0]}"
-        ) from error
-    return tokenizer, context
+    return tokenizer, positions(checkpoint_config(directory)) or WITHOUT_POSITIONS
 
 
 def likelihood_arguments(

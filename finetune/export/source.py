@@ -11,8 +11,7 @@ from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
 from common.template_rendering import ChatTemplate, TemplateRefusal
 from finetune.encoding.own_settings import OwnSettings, set_own, stop_ids
-from finetune.merge.parameter_names import read_config
-from finetune.models.auto import read_tokenizer
+from finetune.models.auto import checkpoint_config, checkpoint_tokenizer
 from finetune.models.checkpoint import weights_hash
 
 if TYPE_CHECKING:
@@ -82,16 +81,13 @@ def open_source(directory: Path) -> ExportSource:
             f"{directory} is not a checkpoint of kodolly: it has no kodolly.json.",
             hint="`kodolly train` with method full and `kodolly merge` write one.",
         )
-    config = read_config(directory)
+    config = checkpoint_config(directory)
     if card.export is not None or getattr(config, "quantization_config", None):
         raise UserError(
             f"{directory} is quantised already; what was rounded once cannot be rounded better.",
             hint="Export the checkpoint that it was made from.",
         )
-    try:
-        tokenizer = read_tokenizer(directory)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{directory} holds no tokenizer: {str(error).splitlines()[0]}") from error
+    tokenizer = checkpoint_tokenizer(directory)
     if card.own_template is not None:
         set_own(tokenizer, OwnSettings.of_card(tokenizer, card.own_template))
     return ExportSource(directory, config, card, tokenizer)

@@ -24,10 +24,10 @@ from finetune.files.unreadable import HUB_ID
 from finetune.files.whole import require_room, whole_directory
 from finetune.merge.call_mergekit import run_mergekit
 from finetune.merge.mixtral_experts import split_experts
-from finetune.merge.parameter_names import empty_model, read_config
+from finetune.merge.parameter_names import empty_model
 from finetune.merge.safetensors_io import shard_names, stored_tensors
 from finetune.merge.streamed_model import count_whole, open_weights
-from finetune.models.auto import checkpoint_tokenizer
+from finetune.models.auto import checkpoint_config, checkpoint_tokenizer, positions
 from finetune.models.checkpoint import set_stop_tokens, weights_hash, write_card, write_tokenizer
 from finetune.models.quiet import hide_library_bars
 from finetune.progress import Progress, Report, finished
@@ -195,7 +195,7 @@ def _directory(name: str, folder: Path) -> Path:
 def _open(directory: Path) -> MergedModel:
     for file in shard_names(directory):
         stored_tensors(directory / file)
-    if getattr(read_config(directory), "quantization_config", None):
+    if getattr(checkpoint_config(directory), "quantization_config", None):
         raise UserError(f"The weights of {directory} are quantised and cannot be merged.")
     tokenizer = checkpoint_tokenizer(directory)
     return MergedModel(directory, read_card(directory), tokenizer, weights_hash(directory))
@@ -275,7 +275,7 @@ def _complete(
     tokenizer = _tokenizer(directory, values, sources)
     tokenizer.eos_token = talk.end_token
     tokenizer.chat_template = talk.template
-    config = read_config(directory)
+    config = checkpoint_config(directory)
     model = empty_model(config)
     weights = open_weights(directory, model)
     parameters = count_whole(model, weights)
@@ -325,7 +325,7 @@ def _check_prompt(directory: Path, values: Mapping[str, object], speaker: Merged
 
 def _context_length(directory: Path, sources: list[MergedModel]) -> int:
     trained = [source.card.context_length for source in sources if source.card]
-    length = getattr(read_config(directory), "max_position_embeddings", None)
+    length = positions(checkpoint_config(directory))
     return min([*trained, *([length] if length else [])], default=2048)
 
 

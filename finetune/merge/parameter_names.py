@@ -7,12 +7,10 @@ Files keep the names under which a model was published. transformers renames whe
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from accelerate import init_empty_weights
-from transformers import AutoConfig
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import (
     Concatenate,
@@ -23,7 +21,7 @@ from transformers.core_model_loading import (
 )
 
 from common.errors import UserError
-from finetune.models.auto import auto_class
+from finetune.models.auto import auto_class, making_model
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -46,20 +44,10 @@ class ParameterPart:
         return parameter[self.expert].chunk(self.parts)[self.part]
 
 
-def read_config(directory: Path) -> "PretrainedConfig":
-    """The checkpoint's configuration. Raises UserError."""
-    try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False
-        )
-        return config
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{directory} is not a model: {str(error).splitlines()[0]}") from error
-
-
 def empty_model(config: "PretrainedConfig") -> "PreTrainedModel":
-    """The model of `config` without storage for its weights (`meta` device); its buffers are real."""
-    with init_empty_weights(include_buffers=False):
+    """The model of `config` without storage for its weights (`meta` device); its buffers are real. Raises
+    UserError where it describes none."""
+    with making_model(config), init_empty_weights(include_buffers=False):
         model: PreTrainedModel = auto_class(config).from_config(config, dtype=torch.float32)
     model.tie_weights()
     model.train(False)

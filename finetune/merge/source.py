@@ -8,9 +8,9 @@ from common.chat_template import TEMPLATE_FILE, load_template, template_hash
 from common.checkpoint import CheckpointCard
 from common.errors import UserError
 from finetune.encoding.own_settings import OwnSettings, set_own, stop_ids
-from finetune.merge.parameter_names import read_config
 from finetune.models.adapter import AdapterCard, Probe, read_adapter
 from finetune.models.adapter_files import AdapterFiles, read_adapter_files
+from finetune.models.auto import checkpoint_config
 from finetune.models.checkpoint import weights_hash
 from finetune.models.load import load_tokenizer
 
@@ -79,7 +79,7 @@ def own_source(directory: Path, base: Path | None) -> AdapterMerge:
 
 def read_base_config(base: Path) -> "PretrainedConfig":
     """The base's configuration. Raises UserError for a base into which nothing can be merged."""
-    config = read_config(base)
+    config = checkpoint_config(base)
     if getattr(config, "quantization_config", None):
         raise UserError(
             f"The weights of {base} are quantised; an adapter merged into them gives garbage.",

@@ -1,14 +1,17 @@
-"""Which of transformers' auto classes reads a model for text, and how its tokenizer is read."""
+"""Which of transformers' auto classes reads a model for text, and how it and its tokenizer are read."""
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def auto_class(config: "PretrainedConfig") -> Any:
@@ -18,6 +21,72 @@ def auto_class(config: "PretrainedConfig") -> Any:
         if type(config) in each._model_mapping:
             return each
     return AutoModelForCausalLM
+
+
+def positions(config: "PretrainedConfig") -> int | None:
+    """How many tokens the model for text has positions for; None where there is no such number (BLOOM)."""
+    length = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(length) if length else None
+
+
+def read_config(directory: Path) -> "PretrainedConfig":
+    """The configuration in `directory`. Raises OSError, ValueError or KeyError."""
+    config: PretrainedConfig = AutoConfig.from_pretrained(
+        directory, local_files_only=True, trust_remote_code=False
+    )
+    return config
+
+
+def checkpoint_config(directory: Path) -> "PretrainedConfig":
+    """The configuration of a checkpoint. Raises UserError where none can be read."""
+    try:
+        return read_config(directory)
+    except Exception as error:  # other people's files may be broken in any way
+        raise UserError(f"{directory} is not a model that can be loaded: {_reason(error)}") from error
+
+
+@contextmanager
+def making_model(config: "PretrainedConfig") -> Iterator[None]:
+    """Around the making of a model without its weights. Raises UserError where `config` describes none."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # other people's files may be broken in any way
+        raise UserError(
+            f"The configuration in {config.name_or_path} describes no model: {_reason(error)}"
+        ) from error
+
+
+def weightless_model(config: "PretrainedConfig") -> "PreTrainedModel":
+    """The model that `config` describes, all of it on the `meta` device. Raises UserError."""
+    with making_model(config), torch.device("meta"):
+        model: PreTrainedModel = auto_class(config).from_config(config)
+    return model
+
+
+def checkpoint_model(
+    directory: Path, options: Callable[["PretrainedConfig"], Mapping[str, object]]
+) -> "PreTrainedModel":
+    """The model of a checkpoint, from safetensors only. `options` tells what `from_pretrained` takes besides
+    for a model of such a configuration. Raises UserError where none can be read."""
+    try:
+        config = read_config(directory)
+        model: PreTrainedModel = auto_class(config).from_pretrained(
+            directory,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            **options(config),
+        )
+    except torch.OutOfMemoryError:
+        raise  # the model is sound
+    except Exception as error:  # other people's files may be broken in any way
+        raise UserError(
+            f"{directory} is not a model that can be loaded: {_reason(error)}",
+            hint="Name a checkpoint directory with config.json and *.safetensors.",
+        ) from error
+    return model
 
 
 def read_tokenizer(directory: Path) -> "PreTrainedTokenizerBase":
@@ -40,5 +109,15 @@ def checkpoint_tokenizer(directory: Path) -> "PreTrainedTokenizerBase":
     try:
         return read_tokenizer(directory)
     except Exception as error:  # other people's files may be broken in any way
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{directory} holds no tokenizer that can be loaded: {reason}") from error
+        raise UserError(f"{directory} holds no tokenizer that can be loaded: {first_line(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """In words of ours where transformers gives advice that does not help here."""
+    if "trust_remote_code" in str(error):
+        return "transformers knows its architecture only by code that comes with it, which is never run."
+    if "ignore_mismatched_sizes" in str(error):
+        return "its weights have other shapes than its config.json says."
+    if isinstance(error, KeyError):
+        return f"it names {error}, which transformers does not know."
+    return first_line(error)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -35,9 +35,9 @@ def load_embedder(directory: Path) -> "SentenceTransformer":
         )
     try:
         model = _loaded(directory)
-    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
+    except Exception as error:  # other people's files may be broken in any way
         raise UserError(
-            f"{directory} is not a model of vectors that can be loaded: {str(error).splitlines()[0]}",
+            f"{directory} is not a model of vectors that can be loaded: {first_line(error)}",
             hint="Name a checkpoint directory with config.json and *.safetensors.",
         ) from error
     _refuse_unserved(model, directory)

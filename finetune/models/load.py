@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import (
-    AutoConfig,
     GenerationConfig,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
 )
 
 from common.errors import UserError
-from finetune.models.auto import auto_class, checkpoint_tokenizer
+from finetune.models.auto import checkpoint_model, checkpoint_tokenizer
 from finetune.models.precision import Precision, choose_attention
 from finetune.recipes.keys import FromBase
 from finetune.recipes.sections import Architecture, Lora
@@ -58,21 +57,7 @@ def make_model(
 
 def load_model(directory: Path) -> "PreTrainedModel":
     """Load the checkpoint's model in float32, from safetensors only. Raises UserError."""
-    try:
-        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-        model: PreTrainedModel = auto_class(config).from_pretrained(
-            directory,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-        )
-        return model
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{directory} is not a model that can be loaded: {str(error).splitlines()[0]}",
-            hint="Name a checkpoint directory with config.json and *.safetensors.",
-        ) from error
+    return checkpoint_model(directory, lambda _: {"dtype": torch.float32})
 
 
 def load_for_training(directory: Path, recipe: FromBase, precision: Precision) -> "PreTrainedModel":
@@ -80,21 +65,9 @@ def load_for_training(directory: Path, recipe: FromBase, precision: Precision) -
     options: dict[str, object] = {"dtype": precision.weights}
     if recipe.four_bit:
         options |= _four_bit(precision)
-    try:
-        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-        model: PreTrainedModel = auto_class(config).from_pretrained(
-            directory,
-            use_safetensors=True,
-            local_files_only=True,
-            attn_implementation=choose_attention(config, precision),
-            **options,
-            trust_remote_code=False,
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{directory} is not a model that can be loaded: {str(error).splitlines()[0]}",
-            hint="Name a checkpoint directory with config.json and *.safetensors.",
-        ) from error
+    model = checkpoint_model(
+        directory, lambda config: options | {"attn_implementation": choose_attention(config, precision)}
+    )
     layer: Any
     for layer in model.modules():
         if hasattr(layer, "support_avx512bf16_for_cpu"):

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import AutoConfig
 from transformers.pytorch_utils import Conv1D
 
 from common.errors import UserError
-from finetune.models.auto import auto_class
+from finetune.models.auto import read_config, weightless_model
 from finetune.models.load import add_adapter
 from finetune.recipes.sections import Lora
 
@@ -29,9 +28,9 @@ def check_targets(base: Path, lora: Lora) -> None:
     if lora.targets == "all-linear":
         return
     try:
-        config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
-        model = _without_storage(config)
-    except (OSError, ValueError, KeyError):
+        config = read_config(base)
+        model = weightless_model(config)
+    except Exception:  # other people's files may be broken in any way
         return  # loading the base will give a better message
     if not lora.targets:
         raise UserError("lora.targets names no layer.", hint=_has(model))
@@ -50,16 +49,10 @@ def check_targets(base: Path, lora: Lora) -> None:
         raise UserError(f"{', '.join(unfit)} of the base cannot carry an adapter.", hint=_has(model))
 
 
-def _without_storage(config: "PretrainedConfig") -> "PreTrainedModel":
-    with torch.device("meta"):
-        model: PreTrainedModel = auto_class(config).from_config(config)
-    return model
-
-
 def _takes_adapter(config: "PretrainedConfig", lora: Lora, target: str) -> bool:
     """Whether PEFT finds a layer for `target`. It is tried, as PEFT also adapts embeddings and knows the old
     names of layers that are fused today."""
-    model = _without_storage(config)
+    model = weightless_model(config)
     try:
         with torch.device("meta"):
             add_adapter(model, lora.model_copy(update={"targets": (target,)}))

@@ -82,11 +82,10 @@ def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> WeightSize
     """Count the weights of the model that `config` describes and of `adapter` on it; nothing is loaded."""
     import torch
 
-    from finetune.models.auto import auto_class
+    from finetune.models.auto import weightless_model
     from finetune.models.load import add_adapter
 
-    with torch.device("meta"):
-        model = auto_class(config).from_config(config)
+    model = weightless_model(config)
     head = model.get_output_embeddings()
     linear = [
         module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head

@@ -13,7 +13,7 @@ import torch
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 from finetune.train.batches import FixedOrder, StepSampler
 from finetune.train.distributed import rank, wait_for_all
 from finetune.train.run_state import COMPLETE, RunState
@@ -95,7 +95,7 @@ def drive(trainer: Trainer, state: RunState) -> LoopResult:
         trainer.train(resume_from_checkpoint=str(state.checkpoint) if state.checkpoint else None)
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
-            f"The GPU ran out of memory: {str(error).splitlines()[0]}",
+            f"The GPU ran out of memory: {first_line(error)}",
             hint="Halve batch_size and double gradient_accumulation, or set gradient_checkpointing: true.",
         ) from error
     log = tuple(trainer.state.log_history)

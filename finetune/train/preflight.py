@@ -18,6 +18,7 @@ from common.checkpoint import CheckpointCard, read_card
 from common.errors import UserError
 from finetune.encoding.encode import IGNORED
 from finetune.encoding.own_settings import own_settings, stop_ids
+from finetune.models.auto import positions
 from finetune.models.load import require_bitsandbytes
 from finetune.models.lora_targets import check_targets
 from finetune.models.memory import MemoryPlan
@@ -171,11 +172,11 @@ def _end(ids: "Array", labels: "Array", stops: Sequence[int]) -> int | None:
 
 def check_length(longest: int, config: "PretrainedConfig") -> None:
     """Raises UserError when a sequence has more tokens than the model has positions."""
-    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-    if positions is not None and longest > positions:
+    most = positions(config)
+    if most is not None and longest > most:
         raise UserError(
-            f"The longest sequence has {longest} tokens; the model has {positions} positions.",
-            hint=f"Set max_length={positions} or less.",
+            f"The longest sequence has {longest} tokens; the model has {most} positions.",
+            hint=f"Set max_length={most} or less.",
         )
 
 

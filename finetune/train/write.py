@@ -14,6 +14,7 @@ from finetune.encoding.own_settings import own_settings, stop_ids
 from finetune.encoding.parity import PROBES, check_tokens, make_probes
 from finetune.encoding.text_ids import rendered, text_ids
 from finetune.models.adapter import ADAPTER_FILE, AdapterCard
+from finetune.models.auto import positions
 from finetune.models.checkpoint import weights_hash, write_checkpoint
 from finetune.models.memory import sizes
 from finetune.recipes.base import base_directory, base_of
@@ -125,4 +126,4 @@ def base_name(recipe: CommonKeys, base: CheckpointCard | None) -> str | None:
 def _context_length(config: "PretrainedConfig", recipe: Recipe) -> int:
     """The model's positions; where its configuration has none (BLOOM), the recipe's max_length, as the model
     was tuned up to that."""
-    return int(getattr(config.get_text_config(), "max_position_embeddings", None) or recipe.max_length)
+    return positions(config) or recipe.max_length
