@@ -33,7 +33,8 @@ TARGET_PX = 44
 
 @dataclass(frozen=True)
 class House:
-    """A gateway with votes, and the web UI in front of it."""
+    """A gateway with votes, and the web UI in front of it: two processes on one port, between which a page's
+    requests fall as they come."""
 
     stack: InProcess
     webui: str
@@ -49,7 +50,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         stack.stack.enter_context(stack.worker("w1", ModelCard(name="돌리")).member.kept())
         port = free_port()
         url, environment = f"http://127.0.0.1:{port}", {"KODOLLY_STATE_DIR": str(cwd / "state")}
-        command = webui_command(port, stack.gateway)
+        command = [*webui_command(port, stack.gateway), "--processes", "2"]
         with running(command, cwd / "webui.log", f"{url}/healthz", env=environment):
             yield House(stack, url, browser)
 

@@ -86,7 +86,7 @@ def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> WeightSize
     from finetune.models.load import add_adapter
 
     model = weightless_model(config)
-    head = model.get_output_embeddings()
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     linear = [
         module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head
     ]
