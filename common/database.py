@@ -197,9 +197,11 @@ def _json(value: Any) -> str:
 
 
 def _sqlite_defaults(connection: Any, _record: Any) -> None:
-    """WAL lets readers go on during a write; 5 s is the longest wait for another writer."""
+    """WAL lets readers go on during a write; 5 s is the longest wait for another writer. What is deleted is
+    gone from the file and its backups, too: not every SQLite is built so."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()

@@ -1,9 +1,10 @@
 """Which question an answer is to, as a hash: feedback on one question is trained on or held out whole."""
 
 import hashlib
-import unicodedata
 from collections.abc import Sequence
 from typing import Protocol
+
+from common.normal_form import nfc
 
 HELD_OUT_SHARE = 0.2
 """Of the questions, unless `gateway.feedback_held_out` says otherwise."""
@@ -27,7 +28,7 @@ def prompt_hash(messages: Sequence[HasRoleAndContent]) -> str:
     asked in another conversation must not be trained on where it is held out.
     """
     question = next((message.content for message in reversed(messages) if message.role == "user"), "")
-    words = unicodedata.normalize("NFC", question).casefold().split()
+    words = nfc(question).casefold().split()
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:DIGITS] if words else ""
 
 

@@ -29,6 +29,8 @@ from common.errors import UserError
 
 MANIFEST = "backup.json"
 ROWS_AT_ONCE = 500
+FILES_AT_ONCE = 4
+"""Rows of a table with files in it: each may have megabytes."""
 
 
 def _nothing(live: sa.Connection, kept: sa.Connection) -> None:
@@ -220,9 +222,22 @@ def _count(store: KeptStore, connection: sa.Connection) -> dict[str, int]:
 
 
 def _copy_table(table: sa.Table, source: sa.Connection, target: sa.Connection) -> None:
-    found = source.execute(table.select()).mappings()
-    for rows in found.partitions(ROWS_AT_ONCE):
+    for rows in _batches(table, source):
         target.execute(table.insert(), _in_utc(rows))
+
+
+def _batches(table: sa.Table, source: sa.Connection) -> Iterator[Sequence[sa.RowMapping]]:
+    """All rows, as many at once as memory should hold."""
+    if not any(isinstance(column.type, sa.LargeBinary) for column in table.columns):
+        # Without `yield_per`, PostgreSQL's driver would bring all of them.
+        every = table.select().execution_options(yield_per=ROWS_AT_ONCE)
+        yield from source.execute(every).mappings().partitions(ROWS_AT_ONCE)
+        return
+    (key,) = table.primary_key.columns
+    keys = source.scalars(sa.select(key)).all()  # the driver brings 50 rows at least
+    for first in range(0, len(keys), FILES_AT_ONCE):
+        these = table.select().where(key.in_(keys[first : first + FILES_AT_ONCE]))
+        yield source.execute(these).mappings().all()
 
 
 def _in_utc(rows: Sequence[sa.RowMapping]) -> list[dict[str, object]]:

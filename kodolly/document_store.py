@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from common.errors import UserError
+from common.normal_form import nfc
 
 if TYPE_CHECKING:
     from documents.search.store import Store
@@ -42,7 +42,7 @@ def opened_store(name: str, config: Path | None, *, create: bool = False) -> Ite
     require_documents()
     from documents.service.places import VECTOR_STORE
 
-    name = unicodedata.normalize("NFC", name)
+    name = nfc(name)
     if not _NAME.fullmatch(name) or (create and name.startswith(VECTOR_STORE)):
         raise UserError(
             f"{name!r} cannot be the name of a store.",
@@ -104,7 +104,7 @@ def missing_libraries() -> list[str]:
 
 def document_called(store: "Store", called: str) -> "StoredDocument":
     """The document with this path or, where only one has it, this file name. Raises UserError."""
-    plain = unicodedata.normalize("NFC", called)
+    plain = nfc(called)
     known = store.documents()
     source = str(Path(called).resolve())
     found = [one for one in known if one.source == source] or [one for one in known if one.name == plain]

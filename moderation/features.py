@@ -1,12 +1,13 @@
 """Text as hashed character n-grams, called runs, of 1 to 4 characters: all that a moderation model sees."""
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from common.normal_form import nfkc
 
 BITS = 18
 """Runs are hashed into 2^18 columns: with 7 classes in float32 a model takes 7.3 MB."""
@@ -19,10 +20,14 @@ was trained to."""
 
 _MASK, _BORDER = "\x01", "\x00"
 """Characters in place of something masked, and between two sentences; no run crosses either."""
-_HIDDEN = re.compile(
+_NAMED = (
     r"#@[^#\n]{1,80}#"  # AI Hub's placeholders for people, places, firms
-    r"|\[\[[^\[\]\n]{1,40}\]\]|https?://\S+|www\.\S+|[\w.+-]+@[\w-]+\.[\w.]+|@\w+"
+    r"|\[\[[^\[\]\n]{1,40}\]\]|https?://\S+|www\.\S+"
 )
+_ADDRESS = r"[\w.+-]++@[\w-]++\.[\w.]+"
+_HIDDEN = re.compile(rf"(?:{_NAMED}|(?<![\w.+-]){_ADDRESS}|@\w+)(?:{_NAMED}|{_ADDRESS}|@\w+)*+")
+"""An address is looked for where one may begin, and at once behind what is hidden: not at each letter of a
+long word, which would take the square of its length."""
 _REPEATED = re.compile(r"(.)\1{2,}")
 _DIGITS = re.compile(r"\d+")
 _FACTORS = np.array(
@@ -61,7 +66,7 @@ def normalised(text: str) -> str:
     Placeholders of the training data, links and addresses become one mark that no run includes, so that no
     class can be recognised by them.
     """
-    text = unicodedata.normalize("NFKC", text.replace(_MASK, "").replace(_BORDER, "")).casefold()
+    text = nfkc(text.replace(_MASK, "").replace(_BORDER, "")).casefold()
     text = _HIDDEN.sub(_MASK, text)
     text = "".join(c for c in text if c == _MASK or c.isspace() or c.isprintable())
     return _DIGITS.sub("0", _REPEATED.sub(r"\1\1", " ".join(text.split())))

@@ -19,10 +19,22 @@ LEAST_SHARE = 0.9
 LEAST_MORPHEMES = 2
 """The fewest content morphemes of a sentence without a marker: a shorter one ("네.") stands in every
 passage."""
-_SENTENCE = re.compile(
-    r"[^\n]+?(?:[.?!。…]+[\"'”’)\]」』]*(?:[ \t]*" + MARKER.pattern + r")*(?=\s|$)|(?=\n|$))"
-)
-_QUOTABLE = re.compile(r"[^\n]+?(?:[.?!。…]+[\"'”’)\]」』]*(?=\s|$)|(?=\n|$))")
+LONGEST_SENTENCE = 1000
+"""Characters of a sentence that are looked at: Kiwi takes minutes for what a model writes that has lost its
+way."""
+_ENDS = "[.?!。…]"
+_END = rf"{_ENDS}++[\"'”’)\]」』]*+"
+
+
+def _sentences(end: str) -> re.Pattern[str]:
+    """Sentences that end with `end` before a space, or with their line. Signs that end none are passed over
+    at once, however many there are."""
+    end = rf"{end}(?=\s|$)"
+    return re.compile(rf"[^\n](?:[^\n.?!。…]++|(?!{end}){_ENDS}++)*+(?:{end}|(?=\n|$))")
+
+
+_SENTENCE = _sentences(rf"{_END}(?:[ \t]*+{MARKER.pattern})*")
+_QUOTABLE = _sentences(_END)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -54,8 +66,9 @@ def cited(answer: str, passages: Sequence[Passage]) -> list[Citation]:
     known = [set(terms) for terms in morphemes_of([passage.text for passage in passages])]
     digits = [set(_NUMBER.findall(passage.text)) for passage in passages]
     bare = [MARKER.sub("", match[0]).strip() for match in sentences]
+    told = morphemes_of([text[:LONGEST_SENTENCE] for text in bare])
     found: list[Citation] = []
-    for match, text, terms in zip(sentences, bare, map(set, morphemes_of(bare)), strict=True):
+    for match, text, terms in zip(sentences, bare, map(set, told), strict=True):
         named = [n for marker in MARKER.findall(match[0]) for n in numbers_of(marker) if n <= len(passages)]
         numbers = set(_NUMBER.findall(text))
         good = [

@@ -43,7 +43,9 @@ _HASHES = re.compile(rf"([#＃]{_JOINERS}[#＃])(?={_JOINERS}[#＃])")
 _ROLES = re.compile(
     r"\b(USER|ASSISTANT|SYSTEM|User|Assistant|System|Human|Instruction|Response|Input|질문|답변)(?=[:：])"
 )
-_HEADED = re.compile(r"(?m)^(\s*)(?=#{2,}|(?:Input|Instruction|Response|USER|ASSISTANT|Human|Assistant) ?:)")
+_HEADED = re.compile(
+    r"(?m)^([^\S\n]*+)(?=#{2,}|(?:Input|Instruction|Response|USER|ASSISTANT|Human|Assistant) ?:)"
+)
 
 
 def harmless(text: str) -> str:

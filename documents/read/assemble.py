@@ -1,9 +1,9 @@
 """From what a reading process gave to a document: lines joined, text cleaned, spans counted."""
 
-import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from common.normal_form import is_nfc, nfc
 from documents.document import BLOCK_GAP, Block, Document, Joint, Line, Page
 from documents.korean import joints
 from documents.read.clean_text import clean_code, clean_line
@@ -31,7 +31,7 @@ def assemble(raw: RawDocument, name: str, sha256: str) -> Document:
             last = pages[-1].text if page.blocks[-1].kind == "paragraph" else ""
     headings = (p.text[b.start : b.end] for p in pages for b in p.blocks if b.kind == "heading")
     title = clean_line(raw.title)[0].replace("\n", " ") or next(headings, "") or PurePath(name).stem
-    return Document(unicodedata.normalize("NFC", name), raw.format, sha256, title, tuple(pages))
+    return Document(nfc(name), raw.format, sha256, title, tuple(pages))
 
 
 def _page(raw: RawPage, before: str) -> Page:
@@ -75,6 +75,6 @@ def _text(raw: RawBlock) -> _AssembledText:
         if box is not None:
             spans.append(Line(len(text), len(text) + len(part), box))
         text += part + joint
-    if not unicodedata.is_normalized("NFC", text):  # a line began with a mark of the character before it
-        return _AssembledText(unicodedata.normalize("NFC", text), (), hidden)
+    if not is_nfc(text):  # a line began with a mark of the character before it
+        return _AssembledText(nfc(text), (), hidden)
     return _AssembledText(text, tuple(spans), hidden)

@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from common.normal_form import nfc
+
 _BREAK_OR_TAB = frozenset("\n\t")
 _JOINERS = frozenset("\u200c\u200d")
 """They shape emoji and some scripts, so they are part of the text."""
@@ -24,13 +26,13 @@ def clean_code(text: str) -> tuple[str, int]:
 
 
 def _visible(text: str) -> tuple[str, int]:
-    text = unicodedata.normalize("NFC", text.replace("\u2028", "\n").replace("\u2029", "\n"))
+    text = nfc(text.replace("\u2028", "\n").replace("\u2029", "\n"))
     if text.isascii() and text.isprintable():
         return text, 0
     kept = [character for character in text if _is_kept(character)]
     hidden = sum(0xE0000 <= ord(character) <= 0xE007F for character in text)
     # What was taken away may have stood between two characters that compose.
-    return unicodedata.normalize("NFC", "".join(kept)), hidden
+    return nfc("".join(kept)), hidden
 
 
 def _is_kept(character: str) -> bool:

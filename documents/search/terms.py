@@ -6,9 +6,9 @@ nothing.
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
+from common.normal_form import nfc
 from documents.korean import Token, kiwi_version, tokens_of
 
 RULE = "morphemes and character pairs 1"
@@ -30,7 +30,7 @@ def terms_version() -> str:
 
 def terms_of(texts: Sequence[str]) -> list[list[str]]:
     """The terms of each text, in order and as often as they occur. No term holds white space."""
-    normal = [unicodedata.normalize("NFC", text) for text in texts]
+    normal = [nfc(text) for text in texts]
     return [
         [*_morphemes(tokens), *_pairs(text.lower())]
         for text, tokens in zip(normal, tokens_of(normal), strict=True)
@@ -44,13 +44,13 @@ def with_headings(text: str, headings: Sequence[str]) -> str:
 
 def morphemes_of(texts: Sequence[str]) -> list[list[str]]:
     """The content morphemes of each text, in order and as often as they occur."""
-    normal = [unicodedata.normalize("NFC", text) for text in texts]
+    normal = [nfc(text) for text in texts]
     return [_morphemes(tokens) for tokens in tokens_of(normal)]
 
 
 def compounds_of(texts: Sequence[str]) -> list[list[str]]:
     """The nouns of each text that are written together from several (연차휴가, 계약직원), in order."""
-    normal = [unicodedata.normalize("NFC", text) for text in texts]
+    normal = [nfc(text) for text in texts]
     return [_compounds(text, tokens) for text, tokens in zip(normal, tokens_of(normal), strict=True)]
 
 

@@ -1,6 +1,5 @@
 """/v1/files (https://platform.openai.com/docs/api-reference/files)."""
 
-import unicodedata
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -11,6 +10,7 @@ from fastapi.responses import FileResponse, Response
 from common.documents_service import MOST_FILE_BYTES, UPLOAD_BYTES, UPLOAD_S
 from common.doors import door
 from common.errors import BadRequest, NotFound, PayloadTooLarge
+from common.normal_form import nfc
 from documents.service.catalogue import Catalogue, Row
 from documents.service.listing import Listing, Order, PageRequest, list_object, page_of
 from documents.service.service import OWNS, Owner, OwnerDep, Service, ServiceDep, new_id, now
@@ -97,7 +97,7 @@ def require_room(service: Service, owner: str, size: int) -> None:
 
 def plain_name(given: str) -> str:
     """Without directories and control characters; NFC."""
-    name = unicodedata.normalize("NFC", given).replace("\\", "/").rpartition("/")[2]
+    name = nfc(given).replace("\\", "/").rpartition("/")[2]
     name = "".join(letter for letter in name if letter.isprintable()).strip()
     if len(name) > LONGEST_NAME:
         suffix = Path(name).suffix[:20]

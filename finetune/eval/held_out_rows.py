@@ -1,11 +1,11 @@
 """Dolly rows that training has not seen: whether the model gives their answers, and how likely it finds
 them."""
 
-import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
+from common.normal_form import nfc
 from finetune.encoding.encode import IGNORED, encode_rows
 from finetune.eval.korquad import character_f1
 from finetune.eval.models import EvalModel, GeneratedAnswer
@@ -109,4 +109,4 @@ def _likelihood(
 
 
 def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join(nfc(text).split())

@@ -1,7 +1,8 @@
 """Characters that can be corrected in a text without a doubt: control characters, spaces, Unicode forms."""
 
 import re
-import unicodedata
+
+from common.normal_form import is_nfc, nfc
 
 _ODD = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f"
@@ -19,7 +20,7 @@ _SPACES = re.compile("[\xa0\u2000-\u200a\u202f\u205f]")
 
 def is_plain(text: str) -> bool:
     """Whether `mend_text` would change nothing but the blanks around the text; much faster than mending."""
-    return unicodedata.is_normalized("NFC", text) and _ODD.search(text) is None
+    return is_nfc(text) and _ODD.search(text) is None
 
 
 def mend_text(text: str) -> tuple[str, set[str]]:
@@ -45,7 +46,7 @@ def _mend_once(text: str) -> tuple[str, list[str]]:
         if changed != text:
             found.append(name)
             text = changed
-    composed = unicodedata.normalize("NFC", text)
+    composed = nfc(text)
     if composed != text:
         found.append("nfc")
         text = composed

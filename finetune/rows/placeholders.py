@@ -1,6 +1,6 @@
 """Texts that only say that there is no text, as instruction data sets have them in empty input fields."""
 
-import unicodedata
+from common.normal_form import nfc
 
 _PLACEHOLDERS = frozenset(
     {
@@ -46,5 +46,5 @@ def without_placeholder(text: str) -> str:
     """The text, or '' where it is blank or only says that there is none (`입력 없음`, `<noinput>`, `N/A`)."""
     if len(text) > _LONGEST:
         return text
-    core = unicodedata.normalize("NFC", text).strip(_AROUND).translate(_BETWEEN).lower()
+    core = nfc(text).strip(_AROUND).translate(_BETWEEN).lower()
     return "" if not core or core in _PLACEHOLDERS else text

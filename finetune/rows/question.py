@@ -2,11 +2,11 @@
 not."""
 
 import json
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
+from common.normal_form import nfc
 from finetune.files.text_lines import text_lines
 
 
@@ -55,7 +55,7 @@ def _row(line: str, where: str) -> QuestionRow:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("no text")
-    return unicodedata.normalize("NFC", value.strip())
+    return nfc(value.strip())
 
 
 def _listed(value: object) -> list[object]:

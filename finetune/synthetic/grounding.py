@@ -7,13 +7,13 @@ asked whether the passage says so.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
+from common.normal_form import nfc
 from common.sentences import split_sentences
 from documents.search.terms import compounds_of, morphemes_of
 from finetune.synthetic.korean_numbers import figures_in, stated_in, with_figures, words_in
@@ -259,4 +259,4 @@ def _columns(pairs: Iterable[tuple[set[str], set[str]]]) -> tuple[tuple[set[str]
 
 def _letters(text: str) -> str:
     """The letters and digits of a text: quotations often differ in blanks and punctuation."""
-    return _NO_LETTER.sub("", unicodedata.normalize("NFC", text)).lower()
+    return _NO_LETTER.sub("", nfc(text)).lower()

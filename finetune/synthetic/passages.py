@@ -1,11 +1,11 @@
 """Passages from the files in a folder, as a teacher gets them."""
 
 import hashlib
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
+from common.normal_form import nfc
 from documents.answers.marks import harmless
 from documents.chunks import Chunk, chunks_of
 from documents.document import Document
@@ -70,7 +70,7 @@ def read_folder(folder: Path, size: int, report: Report) -> Reading:
         source = str(path.relative_to(folder)) if path != folder else path.name
         report(Progress("reading", done / len(listed), source))
         try:
-            documents.append((unicodedata.normalize("NFC", source), read_file(path)))
+            documents.append((nfc(source), read_file(path)))
         except UserError as error:
             failed.append(str(error))
     report(finished("reading", f"{len(documents)} of {len(listed)} files"))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from PIL import Image, UnidentifiedImageError
 
 from common.graphemes import cut
+from common.normal_form import nfc
 from webui.conversation import QUESTION_CHARACTERS
 from webui.files.file import ReadFile
 from webui.text_decoding import decoded
@@ -23,7 +24,8 @@ TEXT_TYPE = "text/plain"
 ReadPaper = Callable[[bytes], str]
 """The text of a PDF. Raises ValueError with a reason. It is called in a thread."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_SVG = re.compile(r"\s*(<\?xml[^>]*\?>|<!--.*?-->|<!DOCTYPE[^>]*>|\s)*<svg[\s>]", re.IGNORECASE | re.DOTALL)
+_SVG = re.compile(r"(?:\s++|<\?xml[^>]*+>|<!--.*?-->|<!DOCTYPE[^>]*+>)*+<svg[\s>]", re.IGNORECASE | re.DOTALL)
+"""Nothing in it is tried in a second way: what comes before may be long."""
 
 
 class Unfit(Exception):
@@ -94,6 +96,6 @@ def _paper_text(content: bytes, paper: ReadPaper | None) -> str:
 
 def _plain_name(name: str) -> str:
     """One line without folders and without characters that turn the direction of what follows."""
-    last = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
+    last = nfc(name).replace("\\", "/").rpartition("/")[2]
     kept = "".join(sign for sign in last if unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Co"))
     return cut(" ".join(kept.split()), NAME_CHARACTERS) or "file"

@@ -2,13 +2,13 @@
 
 import hashlib
 import secrets
-import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from starlette.requests import Request
 
 from common.graphemes import cut
+from common.normal_form import nfc
 from webui.login.oidc.attempt import Attempt, new_attempt
 from webui.login.oidc.id_token import Claims
 from webui.login.oidc.provider import Provider
@@ -106,5 +106,5 @@ def shown_name(claims: Claims) -> str:
 
 
 def _one_line(told: str) -> str:
-    printable = "".join(c if c.isprintable() else " " for c in unicodedata.normalize("NFC", told))
+    printable = "".join(c if c.isprintable() else " " for c in nfc(told))
     return cut(" ".join(printable.split()), NAME_CHARACTERS)
