@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from common.status import StatusModel
 from kodolly.paper_text import paper_reader, paper_text
-from tests.support.images import image, png_of_size
+from tests.support.images import camera_jpeg, image, jpeg_with_preview, png_of_size
 from tests.support.page_app import page_client
 from tests.support.paper_files import Paper, lines, write_pdf
 from tests.support.studies import SAMPLING, page_store
@@ -25,7 +25,7 @@ from webui.session import COOKIE
 from webui.sharing.page import picture_html, shared_html
 from webui.store import tables
 from webui.store.conversations import Conversation
-from webui.store.files import FileGone, NoImages
+from webui.store.files import FileGone, ImagesTooLarge, NoImages
 from webui.store.page_store import PageStore
 from webui.store.users import user_of
 
@@ -39,6 +39,11 @@ SCRIPT = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></sv
 def test_an_image_is_known_by_what_is_in_it(kind: str) -> None:
     read = read_file("그림.txt", image(kind))
     assert (read.kind, read.name, read.type) == ("image", "그림.txt", f"image/{kind.lower()}")
+
+
+@pytest.mark.parametrize("content", [camera_jpeg(), jpeg_with_preview(), image("JPEG") + b"\0" * 9])
+def test_a_jpeg_may_have_more_in_it_than_an_image(content: bytes) -> None:
+    assert read_file("사진.jpg", content).type == "image/jpeg"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +72,13 @@ def test_a_text_is_read_in_the_encodings_of_korean_programs(content: bytes, word
         (png_of_size(60_000, 60_000), "file_pixels"),
         (png_of_size(20_000, 10), "file_pixels"),
         (png_of_size(0, 0), "file_broken"),
+        (image("PNG", (99, 99))[:-20], "file_broken"),
+        (image("JPEG", (99, 99))[:-20], "file_broken"),
+        (jpeg_with_preview()[:-20], "file_broken"),
+        (image("WEBP", (99, 99))[:-20], "file_broken"),
+        (image("GIF", (99, 99))[:-20], "file_broken"),
+        (b"RIFF\x04\x00\x00\x00WEBP", "file_broken"),
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ", "file_unknown"),
         (b"BM" + image("PNG")[2:], "file_unknown"),
         (b"x" * (FILE_BYTES + 1), "file_large"),
         ("가".encode() * 100_001, "file_long"),
@@ -160,6 +172,30 @@ async def test_what_no_question_took_is_gone_after_a_day(tmp_path: Path) -> None
         await store.files.keep(ANNA, NOTES)
         assert await store.files.find(ANNA, sent) is not None
         assert await store.files.find(ANNA, unsent) is None
+
+
+async def test_a_user_has_so_many_files_that_no_question_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webui.store.files.MOST_UNSENT", 2)
+    async with page_store(tmp_path) as store:
+        theirs, sent = await store.files.keep(BORA, NOTES), await store.files.keep(ANNA, NOTES)
+        await asked(store, "질문", [sent])
+        kept = [await store.files.keep(ANNA, NOTES) for _ in range(3)]
+        assert await store.files.find(ANNA, kept[0]) is None
+        for user, file_id in ((ANNA, kept[1]), (ANNA, kept[2]), (ANNA, sent), (BORA, theirs)):
+            assert await store.files.find(user, file_id) is not None
+
+
+async def test_a_question_with_more_images_than_one_request_holds_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webui.store.files.IMAGE_BYTES", 2 * len(PICTURE.content))
+    async with page_store(tmp_path) as store:
+        pictures = [await store.files.keep(ANNA, PICTURE) for _ in range(3)]
+        with pytest.raises(ImagesTooLarge):
+            await asked(store, "질문", pictures)
+        assert (await asked(store, "질문", pictures[:2])).title == "질문"
 
 
 async def test_a_branch_has_the_images_and_a_share_shows_them_to_others(tmp_path: Path) -> None:

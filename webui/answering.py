@@ -19,6 +19,7 @@ from typing import Any
 from common.database import StoreFailed
 from webui.conversation import Mark, Side, Turn
 from webui.failures import Failure
+from webui.files.file import IMAGE_BYTES
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
 from webui.pacing import batches
@@ -29,8 +30,6 @@ logger = logging.getLogger(__name__)
 Images = Mapping[int, Sequence[str]]
 """data: URLs by the place of the message that they go along with."""
 ImagesOf = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]
-IMAGE_BYTES = 10 * 1024 * 1024
-"""Of images in one request: a gateway takes 16 MiB, and base64 makes four bytes of three."""
 WRITE_EVERY_S = 0.8
 """A process that is killed loses at most this much of an answer, and an answer that another process has ended
 goes on for no longer. Below `pacing.TICK_S`, so that a silent one is written at each tick."""

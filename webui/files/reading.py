@@ -11,6 +11,7 @@ from common.graphemes import cut
 from common.normal_form import nfc
 from webui.conversation import QUESTION_CHARACTERS
 from webui.files.file import ReadFile
+from webui.files.whole_image import is_whole
 from webui.text_decoding import decoded
 
 FILE_BYTES = 5 * 1024 * 1024
@@ -18,7 +19,9 @@ NAME_CHARACTERS = 100
 MOST_PIXELS = 40_000_000
 LONGEST_SIDE = 16_384
 IMAGE_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
+READ_AS = IMAGE_TYPES | {"MPO": "image/jpeg"}
+"""What the library calls them: a JPEG is MPO where the camera has put more images behind the first."""
+BEGINNINGS = re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF.{4}WEBP", re.DOTALL)
 """Of files of these types."""
 TEXT_TYPE = "text/plain"
 ReadPaper = Callable[[bytes], str]
@@ -57,9 +60,10 @@ def _image_type(content: bytes) -> str | None:
     try:
         with Image.open(io.BytesIO(content), formats=tuple(IMAGE_TYPES)) as image:
             width, height = image.size
-            kind = IMAGE_TYPES[image.format or ""]
+            kind = READ_AS[image.format or ""]
+            whole = is_whole(image, content)
     except UnidentifiedImageError as error:
-        if content.startswith(BEGINNINGS):
+        if BEGINNINGS.match(content):
             raise Unfit("file_broken") from error
         return None
     except Image.DecompressionBombError as error:
@@ -68,6 +72,8 @@ def _image_type(content: bytes) -> str | None:
         raise Unfit("file_broken") from error
     if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
         raise Unfit("file_pixels")
+    if not whole:
+        raise Unfit("file_broken")
     return kind
 
 

@@ -16,6 +16,8 @@ from webui.texts import language, text
 
 UPLOAD_BYTES = FILE_BYTES + 64 * 1024
 """With the form around it."""
+AT_ONCE = 2
+"""Files that are read: a PDF may take a process with a gigabyte for half a minute."""
 FileId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$")]
 HEADERS = {
     "cache-control": "private, max-age=3600",
@@ -27,6 +29,7 @@ HEADERS = {
 
 def add_files(app: FastAPI, files: Files, paper: ReadPaper | None) -> None:
     """Put the routes into `app`. `paper` reads PDFs; without it none are taken."""
+    reading = asyncio.Semaphore(AT_ONCE)
 
     @app.post("/page/files")
     @door("public", content="form", body_bytes=UPLOAD_BYTES)
@@ -37,7 +40,8 @@ def add_files(app: FastAPI, files: Files, paper: ReadPaper | None) -> None:
             return PlainTextResponse(text(lang, "no_cookie"), 401)
         try:
             content = await file.read()
-            read = await asyncio.to_thread(read_file, file.filename or "", content, paper)
+            async with reading:
+                read = await asyncio.to_thread(read_file, file.filename or "", content, paper)
             made = await files.keep(user, read)
         except Unfit as error:
             said = text(lang, error.key, name=file.filename or "", reason=error.reason)

@@ -44,6 +44,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "이 모델은 그림을 받지 않습니다. 그림을 빼거나 다른 모델을 고르세요.",
         "This model takes no images. Remove them or choose another model.",
     ),
+    "ask_images_large": (
+        "그림이 모두 합쳐 10 MB를 넘습니다. 몇 장을 빼고 보낸 뒤 나머지를 다음 질문에 붙이세요.",
+        "The images have more than 10 MB together. Remove some, and attach them to the next question.",
+    ),
     "card_images": ("그림", "Images"),
     "card_takes_images": ("받음", "yes"),
     "export_files": ("첨부", "Attached"),

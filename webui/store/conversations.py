@@ -141,7 +141,7 @@ class Conversations:
         of `setups` from then on.
 
         files: ids. `hidden` is for new ones. Raises StillAnswering while the last question is not answered,
-        FileGone and NoImages.
+        FileGone, NoImages and ImagesTooLarge.
         """
 
         def work(connection: sa.Connection) -> Conversation:

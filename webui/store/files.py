@@ -10,19 +10,23 @@ from typing import Any
 import sqlalchemy as sa
 
 from webui.conversation import AttachedFile, Setup
-from webui.files.file import ReadFile
+from webui.files.file import IMAGE_BYTES, ReadFile
 from webui.store.opening import PageDatabase
 from webui.store.tables import answers, conversations, files, shares, turn_files, turns
 
 UNSENT = timedelta(days=1)
-
-
+MOST_UNSENT = 40
+"""Of one user; then the oldest gives way."""
 MOST_FILES = 4
 """With one question."""
 
 
 class NoImages(Exception):
     """A model that is asked takes no images, or nobody knows that it does."""
+
+
+class ImagesTooLarge(Exception):
+    """One request does not hold all images of a question."""
 
 
 class FileGone(Exception):
@@ -47,12 +51,15 @@ class Files:
     async def keep(self, user: str, read: ReadFile) -> str:
         """Keep one for a question that is still to come; returns its id."""
         now, made = datetime.now(UTC), str(uuid.uuid4())
-        taken = sa.exists().where(turn_files.c.file_id == files.c.id)
-        old = sa.delete(files).where(files.c.made < now - UNSENT, ~taken)
+        unsent = ~sa.exists().where(turn_files.c.file_id == files.c.id)
+        old = sa.delete(files).where(files.c.made < now - UNSENT, unsent)
+        theirs = sa.select(files.c.id).where(files.c.user_id == user, unsent).order_by(files.c.made.desc())
         row = {"id": made, "user_id": user, "kind": read.kind, "name": read.name, "type": read.type}
 
         def work(connection: sa.Connection) -> str:
             connection.execute(old)
+            over = connection.scalars(theirs.offset(MOST_UNSENT - 1)).all()
+            connection.execute(sa.delete(files).where(files.c.id.in_(over)))
             connection.execute(sa.insert(files).values(**row, content=read.content, made=now))
             return made
 
@@ -106,15 +113,18 @@ class Files:
 def find_files(
     connection: sa.Connection, user: str, file_ids: Sequence[str], setups: Iterable[Setup]
 ) -> tuple[AttachedFile, ...]:
-    """The user's files with these ids, in this order, for models that are set up so. Raises FileGone and
-    NoImages."""
+    """The user's files with these ids, in this order, for models that are set up so. Raises FileGone,
+    NoImages and ImagesTooLarge."""
     query = sa.select(files).where(files.c.user_id == user, files.c.id.in_(file_ids))
     rows = {row.id: row for row in connection.execute(query)} if file_ids else {}
     if set(file_ids) - rows.keys():
         raise FileGone
     found = tuple(_attached(rows[file_id]) for file_id in dict.fromkeys(file_ids))
-    if any(file.kind == "image" for file in found) and not all(setup.images for setup in setups):
+    images = [file.bytes for file in found if file.kind == "image"]
+    if images and not all(setup.images for setup in setups):
         raise NoImages
+    if sum(images) > IMAGE_BYTES:
+        raise ImagesTooLarge
     return found
 
 

@@ -23,7 +23,7 @@ from webui.pages.revise import ReviseEvents
 from webui.pages.takeover import take_over_chats
 from webui.status_cache import StatusCache
 from webui.store.conversations import Conversation, StillAnswering
-from webui.store.files import MOST_FILES, FileGone, NoImages
+from webui.store.files import MOST_FILES, FileGone, ImagesTooLarge, NoImages
 from webui.store.page_store import PageStore
 from webui.texts import Lang, text
 
@@ -31,6 +31,7 @@ REFUSALS: Mapping[type[Exception], str] = {
     StillAnswering: "ask_wait",
     FileGone: "file_gone",
     NoImages: "ask_no_images",
+    ImagesTooLarge: "ask_images_large",
 }
 """Why a question is not asked -> the name of the sentence that says so."""
 
