@@ -48,7 +48,7 @@ class Sampling(BaseModel):
     model_config = ConfigDict(extra="forbid")
     temperature: float
     top_p: float
-    max_tokens: int
+    max_tokens: int = Field(ge=0, lt=2**31)
 
 
 class JudgedAnswer(BaseModel):
@@ -64,7 +64,7 @@ class JudgedAnswer(BaseModel):
     finish_reason: str | None = None
     ttft_ms: float | None = None
     """Milliseconds from sending the request to the first text."""
-    tokens: int | None = None
+    tokens: int | None = Field(default=None, ge=0, lt=2**31)
     """Completion tokens as the engine counted them."""
     tokens_per_s: float | None = None
     request_id: str | None = Field(default=None, max_length=200)

@@ -109,6 +109,32 @@ def test_the_commands_follow_the_pages_to_their_end(gateway: str, monkeypatch: p
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        b'{"ttft_ms": NaN}',
+        b'{"ttft_ms": 1e999}',
+        b'{"tokens_per_s": -Infinity}',
+        b'{"answer": "\\ud800"}',
+        b'{"answer": "\xed\xa0\x80"}',
+        b'{"answer": "\xb4\xe4"}',
+        '{"answer": "답"}'.encode("utf-16"),
+        b"[" * 40_000,
+    ],
+)
+def test_what_python_alone_takes_for_json_is_refused(gateway: str, said: bytes) -> None:
+    """Before, one such rating ended every look at the results, or the request in 500."""
+    body = json.dumps({"score": 3, "answer": answer("dolly") | {"ttft_ms": "SAID"}}).encode()
+    name, value = said[1:-1].split(b": ", 1) if said.startswith(b"{") else (b'"ttft_ms"', said)
+    whole = body.replace(b'"ttft_ms": "SAID"', name + b": " + value)
+    headers = {"authorization": "Bearer key-one", "content-type": "application/json"}
+    url = f"{gateway}/v1/feedback/ratings/{uuid.uuid4()}"
+    refused = httpx2.put(url, content=whole, headers=headers, trust_env=False)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_json")
+    board = httpx2.get(f"{gateway}/v1/leaderboard", headers=headers, trust_env=False)
+    assert board.status_code == 200
+
+
+@pytest.mark.parametrize(
     ("change", "param"),
     [
         ({"score": 6}, "score"),

@@ -11,6 +11,7 @@ from common.doors import PUBLIC, Door
 from common.errors import PermissionDenied
 from common.guard import Guard
 from common.own_hosts import OwnHosts
+from common.strict_json import require_json
 from server.client.request import parse_head
 from server.settings import GatewaySettings
 
@@ -84,12 +85,14 @@ def admission(
 ) -> "Callable[[Key, Door, bytes], AbstractAsyncContextManager[None]]":
     """What the guard calls before a route of FastAPI runs; the relay admits by itself.
 
-    Raises PermissionDenied for a model that the key may not use, BadRequest where none is named,
-    RateLimited and Overloaded.
+    Raises PermissionDenied for a model that the key may not use, BadRequest where none is named and for
+    what is no JSON, RateLimited and Overloaded.
     """
 
     @asynccontextmanager
     async def admit(key: "Key", door: Door, body: bytes) -> AsyncIterator[None]:
+        if body and door.content == "json":
+            require_json(body)
         if door.access == "key+model":
             accounts().check_model(key, parse_head(body).model)
         if door.access not in ("key", "key+model") or not door.limited or not key.limited:
