@@ -147,6 +147,11 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """Libraries with checks of their own at the end (triton's bindings) take what nobody frees for a leak."""
+    gc.unfreeze()
+
+
 def all_slow(file: Path) -> bool:
     """Whether a file says that each of its tests is slow."""
     marks = ("pytestmark = pytest.mark.slow", "pytestmark = [pytest.mark.slow")
