@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from typing import Generic
 
 from starlette.responses import Response
@@ -14,10 +14,18 @@ from common.doors import Door, Doors, PathEntry
 from common.errors import ApiError, BadRequest, MethodNotAllowed, Overloaded, error_bytes
 from common.guard import Guard, K, too_large
 from common.json_size import MOST_VALUES, has_too_many_values
+from common.strict_json import require_json
 
 MOST_ARRIVING = 128 * 1024 * 1024
 """Bytes of all bodies that are not complete yet: clients that never finish theirs take no more memory
 than this."""
+
+
+def admit_json(_key: object, door: Door, body: bytes) -> AbstractAsyncContextManager[None]:
+    """Holds nothing: whoever is let in may do everything. Raises BadRequest for what is no JSON."""
+    if body and door.content == "json":
+        require_json(body)
+    return nullcontext()
 
 
 class GuardedApp(Generic[K]):

@@ -16,7 +16,7 @@ from common.cors import CrossOrigin
 from common.doors import BODY_S, PUBLIC, Door, Doors, door
 from common.errors import BadRequest, InternalError, NotFound
 from common.guard import Guard
-from common.guarded_app import GuardedApp
+from common.guarded_app import GuardedApp, admit_json
 from common.http import install_error_handlers, require_token
 from common.own_hosts import OwnHosts
 from common.private_files import close_directory
@@ -67,7 +67,7 @@ def create_app(settings: ControllerSettings) -> FastAPI:
     app.include_router(public)
     app.include_router(router)
     doors = Doors(app.routes, {"/openapi.json": PUBLIC})
-    app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=_admit)
+    app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=admit_json)
     return app
 
 
@@ -79,10 +79,6 @@ def _guard(settings: ControllerSettings) -> Guard[None]:
             require_token(given, [token])
 
     return Guard(OwnHosts(settings.host), CrossOrigin(), authenticate, lambda: True, BODY_BYTES, BODY_S)
-
-
-def _admit(_key: None, _door: Door, _body: bytes) -> contextlib.AbstractAsyncContextManager[None]:
-    return contextlib.nullcontext()
 
 
 def _lifespan(

@@ -47,6 +47,13 @@ def workers(controller: str) -> dict[str, dict[str, Any]]:
     return {worker["worker_id"]: worker for worker in answer.json()["workers"]}
 
 
+@pytest.mark.parametrize("body", [b'{"names": {"a": {"b": NaN}}}', b'{"a": "\\ud800"}', b'{"a": 1e999}'])
+def test_what_python_alone_takes_for_json_is_refused(controller: str, body: bytes) -> None:
+    headers = AUTH | {"content-type": "application/json"}
+    refused = httpx2.put(f"{controller}/v1/aliases/a", content=body, headers=headers, trust_env=False)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_json")
+
+
 @pytest.mark.parametrize("path", ["/v1/workers", "/v1/watch"])
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer wrong"}, {"authorization": "Basic x"}])
 def test_without_the_join_token_nothing_is_told(controller: str, path: str, headers: dict[str, str]) -> None:

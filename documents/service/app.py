@@ -12,7 +12,7 @@ from common.cors import CrossOrigin
 from common.documents_service import UPLOAD_BYTES
 from common.doors import BODY_S, PUBLIC, Door, Doors, door
 from common.guard import Guard
-from common.guarded_app import GuardedApp
+from common.guarded_app import GuardedApp, admit_json
 from common.http import install_error_handlers, require_token
 from common.own_hosts import OwnHosts
 from documents.korean_child import kiwi_in_a_child
@@ -56,7 +56,7 @@ def create_app(settings: DocumentsSettings) -> FastAPI:
     ):
         app.include_router(router)
     doors = Doors(app.routes, {"/openapi.json": PUBLIC})
-    app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=_admit)
+    app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=admit_json)
     return app
 
 
@@ -69,10 +69,6 @@ def _guard(settings: DocumentsSettings) -> Guard[None]:
 
     names = OwnHosts(settings.host)
     return Guard(names, CrossOrigin(), authenticate, lambda: True, UPLOAD_BYTES, BODY_S)
-
-
-def _admit(_key: None, _door: Door, _body: bytes) -> contextlib.AbstractAsyncContextManager[None]:
-    return contextlib.nullcontext()
 
 
 def _lifespan(
