@@ -15,6 +15,7 @@ from common.errors import UserError
 from finetune.models.adapter import read_adapter
 from finetune.progress import silent
 from finetune.recipes.load import load_recipe
+from finetune.train import fused_loss
 from finetune.train.batches import LabelledData
 from finetune.train.reference_free import margin_loss, odds_ratio_loss
 from finetune.train.run import train
@@ -182,3 +183,15 @@ def test_labels_are_looked_at_before_the_model_is_loaded(folder: Path, tmp_path:
         write_rows(tmp_path / "labelled.jsonl", rows)
         with pytest.raises(UserError, match=words):
             train(load_recipe(recipe_file(tmp_path)), tmp_path / "no", silent, dry_run=True)
+
+
+def test_a_loss_without_logits_that_is_another_is_not_trained_with(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = load_recipe(recipe_file(folder), ["method=orpo", f"data.0.path={folder / 'pairs.jsonl'}"])
+    shown: list[str] = []
+    train(asked, folder / "out", silent, dry_run=True, show=shown.append)
+    assert "TRL's, without the logits of all tokens" in shown[-1]
+    monkeypatch.setattr(fused_loss, "TOLERANCE", -1)
+    with pytest.raises(UserError, match="TRL gives a row another loss than the model itself"):
+        train(asked, folder / "out", silent, dry_run=True)

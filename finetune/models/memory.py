@@ -5,6 +5,7 @@ backward pass are estimated per token and layer, after Korthikanti et al. 2022 (
 half precision, less what attention without a stored matrix and without dropout saves).
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,10 @@ arithmetic, with a feed-forward layer four times as wide."""
 LOGITS_BYTES = 14
 """Bytes per token and vocabulary entry: the logits, their float32 copy, its gradient, and the logits'
 gradient."""
+TILE = (4096, 32768)
+"""Tokens and vocabulary entries of which TRL's loss computes the logits at a time (trl/kernels)."""
+TILE_COPIES = 7
+"""How many tiles more TRL's loss holds on a CPU, where torch computes it step by step (measured)."""
 ADAM = 8
 """Bytes per trained weight: two float32 moments."""
 
@@ -143,5 +148,21 @@ def plan_counted(size: WeightSizes, recipe: Recipe, *, longest: int, compute_byt
         gradients=trained * 4,
         optimizer=trained * ADAM,
         activations=activations,
-        logits=tokens * size.vocabulary * LOGITS_BYTES,
+        logits=_head(size, recipe, tokens, compute_bytes),
     )
+
+
+def _head(size: WeightSizes, recipe: Recipe, tokens: int, compute_bytes: int) -> int:
+    """Bytes of logits, or of what a fused loss holds in place of all of them."""
+    states = tokens * size.width
+    if recipe.fused_loss == "TRL":
+        copies = TILE_COPIES * min(size.vocabulary, TILE[1]) if compute_bytes == 4 else 0
+        return min(tokens, TILE[0]) * (TILE[1] + copies) * compute_bytes + states * 4
+    if recipe.fused_loss == "Liger":
+        # At a time it takes as many tokens as have no more logits than all tokens have hidden units, rounded
+        # up to a power of two. The gradient of trained weights waits for the backward pass.
+        parts = math.ceil(size.vocabulary / size.width)
+        chunk = min(tokens, 1 << math.ceil(math.log2(math.ceil(tokens / parts))))
+        trained = 0 if recipe.has_adapter else size.vocabulary * size.width * 4
+        return 2 * chunk * size.vocabulary * compute_bytes + states * compute_bytes + trained
+    return tokens * size.vocabulary * LOGITS_BYTES

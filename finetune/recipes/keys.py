@@ -131,6 +131,12 @@ class CommonKeys(Section):
         return False
 
     @property
+    def fused_loss(self) -> Literal["Liger", "TRL"] | None:
+        """By whose code the loss is computed from the last hidden states, without the logits of all tokens;
+        None where they are held."""
+        return None
+
+    @property
     def max_prompt_length(self) -> int | None:
         """Most tokens of a prompt; None where `max_length` alone limits it."""
         return None
@@ -262,6 +268,18 @@ class NewTokens(FromBase):
     @property
     def added_tokens(self) -> tuple[str, ...]:
         return self.new_tokens
+
+
+class OnTokens(FromBase):
+    """Keys of methods that learn each token for itself, from a base."""
+
+    liger: bool = False
+    """Compute the loss by Liger's kernel, which never holds the logits of all tokens: for vocabularies of
+    100,000 tokens and more. Needs a GPU and the extra `liger`."""
+
+    @property
+    def fused_loss(self) -> Literal["Liger", "TRL"] | None:
+        return "Liger" if self.liger else None
 
 
 class OnAdapter(FromBase):

@@ -111,6 +111,7 @@ def _loop(values: Mapping[str, Any], made: Imported) -> None:
         recipe["packing"] = bool(packed or values.get("neat_packing"))
         if noise := values.get("neftune_noise_alpha"):
             recipe["neftune"] = float(noise)
+        recipe |= {"liger": True} if values.get("enable_liger_kernel") else {}
     saving = values.get("save_strategy", "steps")
     steps = int(values.get("save_steps", 500))
     recipe["checkpoint_every"] = {"epoch": "epoch", "no": "never"}.get(str(saving), steps)

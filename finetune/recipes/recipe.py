@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from finetune.files.hashes import file_hash
 from finetune.files.unreadable import unreadable
-from finetune.recipes.keys import AnswersAndText, CommonKeys, NewTokens, OnAdapter, OnBase
+from finetune.recipes.keys import AnswersAndText, CommonKeys, NewTokens, OnAdapter, OnBase, OnTokens
 from finetune.recipes.sections import Architecture
 
 _NO_ARCHITECTURE = "needs `base` and takes no `architecture`"
@@ -21,10 +21,11 @@ _NO_QUANTIZE = "takes no `quantize`; 4-bit weights need method qlora"
 _NO_NEW_TOKENS = "makes its own tokenizer and takes no `new_tokens`"
 _PAIRS_ALONE = "takes pairs in `data`: no `text`, `replay`, `packing`, `neftune`, `new_tokens`"
 _LABELLED_ALONE = "takes rows with a label in `data`: no `text`, `replay`, `packing`, `neftune`, `new_tokens`"
+_NO_LIGER = "takes no `liger`: its loss never holds the logits of all tokens as it is"
 _NOT_PREFERENCES = ("text", "replay", "packing", "neftune", "new_tokens")
 _ABOUT_ANSWERS = (
     *(*_NOT_PREFERENCES, "template", "learn", "reasoning", "end_token", "over_length", "smoke_test"),
-    *("quantize", "lora", "dpo", "kto", "orpo", "simpo"),
+    *("quantize", "liger", "lora", "dpo", "kto", "orpo", "simpo"),
 )
 _VECTORS_ALONE = "writes no answers, and takes none of the keys about them: " + ", ".join(
     f"`{key}`" for key in _ABOUT_ANSWERS
@@ -45,6 +46,7 @@ class Pretraining(AnswersAndText):
         "quantize": _NO_QUANTIZE,
         "new_tokens": _NO_NEW_TOKENS,
         "end_token": _NO_NEW_TOKENS,
+        "liger": "makes a GPT-NeoX, for which Liger has no loss: take no `liger`",
     }
 
     @model_validator(mode="after")
@@ -56,7 +58,7 @@ class Pretraining(AnswersAndText):
         return self
 
 
-class FullTuning(AnswersAndText, NewTokens):
+class FullTuning(AnswersAndText, NewTokens, OnTokens):
     """All weights of a base."""
 
     method: Literal["full"]
@@ -65,7 +67,7 @@ class FullTuning(AnswersAndText, NewTokens):
     smoke_test_rates: ClassVar[tuple[float, float] | None] = (1e-4, 1e-3)
 
 
-class AdapterTuning(AnswersAndText, NewTokens, OnAdapter):
+class AdapterTuning(AnswersAndText, NewTokens, OnTokens, OnAdapter):
     """An adapter on a base whose weights have 16 or (qlora) 4 bits."""
 
     method: Literal["lora", "qlora"]
@@ -82,6 +84,15 @@ class AdapterTuning(AnswersAndText, NewTokens, OnAdapter):
             raise ValueError("method qlora trains on 4-bit weights; without them the method is lora")
         return self
 
+    @model_validator(mode="after")
+    def _liger_sees_all_that_learns(self) -> Self:
+        if self.liger and self.new_tokens:
+            raise ValueError(
+                "liger reads the output embedding alone, and an adapter trains the rows of new_tokens beside "
+                "it; leave one of the two out"
+            )
+        return self
+
 
 class PairTuning(OnAdapter):
     """An adapter trained to prefer one answer of a pair to the other."""
@@ -89,8 +100,13 @@ class PairTuning(OnAdapter):
     takes_no: ClassVar[dict[str, str]] = {
         "architecture": _NO_ARCHITECTURE,
         **dict.fromkeys(_NOT_PREFERENCES, _PAIRS_ALONE),
+        "liger": _NO_LIGER,
     }
     sequences_per_row: ClassVar[int] = 2
+
+    @property
+    def fused_loss(self) -> Literal["Liger", "TRL"] | None:
+        return "TRL"
 
 
 class DpoTuning(PairTuning):
@@ -130,9 +146,14 @@ class LabelledTuning(OnAdapter):
     takes_no: ClassVar[dict[str, str]] = {
         "architecture": _NO_ARCHITECTURE,
         **dict.fromkeys(_NOT_PREFERENCES, _LABELLED_ALONE),
+        "liger": _NO_LIGER,
     }
     sections: ClassVar[frozenset[str]] = frozenset({"lora", "kto"})
     forward_passes: ClassVar[int] = 6
+
+    @property
+    def fused_loss(self) -> Literal["Liger", "TRL"] | None:
+        return "TRL"
 
     @model_validator(mode="after")
     def _one_answer_and_neighbours(self) -> Self:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from transformers import TrainingArguments
 
+from finetune.models.loss_kernels import loss_kernel_alone
 from finetune.recipes.keys import AnswersAndText
 from finetune.recipes.recipe import DpoTuning, LabelledTuning, OrpoTuning, Recipe, SimpoTuning
 from finetune.recipes.sections import Source
@@ -50,6 +51,7 @@ class NextToken:
     def __init__(self, recipe: AnswersAndText) -> None:
         self.packed_to = recipe.max_length if recipe.packing else None
         self.noise = recipe.neftune
+        self.by_liger = recipe.fused_loss == "Liger"
 
     def training_data(self, rows: ChosenSequences, sources: FilesOfRows) -> TrainingData:
         """The sequences, packed where the recipe says so."""
@@ -64,8 +66,14 @@ class NextToken:
         return []
 
     def arguments(self, values: dict[str, Any], data: TrainingData) -> TrainingArguments:
-        """Trainer's arguments, with NEFTune's noise where the recipe asks for it."""
-        return TrainingArguments(**values, neftune_noise_alpha=self.noise)
+        """Trainer's arguments, with NEFTune's noise and Liger's loss where the recipe asks for them."""
+        kernels = loss_kernel_alone() if self.by_liger else None
+        return TrainingArguments(
+            **values,
+            neftune_noise_alpha=self.noise,
+            use_liger_kernel=self.by_liger,
+            liger_kernel_config=kernels,
+        )
 
     def trainer(
         self,

@@ -22,6 +22,7 @@ from finetune.encoding.token_store import Array
 from finetune.models.precision import Precision
 from finetune.progress import Progress, finished
 from finetune.train.batches import ChosenSequences, Padder
+from finetune.train.fused_loss import without_logits
 from finetune.train.session import TrainingSession
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def smoke_test(session: TrainingSession, rows: ChosenSequences, rates: tuple[flo
     recipe, model, precision = session.recipe, session.model, session.precision
     stage = f"{recipe.name}: learning {min(ROWS, len(rows))} rows by heart"
     some = [rows.sequence(int(n)) for n in np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(int)]
-    batches = _batches(session, some)
+    batches = _batches(session, some, recipe.batch_size)
+    # Where training never holds the logits of a whole batch, there may be no room for them.
+    looked_at = _batches(session, some, 1) if recipe.fused_loss else batches
     least, greatest = rates
     seen, loss, stopped, done, took = 0, math.nan, 0.0, 0, 0.0
     with _unchanged(model):
@@ -81,7 +84,7 @@ def smoke_test(session: TrainingSession, rows: ChosenSequences, rates: tuple[flo
             done += 1
             session.report(Progress(stage, done / limit, f"loss {loss:.3f}"))
             if done % LOOK_EVERY == 0:
-                stopped = _stop_rate(model, batches, stop_ids(session.tokenizer), precision)
+                stopped = _stop_rate(model, looked_at, stop_ids(session.tokenizer), precision)
     session.report(finished(stage, f"stops after {stopped:.0%} of them"))
     if stopped < 1.0:
         raise UserError(
@@ -102,11 +105,12 @@ def forward_rate(session: TrainingSession, rows: ChosenSequences) -> float:
     batch = Padder(session.tokenizer.pad_token_id)(
         [{"input_ids": ids, "labels": labels}] * min(session.recipe.batch_size, 4)
     )
+    given = {name: values.to(model.device) for name, values in batch.items()}
     began = 0.0
     for _ in range(2):  # the first pass also sets up the device; the second is timed
         began = time.monotonic()
         with torch.autocast(model.device.type, precision.compute, _half(precision)):
-            model(**{name: values.to(model.device) for name, values in batch.items()}).loss.item()
+            model(**given, **without_logits(session.recipe)).loss.item()
     return batch["input_ids"].numel() / (time.monotonic() - began) / session.recipe.forward_passes
 
 
@@ -114,12 +118,14 @@ def _half(precision: Precision) -> bool:
     return precision.compute != torch.float32
 
 
-def _batches(session: TrainingSession, some: Sequence[tuple[Array, Array]]) -> list[dict[str, torch.Tensor]]:
+def _batches(
+    session: TrainingSession, some: Sequence[tuple[Array, Array]], size: int
+) -> list[dict[str, torch.Tensor]]:
     padder = Padder(session.tokenizer.pad_token_id)
     examples = [{"input_ids": ids, "labels": labels} for ids, labels in some]
     return [
         {name: values.to(session.model.device) for name, values in padder(chunk).items()}
-        for chunk in _chunks(examples, session.recipe.batch_size)
+        for chunk in _chunks(examples, size)
     ]
 
 

@@ -21,6 +21,7 @@ from finetune.encoding.own_settings import own_settings, stop_ids
 from finetune.models.auto import positions
 from finetune.models.load import require_bitsandbytes
 from finetune.models.lora_targets import check_targets
+from finetune.models.loss_kernels import refuse_fused_loss
 from finetune.models.memory import MemoryPlan
 from finetune.models.precision import Precision
 from finetune.recipes.keys import CommonKeys
@@ -28,7 +29,7 @@ from finetune.recipes.recipe import Recipe
 from finetune.recipes.template_choice import TemplateChoice
 from finetune.train.arguments import steps_in_run
 from finetune.train.batches import Packed, TrainingData
-from finetune.train.distributed import world_size
+from finetune.train.distributed import sharded, world_size
 from finetune.train.sequences import TrainingRows, describe
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def refuse_recipe(recipe: CommonKeys, base: Path | None) -> None:
         require_bitsandbytes()
     if base and recipe.adapter:
         check_targets(base, recipe.adapter)
+    if base and recipe.fused_loss:
+        refuse_fused_loss(recipe, base, sharded())
     for name in recipe.report_to:
         _require_module(name)
 

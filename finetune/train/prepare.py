@@ -36,6 +36,7 @@ from finetune.rows.row import to_messages
 from finetune.train.arguments import arguments, steps_in_run
 from finetune.train.batches import Packed, TrainingData
 from finetune.train.distributed import rank, sharded, wait_for_all, world_size
+from finetune.train.fused_loss import fuse_loss
 from finetune.train.loop import packs_flat
 from finetune.train.method import method_of
 from finetune.train.overfit_check import forward_rate, smoke_test
@@ -114,9 +115,8 @@ def prepare(
         precision_fact(precision, str(model.config._attn_implementation)),
         check_memory(plan, world_size() if sharded() else 1),
         check_disk(output, *_disk(recipe, model), recipe),
+        *_change_loss(session, rows, data),
     ]
-    if isinstance(data, Packed):
-        check_packing(model, rows.train, packs_flat(model))
     if rank() == 0:
         facts.append(_try_out(session, rows, len(data)))
     wait_for_all()
@@ -204,6 +204,14 @@ def _refuse_unquantised_experts(recipe: Recipe, model: "PreTrainedModel") -> Non
             "makes 4-bit weights of linear layers only, and the experts are fused into tensors.",
             hint="Name attention layers in lora.targets and provide the memory, or use method lora.",
         )
+
+
+def _change_loss(session: TrainingSession, rows: TrainingRows, data: TrainingData) -> list[Fact]:
+    """Put the recipe's loss into the model, then see that it keeps packed rows apart. Raises UserError."""
+    facts = fuse_loss(session, rows.train)
+    if isinstance(data, Packed):
+        check_packing(session.model, rows.train, packs_flat(session.model))
+    return facts
 
 
 def _disk(recipe: Recipe, model: "PreTrainedModel") -> tuple[int, int]:

@@ -6,7 +6,7 @@ so they are computed here, on the same sequences as for all other methods.
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.nn.functional import logsigmoid
@@ -16,14 +16,11 @@ from finetune.encoding.encode import IGNORED
 from finetune.models.load import add_adapter
 from finetune.recipes.recipe import OrpoTuning, SimpoTuning
 from finetune.train.batches import PairPadder, TrainingData
+from finetune.train.fused_loss import without_logits
 from finetune.train.loop import OrderedTrainer
 from finetune.train.on_pairs import OnPairs
 from finetune.train.progress import callbacks
 from finetune.train.session import TrainingSession
-
-if TYPE_CHECKING:
-    pass
-
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(mean log probabilities of the better answers, of the worse answers) -> losses, all of shape (pairs,)."""
@@ -52,9 +49,9 @@ def margin_loss(
 class ReferenceFreeTrainer(OrderedTrainer):
     """Trainer over pairs with a loss of both answers' mean log probabilities."""
 
-    def __init__(self, loss_of: Loss, **kwargs: Any) -> None:
+    def __init__(self, recipe: OrpoTuning | SimpoTuning, loss_of: Loss, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.loss_of = loss_of
+        self.recipe, self.loss_of = recipe, loss_of
         self.model_accepts_loss_kwargs = False  # so that Trainer divides the loss by the accumulation steps
         self.seen: dict[str, list[float]] = defaultdict(list)
 
@@ -66,12 +63,9 @@ class ReferenceFreeTrainer(OrderedTrainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
         """The mean loss of a batch of pairs."""
-        labels = inputs["labels"][:, 1:]
-        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
-        chances = outputs.logits[:, :-1].float().log_softmax(-1)
-        learnt = labels != IGNORED
-        picked = chances.gather(2, labels.clamp(min=0)[..., None])[..., 0] * learnt
-        better, worse = (picked.sum(dim=1) / learnt.sum(dim=1)).chunk(2)
+        outputs = model(**inputs, **without_logits(self.recipe))
+        learnt = inputs["labels"][:, 1:] != IGNORED
+        better, worse = (outputs.log_probs.sum(dim=1) / learnt.sum(dim=1)).chunk(2)
         loss = self.loss_of(better, worse)
         if model.training:
             self.seen["rewards/accuracies"].append(float((better > worse).float().mean()))
@@ -114,6 +108,7 @@ class WithoutReference(OnPairs):
         if self.recipe.gradient_checkpointing:
             model.enable_input_require_grads()  # type: ignore[no-untyped-call]
         return ReferenceFreeTrainer(
+            self.recipe,
             self._loss,
             model=model,
             args=args,
