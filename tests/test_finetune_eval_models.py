@@ -1,6 +1,7 @@
 """Evaluating a checkpoint and vLLM serving it gives the same scores. Slow: trains, starts vLLM."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from finetune.eval.report import EvalReport, read_report
 from kodolly.cli import root
 from tests.support import forked_vllm
 from tests.support.evaluation_files import korquad_file, write_tables
-from tests.support.own_task import write_task
+from tests.support.own_task import download_kmmlu, write_task
 from tests.support.processes import kodolly
 from tests.support.real_data import KOBEST, real_data
 from tests.support.tiny_training import make_base
@@ -50,13 +51,14 @@ for argv in json.load(sys.stdin):
 """
 
 
-def evaluate_apart(folder: Path, *asked: list[str]) -> list[EvalReport]:
+def evaluate_apart(folder: Path, *asked: list[str], home: Path | None = None) -> list[EvalReport]:
     """Several `kodolly eval` in one other process: lm-eval sets up log and seeds of the whole process, and to
-    import it takes longer than to ask."""
+    import it takes longer than to ask. home: the hub's directory on this machine."""
     outputs = [folder / f"{number}.json" for number in range(len(asked))]
     calls = [["eval", *args, "--output", str(output)] for args, output in zip(asked, outputs, strict=True)]
     argv = [sys.executable, "-c", IN_TURN]
-    ran = subprocess.run(argv, input=json.dumps(calls), capture_output=True, text=True, check=False)
+    env = os.environ | ({"HF_HOME": str(home)} if home else {})
+    ran = subprocess.run(argv, input=json.dumps(calls), capture_output=True, text=True, check=False, env=env)
     assert ran.returncode == 0, ran.stderr[-3000:]
     return [read_report(output) for output in outputs]
 
@@ -101,17 +103,34 @@ def test_rows_are_scored_the_same_both_ways(base: Path, url: str, tmp_path: Path
     assert values(learnt)["rows", "perplexity"] < 1.2 < found["rows", "perplexity"]
 
 
-def test_a_task_of_ones_own_is_scored_the_same_both_ways(base: Path, url: str, tmp_path: Path) -> None:
+def test_a_task_of_ones_own_and_a_shipped_one_are_scored_the_same_both_ways(
+    base: Path, url: str, tmp_path: Path
+) -> None:
     asked = [*write_task(tmp_path), "--max-tokens", "24"]
     task = "kodolly_generated"  # what is ranked takes the same way as KoBEST
-    here, there = evaluate_apart(
-        tmp_path, ["task", task, str(base), *asked], ["task", task, "tiny", "--url", url, *asked]
+    shipped, limits = "kmmlu_direct_accounting", ["--shots", "1", "--max-tokens", "4"]
+    limits += download_kmmlu(tmp_path / "hub")
+    here, there, kmmlu, served_kmmlu = evaluate_apart(
+        tmp_path,
+        ["task", task, str(base), *asked],
+        ["task", task, "tiny", "--url", url, *asked],
+        ["task", shipped, str(base), *limits],
+        ["task", shipped, "tiny", "--url", url, *limits],
+        home=tmp_path,
     )
     assert [one.items for one in there.scores] == [one.items for one in here.scores]
     assert [one.items_hash for one in there.scores] == [one.items_hash for one in here.scores]
     # Of the rows that the base knows by heart; the fourth has another answer, which no budget makes right.
     assert values(here) == {(task, "exact_match"): 0.75}
     assert [sample.answer for sample in there.samples] == [sample.answer for sample in here.samples]
+    # lm-eval's own code found its data in the hub's cache.
+    assert kmmlu.settings["data"] == "hub"
+    assert [(one.task, len(one.items)) for one in kmmlu.scores] == [(shipped, 8)]
+    assert "test의 질문 1?\nA. A의 답 1\n" in kmmlu.samples[1].question
+    assert "dev의 질문" in kmmlu.samples[1].question
+    assert [sample.wanted for sample in kmmlu.samples] == list("ABCD" * 2)
+    assert values(served_kmmlu) == values(kmmlu)
+    assert [one.items_hash for one in served_kmmlu.scores] == [one.items_hash for one in kmmlu.scores]
 
 
 def test_korquad_is_asked_through_the_chat_template(base: Path, url: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
+from finetune.eval.hub_cache import downloads_are_found
 from finetune.eval.intervals import Metric
 from finetune.eval.lm_eval_model import (
     SEED,
@@ -67,7 +68,7 @@ def evaluate_task(model: Path | ServedEndpoint, asked: TaskQuestions, batch_size
     Raises UserError for an unknown name, for missing data, and for scores that are no mean over items.
     """
     require_lm_eval()
-    with quiet(), named_failures(model, asked.name, from_hub=asked.data is None):
+    with quiet(), named_failures(model, asked.name, from_hub=asked.data is None), downloads_are_found():
         tasks = _load(asked)
         generated = _generated(tasks, asked.name)
         samples = _run(model, tasks, asked, generated, batch_size)

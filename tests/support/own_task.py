@@ -1,7 +1,12 @@
-"""Two small tasks in lm-eval's format, with data laid out as a data set on the hub."""
+"""Two small tasks in lm-eval's format with data laid out as on the hub, and one that it ships, with data in
+the hub's cache.
+"""
 
 import json
 from pathlib import Path
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 QUESTIONS = ("하늘은 무슨 색인가요?", "바다에는 누가 사나요?", "나무는 어떻게 자라나요?", "구름이 뭐예요?")
 RANKED = """\
@@ -44,3 +49,36 @@ def write_task(
     ]
     (folder / "data" / "test.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return ["--tasks", str(folder / "tasks"), "--data", str(folder / "data")]
+
+
+KMMLU = """\
+---
+configs:
+- config_name: Accounting
+  data_files:
+  - {split: dev, path: data/Accounting-dev.parquet}
+  - {split: test, path: data/Accounting-test.parquet}
+---
+"""
+
+
+def download_kmmlu(hub: Path) -> list[str]:
+    """`hub` as `hf download HAERAE-HUB/KMMLU --repo-type dataset` leaves it: files, and links to them below
+    the commit that `main` names. Returns options of `kodolly eval task` for the tasks that lm-eval ships."""
+    import lm_eval.tasks  # type: ignore[import-untyped]
+
+    commit, repository = "1" * 40, hub / "datasets--HAERAE-HUB--KMMLU"
+    snapshot = repository / "snapshots" / commit
+    for folder in (repository / "refs", repository / "blobs", snapshot / "data"):
+        folder.mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit, encoding="utf-8")
+    for split, count in (("dev", 5), ("test", 8)):
+        columns: dict[str, list[str] | list[int]] = {
+            "question": [f"{split}의 질문 {n}?" for n in range(count)],
+            "answer": [1 + n % 4 for n in range(count)],
+        }
+        columns |= {letter: [f"{letter}의 답 {n}" for n in range(count)] for letter in "ABCD"}
+        pq.write_table(pa.table(columns), repository / "blobs" / split)
+        (snapshot / "data" / f"Accounting-{split}.parquet").symlink_to(repository / "blobs" / split)
+    (snapshot / "README.md").write_text(KMMLU, encoding="utf-8")
+    return ["--tasks", str(Path(lm_eval.tasks.__file__).parent / "kmmlu" / "direct")]
