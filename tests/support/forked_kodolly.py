@@ -1,5 +1,5 @@
-"""kodolly's servers, each a process of its own, forked from one that has imported what they need: that is
-four fifths of a gateway's start.
+"""kodolly's servers and the scripted engines before which they stand, each a process of its own, forked from
+one that has imported what they need: that is four fifths of a gateway's start.
 
 What a fresh interpreter does with its arguments and environment is the same afterwards: the command line is
 read, settings are looked for and the app is made in the fork. Nothing of kodolly happens at import.
@@ -19,11 +19,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import kodolly.cli
-
 COMMANDS = ("gateway", "controller")
 """Servers that are always forked."""
+PROGRAM, ENGINE = "kodolly.cli", "tests.support.scripted_engine"
+"""What a fork runs: the `main` of one of these modules."""
 MODULES = (
+    PROGRAM,
+    ENGINE,
     "alembic.autogenerate",
     "alembic.command",
     "anyio._backends._asyncio",
@@ -63,10 +65,16 @@ MOST_BYTES = 200_000
 
 
 class ForkedKodolly(subprocess.Popen[bytes]):
-    """`kodolly ARGS ...` in a fork, with all that a test does with a process it has started."""
+    """`kodolly ARGS ...` in a fork, or an engine, with all that a test does with a process it has started."""
 
     def __init__(
-        self, args: Sequence[str], out: int, error: int, env: Mapping[str, str], cwd: Path | None
+        self,
+        args: Sequence[str],
+        out: int,
+        error: int,
+        env: Mapping[str, str],
+        cwd: Path | None,
+        module: str = PROGRAM,
     ) -> None:
         """`out` and `error` are the open files to which it writes; `env` is its whole environment."""
         self.args = list(args)
@@ -74,7 +82,8 @@ class ForkedKodolly(subprocess.Popen[bytes]):
         self.returncode = None
         read, write = os.pipe()
         self._told = os.fdopen(read, "rb", buffering=0)
-        asked = json.dumps({"args": self.args, "env": dict(env), "cwd": str(cwd or Path.cwd())}).encode()
+        where = {"env": dict(env), "cwd": str(cwd or Path.cwd())}
+        asked = json.dumps({"module": module, "args": self.args, **where}).encode()
         assert len(asked) < MOST_BYTES
         socket.send_fds(_zygote(), [asked], [out, error, write])
         os.close(write)
@@ -130,8 +139,8 @@ _ZYGOTES: list[subprocess.Popen[bytes]] = []
 """Kept, as Popen warns of one that is forgotten while it runs."""
 
 
-def fork_for_ever(tests: socket.socket) -> None:
-    """Fork for each message, and tell how each fork ended. Returns in the forks alone."""
+def fork_for_ever(tests: socket.socket) -> str:
+    """Fork for each message, and tell how each fork ended. Returns in the forks alone: the module to run."""
     running: dict[int, tuple[int, int]] = {}
     while True:
         for ready in select.select([tests.fileno(), *running], [], [])[0]:
@@ -147,16 +156,15 @@ def fork_for_ever(tests: socket.socket) -> None:
                 sys.exit()
             out, error, told = fds
             if (pid := os.fork()) == 0:
-                become(json.loads(asked), out, error)
-                return
+                return become(json.loads(asked), out, error)
             os.write(told, f"{pid:10d}".encode())
             os.close(out)
             os.close(error)
             running[os.pidfd_open(pid)] = pid, told
 
 
-def become(asked: Mapping[str, Any], out: int, error: int) -> None:
-    """In the fork: stand as a process does that was started with this command line."""
+def become(asked: Mapping[str, Any], out: int, error: int) -> str:
+    """In the fork: stand as a process does that was started with this command line. Returns the module."""
     os.dup2(out, 1)
     os.dup2(error, 2)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
@@ -164,6 +172,7 @@ def become(asked: Mapping[str, Any], out: int, error: int) -> None:
     os.environ.update(asked["env"])
     os.chdir(asked["cwd"])
     sys.argv = ["kodolly", *asked["args"]]
+    return str(asked["module"])
 
 
 def main() -> None:
@@ -175,8 +184,7 @@ def main() -> None:
         module, _, name = period.rpartition(".")
         setattr(importlib.import_module(module), name, seconds)
     gc.freeze()
-    fork_for_ever(tests)
-    kodolly.cli.main()
+    sys.modules[fork_for_ever(tests)].main()
 
 
 if __name__ == "__main__":

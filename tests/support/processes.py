@@ -16,7 +16,7 @@ from typing import BinaryIO, TextIO
 
 import httpx2
 
-from tests.support.forked_kodolly import COMMANDS, ForkedKodolly
+from tests.support.forked_kodolly import COMMANDS, ENGINE, PROGRAM, ForkedKodolly
 
 PATIENCE_S = 120.0
 """How long a test waits, at least, for what must come: even a machine with busy cores is in time then."""
@@ -91,9 +91,12 @@ def _started(
     argv: Sequence[str], out: BinaryIO, env: dict[str, str], cwd: Path | None
 ) -> "subprocess.Popen[bytes]":
     begin = len(kodolly())
-    # Benchmarks measure what users start.
-    if "PYTEST_VERSION" in os.environ and list(argv[:begin]) == kodolly() and argv[begin] in COMMANDS:
-        return ForkedKodolly(argv[begin:], out.fileno(), out.fileno(), env, cwd)
+    program, args = list(argv[:begin]), argv[begin:]
+    if "PYTEST_VERSION" in os.environ:  # benchmarks measure what users start
+        if program == kodolly() and args[0] in COMMANDS:
+            return ForkedKodolly(args, out.fileno(), out.fileno(), env, cwd, PROGRAM)
+        if program == [sys.executable, "-m", ENGINE]:
+            return ForkedKodolly(args, out.fileno(), out.fileno(), env, cwd, ENGINE)
     return subprocess.Popen(
         argv, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd, env=env
     )
@@ -146,7 +149,7 @@ def scripted_engine(tmp_path: Path, model: str, key: str = "") -> Iterator[str]:
     argv = [
         sys.executable,
         "-m",
-        "tests.support.scripted_engine",
+        ENGINE,
         "--port",
         str(port),
         "--model",
