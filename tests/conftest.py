@@ -51,6 +51,26 @@ def patient_requests() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One for all tests of this process that need an empty database and no more of it."""
+    from tests.support.postgres import binaries, postgres
+    from tests.support.programs import absent
+
+    if binaries() is None:
+        absent("postgresql")
+    with postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """An empty database, as SQLAlchemy names it."""
+    from tests.support.postgres import new_database
+
+    return new_database(postgres_server)
+
+
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Stage]":
     """A gateway before scripted engines, and a web UI of it."""

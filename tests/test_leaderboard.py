@@ -4,7 +4,6 @@ import json
 import math
 import random
 import uuid
-from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from server.store.feedback import FeedbackStore
 from server.store.opening import open_store
 from server.store.owner import Owner
 from tests.support.cast_votes import START, results, row
-from tests.support.postgres import binaries, postgres
 from tests.support.stack_in_process import in_process
 
 
@@ -266,7 +264,9 @@ def test_the_gateway_and_the_command_give_the_same_figures(
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-async def test_both_databases_tell_the_same_and_no_text_can_break_them(tmp_path: Path, kind: str) -> None:
+async def test_both_databases_tell_the_same_and_no_text_can_break_them(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
     answer = {
         "model": "돌리",
         "messages": [{"role": "user", "content": "널\x00문자"}],
@@ -277,20 +277,16 @@ async def test_both_databases_tell_the_same_and_no_text_can_break_them(tmp_path:
     other = answer | {"model": "전", "arm": "전\x00-2", "checkpoint": None, "answer": ""}
     vote = Vote.model_validate({"choice": "left", "left": answer, "right": other, "blind": True})
     rating = Rating.model_validate({"score": 4, "answer": answer, "comment": "\x00", "rater_id": "민\x00지"})
-    if kind == "postgresql" and binaries() is None:
-        pytest.skip("PostgreSQL is not installed")
-    with ExitStack() as stack:
-        url = f"sqlite:///{tmp_path / 'kodolly.db'}"
-        if kind == "postgresql":
-            url = stack.enter_context(postgres(tmp_path))
-        async with open_store(url) as store:
-            feedback, owner = FeedbackStore(store.database), Owner("key_a")
-            await feedback.put_vote(owner, str(uuid.uuid4()), vote)
-            await feedback.put_rating(owner, str(uuid.uuid4()), rating)
-            found = await feedback.figures(owner, START - timedelta(days=3650))
-            assert (await feedback.figures(Owner("key_b"))).votes == []
-            assert (await feedback.figures(owner, datetime.max)).votes == []
-            gone = await feedback.forget_rater(owner, "민\x00지")
+    sqlite = f"sqlite:///{tmp_path / 'kodolly.db'}"
+    url = sqlite if kind == "sqlite" else str(request.getfixturevalue("postgres_url"))
+    async with open_store(url) as store:
+        feedback, owner = FeedbackStore(store.database), Owner("key_a")
+        await feedback.put_vote(owner, str(uuid.uuid4()), vote)
+        await feedback.put_rating(owner, str(uuid.uuid4()), rating)
+        found = await feedback.figures(owner, START - timedelta(days=3650))
+        assert (await feedback.figures(Owner("key_b"))).votes == []
+        assert (await feedback.figures(owner, datetime.max)).votes == []
+        gone = await feedback.forget_rater(owner, "민\x00지")
     (cast,), (given,) = found.votes, found.ratings
     assert (cast.left.name, cast.right.name) == ("돌리@0123456789ab", "전-2")
     assert (cast.left.length, cast.right.length) == (len("답입니다 😀"), 0)

@@ -18,8 +18,6 @@ from server.store.feedback import FeedbackStore
 from server.store.opening import open_store
 from server.store.owner import Owner
 from tests.support.judged_world import answer
-from tests.support.postgres import binaries, postgres
-from tests.support.programs import absent
 
 ADMIN = {"authorization": "Bearer the-admin-token"}
 KEY = {"authorization": "Bearer key-a"}
@@ -94,22 +92,19 @@ def test_only_administrators_review(client: TestClient) -> None:
         assert told.status_code == 400, wrong
 
 
-async def test_reviews_are_kept_on_postgresql_as_on_sqlite(tmp_path: Path) -> None:
-    if binaries() is None:
-        absent("postgresql")
-    with postgres(tmp_path) as url:
-        async with open_store(url) as store:
-            feedback, admin = FeedbackStore(store.database), Owner("admin", sees_all=True)
-            row_id = str(uuid.uuid4())
-            await feedback.put_vote(admin, row_id, Vote.model_validate(BODIES["votes"]))
-            fresh, out = Review(), Review(excluded=True, note="장난")
+async def test_reviews_are_kept_on_postgresql_as_on_sqlite(postgres_url: str) -> None:
+    async with open_store(postgres_url) as store:
+        feedback, admin = FeedbackStore(store.database), Owner("admin", sees_all=True)
+        row_id = str(uuid.uuid4())
+        await feedback.put_vote(admin, row_id, Vote.model_validate(BODIES["votes"]))
+        fresh, out = Review(), Review(excluded=True, note="장난")
+        await feedback.reviews.change("votes", "admin", row_id, fresh, out)
+        with pytest.raises(Conflict):
             await feedback.reviews.change("votes", "admin", row_id, fresh, out)
-            with pytest.raises(Conflict):
-                await feedback.reviews.change("votes", "admin", row_id, fresh, out)
-            assert (await feedback.page("votes", admin, 10)).rows == []
-            (row,) = (await feedback.page("votes", admin, 10, excluded="only")).rows
-            assert (row["excluded"], row["note"]) == (True, "장난")
-            assert (await feedback.figures(admin)).votes == []
-            place = json.dumps(["2999-01-01T00:00:00Z", "\0", "\0"])
-            cursor = base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
-            assert len((await feedback.page("votes", admin, 10, after=cursor, excluded="also")).rows) == 1
+        assert (await feedback.page("votes", admin, 10)).rows == []
+        (row,) = (await feedback.page("votes", admin, 10, excluded="only")).rows
+        assert (row["excluded"], row["note"]) == (True, "장난")
+        assert (await feedback.figures(admin)).votes == []
+        place = json.dumps(["2999-01-01T00:00:00Z", "\0", "\0"])
+        cursor = base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+        assert len((await feedback.page("votes", admin, 10, after=cursor, excluded="also")).rows) == 1

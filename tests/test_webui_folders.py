@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.postgres import binaries, postgres
-from tests.support.programs import absent
 from tests.support.studies import SAMPLING, page_store
 from webui.conversation import Setup
 from webui.pages.history_html import history_html
@@ -65,12 +63,9 @@ async def test_a_folder_is_made_renamed_deleted_and_brought_back(tmp_path: Path)
         await through_a_life(store)
 
 
-async def test_the_same_on_postgresql(tmp_path: Path) -> None:
-    if binaries() is None:
-        absent("postgresql")
-    with postgres(tmp_path) as url:
-        async with page_store(tmp_path, url) as store:
-            await through_a_life(store)
+async def test_the_same_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    async with page_store(tmp_path, postgres_url) as store:
+        await through_a_life(store)
 
 
 async def test_two_tabs_make_one_folder(tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ from click.testing import CliRunner
 from common.errors import UserError
 from kodolly.cli import root
 from kodolly.clients import feedback_pages
-from tests.support.postgres import binaries, postgres
-from tests.support.programs import absent
 from tests.support.studies import SAMPLING, answer_all, make_study, page_store, take
 from webui.conversation import Mark, Setup
 from webui.store.conversations import PANES
@@ -159,17 +157,16 @@ def test_the_command_forgets_in_both_stores(tmp_path: Path, monkeypatch: pytest.
     assert not [row for table in rows(tmp_path).values() for row in table if ANNA in row]
 
 
-def test_a_backup_of_sqlite_goes_into_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if binaries() is None:
-        absent("postgresql")
+def test_a_backup_of_sqlite_goes_into_postgresql(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str
+) -> None:
     asyncio.run(make(tmp_path))
     in_folder(tmp_path, monkeypatch)
     assert CliRunner().invoke(root, ["backup", "one.backup"]).exit_code == 0
-    with postgres(tmp_path) as url:
-        monkeypatch.setenv("KODOLLY_WEBUI_DATABASE_URL", url)
-        assert CliRunner().invoke(root, ["restore", "one.backup"]).exit_code == 0
-        assert CliRunner().invoke(root, ["backup", "two.backup"]).exit_code == 0
-        asyncio.run(forgotten(url))
+    monkeypatch.setenv("KODOLLY_WEBUI_DATABASE_URL", postgres_url)
+    assert CliRunner().invoke(root, ["restore", "one.backup"]).exit_code == 0
+    assert CliRunner().invoke(root, ["backup", "two.backup"]).exit_code == 0
+    asyncio.run(forgotten(postgres_url))
     monkeypatch.delenv("KODOLLY_WEBUI_DATABASE_URL")
     before = rows(tmp_path)
     assert CliRunner().invoke(root, ["restore", "two.backup", "--replace"]).exit_code == 0

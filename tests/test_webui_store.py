@@ -15,8 +15,6 @@ import sqlalchemy as sa
 from common.database import StoreFailed
 from common.errors import UserError
 from common.feedback import Sampling
-from tests.support.postgres import binaries, postgres
-from tests.support.programs import absent
 from webui.conversation import Mark, Setup, Side
 from webui.store.conversations import PANES, Conversation, Kind, StillAnswering
 from webui.store.page_store import PageStore
@@ -245,31 +243,28 @@ async def test_a_store_that_is_away_is_asked_again(tmp_path: Path) -> None:
         assert (await asked(store, "질문")).title == "질문"
 
 
-async def test_on_postgresql_conversations_are_kept_as_on_sqlite(tmp_path: Path) -> None:
-    if binaries() is None:
-        absent("postgresql")
-    with postgres(tmp_path) as url:
-        store = PageStore(url)
-        kept = await answered(store, await asked(store, "서울의 가을은?"))
-        later = await asked(store, "부산은?", kept.id)
-        assert [turn.question for turn in later.sides["chat"].turns] == ["서울의 가을은?", "부산은?"]
-        again = PageStore(url)  # another process: the tables are there
-        await again.conversations.stop(ANNA, kept.id)
-        growing = later.sides["chat"].with_last(answer="바다").turns[-1]
-        assert not (await store.conversations.write_answer(growing)).wanted
-        ended = growing.model_copy(update={"state": "stopped"})
-        assert (await store.conversations.write_answer(ended)).wanted
-        await store.conversations.delete(ANNA, kept.id)
-        assert await store.conversations.listed(ANNA, "chat", "") == []
-        await store.close()
-        restored = await again.conversations.restore(ANNA, kept.id)
-        assert restored is not None
-        (found,) = await again.conversations.listed(ANNA, "chat", "가을")
-        assert found.id == kept.id
-        assert await again.conversations.get(BORA, kept.id) is None
-        await asyncio.gather(*(again.users.set(ANNA, "blind", True) for _ in range(8)))
-        assert await again.users.setting(ANNA, "blind") is True
-        await again.close()
+async def test_on_postgresql_conversations_are_kept_as_on_sqlite(postgres_url: str) -> None:
+    store = PageStore(postgres_url)
+    kept = await answered(store, await asked(store, "서울의 가을은?"))
+    later = await asked(store, "부산은?", kept.id)
+    assert [turn.question for turn in later.sides["chat"].turns] == ["서울의 가을은?", "부산은?"]
+    again = PageStore(postgres_url)  # another process: the tables are there
+    await again.conversations.stop(ANNA, kept.id)
+    growing = later.sides["chat"].with_last(answer="바다").turns[-1]
+    assert not (await store.conversations.write_answer(growing)).wanted
+    ended = growing.model_copy(update={"state": "stopped"})
+    assert (await store.conversations.write_answer(ended)).wanted
+    await store.conversations.delete(ANNA, kept.id)
+    assert await store.conversations.listed(ANNA, "chat", "") == []
+    await store.close()
+    restored = await again.conversations.restore(ANNA, kept.id)
+    assert restored is not None
+    (found,) = await again.conversations.listed(ANNA, "chat", "가을")
+    assert found.id == kept.id
+    assert await again.conversations.get(BORA, kept.id) is None
+    await asyncio.gather(*(again.users.set(ANNA, "blind", True) for _ in range(8)))
+    assert await again.users.setting(ANNA, "blind") is True
+    await again.close()
 
 
 def test_a_url_of_another_database_is_refused_by_its_setting() -> None:

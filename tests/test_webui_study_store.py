@@ -13,8 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.database import StoreFailed
-from tests.support.postgres import binaries, postgres
-from tests.support.programs import absent
 from tests.support.studies import answer_all, make_study, page_store, rate_to_the_end, take
 from webui.store import study_errands, study_tasks, tables
 from webui.store.page_store import PageStore
@@ -30,11 +28,8 @@ async def test_ten_raters_in_two_processes_judge_each_prompt_exactly_as_often_as
     await raters_at_once(tmp_path, None)
 
 
-async def test_the_same_on_postgresql(tmp_path: Path) -> None:
-    if binaries() is None:
-        absent("postgresql")
-    with postgres(tmp_path) as url:
-        await raters_at_once(tmp_path, url)
+async def test_the_same_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    await raters_at_once(tmp_path, postgres_url)
 
 
 async def raters_at_once(folder: Path, url: str | None) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -51,6 +52,17 @@ def postgres(root: Path, where: Path | None = None) -> Iterator[str]:
         )
         with _serving(where, data, user, root / "postgres.log") as url:
             yield url
+
+
+def new_database(url: str) -> str:
+    """The URL of an empty database of the server at `url`."""
+    where = binaries()
+    assert where is not None
+    server, _, _ = url.rpartition("/")
+    name = f"test_{uuid.uuid4().hex}"
+    maintenance = f"{server}/postgres"
+    subprocess.run([where / "createdb", "--maintenance-db", maintenance, "-T", "template0", name], check=True)
+    return f"{server}/{name}"
 
 
 def control(root: Path, url: str, *words: str) -> None:
