@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from common.feedback import Sampling
+from tests.support.page_app import page_alone
 from webui.choices import WORKER_SAMPLING
 from webui.gateway_client import GatewayClient
 from webui.status_cache import StatusCache
@@ -29,7 +30,7 @@ def read(max_tokens: Any) -> Sampling:
     from webui.pages.app import page_i18n
     from webui.pages.setup import setup_inputs
 
-    with gr.Blocks(analytics_enabled=False):
+    with page_alone():
         inputs = setup_inputs(page_i18n(), "x", gr.Dropdown([]), gr.Accordion())
     values = dict.fromkeys(inputs.all, None) | {
         inputs.picker: "m",

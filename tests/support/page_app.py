@@ -1,7 +1,7 @@
-"""The web UI's app in this process, before a gateway that is away; no browser."""
+"""The web UI's app, or a page alone, in this process, before a gateway that is away; no browser."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +27,24 @@ def made_app(settings: "WebuiSettings") -> "FastAPI":
     """The web UI, as its process makes it."""
     from webui.app import create_app
 
+    with _without_servers():
+        return create_app(settings)
+
+
+@contextmanager
+def page_alone() -> Iterator[None]:
+    """What is built within the block is on a page, which no app serves."""
+    import gradio as gr
+
+    with _without_servers(), gr.Blocks(analytics_enabled=False):
+        yield
+
+
+@contextmanager
+def _without_servers() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gradio.blocks.App", _NoServer)
-        return create_app(settings)
+        yield
 
 
 @asynccontextmanager

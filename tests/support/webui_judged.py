@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from common.feedback import Rating, Sampling, Vote
+from tests.support.page_app import page_alone
 from webui.answer_feed import AnswerFeed, Asked
 from webui.answering import Answering
 from webui.conversation import ComparisonChoice, Setup
@@ -99,7 +100,7 @@ async def judged_comparison(tmp_path: Path, sides: int = 2) -> AsyncIterator[Jud
     """So many answers, asked blind, none of them judged yet."""
     gateway, store = Kept(), PageStore(f"sqlite:///{tmp_path / 'webui.db'}")
     cache = StatusCache(gateway)
-    with gr.Blocks(analytics_enabled=False):
+    with page_alone():
         page = build_compare(page_i18n(), 2.0)
     answering = Answering(gateway, store.conversations.write_answer, 60)
     events = CompareEvents(page, store, cache, answering)

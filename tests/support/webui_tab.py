@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from tests.support.page_app import page_alone
 from webui.answer_feed import AnswerFeed, Asked
 from webui.answering import Answering
 from webui.gateway_client import GatewayClient, StreamEvent
@@ -98,7 +99,7 @@ class Tab:
 async def chat_of(folder: Path) -> AsyncIterator[tuple[ChatEvents, Words]]:
     client, store = Words(), PageStore(f"sqlite:///{folder / 'webui.db'}")
     answering = Answering(client, store.conversations.write_answer, without_page_s=60)
-    with gr.Blocks(analytics_enabled=False):
+    with page_alone():
         page = build_chat(page_i18n(), 2.0)
     try:
         async with answering.running():
