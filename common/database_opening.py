@@ -37,16 +37,18 @@ class Schema:
         from alembic import command
 
         config = self._alembic_config()
-        known = {script.revision for script in self._scripts(config).walk_revisions()}
+        scripts = self._scripts(config)
+        known = {script.revision for script in scripts.walk_revisions()}
         revision = self.revision(connection)
         if revision is not None and revision not in known:
             raise UserError(
                 f"The store's schema {revision} was written by a newer kodolly.",
-                hint=f"This one knows it up to {self.newest_revision()}: "
+                hint=f"This one knows it up to {scripts.get_current_head()}: "
                 "upgrade kodolly, or restore an older backup.",
             )
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        if revision != scripts.get_current_head():
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
 
     def revision(self, connection: sa.Connection) -> str | None:
         """The revision of the tables at `connection`; None before the first migration."""

@@ -51,6 +51,17 @@ def patient_requests() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def stores_are_made_once() -> Iterator[None]:
+    """Hundreds of tests begin with a store of their own."""
+    from common.database_opening import Schema
+    from tests.support.new_stores import once
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Schema, "migrate", once(Schema.migrate))
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One for all tests of this process that need an empty database and no more of it."""

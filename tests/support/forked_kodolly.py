@@ -175,6 +175,15 @@ def become(asked: Mapping[str, Any], out: int, error: int) -> str:
     return str(asked["module"])
 
 
+def _prepare_stores() -> None:
+    from common.database_opening import Schema
+    from server.store.opening import SCHEMA
+    from tests.support.new_stores import once, prepare
+
+    Schema.migrate = once(Schema.migrate)  # type: ignore[assignment, method-assign]
+    prepare(SCHEMA)
+
+
 def main() -> None:
     """Fork; the argument is the number of the socket to the tests."""
     tests = socket.socket(fileno=int(sys.argv[1]))
@@ -183,6 +192,7 @@ def main() -> None:
     for period, seconds in PERIODS.items():
         module, _, name = period.rpartition(".")
         setattr(importlib.import_module(module), name, seconds)
+    _prepare_stores()
     gc.freeze()
     sys.modules[fork_for_ever(tests)].main()
 
