@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +20,9 @@ CONTEXT_WORDS = 2
 """Words on each side of a line's end that decide it: more take longer and decide no better."""
 GLUE_MARGIN = 1.5
 """How much more likely (natural logarithm) a text must be without a space to be joined without one."""
+CUTOFF = 3.0
+"""How much less likely than the best (natural logarithm) a reading of the text so far may be that Kiwi still
+follows. Its own 8 takes 1.4 times as long, and the right passage comes first no more often."""
 _HANGUL_END = re.compile(r"[가-힣]$")
 _HANGUL_BEGIN = re.compile(r"^[가-힣]")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -83,9 +87,11 @@ def scores_of(texts: Sequence[str]) -> list[float]:
 
 def local_tokens(texts: Sequence[str]) -> list[list[Token]]:
     """`tokens_of` by the Kiwi of this process."""
+    shared = kiwi()
+    quick = replace(shared.global_config, cutoff_threshold=CUTOFF)
     return [
         [Token(token.form, token.tag, token.start, token.end) for token in tokens]
-        for tokens in kiwi().tokenize(list(texts))
+        for tokens in shared.tokenize(list(texts), override_config=quick)
     ]
 
 

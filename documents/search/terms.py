@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from common.normal_form import nfc
 from documents.korean import Token, kiwi_version, tokens_of
 
-RULE = "morphemes and character pairs 1"
+RULE = "morphemes and character pairs 2"
 """Name of the rule by which this file makes terms: another one takes another name."""
 
 _CONTENT = ("N", "V", "MAG", "MM", "XR", "SL", "SN", "SH")
