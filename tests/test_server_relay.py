@@ -201,6 +201,23 @@ def test_a_client_error_from_the_engine_is_passed_on_and_not_retried(stack: Stac
 
 
 @pytest.mark.parametrize(
+    ("encoding", "mark"), [("cp949", b""), ("utf-8", b"\xef\xbb\xbf"), ("utf-16-le", b"\xff\xfe")]
+)
+def test_a_body_as_windows_writes_it_is_refused_with_a_way_out(
+    stack: Stack, encoding: str, mark: bytes
+) -> None:
+    before = len(log(stack.engines["solo"])["requests"])
+    said = {"model": "solo", "messages": [{"role": "user", "content": "안녕하세요"}]}
+    body = mark + json.dumps(said, ensure_ascii=False).encode(encoding)
+    url, headers = f"{stack.gateway}/v1/chat/completions", {"content-type": "application/json"}
+    answer = httpx2.post(url, content=body, headers=headers, trust_env=False)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, "invalid_json")
+    assert "UTF-8" in error["message"]
+    assert len(log(stack.engines["solo"])["requests"]) == before
+
+
+@pytest.mark.parametrize(
     ("method", "path", "body", "status", "code"),
     [
         ("POST", "/v1/chat/completions", b"{", 400, "invalid_json"),

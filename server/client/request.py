@@ -1,5 +1,6 @@
 """The client's side of a relayed request: paths, capped body, partial decode, request id, error answer."""
 
+import codecs
 import random
 import re
 
@@ -12,6 +13,12 @@ from common.http import bearer_token
 EXTENSION = "kodolly.client"
 """Under this name the server hands its connection to the relay (see `http_protocol`)."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+NOT_UTF8 = (
+    "Windows consoles send Korean text in CP949, and PowerShell writes files with a byte order mark: write"
+    " the body to a file in UTF-8 without one, and send that (curl --data-binary @FILE)."
+)
 
 
 class ClientGone(Exception):
@@ -125,11 +132,17 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 def parse_head(body: bytes) -> RequestHead:
     """Decode what routing needs. Raises BadRequest that names what is wrong."""
     try:
-        return _decoder.decode(body)
+        head = _decoder.decode(body)
+        if not body.isascii():
+            body.decode()  # what is passed on unread, too
+        return head
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest("The body is not valid JSON.", code="invalid_json") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest("The body is not in UTF-8.", code="invalid_json", hint=NOT_UTF8) from error
+    except msgspec.DecodeError as error:
+        hint = NOT_UTF8 if body.startswith(BYTE_ORDER_MARKS) else ""
+        raise BadRequest("The body is not valid JSON.", code="invalid_json", hint=hint) from error
     except RecursionError as error:
         raise BadRequest("The body's JSON is nested too deeply.", code="invalid_json") from error
 
