@@ -75,7 +75,10 @@ def _from_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     first = errors[0]
     if first["type"] == "json_invalid":
         return BadRequest("The body is not valid JSON.", code="invalid_json")
-    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    place = first["loc"]
+    # The first part says where the field stands; one below it may have such a name, too.
+    inside = place[1:] if place and place[0] in ("body", "query", "path", "header") else place
+    where = ".".join(map(str, inside))
     message = f"{where}: {first['msg']}." if where else f"{first['msg']}."
     return BadRequest(message, param=where or None, code="invalid_value")
 

@@ -183,6 +183,9 @@ def test_bad_requests_are_told_in_openais_shape(stack: DocumentsStack, client: o
     store = client.vector_stores.create().id
     with pytest.raises(openai.NotFoundError, match="file-none"):
         client.vector_stores.files.create(store, file_id="file-none")
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.vector_stores.search(store, query="")
+    assert (refused.value.param or "").startswith("query")
     with pytest.raises(openai.BadRequestError, match="max_num_results"):
         client.vector_stores.search(store, query="a", max_num_results=51)
     with pytest.raises(openai.BadRequestError, match="filters"):
