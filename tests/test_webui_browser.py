@@ -312,6 +312,20 @@ def test_a_wide_window_shows_answers_scores_and_vote_at_once(new_ui: Callable[..
     expect(ui.element("compare-sides")).to_be_hidden()
 
 
+@pytest.mark.parametrize("size", [(1440, 900), (1280, 720), (390, 844)])
+def test_a_chat_shows_what_can_be_done_with_its_answer_at_once(
+    new_ui: Callable[..., WebUi], size: tuple[int, int]
+) -> None:
+    ui = new_ui(viewport={"width": size[0], "height": size[1]})
+    ui.open("/chat")
+    ui.pick("short", "chat")
+    ui.ask("띄어쓰기없는아주긴질문" * 90, "chat")
+    ui.wait_finished("chat")
+    parts = ("chat", "metrics", "retry", "undo", "question", "send", "attach")
+    assert ui.out_of_reach(*(f"chat-{part}" for part in parts)) == []
+    assert ui.element("chat-composer").evaluate("row => row.offsetHeight") < 60, "one line"
+
+
 @pytest.mark.parametrize("path", ["/", "/chat", "/models"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_never_scrolls_sideways(new_ui: Callable[..., WebUi], path: str, scheme: str) -> None:

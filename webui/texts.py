@@ -34,14 +34,8 @@ STATIC: dict[str, tuple[str, str]] = {
     "top_p": ("top-p", "top-p"),
     "max_tokens": ("최대 답변 토큰", "Most answer tokens"),
     "question": ("질문", "Question"),
-    "question_hint": (
-        "모델들에게 같은 질문을 보내세요 (Enter 전송, Shift+Enter 줄바꿈)",
-        "Ask all models the same question (Enter sends, Shift+Enter breaks the line)",
-    ),
-    "chat_hint": (
-        "메시지를 입력하세요 (Enter 전송, Shift+Enter 줄바꿈)",
-        "Write a message (Enter sends, Shift+Enter breaks the line)",
-    ),
+    "question_hint": ("모델들에게 같은 질문을 보내세요", "Ask all models the same question"),
+    "chat_hint": ("메시지를 입력하세요", "Write a message"),
     "context": ("문맥", "Context"),
     "context_add": ("문맥 붙이기", "Add a context"),
     "context_hint": (
