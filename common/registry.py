@@ -5,10 +5,11 @@ Worker -> controller   PUT    /v1/workers/{worker_id}   Registration -> Lease
 Gateway -> controller  GET    /v1/watch                 SSE: one `snapshot`, then `delta` events
 People, doctor         GET    /v1/workers               Snapshot without engine keys
                        POST   /v1/workers/{worker_id}/drain   DrainRequest
-                       PUT, DELETE /v1/aliases/{name}   Alias
+                       PUT, DELETE /v1/aliases/{name}?seen=VERSION   Alias; 409 for another version
 All but GET /healthz carry `Authorization: Bearer <join token>`.
 """
 
+import hashlib
 import logging
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self, get_args
@@ -26,6 +27,7 @@ from pydantic import (
 
 from common.address import Address
 from common.checkpoint_identity import CHECKPOINT_ID
+from common.errors import Conflict
 from common.model_kind import ModelKind, known_kind
 
 logger = logging.getLogger(__name__)
@@ -179,6 +181,22 @@ class Alias(Wire):
     def models(self) -> tuple[str, ...]:
         """All that the name may lead to, the stable one first."""
         return tuple(arm.model for arm in self.split.arms) if self.split is not None else (self.target,)
+
+
+def alias_version(alias: Alias | None) -> str:
+    """Another one after every change; "" where a name leads nowhere."""
+    return hashlib.sha256(alias.model_dump_json().encode()).hexdigest()[:16] if alias is not None else ""
+
+
+def refuse_changed(name: str, alias: Alias | None, seen: str | None) -> None:
+    """Raises Conflict where `name`, behind which `alias` stands, has another version than the one that was
+    seen."""
+    if seen is not None and seen != alias_version(alias):
+        raise Conflict(
+            f"The name {name!r} has been changed meanwhile.",
+            code="name_changed",
+            hint="Look at what stands behind it now, then change it again.",
+        )
 
 
 class WorkerRecord(Registration):

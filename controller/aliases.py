@@ -28,6 +28,13 @@ class AliasTable:
     splits: dict[str, Split] = field(default_factory=dict)
     """Name, an alias or a model's own -> how its traffic is split."""
 
+    def alias(self, name: str) -> Alias | None:
+        """What stands behind a name."""
+        if (split := self.splits.get(name)) is not None:
+            return Alias(target=split.arms[0].model, split=split)
+        target = self.aliases.get(name)
+        return Alias(target=target) if target is not None else None
+
     def with_name(self, name: str, alias: Alias) -> "AliasTable":
         """With `name` leading there alone. Raises BadRequest for what could not be followed."""
         targets = set(alias.models())

@@ -116,6 +116,8 @@ ControllerDep = Annotated[Controller, Depends(get_controller)]
 
 public = APIRouter()
 router = APIRouter(prefix="/v1")
+Seen = Annotated[str | None, Query(max_length=100)]
+"""Version of a name: it is changed only while it has this one."""
 
 
 @public.get("/healthz")
@@ -194,21 +196,24 @@ async def leave(
 @router.put("/aliases/{name:path}")
 @door("key", body_bytes=BODY_BYTES)
 async def put_alias(
-    name: Annotated[str, Field(min_length=1, max_length=200)], alias: Alias, controller: ControllerDep
+    name: Annotated[str, Field(min_length=1, max_length=200)],
+    alias: Alias,
+    controller: ControllerDep,
+    seen: Seen = None,
 ) -> dict[str, str]:
     """Give a model another name, move that name to another model, or split a name's traffic."""
     before = controller.registry.names
-    controller.registry.set_alias(name, alias)
+    controller.registry.set_alias(name, alias, seen)
     _keep_names(controller, before)
     return controller.registry.names.aliases
 
 
 @router.delete("/aliases/{name:path}")
 @door("key", body_bytes=BODY_BYTES)
-async def delete_alias(name: str, controller: ControllerDep) -> dict[str, str]:
+async def delete_alias(name: str, controller: ControllerDep, seen: Seen = None) -> dict[str, str]:
     """Take an alias back."""
     before = controller.registry.names
-    controller.registry.remove_alias(name)
+    controller.registry.remove_alias(name, seen)
     _keep_names(controller, before)
     return controller.registry.names.aliases
 

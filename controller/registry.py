@@ -19,6 +19,7 @@ from common.registry import (
     WorkerLoad,
     WorkerRecord,
     WorkerState,
+    refuse_changed,
 )
 from controller.aliases import AliasTable
 
@@ -177,8 +178,10 @@ class Registry:
         self._left[worker_id] = (incarnation, self.clock() + FORGET_AFTER_S)
         return True
 
-    def set_alias(self, name: str, alias: Alias) -> None:
-        """Let `name` lead to a model, or split it. Raises BadRequest for what could not be followed."""
+    def set_alias(self, name: str, alias: Alias, seen: str | None = None) -> None:
+        """Let `name` lead to a model, or split it. Raises BadRequest for what could not be followed, and
+        Conflict where it has another version than the one that was seen."""
+        refuse_changed(name, self.names.alias(name), seen)
         names = self.names.with_name(name, alias)
         served = {card.name for entry in self._entries.values() for card in entry.registration.models}
         if name in served and name in names.aliases:
@@ -187,10 +190,11 @@ class Registry:
             raise BadRequest(f"There are {MAX_ALIASES} aliases already.")
         self.names = names
 
-    def remove_alias(self, name: str) -> None:
-        """Raises NotFound."""
+    def remove_alias(self, name: str, seen: str | None = None) -> None:
+        """Raises NotFound, and Conflict where it has another version than the one that was seen."""
         if name not in self.names.aliases and name not in self.names.splits:
             raise NotFound(f"There is no alias {name!r}.", hint="`kodolly alias` lists them.")
+        refuse_changed(name, self.names.alias(name), seen)
         self.names = self.names.without(name)
 
     def collect_changes(self, *, loads: bool = True) -> Delta | None:

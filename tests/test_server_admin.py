@@ -78,10 +78,19 @@ def test_nobody_else_may_manage_keys(site: Site) -> None:
         {"name": "가", "budget_tokens": 10**30},
         {"name": "가", "concurrency": 0},
         {"name": "가", "unknown": 1},
+        {"name": "가\0"},
+        {"name": "가", "models": ["m\0"]},
+        {"name": "가", "expires": 1e18},
     ],
 )
 def test_a_key_that_makes_no_sense_is_refused(site: Site, body: dict[str, object]) -> None:
     assert 400 <= site.send("POST", "/admin/keys", ADMIN, json=body).status_code < 500
+
+
+@pytest.mark.parametrize("expires", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_key_may_expire_at_an_end_of_the_calendar(site: Site, expires: str) -> None:
+    made = site.send("POST", "/admin/keys", ADMIN, json={"name": "가", "expires": expires})
+    assert (made.status_code, made.json()["expires"][:10]) == (201, expires[:10])
 
 
 def test_a_key_is_changed_and_revoked(site: Site) -> None:

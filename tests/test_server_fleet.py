@@ -1,6 +1,8 @@
 """/admin/workers and /admin/names against a real controller: what administrators see and change there."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -63,6 +65,19 @@ def test_a_split_is_made_changed_and_taken_back_by_who_has_seen_it(stack: InProc
     }
     assert ask(stack, "DELETE", f"names/chat?version={names(stack)['chat']['version']}").status_code == 200
     assert names(stack) == {}
+
+
+def test_of_many_who_change_a_name_at_once_one_does(stack: InProcess) -> None:
+    together = threading.Barrier(8)
+
+    def change(number: int) -> int:
+        together.wait()
+        wanted = {"target": ("dolly", "dolly-2")[number % 2], "version": ""}
+        return ask(stack, "PUT", "names/fresh", wanted).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(change, range(8))) == [200] + [409] * 7
+    assert ask(stack, "DELETE", "names/fresh").status_code == 200
 
 
 def test_what_controllers_refuse_is_told_in_their_words(stack: InProcess) -> None:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from common.database import StoreFailed
 from common.doors import door
 from common.errors import BadRequest, NotFound
+from common.leaderboard.judgements import in_utc
 from server.accounts.entrance import KeyDep
 from server.api.public import GatewayDep
 
@@ -22,15 +23,17 @@ router = APIRouter(prefix="/admin", tags=["admin"])
 own = APIRouter(tags=["usage"])
 
 KeyLimit = Annotated[int | None, Field(default=None, ge=1, le=2**53)]
-Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
+Word = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
+"""What PostgreSQL takes."""
 
 
 class KeyLimits(BaseModel):
     """What a key may do; null is no limit."""
 
     model_config = ConfigDict(extra="forbid")
-    name: str = Field(min_length=1, max_length=200)
-    models: tuple[str, ...] | None = None
+    name: Word = Field(min_length=1)
+    models: tuple[Word, ...] | None = None
     requests_per_min: KeyLimit
     tokens_per_min: KeyLimit
     concurrency: KeyLimit
@@ -44,8 +47,8 @@ class KeyChange(BaseModel):
     """Fields to change; the others stay."""
 
     model_config = ConfigDict(extra="forbid")
-    name: str | None = Field(default=None, min_length=1, max_length=200)
-    models: tuple[str, ...] | None = None
+    name: Word | None = Field(default=None, min_length=1)
+    models: tuple[Word, ...] | None = None
     requests_per_min: KeyLimit
     tokens_per_min: KeyLimit
     concurrency: KeyLimit

@@ -5,7 +5,6 @@ What is changed here is changed at the controllers, as `kodolly drain` and `kodo
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import quote
@@ -14,8 +13,16 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.doors import door
-from common.errors import Conflict, NotFound
-from common.registry import DRAIN_TIMEOUT_S, Alias, DrainRequest, Split, WorkerState
+from common.errors import NotFound
+from common.registry import (
+    DRAIN_TIMEOUT_S,
+    Alias,
+    DrainRequest,
+    Split,
+    WorkerState,
+    alias_version,
+    refuse_changed,
+)
 from server.api.public import GatewayDep
 from server.gateway import Gateway
 from server.upstreams.breaker import State
@@ -143,7 +150,7 @@ async def change_name(name: Name, change: NameChange, gateway: GatewayDep) -> To
     """Give a model a further name, move a name, or split its traffic: at all gateways, at once."""
     _refuse_old(gateway, name, change.version)
     alias = Alias(target=change.target, split=change.split)
-    missed = await gateway.controllers.tell_all("PUT", _path(name), alias.model_dump())
+    missed = await gateway.controllers.tell_all("PUT", _path(name), alias.model_dump(), change.version)
     await _heard(lambda: _alias(gateway.directory, name) == alias)
     return Told(controllers_missed=missed)
 
@@ -154,7 +161,7 @@ async def remove_name(name: Name, gateway: GatewayDep, version: Version | None =
     """Take a name back, or the split of a model's own name."""
     _refuse_old(gateway, name, version)
     before = _alias(gateway.directory, name)
-    missed = await gateway.controllers.tell_all("DELETE", _path(name))
+    missed = await gateway.controllers.tell_all("DELETE", _path(name), seen=version)
     await _heard(lambda: _alias(gateway.directory, name) != before)
     return Told(controllers_missed=missed)
 
@@ -188,23 +195,12 @@ def _alias(directory: Directory, name: str) -> Alias | None:
 def _name(directory: Directory, name: str) -> NameInfo:
     alias = _alias(directory, name)
     assert alias is not None
-    return NameInfo(name=name, target=alias.target, split=alias.split, version=_version(alias))
-
-
-def _version(alias: Alias | None) -> str:
-    if alias is None:
-        return ""
-    return hashlib.sha256(alias.model_dump_json().encode()).hexdigest()[:16]
+    return NameInfo(name=name, target=alias.target, split=alias.split, version=alias_version(alias))
 
 
 def _refuse_old(gateway: Gateway, name: str, seen: str | None) -> None:
-    """Raises Conflict."""
-    if seen is not None and seen != _version(_alias(gateway.directory, name)):
-        raise Conflict(
-            f"The name {name!r} has been changed meanwhile.",
-            code="name_changed",
-            hint="Look at what stands behind it now, then change it again.",
-        )
+    """Raises Conflict. The controllers look again: two changes may come at once."""
+    refuse_changed(name, _alias(gateway.directory, name), seen)
 
 
 def _drains(directory: Directory, worker_id: str) -> bool:

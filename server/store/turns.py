@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from common.database import Database
 from common.improvement import ImprovementTurn, StoredTurn
+from common.leaderboard.judgements import in_utc
 from server.store.tables import turns
 
 LISTED = 100
@@ -19,7 +20,7 @@ class ImprovementTurns:
 
     async def put(self, turn_id: str, turn: ImprovementTurn) -> None:
         """Keep what a turn says, in place of what it said before."""
-        begun = turn.begun.astimezone(UTC)  # SQLite keeps no time zone, and would order turns by their clocks
+        begun = in_utc(turn.begun)  # SQLite keeps no time zone, and would order turns by their clocks
         values = {"told": datetime.now(UTC), "turn": turn.model_dump(mode="json")}
 
         def work(connection: sa.Connection) -> None:

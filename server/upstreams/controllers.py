@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from common.errors import ApiError, BadRequest, Conflict, NotFound, UpstreamFailed
 
@@ -21,34 +22,45 @@ class Controllers:
     token: str = field(repr=False)
     http: "httpx2.AsyncClient" = field(repr=False)
 
-    async def tell_all(self, method: str, path: str, body: dict[str, Any] | None = None) -> int:
-        """How many could not be reached. Raises ApiError where one refuses, or none is there."""
+    async def tell_all(
+        self, method: str, path: str, body: dict[str, Any] | None = None, seen: str | None = None
+    ) -> int:
+        """How many could not be reached. Raises ApiError where one refuses, or none is there.
+
+        The first that can be reached is told which version was `seen`, and so decides between two changes
+        that come at once; another one may have missed the change before.
+        """
         if not self.urls:
             raise Conflict("This gateway follows no controller: its workers stand in its settings.")
         missed = 0
-        for url in self.urls:
-            missed += not await self._tell(url, method, path, body)
+        for number, url in enumerate(self.urls):
+            deciding = seen if missed == number else None
+            missed += not await self._tell(url, method, path, body, deciding)
         if missed == len(self.urls):
             raise UpstreamFailed("No controller answers.", hint="Start one, then do this again.")
         return missed
 
-    async def _tell(self, url: str, method: str, path: str, body: dict[str, Any] | None) -> bool:
+    async def _tell(
+        self, url: str, method: str, path: str, body: dict[str, Any] | None, seen: str | None
+    ) -> bool:
         import httpx2
 
         headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
-        address = url.rstrip("/") + path
+        address = url.rstrip("/") + path + (f"?seen={quote(seen, safe='')}" if seen is not None else "")
         try:
             answer = await self.http.request(method, address, json=body, headers=headers, timeout=TIMEOUT_S)
         except (httpx2.HTTPError, httpx2.InvalidURL):
             return False
         if answer.is_error:
             refusal = REFUSALS.get(answer.status_code, UpstreamFailed)
-            raise refusal(_message(answer) or f"A controller answers {answer.status_code}.")
+            message = _told(answer, "message") or f"A controller answers {answer.status_code}."
+            raise refusal(message, code=_told(answer, "code") or None)
         return True
 
 
-def _message(answer: "httpx2.Response") -> str:
+def _told(answer: "httpx2.Response", name: str) -> str:
+    """A field of its error; "" where there is none."""
     try:
-        return str(answer.json()["error"]["message"])
+        return str(answer.json()["error"][name] or "")
     except (ValueError, KeyError, TypeError):
         return ""
