@@ -6,10 +6,8 @@ import os
 import sqlite3
 import stat
 import threading
-import tracemalloc
 import uuid
 import zipfile
-from collections.abc import Coroutine
 from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -22,8 +20,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.backup_manifest import BackupManifest, StoreContents
-from common.database_opening import open_database
+from common.backup_manifest import StoreContents
 from common.errors import UserError
 from common.feedback import Rating, Vote
 from common.improvement import ImprovementTurn
@@ -38,11 +35,10 @@ from server.store.opening import open_store
 from server.store.owner import Owner
 from server.store.tables import budget_leases, concurrency_leases, key_changes, limit_windows
 from server.store.turns import ImprovementTurns
+from tests.support.files_in_backups import files_go_through
 from tests.support.old_store import answer, make_old_store
 from tests.support.postgres import binaries, postgres
 from tests.support.processes import NO_ENGINE, PATIENCE_S, free_port, kodolly, running, wait_for
-from webui.store.backup import WEBUI_STORE
-from webui.store.tables import files as webui_files
 
 TODAY = date(2026, 11, 21)
 
@@ -302,47 +298,6 @@ def test_the_commands_say_what_they_did_and_what_is_wrong(
     assert "1 votes, 1 ratings" in done.output
     refused = CliRunner().invoke(root, ["restore", "again"])
     assert isinstance(refused.exception, UserError)
-
-
-FILE_BYTES, FILES = 2**20, 40
-
-
-def keep_files(connection: sa.Connection) -> None:
-    """As many megabytes as there are files, beside chats' questions."""
-    for number in range(FILES):
-        named = {
-            "id": str(number),
-            "user_id": "anna",
-            "kind": "text",
-            "name": "메모.txt",
-            "type": "text/plain",
-        }
-        content, made = bytes([number]) * FILE_BYTES, datetime.now(UTC)
-        connection.execute(sa.insert(webui_files).values(**named, content=content, made=made))
-
-
-async def peak_of(work: Coroutine[Any, Any, BackupManifest]) -> int:
-    """Most bytes of memory that it held at once."""
-    tracemalloc.start()
-    try:
-        manifest = await work
-        assert manifest.stores["webui.db"].rows["webui_files"] == FILES
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-async def files_go_through(url: str, directory: Path) -> None:
-    """A backup of the web UI's store at `url` and its restore there, without all files in memory at once."""
-    most = FILES * FILE_BYTES // 2
-    async with open_database(url, WEBUI_STORE.schema) as database:
-        await database.run(keep_files)
-    assert await peak_of(back_up({WEBUI_STORE: url}, directory / "files")) < most
-    assert await peak_of(restore(directory / "files", {WEBUI_STORE: url}, replace=True)) < most
-
-
-async def test_files_beside_questions_are_not_in_memory_all_at_once(tmp_path: Path) -> None:
-    await files_go_through(sqlite_url(tmp_path / "webui.db"), tmp_path)
 
 
 @pytest.mark.slow
