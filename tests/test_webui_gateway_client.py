@@ -110,6 +110,12 @@ async def test_an_error_page_of_a_proxy_is_a_failure_too() -> None:
     assert (await failure_of((502, {}, [b"<html>Bad Gateway</html>"]))).kind == "upstream_failed"
 
 
+async def test_a_gateway_that_knows_no_such_address_is_no_lost_model() -> None:
+    """An older one, or another product's."""
+    for body in (b'{"detail": "Not Found"}', b"Not Found", b""):
+        assert (await failure_of((404, {}, [body]))).kind == "no_such_address"
+
+
 async def test_an_error_frame_inside_the_stream_is_a_failure() -> None:
     frame = b'data: {"error": {"message": "dead", "type": "server_error", "code": "upstream_failed"}}\n\n'
     failure = await failure_of((200, {"x-request-id": "req-2"}, [chunk("반"), frame, DONE]))

@@ -13,6 +13,7 @@ FailureKind = Literal[
     "changed_meanwhile",
     "provider_key",
     "model_not_found",
+    "no_such_address",
     "not_ready",
     "upstream_failed",
     "broke_off",

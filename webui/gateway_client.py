@@ -189,7 +189,7 @@ class GatewayClient:
         try:
             await self._request("DELETE", path)
         except GatewayError as error:
-            if error.failure.kind != "model_not_found":  # what a bare 404 is called
+            if error.failure.kind not in ("model_not_found", "no_such_address"):  # what a 404 is called
                 raise
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
@@ -345,6 +345,8 @@ def _http_failure(response: httpx2.Response) -> Failure:
 
 def _error_failure(body: object, status: int | None, request_id: str | None) -> Failure:
     error = body.get("error") if isinstance(body, Mapping) else None
+    if not isinstance(error, Mapping) and status in (404, 405):
+        return Failure(kind="no_such_address", message=f"HTTP {status}", request_id=request_id)
     if not isinstance(error, Mapping):
         error = {"message": f"HTTP {status} without an error object." if status else str(error)}
     kind: FailureKind = failure_kind(error.get("code"), status)

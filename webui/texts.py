@@ -299,6 +299,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "fail_model_not_found": ("게이트웨이에 이 모델이 없습니다.", "The gateway has no such model."),
     "do_model_not_found": ("목록에서 다른 모델을 고르세요.", "Choose another model from the list."),
+    "fail_no_such_address": ("게이트웨이가 이 기능을 모릅니다.", "The gateway does not know this function."),
+    "do_no_such_address": (
+        "웹 UI와 버전이 같은 kodolly 게이트웨이를 `webui.gateway_url`에 적었는지 확인하세요.",
+        "Check that `webui.gateway_url` names a gateway of kodolly, of the version of this page.",
+    ),
     "fail_not_ready": ("모델이 아직 준비되지 않았습니다.", "The model is not ready."),
     "do_not_ready": (
         "위의 상태 표시가 ‘준비됨’이 되면 다시 시도하세요.",

@@ -6,6 +6,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
 from webui.admin.frame import Notice, Screen, page, problem
+from webui.failures import Failure, advice, headline
 from webui.gateway_client import GatewayClient, GatewayError
 from webui.texts import Lang, language, text
 
@@ -50,7 +51,7 @@ class Desk:
             body = await self._draw(request, lang)
         except GatewayError as error:
             key = "admin_needs_admin_key" if error.failure.kind == "gateway_key" else "admin_failed"
-            return _html(request, problem(lang, self._screen, key, error.failure.message), 502)
+            return _html(request, problem(lang, self._screen, key, _reason(error.failure, lang)), 502)
         return _html(request, page(lang, self._screen, body, said), 200 if said is None or said.good else 409)
 
     async def _done(self, request: Request, lang: Lang, act: Act) -> Notice:
@@ -67,6 +68,12 @@ class Desk:
             key = known.get(error.failure.kind, "admin_not_done")
             values = {"reason": error.failure.message}
             return Notice(key, good=False, values=values, typed=_typed(form))
+
+
+def _reason(failure: Failure, lang: Lang) -> str:
+    if failure.kind == "no_such_address":
+        return f"{headline(failure, lang)} {advice(failure, lang)}"
+    return failure.message
 
 
 def _typed(form: Form) -> dict[str, str]:
