@@ -15,6 +15,8 @@ from common.errors import UserError
 from finetune.embedding import run, serving_proof
 from finetune.embedding.pairs import as_dataset, gather_questions
 from finetune.models.embedder import load_embedder, pooling_of
+from finetune.progress import Progress, Report
+from finetune.recipes.load import load_any_recipe
 from finetune.recipes.recipe import EmbeddingTuning, validate_any_recipe
 from kodolly.cli import root
 from tests.support.killed_training import killed_mid_run
@@ -40,6 +42,7 @@ checkpoint_every: never
 report_to: []
 embed: {query_prompt: "query: ", passage_prompt: "passage: "}
 """
+ADAPTER = ("lora.rank=16", "lora.alpha=32", "learning_rate=1.0e-2")
 SIZES: dict[str, Any] = {
     "hidden_size": 64,
     "num_hidden_layers": 2,
@@ -100,8 +103,10 @@ def recipe_of(folder: Path, **more: object) -> EmbeddingTuning:
 
 @pytest.mark.timeout(300)
 def test_an_encoder_learns_and_vllm_gives_its_vectors(tmp_path: Path) -> None:
+    """By an adapter, which is merged; the best state of the run is what is kept."""
     recipe, output = write_project(tmp_path), tmp_path / "trained"
-    done = kodolly("train", str(recipe), "validation=0.3", "checkpoint_every=epoch", "--output", str(output))
+    settings = ("validation=0.3", "checkpoint_every=epoch", *ADAPTER)
+    done = kodolly("train", str(recipe), *settings, "--output", str(output))
     assert done.exit_code == 0, (done.output, done.exception)
     card = read_card(output)
     assert card is not None
@@ -148,6 +153,43 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: p
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+class Stopped(Exception):
+    """In the middle of a run."""
+
+
+def test_an_adapter_goes_on_to_the_same_merged_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_proof, "is_installed", lambda _name: False)
+    settings = ["checkpoint_every=6", "epochs=4", "lora.dropout=0.1", *ADAPTER]
+    recipe = load_any_recipe(write_project(tmp_path), settings)
+    assert isinstance(recipe, EmbeddingTuning)
+    said: list[str] = []
+
+    def trained(output: Path, report: Report) -> dict[str, torch.Tensor]:
+        run.train_embedding(recipe, output, report, restart=False, dry_run=False, show=said.append)
+        return load_file(output / "model.safetensors")
+
+    def stopping(progress: Progress) -> None:
+        if 0.6 < progress.done < 1:
+            raise Stopped
+
+    straight = trained(tmp_path / "straight", lambda _: None)
+    with pytest.raises(Stopped):
+        trained(tmp_path / "stopped", stopping)
+    resumed = trained(tmp_path / "stopped", lambda progress: said.append(progress.detail))
+    assert any("going on after step" in line for line in said)
+    assert straight.keys() == resumed.keys()
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    base = load_file(tmp_path / "base" / "model.safetensors")
+    assert base.keys() == straight.keys()
+    embeddings = "embeddings.word_embeddings.weight"
+    changed = {name for name in base if not torch.equal(base[name], straight[name])}
+    assert embeddings in base
+    assert embeddings not in changed
+    assert any("query" in name for name in changed)
+
+
 def test_other_vectors_than_vllms_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, output = write_project(tmp_path), tmp_path / "trained"
     monkeypatch.setattr(serving_proof, "vllm_server", _nothing)
@@ -181,7 +223,7 @@ def test_negatives_are_filled_up_and_no_passage_of_a_question_is_held_against_it
     ("keys", "message"),
     [
         ({"template": "dolly"}, "writes no answers"),
-        ({"lora": {"rank": 4}}, "writes no answers"),
+        ({"lora": {"plus": 16}}, "takes no `lora.plus`"),
         ({"gradient_accumulation": 2}, "takes no `gradient_accumulation`"),
         ({"batch_size": 1}, "batch_size 2 or more"),
     ],

@@ -25,7 +25,7 @@ from finetune.models.shipped_recipes import (
     shipped,
 )
 from finetune.recipes.load import load_recipe
-from finetune.recipes.recipe import FullTuning
+from finetune.recipes.recipe import EmbeddingTuning, FullTuning
 from kodolly.cli import root
 
 ASKED_FOR = {
@@ -46,6 +46,7 @@ ASKED_FOR = {
     "Qwen/Qwen3-14B": {"qlora"},
     "Qwen/Qwen3-32B": {"qlora"},
     "Qwen/Qwen3-30B-A3B": {"lora"},
+    "Qwen/Qwen3-Embedding-0.6B": {"embed"},
     "Qwen/Qwen3.5-4B": {"lora"},
     "Qwen/Qwen3.5-9B": {"lora"},
     "Qwen/Qwen3.5-27B": {"lora"},
@@ -98,6 +99,7 @@ PUBLISHED_WEIGHTS = {
     "EleutherAI/polyglot-ko-5.8b": 5_885_059_072,
     "Qwen/Qwen3-8B": 8_190_735_360,
     "Qwen/Qwen3-30B-A3B": 30_532_122_624,
+    "Qwen/Qwen3-Embedding-0.6B": 595_776_512,
     "meta-llama/Llama-3.1-8B-Instruct": 8_030_261_248,
     "google/gemma-3-4b-it": 4_300_079_472,
     "meta-llama/Llama-3.2-3B-Instruct": 3_212_749_824,
@@ -144,9 +146,9 @@ def test_every_recipe_is_valid_and_says_its_models_licence(name: str) -> None:
     assert entry.name == name
     assert entry.recipe.licence == entry.facts.licence
     assert entry.recipe.gradient_checkpointing
-    if entry.recipe.template != "own":
+    if not isinstance(entry.recipe, EmbeddingTuning) and entry.recipe.template != "own":
         load_template(entry.recipe.template or "dolly")
-    kind = "pairs.jsonl" if entry.recipe.method == "dpo" else "rows.jsonl"
+    kind = {"dpo": "pairs.jsonl", "embed": "questions.jsonl"}.get(entry.recipe.method, "rows.jsonl")
     assert [source.path.name for source in entry.recipe.data] == [kind]
 
 
@@ -163,9 +165,11 @@ def test_a_second_step_begins_with_what_the_first_one_gives() -> None:
     entry = shipped("solar-10.7b-dpo")
     assert entry.recipe.base == str(Path.cwd() / "models" / "solar-10.7b-qlora")
     assert entry.model == "upstage/SOLAR-10.7B-v1.0"
-    assert not isinstance(entry.recipe, FullTuning)
+    assert not isinstance(entry.recipe, FullTuning | EmbeddingTuning)
     assert entry.recipe.quantize == "nf4"
-    assert entry.recipe.template == shipped("solar-10.7b-qlora").recipe.template
+    first = shipped("solar-10.7b-qlora").recipe
+    assert not isinstance(first, EmbeddingTuning)
+    assert entry.recipe.template == first.template
 
 
 def test_names_are_in_order_of_size() -> None:

@@ -9,6 +9,7 @@ import torch
 
 from common.checkpoint import CheckpointCard, EmbeddingCard, read_card
 from common.errors import UserError
+from finetune.embedding.adapter import add_adapter, trained_weights
 from finetune.embedding.pairs import QuestionRows, as_dataset, gather_questions
 from finetune.embedding.serving_proof import prove_vectors
 from finetune.embedding.vectors import PASSAGE, QUERY, evaluate_vectors, shown, vectors
@@ -16,7 +17,7 @@ from finetune.eval.report import EvalReport
 from finetune.eval.retrieval import retrieval_set
 from finetune.models.checkpoint import size_of, weights_hash, write_card
 from finetune.models.embedder import body_config, load_embedder, pooling_of, prompt_of
-from finetune.models.memory import ADAM, KEPT_HALVES, MemoryPlan
+from finetune.models.memory import MemoryPlan, WeightSizes, plan_vectors
 from finetune.models.precision import choose_precision
 from finetune.models.quiet import hide_library_bars, quiet_libraries
 from finetune.progress import Report
@@ -66,11 +67,14 @@ def train_embedding(
     with quiet_libraries(), places(output, mark, restart=restart, dry_run=dry_run) as (directory, state):
         model = load_embedder(base)
         _set_prompts(model, recipe)
+        adapter = None if recipe.lora is None else add_adapter(model, recipe.lora, recipe.seed)
         show(format_facts(_facts(recipe, rows, model, output, base)))
         if dry_run:
             return
         before = _measured(model, rows, recipe)
         outcome = _trained(model, recipe, rows, output, state, report)
+        if adapter is not None:
+            adapter.merge_and_unload()
         after = _measured(model, rows, recipe)
         if before is not None and after is not None:
             show(f"  found among {after.settings['passages']:,} passages, before and after:")
@@ -102,7 +106,7 @@ def _facts(
     cut = sum(length > recipe.max_length for length in lengths) / len(lengths)
     an_epoch, steps = steps_in_run(recipe, len(rows.train))
     most = max(len(row.negatives) for row in rows.train)
-    trained = sum(weight.numel() for weight in model.parameters())
+    size = _sizes(model)
     longest = min(recipe.max_length, max(lengths))
     prompts = ", ".join(f"{kind} {text!r}" for kind, text in model.prompts.items() if text)
     return [
@@ -120,23 +124,28 @@ def _facts(
         ),
         Fact("prompts", prompts or "none"),
         Fact("steps", f"about {steps:,} of {recipe.batch_size} questions ({an_epoch:,} an epoch)"),
-        check_memory(_memory(recipe, model, trained, longest * (2 + most)), 1),
-        check_disk(output, size_of(model, recipe.dtype), trained, recipe),
+        Fact(
+            "adapter", "none: all weights are trained" if recipe.lora is None else f"{size.adapter:,} weights"
+        ),
+        check_memory(_memory(recipe, size, longest * (2 + most)), 1),
+        check_disk(output, size_of(model, recipe.dtype), size.adapter or size.total, recipe),
     ]
 
 
-def _memory(recipe: EmbeddingTuning, model: "SentenceTransformer", trained: int, tokens: int) -> MemoryPlan:
-    """tokens: of one question with its passages, at most."""
-    compute = choose_precision(recipe).compute.itemsize
+def _sizes(model: "SentenceTransformer") -> WeightSizes:
+    """Of a model whose adapter, if there is one, is what learns."""
+    total = sum(weight.numel() for weight in model.parameters())
+    adapter = sum(weight.numel() for weight in trained_weights(model).values())
     config = body_config(model).get_text_config()
-    rows = min(recipe.batch_size, recipe.embed.mini_batch or recipe.batch_size)
-    return MemoryPlan(
-        weights=trained * (4 if compute == 4 else 6),
-        gradients=trained * 4,
-        optimizer=trained * ADAM,
-        activations=rows * tokens * KEPT_HALVES * config.hidden_size * compute * config.num_hidden_layers,
-        logits=0,
-    )
+    if adapter == total:
+        adapter = 0
+    shape = (config.num_hidden_layers, config.hidden_size, config.vocab_size)
+    return WeightSizes(total - adapter, 0, adapter, 0, *shape)
+
+
+def _memory(recipe: EmbeddingTuning, size: WeightSizes, tokens: int) -> MemoryPlan:
+    """tokens: of one question with its passages, at most."""
+    return plan_vectors(size, recipe, tokens=tokens, compute_bytes=choose_precision(recipe).compute.itemsize)
 
 
 def _measured(model: "SentenceTransformer", rows: QuestionRows, recipe: EmbeddingTuning) -> EvalReport | None:

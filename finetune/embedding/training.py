@@ -1,5 +1,6 @@
 """The training loop of a model of vectors: sentence-transformers' trainer, its states whole or not there."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentence_transformers import (
@@ -13,6 +14,7 @@ from sentence_transformers.sentence_transformer.losses import (
     MultipleNegativesRankingLoss,
 )
 
+from finetune.embedding.adapter import load_adapter, save_adapter
 from finetune.embedding.vectors import PASSAGE, QUERY
 from finetune.models.embedder import prompt_of
 from finetune.progress import Report
@@ -22,6 +24,7 @@ from finetune.train.progress import callbacks
 
 if TYPE_CHECKING:
     from datasets import Dataset  # type: ignore[import-untyped]
+    from torch import Tensor
     from torch.nn import Module
 
 
@@ -30,6 +33,19 @@ class EmbeddingTrainer(SentenceTransformerTrainer, WholeStates):
 
     def add_model_card_callback(self, default_args_dict: object) -> None:
         """None: the card is kodolly.json."""
+
+
+class AdapterTrainer(EmbeddingTrainer):
+    """One whose training states hold the adapter alone."""
+
+    def _save(self, output_dir: str | None = None, state_dict: "dict[str, Tensor] | None" = None) -> None:
+        assert self.model is not None
+        save_adapter(self.model, Path(output_dir or str(self.args.output_dir)))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: "Module | None" = None) -> None:
+        learning = model or self.model
+        assert learning is not None
+        load_adapter(learning, Path(resume_from_checkpoint))
 
 
 def embedding_trainer(
@@ -48,7 +64,8 @@ def embedding_trainer(
         batch_sampler=BatchSamplers.NO_DUPLICATES,
         prompts={name: prompt for name, prompt in prompts.items() if prompt},
     )
-    return EmbeddingTrainer(
+    kind = EmbeddingTrainer if recipe.lora is None else AdapterTrainer
+    return kind(
         model=model,
         args=args,
         train_dataset=train,

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from finetune.recipes.recipe import Recipe
+from finetune.recipes.recipe import EmbeddingTuning, Recipe
 from finetune.recipes.sections import Lora
 
 if TYPE_CHECKING:
@@ -166,3 +166,23 @@ def _head(size: WeightSizes, recipe: Recipe, tokens: int, compute_bytes: int) ->
         trained = 0 if recipe.has_adapter else size.vocabulary * size.width * 4
         return 2 * chunk * size.vocabulary * compute_bytes + states * compute_bytes + trained
     return tokens * size.vocabulary * LOGITS_BYTES
+
+
+def plan_vectors(
+    size: WeightSizes, recipe: EmbeddingTuning, *, tokens: int, compute_bytes: int
+) -> MemoryPlan:
+    """The memory plan for a model of vectors. tokens: of one question with its passages, at most."""
+    trained = size.adapter if recipe.lora is not None else size.total
+    halves = 0 if compute_bytes == 4 else 2  # autocast caches half-precision copies
+    at_once = min(recipe.batch_size, recipe.embed.mini_batch or recipe.batch_size) * tokens
+    per_layer = KEPT_HALVES * size.width * compute_bytes
+    kept = per_layer * size.layers
+    if recipe.gradient_checkpointing:
+        kept = size.width * compute_bytes * size.layers + per_layer
+    return MemoryPlan(
+        weights=size.total * (4 + halves) + size.adapter * 4,
+        gradients=trained * 4,
+        optimizer=trained * ADAM,
+        activations=at_once * kept,
+        logits=0,
+    )

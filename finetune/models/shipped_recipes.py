@@ -9,11 +9,11 @@ from pathlib import Path
 
 from common.errors import UserError
 from finetune.files.unreadable import HUB_ID
-from finetune.models.memory import MemoryPlan, WeightSizes, plan_counted, sizes
+from finetune.models.memory import MemoryPlan, WeightSizes, plan_counted, plan_vectors, sizes
 from finetune.models.published.by_hub_id import BASE_MODELS
 from finetune.models.published.model import PublishedModel
-from finetune.recipes.load import load_recipe
-from finetune.recipes.recipe import Tuning
+from finetune.recipes.load import load_any_recipe
+from finetune.recipes.recipe import EmbeddingTuning, Tuning
 from finetune.recipes.sections import Lora
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -24,6 +24,8 @@ WEIGHTS = RECIPES / "weights.json"
 `scripts/count-weights` writes the file, and a test compares it with a new count."""
 CARD_BYTES = 80 * 10**9
 """Memory of the GPU by which GPUs are counted: an A100 or H100 with 80 GB."""
+TEXTS_OF_A_QUESTION = 3
+"""What a question of a model of vectors is counted with: itself, its passage and one negative."""
 FILLED = 0.9
 """Share of that memory that a plan may fill; the rest goes to the CUDA context and to fragmentation."""
 
@@ -32,7 +34,7 @@ FILLED = 0.9
 class Shipped:
     """A shipped recipe."""
 
-    recipe: Tuning
+    recipe: Tuning | EmbeddingTuning
     path: Path
     model: str
     """Hub id of the published model, also where this recipe begins with another recipe's result."""
@@ -103,7 +105,7 @@ def shipped(name: str) -> Shipped:
     return Shipped(recipe, path, model, BASE_MODELS[model])
 
 
-def _first_model(recipe: Tuning) -> str:
+def _first_model(recipe: Tuning | EmbeddingTuning) -> str:
     """The published model at the start of a chain of recipes: a second step (DPO) begins with `models/NAME`,
     the merged result of the recipe NAME."""
     if recipe.base in BASE_MODELS:
@@ -111,9 +113,9 @@ def _first_model(recipe: Tuning) -> str:
     return _first_model(_tuning(shipped_path(Path(recipe.base).name)))
 
 
-def _tuning(path: Path) -> Tuning:
-    recipe = load_recipe(path, folder=Path.cwd())
-    if not isinstance(recipe, Tuning):
+def _tuning(path: Path) -> Tuning | EmbeddingTuning:
+    recipe = load_any_recipe(path, folder=Path.cwd())
+    if not isinstance(recipe, Tuning | EmbeddingTuning):
         raise TypeError(f"{path} begins with no published model")
     return recipe
 
@@ -125,7 +127,11 @@ def gpu_need(entry: Shipped) -> GpuNeed:
     """
     recipe = entry.recipe
     size = counted_weights()[entry.name]
-    plan = plan_counted(size, recipe, longest=recipe.max_length, compute_bytes=2)
+    if isinstance(recipe, EmbeddingTuning):
+        tokens = recipe.max_length * TEXTS_OF_A_QUESTION
+        plan = plan_vectors(size, recipe, tokens=tokens, compute_bytes=2)
+    else:
+        plan = plan_counted(size, recipe, longest=recipe.max_length, compute_bytes=2)
     gpus = 1
     while not entry.recipe.four_bit and _each(plan, gpus) > FILLED * CARD_BYTES and gpus < 64:
         gpus *= 2
@@ -154,7 +160,8 @@ def launch_command(entry: Shipped, need: GpuNeed) -> str:
 def count_weights(entry: Shipped) -> WeightSizes:
     """Count the weights of the recipe's model and adapter. Both are built without storage, which takes a
     second or more."""
-    adapter = entry.recipe.adapter
+    recipe = entry.recipe
+    adapter = recipe.lora if isinstance(recipe, EmbeddingTuning) else recipe.adapter
     kind = adapter and Lora(rank=adapter.rank, targets=adapter.targets, dora=adapter.dora)
     return _sizes(entry.model, kind)
 

@@ -194,7 +194,8 @@ class ChatKeys(CommonKeys):
     """What happens to rows above max_length. drop: they are left out. window: the oldest turns of the history
     go first, then what is far from the answer in the context. error: training is refused."""
     lora: Lora = Lora()
-    """The adapter of all methods but pretrain and full; see below."""
+    """The adapter of all methods but pretrain and full; see below. Of embed where it is given: left out, all
+    weights are trained."""
     dpo: Dpo = Dpo()
     """For method dpo; see below."""
     kto: Kto = Kto()

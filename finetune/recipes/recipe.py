@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from finetune.files.hashes import file_hash
 from finetune.files.unreadable import unreadable
 from finetune.recipes.keys import AnswersAndText, CommonKeys, NewTokens, OnAdapter, OnBase, OnTokens
-from finetune.recipes.sections import Architecture
+from finetune.recipes.sections import Architecture, Lora
 
 _NO_ARCHITECTURE = "needs `base` and takes no `architecture`"
 _NO_QUANTIZE = "takes no `quantize`; 4-bit weights need method qlora"
@@ -25,7 +25,7 @@ _NO_LIGER = "takes no `liger`: its loss never holds the logits of all tokens as 
 _NOT_PREFERENCES = ("text", "replay", "packing", "neftune", "new_tokens")
 _ABOUT_ANSWERS = (
     *(*_NOT_PREFERENCES, "template", "learn", "reasoning", "end_token", "over_length", "smoke_test"),
-    *("quantize", "liger", "lora", "dpo", "kto", "orpo", "simpo"),
+    *("quantize", "liger", "dpo", "kto", "orpo", "simpo"),
 )
 _VECTORS_ALONE = "writes no answers, and takes none of the keys about them: " + ", ".join(
     f"`{key}`" for key in _ABOUT_ANSWERS
@@ -168,17 +168,26 @@ class LabelledTuning(OnAdapter):
 
 
 class EmbeddingTuning(OnBase):
-    """All weights of a model of vectors, on questions and the passages that answer them."""
+    """A model of vectors, all weights of it or by an adapter, on questions and the passages that answer
+    them."""
 
     method: Literal["embed"]
     """See the table above."""
+    lora: Lora | None = None
+    """None trains all weights; an adapter is merged into the checkpoint that is written."""
     takes_no: ClassVar[dict[str, str]] = {
         "architecture": _NO_ARCHITECTURE,
         **dict.fromkeys(_ABOUT_ANSWERS, _VECTORS_ALONE),
         "gradient_accumulation": "takes no `gradient_accumulation`: a question is held against the passages "
         "of one pass alone. Set batch_size, and embed.mini_batch where memory is short",
     }
-    sections: ClassVar[frozenset[str]] = frozenset({"embed"})
+    sections: ClassVar[frozenset[str]] = frozenset({"embed", "lora"})
+
+    @model_validator(mode="after")
+    def _one_learning_rate(self) -> Self:
+        if self.lora is not None and self.lora.plus is not None:
+            raise ValueError("method embed has one learning rate, and takes no `lora.plus`")
+        return self
 
     @model_validator(mode="after")
     def _others_to_tell_from(self) -> Self:

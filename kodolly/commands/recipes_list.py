@@ -67,7 +67,7 @@ def _as_json(entry: "Shipped", need: "GpuNeed") -> dict[str, str | int | float |
         "family": entry.facts.family,
         "model": entry.model,
         "method": entry.recipe.method,
-        "template": entry.recipe.template,
+        "template": getattr(entry.recipe, "template", None),
         "licence": entry.facts.licence,
         "use": entry.facts.use,
         "licence_source": entry.facts.source,

@@ -93,6 +93,13 @@ INTERNATIONAL_MODELS: dict[str, PublishedModel] = {
     "Qwen/Qwen3-32B": PublishedModel(
         "Qwen3", "Apache-2.0", "commercial", model_card("Qwen/Qwen3-32B"), qwen3(64, 5120, 64, 25600)
     ),
+    "Qwen/Qwen3-Embedding-0.6B": PublishedModel(
+        "Qwen3",
+        "Apache-2.0",
+        "commercial",
+        model_card("Qwen/Qwen3-Embedding-0.6B"),
+        qwen3(28, 1024, 16, 3072, tied=True, vocabulary=151669),
+    ),
     "Qwen/Qwen3-30B-A3B": PublishedModel(
         "Qwen3",
         "Apache-2.0",

@@ -42,8 +42,10 @@ def llama(
     }
 
 
-def qwen3(layers: int, width: int, heads: int, inner: int, *, tied: bool = False) -> Shape:
-    more = {"vocab_size": 151936, "head_dim": 128, "tie_word_embeddings": tied}
+def qwen3(
+    layers: int, width: int, heads: int, inner: int, *, tied: bool = False, vocabulary: int = 151936
+) -> Shape:
+    more = {"vocab_size": vocabulary, "head_dim": 128, "tie_word_embeddings": tied}
     return llama("qwen3", layers, width, heads, 8, inner, 40960, **more)
 
 
