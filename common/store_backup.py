@@ -107,13 +107,22 @@ def _copy_sqlite(store: KeptStore, database: Path, copy: Path) -> None:
             f"There is no store at {database}.", hint=f"Check KODOLLY_STATE_DIR and {store.schema.setting}."
         )
     copy_sqlite(database, copy)
-    kept = {*store.tables, *store.copied}
-    with _sqlite(copy) as connection:
-        connection.exec_driver_sql("PRAGMA secure_delete=ON")
-        there = sa.inspect(connection).get_table_names()
-        for table in store.tables[0].metadata.sorted_tables:
-            if table not in kept and table.name in there:
-                connection.execute(table.delete())
+    try:
+        with _sqlite(copy) as connection:
+            _delete_others(store, connection)
+    except SQLAlchemyError as error:
+        raise UserError(
+            f"The backup cannot be written: {getattr(error, 'orig', error)}.", hint="Check the disk."
+        ) from error
+
+
+def _delete_others(store: KeptStore, copy: sa.Connection) -> None:
+    """What a backup does not hold."""
+    copy.exec_driver_sql("PRAGMA secure_delete=ON")
+    there = sa.inspect(copy).get_table_names()
+    for table in store.tables[0].metadata.sorted_tables:
+        if table not in {*store.tables, *store.copied} and table.name in there:
+            copy.execute(table.delete())
 
 
 async def _copy_postgresql(store: KeptStore, url: URL, copy: Path) -> None:

@@ -19,8 +19,11 @@ def paper_reader() -> Callable[[bytes], str] | None:
 
 
 def paper_text(content: bytes) -> str:
-    """The text of a PDF, page after page, read in a process of its own. Raises ValueError with the reason."""
+    """The text of a PDF, page after page, read in a process of its own. Raises ValueError with the reason,
+    and LockedPaper."""
     from documents.read.file import ReadLimits, read_file_as
+    from documents.read.raw import LOCKED, Unreadable
+    from webui.files.reading import LockedPaper
 
     limits = ReadLimits(memory_bytes=MEMORY_BYTES, seconds=SECONDS, text_bytes=TEXT_BYTES)
     with tempfile.TemporaryDirectory(prefix="kodolly-paper-") as directory:
@@ -29,5 +32,7 @@ def paper_text(content: bytes) -> str:
         try:
             document = read_file_as(path.name, path, limits)
         except UserError as error:
+            if isinstance(error.__cause__, Unreadable) and error.__cause__.reason == LOCKED:
+                raise LockedPaper(LOCKED) from error
             raise ValueError(str(error).removeprefix(f"{path.name} cannot be read: ").rstrip(".")) from error
     return "\n\n".join(page.text for page in document.pages)

@@ -103,10 +103,22 @@ def test_a_paper_becomes_its_text(tmp_path: Path) -> None:
     read = read_file("보고서.pdf", pdf.read_bytes(), paper_text)
     assert (read.kind, read.name) == ("text", "보고서.pdf")
     assert "매출은 3억 원" in read.content.decode()
-    for content, why in ((b"%PDF-1.7\nbroken", "file_pdf"), (empty_pdf(tmp_path), "file_pdf_scanned")):
+    for content, why in (
+        (b"%PDF-1.7\nbroken", "file_pdf"),
+        (empty_pdf(tmp_path), "file_pdf_scanned"),
+        (locked(pdf.read_bytes()), "file_pdf_locked"),
+    ):
         with pytest.raises(Unfit) as refused:
             read_file("보고서.pdf", content, paper_text)
         assert refused.value.key == why
+
+
+def locked(content: bytes) -> bytes:
+    """The PDF with a password that nobody knows."""
+    words = b"0" * 32
+    rights = b"/Encrypt<</Filter/Standard/V 1/R 2/O(%b)/U(%b)/P -4>>" % (words, words)
+    head, mark, trailer = content.rpartition(b"trailer")
+    return head + mark + trailer.replace(b"<<", b"<<" + rights, 1)
 
 
 def empty_pdf(folder: Path) -> bytes:

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from documents.read.raw import RawDocument, Unreadable
+from documents.read.raw import LOCKED, RawDocument, Unreadable
 
 SUFFIXES = {
     ".pdf": "pdf",
@@ -64,7 +64,7 @@ def _check_head(name: str, head: bytes) -> None:
     if name in PICTURES and not head.startswith(PICTURES[name]):
         raise Unreadable(f"it is no {name.upper()} file")
     if name in _OFFICE and head.startswith(_COMPOUND):
-        raise Unreadable("it is protected with a password", "Save it without the password.")
+        raise Unreadable(LOCKED, "Save it without the password.")
     if name in (*_OFFICE, "hwpx") and not head.startswith(_ZIP):
         raise Unreadable(f"it is no {name.upper()} file")
 

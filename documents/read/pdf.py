@@ -12,7 +12,7 @@ from documents.read.pdf_blocks import Sizes, blocks_of, sizes_of
 from documents.read.pdf_layout import Item, reading_order
 from documents.read.pdf_page import SeenPage, see_page
 from documents.read.pdf_tables import TableFinder
-from documents.read.raw import RawBlock, RawDocument, RawPage, Unreadable
+from documents.read.raw import LOCKED, RawBlock, RawDocument, RawPage, Unreadable
 from documents.read.running_heads import without_running_heads
 
 MOST_PAGES = 5000
@@ -48,7 +48,7 @@ def _opened(path: Path) -> Any:
         return pdfium.PdfDocument(path)
     except pdfium.PdfiumError as error:
         if getattr(error, "err_code", None) == pdfium_raw.FPDF_ERR_PASSWORD:
-            raise Unreadable("it is protected with a password", "Save it without the password.") from error
+            raise Unreadable(LOCKED, "Save it without the password.") from error
         raise Unreadable("it is damaged") from error
 
 

@@ -47,6 +47,10 @@ class RawDocument:
     title: str = ""
 
 
+LOCKED = "it is protected with a password"
+"""Why a file cannot be read, by far the most often."""
+
+
 class Unreadable(Exception):
     """The file cannot be read. `reason` says why, as a clause without an end mark; `hint` what to do."""
 

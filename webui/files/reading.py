@@ -25,10 +25,14 @@ BEGINNINGS = re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF.{4}WEBP", re.DOTALL)
 """Of files of these types."""
 TEXT_TYPE = "text/plain"
 ReadPaper = Callable[[bytes], str]
-"""The text of a PDF. Raises ValueError with a reason. It is called in a thread."""
+"""The text of a PDF. Raises ValueError with a reason, and LockedPaper. It is called in a thread."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _SVG = re.compile(r"(?:\s++|<\?xml[^>]*+>|<!--.*?-->|<!DOCTYPE[^>]*+>)*+<svg[\s>]", re.IGNORECASE | re.DOTALL)
 """Nothing in it is tried in a second way: what comes before may be long."""
+
+
+class LockedPaper(ValueError):
+    """It takes a password."""
 
 
 class Unfit(Exception):
@@ -93,6 +97,8 @@ def _paper_text(content: bytes, paper: ReadPaper | None) -> str:
         raise Unfit("file_no_pdf")
     try:
         words = paper(content)
+    except LockedPaper as error:
+        raise Unfit("file_pdf_locked") from error
     except ValueError as error:
         raise Unfit("file_pdf", str(error)) from error
     if not words.strip():

@@ -26,7 +26,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "이 서버는 PDF를 읽지 못합니다. 글을 복사해 붙여 넣으세요.",
         "This server reads no PDF. Copy the text and paste it.",
     ),
-    "file_pdf": ("PDF를 읽지 못했습니다: {reason}", "The PDF could not be read: {reason}"),
+    "file_pdf": (
+        "PDF를 읽지 못했습니다. 손상되었거나, 너무 크거나, 읽는 데 너무 오래 걸립니다. ({reason})",
+        "The PDF could not be read: {reason}",
+    ),
+    "file_pdf_locked": (
+        "암호가 걸린 PDF입니다. 암호를 풀어 저장한 뒤 붙이세요.",
+        "This PDF is protected with a password. Save it without, then attach it.",
+    ),
     "file_pdf_scanned": (
         "이 PDF에는 글이 없습니다. 쪽을 스캔한 그림이면 그림으로 붙이세요.",
         "There is no text in this PDF. If its pages are scans, attach them as images.",
