@@ -39,8 +39,9 @@ CREATE TABLE pgvectors (
 ALTER TABLE pgvectors ALTER COLUMN embedding SET STORAGE MAIN;
 CREATE INDEX pgvectors_of_index ON pgvectors (index_id);
 """
+# In a subquery, or a plan that is kept for all values would convert the question's for each row.
 _NEAREST = """
-SELECT chunk, embedding OPERATOR({schema}.<#>) ?::float4[]::{schema}.vector AS distance
+SELECT chunk, embedding OPERATOR({schema}.<#>) (SELECT ?::float4[]::{schema}.vector) AS distance
 FROM pgvectors {among} WHERE pgvectors.index_id = ? ORDER BY distance, chunk LIMIT ?
 """
 _AMONG = """
