@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,8 @@ PARAMETERS = {
 """What may stand behind `?` of a PostgreSQL URL, as libpq names it -> the values that it may have."""
 SQLITE_THREADS = 4
 """A long report does not hold up the leases of limits."""
+BUSY_S = 5.0
+"""Longest wait for another writer of a SQLite file."""
 
 
 class StoreFailed(InternalError):
@@ -62,6 +65,35 @@ class StoreHealth:
         return time.monotonic() - self.answered
 
 
+class WriteTurns:
+    """The threads of one process take turns in writing to a SQLite file, which takes one writer at a time.
+
+    Left to SQLite, whoever waits sleeps up to 100 ms between two looks: thirty short transactions that come
+    at once then take as long as a second. For other processes SQLite itself waits.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._mine = threading.local()
+
+    def before_statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        """Wait for the turn before the first statement of a transaction that writes."""
+        if statement.startswith("SELECT") or getattr(self._mine, "held", False):
+            return
+        # After as long SQLite itself would give up: its own wait then says so.
+        self._mine.held = self._turn.acquire(timeout=BUSY_S)
+
+    @contextmanager
+    def ended_after(self) -> Iterator[None]:
+        """Whatever turn is taken within the block ends with it."""
+        try:
+            yield
+        finally:
+            if getattr(self._mine, "held", False):
+                self._mine.held = False
+                self._turn.release()
+
+
 class Database:
     """One process's connections. To be closed."""
 
@@ -78,7 +110,9 @@ class Database:
                 url, json_serializer=_json, pool_size=threads, connect_args={"check_same_thread": False}
             )
             self._threads = ThreadPoolExecutor(threads, "database")
+            self._writing = WriteTurns()
             sa.event.listen(self._sync, "connect", _sqlite_defaults)
+            sa.event.listen(self._sync, "before_cursor_execute", self._writing.before_statement)
             sa.event.listen(self._sync, "commit", self._note_file)
         else:
             target, arguments = _asyncpg_arguments(url)
@@ -101,7 +135,7 @@ class Database:
             def transaction() -> T:
                 if self._file is not None:
                     os.stat(self._file)  # raises OSError
-                with self._sync.begin() as connection:
+                with self._writing.ended_after(), self._sync.begin() as connection:
                     found = work(connection)
                     if cancelled:
                         raise asyncio.CancelledError
@@ -197,11 +231,11 @@ def _json(value: Any) -> str:
 
 
 def _sqlite_defaults(connection: Any, _record: Any) -> None:
-    """WAL lets readers go on during a write; 5 s is the longest wait for another writer. What is deleted is
-    gone from the file and its backups, too: not every SQLite is built so."""
+    """WAL lets readers go on during a write. What is deleted is gone from the file and its backups, too: not
+    every SQLite is built so."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
     cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()

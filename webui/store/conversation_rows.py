@@ -68,23 +68,34 @@ def add_turn(
 
 
 def add_answer(
-    connection: sa.Connection, turn_id: str, pane: str, turn: Turn, mark: Mark | None = None
+    connection: sa.Connection,
+    turn_id: str,
+    pane: str,
+    turn: Turn,
+    mark: Mark | None = None,
+    *,
+    version: int = 1,
 ) -> None:
-    """An answer to a turn in one pane: the newest version there."""
-    of = (answers.c.turn_id == turn_id) & (answers.c.pane == pane)
-    version = connection.scalar(sa.select(sa.func.max(answers.c.version)).where(of)) or 0
-    connection.execute(sa.update(answers).where(of).values(chosen=False))
+    """An answer to a turn in one pane."""
     connection.execute(
         sa.insert(answers).values(
             id=turn.id,
             turn_id=turn_id,
             pane=pane,
-            version=version + 1,
+            version=version,
             setup=dump(turn.setup),
             mark=dump(mark) if mark else None,
             **answer_values(turn),
         )
     )
+
+
+def add_version(connection: sa.Connection, turn_id: str, pane: str, turn: Turn) -> None:
+    """Another answer to a turn in one pane: the newest version there."""
+    of = (answers.c.turn_id == turn_id) & (answers.c.pane == pane)
+    version = connection.scalar(sa.select(sa.func.max(answers.c.version)).where(of)) or 0
+    connection.execute(sa.update(answers).where(of).values(chosen=False))
+    add_answer(connection, turn_id, pane, turn, version=version + 1)
 
 
 def answer_values(turn: Turn) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from webui.store.conversation_rows import (
     add_answer,
     add_conversation,
     add_turn,
+    add_version,
     as_title,
     last_turn,
     mark_as_changed,
@@ -176,7 +177,7 @@ class Conversations:
             if found.sides[pane].running:
                 raise StillAnswering
             turn_id, question = last_turn(connection, conversation_id)
-            add_answer(connection, turn_id, pane, Turn(question=question, setup=setup))
+            add_version(connection, turn_id, pane, Turn(question=question, setup=setup))
             mark_as_changed(connection, conversation_id)
             return _must_get(connection, user, conversation_id)
 

@@ -3,7 +3,14 @@
 import sqlalchemy as sa
 
 from webui.conversation import Side, Turn
-from webui.store.conversation_rows import add_answer, add_conversation, add_turn, last_turn, mark_as_changed
+from webui.store.conversation_rows import (
+    add_answer,
+    add_conversation,
+    add_turn,
+    add_version,
+    last_turn,
+    mark_as_changed,
+)
 from webui.store.conversations import Conversation, StillAnswering, find_conversation
 from webui.store.opening import PageDatabase
 from webui.store.tables import answers
@@ -43,7 +50,7 @@ class Versions:
                 return found
             turn_id, question = last_turn(connection, conversation_id)
             begun = Turn(question=question, setup=last.setup, answer=last.answer, reasoning=last.reasoning)
-            add_answer(connection, turn_id, pane, begun)
+            add_version(connection, turn_id, pane, begun)
             mark_as_changed(connection, conversation_id)
             return find_conversation(connection, user, conversation_id)
 
