@@ -13,8 +13,9 @@ from webui.conversation import Setup, Side, Turn
 from webui.failures import Failure
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
-from webui.pacing import batches
+from webui.pacing import INTERVAL_S, batches, gathering
 from webui.store.growing_answers import AnswerStanding
+from webui.unhurried_reads import Rest
 
 USER = "somebody"
 SETUP = Setup(model="m", sampling=Sampling(temperature=0.0, top_p=1.0, max_tokens=9))
@@ -47,7 +48,7 @@ class ScriptedClient(GatewayClient):
         self.source = source
         self.asked: list[ChatRequest] = []
 
-    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+    def stream(self, request: ChatRequest, rest: Rest | None = None) -> AsyncGenerator[StreamEvent, None]:
         self.asked.append(request)
         return self.source.stream()
 
@@ -364,3 +365,17 @@ async def test_the_gateway_is_told_by_which_name_to_forget_who_asks(*, store_fai
         await ended(fetching, turn_id)
     assert [request.user for request in client.asked] == [None if store_fails else f"rater of {USER}"]
     assert [(turn.answer, turn.state) for turn in written.turns] == [("답", "done")]
+
+
+async def test_an_answer_gathers_for_longer_the_longer_it_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+
+    async def sleep(rest_s: float) -> None:
+        rests.append(rest_s)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    grown = iter([0.0, 0.2, 1.0, 60.0])
+    gather = gathering(lambda: next(grown))
+    for _ in range(4):
+        await gather()
+    assert rests == pytest.approx([0.01, 0.05, INTERVAL_S])  # the first text comes at once

@@ -28,6 +28,7 @@ from webui.store.conversations import Conversation
 from webui.store.files import FileGone, ImagesTooLarge, NoImages
 from webui.store.page_store import PageStore
 from webui.store.users import user_of
+from webui.unhurried_reads import Rest
 
 ANNA, BORA = "anna", "bora"
 SEES = Setup(model="sees", sampling=SAMPLING, images=True)
@@ -238,7 +239,9 @@ class Sees(GatewayClient):
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+    async def stream(
+        self, request: ChatRequest, rest: Rest | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
         self.asked.append(request.body())
         yield StreamEvent(text="답", finish_reason="stop")
 

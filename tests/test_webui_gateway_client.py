@@ -1,7 +1,8 @@
 """The web UI's HTTP client: server-sent events split anywhere, and every way a gateway can fail."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +17,7 @@ REQUEST = ChatRequest(
 )
 DONE = b"data: [DONE]\n\n"
 
-Answer = tuple[int, dict[str, str], list[bytes]]
+Answer = tuple[int, dict[str, str], Iterable[bytes]]
 
 
 def chunk(text: str = "", finish: str | None = None, **more: Any) -> bytes:
@@ -27,8 +28,6 @@ def chunk(text: str = "", finish: str | None = None, **more: Any) -> bytes:
 @asynccontextmanager
 async def gateway(answer: Callable[[str], Answer]) -> AsyncIterator[GatewayClient]:
     """A real HTTP server that answers every path as `answer` says, and a client for it."""
-    import asyncio
-
     import uvicorn
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -79,6 +78,29 @@ async def test_a_stream_gives_text_finish_and_usage() -> None:
     assert [event.finish_reason for event in events if event.finish_reason] == ["stop"]
     assert [event.completion_tokens for event in events if event.completion_tokens] == [2]
     assert events[0].request_id == "req-7"
+
+
+async def test_a_read_that_is_put_off_takes_what_has_come_meanwhile() -> None:
+    sent, rests = asyncio.Event(), 0
+
+    def body() -> Iterator[bytes]:
+        yield from [chunk(str(number % 10)) for number in range(50)]
+        yield DONE
+        sent.set()
+
+    async def rest() -> None:
+        nonlocal rests
+        rests += 1
+        await sent.wait()
+
+    async with gateway(lambda _: (200, {}, body())) as client:
+        events = [event async for event in client.stream(REQUEST, rest)]
+        assert "".join(event.text for event in events) == "0123456789" * 5
+        assert 0 < rests < 10
+        put_off = rests
+        sent.clear()
+        await read(client)  # over the same connection, which is read at once again
+        assert rests == put_off
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from webui.study.figures import study_figures
 from webui.study.files import file_text, judgement_rows
 from webui.study.plan import StudyPrompt, TaskJudgement
 from webui.study.prompts_file import MOST_BAD, MOST_PROMPTS, BadRow, read_prompts
+from webui.unhurried_reads import Rest
 
 KOREAN = '질문,맥락,분류\n"두 줄\n질문","지문, 쉼표",추출\n한글날은?,,\n'
 
@@ -81,7 +82,9 @@ class Gateway(GatewayClient):
         self.ratings: dict[str, Rating] = {}
         self.calls = 0
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+    async def stream(
+        self, request: ChatRequest, rest: Rest | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
         self._fail()
         yield StreamEvent(text=f"{request.model}: ", request_id=f"req-{self.calls}")
         yield StreamEvent(text=request.messages[-1].content, finish_reason="stop")
@@ -169,7 +172,9 @@ async def test_a_gateway_that_is_away_is_waited_for(tmp_path: Path, monkeypatch:
 class BrokenModel(Gateway):
     """A stream that the client cannot take apart."""
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+    async def stream(
+        self, request: ChatRequest, rest: Rest | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
         self.calls += 1
         yield StreamEvent(text=request.model)
         raise AttributeError("'int' object has no attribute 'get'")

@@ -22,7 +22,7 @@ from webui.failures import Failure
 from webui.files.file import IMAGE_BYTES
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
-from webui.pacing import batches
+from webui.pacing import batches, gathering
 from webui.store.growing_answers import AnswerStanding
 
 logger = logging.getLogger(__name__)
@@ -233,7 +233,7 @@ async def answer(
     watch = Stopwatch()
     tokens: int | None = None
     try:
-        events = _timed(client.stream(request), watch)
+        events = _timed(client.stream(request, gathering(lambda: watch.grown_s)), watch)
         # The head of an answer shows nothing: no rest after it, so that the first text comes at once.
         async with aclosing(batches(events, stop, rest_after=_shows)) as stream:
             async for batch in stream:

@@ -20,6 +20,7 @@ from common.status import Status
 from common.turns import Turns
 from webui.failures import Failure, FailureKind, failure_kind
 from webui.storable import storable
+from webui.unhurried_reads import Rest, reads_of, unhurried_transport
 
 STATUS_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 15.0
@@ -122,8 +123,7 @@ class GatewayClient:
             base_url=url.rstrip("/"),
             headers={"authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx2.Timeout(CALL_TIMEOUT_S, connect=5.0),
-            limits=httpx2.Limits(max_connections=None),
-            # A proxy in the environment is for the internet, not for the way to our own gateway.
+            transport=unhurried_transport(),
             trust_env=False,
         )
 
@@ -192,10 +192,13 @@ class GatewayClient:
             if error.failure.kind not in ("model_not_found", "no_such_address"):  # what a 404 is called
                 raise
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+    async def stream(
+        self, request: ChatRequest, rest: Rest | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
         """The answer as it grows. Returns normally only after the end mark. Raises GatewayError.
 
-        Closing the generator closes the connection, and with it the gateway's work.
+        `rest` waits before each read for as long as may pass. Closing the generator closes the connection,
+        and with it the gateway's work.
         """
         request_id: str | None = None
         timeout = httpx2.Timeout(CALL_TIMEOUT_S, connect=5.0, read=STREAM_IDLE_S)
@@ -210,7 +213,7 @@ class GatewayClient:
                     raise GatewayError(self._failure(response))
                 checkpoint = response.headers.get("x-kodolly-checkpoint")
                 yield StreamEvent(request_id=request_id, checkpoint=checkpoint)
-                async with aclosing(_events(response)) as events:
+                async with reads_of(response, rest), aclosing(_events(response)) as events:
                     async for data in events:
                         if data == "[DONE]":
                             return

@@ -63,6 +63,11 @@ class Stopwatch:
         """Seconds since the start."""
         return self._clock() - self._start
 
+    @property
+    def grown_s(self) -> float:
+        """Seconds since the first text or reasoning; 0 before it."""
+        return self._clock() - self._first if self._first is not None else 0.0
+
     def metrics(self, tokens: int | None) -> Metrics:
         """The figures so far."""
         if self._first is None or self._last is None:

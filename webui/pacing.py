@@ -1,7 +1,7 @@
 """Slow a fast stream down to what a page can draw, and end it when somebody says stop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -9,8 +9,22 @@ T = TypeVar("T")
 
 # Each update costs the browser a new layout of the pane; 15 a second look fluent.
 INTERVAL_S = 1 / 15
+READ_SHARE = 0.05
+"""Of the time for which an answer has grown: how long its reader lets more of it gather. So its end is
+noticed late by that share at most, and its speed is known to that share."""
 # With nothing to show, an empty batch this often keeps the clock of a waiting pane moving.
 TICK_S = 1.0
+
+
+def gathering(grown_s: Callable[[], float]) -> Callable[[], Awaitable[None]]:
+    """Waits, when called, for as long as more may gather of an answer that has grown for `grown_s()`
+    seconds."""
+
+    async def gather() -> None:
+        if (rest_s := min(INTERVAL_S, READ_SHARE * grown_s())) > 0:
+            await asyncio.sleep(rest_s)
+
+    return gather
 
 
 async def batches(

@@ -29,7 +29,7 @@ class Words(GatewayClient):
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
 
-    async def stream(self, request: Any) -> AsyncGenerator[StreamEvent, None]:
+    async def stream(self, request: Any, rest: Any = None) -> AsyncGenerator[StreamEvent, None]:
         self.asked.append([message.content for message in request.messages])
         yield StreamEvent(text="두 ")
         yield StreamEvent(text="낱말", finish_reason="stop")
