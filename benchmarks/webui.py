@@ -3,11 +3,12 @@
 python benchmarks/webui.py [--rounds 3] [--json FILE]
 
 A scripted gateway sends each answer of 150 tokens, one each 20 ms. Ours is driven as the chat page drives
-it: its listener, then `GET /page/answers` as often as `answers.js` asks, then the listener of an ended
-answer. Gradio's is driven by its own event stream. CPU is the page's process alone, from /proc; what opening
-the page costs is printed apart. The time before the first text is that beyond asking the gateway directly, at
-the same number of streams. With Chromium, an idle tab's requests are counted for 10 s, and how long an empty
-browser takes until a question can go out from the chat page. Ends with 1 when an aim falls short. For Linux.
+it: the event that begins, then `GET /page/answers` as often as `answers.js` asks, then the two events of an
+ended answer. Gradio's is driven by its own event stream. CPU is the page's process alone, from /proc; what
+opening the page costs is printed apart. The time before the first text is that beyond asking the gateway
+directly, at the same number of streams. With Chromium, an idle tab's requests are counted for 10 s, and how
+long an empty browser takes until a question can go out from the chat page. Ends with 1 when an aim falls
+short. For Linux.
 """
 
 import argparse
@@ -61,7 +62,7 @@ def cpu_s(pid: int) -> float:
 
 
 class GradioPage:
-    """The listeners of a Gradio page, called over HTTP as its browser calls them."""
+    """The events of a Gradio page, sent over HTTP as its browser sends them."""
 
     def __init__(self, client: httpx2.AsyncClient, config: dict[str, Any]) -> None:
         self.client, self.session = client, uuid.uuid4().hex
@@ -73,21 +74,17 @@ class GradioPage:
         (found,) = [key for key, props in self.components.items() if props.get("elem_id") == elem_id]
         return int(found)
 
-    def listener(self, elem_id: str, event: str) -> dict[str, Any]:
-        """The listener of an event of the component `elem_id`."""
-        target = self.component(elem_id)
-        found: dict[str, Any] = next(
-            one for one in self.listeners if [target, event] in one["targets"] and one["backend_fn"]
-        )
-        return found
-
-    async def call(self, listener: dict[str, Any], values: dict[str, Any]) -> str:
-        """Call a listener that does not queue, with `values` by elem_id, else what its inputs hold."""
-        answer = await self.client.post("/gradio_api/run/predict", json=self._asked(listener, values))
+    async def event(self, name: str, values: dict[str, Any]) -> str:
+        """Have the web UI's own route answer an event, with `values` by elem_id, else what its inputs
+        hold."""
+        called = f"kodolly.event('{name}'"
+        (listener,) = [one for one in self.listeners if called in str(one["js"])]
+        given = [self._value(key, values) for key in listener["inputs"]]
+        answer = await self.client.post(f"/page/events/{name}", json=given)
         return answer.raise_for_status().text
 
     async def queue(self, listener: dict[str, Any], values: dict[str, Any]) -> "asyncio.Queue[str | None]":
-        """Call one that does: its events, then None."""
+        """Call a listener that queues: its events, then None."""
         asked = self._asked(listener, values)
         events: asyncio.Queue[str | None] = asyncio.Queue()
         (await self.client.post("/gradio_api/queue/join", json=asked)).raise_for_status()
@@ -116,23 +113,28 @@ class GradioPage:
 async def open_ours(page: GradioPage) -> None:
     """The chat page, with its load event, as a browser that comes for the first time."""
     page.client.cookies.update((await page.client.get("/chat")).cookies)
-    loads = [one for one in page.listeners if one["backend_fn"] and one["targets"][0][1] == "load"]
-    shown = page.component("chat-conversation")
-    (load,) = [one for one in loads if shown in one["outputs"]]
-    await page.call(load, {})
+    await page.event("chat-load", {})
 
 
 async def ask_ours(page: GradioPage) -> float:
     """One answer on the chat page; returns after how many seconds its first text was there."""
     began = time.monotonic()
     values = {"chat-question": "질문", "chat-model": MODEL, "chat-conversation": ""}
-    said = await page.call(page.listener("chat-send", "click"), values)
+    said = await page.event("chat-begin", values)
     answer_id = re.search(r'running=\\"([0-9a-f-]{36})\\"', said)
     if answer_id is None:
         raise RuntimeError(f"The page did not begin with an answer: {said[-500:]}")
     first_s = await _feed(page.client, answer_id[1], began)
-    await page.call(page.listener("chat-settled", "click"), values)
+    await page.event("chat-settle", values | {"chat-conversation": _shown(page, said)})
+    await page.event("chat-look", values)
     return first_s
+
+
+def _shown(page: GradioPage, said: str) -> str:
+    """The id of the conversation that a question has begun."""
+    (begin,) = [one for one in page.listeners if "kodolly.event('chat-begin'" in str(one["js"])]
+    at = begin["outputs"].index(page.component("chat-conversation"))
+    return str(json.loads(said)[str(at)])
 
 
 async def _feed(client: httpx2.AsyncClient, answer_id: str, began: float) -> float:

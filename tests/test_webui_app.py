@@ -9,8 +9,11 @@ import httpx2
 import pytest
 
 from tests.support.page_app import made_app, page_client
+from tests.support.page_events import values_of
 from webui.session import COOKIE, token_in
 from webui.settings import WebuiSettings
+
+JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
@@ -83,15 +86,15 @@ async def press(client: httpx2.AsyncClient, button: str, typed: dict[str, Any]) 
     filled = [parts[at] for at in pressed["inputs"]]
     data = [typed.get(props.get("elem_id"), props.get("value")) for props in filled]
     event = {"data": data, "fn_index": pressed["id"], "session_hash": "abc", "event_data": None}
-    content, json_type = json.dumps(event), {"content-type": "application/json"}
-    return await client.post("/gradio_api/run/predict", content=content, headers=json_type)
+    return await client.post("/gradio_api/run/predict", content=json.dumps(event), headers=JSON)
 
 
 async def test_a_question_may_hold_half_a_character(client: httpx2.AsyncClient) -> None:
     """Browsers send one, where an emoji was cut in two, and no database takes it."""
     await client.get("/chat")
     typed = {"chat-question": "반쪽 \ud83d 글", "chat-model": "dolly"}
-    answer = await press(client, "chat-send", typed)
+    content = json.dumps(values_of((await client.get("/config")).json(), "chat-begin", typed))
+    answer = await client.post("/page/events/chat-begin", content=content, headers=JSON)
     assert answer.status_code == 200
     assert "반쪽 \ufffd 글" in answer.text
 
@@ -101,3 +104,30 @@ async def test_settings_are_saved_also_where_a_number_was_emptied(client: httpx2
     answer = await press(client, "chat-preset-save", {"chat-preset-name": "빈 칸", "chat-max-tokens": None})
     assert answer.status_code == 200
     assert "빈 칸" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("event", "body"),
+    [
+        ("chat-begin", b"[1, 2]"),
+        ("chat-begin", b"{}"),
+        ("chat-begin", b"[" * 10_000),
+        ("chat-begin", b"\xff"),
+        ("no-event", b"[]"),
+    ],
+)
+async def test_an_event_of_no_page_of_ours_is_refused(
+    client: httpx2.AsyncClient, event: str, body: bytes
+) -> None:
+    await client.get("/chat")
+    answer = await client.post(f"/page/events/{event}", content=body, headers=JSON)
+    assert answer.status_code == 400
+
+
+async def test_an_event_without_a_cookie_changes_nothing_and_says_so(client: httpx2.AsyncClient) -> None:
+    typed = values_of(
+        (await client.get("/config")).json(), "chat-begin", {"chat-question": "a", "chat-model": "m"}
+    )
+    answer = await client.post("/page/events/chat-begin", json=typed, headers={"cookie": ""})
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert "kodolly-notice" in answer.headers

@@ -239,7 +239,7 @@ def test_what_is_rated_while_the_other_side_ends_stays(ui: WebUi, stage: Stage) 
         ui.page.wait_for_timeout(20)
         return bool(late)
 
-    ui.page.route("**/gradio_api/run/*", answer_first_later)
+    ui.page.route("**/page/events/compare-settle*", answer_first_later)
     stage.open_gate()
     wait_for(read, LIMIT_S, what="the answer to the event of an ended side")
     score.check()

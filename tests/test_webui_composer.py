@@ -2,6 +2,7 @@
 out, and a page that draws a lot still hears the reader."""
 
 import itertools
+import re
 
 import pytest
 from playwright.sync_api import Route, expect
@@ -34,11 +35,14 @@ HIDE = """(hidden) => {
     document.dispatchEvent(new Event('visibilitychange'));
 }"""
 
+EVENTS = re.compile("/gradio_api/run/|/page/events/")
+"""Gradio's, and those that the web UI answers itself."""
+
 
 def hold_next_event(ui: WebUi) -> list[Route]:
     """Keep the next event of the page from its server; the list has it once the page has sent it."""
     held: list[Route] = []
-    ui.page.route("**/gradio_api/run/*", lambda route: route.continue_() if held else held.append(route))
+    ui.page.route(EVENTS, lambda route: route.continue_() if held else held.append(route))
     return held
 
 
@@ -89,6 +93,34 @@ def test_what_is_typed_while_a_question_goes_out_stays(ui: WebUi) -> None:
     ui.wait_finished("chat")
     ui.page.reload()
     expect(box).to_have_value("둘")
+
+
+def test_a_question_that_the_web_ui_does_not_take_stays_and_goes_out_once(ui: WebUi, stage: Stage) -> None:
+    ui.open("/chat")
+    ui.pick("fast", "chat")
+    box = ui.element("chat-question").locator("textarea")
+    sent: list[Route] = []
+
+    def fail(route: Route) -> None:
+        sent.append(route)
+        if len(sent) == 1:
+            route.abort()
+        elif len(sent) == 2:
+            route.fulfill(status=400)
+        else:
+            route.continue_()
+
+    ui.page.route("**/page/events/chat-begin*", fail)
+    box.fill("하나")
+    for words in ("응답하지 않습니다", "새로고침"):
+        box.press("Enter")
+        expect(ui.page.locator(".kd-told")).to_contain_text(words)
+        expect(box).to_have_value("하나")
+    for _ in range(3):
+        box.press("Enter")  # while the first is on its way the others are left out
+    expect(box).to_have_value("")
+    ui.wait_finished("chat")
+    assert [len(chat["messages"]) for chat in stage.script()["chats"]] == [1]
 
 
 def test_a_page_that_draws_for_long_lets_input_in_between(ui: WebUi, stage: Stage) -> None:

@@ -150,8 +150,10 @@ def test_feedback_is_neither_read_nor_written(page: Page, house: House) -> None:
 
 
 def test_the_web_ui_answers_its_own_pages_alone(page: Page, house: House) -> None:
-    join, upload = (f"{house.webui}/gradio_api/{path}" for path in ("run/predict", "upload"))
-    assert submit(page, join, "text/plain", {"{": "}"}) == 403
+    upload = f"{house.webui}/gradio_api/upload"
+    for path in ("gradio_api/run/predict", "page/events/chat-begin"):
+        page.goto(house.evil)
+        assert submit(page, f"{house.webui}/{path}", "text/plain", {"[": "]"}) == 403
     page.goto(house.evil)  # the answer to the form has made the page the web UI's
     assert submit(page, upload, "multipart/form-data", {"files": "안녕"}) == 403
     answer = page.goto(house.under("rebind.test", house.webui))

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from common.feedback import Sampling
 from common.registry import ModelCard
 from tests.support.page_app import made_app
+from tests.support.page_events import values_of
 from tests.support.processes import PATIENCE_S
 from tests.support.stack_in_process import InProcess, in_process
 from webui.conversation import Setup
@@ -141,6 +142,7 @@ async def test_nobody_comes_in_without_a_login(page: httpx2.AsyncClient) -> None
         ("GET", "/config"),
         ("POST", "/gradio_api/queue/join"),
         ("POST", "/gradio_api/run/predict"),
+        ("POST", "/page/events/chat-begin"),
         ("GET", "/results/files/votes.csv"),
         ("GET", "/logout"),
         ("PUT", "/login"),
@@ -287,10 +289,8 @@ async def test_the_gateway_sees_each_users_own_key(house: House, page: httpx2.As
     mine = house.key("나")
     await log_in(page, mine["secret"])
     config = (await page.get("/config")).json()
-    at = next(one for one in config["dependencies"] if _is_chat_send(config, one))
-    values = [_value(config, one) for one in at["inputs"]]
-    event = {"data": values, "fn_index": at["id"], "session_hash": "abc", "event_data": None}
-    assert (await page.post("/gradio_api/run/predict", json=event)).status_code == 200
+    typed = values_of(config, "chat-begin", {"chat-question": "안녕?", "chat-model": "dolly"})
+    assert (await page.post("/page/events/chat-begin", json=typed)).status_code == 200
 
     def used() -> list[dict[str, Any]]:
         asked = {"authorization": f"Bearer {mine['secret']}"}
@@ -303,24 +303,6 @@ async def test_the_gateway_sees_each_users_own_key(house: House, page: httpx2.As
     (row,) = used()
     assert row["model"] == "dolly"
     assert sum(row[outcome] for outcome in ("ok", "cancelled", "failed", "refused")) == 1
-
-
-def _is_chat_send(config: dict[str, Any], dependency: dict[str, Any]) -> bool:
-    button = _id(config, "chat-send")
-    return [button, "click"] in [list(target) for target in dependency["targets"]] and bool(
-        dependency["backend_fn"]
-    )
-
-
-def _id(config: dict[str, Any], elem_id: str) -> int:
-    found: int = next(one["id"] for one in config["components"] if one["props"].get("elem_id") == elem_id)
-    return found
-
-
-def _value(config: dict[str, Any], component: int) -> Any:
-    props = next(one["props"] for one in config["components"] if one["id"] == component)
-    filled = {"chat-question": "안녕?", "chat-model": "dolly"}
-    return filled.get(props.get("elem_id"), props.get("value"))
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=KEY_BYTES))

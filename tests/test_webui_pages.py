@@ -79,7 +79,7 @@ async def test_what_cannot_be_kept_is_told_and_the_screen_stays(
     import gradio as gr
 
     from tests.support.webui_tab import Tab, chat_of
-    from webui.pages.parts import _told
+    from webui.pages.parts import told_failures
 
     told: list[str] = []
     monkeypatch.setattr("webui.pages.parts.tell", told.append)
@@ -89,7 +89,7 @@ async def test_what_cannot_be_kept_is_told_and_the_screen_stays(
         if failure == "cookie":
             tab.request = gr.Request(headers={"accept-language": "ko"}, query_params={}, state=None)
         tab.values[chat.page.composer.question] = "사라지면 안 되는 질문"
-        assert await _told(chat.begin)(tab.request, tab.values) == gr.skip()
+        assert await told_failures(chat.begin)(tab.request, tab.values) == gr.skip()
     assert words in told[0]
     assert client.asked == []
 
@@ -102,17 +102,18 @@ async def test_no_listener_refuses_a_choice_from_a_list_that_this_process_does_n
     from tests.support.webui_tab import Words
     from webui.answering import Answering
     from webui.pages.app import build_pages
+    from webui.pages.page_events import PageEvents
     from webui.status_cache import StatusCache
     from webui.store.page_store import PageStore
 
     client, store = Words(), PageStore(f"sqlite:///{tmp_path / 'webui.db'}")
     answering = Answering(client, store.conversations.write_answer, without_page_s=60)
-    demo = build_pages("http://gateway", client, StatusCache(client), store, answering)
+    demo = build_pages("http://gateway", client, StatusCache(client), store, answering, PageEvents())
     chosen = [
         one
         for one in demo.fns.values()
-        if any(isinstance(each, gr.Dropdown | gr.Radio) for each in one.inputs)
+        if one.fn and any(isinstance(each, gr.Dropdown | gr.Radio) for each in one.inputs)
     ]
-    assert {"begin", "refresh", "move"} <= {one.name for one in chosen}
+    assert {"picked", "move"} <= {one.name for one in chosen}
     assert [one.name for one in chosen if one.preprocess] == []
     await store.close()

@@ -41,6 +41,7 @@ from webui.study.routes import StudyParts, add_studies
 
 if TYPE_CHECKING:
     from webui.login.oidc.provider import Provider
+    from webui.pages.page_events import PageEvents
 
 # The browser itself refuses to fetch anything that is not ours, whatever a model writes into its answer.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -79,23 +80,25 @@ def create_app(
     # After every event Gradio sums up the last 10,000, for a monitoring page that is switched off here.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    # At its first event Gradio asks matplotlib for its backend, which takes half a second to find one.
+    os.environ.setdefault("MPLBACKEND", "agg")
     parts = _Parts(settings)
     client, cache, store = parts.client, parts.cache, parts.store
     app = FastAPI(
         title="kodolly web UI", lifespan=parts.running, docs_url=None, redoc_url=None, openapi_url=None
     )
+    served = _add_answers(app, parts)
     _add_health(app)
     admit = _add_login(app, settings, parts)
     add_admin(app, client, lambda request: _administers(settings, request))
     texts = settings.shows_feedback
     add_downloads(app, client, training, mask, texts=texts)
     add_documents(app, client, cache)
-    add_answer_feed(app, AnswerFeed(parts.answering, store.conversations))
     add_opinions(app, client, store)
     _add_studies(app, settings, parts, mask)
     add_files(app, store.files, paper)
     add_sharing(app, store.shares, store.files)
-    _add_pages(app, settings, parts, training is not None)
+    _add_pages(app, settings, parts, served, training is not None)
     doors = Doors(app.routes, {"": PAGES, "/page/assets": ASSETS})
     app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=_admit)
     _add_entrance(app, settings, admit)
@@ -138,7 +141,19 @@ class _Parts:
                 await self.provider.aclose()
 
 
-def _add_pages(app: FastAPI, settings: WebuiSettings, parts: _Parts, training: bool) -> None:
+def _add_answers(app: FastAPI, parts: _Parts) -> "PageEvents":
+    """The routes that are asked for at every question: added first, they are found first."""
+    from webui.pages.page_events import PageEvents
+
+    add_answer_feed(app, AnswerFeed(parts.answering, parts.store.conversations))
+    served = PageEvents()
+    served.add_route(app)
+    return served
+
+
+def _add_pages(
+    app: FastAPI, settings: WebuiSettings, parts: _Parts, served: "PageEvents", training: bool
+) -> None:
     from webui.pages.app import build_pages, mount_pages
 
     given = {"training": training, "texts": settings.shows_feedback}
@@ -146,7 +161,7 @@ def _add_pages(app: FastAPI, settings: WebuiSettings, parts: _Parts, training: b
         # Gradio says so for every app of several pages, also for one that never asked for SSR.
         warnings.filterwarnings("ignore", "SSR mode is not supported")
         url = settings.public_gateway_url or settings.gateway_url
-        pages = build_pages(url, parts.client, parts.cache, parts.store, parts.answering, **given)
+        pages = build_pages(url, parts.client, parts.cache, parts.store, parts.answering, served, **given)
         mount_pages(app, pages, add_assets(app), links=_links(settings))
 
 

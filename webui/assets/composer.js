@@ -68,8 +68,45 @@
   addEventListener("click", hold, true);
   addEventListener("input", ({ target }) => target === boxOf(target.closest?.(".kd-composer")) && keep(target.value), true);
 
+  // Events of the page that a route of the web UI answers (`pages/page_events.py`): by name, those that are on their
+  // way. `given` are the values of the inputs; what comes back changes the outputs. An event happens once at a time:
+  // another is left out, and one that is to happen `again` waits. Nobody has asked for one that is `quiet`.
+  const events = new Map();
+  const korean = () => document.documentElement.lang.startsWith("ko");
+
+  function trouble(response) {
+    if (response?.status === 400) {
+      return korean() ? "웹 UI가 새로 시작되었습니다. 페이지를 새로고침하세요." : "The web UI was started anew. Reload the page.";
+    }
+    return korean() ? "웹 UI가 응답하지 않습니다. 잠시 뒤 다시 시도하세요." : "The web UI does not respond. Try again in a moment.";
+  }
+
+  async function event(name, given, { again, quiet }) {
+    const before = events.get(name);
+    if (before && !again) return undefined;
+    const answered = (before ?? Promise.resolve()).then(() => sent(name, given, quiet));
+    const over = answered.then(() => {}, () => {});
+    events.set(name, over);
+    over.then(() => events.get(name) === over && events.delete(name));
+    return answered;
+  }
+
+  async function sent(name, given, quiet) {
+    const asked = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(given) };
+    const address = new URL(`./page/events/${name}${location.search}`, document.baseURI); // the load event reads it
+    const response = await window.fetch(address, asked).catch(() => null);
+    if (!response?.ok) {
+      if (!quiet && response?.status !== 401) tell(trouble(response)); // who has to log in is led there
+      throw new Error(`The event ${name} was not answered`);
+    }
+    const changes = [];
+    for (const [at, change] of Object.entries(await response.json())) changes[at] = change;
+    return changes;
+  }
+
   window.kodolly = {
     tell,
+    event,
     // The load event was answered. Returns what the question box shall hold, undefined for what it holds.
     opened(typed) {
       ready = true;

@@ -16,6 +16,7 @@ from webui.pages.compare.wiring import wire_compare
 from webui.pages.documents.page import build_documents
 from webui.pages.documents.page import style as documents_style
 from webui.pages.models import build_models
+from webui.pages.page_events import PageEvents
 from webui.pages.results.page import build_results
 from webui.pages.stateless import StatelessBlocks, forget_pages
 from webui.status_cache import POLL_S, StatusCache
@@ -37,28 +38,30 @@ def build_pages(
     cache: StatusCache,
     store: PageStore,
     answering: Answering,
+    served: PageEvents,
     *,
     training: bool = False,
     texts: bool = False,
 ) -> StatelessBlocks:
     """Compare at `/`, chat at `/chat`, results at `/results`, documents at
-    `/documents`, models at `/models`. `training`: whether rows
-    for a training can be made here."""
+    `/documents`, models at `/models`. `served` gets the events that the web UI's own route answers.
+    `training`: whether rows for a training can be made here."""
     t = page_i18n()
     demo: StatelessBlocks
     with StatelessBlocks(title="kodolly", analytics_enabled=False, fill_width=True) as demo:
         page = build_compare(t, POLL_S)
-        wire_compare(demo, page, CompareEvents(page, store, cache, answering), client)
+        wire_compare(demo, page, CompareEvents(page, store, cache, answering), client, served)
     with demo.route("채팅 Chat", "/chat", show_in_navbar=False):
-        wire_chat(demo, ChatEvents(build_chat(t, POLL_S), store, cache, answering))
+        wire_chat(demo, ChatEvents(build_chat(t, POLL_S), store, cache, answering), served)
     with demo.route("결과 Results", "/results", show_in_navbar=False):
         build_results(demo, client, training=training, texts=texts)
     with demo.route("문서 Documents", "/documents", show_in_navbar=False):
         build_documents(demo)
     with demo.route("모델 Models", "/models", show_in_navbar=False):
         build_models(demo, t, cache, gateway_url, POLL_S)
-    # Nothing goes through Gradio's queue (`parts.on`), which otherwise looks a thousand times a second.
-    demo._queue.sleep_when_free = QUEUE_REST_S
+    # Nothing goes through Gradio's queue (`parts.on`), which otherwise looks a thousand times a second for
+    # events, and a hundred times for their progress.
+    demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = QUEUE_REST_S
     return demo
 
 

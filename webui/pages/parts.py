@@ -55,14 +55,15 @@ def on(
     given = inputs if isinstance(inputs, set) else list(inputs)
     if any(isinstance(each, (gr.Dropdown, gr.Radio, gr.Slider)) for each in given):
         options["preprocess"] = False
-    listener = _told(fn) if fn is not None and "request" in inspect.signature(fn).parameters else fn
+    listener = told_failures(fn) if fn is not None and "request" in inspect.signature(fn).parameters else fn
     if isinstance(events, list):
         return gr.on(events, listener, given, list(outputs), **options)
     return events(listener, given, list(outputs), **options)
 
 
-def _told(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """`fn`, whose first parameter is the request, with its failures told on the page."""
+def told_failures(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn`, whose first parameter is the request, with its failures told on the page. What a browser sends
+    becomes storable."""
 
     @wraps(fn)
     async def once(request: gr.Request, *values: Any) -> Any:

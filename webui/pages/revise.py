@@ -15,7 +15,8 @@ from webui.answering import Answering
 from webui.conversation import QUESTION_CHARACTERS
 from webui.notices import tell
 from webui.pages.conversation_list import Show
-from webui.pages.parts import Updates, lang_of, on, user_in
+from webui.pages.page_events import PageEvents, ordered
+from webui.pages.parts import Updates, lang_of, user_in
 from webui.pages.setup import SetupInputs
 from webui.status_cache import StatusCache
 from webui.store.conversations import Conversation, Kind, StillAnswering
@@ -105,19 +106,22 @@ class ReviseEvents:
         self.show = show
 
     def wire(
-        self, buttons: Mapping[str, ReviseButtons], edit: QuestionEdit, shown: gr.Textbox, whole: list[Any]
+        self,
+        served: PageEvents,
+        buttons: Mapping[str, ReviseButtons],
+        edit: QuestionEdit,
+        shown: gr.Textbox,
+        whole: list[Any],
     ) -> None:
         """Attach them; `whole` is what `show` draws."""
         for pane, own in buttons.items():
-            on(own.older.click, self.step(pane, -1), [shown], whole)
-            on(own.newer.click, self.step(pane, 1), [shown], whole)
-            on(own.proceed.click, self.proceed(pane), [shown], whole)
-        settings = [part for setup in self.setups.values() for part in setup.all]
-        given = sorted({edit.question, shown, *settings}, key=lambda part: part._id)
-        at = given.index(edit.question)
-        take = f"(...given) => (given[{at}] = window.kodolly.edited, given)"
+            served.on(f"{pane}-older", own.older.click, self.step(pane, -1), [shown], whole)
+            served.on(f"{pane}-newer", own.newer.click, self.step(pane, 1), [shown], whole)
+            served.on(f"{pane}-proceed", own.proceed.click, self.proceed(pane), [shown], whole)
+        inputs = {edit.question, shown, *(part for setup in self.setups.values() for part in setup.all)}
+        edited = f"Object.assign(given, {{{ordered(inputs).index(edit.question)}: window.kodolly.edited}})"
         listener = self.edit(edit.question, shown)
-        on(edit.button.click, listener, set(given), whole, js=take)
+        served.on(f"{self.kind}-edit", edit.button.click, listener, inputs, whole, given=edited)
 
     def step(self, pane: str, by: int) -> Listener:
         """Show an earlier or later version of the pane's last answer, and go on from it."""

@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from gradio.block_function import BlockFunction
 from gradio.blocks import Block
 from gradio.components import Dropdown, Radio
-from gradio.data_classes import GradioModel, GradioRootModel
 from gradio.routes import App
 from gradio.state_holder import SessionState, StateHolder
+from pydantic import BaseModel
 
 UNCHANGED = {"__type__": "update"}
 
@@ -34,11 +34,11 @@ class StatelessBlocks(gr.Blocks):
         if not outputs or predictions == gr.skip():
             return [UNCHANGED] * len(outputs)
         if _by_component(predictions):
-            told = {block: _told(block, value) for block, value in predictions.items()}
-            assert told.keys() <= set(outputs), f"{block_fn.name} changes what is none of its outputs"
-            return [told.get(block, UNCHANGED) for block in outputs]
+            changed = {block: told(block, value) for block, value in predictions.items()}
+            assert changed.keys() <= set(outputs), f"{block_fn.name} changes what is none of its outputs"
+            return [changed.get(block, UNCHANGED) for block in outputs]
         values = [predictions] if len(outputs) == 1 else predictions
-        return [_told(block, value) for block, value in zip(outputs, values, strict=True)]
+        return [told(block, value) for block, value in zip(outputs, values, strict=True)]
 
 
 def _by_component(given: Any) -> bool:
@@ -49,11 +49,12 @@ def _is_update(given: Any) -> bool:
     return isinstance(given, dict) and given.get("__type__") == "update"
 
 
-def _told(block: Any, given: Any) -> Any:
+def told(block: Any, given: Any) -> Any:
+    """What the browser is told of a component: a value, or properties of an update."""
     if not _is_update(given):
         return _value(block, given)
-    told = {name: _property(name, value) for name, value in given.items() if name != "value"}
-    return told | {"value": _value(block, given["value"])} if "value" in given else told
+    changed = {name: _property(name, value) for name, value in given.items() if name != "value"}
+    return changed | {"value": _value(block, given["value"])} if "value" in given else changed
 
 
 def _property(name: str, value: Any) -> Any:
@@ -67,7 +68,7 @@ def _value(block: Any, value: Any) -> Any:
     if isinstance(block, (Dropdown, Radio)):
         return value  # Gradio warns of a choice that was not there when the page was built
     made = block.postprocess(value)
-    return made.model_dump() if isinstance(made, (GradioModel, GradioRootModel)) else made
+    return made.model_dump() if isinstance(made, BaseModel) else made
 
 
 class NoSession(SessionState):

@@ -1,13 +1,12 @@
 """채팅 / Chat: which listener belongs to which component."""
 
-from typing import Any
-
 import gradio as gr
 
 from webui.pages.chat.events import ChatEvents
 from webui.pages.chat.layout import PANE
 from webui.pages.conversation_list import ListEvents
 from webui.pages.export_buttons import wire_export
+from webui.pages.page_events import PageEvents, ordered
 from webui.pages.parts import (
     clear_composer,
     keep_address,
@@ -18,7 +17,7 @@ from webui.pages.parts import (
 )
 
 
-def wire_chat(demo: gr.Blocks, events: ChatEvents) -> None:
+def wire_chat(demo: gr.Blocks, events: ChatEvents, served: PageEvents) -> None:
     """Attach every listener of the page."""
     page, composer, shown = events.page, events.page.composer, events.page.conversations.shown
     actions = [page.retry, page.undo, page.new, *page.files.all, *page.revise.all]
@@ -29,33 +28,30 @@ def wire_chat(demo: gr.Blocks, events: ChatEvents) -> None:
     status, lists = [page.banner, page.chip, page.timer], [page.setup.picker, page.model_list]
     refreshed = [*status, *lists, *page.setup.sampling]
     keep_address(shown)
-    loaded = on(demo.load, events.load, [page.old], [*whole, *status, page.model_list, page.old])
+    opened = [*whole, *status, page.model_list, page.old]
+    loaded = served.on("chat-load", demo.load, events.load, [page.old], opened)
     open_composer(loaded, composer.question)
     refresh_on_return(demo, "chat")
     stop_on_escape(demo, "chat")
-    on([page.timer.tick, page.refresh.click], events.refresh, lists, refreshed)
+    looking = [page.timer.tick, page.refresh.click]
+    served.on("chat-refresh", looking, events.refresh, lists, refreshed, quiet=True)
     on(page.setup.picker.input, events.picked, [page.setup.picker], [*status, *page.setup.sampling])
     events.presets.wire()
-    events.revise.wire({PANE: page.revise}, page.edit, shown, whole)
+    events.revise.wire(served, {PANE: page.revise}, page.edit, shown, whole)
     wire_export(page.files, events.store.conversations, shown)
     ListEvents(page.conversations, events.store, events.show).wire(whole)
     boxes = [composer.question, composer.context]
     given = {*boxes, shown, page.attached, *page.setup.all}
     sent = [*asked, composer.asked]
-    begun = on([composer.question.submit, composer.send.click], events.begin, given, sent,
-               js=_with_files(given, page.attached))  # fmt: skip
+    asking = [composer.question.submit, composer.send.click]
+    files = f"Object.assign(given, {{{ordered(given).index(page.attached)}: window.kodolly.attached()}})"
+    begun = served.on("chat-begin", asking, events.begin, given, sent, given=files)
     clear_composer(begun, composer)
     on(begun.then, None, [composer.asked], [], js="(asked) => window.kodolly.attachedSent(asked?.files)")
-    on(page.retry.click, events.retry, {shown, *page.setup.all}, asked)
-    settled = on(page.settled.click, events.settle, [shown], asked, trigger_mode="always_last")
-    on(settled.then, events.refresh, lists, refreshed)
-    on(composer.stop.click, events.stop, [shown], asked)
+    served.on("chat-retry", page.retry.click, events.retry, {shown, *page.setup.all}, asked)
+    settled = served.on("chat-settle", page.settled.click, events.settle, [shown], asked, again=True)
+    served.on("chat-look", settled.then, events.refresh, lists, refreshed, quiet=True)
+    served.on("chat-stop", composer.stop.click, events.stop, [shown], asked)
     undone = on(page.undo.click, events.undo, [shown, *boxes], [*asked, *boxes, page.returned])
     on(undone.then, None, [page.returned], [], js="(files) => window.kodolly.attachedAgain(files)")
     on(page.new.click, events.new, [], asked)
-
-
-def _with_files(given: set[Any], attached: gr.JSON) -> str:
-    """A script that puts the ids of the attached files among the values of `given`, which Gradio sorts."""
-    at = sorted(given, key=lambda part: part._id).index(attached)
-    return f"(...given) => (given[{at}] = window.kodolly.attached(), given)"

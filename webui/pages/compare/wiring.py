@@ -13,6 +13,7 @@ from webui.pages.compare.layout import ComparePage, Pane
 from webui.pages.compare.resize import resize
 from webui.pages.conversation_list import ListEvents
 from webui.pages.export_buttons import wire_export
+from webui.pages.page_events import PageEvents
 from webui.pages.parts import (
     clear_composer,
     keep_address,
@@ -76,33 +77,38 @@ class Outputs:
         return [*self.status, *self.setups, self.page.model_list]
 
 
-def wire_compare(demo: gr.Blocks, page: ComparePage, events: CompareEvents, client: GatewayClient) -> None:
+def wire_compare(
+    demo: gr.Blocks, page: ComparePage, events: CompareEvents, client: GatewayClient, served: PageEvents
+) -> None:
     """Attach every listener of the page."""
     out, shown = Outputs(page), page.shown
     seen = screen_parts(page)
     refresh = with_screen(page, events.refresh)
     keep_address(shown)
-    loaded = on(demo.load, events.load, page.old, [*out.everything, *page.old])
+    loaded = served.on("compare-load", demo.load, events.load, page.old, [*out.everything, *page.old])
     open_composer(loaded, page.composer.question)
     refresh_on_return(demo, "compare")
     stop_on_escape(demo, "compare")
-    on([page.timer.tick, page.refresh.click], refresh, seen, out.refreshed)
+    looking = [page.timer.tick, page.refresh.click]
+    served.on("compare-refresh", looking, refresh, seen, out.refreshed, quiet=True)
     ListEvents(page.conversations, events.store, events.show).wire(out.everything)
     events.presets.wire()
     revise = {pane.name: pane.revise for pane in page.panes}
-    events.revise.wire(revise, page.edit, shown, out.everything)
+    events.revise.wire(served, revise, page.edit, shown, out.everything)
     wire_export(page.toolbar.files, events.store.conversations, shown)
     begin = with_question(page, events.cache, events.begin)
     asking = [page.composer.question.submit, page.composer.send.click]
-    begun = on(asking, begin, question_parts(page), [page.composer.asked, *out.everything])
+    sent = [page.composer.asked, *out.everything]
+    begun = served.on("compare-begin", asking, begin, question_parts(page), sent)
     clear_composer(begun, page.composer)
     for pane in page.panes:
         on(pane.picker.input, events.picked(pane), seen, [*out.status, *pane.setup.sampling])
-        on(pane.retry.click, events.retry(pane), {shown, *pane.setup.all}, out.everything)
-    settled = on(page.settled.click, events.settle, [shown], [*out.whole, *page.conversations.all],
-                 trigger_mode="always_last")  # fmt: skip
-    on(settled.then, refresh, seen, out.refreshed)
-    on(page.composer.stop.click, events.stop, [shown], out.whole)
+        given = {shown, *pane.setup.all}
+        served.on(f"{pane.name}-retry", pane.retry.click, events.retry(pane), given, out.everything)
+    ended = [*out.whole, *page.conversations.all]
+    settled = served.on("compare-settle", page.settled.click, events.settle, [shown], ended, again=True)
+    served.on("compare-look", settled.then, refresh, seen, out.refreshed, quiet=True)
+    served.on("compare-stop", page.composer.stop.click, events.stop, [shown], out.whole)
     on(page.toolbar.clear.click, with_screen(page, events.clear), seen, out.everything)
     for button, by in ((page.toolbar.add, 1), (page.toolbar.remove, -1)):
         on(button.click, resize(events, by), seen, out.everything)

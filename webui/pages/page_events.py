@@ -1,0 +1,107 @@
+"""POST /page/events/NAME: events of the pages that a route of the web UI answers.
+
+For Gradio's browser side such an event is a script's alone: it hands over what the inputs hold, and changes
+the outputs as it is told. Between the two `assets/composer.js` asks this route. What Gradio's server does
+around a listener costs as much as the listener itself: too much for what happens at every question.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.responses import PlainTextResponse, Response
+from gradio.blocks import Block
+
+from common.doors import door
+from webui.pages.parts import Updates, told_failures
+from webui.pages.stateless import UNCHANGED, told
+
+EVENT_BYTES = 4 * 1024 * 1024
+"""Largest event: a question with its context, and what all panes are set to."""
+
+
+@dataclass(frozen=True)
+class PageEvent:
+    """What happens on a page, and what it changes there."""
+
+    listener: Callable[..., Awaitable[Updates]]
+    inputs: Sequence[Block]
+    by_part: bool
+    """The listener takes the values by component."""
+    outputs: Sequence[Block]
+
+    async def answer(self, request: gr.Request, values: Sequence[Any]) -> dict[int, Any]:
+        """What changes, by place among the outputs. `values`: as many as inputs."""
+        given = [dict(zip(self.inputs, values, strict=True))] if self.by_part else values
+        updates = await self.listener(request, *given)
+        if updates == gr.skip():
+            return {}
+        places = {part: at for at, part in enumerate(self.outputs)}
+        changed = {places[part]: told(part, value) for part, value in updates.items()}
+        return {place: change for place, change in changed.items() if change != UNCHANGED}
+
+
+class PageEvents:
+    """Those of all pages, by name."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, PageEvent] = {}
+
+    def on(
+        self,
+        name: str,
+        triggers: Any,
+        listener: Callable[..., Awaitable[Updates]],
+        inputs: Sequence[Any] | set[Any],
+        outputs: Sequence[Any],
+        *,
+        given: str = "given",
+        again: bool = False,
+        quiet: bool = False,
+    ) -> Any:
+        """Attach a listener, which returns updates by component; with a set of inputs it gets their values by
+        component. A store that fails is told in one sentence, and what is on the screen stays.
+
+        given: a script's expression of the inputs' values; those of a set are `ordered`. While the event is
+        answered, the same one is left out; with `again` it happens once more afterwards. With `quiet` nothing
+        is said when the web UI does not answer.
+        """
+        parts = ordered(inputs) if isinstance(inputs, set) else list(inputs)
+        by_part = isinstance(inputs, set)
+        self._events[name] = PageEvent(told_failures(listener), parts, by_part, list(outputs))
+        how = json.dumps({"again": again, "quiet": quiet})
+        js = f"(...given) => window.kodolly.event('{name}', {given}, {how})"
+        options = {"js": js, "api_visibility": "private", "show_progress": "hidden", "queue": False}
+        if isinstance(triggers, list):
+            return gr.on(triggers, None, parts, list(outputs), **options)
+        return triggers(None, parts, list(outputs), **options)
+
+    def add_route(self, app: FastAPI) -> None:
+        """Put the route into `app`."""
+
+        @app.post("/page/events/{name}")
+        @door("public", body_bytes=EVENT_BYTES)
+        async def event(request: Request, name: str) -> Response:
+            found, values = self._events.get(name), _values(await request.body())
+            if found is None or len(values) != len(found.inputs):
+                return PlainTextResponse("The page is of another version: load it anew.", 400)
+            changed = await found.answer(gr.Request(request), values)
+            return Response(msgspec.json.encode(changed), media_type="application/json")
+
+
+def _values(body: bytes) -> list[Any]:
+    """Nothing for what is no list in JSON. Half a character, which browsers send, is for `told_failures`."""
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError):
+        return []
+    return values if isinstance(values, list) else []
+
+
+def ordered(parts: set[Any]) -> list[Any]:
+    """The order in which the page sends the values of a set of inputs."""
+    return sorted(parts, key=lambda part: part._id)
