@@ -1,109 +1,28 @@
 """Models that read images, too: their text part is tuned, and the merge keeps the rest as it was."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
-import transformers
 from peft import PeftConfig
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
+from finetune.export import likeness
+from finetune.export.fp8 import SERVED, export_fp8
 from finetune.merge.lora import merge
 from finetune.models.load import add_adapter
 from finetune.progress import silent
 from finetune.recipes.sections import Lora
 from finetune.train.run import train
-from tests.support.own_models import (
-    INST,
-    LAYERS,
-    LINEAR,
-    SHAPE,
-    TURNS,
-    XML,
-    OwnModel,
-    make_own_model,
-    recipe_of,
-    weather_rows,
-)
+from tests.support.own_models import SHAPE, OwnModel, make_own_model, recipe_of, weather_rows
 from tests.support.random_models import random_model
+from tests.support.vision_models import GEMMA3, GEMMA4, MISTRAL3, QWEN35
 
 pytestmark = pytest.mark.slow
 
-VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-GEMMA3 = (
-    "Gemma3ForConditionalGeneration",
-    OwnModel(
-        "gemma3",
-        "",
-        TURNS,
-        lambda size: transformers.Gemma3Config(
-            text_config={**SHAPE, "vocab_size": size},
-            vision_config={**VISION, "image_size": 28, "patch_size": 14},
-            mm_tokens_per_image=4,
-        ),
-    ),
-)
-QWEN35 = (
-    "Qwen3_5ForConditionalGeneration",
-    OwnModel(
-        "qwen3.5",
-        "",
-        XML,
-        lambda size: transformers.Qwen3_5Config(
-            text_config={
-                **SHAPE,
-                **LINEAR,
-                "vocab_size": size,
-            },
-            vision_config={
-                "depth": 1,
-                "hidden_size": 32,
-                "intermediate_size": 64,
-                "num_heads": 2,
-                "out_hidden_size": SHAPE["hidden_size"],
-                "num_position_embeddings": 16,
-            },
-        ),
-    ),
-)
-MISTRAL3 = (
-    "Mistral3ForConditionalGeneration",
-    OwnModel(
-        "mistral3",
-        "",
-        INST,
-        lambda size: transformers.Mistral3Config(
-            text_config={
-                **SHAPE,
-                "model_type": "ministral3",
-                "vocab_size": size,
-                "tie_word_embeddings": False,
-            },
-            vision_config={
-                **VISION,
-                "model_type": "pixtral",
-                "head_dim": 16,
-                "image_size": 28,
-                "patch_size": 14,
-            },
-        ),
-    ),
-)
-GEMMA4 = (
-    "Gemma4UnifiedForConditionalGeneration",
-    OwnModel(
-        "gemma4",
-        "",
-        TURNS,
-        lambda size: transformers.Gemma4UnifiedConfig(
-            text_config={**SHAPE, "vocab_size": size, "layer_types": LAYERS, "global_head_dim": 64},
-            vision_config={"patch_size": 2, "mm_embed_dim": 128, "output_proj_dims": 128},
-            audio_config={"audio_embed_dim": 8},
-        ),
-    ),
-)
 FILES: dict[str, dict[str, object]] = {
     "preprocessor_config.json": {"image_processor_type": "TinyImageProcessor", "size": {"height": 28}},
     "processor_config.json": {"processor_class": "TinyProcessor", "chat_template": "another one"},
@@ -149,7 +68,8 @@ def test_a_merge_keeps_what_reads_images(kind: str, model: OwnModel, tmp_path: P
     texts = [load_file(each / "model.safetensors") for each in (base, tmp_path / "merged")]
     assert texts[0].keys() == texts[1].keys()
     assert any(not torch.equal(tensor, texts[1][name]) for name, tensor in texts[0].items())
-    assert AutoConfig.from_pretrained(tmp_path / "merged").architectures == [kind]
+    config = AutoConfig.from_pretrained(tmp_path / "merged")
+    assert config.architectures == [kind]
     for name, values in FILES.items():
         kept = json.loads((tmp_path / "merged" / name).read_text(encoding="utf-8"))
         # A processor's own template would be taken before the one that training saw.
@@ -157,3 +77,30 @@ def test_a_merge_keeps_what_reads_images(kind: str, model: OwnModel, tmp_path: P
     # With it vLLM would take Mistral's tokenizer and no chat template at all.
     assert not (tmp_path / "merged" / "tekken.json").exists()
     assert PeftConfig.from_pretrained(str(tmp_path / "adapter")).target_modules
+    if config.model_type in SERVED:
+        check_fp8(tmp_path / "merged", tmp_path / "fp8")
+
+
+def check_fp8(merged: Path, output: Path) -> None:
+    """The text part alone is rounded in an fp8 export, and vLLM is told so of the layers for images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(likeness, "LOWEST", 0.1)  # it has learnt next to nothing
+        export_fp8(merged, output, silent)
+    before, after = vision_tensors(merged), vision_tensors(output)
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    config = json.loads((output / "config.json").read_text(encoding="utf-8"))
+    left = set(config["quantization_config"]["ignore"])
+    layers = {name for name, tensor in before.items() if tensor.ndim == 2 and name.endswith(".weight")}
+    assert {name.removesuffix(".weight") for name in layers} <= left
+    stored = load_file(output / "model.safetensors")
+    rounded = {name for name, tensor in stored.items() if tensor.dtype == torch.float8_e4m3fn}
+    assert len(rounded) == 7 * SHAPE["num_hidden_layers"]
+    assert all("language_model" in name for name in rounded)
+    patterns = [each.removeprefix("re:") for each in left if each.startswith("re:")]
+    assert not [name for name in rounded for pattern in patterns if re.match(pattern, name)]
+    assert not {name.removesuffix(".weight") for name in rounded} & left
+    # vLLM puts a level between that the files do not have.
+    inner = "vision_tower.vision_model.encoder.layers.0.mlp.fc1"
+    assert any(re.match(pattern, inner) for pattern in patterns) is any(
+        "vision_tower" in each for each in before
+    )

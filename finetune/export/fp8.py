@@ -21,11 +21,12 @@ from finetune.export.likeness import Likeness, prove
 from finetune.export.source import ExportSource, open_source, require_numbers
 from finetune.files.hashes import file_hash
 from finetune.files.whole import whole_directory
-from finetune.merge.parameter_names import ParameterPart, empty_model
+from finetune.merge.parameter_names import empty_model
 from finetune.merge.safetensors_io import Planned, file_order, read_tensor, shard_names, stored_tensors
 from finetune.merge.shards import require_room_for, write_shards
 from finetune.merge.streamed_model import CheckpointWeights, open_weights
 from finetune.models.checkpoint import write_card
+from finetune.models.load import text_part
 from finetune.models.quiet import hide_library_bars
 from finetune.progress import Report
 
@@ -40,6 +41,7 @@ SCALE = "_scale"
 SERVED = (
     "exaone4",
     "gemma2",
+    "gemma3",
     "gemma3_text",
     "glm4",
     "gpt_neox",
@@ -104,17 +106,18 @@ class _Plan:
     rounded: frozenset[str]
     """Tensors that become 8 bits, by their names in the files."""
     left: list[str]
-    """Layers that stay as they are, by their names in the files."""
+    """Layers that stay as they are, by their names in the files or, after `re:`, by patterns."""
 
 
 def _plan(source: ExportSource, model: "PreTrainedModel", weights: CheckpointWeights) -> _Plan:
     where = {key: place for tensors in weights.places.values() for key, place in tensors}
-    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    layers = _rounded_layers(model)
     shards, rounded, left = {}, set(), []
     for name in shard_names(source.directory):
         planned = []
         for key, stored in stored_tensors(source.directory / name).items():
-            if _is_rounded(key, where.get(key), model, head, len(stored.shape)):
+            place = where.get(key)
+            if place is not None and place.parameter in layers and len(stored.shape) == 2:
                 rounded.add(key)
                 planned.append(Planned(key, FLOAT8, stored.shape))
                 planned.append(Planned(key + SCALE, torch.float32, (stored.shape[0], 1)))
@@ -123,18 +126,30 @@ def _plan(source: ExportSource, model: "PreTrainedModel", weights: CheckpointWei
             if key.endswith(".weight") and len(stored.shape) == 2:
                 left.append(key.removesuffix(".weight"))
         shards[name] = file_order(planned)
-    return _Plan(shards, frozenset(rounded), left)
+    return _Plan(shards, frozenset(rounded), [*left, *_other_parts(model)])
 
 
-def _is_rounded(
-    key: str, place: ParameterPart | None, model: "PreTrainedModel", head: nn.Module, dimensions: int
-) -> bool:
-    """Whether the tensor is a linear layer's weight. The output embedding is left: it decides every token,
-    and vLLM does not expect it rounded."""
-    if place is None or dimensions != 2 or not key.endswith(".weight"):
-        return False
-    module = model.get_submodule(place.parameter.rpartition(".")[0])
-    return isinstance(module, nn.Linear) and module is not head
+def _rounded_layers(model: "PreTrainedModel") -> dict[str, nn.Linear]:
+    """Weight -> the linear layer that it belongs to, of all that read text. The output embedding is left: it
+    decides every token, and vLLM does not expect it rounded. What reads images or sound is left, too."""
+    head, text = model.get_output_embeddings(), text_part(model)  # type: ignore[no-untyped-call]
+    return {
+        f"{name}.weight": layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) and layer is not head and name.startswith(text)
+    }
+
+
+def _other_parts(model: "PreTrainedModel") -> list[str]:
+    """Patterns for the output embedding and all that is beside the part for text, in models that have more:
+    vLLM's names of such layers have more levels than those in the files."""
+    above, _, text = text_part(model).rpartition(".")
+    if not text:
+        return []
+    beside = [
+        name for name, _ in model.get_submodule(above).named_children() if name not in (text, "lm_head")
+    ]
+    return [r"re:(.*\.)?lm_head", *(rf"re:(.*\.)?{name}\..*" for name in beside)]
 
 
 def _made(planned: Planned, plan: _Plan, weights: CheckpointWeights) -> torch.Tensor:
@@ -178,10 +193,8 @@ def _round_inputs(model: "PreTrainedModel") -> None:
         scales = scales_of(inputs[0])
         return ((inputs[0] / scales).to(FLOAT8).float() * scales, *inputs[1:])
 
-    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    for module in model.modules():
-        if isinstance(module, nn.Linear) and module is not head:
-            module.register_forward_pre_hook(rounded)
+    for layer in _rounded_layers(model).values():
+        layer.register_forward_pre_hook(rounded)
 
 
 @dataclass(frozen=True)

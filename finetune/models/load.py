@@ -204,9 +204,14 @@ def _other_layers(model: torch.nn.Module) -> str | None:
 
     Rows are text, so that an adapter there would cost memory and learn nothing.
     """
-    names = [name for name, _ in model.named_modules()]
-    text = next((name for name in names if name.rsplit(".", 1)[-1] == "language_model"), "")
+    text = text_part(model)
     return rf"(?!{re.escape(text)}\.).*" if text else None
+
+
+def text_part(model: torch.nn.Module) -> str:
+    """The name of the module that holds all layers for text; empty in a model of text alone."""
+    names = [name for name, _ in model.named_modules()]
+    return next((name for name in names if name.rsplit(".", 1)[-1] == "language_model"), "")
 
 
 def engine_stops(directory: Path, tokenizer: "PreTrainedTokenizerBase") -> tuple[int, ...]:

@@ -165,9 +165,12 @@ def weather_rows(template: OwnTemplate = CHATML) -> list[dict[str, Any]]:
     return rows
 
 
-def train_own_model(model: OwnModel, folder: Path) -> Path:
-    """The checkpoint that LoRA on `weather_rows` makes of a random base, in its own template."""
-    base = make_own_model(model, folder, weather_rows(model.template))
+def train_own_model(model: OwnModel, folder: Path, architecture: str | None = None) -> Path:
+    """The checkpoint that LoRA on `weather_rows` makes of a random base, in its own template.
+
+    architecture: name of the class, where it is not the configuration's for text.
+    """
+    base = make_own_model(model, folder, weather_rows(model.template), architecture)
     train(recipe_of(model, base, folder / "rows.jsonl"), folder / "adapter", silent)
     merge(folder / "adapter", folder / "merged", silent)
     return folder / "merged"
