@@ -1,5 +1,6 @@
 """Votes and ratings in the database: each belongs to the key that sent it."""
 
+import asyncio
 import base64
 import binascii
 import json
@@ -97,7 +98,7 @@ class FeedbackStore:
             "blind": vote.blind,
             "comparison": str(vote.comparison) if vote.comparison else None,
         }
-        values |= self._about(vote, left)
+        values |= await asyncio.to_thread(_about, self.policy, vote, left)
         await self._database.run(lambda connection: _put(connection, votes, owner, vote_id, values))
 
     async def put_rating(self, owner: Owner, rating_id: str, rating: JudgedRating) -> None:
@@ -113,7 +114,7 @@ class FeedbackStore:
             "answer": self._kept(answer),
             "blind": rating.blind,
         }
-        values |= self._about(rating, answer)
+        values |= await asyncio.to_thread(_about, self.policy, rating, answer)
         await self._database.run(lambda connection: _put(connection, ratings, owner, rating_id, values))
 
     async def put_on_request(self, owner: Owner, said: RequestFeedback) -> tuple[str, JudgedAnswer]:
@@ -160,18 +161,6 @@ class FeedbackStore:
     def _kept(self, answer: JudgedAnswer) -> dict[str, object]:
         kept = answer if self.policy.keeps_text else answer.without_text()
         return kept.model_dump(mode="json")
-
-    def _about(self, said: Judgement, answer: JudgedAnswer) -> dict[str, object]:
-        hashed = prompt_hash(answer.messages) if self.policy.keeps_text else ""
-        return {
-            "locale": said.locale,
-            "rater_id": said.rater_id,
-            "session_id": said.session_id,
-            "comment": said.comment if self.policy.keeps_text else None,
-            "category": said.category,
-            "prompt_hash": hashed or None,
-            "held_out": is_held_out(hashed, self.policy.held_out),
-        }
 
     async def figures(self, owner: Owner, since: datetime | None = None) -> Figures:
         """All that results are made of."""
@@ -266,6 +255,20 @@ class FeedbackStore:
         rows = await self._database.run(read)
         more = len(rows) > limit
         return RowsPage(rows[:limit], _cursor(rows[limit - 1]) if more else None)
+
+
+def _about(policy: Policy, said: Judgement, answer: JudgedAnswer) -> dict[str, object]:
+    """A long question takes a second to hash: not for the event loop."""
+    hashed = prompt_hash(answer.messages) if policy.keeps_text else ""
+    return {
+        "locale": said.locale,
+        "rater_id": said.rater_id,
+        "session_id": said.session_id,
+        "comment": said.comment if policy.keeps_text else None,
+        "category": said.category,
+        "prompt_hash": hashed or None,
+        "held_out": is_held_out(hashed, policy.held_out),
+    }
 
 
 def _judged_by(rater_id: str) -> sa.CompoundSelect[tuple[str, str]]:
