@@ -2,8 +2,8 @@
 
 `python -m tests.support.export_matrix int4` runs all of them, or those it is given, and prints who answered.
 `finetune/export` writes those alone (SERVED); the demo's export is tested at every change. A class that
-reads images, too (`gemma3`), needs torchvision, of which vLLM's CPU version has no build: its Python code on
-the path, with its operators declared, will do for text.
+reads images, too (`gemma3`, `gemma4`, `mistral3`), needs torchvision, of which there is no build for CPUs:
+its Python code on the path, with its operators declared, will do for text.
 """
 
 import sys
@@ -39,7 +39,8 @@ def run_export(file_format: str, model: "OwnModel", folder: Path, architecture: 
         likeness = export_fp8(checkpoint, out, silent)
     else:
         likeness = export_int4(checkpoint, out, silent, data=rows)
-    text_alone = ("--limit-mm-per-prompt", '{"image": 0}') if architecture else ()
+    others = '{"image": 0, "video": 0, "audio": 0}' if model.name == "gemma4" else '{"image": 0}'
+    text_alone = ("--limit-mm-per-prompt", others) if architecture else ()
     with served(out, folder / "vllm.log", ("--dtype", "bfloat16", *text_alone)) as url:
         if model.chats:
             check_answers(url, model.template)
@@ -53,11 +54,11 @@ def main(file_format: str, names: Sequence[str]) -> None:
     let_waiting_threads_sleep()
     from finetune.export import likeness
     from tests.support.own_models import OWN_MODELS
-    from tests.support.vision_models import GEMMA3
+    from tests.support.vision_models import GEMMA3, GEMMA4, MISTRAL3
 
     likeness.LOWEST = 0.1  # they know two sentences by heart, and of other texts nothing
     with tempfile.TemporaryDirectory() as scratch:
-        for architecture, model in (*((None, each) for each in OWN_MODELS), GEMMA3):
+        for architecture, model in (*((None, each) for each in OWN_MODELS), GEMMA3, GEMMA4, MISTRAL3):
             if names and model.name not in names:
                 continue
             folder = Path(scratch) / model.name
