@@ -131,3 +131,16 @@ async def test_an_event_without_a_cookie_changes_nothing_and_says_so(client: htt
     answer = await client.post("/page/events/chat-begin", json=typed, headers={"cookie": ""})
     assert (answer.status_code, answer.json()) == (200, {})
     assert "kodolly-notice" in answer.headers
+
+
+@pytest.mark.parametrize("event", ["chat-begin", "chat-refresh", "chat-retry", "chat-stop"])
+async def test_an_event_with_values_of_other_kinds_breaks_nothing(
+    client: httpx2.AsyncClient, event: str
+) -> None:
+    await client.get("/chat")
+    given = values_of((await client.get("/config")).json(), event, {})
+    for at in range(len(given)):
+        for value in (7, True, ["a"], {"a": 1}, 1e308, "가" * 5000, None):
+            changed = [*given[:at], value, *given[at + 1 :]]
+            answer = await client.post(f"/page/events/{event}", json=changed)
+            assert answer.status_code in (200, 400), answer.text

@@ -6,7 +6,7 @@ around a listener costs as much as the listener itself: too much for what happen
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,18 @@ from webui.pages.stateless import UNCHANGED, told
 EVENT_BYTES = 4 * 1024 * 1024
 """Largest event: a question with its context, and what all panes are set to."""
 
+_NUMBER = (int, float)
+_HELD: Mapping[str, type | tuple[type, ...]] = {
+    "Textbox": str,
+    "Dropdown": str,
+    "Radio": (str, *_NUMBER),
+    "Checkbox": bool,
+    "CheckboxGroup": list,
+    "Number": _NUMBER,
+    "Slider": _NUMBER,
+}
+"""What inputs of Gradio's classes hold, beside nothing at all."""
+
 
 @dataclass(frozen=True)
 class PageEvent:
@@ -33,6 +45,13 @@ class PageEvent:
     by_part: bool
     """The listener takes the values by component."""
     outputs: Sequence[Block]
+
+    def could_have(self, values: Sequence[Any]) -> bool:
+        """Whether a page's inputs can hold such values."""
+        return len(values) == len(self.inputs) and all(
+            value is None or isinstance(value, _HELD.get(type(part).__name__, object))
+            for part, value in zip(self.inputs, values, strict=True)
+        )
 
     async def answer(self, request: gr.Request, values: Sequence[Any]) -> dict[int, Any]:
         """What changes, by place among the outputs. `values`: as many as inputs."""
@@ -87,7 +106,7 @@ class PageEvents:
         @door("public", body_bytes=EVENT_BYTES)
         async def event(request: Request, name: str) -> Response:
             found, values = self._events.get(name), _values(await request.body())
-            if found is None or len(values) != len(found.inputs):
+            if found is None or not found.could_have(values):
                 return PlainTextResponse("The page is of another version: load it anew.", 400)
             changed = await found.answer(gr.Request(request), values)
             return Response(msgspec.json.encode(changed), media_type="application/json")

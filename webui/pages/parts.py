@@ -196,6 +196,11 @@ def listed_models() -> gr.JSON:
     return gr.JSON([], visible="hidden")
 
 
+def names_in(listed: object) -> list[str]:
+    """The names in what a browser says of `listed_models`, which may be anything."""
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+
+
 def refresher(page: str, refresh_s: float) -> tuple[gr.Button, gr.Timer]:
     """What asks for the state of the models anew: a button that the browser presses when the page is looked
     at again, and a timer that runs only while something is about to change: the load event starts it."""

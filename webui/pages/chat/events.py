@@ -15,6 +15,7 @@ from webui.pages.parts import (
     Updates,
     asked_words,
     lang_of,
+    names_in,
     note_answer,
     user_in,
 )
@@ -63,9 +64,10 @@ class ChatEvents:
             updates |= self.view.sliders(model)
         return updates | self.view.status(model, lang) | self.view.picker(model)
 
-    async def refresh(self, request: gr.Request, model: str | None, listed: list[str]) -> Updates:
+    async def refresh(self, request: gr.Request, model: str | None, said: object) -> Updates:
         """State of the model; the picker only when the list has changed."""
         await self.cache.look()
+        listed = names_in(said)
         updates: Updates = {}
         if model is None:
             model = self.view.default_model()

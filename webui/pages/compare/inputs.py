@@ -8,7 +8,7 @@ import gradio as gr
 
 from webui.conversation import Setup
 from webui.pages.compare.layout import FIRST, SIDES, ComparePage, Pane
-from webui.pages.parts import Updates
+from webui.pages.parts import Updates, names_in
 from webui.status_cache import StatusCache
 
 Listener = Callable[..., Awaitable[Updates]]
@@ -81,7 +81,7 @@ def with_screen(page: ComparePage, handler: Callable[[gr.Request, Screen], Await
             shown=values[page.shown] or None,
             names_hidden=bool(values[page.names_hidden]),
             blind=bool(values[page.toolbar.blind]),
-            listed=tuple(values[page.model_list]),
+            listed=tuple(names_in(values[page.model_list])),
             models=tuple(values[pane.picker] or None for pane in panes),
         )
         return await handler(request, screen)
