@@ -2,11 +2,11 @@
 
 python benchmarks/improve.py [--state DIR] [--turns 1] [--seed 1]
 
-demo-dolly answers questions on things it was not taught. The raters (improve_raters.py has their rule) rate
-and correct the answers through a gateway; `kodolly improve --no-deploy` takes its turn on that: rows,
-training, merge, gates. Then the raters vote blind between sampled answers of both checkpoints, and the
-decision is the loop's. Printed is also how both checkpoints' greedy answers compare by the rule without
-errors: a win is a right answer where the other's is wrong, a tie half a win.
+demo-dolly answers everyday questions, and some on things it was not taught. The raters (improve_raters.py
+has their rule) rate and correct the answers through a gateway; `kodolly improve --no-deploy` takes its turn
+on that: rows, training, merge, gates. Then the raters vote blind between sampled answers of both checkpoints,
+and the decision is the loop's. Printed is also how both checkpoints' greedy answers compare by the rule
+without errors: a win is a right answer where the other's is wrong, a tie half a win.
 
 The checkpoints answer in this process, no engine runs: canaries, promotion and streams meanwhile are what
 tests/test_kodolly_canary.py looks at. A run that was broken off goes on with the same --state.
@@ -33,7 +33,7 @@ from common.openmp import let_waiting_threads_sleep  # noqa: E402
 
 let_waiting_threads_sleep()
 
-from benchmarks.improve_raters import OTHER, RATED, TURNS, UNSEEN, Fact, Rater, polite  # noqa: E402
+from benchmarks.improve_raters import OTHER, RATED, TURNS, UNSEEN, Fact, Rater, Talk, Turn, polite  # noqa: E402
 from common.checkpoint_identity import checkpoint_id  # noqa: E402
 from common.registry import ModelCard  # noqa: E402
 from finetune.data.stored_feedback import parse_feedback  # noqa: E402
@@ -94,9 +94,13 @@ class Asked:
         return Answers(
             self._right(facts, RATED),
             self._right(facts, UNSEEN),
-            [polite(text) for text in self._texts(OTHER)],
+            self.style(),
             [character_f1(text, [row["response"]]) for text, row in zip(old, rows, strict=True)],
         )
+
+    def style(self) -> list[bool]:
+        """Which of the other prompts it answers politely."""
+        return [polite(text) for text in self._texts(OTHER)]
 
     def _right(self, facts: Sequence[Fact], phrasings: Sequence[str]) -> list[bool]:
         asked = [(fact, phrasing.format(fact.country)) for fact in facts for phrasing in phrasings]
@@ -114,16 +118,16 @@ class People:
     stack: InProcess
     raters: list[Rater]
 
-    def rate(self, asked: Asked, facts: Sequence[Fact]) -> None:
+    def rate(self, asked: Asked, turn: Turn) -> None:
         """Each question is judged by somebody; of a quarter of them two answers are compared."""
-        pairs = [(fact, phrasing.format(fact.country)) for fact in facts for phrasing in RATED]
+        pairs = turn.asked()
         given = asked.answers([question for _, question in pairs], 0.7)
-        for n, ((fact, _), body) in enumerate(zip(pairs, given, strict=True)):
+        for n, ((about, _), body) in enumerate(zip(pairs, given, strict=True)):
             rater = self.raters[n % len(self.raters)]
-            self._say("ratings", rater, rater.opinion(fact, body["answer"]) | {"answer": body})
+            self._say("ratings", rater, rater.opinion(about, body["answer"]) | {"answer": body})
         compared = pairs[::4]
         one, other = (asked.answers([question for _, question in compared], 0.9) for _ in range(2))
-        self._vote([fact for fact, _ in compared], one, other)
+        self._vote([about for about, _ in compared], one, other)
 
     def vote_between(self, old: Asked, new: Asked, facts: Sequence[Fact]) -> None:
         """Blind, on every phrasing, seen before or not."""
@@ -133,12 +137,12 @@ class People:
         self._vote([fact for fact, _ in pairs], one, other)
 
     def _vote(
-        self, facts: Sequence[Fact], one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]
+        self, asked: Sequence[Fact | Talk], one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]
     ) -> None:
-        for n, (fact, *sides) in enumerate(zip(facts, one, other, strict=True)):
+        for n, (about, *sides) in enumerate(zip(asked, one, other, strict=True)):
             rater = self.raters[n % len(self.raters)]
             left, right = rater.rng.sample(sides, 2)
-            choice = rater.choice(fact, left["answer"], right["answer"])
+            choice = rater.choice(about, left["answer"], right["answer"])
             self._say("votes", rater, {"choice": choice, "left": left, "right": right, "blind": True})
 
     def _say(self, kind: str, rater: Rater, body: dict[str, Any]) -> None:
@@ -167,11 +171,12 @@ def serving(stack: InProcess, checkpoint: Path) -> Iterator[None]:
         yield
 
 
-def turn(people: People, state: Path, checkpoint: Path, facts: Sequence[Fact]) -> Path:
-    """One turn of the loop; the checkpoint that answers afterwards."""
+def take_turn(people: People, state: Path, checkpoint: Path, turn: Turn, first: Sequence[bool]) -> Path:
+    """One turn of the loop; the checkpoint that answers afterwards. `first`: which of the other prompts the
+    first checkpoint answers politely."""
     old, rated = Asked(checkpoint), state / f"rated-{checkpoint_id(checkpoint)}"
     if not rated.exists():
-        people.rate(old, facts)
+        people.rate(old, turn)
         rated.touch()
     journal = taken(state, old.identity)
     if journal is None:
@@ -182,12 +187,14 @@ def turn(people: People, state: Path, checkpoint: Path, facts: Sequence[Fact]) -
         sys.exit("The turn is not over; its log lies in the state directory.")
     latest, content = journal.directory, journal.content
     new = Asked(latest / "checkpoint")
-    show(old.compared(facts), new.compared(facts))
+    before, after = old.compared(turn.facts), new.compared(turn.facts)
+    show(before, after)
+    print(f"{'style since the first':24} win rate {win_rate(first, after.style):4.0%}")
     wall = content.at["end"] - content.begun
     print(f"{'turn, wall time':24} {content.decision} ({content.exit_code}), {wall:.0f} s", flush=True)
     for gate in content.steps["gates"]:
         print(f"{'gate ' + gate['name']:24} {gate['words']}", flush=True)
-    people.vote_between(old, new, facts)
+    people.vote_between(old, new, turn.facts)
     votes = parse_feedback(fetch_feedback(people.stack.gateway, "votes"), []).votes
     seen = range(1, len(votes) + 1)
     looks = [decision(votes[:n], new.identity, old.identity) for n in seen]
@@ -239,10 +246,11 @@ def main() -> None:
         state.mkdir(parents=True, exist_ok=True)
         checkpoint = demo_directories(DEMO)[1]
         with in_process(state / "gateway", log_level="warning") as stack:
-            for n, facts in enumerate(TURNS[: args.turns], 1):
+            first = Asked(checkpoint).style()
+            for n, turn in enumerate(TURNS[: args.turns], 1):
                 print(f"turn {n}", flush=True)
                 raters = [Rater(f"rater {m}", random.Random(args.seed * 1000 + m)) for m in range(RATERS)]
-                checkpoint = turn(People(stack, raters), state, checkpoint, facts)
+                checkpoint = take_turn(People(stack, raters), state, checkpoint, turn, first)
 
 
 if __name__ == "__main__":

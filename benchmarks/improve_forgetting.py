@@ -42,7 +42,7 @@ SHARES = (0.0, 1.0)
 def preferred(asked: Asked, seed: int) -> list[Pair]:
     """What people said, one in ten the wrong way round."""
     rng = random.Random(seed)
-    told = [(fact, phrasing.format(fact.country)) for fact in TURNS[0] for phrasing in RATED]
+    told = [(fact, phrasing.format(fact.country)) for fact in TURNS[0].facts for phrasing in RATED]
     given = asked.answers([question for _, question in told], 0.7)
     pairs = []
     for (fact, question), answer in zip(told, given, strict=True):

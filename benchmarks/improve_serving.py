@@ -97,7 +97,7 @@ async def clients(done: asyncio.Event, gateway: str, number: int, pause_s: float
     async def ask(client: httpx2.AsyncClient, user: int) -> None:
         questions = random.Random(user)
         while not done.is_set():
-            fact, phrasing = questions.choice(TURNS[0]), questions.choice(RATED)
+            fact, phrasing = questions.choice(TURNS[0].facts), questions.choice(RATED)
             body: dict[str, object] = SAMPLING | {"model": NAME, "ignore_eos": True, "user": f"client {user}"}
             body["messages"] = [{"role": "user", "content": phrasing.format(fact.country)}]
             tokens: list[float] = []
@@ -178,7 +178,7 @@ def turn(stack: Cluster, people: People, rows: Path) -> Journal:
                 found = list(journals(stack.path / "runs"))
                 if found and "canary" in found[0].content.steps:
                     old = found[0].content.plan.checkpoint
-                    people.vote(TURNS[0], old, lambda: process.poll() is not None)
+                    people.vote(TURNS[0].facts, old, lambda: process.poll() is not None)
                     break
                 time.sleep(0.5)
             process.wait()
@@ -262,7 +262,7 @@ def main() -> None:
         try:
             with httpx2.Client(base_url=stack.gateway, trust_env=False, timeout=120) as client:
                 people = People(client, raters)
-                people.rate(TURNS[0])
+                people.rate(TURNS[0].facts)
                 met = show(*asyncio.run(measured(stack, people, args)))
         finally:
             for model in (NAME, f"{NAME}-canary"):
