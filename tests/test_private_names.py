@@ -6,6 +6,8 @@ import inspect
 import tomllib
 from pathlib import Path
 
+import httpcore2
+import httpx2
 import pytest
 
 HTTP_PROTOCOL = "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol"
@@ -34,7 +36,7 @@ HEAVY = {
     "lm_eval.tasks._factory:TaskFactory": ("build",),
     "lm_eval.tasks._yaml_loader:load_yaml": (),
 }
-BOUNDED = ("uvicorn", "transformers", "trl", "peft", "lm-eval", "gradio")
+BOUNDED = ("uvicorn", "transformers", "trl", "peft", "lm-eval", "gradio", "httpx2", "httpcore2")
 
 
 def check(place: str, names: tuple[str, ...]) -> None:
@@ -66,6 +68,10 @@ def test_attributes_of_uvicorns_connections_are_there() -> None:
         assert f"self.{name}" in source, f"uvicorn's protocol has no {name} any more"
 
 
+def test_the_pool_of_httpx2s_transport_can_be_another() -> None:
+    assert isinstance(vars(httpx2.AsyncHTTPTransport())["_pool"], httpcore2.AsyncConnectionPool)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("place", HEAVY)
 def test_what_training_and_merging_override_is_there(place: str) -> None:
@@ -85,6 +91,7 @@ def test_a_library_whose_private_names_are_used_has_an_upper_bound(library: str)
 GRADIO = {
     "queueing.py": (
         "self.sleep_when_free = ",
+        "self.progress_update_sleep_when_free = ",
         "await asyncio.sleep(self.sleep_when_free)",
     ),
     "blocks.py": (
