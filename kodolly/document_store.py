@@ -55,7 +55,9 @@ def opened_store(name: str, config: Path | None, *, create: bool = False) -> Ite
         return
     from common.private_files import make_private_directory, make_state_directory
     from documents.search.store import open_store
+    from documents.service.exchange import finish_exchange
 
+    finish_exchange(state_dir / "documents")
     if create:
         make_state_directory(state_dir)
         make_private_directory(state_dir / "documents")

@@ -1,5 +1,8 @@
 """`kodolly documents backup` and `restore`: all documents of a machine, or nothing."""
 
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 from common.errors import UserError
 from documents.search.store import open_store
 from documents.service.backup import Contents, back_up, restore
+from documents.service.opening import open_storage
 from documents.service.places import Places
 from documents.service.sqlite_catalogue import SqliteCatalogue
 
@@ -59,6 +63,28 @@ def test_what_was_backed_up_comes_back_and_is_indexed_anew(places: Places, tmp_p
         assert rows == [{"file": "file-1", "status": "in_progress"}]
         with open_store(there.root.parent / "handbook.db") as store:
             assert store.documents() == []
+
+
+def test_a_restore_that_is_killed_between_its_renames_is_finished_by_whoever_comes_next(
+    places: Places, tmp_path: Path
+) -> None:
+    target, state_dir = tmp_path / "documents.backup", places.root.parents[1]
+    back_up(places, target)
+    places.file("file-2", "나중.md").write_text("나중", encoding="utf-8")
+    script = (
+        "import os, pathlib, sys; from documents.service.backup import restore; "
+        "from documents.service.places import Places; renamed = pathlib.Path.rename; "
+        "pathlib.Path.rename = lambda one, to: (renamed(one, to), os.kill(os.getpid(), 9)); "
+        "restore(pathlib.Path(sys.argv[1]), Places(pathlib.Path(sys.argv[2])), replace=True)"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(target), str(places.root)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not places.root.exists()
+
+    open_storage(state_dir, None).close()
+    assert places.file("file-1", "규정.md").read_text(encoding="utf-8") == "휴가"
+    assert not places.file("file-2", "나중.md").exists()
+    assert [path.name for path in state_dir.iterdir()] == ["documents"]
 
 
 @pytest.mark.parametrize("member", ["../x", "files/../../x", "evil.txt", "stores/a/b"])

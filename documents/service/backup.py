@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from common.backup_file import backup_directory, copy_sqlite, open_backup, write_backup
 from common.errors import UserError
 from documents.service.copying import TABLES, copy_catalogue, copy_stores
+from documents.service.exchange import PREFIX, exchange, finish_exchange
 from documents.service.opening import open_postgres
 from documents.service.places import Places
 from documents.service.sqlite_catalogue import SqliteCatalogue
@@ -61,6 +62,7 @@ def restore_storage(
 def back_up(places: Places, target: Path, *, replace: bool = False) -> Contents:
     """Write `target` (mode 0600), whole or not at all; the service may run. A file that is deleted meanwhile
     is left out. Raises UserError."""
+    finish_exchange(places.root.parent)
     if not places.catalogue.is_file() and not any(places.root.parent.glob("*.db")):
         raise UserError(f"There are no documents in {places.root.parent}.", hint="Check KODOLLY_STATE_DIR.")
     with backup_directory(target, replace=replace) as work:
@@ -113,18 +115,19 @@ def restore(source: Path, places: Places, *, replace: bool = False) -> Contents:
     Files are indexed when the service starts. Raises UserError, and then nothing has changed.
     """
     root = places.root.parent
+    finish_exchange(root)
     if not replace and root.exists() and any(root.rglob("*.db")):
         raise UserError(
             f"There are documents in {root}.", hint="Add --replace to put the backup in their place."
         )
     places.root.parent.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=".restore-", dir=root.parent) as directory:
+        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=root.parent) as directory:
             new = Places(Path(directory) / "documents" / "service")
             new.make()
             made = _unpack(source, new)
             _forget_indexes(new)
-            _exchange(root, new.root.parent, Path(directory) / "old")
+            exchange(root, new.root.parent)
     except OSError as error:
         raise UserError(f"The backup cannot be put into {root}: {error}.") from error
     return made
@@ -162,18 +165,6 @@ def restore_postgres(source: Path, storage: "PostgresStorage", *, replace: bool 
         finally:
             copy.close()
     return made
-
-
-def _exchange(root: Path, new: Path, old: Path) -> None:
-    """`new` in the place of `root`, which is kept as `old` until that is done."""
-    if root.exists():
-        root.rename(old)
-    try:
-        new.rename(root)
-    except OSError:
-        if old.exists():
-            old.rename(root)
-        raise
 
 
 def _unpack(source: Path, new: Places) -> Contents:

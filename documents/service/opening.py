@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import UserError
 from common.private_files import make_state_directory
+from documents.service.exchange import finish_exchange
 from documents.service.places import Places
 from documents.service.storage import DiskStorage, Storage
 
@@ -19,6 +20,7 @@ def open_storage(state_dir: Path, database_url: str | None) -> Storage:
     make_state_directory(state_dir)
     places = Places(state_dir / "documents" / "service")
     try:
+        finish_exchange(places.root.parent)
         places.make()
     except OSError as error:
         raise UserError(
