@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
 
 import httpx2
 
@@ -52,19 +52,15 @@ def _own_ports() -> Iterator[int]:
     folder = Path(tempfile.gettempdir(), f"kodolly-test-ports-{os.getuid()}")
     folder.mkdir(exist_ok=True)
     for first in PORTS[::PORTS_EACH]:
-        lock = (folder / str(first)).open("w")
+        # Open until the process ends, as an open file alone keeps its lock.
+        lock = os.open(folder / str(first), os.O_WRONLY | os.O_CREAT)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.close()
+            os.close(lock)
             continue
-        _LOCKS.append(lock)
         return itertools.cycle(range(first, first + PORTS_EACH, APART))
     raise AssertionError(f"every block of ports is taken: {folder}")
-
-
-_LOCKS: list[TextIO] = []
-"""Open until the process ends, as an open file alone keeps its lock."""
 
 
 @contextmanager
