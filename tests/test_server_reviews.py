@@ -80,6 +80,23 @@ def test_what_is_left_out_counts_nowhere_until_it_is_taken_back(client: TestClie
     assert (len(listed(client, kind)), counted(), listed(client, kind, "?excluded=only")) == (1, 1, [])
 
 
+def test_a_vote_on_several_answers_is_left_out_and_taken_back_as_a_whole(client: TestClient) -> None:
+    ids = [str(uuid.uuid4()) for _ in range(4)]
+    looks = [{"comparison": str(uuid.uuid4())}, {"comparison": str(uuid.uuid4())}, {}]
+    for row_id, look in zip(ids, (looks[0], looks[0], looks[1], looks[2]), strict=True):
+        body = BODIES["votes"] | look
+        client.put(f"/v1/feedback/votes/{row_id}", json=body, headers=KEY).raise_for_status()
+    path = f"/admin/feedback/votes/{listed(client, 'votes')[0]['key_id']}/{ids[0]}"
+    client.put(path, json={"seen": FRESH, "wanted": OUT}, headers=ADMIN).raise_for_status()
+    assert {row["id"] for row in listed(client, "votes")} == set(ids[2:])
+    left_out = {row["id"]: row["note"] for row in listed(client, "votes", "?excluded=only")}
+    assert left_out == {ids[0]: OUT["note"], ids[1]: None}
+    other = path.replace(ids[0], ids[1])
+    seen = {"excluded": True, "note": None}
+    client.put(other, json={"seen": seen, "wanted": FRESH}, headers=ADMIN).raise_for_status()
+    assert {row["id"] for row in listed(client, "votes")} == set(ids)
+
+
 def test_only_administrators_review(client: TestClient) -> None:
     body = {"seen": FRESH, "wanted": OUT}
     path = f"/admin/feedback/votes/env-1/{uuid.uuid4()}"
