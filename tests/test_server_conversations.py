@@ -147,7 +147,8 @@ def test_a_raters_conversations_go_with_the_rater_and_exports_are_masked(
     lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     (line,) = [line for line in lines if line["kind"] == "conversation" and line["id"] == named]
     assert line["messages"][0]["content"] == "전화는 [전화번호]"
-    gone = CliRunner().invoke(forget, ["떠난이", "--gateway", stack.gateway])
+    command, nowhere = ["떠난이", "--gateway", stack.gateway], {"KODOLLY_STATE_DIR": "no-web-ui"}
+    gone = CliRunner().invoke(forget, command, env=nowhere)
     assert gone.output.startswith("Deleted: 0 votes, 1 ratings, 2 conversations.")
     assert [row["id"] for row in stack.get(ALL, **B)["data"]] == [other]
 

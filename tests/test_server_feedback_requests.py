@@ -217,5 +217,7 @@ def test_an_export_holds_everything_but_personal_data(
     (line,) = [line for line in lines if line["rater_id"] == "내보낸이"]
     assert (line["kind"], line["correction"]) == ("rating", "전화 [전화번호]로 하세요.")
     assert line["answer"]["messages"][0]["content"] == "메일은 [이메일]입니다."
-    gone = CliRunner().invoke(forget, ["내보낸이", "--gateway", stack.gateway])
+    gone = CliRunner().invoke(
+        forget, ["내보낸이", "--gateway", stack.gateway], env={"KODOLLY_STATE_DIR": "no-web-ui"}
+    )
     assert gone.output.startswith("Deleted: 0 votes, 1 ratings, 0 conversations.")

@@ -58,7 +58,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     webui = f"http://127.0.0.1:{free_port()}"
     with answering(server), gateway_stack(cwd) as stack:
         command = webui_command(urlsplit(webui).port or 0, stack.gateway)
-        with running(command, cwd / "webui.log", f"{webui}/healthz"):
+        env = {"KODOLLY_STATE_DIR": str(cwd / "state")}
+        with running(command, cwd / "webui.log", f"{webui}/healthz", env):
             evil = f"http://evil.test:{server.server_address[1]}"
             yield House(stack.gateway, webui, stack.engines["outside"], evil)
 

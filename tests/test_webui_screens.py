@@ -183,7 +183,7 @@ def test_an_answer_is_corrected_by_keys_on_a_phone_and_becomes_training_rows(
     assert row["response"] == "KTX로 **두 시간 반**쯤 걸립니다."
     (pair,) = [pair for pair in made["pairs"] if pair["instruction"].startswith("부산")]
     assert (pair["chosen"], pair["rejected"].startswith("돌리-0")) == (row["response"], True)
-    forgotten(house, ui)
+    forgotten(house, ui, tmp_path)
     ui.close()
 
 
@@ -207,7 +207,7 @@ def training_rows(gateway: str, folder: Path) -> dict[str, list[dict[str, str]]]
     }
 
 
-def forgotten(house: House, ui: WebUi) -> None:
+def forgotten(house: House, ui: WebUi, folder: Path) -> None:
     """Whoever asks to be forgotten is, with what nobody judged."""
     question = "아무도 평가하지 않은 질문"
     ui.ask(question, "chat")
@@ -224,6 +224,8 @@ def forgotten(house: House, ui: WebUi) -> None:
     wait_for(lambda: len(raters()) == 1, PATIENCE_S, what="the conversation")
     (rater,) = raters()
     assert len([row for row in kept() if row["rater_id"] == rater]) == 2
-    done = CliRunner().invoke(forget, [rater, "--gateway", house.stack.gateway])
+    # The web UI's store is not where the command looks: it has a test of its own.
+    elsewhere = {"KODOLLY_STATE_DIR": str(folder / "elsewhere")}
+    done = CliRunner().invoke(forget, [rater, "--gateway", house.stack.gateway], env=elsewhere)
     assert "1 ratings, 2 conversations" in done.output
     assert [row for row in kept() if row["rater_id"] == rater] == []
