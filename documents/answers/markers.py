@@ -5,7 +5,9 @@ import re
 _NUMBERS = r"\[\s*\d{1,4}(?:\s*[,、~–-]\s*\d{1,4})*\s*\]"
 MARKER = re.compile(_NUMBERS)
 _IN_PLACE = re.compile(rf"[ \t]{{0,8}}{_NUMBERS}")
-_MAY_BE_BEGUN = re.compile(r"[ \t]{0,8}(?:\[[\d\s,、~–-]{0,40})?$")
+_BEGUN = r"(?:\[[\d\s,、~–-]{0,40}+)"
+_MAY_BE_BEGUN = re.compile(rf"[ \t]{{0,8}}+{_BEGUN}{{0,16}}+$")
+_ARE_BEGUN = re.compile(rf"[ \t]{{0,8}}+{_BEGUN}{{1,16}}+$")
 _FENCE = "```"
 
 
@@ -26,34 +28,54 @@ class MarkerFilter:
         """The end of what went out, which may be the beginning of a code fence."""
 
     def feed(self, piece: str) -> str:
-        """What may go out now: all but an end that may still become a marker."""
-        text = self._held + piece
-        begun = _MAY_BE_BEGUN.search(text)
-        at = begun.start() if begun is not None else len(text)
-        self._held = text[at:]
-        return self._cleaned(text[:at])
+        """What may go out now: all but an end that may still become a marker.
+
+        What is taken out of [1[9]] must not make a marker of what stands around it: that is looked at again.
+        """
+        text, self._held = self._held + piece, ""
+        made: list[str] = []
+        at, kept = 0, ""
+        for match in _IN_PLACE.finditer(text):
+            head, begun = _split(self._joined(made, kept, text[at : match.start()]), _ARE_BEGUN)
+            at, kept = match.end(), ""
+            self._pass(head)
+            made.append(head)
+            good = match[0] if self._fences % 2 else self._allowed(match[0])
+            if begun and good != match[0]:
+                kept = begun + good
+            else:
+                self._pass(begun)
+                made += begun, good
+        rest, self._held = _split(self._joined(made, kept, text[at:]), _MAY_BE_BEGUN)
+        self._pass(rest)
+        return "".join([*made, rest])
 
     def end(self) -> str:
         """What was held back; the answer is over."""
         text, self._held = self._held, ""
-        return self._cleaned(text)
+        return text
 
-    def _cleaned(self, text: str) -> str:
-        made, at = [], 0
-        for match in _IN_PLACE.finditer(text):
-            made.append(self._passed(text[at : match.start()]))
-            made.append(match[0] if self._fences % 2 else self._allowed(match[0]))
-            at = match.end()
-        made.append(self._passed(text[at:]))
-        return "".join(made)
+    def _joined(self, made: list[str], kept: str, text: str) -> str:
+        """What is still to be passed on of `kept`, beginnings of markers, and `text`, which ends them."""
+        if not kept:
+            return text
+        text = kept + text
+        while (match := _IN_PLACE.search(text)) is not None:
+            good = self._allowed(match[0])
+            if good == match[0]:
+                self._pass(text[: match.start()])
+                made.append(text[: match.end()])
+                text = text[match.end() :]
+            else:
+                text = text[: match.start()] + good + text[match.end() :]
+        return text
 
-    def _passed(self, text: str) -> str:
+    def _pass(self, text: str) -> None:
         """Keeps track of code fences, inside of which [0] is an index."""
         seen = self._tail + text
         self._fences += seen.count(_FENCE)
         ticks = len(seen) - len(seen.rstrip("`"))
         self._tail = "`" * (ticks % len(_FENCE))
-        return text
 
     def _allowed(self, found: str) -> str:
         """The marker with only those numbers that name a passage; where none does, nothing, not even the
@@ -67,3 +89,10 @@ class MarkerFilter:
             return ""
         kept = ", ".join(map(str, good))
         return f"{found[: len(found) - len(marker)]}[{kept}]"
+
+
+def _split(text: str, begun: re.Pattern[str]) -> tuple[str, str]:
+    """(All before, the beginnings of markers that `text` ends with)."""
+    found = begun.search(text)
+    at = found.start() if found is not None else len(text)
+    return text[:at], text[at:]
