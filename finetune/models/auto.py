@@ -30,7 +30,7 @@ def positions(config: "PretrainedConfig") -> int | None:
 
 
 def read_config(directory: Path) -> "PretrainedConfig":
-    """The configuration in `directory`. Raises OSError, ValueError or KeyError."""
+    """The configuration in `directory`. Raises whatever other people's files make transformers raise."""
     config: PretrainedConfig = AutoConfig.from_pretrained(
         directory, local_files_only=True, trust_remote_code=False
     )
@@ -63,6 +63,15 @@ def weightless_model(config: "PretrainedConfig") -> "PreTrainedModel":
     with making_model(config), torch.device("meta"):
         model: PreTrainedModel = auto_class(config).from_config(config)
     return model
+
+
+def described_model(directory: Path) -> "PreTrainedModel | None":
+    """The model that a checkpoint describes, without its weights, for a look before it is loaded; None where
+    there is none: loading it gives a better message."""
+    try:
+        return weightless_model(read_config(directory))
+    except Exception:  # other people's files may be broken in any way
+        return None
 
 
 def checkpoint_model(

@@ -8,7 +8,7 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from common.errors import UserError
-from finetune.models.auto import read_config, weightless_model
+from finetune.models.auto import described_model, weightless_model
 from finetune.models.load import add_adapter
 from finetune.recipes.sections import Lora
 
@@ -27,11 +27,9 @@ def check_targets(base: Path, lora: Lora) -> None:
     """
     if lora.targets == "all-linear":
         return
-    try:
-        config = read_config(base)
-        model = weightless_model(config)
-    except Exception:  # other people's files may be broken in any way
-        return  # loading the base will give a better message
+    model = described_model(base)
+    if model is None:
+        return
     if not lora.targets:
         raise UserError("lora.targets names no layer.", hint=_has(model))
     modules = dict(model.named_modules())
@@ -41,7 +39,7 @@ def check_targets(base: Path, lora: Lora) -> None:
         found = [module for name, module in modules.items() if f".{name}".endswith(f".{target}")]
         if found and all(isinstance(module, _LINEAR) for module in found):
             continue
-        if not _takes_adapter(config, lora, target):
+        if not _takes_adapter(model.config, lora, target):
             (unfit if found else missing).append(target)
     if missing:
         raise UserError(f"The base has no layer {', '.join(missing)}.", hint=_has(model))

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from common.errors import UserError
-from finetune.models.auto import read_config, weightless_model
+from finetune.models.auto import described_model
 from finetune.recipes.keys import CommonKeys
 
 LIGER_LOSS = "fused_linear_cross_entropy"
@@ -26,13 +26,11 @@ def refuse_fused_loss(recipe: CommonKeys, base: Path, in_parts: bool) -> None:
 
     in_parts: whether the model is sharded over devices.
     """
-    try:
-        config = read_config(base)
-        model = weightless_model(config)
-    except Exception:  # other people's files may be broken in any way
-        return  # loading the base will give a better message
+    model = described_model(base)
+    if model is None:
+        return
     if recipe.fused_loss == "Liger":
-        _require_liger(config.model_type, in_parts)
+        _require_liger(model.config.model_type, in_parts)
     head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     name = next(name for name, module in model.named_modules() if module is head)
     targets = recipe.adapter.targets if recipe.adapter is not None else ()
