@@ -26,6 +26,7 @@ from webui.login.gate import LOGIN, OPEN, Admit, LoginGate
 from webui.login.key_login import KeyLogin
 from webui.login.routes import add_login
 from webui.login.trusted_header import TrustedHeader
+from webui.login.user_keys import UserKeys
 from webui.login.visitor import user_id, visitor_key, visitor_of
 from webui.notices import Notices
 from webui.opinions.routes import add_opinions
@@ -101,7 +102,7 @@ def create_app(
     _add_pages(app, settings, parts, served, training is not None)
     doors = Doors(app.routes, {"": PAGES, "/page/assets": ASSETS})
     app.add_middleware(GuardedApp[None], doors=doors, guard=_guard(settings), admit=_admit)
-    _add_entrance(app, settings, admit)
+    _add_entrance(app, settings, admit, parts.user_keys)
     return app
 
 
@@ -112,9 +113,12 @@ class _Parts:
         key = settings.api_key.get_secret_value() if settings.api_key else None
         self._own = GatewayClient(settings.gateway_url, key)
         """Asks with the page's own key, for what runs."""
-        by_visitor = settings.login == "key"
-        self.client = GatewayClient(settings.gateway_url, key=visitor_key) if by_visitor else self._own
-        """Asks with the key of whoever is served."""
+        self.client = GatewayClient(
+            settings.gateway_url, None if settings.login == "key" else key, key=visitor_key
+        )
+        """Asks with the key of whoever is served, if they have one."""
+        named = settings.login in ("header", "oidc")
+        self.user_keys = UserKeys(self.client, key) if named and key else None
         self.provider = _provider(settings)
         self.cache = StatusCache(self._own)
         self.store = PageStore(settings.store_url())
@@ -216,14 +220,15 @@ def _add_login(app: FastAPI, settings: WebuiSettings, parts: _Parts) -> Admit | 
     return None
 
 
-def _add_entrance(app: FastAPI, settings: WebuiSettings, admit: Admit | None) -> None:
+def _add_entrance(app: FastAPI, settings: WebuiSettings, admit: Admit | None, keys: UserKeys | None) -> None:
     """What tells who asks, in front of the guard: nobody's body is read before. Around it stands what adds
     headers to every answer."""
     raters = frozenset(user_id(settings.login, name) for name in settings.login_raters)
     if settings.login == "none":
         app.add_middleware(BrowserCookie)
     elif admit is not None:
-        app.add_middleware(LoginGate, admit=admit, open_to_all=OPEN | LOGIN[settings.login], raters=raters)
+        open_to_all = OPEN | LOGIN[settings.login]
+        app.add_middleware(LoginGate, admit=admit, open_to_all=open_to_all, raters=raters, keys=keys)
     else:
         from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -231,7 +236,7 @@ def _add_entrance(app: FastAPI, settings: WebuiSettings, admit: Admit | None) ->
         header = TrustedHeader(settings.login_header, settings.login_proxies, settings.login_admins)
         # Behind the gate, which must see the proxy's own address and not the one that it forwards.
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
-        app.add_middleware(LoginGate, admit=header.admit, raters=raters)
+        app.add_middleware(LoginGate, admit=header.admit, raters=raters, keys=keys)
     app.add_middleware(Notices)
     app.add_middleware(SecurityHeaders)
 

@@ -32,6 +32,7 @@ FailureKind = Literal[
 _BY_CODE: dict[str, FailureKind] = {
     "upstream_auth_failed": "provider_key",
     "invalid_api_key": "gateway_key",
+    "key_revoked": "login_ended",
     "model_not_found": "model_not_found",
     "key_changed": "changed_meanwhile",
     "name_changed": "changed_meanwhile",

@@ -117,7 +117,7 @@ class GatewayClient:
     def __init__(
         self, url: str, api_key: str | None = None, *, key: Callable[[], str | None] | None = None
     ) -> None:
-        """`api_key` goes along with every request; or the one that `key` tells at each."""
+        """The key that `key` tells goes along with each request, else `api_key`."""
         self._key = key
         self._http = httpx2.AsyncClient(
             base_url=url.rstrip("/"),
@@ -258,7 +258,9 @@ class GatewayClient:
 
     def _failure(self, response: httpx2.Response) -> Failure:
         failure = _http_failure(response)
-        if self._key and response.status_code == 401:  # their key, not the page's: only they can mend it
+        if (
+            self._key and self._key() and response.status_code == 401
+        ):  # their key, not the page's: only they can mend it
             return failure.model_copy(update={"kind": "login_ended"})
         return failure
 

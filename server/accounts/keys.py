@@ -110,6 +110,28 @@ class KeyStore:
         await self._database.run(insert)
         return secret
 
+    async def put(self, key: Key, secret_hash: str) -> None:
+        """Store a key whose secret its maker knows already, or give one that is in force this name, role and
+        secret; its limits stay. Raises Conflict for one that was revoked, and for another key's secret."""
+        mine = api_keys.c.id == key.id
+        values = {"name": key.name, "admin": key.admin, "secret_hash": secret_hash}
+
+        def write(connection: sa.Connection) -> None:
+            connection.execute(_CHANGED)  # first, as in `change`: two who put the same key come one by one
+            row = connection.execute(api_keys.select().where(mine)).first()
+            others = api_keys.select().where(api_keys.c.secret_hash == secret_hash, ~mine)
+            if connection.execute(others).first() is not None:
+                raise Conflict("Another key has this secret.", code="secret_taken")
+            if row is None:
+                new = {"id": key.id, "created": datetime.now(UTC), **values}
+                connection.execute(api_keys.insert().values(new))
+            elif row.revoked is None:
+                connection.execute(api_keys.update().where(mine).values(values))
+            else:
+                raise Conflict(f"The key {key.id!r} was revoked.", code="key_revoked")
+
+        await self._database.run(write)
+
     async def change(self, key_id: str, values: Mapping[str, object], seen: str | None = None) -> None:
         """Set columns of a key that is in force. With `seen` only while that is its version. Raises NotFound,
         Conflict when it has changed since."""

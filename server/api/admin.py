@@ -4,7 +4,7 @@ import contextlib
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from common.database import StoreFailed
@@ -75,6 +75,16 @@ class NewKey(KeyInfo):
     secret: str
 
 
+class KeyOfUser(BaseModel):
+    """The key of somebody whom a page logs in."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Word = Field(min_length=1)
+    admin: bool = False
+    secret_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    """Digest of the secret, in hexadecimal: the secret itself stays with whoever made it."""
+
+
 def _info(key: "Key") -> KeyInfo:
     return KeyInfo.model_validate(key)
 
@@ -91,6 +101,20 @@ async def create_key(limits: KeyLimits, gateway: GatewayDep) -> NewKey:
     secret = await gateway.accounts.keys.create(key)
     await _in_force(gateway.accounts)
     return NewKey(**_info(await _find(gateway.accounts, key.id)).model_dump(), secret=secret)
+
+
+@router.put("/keys/{key_id}")
+@door("admin")
+async def put_key(
+    key_id: Annotated[str, Path(pattern="^key_[0-9a-f]{16,36}$")], user: KeyOfUser, gateway: GatewayDep
+) -> KeyInfo:
+    """Make a key of one's own secret, or give a key that is in force this name, role and secret. What it may
+    do besides is left alone. 409 `key_revoked` for one that was revoked."""
+    from server.accounts.keys import Key
+
+    await gateway.accounts.keys.put(Key(key_id, user.name, admin=user.admin), user.secret_sha256)
+    await _in_force(gateway.accounts)
+    return _info(await _find(gateway.accounts, key_id))
 
 
 @router.get("/keys")

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.database import StoreFailed
 from common.errors import ApiError, error_bytes
+from webui.login.user_keys import UserKeys
 from webui.login.visitor import STATE, Visitor, serving
 
 OPEN = frozenset({("GET", "/healthz"), ("HEAD", "/healthz")})
@@ -36,9 +37,12 @@ class LoginGate:
         admit: Admit,
         open_to_all: frozenset[tuple[str, str]] = OPEN,
         raters: frozenset[str] = frozenset(),
+        keys: UserKeys | None = None,
     ) -> None:
-        """`open_to_all`: methods and paths that ask for no login; `raters`: ids of users."""
+        """`open_to_all`: methods and paths that ask for no login; `raters`: ids of users; `keys` has one for
+        each visitor who brings none."""
         self._app, self._admit, self._open, self._raters = app, admit, open_to_all, raters
+        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or (scope["method"], scope["path"]) in self._open:
@@ -47,7 +51,7 @@ class LoginGate:
         request = Request(scope)
         page = opens_page(request)
         try:
-            visitor = await self._admit(request, page)
+            visitor = await self._admitted(request, page)
         except StoreFailed as error:
             await _refusal("store_failed", str(error), 503)(scope, receive, send)
             return
@@ -59,7 +63,6 @@ class LoginGate:
             answer = _to_login(request) if page else _login_needed(request)
             await answer(scope, receive, send)
             return
-        visitor = replace(visitor, rater=visitor.rater or visitor.user in self._raters)
         if visitor.role == "rater" and not is_for_raters(scope["path"]):
             answer = _to_study(request) if page else _refusal("for_members", "Raters see studies alone.", 403)
             await answer(scope, receive, send)
@@ -67,6 +70,15 @@ class LoginGate:
         scope.setdefault("state", {})[STATE] = visitor
         with serving(visitor):
             await self._app(scope, receive, send)
+
+    async def _admitted(self, request: Request, page: bool) -> Visitor | None:
+        visitor = await self._admit(request, page)
+        if visitor is None:
+            return None
+        visitor = replace(visitor, rater=visitor.rater or visitor.user in self._raters)
+        if self._keys is None or visitor.role == "rater":  # studies ask with the page's own key
+            return visitor
+        return await self._keys.given(visitor)
 
 
 def is_for_raters(path: str) -> bool:

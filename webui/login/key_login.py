@@ -7,32 +7,20 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 
 from webui.gateway_client import GatewayClient, GatewayError
 from webui.login.key_halves import KEY_BYTES, cut, joined
+from webui.login.own_key import ASKED_EVERY_S, OwnKey, own_key
 from webui.login.session_cookie import LoggedIn, cookie_bytes
-from webui.login.visitor import Visitor, serving, user_id
+from webui.login.visitor import Visitor, user_id
 from webui.store.sessions import LoginSession, Sessions
 
 SECRET_BYTES = 32
 LASTS = timedelta(days=30)
-ASKED_EVERY_S = 60.0
-"""How long a page that stays open is served before the gateway is asked again whether it takes the key."""
 MOST_ASKED = 10_000
 """Sessions of which it is known when that was."""
 LoginRefusal = Literal["key_refused", "no_keys", "gateway_away"]
-
-
-class OwnKey(BaseModel):
-    """GET /v1/key: what the gateway says of the key that asks."""
-
-    model_config = ConfigDict(extra="ignore")
-    id: str
-    name: str
-    admin: bool = False
-    expires: AwareDatetime | None = None
 
 
 class LoginRefused(Exception):
@@ -60,7 +48,7 @@ class KeyLogin:
         if not key.isascii() or not key.isprintable() or " " in key or not key:
             raise LoginRefused("key_refused")
         own = await self._ask(key)
-        if own.id == "anonymous":
+        if own.anonymous:
             raise LoginRefused("no_keys")
         secret = secrets.token_bytes(SECRET_BYTES)
         expires = min(filter(None, (datetime.now(UTC) + LASTS, own.expires)))
@@ -105,14 +93,11 @@ class KeyLogin:
             await self._sessions.end(_digest(halves[0]))
 
     async def _ask(self, key: str) -> OwnKey:
-        with serving(Visitor("", "", admin=False, key=key)):
-            try:
-                return OwnKey.model_validate(await self._gateway.get("/v1/key"))
-            except GatewayError as error:
-                ended = error.failure.kind == "login_ended"
-                raise LoginRefused("key_refused" if ended else "gateway_away") from error
-            except ValidationError as error:
-                raise LoginRefused("gateway_away") from error
+        try:
+            return await own_key(self._gateway, Visitor("", "", admin=False, key=key))
+        except GatewayError as error:
+            ended = error.failure.kind == "login_ended"
+            raise LoginRefused("key_refused" if ended else "gateway_away") from error
 
 
 def _halves(request: Request) -> tuple[bytes, bytes] | None:
