@@ -1,8 +1,10 @@
 """Files and vector stores, through the gateway, by the official client."""
 
+import asyncio
 import io
 import zipfile
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import httpx2
@@ -10,9 +12,11 @@ import openai
 import pytest
 
 from tests.support.conformance.wire import request, talk
-from tests.support.documents_stack import DocumentsStack, documents_stack
+from tests.support.documents_stack import KEYS, DocumentsStack, documents_stack
 from tests.support.paper_files import Paper, write_pdf
 from tests.support.processes import PATIENCE_S, wait_for
+from webui.documents.stores import NotAllowed, StoreReader
+from webui.gateway_client import GatewayClient
 
 pytestmark = pytest.mark.slow
 LEAVE = "# 휴가\n\n연차휴가는 1년에 15일이다. 승인을 받는다.\n\n# 경조\n\n경조금은 한 달 안에 청구한다.\n"
@@ -276,3 +280,27 @@ def test_indexing_goes_on_after_a_restart(tmp_path: Path) -> None:
             wait_for(
                 lambda: not (service / "files" / "file-left.part").exists(), PATIENCE_S, what="the tidying"
             )
+
+
+def test_users_with_keys_of_their_own_share_a_collection_of_the_page(stack: DocumentsStack) -> None:
+    async def run() -> None:
+        one, other = (GatewayClient(stack.gateway, key) for key in KEYS)
+        async with aclosing(one), aclosing(other):
+            mine, theirs = StoreReader(one, "a" * 64, keyed=True), StoreReader(other, "b" * 64, keyed=True)
+            made = (await mine.make("편람"))["id"]
+            paper = await mine.upload(made, "휴가.md", LEAVE.encode())
+            assert made not in {store["id"] for store in await theirs.stores()}
+            await mine.change(made, None, True)
+            assert (made, False) in {(store["id"], store["mine"]) for store in await theirs.stores()}
+            async with asyncio.timeout(PATIENCE_S):
+                while (file := (await theirs.files(made))[0])["status"] != "completed":
+                    await asyncio.sleep(0.05)
+            assert (file["id"], file["name"]) == (paper, "휴가.md")
+            assert "15일" in "".join(page.text for page in await theirs.pages(made, paper))
+            with pytest.raises(NotAllowed):
+                await theirs.upload(made, "내 것.md", b"x")
+            await mine.change(made, None, False)
+            assert made not in {store["id"] for store in await theirs.stores()}
+            await mine.delete(made)
+
+    asyncio.run(run())

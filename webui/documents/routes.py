@@ -14,6 +14,7 @@ from webui.documents.answers import opened, pieces, question_body
 from webui.documents.stores import NotAllowed, StoreReader
 from webui.failures import advice, headline
 from webui.gateway_client import GatewayClient, GatewayError
+from webui.login.visitor import visitor_of
 from webui.session import sender
 from webui.status_cache import StatusCache
 from webui.texts import language, text
@@ -184,7 +185,8 @@ def _reader(client: GatewayClient, request: Request) -> StoreReader:
     user = sender(request.headers.get("cookie"), request.state)
     if user is None:
         raise NotAllowed
-    return StoreReader(client, user)
+    visitor = visitor_of(request.state)
+    return StoreReader(client, user, keyed=visitor is not None and visitor.key is not None)
 
 
 def _told(handler: Handler) -> Handler:

@@ -1,8 +1,10 @@
 """Vector stores as one browser may see and change them.
 
-The gateway knows one key for all who use the page. Whose browser has made a store stands in its metadata and
-is held to here: its maker alone changes it and decides whether others see it. Stores that were made elsewhere
-(by the API, or by another key that shares them) all can read and ask; they are changed where they were made.
+Whose browser has made a store stands in its metadata and is held to here, as the gateway may know one key for
+all who use the page: its maker alone changes it and decides whether others see it. Where users have keys of
+their own, the gateway keeps their stores apart, too, and is told what others may see. Stores that were made
+elsewhere (by the API, or by another key that shares them) all can read and ask; they are changed where they
+were made.
 """
 
 from collections.abc import Sequence
@@ -36,6 +38,8 @@ class StoreReader:
     client: GatewayClient
     user: str
     """Its id (webui.store.users)."""
+    keyed: bool = False
+    """Whether `client` asks with a key of this user's own."""
 
     async def stores(self) -> list[JsonRecord]:
         """The stores that the browser may see, the newest first. Raises GatewayError."""
@@ -60,6 +64,8 @@ class StoreReader:
         body: JsonRecord = {} if name is None else {"name": name}
         if shared is not None:
             body["metadata"] = {MAKER: self._mark()} | ({SHARED: "yes"} if shared else {})
+            if self.keyed:
+                body["shared_with"] = ["*"] if shared else []
         return self._shown(await self._send("POST", store_path(store_id), body))
 
     async def delete(self, store_id: str) -> None:
