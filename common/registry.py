@@ -137,6 +137,8 @@ class DrainRequest(Wire):
 
 BUCKETS = 10_000
 """Everybody who asks for a split name falls into one of so many buckets, and stays in it."""
+LEAST_SHARE = 100 / BUCKETS
+"""In percent: with less of the traffic nobody would get there."""
 Sticky = Literal["user", "session", "key"]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from common.errors import ApiError, BadRequest, Conflict, NotFound
+from common.model_name import fault_of_name
 from common.registry import (
     LEASE_TTL_S,
     RENEW_EVERY_S,
@@ -182,6 +183,8 @@ class Registry:
         """Let `name` lead to a model, or split it. Raises BadRequest for what could not be followed, and
         Conflict where it has another version than the one that was seen."""
         refuse_changed(name, self.names.alias(name), seen)
+        if (fault := fault_of_name(name)) is not None:
+            raise BadRequest(f"{name!r} cannot be a name: {fault}.", param="name")
         names = self.names.with_name(name, alias)
         served = {card.name for entry in self._entries.values() for card in entry.registration.models}
         if name in served and name in names.aliases:

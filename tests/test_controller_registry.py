@@ -190,7 +190,13 @@ def test_an_alias_leads_straight_to_a_models_own_name() -> None:
     registry.renew(said())
     registry.set_alias("채팅", Alias(target="dolly"))
     registry.set_alias("chat", Alias(target="not served yet"))
-    for name, target in (("a", "채팅"), ("dolly", "x"), ("not served yet", "y"), ("b", "b")):
+    for name, target in (
+        ("a", "채팅"),
+        ("dolly", "x"),
+        ("not served yet", "y"),
+        ("b", "b"),
+        ("줄\n", "dolly"),
+    ):
         with pytest.raises(BadRequest):
             registry.set_alias(name, Alias(target=target))
     first = registry.collect_changes()

@@ -38,6 +38,13 @@ def assert_one_line(done: "subprocess.CompletedProcess[str]", words: str) -> Non
         (["models", "--gateway", "http://127.0.0.1:9"], "Start one with `kodolly up`"),
         (["ask", "-t", "9", "안녕"], "Invalid value for '-t'"),
         (["worker"], "Missing argument"),
+        (["deploy", "dolly", ".", "--share", "nan"], "nan is not a finite number"),
+        (["improve", "dolly", "--days", "inf"], "inf is not a finite number"),
+        (["improve", "dolly", "--share", "0.001"], "0.001 is not in the range 0.01<=x<=99.99"),
+        (["data", "from-feedback", "--output", "x", "--replay-share", "nan"], "nan is not a finite number"),
+        (["improve", "dolly", "--no-deploy", "--gateway", "http://["], "No gateway answers"),
+        (["improve", "dolly", "--no-deploy", "--runs", "/dev/null"], "No turn can be kept in /dev/null"),
+        (["feedback", "forget", ""], "RATER: it is empty"),
     ],
 )
 def test_bad_input_is_one_clear_line(tmp_path: Path, args: list[str], words: str) -> None:

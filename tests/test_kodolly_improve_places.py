@@ -12,9 +12,11 @@ from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
 from common.registry import Snapshot
 from kodolly.cli import root
+from kodolly.clients.controller_access import Controllers
 from kodolly.improve.journal import journals
 from kodolly.improve.plan import TooLittle, prepare
 from kodolly.operate.canary import Site
+from tests.support.gateway_stack import TOKEN
 from tests.support.improve_stage import Stage, at_once, staged
 from tests.support.judgements import answer, rating
 
@@ -65,12 +67,13 @@ def test_the_demos_checkpoint_is_known(stage: Stage) -> None:
 
 @dataclass(frozen=True)
 class Elsewhere(Site):
-    """The workers are on other machines."""
+    """The workers are on other machines; so is the controller, with `asked` in its place."""
 
     host: str = "192.0.2.7"
+    asked: Controllers | None = None
 
     def snapshot(self) -> Snapshot:
-        found = Site.snapshot(self)
+        found = (self.asked or self.controllers).snapshot()
         moved = [one.model_copy(update={"url": f"http://{self.host}:21002"}) for one in found.workers]
         return found.model_copy(update={"workers": tuple(moved)})
 
@@ -80,7 +83,7 @@ def test_what_other_machines_serve_is_not_taken_away_from_them(stage: Stage) -> 
     here = stage.site()
 
     def site(host: str) -> Site:
-        return Elsewhere(here.controllers, here.config, here.say, here.run, host)
+        return Elsewhere(here.controllers, here.config, here.say, host=host)
 
     with pytest.raises(UserError, match=r"served on 192\.0\.2\.7, not on this machine.*--no-deploy"):
         prepare(stage.wanted(), site("192.0.2.7"))
@@ -91,3 +94,24 @@ def test_what_other_machines_serve_is_not_taken_away_from_them(stage: Stage) -> 
             prepare(stage.wanted(), site(host))
     with pytest.raises(TooLittle):
         prepare(stage.wanted(checkpoint=stage.path / "first"), None)
+    # A loopback address is on the machine of the controller that lists it, not on whoever's asks.
+    away = Controllers(("http://192.0.2.1:21001",), TOKEN)
+    with pytest.raises(UserError, match=r"served on 192\.0\.2\.1, not on this machine"):
+        prepare(stage.wanted(), Elsewhere(away, None, here.say, host="127.0.0.1", asked=here.controllers))
+
+
+def test_a_canary_that_others_could_not_reach_is_refused_before_the_training(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker that serves listens on every address of this machine, a new one would on 127.0.0.1."""
+    stage.correct(12)
+    here = stage.site()
+    open_to_all = Elsewhere(here.controllers, here.config, here.say, host="0.0.0.0")
+    with pytest.raises(UserError, match=r"at 127\.0\.0\.1: only this machine.*KODOLLY_WORKER_HOST"):
+        prepare(stage.wanted(), open_to_all)
+    monkeypatch.setenv("KODOLLY_WORKER_HOST", "0.0.0.0")
+    with pytest.raises(UserError, match="--advertise-url"):
+        prepare(stage.wanted(), open_to_all)
+    monkeypatch.setenv("KODOLLY_WORKER_ADVERTISE_URL", "http://192.0.2.9:21002")
+    with pytest.raises(TooLittle):
+        prepare(stage.wanted(), open_to_all)

@@ -93,6 +93,17 @@ def test_a_key_sees_replaces_and_deletes_its_own_only(tmp_path: Path, admin_key:
         assert len(listed(client, kind, "key-a")) == 1
 
 
+@pytest.mark.parametrize("rater", ["팀/안나", "https://id.example/7", "a/../b", "한 사람?#"])
+def test_any_rater_can_be_forgotten(tmp_path: Path, rater: str) -> None:
+    with gateway(tmp_path) as client:
+        path = f"/v1/feedback/ratings/{uuid.uuid4()}"
+        said = BODIES["ratings"] | {"rater_id": rater}
+        client.put(path, json=said, headers=by("key-a")).raise_for_status()
+        gone = client.delete(f"/v1/feedback/raters/{quote(rater, safe='')}", headers=by("key-a"))
+        assert gone.raise_for_status().json()["ratings"] == 1
+        assert listed(client, "ratings", "key-a") == []
+
+
 @pytest.mark.parametrize("admin", ["key", "token"])
 def test_an_administrator_replaces_and_deletes_what_a_key_has_sent(
     tmp_path: Path, admin_key: str, admin: str

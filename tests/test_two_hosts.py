@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.operator_stack import Cluster, fake_vllm
 from tests.support.processes import kodolly, running, wait_for
 from tests.support.programs import first_installed
 
 FIRST, SECOND = "10.231.7.1", "10.231.7.2"
 """Addresses of the two machines."""
+CONTROLLER = f"http://{FIRST}:21001"
 TOKEN = "two-hosts-join-token"
 ENV = {"KODOLLY_JOIN_TOKEN": TOKEN, "KODOLLY_GATEWAY_IDLE_TIMEOUT_S": "5"}
 """With more patience than a busy machine needs between two tokens."""
@@ -45,11 +47,15 @@ class Host:
         return ["ip", "netns", "exec", self.name, *argv]
 
     def run(self, argv: list[str], cwd: Path) -> str:
-        done = subprocess.run(
-            self.argv(argv), env=os.environ | ENV, cwd=cwd, capture_output=True, text=True, check=False
-        )
+        done = self.ran(argv, cwd)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
+
+    def ran(
+        self, argv: list[str], cwd: Path, env: dict[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        env = os.environ | ENV | (env or {})
+        return subprocess.run(self.argv(argv), env=env, cwd=cwd, capture_output=True, text=True, check=False)
 
     def cable(self, state: str) -> None:
         ip("-n", self.name, "link", "set", "eth0", state)
@@ -96,7 +102,7 @@ def test_a_worker_on_another_machine_serves_and_comes_back_after_a_cut(
     hosts: tuple[Host, Host], tmp_path: Path
 ) -> None:
     first, second = hosts
-    gateway, controller = f"http://{FIRST}:8000", f"http://{FIRST}:21001"
+    gateway = f"http://{FIRST}:8000"
     chat = [sys.executable, "-c", CHAT, gateway]
 
     def serves() -> bool:
@@ -110,15 +116,15 @@ def test_a_worker_on_another_machine_serves_and_comes_back_after_a_cut(
             stack.enter_context(running(host.argv(argv), tmp_path / f"{log}.log", env=env, cwd=cwd))
 
         start(first, kodolly("controller", "--host", FIRST), "controller")
-        start(first, kodolly("gateway", "--host", FIRST, "--controller", controller), "gateway")
+        start(first, kodolly("gateway", "--host", FIRST, "--controller", CONTROLLER), "gateway")
         engine = [sys.executable, "-m", "tests.support.scripted_engine", "--host", SECOND, "--port", "9000"]
         start(second, [*engine, "--model", "far", "--gap-ms", "50"], "engine")
-        attach = ["--attach", f"http://{SECOND}:9000", "--model", "far", "--controller", controller]
+        attach = ["--attach", f"http://{SECOND}:9000", "--model", "far", "--controller", CONTROLLER]
         ready = f"http://{SECOND}:9000/health"
         probe = [sys.executable, "-c", f"import httpx2; httpx2.get({ready!r}).raise_for_status()"]
         wait_for(lambda: subprocess.run(second.argv(probe), capture_output=True).returncode == 0, 30)
         start(second, kodolly("worker", *attach), "worker")
-        ps = kodolly("ps", "--json", "--controller", controller)
+        ps = kodolly("ps", "--json", "--controller", CONTROLLER)
         # The client's first answer may be a refusal: the worker is not ready before it was called back.
         wait_for(lambda: '"ready"' in _or_nothing(first, ps, tmp_path), 30, what="the worker to be ready")
         assert f"{SECOND}:9000" in first.run(ps, tmp_path)
@@ -138,8 +144,66 @@ def test_a_worker_on_another_machine_serves_and_comes_back_after_a_cut(
 
 
 def _or_nothing(host: Host, argv: list[str], cwd: Path) -> str:
-    done = subprocess.run(host.argv(argv), env=os.environ | ENV, cwd=cwd, capture_output=True, text=True)
-    return done.stdout
+    return host.ran(argv, cwd).stdout
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Somebody at one machine, with a home and a state directory there."""
+
+    host: Host
+    home: Path
+    env: dict[str, str]
+
+    def says(self, *words: str, **env: str) -> tuple[int, str]:
+        """What a command comes to."""
+        ran = self.host.ran(kodolly(*words, "--controller", CONTROLLER), self.home, self.env | env)
+        return ran.returncode, ran.stderr
+
+
+@pytest.fixture
+def operators(hosts: tuple[Host, Host], tmp_path: Path) -> tuple[Operator, Operator]:
+    """Two checkpoints, `served` and `newer`, lie in the home of the second alone."""
+    fake = fake_vllm(tmp_path)
+
+    def at(host: Host, name: str) -> Operator:
+        home = tmp_path / name
+        home.mkdir()
+        return Operator(host, home, fake | {"KODOLLY_STATE_DIR": str(home / "state")})
+
+    first, second = at(hosts[0], "first"), at(hosts[1], "second")
+    for name in ("served", "newer"):
+        Cluster(second.home, [CONTROLLER], "", {}).checkpoint(name, kind=name)
+    return first, second
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_deployed_and_promoted_on_the_machine_where_it_lies(
+    operators: tuple[Operator, Operator],
+) -> None:
+    """The controller is on the first machine, what serves on the second."""
+    first, second = operators
+    open_to_others = {"KODOLLY_WORKER_HOST": SECOND}
+    serve = ["worker", "served", "--name", "far", "--host", SECOND, "--controller", CONTROLLER]
+    ps = kodolly("ps", "--json", "--controller", CONTROLLER)
+    canary = ["deploy", "far", "newer", "--share", "20"]
+    with ExitStack() as stack:
+        for who, argv in ((first, ["controller", "--host", FIRST]), (second, serve)):
+            log = who.home / "log"
+            stack.enter_context(running(who.host.argv(kodolly(*argv)), log, env=ENV | who.env, cwd=who.home))
+        wait_for(lambda: '"ready"' in _or_nothing(first.host, ps, first.home), 30, what="the worker")
+        code, told = first.says("deploy", "far", "newer")
+        assert (code, "does not exist on this machine" in told, SECOND in told) == (2, True, True), told
+        code, told = second.says(*canary)
+        assert (code, f"the controller on {FIRST} cannot reach it" in told) == (2, True), told
+        code, told = second.says(*canary, **open_to_others)
+        assert (code, "will not lead back" in told) == (0, True), told
+        code, told = first.says("promote", "far")
+        assert (code, "Run this where it was deployed" in told) == (2, True), told
+        code, told = second.says("promote", "far", **open_to_others)
+        assert code == 0, told
+        code, told = first.says("drain", "far")
+        assert code == 0, told
 
 
 @pytest.mark.slow

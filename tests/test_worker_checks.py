@@ -21,7 +21,7 @@ from worker.attach import attached_engine
 from worker.engine import vllm_command
 from worker.flags import capacity
 from worker.health import EngineFailed, HealthWatch
-from worker.model_dir import describe_model, refuse_double_names
+from worker.model_dir import describe_model, named_cards, refuse_double_names
 from worker.settings import WorkerSettings
 from worker.supervisor import worker_id
 
@@ -71,9 +71,12 @@ def test_a_checkpoint_that_sees_takes_images_unless_a_flag_forbids_it(checkpoint
         assert describe_model(checkpoint, (), [f"--limit-mm-per-prompt={limit}"])[0].images is True
 
 
-def test_a_name_that_cannot_be_registered_is_refused(checkpoint: Path) -> None:
-    with pytest.raises(UserError, match="Choose another --name"):
-        describe_model(checkpoint, ["x" * 201])
+@pytest.mark.parametrize("name", ["x" * 201, "", " ", "dolly ", "dol\nly", "\x1b[2J"])
+def test_a_name_that_cannot_be_registered_is_refused(checkpoint: Path, name: str) -> None:
+    with pytest.raises(UserError, match="cannot be a model's name"):
+        describe_model(checkpoint, ["dolly", name])
+    with pytest.raises(UserError, match="cannot be a model's name"):
+        named_cards([name])
 
 
 @pytest.mark.parametrize("content", [safetensors(3), safetensors()[:20], b"", b"\xff" * 64])

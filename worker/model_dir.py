@@ -12,6 +12,7 @@ from common.checkpoint import read_card
 from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
 from common.model_kind import kind_of
+from common.model_name import fault_of_name
 from common.registry import ModelCard
 from worker.flags import has_flag, value_of
 
@@ -25,8 +26,9 @@ def describe_model(
     """The cards to register, one a name; without names, the checkpoint's own.
 
     `vllm_args` may turn a model that writes into one that gives vectors or labels.
-    Raises UserError when `directory` is not a whole checkpoint.
+    Raises UserError when `directory` is not a whole checkpoint, or a name is none.
     """
+    _check_names(names)
     config = _read_config(directory)
     _check_weights(directory)
     try:
@@ -65,12 +67,16 @@ def takes_images(directory: Path, config: Mapping[str, Any], vllm_args: Sequence
 
 def named_cards(names: Sequence[str]) -> list[ModelCard]:
     """Cards of models of which nothing but the names is known. Raises UserError."""
-    try:
-        cards = [ModelCard(name=name) for name in names]
-    except ValidationError as error:
-        raise UserError(f"A name cannot be registered: {error.errors()[0]['msg']}.") from error
+    _check_names(names)
+    cards = [ModelCard(name=name) for name in names]
     refuse_double_names(cards)
     return cards
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if (fault := fault_of_name(name)) is not None:
+            raise UserError(f"{name!r} cannot be a model's name: {fault}.")
 
 
 def refuse_double_names(cards: Sequence[ModelCard]) -> None:

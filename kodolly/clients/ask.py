@@ -58,7 +58,7 @@ def stream_answer(gateway: str, body: dict[str, Any]) -> Iterator[str]:
             for event in events_of(answer.iter_bytes()):
                 if event.data != DONE:
                     yield from _pieces(event.data)
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise UserError(
             f"The gateway at {gateway} cannot be reached.", hint="Is `kodolly up` running?"
         ) from error
@@ -75,7 +75,7 @@ def whole_answer(gateway: str, body: dict[str, Any]) -> dict[str, Any]:
             timeout=timeout,
             trust_env=False,
         )
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise UserError(
             f"The gateway at {gateway} cannot be reached.", hint="Is `kodolly up` running?"
         ) from error

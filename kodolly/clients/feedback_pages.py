@@ -119,7 +119,16 @@ def _asked(
         ) from error
     if answer.status_code in (401, 403):
         raise UserError("The gateway asks for another API key.", hint="Put it into KODOLLY_API_KEY.")
+    if answer.status_code in (400, 422) and (words := _refusal(answer)):
+        raise UserError(words)
     return answer
+
+
+def _refusal(answer: httpx2.Response) -> str:
+    try:
+        return str(json.loads(answer.content)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def admin_headers() -> dict[str, str]:

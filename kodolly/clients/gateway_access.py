@@ -35,7 +35,7 @@ def fetch_status(url: str, timeout_s: float = 3.0) -> Status:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
         answer = httpx2.get(f"{url}/v1/status", headers=headers, timeout=timeout_s, trust_env=False)
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise UserError(
             f"No gateway answers at {url}.", hint="Start one with `kodolly up`, or name it with --gateway."
         ) from error

@@ -5,6 +5,7 @@ import sys
 import click
 
 from kodolly.clients.gateway_access import DEFAULT_URL
+from kodolly.finite_range import FiniteRange
 
 EPILOG = """\b
 Examples:
@@ -20,7 +21,7 @@ Examples:
     "-m", "--model", "models", multiple=True, help="Model to ask; may be repeated.  [default: the tuned one]"
 )
 @click.option("-s", "--system", help="System prompt.")
-@click.option("-t", "--temperature", type=click.FloatRange(0, 2), default=0.0, show_default=True)
+@click.option("-t", "--temperature", type=FiniteRange(0, 2), default=0.0, show_default=True)
 @click.option("--max-tokens", type=click.IntRange(min=1), default=256, show_default=True)
 @click.option("--gateway", default=DEFAULT_URL, show_default=True, metavar="URL", help="The gateway to ask.")
 def command(

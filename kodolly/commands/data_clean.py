@@ -7,6 +7,7 @@ import click
 
 from kodolly.cleaning_options import cleaning_options
 from kodolly.echo import echo_line, echo_text
+from kodolly.finite_range import FiniteRange
 
 if TYPE_CHECKING:
     from finetune.data.clean.chunk import CleaningRules
@@ -27,7 +28,7 @@ Examples:
 @cleaning_options
 @click.option(
     "--similarity",
-    type=click.FloatRange(0.5, 1.0),
+    type=FiniteRange(0.5, 1.0),
     default=0.8,
     show_default=True,
     help="From how alike on two rows are near-duplicates.",

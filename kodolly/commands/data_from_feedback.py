@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kodolly.clients.gateway_access import DEFAULT_URL
+from kodolly.finite_range import FiniteRange
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -28,7 +29,7 @@ Examples:
 @click.option("--since", type=click.DateTime(), help="Nothing of before (UTC).")
 @click.option(
     "--min-score",
-    type=click.FloatRange(1, 5),
+    type=FiniteRange(1, 5),
     default=4.0,
     show_default=True,
     help="Mean rating from which on an answer becomes a row.",
@@ -39,7 +40,7 @@ Examples:
 @click.option("--replay", type=click.Path(path_type=Path), help="Earlier rows to mix into rows.jsonl.")
 @click.option(
     "--replay-share",
-    type=click.FloatRange(0, 100),
+    type=FiniteRange(0, 100),
     default=1.0,
     show_default=True,
     help="Replayed rows for each new one.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kodolly.echo import echo_line
+from kodolly.finite_range import FiniteRange
 from kodolly.teacher_model import teacher_options
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Examples:
 )
 @click.option(
     "--evolve",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.25,
     show_default=True,
     help="Share of requests that make an earlier task harder.",

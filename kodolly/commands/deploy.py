@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from common.registry import DRAIN_TIMEOUT_S, Sticky
+from common.registry import DRAIN_TIMEOUT_S, LEAST_SHARE, Sticky
+from kodolly.finite_range import FiniteRange
 
 if TYPE_CHECKING:
     from kodolly.operate.canary import Site
@@ -67,7 +68,7 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--timeout",
                 "ready_timeout_s",
-                type=click.FloatRange(1),
+                type=FiniteRange(1),
                 default=900.0,
                 show_default=True,
                 metavar="SECONDS",
@@ -76,7 +77,7 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--drain-timeout",
                 "drain_timeout_s",
-                type=click.FloatRange(0, 86400),
+                type=FiniteRange(0, 86400),
                 default=DRAIN_TIMEOUT_S,
                 show_default=True,
                 metavar="SECONDS",
@@ -116,7 +117,7 @@ def site_of(controllers: tuple[str, ...], config: Path | None) -> "Site":
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the new engine.  [default: a free one]")
 @click.option(
     "--share",
-    type=click.FloatRange(0, 100, min_open=True, max_open=True),
+    type=FiniteRange(LEAST_SHARE, 100 - LEAST_SHARE),
     metavar="PERCENT",
     help="Give the new checkpoint this part of NAME's traffic, as a canary.  [default: all]",
 )

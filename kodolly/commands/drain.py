@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from common.registry import DRAIN_TIMEOUT_S
+from kodolly.finite_range import FiniteRange
 
 EPILOG = """\b
 Examples:
@@ -20,7 +21,7 @@ Examples:
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(0, 86400),
+    type=FiniteRange(0, 86400),
     default=DRAIN_TIMEOUT_S,
     show_default=True,
     metavar="SECONDS",

@@ -10,6 +10,7 @@ import click
 from common.errors import UserError
 from kodolly.echo import echo_line
 from kodolly.eval_target import offline, opened_target, require_libraries
+from kodolly.finite_range import FiniteRange
 from kodolly.operate.table import table
 
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ Examples:
 )
 @click.option("--template", help="Chat template of checkpoints that have none, e.g. dolly.")
 @click.option("--max-tokens", type=click.IntRange(1), default=1024, show_default=True, help="Of an answer.")
-@click.option(
-    "--temperature", type=click.FloatRange(0, 2), default=0.0, show_default=True, help="Of the answers."
-)
+@click.option("--temperature", type=FiniteRange(0, 2), default=0.0, show_default=True, help="Of the answers.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many questions.")
 @click.option(
     "--concurrency", type=click.IntRange(1), default=8, show_default=True, help="Judge requests at once."

@@ -8,6 +8,7 @@ import click
 
 from kodolly.clients.gateway_access import DEFAULT_URL
 from kodolly.echo import echo_line
+from kodolly.finite_range import FiniteRange
 
 if TYPE_CHECKING:
     from common.leaderboard.judgements import Filter
@@ -35,7 +36,7 @@ Examples:
 @click.option("--rows", type=click.Path(path_type=Path), help="Write well rated answers as Dolly rows there.")
 @click.option(
     "--min-score",
-    type=click.FloatRange(1, 5),
+    type=FiniteRange(1, 5),
     default=4.0,
     show_default=True,
     help="Of those answers' ratings.",

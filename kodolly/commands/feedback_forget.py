@@ -19,6 +19,8 @@ def command(rater: str, gateway: str, config: Path | None) -> None:
     what RATER judged in studies."""
     from kodolly.clients.feedback_pages import forget_rater
 
+    if not rater:
+        raise click.BadParameter("it is empty.", param_hint="RATER")
     said = _forget_in_webui(rater, config)
     # Second: what the web UI still had to send would come back otherwise.
     votes, ratings, conversations = forget_rater(gateway, rater)

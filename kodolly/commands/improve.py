@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from common.registry import Sticky
+from common.registry import LEAST_SHARE, Sticky
 from kodolly.echo import echo_line
+from kodolly.finite_range import FiniteRange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ FILES = click.Path(path_type=Path, exists=True)
 @click.option("--replay", type=FILES, help="Earlier rows, against forgetting and to measure it.")
 @click.option(
     "--replay-share",
-    type=click.FloatRange(0, 100),
+    type=FiniteRange(0, 100),
     default=1.0,
     show_default=True,
     help="Earlier rows for each new one, but 500 at least where there are as many; 0 for none.",
@@ -53,7 +54,7 @@ FILES = click.Path(path_type=Path, exists=True)
 @click.option("--deploy/--no-deploy", default=True, help="Let people decide on a canary.  [default: deploy]")
 @click.option(
     "--share",
-    type=click.FloatRange(0, 100, min_open=True, max_open=True),
+    type=FiniteRange(LEAST_SHARE, 100 - LEAST_SHARE),
     default=10.0,
     show_default=True,
     metavar="PERCENT",
@@ -62,28 +63,28 @@ FILES = click.Path(path_type=Path, exists=True)
 @click.option("--sticky", type=click.Choice(get_args(Sticky)), default="user", show_default=True)
 @click.option(
     "--days",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=14.0,
     show_default=True,
     help="After these without a decision the canary is withdrawn.",
 )
 @click.option(
     "--max-forgotten",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.05,
     show_default=True,
     help="F1 that may be lost on earlier rows.",
 )
 @click.option(
     "--max-task-loss",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.02,
     show_default=True,
     help="Macro F1 that each KoBEST task may lose.",
 )
 @click.option(
     "--max-longer",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=0.5,
     show_default=True,
     help="Part by which answers may grow longer.",

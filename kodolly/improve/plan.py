@@ -8,17 +8,20 @@ from typing import Any
 from common.checkpoint import CheckpointCard, read_card
 from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
+from common.settings import load_settings
 from common.status import StatusModel
 from finetune.data.stored_feedback import parse_feedback
 from finetune.improve.method import Choice, choose
 from finetune.improve.rows import ROWS, Replay, TurnRows, on_checkpoint, turn_rows
+from kodolly.clients.control import Addresses, Where, ask_up
 from kodolly.clients.feedback_pages import excluded_ids, fetch_feedback
 from kodolly.clients.gateway_access import fetch_status
 from kodolly.feedback_sources import sources_of
-from kodolly.improve.here import require_served_here
 from kodolly.improve.journal import Journal, Plan, journals
 from kodolly.operate.canary import Site, configured
 from kodolly.operate.deployed import ServedCheckpoint
+from kodolly.operate.machines import require_reachable, require_served_here
+from kodolly.stack.parts import UpSettings, worker_url
 
 NEW_SHARE = 0.2
 """New judgements that a turn needs after one that changed nothing, as a share of those that it had."""
@@ -143,7 +146,7 @@ def _served_model(wanted: Wanted) -> StatusModel:
 
 
 def _served_here(site: Site, name: str) -> str:
-    """The model behind a name, which this machine alone serves. Raises UserError."""
+    """The model behind a name, which this machine alone serves, and could serve anew. Raises UserError."""
     snapshot = site.snapshot()
     if name in snapshot.splits:
         raise UserError(
@@ -151,7 +154,10 @@ def _served_here(site: Site, name: str) -> str:
             hint=f"End that first: `kodolly promote {name}` or `kodolly rollback {name}`.",
         )
     served = snapshot.aliases.get(name, name)
-    require_served_here(snapshot, served)
+    require_served_here(snapshot, served, site.controllers.urls)
+    if ask_up(load_settings(UpSettings, {}, site.config).state_dir, Where(), Addresses) is None:
+        old = [record for record in snapshot.workers if served in [card.name for card in record.models]]
+        require_reachable(worker_url(site.config), old, site.controllers.urls)
     return served
 
 

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from common.checkpoint_identity import checkpoint_id
 from common.child_process import ending_with_parent, how_it_ended
 from common.errors import UserError
@@ -78,16 +80,29 @@ def judged(journal: Journal) -> list[Gate]:
 
 
 def measured(directory: Path) -> tuple[Measured, Measured]:
-    """What was measured of the earlier checkpoint, and of the new one."""
-    before, after = ((directory / name).read_bytes() for name in (BEFORE, AFTER))
-    return Measured.model_validate_json(before), Measured.model_validate_json(after)
+    """What was measured of the earlier checkpoint, and of the new one. Raises UserError."""
+    before, after = (_read_measured(directory / name) for name in (BEFORE, AFTER))
+    return before, after
+
+
+def _read_measured(path: Path) -> Measured:
+    try:
+        return Measured.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UserError(
+            f"{path} cannot be read.", hint=f"Move {path.parent} away to begin anew without it."
+        ) from error
 
 
 def _run(arguments: Sequence[str], directory: Path, lock: int) -> None:
     """Raises UserError with the process's own last line. It holds the turn's lock, too: nobody goes on with
     the turn before it is gone."""
     log = directory / LOG
-    with log.open("ab") as out:
+    try:
+        opened = log.open("ab")
+    except OSError as error:
+        raise UserError(f"{log} cannot be written: {error.strerror}.") from error
+    with opened as out:
         process = subprocess.run(
             ending_with_parent([sys.executable, *arguments]),
             cwd=directory,

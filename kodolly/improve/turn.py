@@ -122,8 +122,11 @@ def _mark(gate: Gate) -> str:
 def lock_of(runs: Path) -> Iterator[int]:
     """The turns below `runs` belong to this process and its children, as long as one of them lives. Raises
     UserError."""
-    runs.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(runs / ".improve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(runs / ".improve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(f"No turn can be kept in {runs}: {error.strerror}.") from error
     try:
         until = time.monotonic() + LOCK_WAIT_S
         while True:

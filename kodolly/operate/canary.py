@@ -12,7 +12,7 @@ from common.settings import load_settings
 from kodolly.clients.controller_access import Controllers
 from kodolly.operate.arms import split_of
 from kodolly.operate.deploy import Deployment, Say, deploy
-from kodolly.operate.deployed import Deployed, ServedCheckpoint
+from kodolly.operate.deployed import Deployed, DeployHistory, ServedCheckpoint
 from kodolly.operate.drain import drain_workers
 from kodolly.stack.parts import DEMO, UpSettings
 
@@ -44,17 +44,14 @@ class Site:
 
 def deploy_for_all(site: Site, wanted: Deployment) -> None:
     """Replace what serves a name, and remember what did. Raises UserError."""
-    deployed = site.deployed()
-    history = deployed.of(wanted.name)
     if wanted.name in site.snapshot().splits:
         raise UserError(
             f"A canary gets a part of {wanted.name}'s traffic.",
             hint=f"End that first: `kodolly promote {wanted.name}` or `kodolly rollback {wanted.name}`.",
         )
-    if not history.served and (before := configured(site, wanted.name)) is not None:
-        history = history.now(before)
+    history = _history(site, wanted, wanted.name)
     site.run(wanted, site.controllers, site.config, site.say)
-    deployed.remember(wanted.name, history.now(_served(wanted)))
+    site.deployed().remember(wanted.name, history.now(_served(wanted)))
 
 
 def deploy_for_some(site: Site, wanted: Deployment, share: float, sticky: Sticky) -> None:
@@ -77,10 +74,8 @@ def deploy_for_some(site: Site, wanted: Deployment, share: float, sticky: Sticky
         raise UserError(f"{canary} is served already.", hint=f"Stop it first: `kodolly drain {canary}`.")
     alias = split_of([(stable, 100 - share), (canary, share)], sticky)
     deployed = site.deployed()
-    history = deployed.of(name)
-    if not history.served and (before := configured(site, stable)) is not None:
-        history = history.now(before)
-    site.run(replace(wanted, name=canary), site.controllers, site.config, site.say)
+    history = _history(site, wanted, stable)
+    site.run(replace(wanted, name=canary, beside=stable), site.controllers, site.config, site.say)
     try:
         deployed.remember(name, replace(history, canary=_served(wanted)))
         site.tell("PUT", name, alias)
@@ -153,20 +148,43 @@ def _end_split(site: Site, name: str, split: Split, drain_timeout_s: float) -> N
         drain_workers(site.controllers, leaving, drain_timeout_s, site.say)
 
 
+def _history(site: Site, wanted: Deployment, model: str) -> DeployHistory:
+    """What is remembered of a name, up to what serves the model behind it now. Where nothing here says where
+    that lies, it is empty: `kodolly rollback` must not lead to another checkpoint than that of before."""
+    snapshot, history = site.snapshot(), site.deployed().of(wanted.name)
+    known = [one for one in (*history.served[-1:], configured(site, model)) if one is not None]
+    for one in known:
+        if not _others_served(snapshot, model, one):
+            return replace(history.now(one), canary=history.canary)
+    if not _others_served(snapshot, model, _served(wanted)):  # a deployment that was broken off at its end
+        return history
+    site.say(
+        f"Where the checkpoint that serves {model} now lies is not known here: "
+        f"`kodolly rollback {wanted.name}` will not lead back to it"
+    )
+    return DeployHistory(canary=history.canary)
+
+
 def _require_served(snapshot: Snapshot, name: str, model: str, *remembered: ServedCheckpoint) -> None:
     """Raises UserError where no worker of the model has one of the checkpoints that are remembered here: it
     was changed on another machine, or from another state directory."""
-    cards = [card for record in _serving(snapshot, model) for card in record.models if card.name == model]
-    served = sorted({card.checkpoint for card in cards if card.checkpoint is not None})
-    places = [Path(one.checkpoint) for one in remembered]
-    if not served or not all(place.is_dir() for place in places):
-        return
-    if not {checkpoint_id(place) for place in places} & set(served):
+    if served := _others_served(snapshot, model, *remembered):
         raise UserError(
             f"{model} has the checkpoint {', '.join(served)}, which was not deployed from here: that was "
-            f"{places[-1]}.",
+            f"{remembered[-1].checkpoint}.",
             hint=f"Run this where it was deployed, or name a checkpoint: `kodolly deploy {name} CHECKPOINT`.",
         )
+
+
+def _others_served(snapshot: Snapshot, model: str, *remembered: ServedCheckpoint) -> list[str]:
+    """Ids of the checkpoints that serve the model, where none of them is one of the remembered; empty, too,
+    where that is not known."""
+    cards = [card for record in _serving(snapshot, model) for card in record.models if card.name == model]
+    served = {card.checkpoint for card in cards if card.checkpoint is not None}
+    places = [Path(one.checkpoint) for one in remembered]
+    if not all(place.is_dir() for place in places) or {checkpoint_id(place) for place in places} & served:
+        return []
+    return sorted(served)
 
 
 def _split_of(snapshot: Snapshot, name: str) -> Split:

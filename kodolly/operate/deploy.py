@@ -16,6 +16,7 @@ from common.settings import load_settings
 from kodolly.clients.control import Added, AddWorker, CountRestarts, Removed, RemoveWorker, Restarts, ask_up
 from kodolly.clients.controller_access import Controllers
 from kodolly.operate.drain import drain_workers
+from kodolly.operate.machines import hosts_of, is_here, require_reachable
 from kodolly.stack.parts import (
     UpSettings,
     WorkerSpec,
@@ -90,6 +91,8 @@ class Deployment:
     """Flags for vLLM."""
     ready_timeout_s: float
     drain_timeout_s: float
+    beside: str | None = None
+    """The model of whose traffic a canary gets a part."""
 
 
 def deploy(wanted: Deployment, controllers: Controllers, config: Path | None, say: Say) -> None:
@@ -97,10 +100,10 @@ def deploy(wanted: Deployment, controllers: Controllers, config: Path | None, sa
 
     Raises UserError when the new one does not become ready; it is stopped then, and the old ones stay.
     """
-    _check(wanted)
     settings = load_settings(UpSettings, {}, config)
     before = [record for snapshot in controllers.snapshots() for record in snapshot.workers]
     old = _serving(before, wanted.name)
+    _check(wanted, old, controllers)
     _refuse_loss_of_names(before, old, wanted.name)
     port = wanted.port or _free_port(settings.worker_port, before)
     check_port(LOOPBACK, port, "--port")
@@ -123,10 +126,18 @@ def deploy(wanted: Deployment, controllers: Controllers, config: Path | None, sa
         say("up.workers in kodolly.yaml names the old checkpoint: change it before the next `kodolly up`")
 
 
-def _check(wanted: Deployment) -> None:
+def _check(wanted: Deployment, old: Sequence[WorkerRecord], controllers: Controllers) -> None:
     from worker.flags import check_flags
     from worker.model_dir import describe_model
 
+    if not wanted.checkpoint.exists():
+        away = [record.url for record in old if not is_here(record, controllers.urls)]
+        there = f" {wanted.name} is served on {', '.join(sorted(set(hosts_of(away))))}." if away else ""
+        raise UserError(
+            f"The checkpoint directory {wanted.checkpoint} does not exist on this machine, "
+            f"on which the new worker would run.{there}",
+            hint="Run this where it lies, or copy it here.",
+        )
     describe_model(wanted.checkpoint, [wanted.name])
     check_flags(wanted.args)
 
@@ -185,8 +196,12 @@ def _start(
     advertise_url = advertise_url_at(port, config)
     part = worker_part(spec, port, controllers.urls, threads_each(1), env, config, advertise_url)
     log = settings.state_dir / "logs" / f"worker-{file_name(wanted.name)}-{port}.log"
-    make_private_directory(log.parent)
-    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
+    try:
+        make_private_directory(log.parent)
+        opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise UserError(f"The new worker's log {log} cannot be written: {error.strerror}.") from error
+    with os.fdopen(opened, "ab") as out:
         process = subprocess.Popen(
             part.argv,
             env=dict(part.env),
@@ -206,18 +221,13 @@ def _wait_until_ready(
     before: Sequence[WorkerRecord],
     say: Say,
 ) -> WorkerRecord:
-    known = {(record.worker_id, record.incarnation) for record in before}
     began, said = time.monotonic(), ""
+    asked = _serving(before, wanted.beside or wanted.name)
     while True:
-        views = [
-            [
-                record
-                for record in snapshot.workers
-                if urlsplit(record.url).port == port and (record.worker_id, record.incarnation) not in known
-            ]
-            for snapshot in controllers.snapshots()
-        ]
+        views = [_at_port(port, wanted.name, one.workers, before) for one in controllers.snapshots()]
         seen = [record for view in views for record in view]
+        for record in seen:
+            require_reachable(record.url, asked, controllers.urls)
         if all(any(record.state == "ready" for record in view) for view in views):
             return seen[0]
         for record in seen:
@@ -229,7 +239,7 @@ def _wait_until_ready(
             raise UserError(f"The new worker ended: {_last_line(new.log)}")
         if time.monotonic() - began > wanted.ready_timeout_s:
             raise UserError(
-                f"The new worker was not ready after {wanted.ready_timeout_s:.0f} s.",
+                f"The new worker was not ready after {wanted.ready_timeout_s:.0f} s{said and ': ' + said}.",
                 hint=f"Its log says more: {new.log}.",
             )
         line = f"{seen[0].progress:.0%} {seen[0].detail}".strip() if seen else ""
@@ -237,6 +247,15 @@ def _wait_until_ready(
             said = line
             say(f"loading: {line}")
         time.sleep(POLL_S)
+
+
+def _at_port(
+    port: int, name: str, workers: Sequence[WorkerRecord], before: Sequence[WorkerRecord]
+) -> list[WorkerRecord]:
+    """Those among `workers` that serve the model at the port, and were not there before."""
+    known = {(record.worker_id, record.incarnation) for record in before}
+    found = [record for record in _serving(workers, name) if urlsplit(record.url).port == port]
+    return [record for record in found if (record.worker_id, record.incarnation) not in known]
 
 
 def _last_line(log: Path) -> str:

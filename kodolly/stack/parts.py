@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
@@ -18,6 +18,9 @@ from common.errors import UserError
 from common.private_files import make_private_directory
 from common.settings import PartSettings, load_settings
 from kodolly.stack.supervise import Part
+
+if TYPE_CHECKING:
+    from worker.settings import WorkerSettings
 
 READS: dict[str, tuple[str, ...]] = {
     "controller": (*SYSTEM, "KODOLLY_CONTROLLER_*", "KODOLLY_JOIN_TOKEN"),
@@ -214,14 +217,23 @@ def advertise_url_at(port: int, config: Path | None) -> str | None:
 
     Two workers with one URL would be taken for one worker and its successor.
     """
-    from worker.settings import WorkerSettings
-
-    given = load_settings(WorkerSettings, {"join_token": "not needed here"}, config).advertise_url
+    given = _worker_settings(config).advertise_url
     if given is None:
         return None
     parts = urlsplit(given)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}:{port}"
+
+
+def worker_url(config: Path | None) -> str:
+    """Where gateways would reach a worker that is started now. Raises UserError when nothing says it."""
+    return _worker_settings(config).url()
+
+
+def _worker_settings(config: Path | None) -> "WorkerSettings":
+    from worker.settings import WorkerSettings
+
+    return load_settings(WorkerSettings, {"join_token": "not needed here"}, config)
 
 
 def file_name(name: str) -> str:

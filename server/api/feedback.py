@@ -98,7 +98,7 @@ async def post_used(use: FeedbackUse, owner: OwnerDep, gateway: GatewayDep) -> M
     return Marked(marked=await gateway.feedback.mark_used(owner, use))
 
 
-@router.delete("/raters/{rater_id}")
+@router.delete("/raters/{rater_id:path}")
 @door("key")
 async def delete_rater(rater_id: RaterId, owner: OwnerDep, gateway: GatewayDep) -> Forgotten:
     """Delete everything that one rater has said."""

@@ -26,6 +26,7 @@ parser.add_argument("--model")
 parser.add_argument("--served-model-name", nargs="+")
 parser.add_argument("--lora-modules", nargs="*", default=[])
 parser.add_argument("--port", type=int)
+parser.add_argument("--host", default="127.0.0.1")
 args, _ = parser.parse_known_args()
 kind = json.loads((pathlib.Path(args.model) / "config.json").read_text()).get("kind", "")
 if kind == "broken":
@@ -35,7 +36,7 @@ more += [json.loads(word)["name"] for word in args.lora_modules]
 script = Script(first, os.environ["VLLM_API_KEY"], tuple(more), gap_s=0.01)
 if kind == "never ready":
     script.health = 500
-asyncio.run(serve(args.port, script))
+asyncio.run(serve(args.port, script, args.host))
 """
 
 
