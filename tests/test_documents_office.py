@@ -14,7 +14,7 @@ PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 SLIDE = (
     'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
     ' xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
-    f' xmlns:r="{OFFICE}"'
+    f' xmlns:r="{OFFICE}" xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
 )
 SHEET = f'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="{OFFICE}"'
 TITLE = '<p:sp><p:nvPr><p:ph type="title"/></p:nvPr><a:p><a:r><a:t>{}</a:t></a:r></a:p></p:sp>'
@@ -47,6 +47,8 @@ def test_slides_are_pages_in_the_order_of_the_show(tmp_path: Path) -> None:
         '<p:sp><p:nvPr><p:ph type="sldNum"/></p:nvPr><a:p><a:fld><a:t>7</a:t></a:fld></a:p></p:sp>'
         "<p:graphicFrame><a:tbl><a:tr><a:tc><a:p><a:r><a:t>근속</a:t></a:r></a:p></a:tc></a:tr>"
         "<a:tr><a:tc><a:p><a:r><a:t>1년</a:t></a:r></a:p></a:tc></a:tr></a:tbl></p:graphicFrame>"
+        "<mc:AlternateContent><mc:Choice><p:sp><a:p><a:r><a:t>도형</a:t></a:r></a:p></p:sp></mc:Choice>"
+        "<mc:Fallback><p:sp><a:p><a:r><a:t>도형</a:t></a:r></a:p></p:sp></mc:Fallback></mc:AlternateContent>"
     )
     notes = "<p:sp><a:p><a:r><a:t>발표자 메모이다.</a:t></a:r></a:p></p:sp>"
     path = zipped(
@@ -76,6 +78,7 @@ def test_slides_are_pages_in_the_order_of_the_show(tmp_path: Path) -> None:
             ("heading", "휴가"),
             ("paragraph", "연차휴가는 15일이다."),
             ("table", "| 근속 |\n| --- |\n| 1년 |"),
+            ("paragraph", "도형"),
             ("paragraph", "발표자 메모이다."),
         ],
         [],
@@ -90,13 +93,14 @@ def test_sheets_are_tables_with_dates_as_dates(tmp_path: Path) -> None:
         '<c r="D3" t="str"><v>날</v></c></row>'
         '<row r="4"><c r="B4" t="s"><v>1</v></c><c r="C4"><f>A1*2</f><v>0.30000000000000004</v></c>'
         '<c r="D4" s="1"><v>45717</v></c><c r="E4" t="str"><v>숨은 열</v></c></row>'
-        '<row r="5"><c r="B5" t="b"><v>1</v></c><c r="D5" s="2"><v>45717.395833333336</v></c></row>'
+        '<row r="5"><c r="B5" t="b"><v>1</v></c><c r="C5" s="3"><v>0.155</v></c>'
+        '<c r="D5" s="2"><v>45717.395833333336</v></c></row>'
         '<row r="6" hidden="1"><c r="B6" t="str"><v>숨은 줄</v></c></row>'
     )
     styles = (
         '<numFmts><numFmt numFmtId="164" formatCode="yyyy&quot;년&quot; m&quot;월&quot; d hh:mm"/>'
         '<numFmt numFmtId="165" formatCode="#,##0&quot;mm&quot;"/></numFmts>'
-        '<cellXfs><xf numFmtId="165"/><xf numFmtId="14"/><xf numFmtId="164"/></cellXfs>'
+        '<cellXfs><xf numFmtId="165"/><xf numFmtId="14"/><xf numFmtId="164"/><xf numFmtId="10"/></cellXfs>'
     )
     path = zipped(
         tmp_path / "a.xlsx",
@@ -121,7 +125,7 @@ def test_sheets_are_tables_with_dates_as_dates(tmp_path: Path) -> None:
     document = read_file(path)
     table = (
         "| 사유 | 금액 | 날 |\n| --- | --- | --- |\n"
-        "| 결혼 | 0.3 | 2025-03-01 |\n| TRUE | | 2025-03-01 09:30 |"
+        "| 결혼 | 0.3 | 2025-03-01 |\n| TRUE | 15.5% | 2025-03-01 09:30 |"
     )
     assert kinds(document) == [[("heading", "경조금"), ("paragraph", "지급 기준"), ("table", table)], []]
     assert [page.hidden_characters for page in document.pages] == [len("숨은열숨은줄"), len("비밀")]

@@ -40,6 +40,21 @@ def test_text_becomes_nfc_and_loses_what_cannot_be_seen(tmp_path: Path) -> None:
     assert page.hidden_characters == len("ignore")
 
 
+@pytest.mark.parametrize("sign", ["\v", "\f", "\x1e", "\x85", "\u2028"])
+def test_a_rarer_sign_for_the_end_of_a_line_ends_a_word(tmp_path: Path, sign: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(f"연차{sign}휴가", encoding="utf-8", newline="")
+    assert read_file(path).pages[0].text.split() == ["연차", "휴가"]
+
+
+def test_html_in_utf8_that_calls_itself_euc_kr_is_read(tmp_path: Path) -> None:
+    page = '<meta charset="euc-kr"><p>연차휴가는 15일이다.</p>'
+    for encoding in ("utf-8", "cp949"):
+        path = tmp_path / f"{encoding}.html"
+        path.write_bytes(page.encode(encoding))
+        assert kinds(read_file(path)) == [("paragraph", 0, "연차휴가는 15일이다.")]
+
+
 def test_markdown_keeps_headings_tables_and_code_apart(tmp_path: Path) -> None:
     path = tmp_path / "a.md"
     path.write_text(

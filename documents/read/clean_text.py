@@ -8,6 +8,8 @@ from common.normal_form import nfc
 _BREAK_OR_TAB = frozenset("\n\t")
 _JOINERS = frozenset("\u200c\u200d")
 """They shape emoji and some scripts, so they are part of the text."""
+_OTHER_BREAKS = re.compile(r"[\v\f\x1c-\x1e\x85\u2028\u2029]")
+"""What `str.splitlines` takes for the end of a line, too."""
 _SPACES = re.compile(r"[^\S\n]+")
 
 
@@ -26,7 +28,7 @@ def clean_code(text: str) -> tuple[str, int]:
 
 
 def _visible(text: str) -> tuple[str, int]:
-    text = nfc(text.replace("\u2028", "\n").replace("\u2029", "\n"))
+    text = nfc(_OTHER_BREAKS.sub("\n", text))
     if text.isascii() and text.isprintable():
         return text, 0
     kept = [character for character in text if _is_kept(character)]

@@ -1,5 +1,5 @@
-"""DOCX: paragraphs, headings, lists and tables of the body. Page headers and footers are other parts of the
-file and are left out."""
+"""DOCX: paragraphs, headings, lists, tables and text boxes of the body, then its notes. Page headers and
+footers are left out."""
 
 import re
 from collections.abc import Iterator
@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import docx
+from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.opc.exceptions import PackageNotFoundError
+from docx.oxml import parse_xml
+from docx.oxml.ns import qn
 from docx.table import Table, _Cell
 from docx.text.paragraph import Paragraph
 from docx.text.run import Run
 
 from documents.document import BlockKind
+from documents.read.docx_shown import show
 from documents.read.raw import RawBlock, RawDocument, RawPage, Unreadable, block
 from documents.read.tables import markdown_table
 from documents.read.zip_size import check_unpacked_size
 
 _HEADING = re.compile(r"(?:heading|제목) ?([1-9])$", re.IGNORECASE)
+_NOTES = ("footnotes", "endnotes")
 SMALLEST_PT = 2.0
 
 
@@ -29,9 +34,16 @@ def read_docx(path: Path) -> RawDocument:
     except (PackageNotFoundError, KeyError, ValueError) as error:
         raise Unreadable("it is damaged or no DOCX file") from error
     reading = _BodyReading()
-    blocks = tuple(reading.blocks(opened))
-    title = opened.core_properties.title or ""
-    return RawDocument("docx", (RawPage(None, blocks, reading.hidden),), title.strip())
+    show(opened.element.body)
+    blocks = (*reading.blocks(opened), *reading.notes(opened.part))
+    return RawDocument("docx", (RawPage(None, blocks, reading.hidden),), _title(opened.part.package))
+
+
+def _title(package: Any) -> str:
+    """What the file's properties call it; python-docx makes some up where there are none."""
+    if not any(relation.reltype == RELATIONSHIP_TYPE.CORE_PROPERTIES for relation in package.rels.values()):
+        return ""
+    return str(package.core_properties.title or "").strip()
 
 
 class _BodyReading:
@@ -51,6 +63,18 @@ class _BodyReading:
                 is_list = "List" in (item.style.name or "") if item.style is not None else False
                 kind: BlockKind = "heading" if level else "paragraph"
                 yield block(kind, f"- {text}" if is_list and not level else text, level)
+
+    def notes(self, part: Any) -> Iterator[RawBlock]:
+        """Footnotes and endnotes, which are parts of their own."""
+        for relation in part.rels.values():
+            kind = relation.reltype.rpartition("/")[2]
+            if kind in _NOTES and not relation.is_external:
+                root = parse_xml(relation.target_part.blob)
+                show(root)
+                shown = [note for note in root if note.get(qn("w:type"), "normal") == "normal"]
+                for line in (line for note in shown for line in note.iter(qn("w:p"))):
+                    if text := self._text(Paragraph(line, part)).strip():
+                        yield block("paragraph", text)
 
     def _text(self, paragraph: Paragraph) -> str:
         parts = []

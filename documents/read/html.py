@@ -53,7 +53,10 @@ def read_html(path: Path) -> RawDocument:
 def _decoded(content: bytes) -> str:
     named = _META.search(content[:2048])
     if named and named[1].lower() in _KOREAN:
-        return content.decode("cp949", errors="replace")
+        try:
+            return content.decode()  # pages are saved in UTF-8 and keep what they said of themselves
+        except UnicodeDecodeError:
+            return content.decode("cp949", errors="replace")
     return decode_text(content)
 
 

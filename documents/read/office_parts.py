@@ -14,6 +14,8 @@ from documents.read.zip_size import check_unpacked_size
 
 RELATIONS = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
+_SECOND_WAY = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+"""What older programs show in place of the same in newer elements."""
 _PROPERTIES = "docProps/core.xml"
 
 
@@ -31,9 +33,12 @@ class Parts:
         """The XML of a part; nothing that it refers to is read. Raises Unreadable."""
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
         try:
-            return etree.fromstring(self._archive.read(name), parser)
+            root = etree.fromstring(self._archive.read(name), parser)
         except (KeyError, etree.XMLSyntaxError, zipfile.BadZipFile, NotImplementedError) as error:
             raise Unreadable("it is damaged") from error
+        for second in list(root.iter(_SECOND_WAY)):
+            second.getparent().remove(second)
+        return root
 
     def related(self, name: str) -> dict[str, tuple[str, str]]:
         """Id -> (kind, name) of the parts that a part names."""

@@ -18,6 +18,7 @@ _DATE_FORMATS = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *rang
 """Built-in formats of dates and times (ECMA-376 part 1, 18.8.30), those of Korean Excel among them."""
 _LITERALS = re.compile(r"\"[^\"]*\"|\\.|\[(?!h|m|s)[^\]]*\]")
 _DATE_SIGNS = re.compile(r"[yd]|m{3,}|h{1,2}.*m|yy|mm?.*[ds]", re.IGNORECASE)
+_PERCENT_FORMATS, _PERCENT_SIGN = frozenset({9, 10}), re.compile("%")
 _EPOCH, _EPOCH_1904 = datetime.datetime(1899, 12, 30), datetime.datetime(1904, 1, 1)
 Row = dict[int, str]
 """Column, from 0 -> text."""
@@ -29,6 +30,7 @@ class _Book:
 
     strings: list[str]
     date_styles: frozenset[int]
+    percent_styles: frozenset[int]
     epoch: datetime.datetime
 
 
@@ -115,9 +117,12 @@ def _value(cell: Any, book: _Book) -> str:
     if kind == "b":
         return "TRUE" if text == "1" else "FALSE"
     style = cell.get("s", "")
-    if kind == "n" and style.isdigit() and int(style) in book.date_styles:
+    if kind != "n":
+        return text
+    shown_as = int(style) if style.isdigit() else 0
+    if shown_as in book.date_styles:
         return _date(text, book.epoch)
-    return _number(text) if kind == "n" else text
+    return _percent(text) if shown_as in book.percent_styles else _number(text)
 
 
 def _number(text: str) -> str:
@@ -128,11 +133,20 @@ def _number(text: str) -> str:
         return text
 
 
+def _percent(text: str) -> str:
+    try:
+        return f"{float(text) * 100:.12g}%"
+    except ValueError:
+        return text
+
+
 def _date(text: str, epoch: datetime.datetime) -> str:
     try:
         days = float(text)
         moment = epoch + datetime.timedelta(days=days)
     except (ValueError, OverflowError):
+        return text
+    if days < 0:  # which Excel shows as ####
         return text
     moment = (moment + datetime.timedelta(milliseconds=500)).replace(microsecond=0)
     if days < 1:
@@ -144,15 +158,17 @@ def _date(text: str, epoch: datetime.datetime) -> str:
 
 def _book(parts: Parts) -> _Book:
     strings: list[str] = []
-    styles: frozenset[int] = frozenset()
+    dates: frozenset[int] = frozenset()
+    percents: frozenset[int] = frozenset()
     for kind, name in parts.related(_MAIN).values():
         if kind == "sharedStrings" and parts.has(name):
             strings = [_string(one) for one in parts.root(name).iter(f"{_S}si")]
         elif kind == "styles" and parts.has(name):
-            styles = _date_styles(parts.root(name))
+            dates = _styles(parts.root(name), _DATE_FORMATS, _DATE_SIGNS)
+            percents = _styles(parts.root(name), _PERCENT_FORMATS, _PERCENT_SIGN)
     properties = next(parts.root(_MAIN).iter(f"{_S}workbookPr"), None)
     is_1904 = properties is not None and properties.get("date1904") in ("1", "true")
-    return _Book(strings, styles, _EPOCH_1904 if is_1904 else _EPOCH)
+    return _Book(strings, dates, percents, _EPOCH_1904 if is_1904 else _EPOCH)
 
 
 def _string(element: Any) -> str:
@@ -161,13 +177,13 @@ def _string(element: Any) -> str:
     return "".join(part.text or "" for part in parts)
 
 
-def _date_styles(root: Any) -> frozenset[int]:
-    """Numbers of the cell styles that show dates or times."""
+def _styles(root: Any, built_in: frozenset[int], signs: re.Pattern[str]) -> frozenset[int]:
+    """Numbers of the cell styles that have a format of these, or one of the file's own with these signs."""
     own = {
         int(one.get("numFmtId", 0))
         for one in root.iter(f"{_S}numFmt")
-        if _DATE_SIGNS.search(_LITERALS.sub("", one.get("formatCode", "").split(";")[0]))
+        if signs.search(_LITERALS.sub("", one.get("formatCode", "").split(";")[0]))
     }
     cells = next(root.iter(f"{_S}cellXfs"), None)
     formats = [int(one.get("numFmtId", 0)) for one in cells] if cells is not None else []
-    return frozenset(at for at, number in enumerate(formats) if number in own or number in _DATE_FORMATS)
+    return frozenset(at for at, number in enumerate(formats) if number in own or number in built_in)

@@ -1,0 +1,116 @@
+"""DOCX as Word writes it: what it shows is read wherever it stands, and what a change took out is not."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from documents.document import Document
+from documents.read.file import read_file
+
+WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+NAMES = (
+    f'xmlns:w="{WORD}" xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+    ' xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape"'
+    ' xmlns:v="urn:schemas-microsoft-com:vml"'
+)
+KIND = "application/vnd.openxmlformats-officedocument.wordprocessingml.{}+xml"
+
+
+def run(text: str, looks: str = "") -> str:
+    return f'<w:r><w:rPr>{looks}</w:rPr><w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
+def paragraph(*inner: str) -> str:
+    return f"<w:p>{''.join(inner)}</w:p>"
+
+
+def control(inner: str) -> str:
+    return f"<w:sdt><w:sdtPr><w:alias w:val='이름'/></w:sdtPr><w:sdtContent>{inner}</w:sdtContent></w:sdt>"
+
+
+def relation(kind: str, target: str) -> str:
+    return f'<Relationship Id="{kind}" Type="{OFFICE}/{kind}" Target="{target}"/>'
+
+
+def written(path: Path, body: str, footnotes: str = "") -> Document:
+    """A file without properties, of this body and these footnotes."""
+    kinds = (("document", "document.main"), ("footnotes", "footnotes"))
+    types = "".join(
+        f'<Override PartName="/word/{name}.xml" ContentType="{KIND.format(kind)}"/>' for name, kind in kinds
+    )
+    start = (
+        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+    )
+    relations = f'<Relationships xmlns="{PACKAGE}/relationships">{{}}</Relationships>'
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{PACKAGE}/content-types">{start}{types}</Types>',
+        "_rels/.rels": relations.format(relation("officeDocument", "word/document.xml")),
+        "word/_rels/document.xml.rels": relations.format(relation("footnotes", "footnotes.xml")),
+        "word/document.xml": f"<w:document {NAMES}><w:body>{body}</w:body></w:document>",
+        "word/footnotes.xml": f"<w:footnotes {NAMES}>{footnotes}</w:footnotes>",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+    return read_file(path)
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (
+            paragraph(
+                run("연차는 "),
+                f"<w:del><w:r><w:delText>10일</w:delText></w:r></w:del><w:ins>{run('15일')}</w:ins>",
+                run("이다."),
+            ),
+            "연차는 15일이다.",
+        ),
+        (control(paragraph(run("병가는 "), control(run("60일")))), "병가는 60일"),
+        (
+            paragraph(f"<w:smartTag>{run('서울')}</w:smartTag>", f"<w:fldSimple>{run(' 3쪽')}</w:fldSimple>"),
+            "서울 3쪽",
+        ),
+        (
+            paragraph(
+                f"<w:r><w:ruby><w:rt>{run('휴')}</w:rt><w:rubyBase>{run('休')}</w:rubyBase></w:ruby></w:r>",
+                run("暇"),
+            ),
+            "休暇",
+        ),
+    ],
+    ids=["change", "control", "smart tag and field", "ruby"],
+)
+def test_what_word_shows_is_read(tmp_path: Path, body: str, shown: str) -> None:
+    document = written(tmp_path / "휴가.docx", body)
+    assert [page.text for page in document.pages] == [shown]
+    assert document.title == "휴가"
+
+
+def test_a_text_box_is_read_once_behind_its_paragraph(tmp_path: Path) -> None:
+    box = f"<w:txbxContent>{paragraph(run('글상자 하나'))}{paragraph(run('글상자 둘'))}</w:txbxContent>"
+    shape = (
+        f"<w:r><mc:AlternateContent><mc:Choice><w:drawing><wps:txbx>{box}</wps:txbx></w:drawing></mc:Choice>"
+        f"<mc:Fallback><w:pict><v:textbox>{box}</v:textbox></w:pict></mc:Fallback></mc:AlternateContent></w:r>"
+    )
+    (page,) = written(tmp_path / "a.docx", paragraph(shape, run("본문")) + paragraph(run("끝"))).pages
+    assert page.text.split("\n\n") == ["본문", "글상자 하나", "글상자 둘", "끝"]
+
+
+def test_footnotes_stand_behind_the_body(tmp_path: Path) -> None:
+    notes = (
+        f'<w:footnote w:type="separator" w:id="0">{paragraph(run("---"))}</w:footnote>'
+        f'<w:footnote w:id="1">{paragraph(run("근로기준법 제60조."))}</w:footnote>'
+    )
+    (page,) = written(tmp_path / "a.docx", paragraph(run("연차는 15일이다.")), notes).pages
+    assert page.text.split("\n\n") == ["연차는 15일이다.", "근로기준법 제60조."]
+
+
+def test_what_nobody_sees_stays_hidden_in_changes_and_controls(tmp_path: Path) -> None:
+    white = '<w:color w:val="FFFFFF"/>'
+    body = paragraph(run("본문"), f"<w:ins>{run('숨은', '<w:vanish/>')}</w:ins>", control(run("흰글", white)))
+    (page,) = written(tmp_path / "a.docx", body).pages
+    assert (page.text, page.hidden_characters) == ("본문", 4)
