@@ -20,8 +20,7 @@ among BoolQ's paragraphs only.
 
 Then the paragraphs stand among many chunks made by shuffling KoAlpaca's sentences, of a paragraph's length.
 Shown are passages indexed a second, by the clock and by the CPU time of this process, and the time of a
-question: median and 99%. Among many chunks Kiwi has made the morphemes of each sentence before: what the
-lines then show is all else. Let nothing else run meanwhile.
+question: median and 99%. Let nothing else run meanwhile.
 """
 
 import argparse
@@ -36,7 +35,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -49,10 +48,9 @@ from pydantic import SecretStr
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from documents.korean import Token, asking, kiwi, local_scores, local_tokens  # noqa: E402
 from documents.search.calibration import calibrate, calibrate_both, knows  # noqa: E402
 from documents.search.store import Store, open_store  # noqa: E402
-from documents.search.terms import terms_version  # noqa: E402
+from documents.search.terms import terms_of, terms_version  # noqa: E402
 from documents.search.vectors import Matrix, QueryVector, VectorCache, VectorSource  # noqa: E402
 from documents.service.pooling import BATCH_S, PoolingModels  # noqa: E402
 from documents.service.settings import DocumentsSettings  # noqa: E402
@@ -331,42 +329,6 @@ def refusals_by_both(made: Embedded, passages: Sequence[str], asked: Sequence[st
     )
 
 
-class BySentence:
-    """Kiwi's morphemes of passages, of each sentence once: made chunks are sentences in another order."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, list[Token]] = {}
-
-    def tokens(self, texts: Sequence[str]) -> list[list[Token]]:
-        """Of each text."""
-        return [
-            [
-                Token(one.form, one.tag, begin + one.start, begin + one.end)
-                for begin, sentence in sentences(text)
-                for one in self._of(sentence)
-            ]
-            for text in texts
-        ]
-
-    def scores(self, texts: Sequence[str]) -> list[float]:
-        """As `korean.scores_of`."""
-        return local_scores(texts)
-
-    def _of(self, sentence: str) -> list[Token]:
-        if sentence not in self._known:
-            (self._known[sentence],) = local_tokens([sentence])
-        return self._known[sentence]
-
-
-def sentences(text: str) -> Iterator[tuple[int, str]]:
-    """Where each begins, and itself."""
-    begin = 0
-    for end in _SENTENCE_ENDS.finditer(text):
-        yield begin, text[begin : end.start()]
-        begin = end.end()
-    yield begin, text[begin:]
-
-
 def share(count: int, total: int) -> str:
     """A share with Wilson's 95% interval."""
     found = wilson(count, total)
@@ -416,7 +378,7 @@ def run(options: argparse.Namespace, libraries: dict[str, Index]) -> None:
     """All that the options ask for."""
     paragraphs, asked = boolq(options.data)
     print(f"{terms_version()}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    kiwi()  # its start is not counted
+    terms_of(["연차휴가"])  # the start of the analyser is not counted
     names = [
         name for name in options.only or libraries if name not in NEEDS or find_spec(NEEDS[name]) is not None
     ]
@@ -431,11 +393,8 @@ def run(options: argparse.Namespace, libraries: dict[str, Index]) -> None:
         length = round(statistics.mean(map(len, paragraphs)))
         many = paragraphs + made_chunks(options.data, options.chunks - len(paragraphs), length)
         print(f"\nThe same among {len(many):,} chunks of about {length} characters", flush=True)
-        analyst = BySentence()
-        analyst.tokens(many)
-        with asking(analyst):
-            for name in names:
-                report(measure(libraries[name], name, many, asked[:ASKED_OF_MANY]), len(many), asked)
+        for name in names:
+            report(measure(libraries[name], name, many, asked[:ASKED_OF_MANY]), len(many), asked)
 
 
 if __name__ == "__main__":

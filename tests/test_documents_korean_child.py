@@ -10,7 +10,7 @@ from common.errors import UserError
 from documents import korean
 from documents.korean import Token, asking, joints
 from documents.korean_child import KoreanChild
-from documents.search.terms import terms_of
+from documents.morphemes import morphemes_of
 
 WITHOUT_KIWI = """
 import os
@@ -45,7 +45,7 @@ def test_a_child_analyses_for_all_threads(child: KoreanChild) -> None:
         found[number] = child.tokens(texts[number:])
 
     with asking(child):
-        assert terms_of(["연차 휴가"]) == [["m연차", "m휴가", "p연차", "p휴가"]]
+        assert morphemes_of(["연차 휴가"]) == [["연차", "휴가"]]
         assert joints(["연차를 쓰", "는 사람"]) == [" "]  # the longer text is the likelier one there
         threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
         for thread in threads:

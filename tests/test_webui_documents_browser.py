@@ -72,7 +72,7 @@ def upload(ui: WebUi, paper: Path) -> None:
     ui.element("documents-upload").set_input_files(paper)
     expect(ui.element("documents-files")).to_contain_text("취업규칙.pdf")
     ready = ui.element("documents-files").locator(".kd-ready")
-    expect(ready).to_have_count(1, timeout=1000 * PATIENCE_S)  # the first paper has Kiwi loaded
+    expect(ready).to_have_count(1, timeout=1000 * PATIENCE_S)  # a first PDF has Kiwi loaded
 
 
 def test_a_paper_is_uploaded_asked_and_opened_at_what_the_answer_rests_on(house: House) -> None:

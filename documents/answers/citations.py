@@ -12,7 +12,7 @@ from typing import Any
 
 from documents.answers.markers import MARKER, numbers_of
 from documents.answers.passage import Passage
-from documents.search.terms import morphemes_of
+from documents.morphemes import morphemes_of
 
 LEAST_SHARE = 0.9
 """The share of a sentence's content morphemes that a passage must hold."""

@@ -6,6 +6,7 @@ chunk's `tsvector` is the id of its store and the term, so that the index holds 
 as many places as the chunk has the term.
 """
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -41,11 +42,8 @@ class Matching:
 
     def tsvector(self, terms: Sequence[str]) -> str:
         """The terms of a chunk, as PostgreSQL reads them."""
-        counted = Counter(map(self._lexeme, terms))
-        return " ".join(
-            f"{_quoted(lexeme)}:{','.join(map(str, range(1, min(count, MOST_PLACES) + 1)))}"
-            for lexeme, count in counted.items()
-        )
+        counted = Counter(terms)
+        return " ".join(f"{_quoted(self._lexeme(term))}:{_places(count)}" for term, count in counted.items())
 
     def best_chunks(
         self, terms: Sequence[str], limit: int, sources: Collection[str] | None
@@ -104,6 +102,12 @@ class Matching:
         if len(encoded) > LONGEST_TERM:
             term = f"#{hashlib.sha256(encoded).hexdigest()}"
         return f"{self._index_id}:{term}"
+
+
+@functools.cache
+def _places(count: int) -> str:
+    """As many places of a lexeme as a chunk has it."""
+    return ",".join(map(str, range(1, min(count, MOST_PLACES) + 1)))
 
 
 def _quoted(lexeme: str) -> str:

@@ -102,7 +102,7 @@ class Store:
         """The chunks that fit best, best first; empty where nothing of the question is in the store.
 
         `sources` are the documents to look in; None is all. Raises UserError where the index was made with
-        other rules or by another Kiwi.
+        other rules or by another MeCab.
         """
         (terms,) = terms_of([question[:LONGEST_QUESTION]])
         with self._tables.reading():

@@ -74,7 +74,7 @@ class Indexer:
             self._waking.wait(TIDY_EVERY_S)
 
     def _renewed(self) -> set[str]:
-        """Stores whose index other rules had made, another version of Kiwi say; it is made anew first."""
+        """Stores whose index other rules had made, another version of MeCab say; it is made anew first."""
         renewed: set[str] = set()
         for name in self._storage.vector_stores():
             if self._stopping:

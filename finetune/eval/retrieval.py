@@ -61,7 +61,12 @@ def evaluate_retrieval(questions: RetrievalSet, task: str) -> EvalReport:
         add_passages(store, questions.passages)
         found = [[number for number, _ in ranked(store, question)] for question, _ in questions.asked]
     return report_of(
-        questions, found, task, "kodolly documents", terms_version(), versions("kiwipiepy", "kiwipiepy_model")
+        questions,
+        found,
+        task,
+        "kodolly documents",
+        terms_version(),
+        versions("mecab-python3", "python-mecab-ko-dic"),
     )
 
 

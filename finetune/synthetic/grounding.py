@@ -15,7 +15,7 @@ import msgspec
 
 from common.normal_form import nfc
 from common.sentences import split_sentences
-from documents.search.terms import compounds_of, morphemes_of
+from documents.morphemes import compounds_of, morphemes_of
 from finetune.synthetic.korean_numbers import figures_in, stated_in, with_figures, words_in
 from finetune.synthetic.passages import SourcePassage
 from finetune.synthetic.tasks import Candidate
@@ -40,8 +40,7 @@ SHORTEST_QUOTE = 4
 
 _NO_LETTER = re.compile(r"[\W_]+")
 _ASKING = frozenset(
-    f"m{word}"
-    for word in (
+    (
         *(
             "무엇",
             "뭐",
@@ -80,14 +79,12 @@ _ASKING = frozenset(
     )
 )
 """Morphemes that occur in nearly every question, and so are not counted."""
-_SPEAKING = frozenset(
-    f"m{word}" for word in ("하", "되", "있", "이", "것", "수", "등", "그", "및", "또", "또한")
-)
+_SPEAKING = frozenset(("하", "되", "있", "이", "것", "수", "등", "그", "및", "또", "또한"))
 """Morphemes that add nothing to what a sentence says, and so are not counted."""
 _DENIALS = re.compile(
     r"않|못\s?[하한할합했]|(?<![가-힣])못(?=\s)|(?<![가-힣])안(?=\s)|없|아니|아닙|아닌|말아야|금지|불가|제외"
 )
-_DENYING = frozenset(f"m{word}" for word in ("않", "못하", "못", "안", "없", "아니", "말", "있", "하", "되"))
+_DENYING = frozenset(("않", "못하", "못", "안", "없", "아니", "말", "있", "하", "되"))
 _RESTRICTING = re.compile(r"다만|단,|경우|한하여|한해|제외|이상|이하|미만|초과|넘는")
 _TEMPORAL = re.compile(r"않은\s?(?:지|채)|없이")
 

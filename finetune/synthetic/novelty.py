@@ -8,7 +8,7 @@ keeps only [a-z0-9] and sees no Hangul, and Korean words differ by their particl
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from documents.search.terms import morphemes_of
+from documents.morphemes import morphemes_of
 
 SAME = 0.8
 """ROUGE-L's F measure over morphemes at and above which two tasks are the same."""

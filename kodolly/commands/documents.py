@@ -24,7 +24,7 @@ TABLE: dict[str, str] = {
     "backup": "Write all documents to a file.",
     "restore": "Put the documents of a backup in place.",
     "serve": "Start the service of files and vector stores.",
-    "rebuild": "Make the index of a store anew, after a change of kodolly or Kiwi.",
+    "rebuild": "Make the index of a store anew, after a change of kodolly or MeCab.",
 }
 
 

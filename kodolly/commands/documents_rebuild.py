@@ -16,7 +16,7 @@ Examples:
 @click.command("rebuild", epilog=EPILOG)
 @store_options
 def command(name: str, config: Path | None) -> None:
-    """Make the index of a store anew from the text in it: after a change of kodolly or Kiwi, which the other
+    """Make the index of a store anew from the text in it: after a change of kodolly or MeCab, which the other
     commands name. The files are not read again."""
     require_documents()
     from documents.search.calibration import calibrate

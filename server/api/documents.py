@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from server.accounts.keys import Key
 
 ANSWER_S = 120.0
-"""Longest wait for an answer; the first search after a start loads Kiwi."""
+"""Longest wait for an answer; the first that cites passages after a start loads Kiwi."""
 DOTS = frozenset((".", ".."))
 """Segments of a path that lead elsewhere (RFC 3986, 5.2.4)."""
 FORWARDED = ("content-type", "accept")

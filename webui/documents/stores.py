@@ -22,7 +22,7 @@ MAKER, SHARED = "kodolly_page_user", "kodolly_page_shared"
 """In the metadata of a store: whose browser has made it, and `yes` where others may see it."""
 MAKER_CHARACTERS = 32
 SERVICE_S = 120.0
-"""Longest wait for the documents service: it may be loading Kiwi or taking in a large file."""
+"""Longest wait for the documents service: it may be taking in a large file."""
 PAGE = 100
 MOST_STORES = 1000
 
