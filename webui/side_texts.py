@@ -19,8 +19,8 @@ STATIC: dict[str, tuple[str, str]] = {
     "right_settings": ("오른쪽 설정", "Right settings"),
     "left_rating": ("왼쪽 답변 점수", "Score of the left answer"),
     "right_rating": ("오른쪽 답변 점수", "Score of the right answer"),
-    "left_tags": ("왼쪽 답변에서 아쉬운 점", "What is wrong with the left answer"),
-    "right_tags": ("오른쪽 답변에서 아쉬운 점", "What is wrong with the right answer"),
+    "left_tags": ("아쉬운 점 (왼쪽)", "Issues (left)"),
+    "right_tags": ("아쉬운 점 (오른쪽)", "Issues (right)"),
     "left_prompt": ("왼쪽 모델에 실제로 들어간 프롬프트", "The exact prompt of the left model"),
     "right_prompt": ("오른쪽 모델에 실제로 들어간 프롬프트", "The exact prompt of the right model"),
     **{
