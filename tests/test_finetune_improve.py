@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from finetune.data.from_feedback import Training
+from finetune.data.from_feedback import SOURCE, Training, write_training
 from finetune.data.load import rows_of_file
 from finetune.improve.gates import EXIT_CODES, Gate, Tolerances, chance_of, first_refusal, gates
 from finetune.improve.measure import Measured
 from finetune.improve.method import Choice, Counts, choose, recipe_values
-from finetune.improve.rows import LABELLED, PAIRS, Replay, TurnRows
+from finetune.improve.rows import LABELLED, PAIRS, Replay, TurnRows, asked
 from finetune.recipes.recipe import validate_recipe
 from finetune.rows.row import Pair, Row
 from tests.support.tuned_card import CARD
@@ -127,6 +127,28 @@ def test_a_few_new_rows_are_mixed_with_many_earlier_ones() -> None:
     assert [Replay(share=1.0).count(new) for new in (58, 500, 900)] == [500, 500, 900]
     assert [Replay(share=2.0).count(new) for new in (58, 500)] == [500, 1000]
     assert Replay(share=0.0).count(900) == 0
+
+
+def test_what_people_taught_comes_first_and_their_last_word_on_a_question_alone(tmp_path: Path) -> None:
+    def row(question: str, response: str, feedback: str = "") -> Row:
+        meta = {"source": SOURCE, "id": feedback} if feedback else {}
+        return Row(instruction=question, response=response, category="open_qa", meta=meta)
+
+    given = [row(f"{n}?", "옛 답") for n in range(2000)]
+    first = [row("0?", "첫 답", "a"), row("1?", "첫 답", "b"), row("2?", "첫 답", "c")]
+    second = [row("1?", "둘째 답", "d"), row("3?", "둘째 답", "e"), given[9]]
+    files = [tmp_path / name for name in ("given", "first", "second")]
+    for path, rows in zip(files, (given, first, second), strict=True):
+        write_training(rows, path)
+    replay = Replay((files[0],), 1.0, of_turns=tuple(files[1:]), still_there=frozenset("abcde"))
+    known = replay.rows([], said={asked(given[2]), asked(given[4])})
+    assert {(one.instruction, one.response) for one in known[:3]} == {
+        ("0?", "첫 답"),
+        ("1?", "둘째 답"),
+        ("3?", "둘째 답"),
+    }
+    assert {one.response for one in known[3:]} == {"옛 답"}
+    assert sorted(int(one.instruction[:-1]) for one in known) == [n for n in range(2000) if n not in (2, 4)]
 
 
 def test_earlier_rows_are_learnt_by_every_method(tmp_path: Path) -> None:

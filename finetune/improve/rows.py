@@ -1,5 +1,6 @@
 """The files of a turn: what it trains on, and what its result is judged by."""
 
+import json
 import random
 import sys
 from collections import Counter
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from common.feedback import JudgedAnswer
 from finetune.data.from_feedback import (
+    SOURCE,
     Training,
     made_of,
     question_hash,
@@ -99,15 +101,27 @@ class Replay:
         """How many are mixed in with `new` new rows, if there are that many."""
         return max(round(new * self.share), REPLAYED_LEAST) if self.share else 0
 
-    def rows(self, held_out: Collection[str]) -> list[Row]:
-        """The earlier rows without duplicates and without held-out questions, shuffled by the seed. Raises
-        UserError."""
-        found: dict[tuple[str, str, str], Row] = {}
-        for path in (*self.files, *self.of_turns):
-            there = self.still_there if path in self.of_turns else None
-            for row in replayed(path, sys.maxsize, SEED, held_out, self.excluded, there):
-                found.setdefault((row.instruction, row.context, row.response), row)
-        return random.Random(SEED).sample(list(found.values()), len(found))
+    def rows(self, held_out: Collection[str], said: Collection[str] = ()) -> list[Row]:
+        """The earlier rows without duplicates and without held-out questions, shuffled by the seed.
+
+        What earlier turns learnt from feedback comes first: among many rows of files it would be lost. Of a
+        question the last word alone is kept: nothing on those of `said`, which people have judged since, and
+        nothing that an earlier turn, or a file, answers otherwise than a later turn. Raises UserError.
+        """
+        taught: list[Row] = []
+        others: dict[tuple[str, str], Row] = {}
+        known = set(said)
+        for path in reversed(self.of_turns):
+            rows = replayed(path, sys.maxsize, SEED, held_out, self.excluded, self.still_there)
+            learnt = [row for row in rows if row.meta.get("source") == SOURCE]
+            taught += [row for row in learnt if asked(row) not in known]
+            known |= {asked(row) for row in learnt}
+            others |= {(asked(row), row.response): row for row in rows if row.meta.get("source") != SOURCE}
+        for path in self.files:
+            for row in replayed(path, sys.maxsize, SEED, held_out, self.excluded):
+                others.setdefault((asked(row), row.response), row)
+        rest = [row for (question, _), row in others.items() if question not in known]
+        return [*_shuffled(taught), *_shuffled(rest)]
 
 
 def turn_rows(
@@ -121,11 +135,21 @@ def turn_rows(
     """
     held = feedback.held_out_questions()
     made = training_data(on_checkpoint(feedback, checkpoint).unused(), sources=sources)
+    said = {asked(row) for row in (*made.rows, *made.labelled)} | {asked(pair) for pair in made.pairs}
     judging = of_names(feedback.on(held), names)
     held_out = made_of(judging.with_text(), sources=sources).pairs
-    known = replay.rows(held)
+    known = replay.rows(held, said)
     new = max(len(made.rows), len(made.pairs), len(made.labelled))
-    return TurnRows(made, held_out, known[: replay.count(new)], known[-OLD_ROWS_MOST:])
+    return TurnRows(made, held_out, known[: replay.count(new)], _shuffled(known)[:OLD_ROWS_MOST])
+
+
+def asked(row: Row | Pair) -> str:
+    """The question that is answered, with its context and the conversation before it."""
+    return json.dumps([row.instruction, row.context, [turn.model_dump() for turn in row.history]])
+
+
+def _shuffled(rows: Sequence[Row]) -> list[Row]:
+    return random.Random(SEED).sample(rows, len(rows))
 
 
 def replayed_pairs(rows: Sequence[Row]) -> list[Pair]:
