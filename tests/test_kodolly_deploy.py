@@ -102,6 +102,19 @@ async def test_a_checkpoint_that_does_not_become_ready_changes_nothing(
     assert "Traceback" not in deployed.stderr
 
 
+def test_a_deploy_that_is_told_to_end_leaves_no_worker_behind(stack: Cluster) -> None:
+    asked = kodolly("deploy", "dolly", str(stack.checkpoint("new", "never ready")), *stack.controller_flags())
+    with subprocess.Popen(
+        asked, cwd=stack.path, env=os.environ | stack.env, stderr=subprocess.PIPE, text=True
+    ) as deploying:
+        wait_for(lambda: stack.states("dolly") == ["loading"], PATIENCE_S, what="the new worker")
+        deploying.terminate()
+        said = deploying.communicate()[1]
+    assert deploying.returncode == 128 + signal.SIGTERM
+    assert "stopping the new worker" in said
+    assert stack.workers() == []
+
+
 def log_of(stack: Cluster) -> str:
     return "".join(path.read_text(encoding="utf-8") for path in (stack.path / "state" / "logs").glob("*.log"))
 

@@ -1,9 +1,11 @@
 """Replacing what stands behind a model's name while it is in use: new worker first, then the old ones go."""
 
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -107,14 +109,15 @@ def deploy(wanted: Deployment, controllers: Controllers, config: Path | None, sa
     _refuse_loss_of_names(before, old, wanted.name)
     port = wanted.port or _free_port(settings.worker_port, before)
     check_port(LOOPBACK, port, "--port")
-    new = _start(wanted, port, settings, controllers, config)
-    say(f"starting {wanted.name} from {wanted.checkpoint} on port {port}; log: {new.log}")
-    try:
-        ready = _wait_until_ready(wanted, port, new, controllers, before, say)
-    except BaseException:
-        say("stopping the new worker; the old ones stay as they were")
-        new.stop()
-        raise
+    with _ended_by_sigterm():
+        new = _start(wanted, port, settings, controllers, config)
+        say(f"starting {wanted.name} from {wanted.checkpoint} on port {port}; log: {new.log}")
+        try:
+            ready = _wait_until_ready(wanted, port, new, controllers, before, say)
+        except BaseException:
+            say("stopping the new worker; the old ones stay as they were")
+            new.stop()
+            raise
     say(f"{ready.worker_id} is ready")
     if not old:
         say(f"nothing served {wanted.name} before")
@@ -124,6 +127,20 @@ def deploy(wanted: Deployment, controllers: Controllers, config: Path | None, sa
     say(f"{wanted.name} is now served by {ready.worker_id} alone")
     if any(spec.name == wanted.name or spec.model.name == wanted.name for spec in settings.workers):
         say("up.workers in kodolly.yaml names the old checkpoint: change it before the next `kodolly up`")
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does: the new worker, which has a session of its own, is stopped."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check(wanted: Deployment, old: Sequence[WorkerRecord], controllers: Controllers) -> None:
