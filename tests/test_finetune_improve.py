@@ -11,7 +11,7 @@ from finetune.data.load import rows_of_file
 from finetune.improve.gates import EXIT_CODES, Gate, Tolerances, chance_of, first_refusal, gates
 from finetune.improve.measure import Measured
 from finetune.improve.method import Choice, Counts, choose, recipe_values
-from finetune.improve.rows import LABELLED, PAIRS, Replay, TurnRows, asked
+from finetune.improve.rows import LABELLED, PAIRS, Replay, TurnRows
 from finetune.recipes.recipe import validate_recipe
 from finetune.rows.row import Pair, Row
 from tests.support.tuned_card import CARD
@@ -141,14 +141,20 @@ def test_what_people_taught_comes_first_and_their_last_word_on_a_question_alone(
     for path, rows in zip(files, (given, first, second), strict=True):
         write_training(rows, path)
     replay = Replay((files[0],), 1.0, of_turns=tuple(files[1:]), still_there=frozenset("abcde"))
-    known = replay.rows([], said={asked(given[2]), asked(given[4])})
+    bad = given[6].model_copy(update={"meta": {"label": False}})
+    better = Pair(instruction="8?", chosen="새 답", rejected="옛 답")
+    other = Pair(instruction="10?", chosen="새 답", rejected="또 다른 답")
+    made = Training(rows=[row("2?", "새 답"), row("4?", "새 답")], labelled=[bad], pairs=[better, other])
+    known = replay.rows([], made.last_words())
     assert {(one.instruction, one.response) for one in known[:3]} == {
         ("0?", "첫 답"),
         ("1?", "둘째 답"),
         ("3?", "둘째 답"),
     }
     assert {one.response for one in known[3:]} == {"옛 답"}
-    assert sorted(int(one.instruction[:-1]) for one in known) == [n for n in range(2000) if n not in (2, 4)]
+    assert sorted(int(one.instruction[:-1]) for one in known) == [
+        n for n in range(2000) if n not in (2, 4, 6, 8)
+    ]
 
 
 def test_earlier_rows_are_learnt_by_every_method(tmp_path: Path) -> None:

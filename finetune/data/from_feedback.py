@@ -32,6 +32,24 @@ SOURCE = "kodolly-feedback"
 MIN_SCORE = 4.0
 
 
+@dataclass(frozen=True)
+class LastWords:
+    """What people said last of some questions."""
+
+    answered: frozenset[str] = frozenset()
+    """Questions (`asked`) that have a new row."""
+    refused: frozenset[tuple[str, str]] = frozenset()
+    """Questions, each with an answer that was found bad, or worse than another."""
+
+    def allows(self, row: Row) -> bool:
+        """Whether an earlier row may be taught beside it."""
+        question = asked(row)
+        return question not in self.answered and (question, row.response.strip()) not in self.refused
+
+
+NOTHING_SAID = LastWords()
+
+
 @dataclass
 class Training:
     """Data for the next training, and what was left out and why."""
@@ -49,6 +67,12 @@ class Training:
     """Ids of all votes and ratings that something was made of."""
     masked: int = 0
     """Places in pairs and rows that held personal data."""
+
+    def last_words(self) -> "LastWords":
+        """What was said here last, beside which no earlier row may say otherwise."""
+        bad = [(asked(row), row.response.strip()) for row in self.labelled if not row.meta["label"]]
+        worse = [(asked(pair), pair.rejected.strip()) for pair in self.pairs]
+        return LastWords(frozenset(map(asked, self.rows)), frozenset([*bad, *worse]))
 
     def mask(self) -> None:
         """Put masks in the place of personal data: a model would learn it by heart."""
@@ -101,14 +125,17 @@ def replayed(
     held_out: Collection[str],
     excluded: Collection[str] = (),
     still_there: Collection[str] | None = None,
+    since: LastWords = NOTHING_SAID,
 ) -> list[Row]:
     """At most `count` earlier rows, drawn by the seed, against forgetting; none on a question that is held
-    out, none that was made of feedback with an id of `excluded`, and where `still_there` is given, none of
-    feedback that is not in it: its rater has been forgotten. Raises UserError."""
+    out, none that people have gainsaid `since`, none that was made of feedback with an id of `excluded`, and
+    where `still_there` is given, none of feedback that is not in it: its rater has been forgotten. Raises
+    UserError."""
     known = [
         row
         for row in load_rows(path)
         if question_hash(row) not in held_out
+        and since.allows(row)
         and row.meta.get("id") not in excluded
         and (still_there is None or _is_still_there(row, still_there))
     ]
@@ -121,6 +148,11 @@ def _is_still_there(row: Row, ids: Collection[str]) -> bool:
         return True
     others = row.meta.get("others")
     return all(one in ids for one in (row.meta.get("id"), *(others if isinstance(others, list) else ())))
+
+
+def asked(row: Row | Pair) -> str:
+    """The question that is answered, with its context and the conversation before it."""
+    return json.dumps([row.instruction, row.context, [turn.model_dump() for turn in row.history]])
 
 
 def question_hash(row: Row | Pair) -> str:

@@ -1,6 +1,5 @@
 """The files of a turn: what it trains on, and what its result is judged by."""
 
-import json
 import random
 import sys
 from collections import Counter
@@ -10,8 +9,11 @@ from pathlib import Path
 
 from common.feedback import JudgedAnswer
 from finetune.data.from_feedback import (
+    NOTHING_SAID,
     SOURCE,
+    LastWords,
     Training,
+    asked,
     made_of,
     question_hash,
     replayed,
@@ -101,24 +103,24 @@ class Replay:
         """How many are mixed in with `new` new rows, if there are that many."""
         return max(round(new * self.share), REPLAYED_LEAST) if self.share else 0
 
-    def rows(self, held_out: Collection[str], said: Collection[str] = ()) -> list[Row]:
+    def rows(self, held_out: Collection[str], since: LastWords = NOTHING_SAID) -> list[Row]:
         """The earlier rows without duplicates and without held-out questions, shuffled by the seed.
 
         What earlier turns learnt from feedback comes first: among many rows of files it would be lost. Of a
-        question the last word alone is kept: nothing on those of `said`, which people have judged since, and
-        nothing that an earlier turn, or a file, answers otherwise than a later turn. Raises UserError.
+        question the last word alone is kept: nothing that people have gainsaid `since`, or that an earlier
+        turn, or a file, answers otherwise than a later turn. Raises UserError.
         """
         taught: list[Row] = []
         others: dict[tuple[str, str], Row] = {}
-        known = set(said)
+        known: set[str] = set()
         for path in reversed(self.of_turns):
-            rows = replayed(path, sys.maxsize, SEED, held_out, self.excluded, self.still_there)
+            rows = replayed(path, sys.maxsize, SEED, held_out, self.excluded, self.still_there, since)
             learnt = [row for row in rows if row.meta.get("source") == SOURCE]
             taught += [row for row in learnt if asked(row) not in known]
             known |= {asked(row) for row in learnt}
             others |= {(asked(row), row.response): row for row in rows if row.meta.get("source") != SOURCE}
         for path in self.files:
-            for row in replayed(path, sys.maxsize, SEED, held_out, self.excluded):
+            for row in replayed(path, sys.maxsize, SEED, held_out, self.excluded, since=since):
                 others.setdefault((asked(row), row.response), row)
         rest = [row for (question, _), row in others.items() if question not in known]
         return [*_shuffled(taught), *_shuffled(rest)]
@@ -135,17 +137,11 @@ def turn_rows(
     """
     held = feedback.held_out_questions()
     made = training_data(on_checkpoint(feedback, checkpoint).unused(), sources=sources)
-    said = {asked(row) for row in (*made.rows, *made.labelled)} | {asked(pair) for pair in made.pairs}
     judging = of_names(feedback.on(held), names)
     held_out = made_of(judging.with_text(), sources=sources).pairs
-    known = replay.rows(held, said)
+    known = replay.rows(held, made.last_words())
     new = max(len(made.rows), len(made.pairs), len(made.labelled))
     return TurnRows(made, held_out, known[: replay.count(new)], _shuffled(known)[:OLD_ROWS_MOST])
-
-
-def asked(row: Row | Pair) -> str:
-    """The question that is answered, with its context and the conversation before it."""
-    return json.dumps([row.instruction, row.context, [turn.model_dump() for turn in row.history]])
 
 
 def _shuffled(rows: Sequence[Row]) -> list[Row]:

@@ -82,7 +82,7 @@ def command(
     made.left_out["used in a training before"] = len(feedback) - len(fresh)
     if replay is not None:
         share = round(len(made.rows) * replay_share)
-        made.rows += replayed(replay, share, seed, held, excluded_ids(gateway))
+        made.rows += replayed(replay, share, seed, held, excluded_ids(gateway), since=made.last_words())
     _write(made, held_out_pairs(feedback, sources), output)
     if run is not None:
         marked = mark_used(gateway, run, made.used, {str(vote["id"]) for vote in votes})
