@@ -36,6 +36,8 @@ SCHEMA = Schema(
     version_table=VERSION_TABLE,
 )
 CONNECTIONS = 20
+PLANS = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
+"""A plan kept for all values is far off for lists of terms, and compiling one takes longer than it runs."""
 Value = str | int | float | bytes | None | list[str] | list[int] | list[float]
 _MARK = re.compile(r"\?")
 
@@ -96,7 +98,7 @@ class PostgresDatabase:
             driver_url(url, SETTING),
             pool_size=CONNECTIONS,
             pool_pre_ping=True,
-            connect_args={"server_settings": {"search_path": NAMESPACE}},
+            connect_args={"server_settings": {"search_path": NAMESPACE, **PLANS}},
         )
 
     @contextmanager

@@ -91,9 +91,11 @@ class Matching:
         rows = self._session.rows(
             "SELECT c.id, c.length, array_agg(t.lexeme) AS lexemes,"
             " array_agg(cardinality(t.positions)) AS counts"
-            " FROM chunks c LEFT JOIN LATERAL unnest(c.terms) t ON t.lexeme = ANY(?::text[])"
+            " FROM chunks c LEFT JOIN LATERAL"
+            " (SELECT * FROM unnest(c.terms) JOIN unnest(?::text[]) AS asked (term) ON lexeme = term) t"
+            " ON true"
             " WHERE c.id = ANY(?::bigint[]) GROUP BY c.id, c.length",
-            [list(lexemes), list(chunks)],
+            [[*dict.fromkeys(lexemes)], list(chunks)],
         )
         return {row["id"]: bm25.TermCounts(_pairs(row), row["length"]) for row in rows}
 

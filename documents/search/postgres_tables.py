@@ -27,6 +27,8 @@ UPDATE indexes SET chunks = indexes.chunks + ? * those.chunks, terms = indexes.t
 FROM (SELECT count(*) AS chunks, coalesce(sum(length), 0) AS terms FROM chunks WHERE {where}) AS those
 WHERE id = ?
 """
+_FILE_TERMS = "SELECT gin_clean_pending_list('chunks_by_terms'::regclass)"
+"""New terms go to a list of up to 4 MB, which each term of a question reads through until they are filed."""
 
 
 class PostgresTables:
@@ -91,6 +93,7 @@ class PostgresTables:
             chunks,
         )
         self._count_terms("document = ?", added, 1)
+        self._session.rows(_FILE_TERMS)
 
     def remove(self, source: str) -> bool:
         """Take it out."""
@@ -175,6 +178,7 @@ class PostgresTables:
             "UPDATE chunks SET length = ?, terms = ?::text::tsvector WHERE id = ?", rows
         )
         self._count_terms("index_id = ?", self._id, 1)
+        self._session.rows(_FILE_TERMS)
 
     def best_chunks(
         self, terms: Sequence[str], limit: int, sources: Collection[str] | None
