@@ -2,7 +2,7 @@
 
 import hmac
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from common.errors import (
@@ -16,6 +16,7 @@ from common.errors import (
     UnsupportedMediaType,
     error_bytes,
 )
+from common.validation_message import invalid_body
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request, Response
@@ -41,7 +42,7 @@ def install_error_handlers(app: "FastAPI", no_route: Callable[[str], ApiError] =
 
     async def on_validation_error(_request: "Request", error: Exception) -> "Response":
         assert isinstance(error, RequestValidationError)
-        return _rendered(_from_validation(error.errors()))
+        return _rendered(invalid_body(error.errors(), error.body))
 
     async def on_http_exception(request: "Request", error: Exception) -> "Response":
         assert isinstance(error, HTTPException)
@@ -69,18 +70,6 @@ def _rendered(error: ApiError) -> "Response":
     return Response(
         error_bytes(error), status_code=error.status, headers=error.headers, media_type="application/json"
     )
-
-
-def _from_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
-    first = errors[0]
-    if first["type"] == "json_invalid":
-        return BadRequest("The body is not valid JSON.", code="invalid_json")
-    place = first["loc"]
-    # The first part says where the field stands; one below it may have such a name, too.
-    inside = place[1:] if place and place[0] in ("body", "query", "path", "header") else place
-    where = ".".join(map(str, inside))
-    message = f"{where}: {first['msg']}." if where else f"{first['msg']}."
-    return BadRequest(message, param=where or None, code="invalid_value")
 
 
 def _from_status(status: int, method: str, path: str, detail: str) -> ApiError:

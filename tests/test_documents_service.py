@@ -189,9 +189,15 @@ def test_bad_requests_are_told_in_openais_shape(stack: DocumentsStack, client: o
         client.vector_stores.files.create(store, file_id="file-none")
     with pytest.raises(openai.BadRequestError) as refused:
         client.vector_stores.search(store, query="")
-    assert (refused.value.param or "").startswith("query")
+    assert refused.value.param == "query"
     with pytest.raises(openai.BadRequestError, match="max_num_results"):
         client.vector_stores.search(store, query="a", max_num_results=51)
+    for wrong, told in (
+        ({"type": "in", "key": "a", "value": "b"}, "filters: Value error, in takes a list"),
+        ({"type": "and", "filters": [{"type": "eq", "key": "a"}]}, "filters.filters.0.value: Field required"),
+    ):
+        with pytest.raises(openai.BadRequestError, match=told):
+            client.vector_stores.search(store, query="a", filters=wrong)  # type: ignore[arg-type]
     with pytest.raises(openai.BadRequestError, match="filters"):
         client.vector_stores.search(store, query="a", filters={"type": "like", "key": "a", "value": "b"})  # type: ignore[arg-type]
     with pytest.raises(openai.BadRequestError, match="either file_ids or files"):

@@ -20,6 +20,7 @@ from common.doors import door
 from common.errors import BadRequest, NotFound
 from common.sse import DONE, read_events
 from common.template_facts import TEMPLATES
+from common.validation_message import invalid_body
 from documents.answers.passage import Passage
 from documents.answers.prompt import question_of, with_passages
 from documents.service.chat import BODY_BYTES, fitting, json_body, read_answer
@@ -102,7 +103,7 @@ async def _searched(service: Service, owner: Owner, asked: dict[str, Any]) -> _S
     body = {name: value for name, value in asked.items() if name not in ("request_id", "tools", "include")}
     if others := [one for one in asked["tools"] if one.get("type") != "file_search"]:
         body["tools"] = others
-    else:
+    if not others or _chooses_search(asked.get("tool_choice")):
         body.pop("tool_choice", None)
     if include := [one for one in asked.get("include") or [] if one != RESULTS]:
         body["include"] = include
@@ -116,6 +117,11 @@ async def _searched(service: Service, owner: Owner, asked: dict[str, Any]) -> _S
     wanted = RESULTS in (asked.get("include") or [])
     call = SearchCall(new_id("fs_"), question, results if wanted else None, found.ranking.wire())
     return _Search(body, passages, call)
+
+
+def _chooses_search(choice: Any) -> bool:
+    """The model needs no telling: it is searched in any case."""
+    return isinstance(choice, dict) and choice.get("type") == "file_search"
 
 
 def _tool(owner: Owner, asked: dict[str, Any]) -> FileSearchTool:
@@ -135,9 +141,9 @@ def _tool(owner: Owner, asked: dict[str, Any]) -> FileSearchTool:
     try:
         return FileSearchTool.model_validate(searches[0])
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, ("tools", *first["loc"])))
-        raise BadRequest(f"{where}: {first['msg']}.", param="tools", code="invalid_value") from error
+        at = tools.index(searches[0])
+        places = [{**one, "loc": ("tools", at, *one["loc"])} for one in error.errors()]
+        raise invalid_body(places, asked) from error
 
 
 def _messages(given: Any) -> list[dict[str, Any]]:

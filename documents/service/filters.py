@@ -5,7 +5,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 Scalar = bool | int | float | str
 Attributes = Mapping[str, Scalar]
@@ -26,6 +26,12 @@ class Comparison(BaseModel):
     type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
     key: str = Field(max_length=64)
     value: Scalar | Annotated[list[Scalar], Field(max_length=1000)]
+
+    @model_validator(mode="after")
+    def _several_for_in(self) -> "Comparison":
+        if self.type in ("in", "nin") and not isinstance(self.value, list):
+            raise ValueError(f"{self.type} takes a list")
+        return self
 
     def allows(self, attributes: Attributes) -> bool:
         """A file without the attribute differs from every value, and is in no order with one."""
