@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,14 @@ def test_what_was_served_is_remembered_in_order(tmp_path: Path) -> None:
     (tmp_path / "state" / FILE).write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
         deployed.of("돌리")
+
+
+def test_what_is_remembered_of_many_names_at_once_is_all_there(tmp_path: Path) -> None:
+    names = [f"모델 {n}" for n in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(lambda name: Deployed(tmp_path).remember(name, DeployHistory().now(ONE)), names):
+            pass
+    assert all(Deployed(tmp_path).of(name).served == (ONE,) for name in names)
 
 
 @pytest.fixture

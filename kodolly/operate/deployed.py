@@ -1,7 +1,10 @@
 """Which checkpoints were deployed under each name, kept in the state directory: what can be gone back to."""
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -57,19 +60,32 @@ class Deployed:
 
     def remember(self, name: str, history: DeployHistory) -> None:
         """Replace what is remembered of a name, in one step. Raises UserError."""
-        known = self._read() | {name: history}
         path = self.state_dir / FILE
-        temporary = path.with_suffix(".tmp")
         try:
             make_private_directory(self.state_dir)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(self._form.dump_python(known, mode="json"), file, ensure_ascii=False, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+            with self._alone():
+                self._write(self._read() | {name: history}, path)
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two commands on two names at the same time: neither forgets what the other has written."""
+        descriptor = os.open(self.state_dir / f".{FILE}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _write(self, known: dict[str, DeployHistory], path: Path) -> None:
+        temporary = path.with_suffix(".tmp")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(self._form.dump_python(known, mode="json"), file, ensure_ascii=False, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
 
     def _read(self) -> dict[str, DeployHistory]:
         path = self.state_dir / FILE
