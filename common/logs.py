@@ -173,14 +173,19 @@ JSON_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 """What is hidden in one ends at characters that JSON never escapes: the rest stays whole."""
 
 
+_UNQUOTED = bytes({*range(0x21, 0x7F), *range(0x80, 0x100)} - {*b'"='})
+"""Bytes of values that need no quotes: printable ASCII but for blanks, quotes and equal signs; and all other
+characters, which are looked at by themselves."""
+
+
 def _is_plain(shown: str, fields: int) -> bool:
     """Whether none of so many values needs quotes: all blanks and equal signs are ours, and none is empty."""
+    marks = shown.encode("utf-8", "surrogatepass").translate(None, _UNQUOTED)
     return (
-        shown.count(" ") == shown.count("=") == fields
+        marks == b" =" * fields
         and "= " not in shown
         and not shown.endswith("=")
-        and '"' not in shown
-        and shown.isprintable()
+        and (shown.isascii() or shown.isprintable())
     )
 
 

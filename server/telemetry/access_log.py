@@ -68,9 +68,8 @@ def _log_record(level: int, finished: float, record: RequestRecord) -> logging.L
     """What `logger.info` would make of it, less the caller's line, thread and process: finding them out costs
     as much as the rest of the line."""
     line = logging.LogRecord.__new__(logging.LogRecord)
-    line.__dict__.update(_PLAIN[level])
-    line.created, line.msecs = finished, finished % 1 * 1000
-    line.fields = request_fields(record)
+    told = {"created": finished, "msecs": finished % 1 * 1000, "fields": request_fields(record)}
+    line.__dict__ = _PLAIN[level] | told
     return line
 
 
@@ -91,7 +90,7 @@ def request_fields(record: RequestRecord) -> dict[str, object]:
         "route": record.route,
         "status": record.status,
         "outcome": record.outcome,
-        "total_ms": round(record.total_s * 1e3, 1),
+        "total_ms": _ms(record.total_s),
     }
     if record.model:
         fields["model"] = record.model
@@ -100,9 +99,9 @@ def request_fields(record: RequestRecord) -> dict[str, object]:
     if record.checkpoint:
         fields["checkpoint"] = record.checkpoint
     if record.first_event_s is not None:
-        fields["first_event_ms"] = round(record.first_event_s * 1e3, 1)
+        fields["first_event_ms"] = _ms(record.first_event_s)
     if record.queued_s:
-        fields["queue_ms"] = round(record.queued_s * 1e3, 1)
+        fields["queue_ms"] = _ms(record.queued_s)
     if record.error_code:
         fields["error"] = record.error_code
     if usage := record.usage:
@@ -123,3 +122,8 @@ def request_fields(record: RequestRecord) -> dict[str, object]:
     if record.traceparent:
         fields["trace_id"] = record.traceparent[3:35]
     return fields
+
+
+def _ms(seconds: float) -> float:
+    """Milliseconds to a tenth. `round` is exact about halves, and takes ten times as long."""
+    return int(seconds * 1e4 + 0.5) / 10
