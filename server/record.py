@@ -3,7 +3,7 @@
 Structs of msgspec: they are made for every request, which takes a dataclass several times as long.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -23,7 +23,7 @@ class Usage(msgspec.Struct, frozen=True):
     estimated: bool = False
 
 
-class BookedFacts(NamedTuple):
+class BookedFacts(msgspec.Struct, frozen=True):
     """What is booked of a request besides its outcome and tokens."""
 
     arm: str = ""

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
-from typing import NamedTuple
 
+import msgspec
 import sqlalchemy as sa
+from msgspec import structs
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -30,7 +31,7 @@ MODERATED = {BLOCKED: COUNTS.index("withheld"), FLAGGED: COUNTS.index("flagged")
 BATCHES_KEPT = timedelta(days=2)
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, order=True):
     """What one row of the ledger is about."""
 
     key_id: str
@@ -79,7 +80,7 @@ class Ledger:
     ) -> None:
         """One finished request; `code` is its record's error code."""
         if len(entry.model) > MODEL_LENGTH:
-            entry = entry._replace(model=entry.model[:MODEL_LENGTH])
+            entry = structs.replace(entry, model=entry.model[:MODEL_LENGTH])
         sums = self._open.sums.get(entry)
         if sums is None:
             sums = self._open.sums[entry] = [0] * len(COUNTS)
@@ -112,7 +113,9 @@ class Ledger:
     async def _book(self, batch: Batch, also: Also | None, booked: Booked | None) -> None:
         spent = batch.tokens()
         rows = [
-            entry._asdict() | {"day": date.fromordinal(entry.day)} | dict(zip(COUNTS, sums, strict=True))
+            structs.asdict(entry)
+            | {"day": date.fromordinal(entry.day)}
+            | dict(zip(COUNTS, sums, strict=True))
             for entry, sums in sorted(batch.sums.items())
         ]
 

@@ -89,7 +89,7 @@ class ClientConnection:
         """Whether an answer of unknown length comes in chunks (RFC 9112, 7.1)."""
         self.gone = False
         """Whether nobody is there to answer."""
-        self.on_gone: Callable[[], None] | None = None
+        self.on_gone: Callable[[], object] | None = None
         """Called once when the client closes the connection before it has its answer."""
         self.on_writable: Callable[[], None] | None = None
         """Called when a client that could not take more can again."""

@@ -48,6 +48,8 @@ class Incoming(msgspec.Struct, frozen=True):
     record: RequestRecord
     """Told of what happens, never asked."""
     request_id: str
+    id_line: bytes
+    """The header line that says it, to the client and to upstreams."""
     began: float
     """Monotonic seconds when the request's head was here."""
 
@@ -140,7 +142,7 @@ def job_of(
 
 def forwarded_lines(incoming: Incoming, *, tracing: bool) -> bytes:
     """The header lines that upstreams get; with `tracing` the parent of what they do is our span."""
-    lines = b"x-request-id: %b\r\n" % incoming.request_id.encode()
+    lines = incoming.id_line
     given: list[tuple[bytes, bytes]] = incoming.scope["headers"]
     first = incoming.headers
     if not tracing and len(first) == len(given):  # each is there once

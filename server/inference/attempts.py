@@ -63,6 +63,8 @@ class Upstreams:
     engine_fields: Collection[EngineField] = ()
     """What clients may send although it acts on the requests of others."""
     budget: RetryBudget = field(default_factory=RetryBudget)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    """To ask asyncio for it takes a system call."""
 
     def limits_at(self, upstream: Upstream) -> RelayLimits:
         """Time-outs of one upstream."""
@@ -172,7 +174,7 @@ class Attempts(msgspec.Struct):
                         upstream.standing.rest()
                     unreachable = upstream_errors.unreachable(upstream, error)
                     return AttemptReport(Unanswered(unreachable, cause=error), before_s)
-            exchange = Exchange(attempt, connection, asyncio.get_running_loop().create_future())
+            exchange = Exchange(attempt, connection, self.shared.loop.create_future())
             outcome: Outcome
             try:
                 exchange.send(head)

@@ -117,10 +117,11 @@ class Relay:
         request_id, began = request.id_from(headers), time.monotonic()
         path = stored_response.ROUTE if stored else route.path
         record = RequestRecord(request_id, path, began, time.time_ns(), scope["method"])
-        incoming = Incoming(scope, headers, receive, client, route, record, request_id, began)
+        id_line = b"x-request-id: %b\r\n" % request_id.encode()
+        incoming = Incoming(scope, headers, receive, client, route, record, request_id, id_line, began)
         task = asyncio.current_task(client.loop)
         assert task is not None
-        client.on_gone = partial(_cancel, task)
+        client.on_gone = task.cancel
         end = GONE
         try:
             end = await self._answer(incoming, stored)
@@ -235,11 +236,10 @@ class Relay:
 
     async def _in_turn(self, incoming: Incoming, attempts: Attempts, target: str) -> Ended:
         """Wait for a free worker where all are busy, then run."""
-        queue = self.queues.of(target)
-        has_room = partial(self.queues.has_room, target)
-        job = attempts.job
-        if queue.must_wait() or not has_room():
+        queue, job = self.queues.of(target), attempts.job
+        if queue.must_wait() or not self.queues.has_room(target):
             choice.candidates(self.directory, target)  # raises when no worker could ever take it
+            has_room = partial(self.queues.has_room, target)
             waited_s = await queue.wait(job.key_id, self.settings.queue_timeout_s, has_room)
             attempts.waited_s = incoming.record.queued_s = waited_s
         try:
@@ -308,10 +308,6 @@ def _end_of(outcome: Ended) -> End:
 
 def _end_with(error: ApiError) -> End:
     return End("failed" if error.status >= 500 else "refused", error.code)
-
-
-def _cancel(task: "asyncio.Task[object]") -> None:
-    task.cancel()
 
 
 def _stopping() -> Overloaded:

@@ -21,11 +21,10 @@ class Replies:
 
     def lines(self, incoming: Incoming) -> bytes:
         """Header lines of every answer to this request."""
-        lines = b"x-request-id: %b\r\n" % incoming.request_id.encode()
         if not self.cors:
-            return lines
+            return incoming.id_line
         origin = (request.header(incoming.scope, b"origin") or "").encode("latin-1")
-        return lines + header_lines(self.cross_origin.answer_headers(origin))
+        return incoming.id_line + header_lines(self.cross_origin.answer_headers(origin))
 
     def refuse(self, incoming: Incoming, error: ApiError) -> None:
         """Answer with the dialect's error object, or end a stream with it when its status is out."""

@@ -66,8 +66,7 @@ class Breaker:
     def allow(self) -> int:
         """A ticket, or 0 when the upstream must not be asked. Takes the probe's place when half-open.
 
-        Each ticket goes back once by `succeeded` or `failed`; and by `abandoned` in any case, such as in a
-        `finally`, for after an outcome that does nothing.
+        Each ticket goes back once, by `succeeded`, `failed` or `abandoned`.
         """
         if self._open_until is None:
             return self._period

@@ -88,9 +88,12 @@ class Standing:
     def end(self, ticket: int, well: bool | None) -> None:
         """The attempt is over: the upstream did what it should, or not, or that is not known (None)."""
         self.in_flight -= 1
-        if well is not None:
-            (self.breaker.succeeded if well else self.breaker.failed)(ticket)
-        self.breaker.abandoned(ticket)
+        if well is None:
+            self.breaker.abandoned(ticket)
+        elif well:
+            self.breaker.succeeded(ticket)
+        else:
+            self.breaker.failed(ticket)
 
     def rest(self) -> None:
         """Ask it last for a moment."""
