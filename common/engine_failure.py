@@ -13,6 +13,7 @@ SUMMARIES = (
     "Error in inspecting model architecture",
     "Error raised in subprocess",
     "Engine core initialization failed",
+    "EngineCore failed to start",
     "Traceback (most recent call last)",
     "The above exception was",
     "During handling of the above",
@@ -74,7 +75,7 @@ def advice_on(error: str) -> str:
     if (missing := _MODULE.search(error)) is not None:
         package = (missing[1] or missing[2]).partition(".")[0]
         return (
-            f"vLLM needs {package} for this model: install it beside vLLM. Where there is no build of it for "
-            "vLLM's CPU version, the model needs a GPU."
+            f"vLLM needs {package} for this model: install it beside vLLM, in the build for its version of "
+            "torch. Where there is none, as for vLLM's CPU version on PyPI, the model needs a GPU."
         )
     return next((said for pattern, said in _ADVICE if pattern.search(error)), "")

@@ -18,6 +18,14 @@ INSPECTED = (
     f"{API}  Value error, Model architectures ['Qwen3_5'] failed to be inspected. Please check. {TAIL}",
     f"{API}    For further information visit the errors page",
 )
+STARTED = (
+    f"{LOGGED}ModuleNotFoundError: No module named 'torchvision'",
+    "(EngineCore pid=9) ERROR 11-30 01:39:30 [core.py:1510] EngineCore failed to start.",
+    "(EngineCore pid=9) ERROR 11-30 01:39:30 [core.py:1510] Traceback (most recent call last):",
+    "(EngineCore pid=9) ERROR 11-30 01:39:30 [core.py:1510] ValueError: Model architectures ['G'] failed "
+    "to be inspected. Please check the logs for more details.",
+    f"{API}RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {{}}",
+)
 TOO_LONG = (
     INVALID,
     f"  Value error, User-specified max_model_len (9000) is greater than the derived max_model_len. {TAIL}",
@@ -33,6 +41,7 @@ CACHE = (
     ("printed", "reason", "advice"),
     [
         (INSPECTED, "ModuleNotFoundError: No module named 'torchvision'", "vLLM needs torchvision"),
+        (STARTED, "ModuleNotFoundError: No module named 'torchvision'", "the build for its version of torch"),
         (TOO_LONG, "User-specified max_model_len (9000) is greater", "a --max-model-len that the model has"),
         (CACHE, "ValueError: To serve at least one request", "worker.cpu_kv_cache_gib"),
         (("OSError: [Errno 98] address already in use",), "OSError: [Errno 98]", "another --port"),

@@ -2,7 +2,7 @@
 
 `python -m tests.support.export_matrix int4` runs all of them, or those it is given, and prints who answered.
 `finetune/export` writes those alone (SERVED); the demo's export is tested at every change. A class that
-reads images, too (`gemma3`, `gemma4`, `mistral3`), needs torchvision, of which there is no build for CPUs:
+reads images, too (`gemma3`, `gemma4`, `mistral3`), needs torchvision, which PyPI has for CUDA alone:
 its Python code on the path, with its operators declared, will do for text.
 """
 
