@@ -72,3 +72,59 @@ def test_hidden_text_is_left_out(tmp_path: Path, body: str, seen: str, hidden: i
 def test_a_part_that_is_no_xml_is_said(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match="damaged"):
         read(tmp_path, "<hp:p>")
+
+
+def paragraph(*inner: str) -> str:
+    made = f'<hp:run charPrIDRef="0">{"".join(inner)}</hp:run>'
+    return f'<hp:p id="0" paraPrIDRef="0" styleIDRef="0">{made}</hp:p>'
+
+
+def said(text: str) -> str:
+    return f"<hp:t>{text}</hp:t>"
+
+
+def within(kind: str, *paragraphs: str) -> str:
+    return f"<hp:{kind}><hp:subList>{''.join(paragraphs)}</hp:subList></hp:{kind}>"
+
+
+def control(kind: str) -> str:
+    return f"<hp:ctrl>{within(kind, paragraph(said('둘째')))}</hp:ctrl>"
+
+
+def box(*inner: str) -> str:
+    return f"<hp:rect>{within('drawText', paragraph(*inner))}</hp:rect>"
+
+
+def captioned(*cell: str) -> str:
+    caption = within("caption", paragraph(said("둘째")))
+    row = f"<hp:tr><hp:tc><hp:subList>{''.join(cell)}</hp:subList></hp:tc></hp:tr>"
+    return f'<hp:tbl rowCnt="1" colCnt="1">{caption}{row}</hp:tbl>'
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (paragraph(said("본문"), control("footNote"), said(" 끝")), ["본문 끝", "둘째"]),
+        (paragraph(box(said("둘째 "), said("글")), said("본문")), ["본문", "둘째 글"]),
+        (paragraph(box(box(said("안")), said("밖")), said("본문")), ["본문", "밖", "안"]),
+        (paragraph(control("header"), said("본문")), ["본문"]),
+        (paragraph(control("hiddenComment"), said("본문")), ["본문"]),
+        (
+            paragraph(said('연차 <hp:deleteBegin Id="1"/>10일'))
+            + paragraph(said('8일<hp:deleteEnd Id="1"/>15일')),
+            ["연차", "15일"],
+        ),
+        (
+            paragraph("<hp:dutmal><hp:mainText>休暇</hp:mainText><hp:subText>휴가</hp:subText></hp:dutmal>"),
+            ["休暇"],
+        ),
+        (
+            paragraph(captioned(paragraph(said("하나")), paragraph(said("두 줄")))),
+            ["둘째", "하나\n두 줄"],
+        ),
+        (paragraph(said("별표 * 와 [1] _밑줄_")), ["별표 * 와 [1] _밑줄_"]),
+    ],
+)
+def test_what_hangul_shows_is_read(tmp_path: Path, body: str, shown: list[str]) -> None:
+    (page,) = parse(write_hwpx(tmp_path / "a.hwpx", ["첫 문단"], body=body)).pages
+    assert [line.text.strip() for block in page.blocks for line in block.lines] == ["첫 문단", *shown]

@@ -4,15 +4,19 @@ The format's description: https://www.hancom.com/support/downloadCenter/hwpOwpml
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import unhwp
 
 from documents.read.hwpx_hidden import without_hidden_text
 from documents.read.markdown import markdown_blocks
-from documents.read.raw import RawDocument, RawPage, Unreadable
+from documents.read.raw import RawBlock, RawDocument, RawLine, RawPage, Unreadable
 from documents.read.zip_size import check_unpacked_size
 
+_ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+.!|~<>-])")
+_ESCAPED_IN_TABLE = re.compile(r"\\([\\`*_{}\[\]()#+.!~<>-])")
+"""There `\\|` stays, as in tables of other formats."""
 _PICTURE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 
 
@@ -33,5 +37,13 @@ def read_hwp(path: Path) -> RawDocument:
                 "it is protected with a password or against copying", "Save it without protection."
             ) from error
         raise Unreadable("it is damaged or no HWP file") from error
-    blocks = markdown_blocks(_PICTURE.sub("", text))
+    blocks = tuple(map(_plain, markdown_blocks(_PICTURE.sub("", text))))
     return RawDocument("hwpx" if is_zip else "hwp", (RawPage(None, blocks, hidden),))
+
+
+def _plain(part: RawBlock) -> RawBlock:
+    """Without HTML's mark for a line within a cell, and without the backslashes that keep signs of the text
+    from being Markdown's."""
+    signs, line_end = (_ESCAPED_IN_TABLE, " ") if part.kind == "table" else (_ESCAPED, "\n")
+    texts = [signs.sub(r"\1", one.text.replace("<br>", line_end)) for one in part.lines]
+    return replace(part, lines=tuple(map(RawLine, texts)))

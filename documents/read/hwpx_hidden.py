@@ -14,12 +14,14 @@ from typing import Any
 
 from lxml import etree
 
+from documents.read.hwpx_shown import show
 from documents.read.raw import Unreadable
 
 SMALLEST = 200
 """The smallest font that can be read, in hundredths of a point."""
 WHITE = 0xFA
 _PART = re.compile(r"contents/[^/]+\.xml", re.IGNORECASE)
+_SECTION = re.compile(r"contents/section\d+\.xml", re.IGNORECASE)
 _COLOUR = re.compile(r"#?(?:[0-9a-f]{2})?([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})", re.IGNORECASE)
 
 
@@ -48,10 +50,11 @@ def without_hidden_text(path: Path) -> tuple[bytes, int]:
     looks = _looks(roots)
     hidden = 0
     for info, root in roots.items():
-        if count := _emptied(root, looks):
-            hidden += count
+        hidden += _emptied(root, looks)
+        if _SECTION.fullmatch(info.filename):
+            show(root)
             parts[info] = etree.tostring(root, xml_declaration=True, encoding="UTF-8", standalone=True)
-    return (_packed(parts) if hidden else path.read_bytes()), hidden
+    return _packed(parts), hidden
 
 
 def _root(part: bytes) -> Any:
