@@ -112,6 +112,38 @@ def test_only_text_that_can_be_seen_is_read(tmp_path: Path) -> None:
     )
 
 
+FONT = "<</Font<</F 5 0 R>>>>"
+
+
+def stream(text: str, entries: str = "") -> str:
+    drawn = f"BT /F 12 Tf 2 5 Td ({text}) Tj ET"
+    return f"<<{entries}/Resources {FONT}/Length {len(drawn)}>>stream\n{drawn}\nendstream"
+
+
+def note(kind: str, flags: int, look: int) -> str:
+    place = f"72 {50 * look} 372 {50 * look + 20}"
+    return f"<</Type/Annot/Subtype/{kind}/F {flags}/Rect[{place}]/AP<</N {look} 0 R>>>>"
+
+
+def test_what_was_filled_in_and_noted_on_a_page_is_read(tmp_path: Path) -> None:
+    looks = "/Type/XObject/Subtype/Form/BBox[0 0 300 20]"
+    objects = [
+        "<</Type/Catalog/Pages 2 0 R>>",
+        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R"
+        f"/Resources {FONT}/Annots[9 0 R 10 0 R 11 0 R]>>",
+        stream("Name of the employee"),
+        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+        *(stream(text, looks) for text in ("Kim Dolly", "Approved on Monday", "Obey this")),
+        *(note(*given) for given in (("Widget/FT/Tx/T(a)", 4, 6), ("FreeText", 4, 7), ("FreeText", 2, 8))),
+    ]
+    numbered = "".join(f"{at} 0 obj\n{one}\nendobj\n" for at, one in enumerate(objects, start=1))
+    path = tmp_path / "form.pdf"
+    path.write_text(f"%PDF-1.7\n{numbered}trailer<</Size {len(objects) + 1}/Root 1 0 R>>\n%%EOF")
+    (page,) = read_file(path).pages
+    assert sorted(page.text.split("\n\n")) == ["Approved on Monday", "Kim Dolly", "Name of the employee"]
+
+
 def test_a_page_that_is_a_picture_says_so(tmp_path: Path) -> None:
     source = pdfium.PdfDocument(write_pdf(tmp_path / "a.pdf", [Paper([Print("글이다.", 60, 130)])]))
     source[0].render().to_pil().convert("RGB").save(tmp_path / "scan.pdf")

@@ -1,6 +1,6 @@
 """PDF through pdfium; tables with pdfplumber's help."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from documents.read.running_heads import without_running_heads
 
 MOST_PAGES = 5000
 MOST_UNREADABLE = 0.3
+_WRITTEN = (pdfium_raw.FPDF_ANNOT_WIDGET, pdfium_raw.FPDF_ANNOT_FREETEXT, pdfium_raw.FPDF_ANNOT_STAMP)
 SCAN = "it is a picture without text"
 NO_LETTERS = "its fonts do not say which letters they print"
 
@@ -54,7 +55,7 @@ def _opened(path: Path) -> Any:
 
 def _page(pdf: Any, index: int, finder: TableFinder, ocr: bool) -> _ParsedPage:
     try:
-        page = pdf[index]
+        page = _filled_in(pdf, index)
         cells = finder.cells(page, index)
         seen = see_page(page, cells.at)
     except pdfium.PdfiumError:
@@ -68,6 +69,26 @@ def _page(pdf: Any, index: int, finder: TableFinder, ocr: bool) -> _ParsedPage:
         return _ParsedPage([] if problem else items, page.get_height(), seen.hidden_characters, problem)
     finally:
         page.close()
+
+
+def _filled_in(pdf: Any, index: int) -> Any:
+    """A page with what was written into its form and onto it, which stands beside its text in the file.
+    Hidden notes do not come with it."""
+    page = pdf[index]
+    if any(kind in _WRITTEN for kind in _annotations(page)):
+        pdfium_raw.FPDFPage_Flatten(page, pdfium_raw.FLAT_NORMALDISPLAY)
+        page.close()
+        page = pdf[index]  # only a page that is opened anew has it
+    return page
+
+
+def _annotations(page: Any) -> Iterator[int]:
+    """The kinds of what lies on the page."""
+    for at in range(pdfium_raw.FPDFPage_GetAnnotCount(page)):
+        if found := pdfium_raw.FPDFPage_GetAnnot(page, at):
+            kind = pdfium_raw.FPDFAnnot_GetSubtype(found)
+            pdfium_raw.FPDFPage_CloseAnnot(found)
+            yield kind
 
 
 def _recognised(page: Any, seen: SeenPage) -> _ParsedPage:
