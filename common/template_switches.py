@@ -48,13 +48,28 @@ def _switches(template: ChatTemplate) -> dict[str, list[Any]]:
             stored.discard(target.name)
     names = {name for name in asked - stored if not name.endswith("_token")}
     values: dict[str, list[Any]] = {name: [False, True] for name in sorted(names)}
+    made_of = {name: {name} for name in values}
+    for assign in template.tree.find_all(nodes.Assign):  # {% set effort = reasoning_effort or 'high' %}
+        if isinstance(assign.target, nodes.Name):
+            known = made_of.setdefault(assign.target.name, set())
+            known |= {name for each in _names_in(assign.node) for name in made_of.get(each.name, ())}
     for compare in template.tree.find_all(nodes.Compare):
         sides = [compare.expr, *(operand.expr for operand in compare.ops)]
-        constants = [side.value for side in sides if isinstance(side, nodes.Const)]
-        for side in sides:
-            if isinstance(side, nodes.Name) and side.name in values:
-                values[side.name] += [one for one in constants if isinstance(one, str)]
+        texts = [text for side in sides for text in _texts_in(side)]
+        compared = [name for side in sides for each in _names_in(side) for name in made_of.get(each.name, ())]
+        for name in compared:
+            values[name] += [text for text in texts if text not in values[name]]
     return values
+
+
+def _texts_in(node: nodes.Node) -> Iterator[str]:
+    """The constants in `node`, or in the list that it is (`effort in ['none', 'low']`)."""
+    if isinstance(node, nodes.Const):  # Jinja makes a constant of a list of constants, too
+        values = node.value if isinstance(node.value, list | tuple) else [node.value]
+        yield from (value for value in values if isinstance(value, str))
+    elif isinstance(node, nodes.List | nodes.Tuple):
+        for item in node.items:
+            yield from _texts_in(item)
 
 
 def _names_in(node: nodes.Node) -> Iterator[nodes.Name]:

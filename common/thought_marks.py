@@ -44,9 +44,14 @@ def behind_thought(prompt: str, text: str) -> str:
 
 
 def split_thought(text: str) -> tuple[str, str]:
-    """(what was thought, the answer) of a text that begins with a thought between marks; ('', text) else."""
+    """(what was thought, the answer) of a text that begins with a thought; ('', text) else.
+
+    The thought stands between marks, or ends with a mark on a line of its own, where a prompt opened it.
+    """
     for begin, end in MARKS:
         head, found, answer = text.partition(end)
         if found and head.lstrip().startswith(begin):
             return head.lstrip()[len(begin) :].strip(), answer.strip()
+        if found and begin not in head and head.endswith("\n") and answer.startswith("\n"):
+            return head.strip(), answer.strip()
     return "", text

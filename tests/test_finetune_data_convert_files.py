@@ -321,7 +321,7 @@ def test_the_command_shows_what_became_of_each_file_and_refuses_in_one_line(tmp_
     for args, words in (
         (["none.jsonl", "rows.jsonl"], "kodolly: none.jsonl cannot be read: No such file or directory."),
         (["KorQuAD_v1.0_train.jsonl", "o.jsonl", "--column", "x"], "'x' is not FIELD=COLUMN"),
-        (["KorQuAD_v1.0_train.jsonl", "o.jsonl", "--pairs", "--strict"], "Strict rows have four keys"),
+        (["KorQuAD_v1.0_train.jsonl", "o.jsonl", "--pairs", "--strict"], "are different rows"),
     ):
         failed = subprocess.run(
             kodolly("data", "convert", *args), cwd=tmp_path, capture_output=True, text=True

@@ -114,6 +114,20 @@ def test_what_is_bad_or_needs_more_than_text_is_refused(
     assert reason in refusals[0]["reason"]
 
 
+def test_verdicts_become_labels_for_kto_where_they_are_asked_for(tmp_path: Path) -> None:
+    records = [
+        {"messages": [USER, BOT], "label": True},
+        {"messages": [USER, BOT | {"content": "몰라"}], "kto_tag": False},
+        {"messages": [USER, BOT]},
+    ]
+    rows, refusals, _ = converted(write_lines(tmp_path / "in.jsonl", *records), labels=True)
+    assert [(row["response"] == "몰라", row["meta"]["label"]) for row in rows] == [
+        (False, True),
+        (True, False),
+    ]
+    assert [(one["line"], "does not say whether" in one["reason"]) for one in refusals] == [(3, True)]
+
+
 def test_a_greeting_is_left_out_and_unused_fields_are_named(tmp_path: Path) -> None:
     greeted = {"conversations": [{"from": "gpt", "value": "어서 오세요."}, HUMAN, GPT], "별점": 3, "빈칸": ""}
     path = write_lines(tmp_path / "in.jsonl", greeted, {"conversations": [HUMAN, GPT | {"emotion": "기쁨"}]})

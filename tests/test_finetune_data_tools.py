@@ -119,11 +119,19 @@ def test_thoughts_are_found_in_fields_and_in_texts() -> None:
         {"role": "assistant", "content": SAID, "reasoning_content": "하늘을 본다."},
         {"role": "assistant", "content": SAID, "thinking": "하늘을 본다."},
         {"role": "assistant", "content": f"<think>\n하늘을 본다.\n</think>\n\n{SAID}"},
+        {"role": "assistant", "content": f"하늘을 본다.\n</think>\n\n{SAID}"},  # where the prompt began it
     ):
         (row,) = rows_of({"messages": [*turns, answer]})
         assert (row["reasoning_content"], row["response"]) == ("하늘을 본다.", SAID)
-    (row,) = rows_of({"instruction": ASK, "input": "", "output": f"<think>하늘을 본다.</think>{SAID}"})
-    assert (row["reasoning_content"], row["response"]) == ("하늘을 본다.", SAID)
+    thought = f"<think>하늘을 본다.</think>{SAID}"
+    for record in (
+        {"instruction": ASK, "input": "", "output": thought},
+        {"instruction": ASK, "context": "", "response": thought, "category": "open_qa"},
+    ):
+        (row,) = rows_of(record)
+        assert (row["reasoning_content"], row["response"]) == ("하늘을 본다.", SAID)
+    (row,) = rows_of({"instruction": ASK, "input": "", "output": "</think>는 끝을 뜻합니다."})
+    assert (row.get("reasoning_content"), row["response"]) == (None, "</think>는 끝을 뜻합니다.")
 
 
 def test_calls_side_by_side_text_before_a_call_and_a_call_at_the_end() -> None:

@@ -91,6 +91,10 @@ def test_the_switch_for_thinking_is_found_by_trying() -> None:
         "enable_thinking is defined and not enable_thinking", "effort is defined and effort == 'none'"
     )
     assert settings(effort, "<|im_end|>").plain == {"effort": "none"}
+    renamed = "{% set depth = effort if effort is defined else 'high' %}" + own_templates.THINKING.replace(
+        "enable_thinking is defined and not enable_thinking", "depth in ['none', 'off']"
+    )
+    assert settings(renamed, "<|im_end|>").plain == {"effort": "none"}
     kept = own_templates.THINKING.replace(
         "(m.reasoning_content or '')", "(m.reasoning_content if keep else '')"
     )

@@ -235,7 +235,7 @@ FORMATS: tuple[tuple[str, str], ...] = (
     ("sharegpt (conversations, system, tools)", "`kodolly data convert FILE rows.jsonl`"),
     ("openai (messages)", "`kodolly data convert FILE rows.jsonl`"),
     ("ranking (chosen, rejected)", "`kodolly data convert FILE pairs.jsonl --pairs`"),
-    ("kto_tag", "rows with `meta.label`, true or false"),
+    ("kto_tag", "`kodolly data convert FILE rows.jsonl --labels`"),
     ("pre-training text", "a text file in `text`, paragraphs divided by blank lines"),
     ("images, videos, audios", "not there"),
 )

@@ -46,6 +46,7 @@ MOST_FIELDS = 20
     help="Who asks: the human, unless that looks swapped (checked); the human; gpt (as-published).",
 )
 @click.option("--pairs", is_flag=True, help="Write preference pairs (chosen, rejected) for DPO.")
+@click.option("--labels", is_flag=True, help="Write rows with a verdict (label, kto_tag ...) for KTO.")
 @click.option("--strict", is_flag=True, help="Write instruction, context, response and category alone.")
 @click.option(
     "--window",
@@ -63,6 +64,7 @@ def command(
     columns: tuple[str, ...],
     roles: "Roles",
     pairs: bool,
+    labels: bool,
     strict: bool,
     window: int,
     source: str | None,
@@ -80,7 +82,9 @@ def command(
     from finetune.progress import terminal_report
 
     named = tuple(_column(text) for text in columns)
-    request = ConvertRequest(inputs, output, name, named, roles, pairs, strict, window, source, licence)
+    request = ConvertRequest(
+        inputs, output, name, named, roles, pairs, labels, strict, window, source, licence
+    )
     try:
         done = convert(request, terminal_report())
     except KeyboardInterrupt:

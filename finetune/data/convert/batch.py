@@ -1,6 +1,7 @@
 """One batch of source records to lines of rows and of refusals: what every core does of a conversion."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -124,6 +125,8 @@ def convert_batch(batch: RecordBatch, task: FileTask) -> Converted:
                 if isinstance(made, UnusableRecord):
                     refusals.add(number, made, record)
                     continue
+                if task.options.labels:
+                    _require_label(made)
                 for row in strict_rows(made) if task.strict else (made,):
                     rows += _encoder.encode(row)
                     rows += b"\n"
@@ -158,6 +161,12 @@ def _refuse_media(record: Record, options: ConvertOptions) -> None:
     for name in _MEDIA.keys() & record.keys():
         if says_something(peek(record, name)) and name not in options.columns.values():
             raise UnusableRecord(f"it needs {_MEDIA[name]} ({name!r}); a row holds text alone")
+
+
+def _require_label(row: Mapping[str, object]) -> None:
+    facts = row.get("meta")
+    if not isinstance(facts, Mapping) or not isinstance(facts.get("label"), bool):
+        raise UnusableRecord("it does not say whether its answer is good (label, kto_tag, desirable)")
 
 
 def _count_notes(counts: RecordCounts, record: Fields) -> None:

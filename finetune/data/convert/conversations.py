@@ -19,7 +19,7 @@ from finetune.data.convert.prompts import (
     HISTORIES,
     before,
     conversation_row,
-    refuse_bad_answer,
+    judged,
     without_greeting,
 )
 from finetune.data.convert.turns import SPEAKERS, are_turns, read_messages
@@ -65,7 +65,7 @@ def is_guanaco(record: Record) -> bool:
 
 def rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object]]:
     """One row for a conversation: the last question and answer, and the turns before them as history."""
-    refuse_bad_answer(record)
+    verdict = judged(record, options)
     said = messages_of(record)
     if not said:
         raise UnusableRecord("the conversation is empty")
@@ -75,7 +75,7 @@ def rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object]]
         if said[-1].role == "user" and options.roles == "checked":
             raise UnusableRecord(ASSISTANT_FIRST)
         said = without_greeting(said, record)
-    yield conversation_row(before(record, said), record, meta(options, record))
+    yield conversation_row(before(record, said), record, meta(options, record) | verdict)
 
 
 def guanaco_rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from common.thought_marks import split_thought
 from finetune.data.convert.fields import ConvertOptions, Record, is_category, is_text, meta, peek, row
 from finetune.data.convert.prompts import answered
 from finetune.rows.placeholders import without_placeholder
@@ -16,7 +17,8 @@ def is_dolly(record: Record) -> bool:
 
 def rows(record: Record, options: ConvertOptions) -> Iterator[dict[str, object]]:
     """The row itself; its own meta wins over the options'."""
-    if record.keys() == _PLAIN and is_text(record, *_PLAIN) and is_category(record["category"]):
+    plain = record.keys() == _PLAIN and is_text(record, *_PLAIN) and is_category(record["category"])
+    if plain and not split_thought(record["response"])[0]:
         yield row(
             record["instruction"],
             record["response"],

@@ -99,6 +99,8 @@ class ConvertOptions:
 
     pairs: bool = False
     """Make preference pairs, not rows."""
+    labels: bool = False
+    """Keep bad answers, too: every row says in `meta.label` whether its answer is good."""
     roles: Roles = "checked"
     columns: Mapping[str, str] = field(default_factory=dict)
     """Field of the row -> column of the file: `instruction`, `context`, `response`, `category`, `chosen`,

@@ -106,7 +106,7 @@ def answered(
 
     context: its field; None looks for one of the usual names.
     """
-    refuse_bad_answer(record)
+    facts = facts | judged(record, options)
     said = before(record, _question(record, question))
     if context is None:
         given = given_context(record, (question, answer, *options.columns.values()))
@@ -154,8 +154,10 @@ def without_greeting(messages: Sequence[SourceMessage], record: Record) -> list[
     return [*messages[:start], *messages[first:]]
 
 
-def refuse_bad_answer(record: Record) -> None:
-    """Raises UnusableRecord for an answer that the record itself calls a bad one."""
+def judged(record: Record, options: ConvertOptions) -> dict[str, object]:
+    """What the record itself says of its answer, for the row's meta. Raises UnusableRecord for an answer that
+    is not to be learnt: a bad one, but for `options.labels`."""
+    verdict: bool | None = None
     for name in _VERDICTS:
         if name not in record:
             continue
@@ -164,10 +166,12 @@ def refuse_bad_answer(record: Record) -> None:
         word = str(value).strip().lower()
         if not (isinstance(value, bool) or unpaired) or word not in _GOOD | _BAD:
             continue  # told as unused
-        if record.get(name) is not None and word in _BAD:
-            raise UnusableRecord(f"{name!r} says that the answer is a bad one")
+        verdict = record.get(name) is not None and word in _GOOD
+        if not verdict and not options.labels:
+            raise UnusableRecord(f"{name!r} says that the answer is a bad one (--labels keeps it, for kto)")
     if "weight" in record and not is_learnt({"weight": record.get("weight")}):
         raise UnusableRecord("'weight' says that the answer is not to be learnt")
+    return {"label": verdict} if options.labels and verdict is not None else {}
 
 
 def named(record: Record, names: Sequence[str]) -> str | None:

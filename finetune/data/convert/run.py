@@ -61,6 +61,7 @@ class ConvertRequest:
     columns: tuple[tuple[str, str], ...] = ()
     roles: Roles = "checked"
     pairs: bool = False
+    labels: bool = False
     strict: bool = False
     window: int = 1500
     source: str | None = None
@@ -117,9 +118,10 @@ def convert(request: ConvertRequest, report: Report = silent) -> Conversion:
     makes no sense: a file that cannot be read on, an unknown format, most records broken, roles that look
     swapped, no row at all. Nothing is written then, and a file of that name stays as it was.
     """
-    if request.pairs and request.strict:
+    if request.pairs + request.labels + request.strict > 1:
         raise UserError(
-            "Strict rows have four keys, and preference pairs have others.", hint="Ask for one of both."
+            "Preference pairs, rows with labels and strict rows, which have four keys, are different rows.",
+            hint="Ask for one of them.",
         )
     inputs = _files(request)
     tasks = [_task(path, request) for path in inputs]
@@ -205,7 +207,9 @@ def _task(path: Path, request: ConvertRequest) -> tuple[InputFile, FileTask]:
     ):
         if value:
             meta[key] = value
-    options = ConvertOptions(request.pairs, request.roles, dict(request.columns), request.window, meta)
+    options = ConvertOptions(
+        request.pairs, request.labels, request.roles, dict(request.columns), request.window, meta
+    )
     if request.format is not None and request.format not in BY_NAME:
         raise UserError(f"There is no format {request.format!r}.", hint=f"It is one of {', '.join(BY_NAME)}.")
     known = BY_NAME[request.format] if request.format else recognise(sample, options, path)
