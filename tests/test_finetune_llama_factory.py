@@ -50,6 +50,13 @@ def imported(folder: Path, **keys: Any) -> tuple[Any, str]:
     return load_recipe(folder / "ours.yaml"), result.output
 
 
+def test_kto_with_batches_of_one_has_batches_of_two_and_as_many_rows_to_a_step(tmp_path: Path) -> None:
+    recipe, told = imported(tmp_path, stage="kto", per_device_train_batch_size=1)
+    assert (recipe.method, recipe.batch_size, recipe.gradient_accumulation) == ("kto", 2, 4)
+    assert "per_device_train_batch_size" in told
+    assert "`kodolly data convert --labels`" in told
+
+
 def test_a_training_file_becomes_a_recipe(tmp_path: Path) -> None:
     recipe, told = imported(tmp_path)
     assert (recipe.name, recipe.method, recipe.base) == ("sft", "lora", "org/model")
@@ -118,7 +125,6 @@ def test_what_has_no_counterpart_is_told(tmp_path: Path, keys: dict[str, Any], w
         ({"stage": "ppo"}, "stage ppo"),
         ({"finetuning_type": "freeze"}, "finetuning_type freeze"),
         ({"model_name_or_path": None}, "names no model_name_or_path"),
-        ({"stage": "kto", "per_device_train_batch_size": 1}, "needs batch_size 2"),
     ],
 )
 def test_what_is_no_training_here_is_refused(tmp_path: Path, keys: dict[str, Any], words: str) -> None:

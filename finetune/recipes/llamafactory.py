@@ -103,8 +103,8 @@ def _loop(values: Mapping[str, Any], made: Imported) -> None:
         schedule = "cosine"
     recipe["schedule"] = schedule
     recipe["warmup"] = float(values.get("warmup_ratio") or 0)
-    recipe["batch_size"] = int(values.get("per_device_train_batch_size", 8))
-    recipe["gradient_accumulation"] = int(values.get("gradient_accumulation_steps", 1))
+    accumulated = int(values.get("gradient_accumulation_steps", 1))
+    _batches(int(values.get("per_device_train_batch_size", 8)), accumulated, made)
     recipe["gradient_checkpointing"] = not values.get("disable_gradient_checkpointing", False)
     if recipe["method"] in ("full", "lora", "qlora"):
         packed = values.get("packing", values.get("stage") == "pt")
@@ -121,6 +121,15 @@ def _loop(values: Mapping[str, Any], made: Imported) -> None:
     recipe["report_to"] = [one for one in reporters if one in ("tensorboard", "wandb", "mlflow")]
     if others := set(reporters) - {"tensorboard", "wandb", "mlflow", "none"}:
         made.missing["report_to"] = f"{', '.join(sorted(others))}: not there"
+
+
+def _batches(batch: int, accumulated: int, made: Imported) -> None:
+    if made.recipe["method"] == "kto" and batch == 1:
+        batch, accumulated = 2, max(1, accumulated // 2)
+        made.missing["per_device_train_batch_size"] = (
+            "kto compares an answer with its neighbour's: batch_size 2 is written, with half the accumulation"
+        )
+    made.recipe |= {"batch_size": batch, "gradient_accumulation": accumulated}
 
 
 def _adapter(values: Mapping[str, Any], made: Imported) -> None:

@@ -52,5 +52,6 @@ def command(file: Path, target: Path | None) -> None:
         raise
     for key, reason in made.missing.items():
         echo_line(f"{key}: {reason}", err=True)
-    click.echo("Convert the rows with `kodolly data convert`; put the base's `licence:` in.", err=True)
+    flag = {"dpo": " --pairs", "kto": " --labels"}.get(str(values.get("stage")), "")
+    click.echo(f"Convert the rows with `kodolly data convert{flag}`; put the base's `licence:` in.", err=True)
     echo_line(target)
