@@ -19,6 +19,7 @@ from finetune.embedding.vectors import PASSAGE, QUERY
 from finetune.models.embedder import prompt_of
 from finetune.progress import Report
 from finetune.recipes.recipe import EmbeddingTuning
+from finetune.train.arguments import on_one_device
 from finetune.train.loop import WholeStates
 from finetune.train.progress import callbacks
 
@@ -64,6 +65,7 @@ def embedding_trainer(
         batch_sampler=BatchSamplers.NO_DUPLICATES,
         prompts={name: prompt for name, prompt in prompts.items() if prompt},
     )
+    on_one_device(args)
     kind = EmbeddingTrainer if recipe.lora is None else AdapterTrainer
     return kind(
         model=model,

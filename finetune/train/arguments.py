@@ -3,6 +3,7 @@
 import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -10,6 +11,9 @@ from finetune.models.precision import Precision
 from finetune.recipes.keys import CommonKeys
 from finetune.train.distributed import sharded, world_size
 from finetune.train.run_state import RunState
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 LOGS_PER_RUN = 200
 """About how often the loss is read in a run: each reading waits for the device."""
@@ -59,6 +63,12 @@ def arguments(
         "dataloader_pin_memory": torch.cuda.is_available(),
         "ddp_find_unused_parameters": False,
     }
+
+
+def on_one_device(args: "TrainingArguments") -> None:
+    """Keep a run that was started as one process on one GPU: by itself transformers would copy the model to
+    all GPUs of the machine in every step (nn.DataParallel), and take as many times the recipe's batches."""
+    args._n_gpu = min(args.n_gpu, 1)
 
 
 def _logs(recipe: CommonKeys, sequences: int) -> dict[str, object]:

@@ -33,7 +33,7 @@ from finetune.recipes.base import base_directory, base_of
 from finetune.recipes.recipe import AdapterTuning, PreferenceTuning, Pretraining, Recipe
 from finetune.recipes.template_choice import TemplateChoice, choose_template
 from finetune.rows.row import to_messages
-from finetune.train.arguments import arguments, steps_in_run
+from finetune.train.arguments import arguments, on_one_device, steps_in_run
 from finetune.train.batches import Packed, TrainingData
 from finetune.train.distributed import rank, sharded, wait_for_all, world_size
 from finetune.train.fused_loss import fuse_loss
@@ -106,6 +106,7 @@ def prepare(
     # This comes before the model: FSDP and DeepSpeed read from it that the model is loaded in shards.
     values = arguments(recipe, len(data), state, logs_directory(output), precision)
     args = method.arguments(values, data)
+    on_one_device(args)
     model, vocabulary_rows = _model(recipe, tokenizer, precision)
     session = TrainingSession(recipe, template, tokenizer, model, precision, state, report)
     longest = int(data.lengths.max())
