@@ -108,7 +108,7 @@ def run_trl(method: str, base: Path, output: Path, rows: int, *, by_length: bool
             report_to="none",
             disable_tqdm=True,
         ),
-        train_dataset=Dataset.from_list(prompts_and_completions(tokenizer, rows)),
+        train_dataset=Dataset.from_list(prompts_and_completions(tokenizer, ROWS, rows)),
         processing_class=tokenizer,
         peft_config=adapter if method == "lora" else None,
     )
@@ -125,15 +125,15 @@ def some_rows(folder: Path, number: int) -> Path:
     return path
 
 
-def prompts_and_completions(tokenizer: Any, number: int) -> list[dict[str, str]]:
-    """The rows in Dolly's prompt, as text."""
+def prompts_and_completions(tokenizer: Any, path: Path, number: int) -> list[dict[str, str]]:
+    """The first rows in Dolly's prompt, as text."""
     from common.chat_template import load_template
     from finetune.data.load import load_rows
     from finetune.rows.row import to_messages
 
     tokenizer.chat_template = load_template("dolly")
     rows = []
-    for row in load_rows(ROWS)[:number]:
+    for row in load_rows(path)[:number]:
         *asked, answer = to_messages(row)
         prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
         rows.append({"prompt": prompt, "completion": answer["content"]})
@@ -145,7 +145,7 @@ def tokens_of(base: Path, number: int) -> int:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(base)
-    rows = [f"{row['prompt']}{row['completion']}" for row in prompts_and_completions(tokenizer, number)]
+    rows = [f"{row['prompt']}{row['completion']}" for row in prompts_and_completions(tokenizer, ROWS, number)]
     return sum(len(ids) + 1 for ids in tokenizer(rows)["input_ids"])
 
 

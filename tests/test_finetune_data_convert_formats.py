@@ -299,15 +299,20 @@ def spoil(node: Any, draw: Any) -> Any:
 
 
 @settings(max_examples=200, deadline=None)
-@given(data=st.data(), pairs=st.booleans(), roles=st.sampled_from(["checked", "as-published"]))
+@given(
+    data=st.data(),
+    pairs=st.booleans(),
+    labels=st.booleans(),
+    roles=st.sampled_from(["checked", "as-published"]),
+)
 def test_a_record_with_anything_in_it_is_a_valid_row_or_a_reason(
-    data: st.DataObject, pairs: bool, roles: Roles
+    data: st.DataObject, pairs: bool, labels: bool, roles: Roles
 ) -> None:
     name = data.draw(st.sampled_from(sorted(SAMPLES)))
     record = spoil(copy.deepcopy(SAMPLES[name]), data.draw)
     columns = {"instruction": "Q", "response": "A", "chosen": "Q", "rejected": "A", "context": "label"}
     pairs = pairs and BY_NAME[name].pairs
-    options = ConvertOptions(pairs, roles, columns if name == "table" else {})
+    options = ConvertOptions(pairs, labels and not pairs, roles, columns if name == "table" else {})
     line = json.dumps(record, ensure_ascii=False).encode(errors="surrogatepass")
     made = convert_batch(RecordBatch(line, 1, 1.0), FileTask("in", name, "utf-8", options))
     for row in made.rows.splitlines():

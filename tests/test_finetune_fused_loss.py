@@ -123,7 +123,14 @@ def test_an_adapter_on_the_output_embedding_would_learn_nothing_of_preferences(
 
 def test_the_memory_plan_knows_which_logits_are_held() -> None:
     size = WeightSizes(
-        total=4 * 10**9, linear=3 * 10**9, adapter=10**7, experts=0, layers=32, width=2560, vocabulary=248_320
+        total=4 * 10**9,
+        linear=3 * 10**9,
+        adapter=10**7,
+        experts=0,
+        layers=32,
+        passed=2 * 10**6,
+        width=2560,
+        vocabulary=248_320,
     )
 
     def logits(**settings: Any) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPTNeoXConfig, MixtralConfig
+from transformers import AutoModelForCausalLM, GPTNeoXConfig, MixtralConfig, TrainingArguments
 
 from common.errors import UserError
 from finetune.encoding.encode import IGNORED
@@ -24,6 +24,7 @@ from finetune.recipes.load import load_recipe
 from finetune.recipes.recipe import Recipe, validate_recipe
 from finetune.recipes.template_choice import choose_template
 from finetune.train import preflight
+from finetune.train.arguments import on_one_device
 from finetune.train.batches import Padder
 from finetune.train.overfit_check import smoke_test
 from finetune.train.run import train
@@ -100,6 +101,14 @@ def test_what_has_no_room_is_refused_and_what_is_tight_is_told(small_machine: No
     assert "gradient_checkpointing" in check(method="qlora", batch_size=16).warning
     assert not check(method="qlora", batch_size=1, gradient_checkpointing=True).warning
     assert check(16, method="full")  # on sixteen devices there is room
+
+
+def test_a_run_of_one_process_stays_on_one_of_several_gpus(tmp_path: Path) -> None:
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, per_device_train_batch_size=2)
+    args._n_gpu = 4  # as transformers finds them
+    assert args.train_batch_size == 8
+    on_one_device(args)
+    assert (args.n_gpu, args.train_batch_size) == (1, 2)
 
 
 def test_a_result_that_does_not_fit_on_the_disk_is_refused(

@@ -17,7 +17,7 @@ from finetune.eval.report import EvalReport
 from finetune.eval.retrieval import retrieval_set
 from finetune.models.checkpoint import size_of, weights_hash, write_card
 from finetune.models.embedder import body_config, load_embedder, pooling_of, prompt_of
-from finetune.models.memory import MemoryPlan, WeightSizes, plan_vectors
+from finetune.models.memory import MemoryPlan, WeightSizes, passed_widths, plan_vectors
 from finetune.models.precision import choose_precision
 from finetune.models.quiet import hide_library_bars, quiet_libraries
 from finetune.progress import Report
@@ -139,8 +139,16 @@ def _sizes(model: "SentenceTransformer") -> WeightSizes:
     config = body_config(model).get_text_config()
     if adapter == total:
         adapter = 0
-    shape = (config.num_hidden_layers, config.hidden_size, config.vocab_size)
-    return WeightSizes(total - adapter, 0, adapter, 0, *shape)
+    return WeightSizes(
+        total=total - adapter,
+        linear=0,
+        adapter=adapter,
+        experts=0,
+        layers=config.num_hidden_layers,
+        passed=passed_widths(model, None, 1),
+        width=config.hidden_size,
+        vocabulary=config.vocab_size,
+    )
 
 
 def _memory(recipe: EmbeddingTuning, size: WeightSizes, tokens: int) -> MemoryPlan:

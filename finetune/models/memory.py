@@ -1,8 +1,9 @@
 """The memory that a training run takes on each device, computed from the model's configuration alone.
 
 Weights, gradients and Adam's two moments are counted exactly, on a model without storage. Activations for the
-backward pass are estimated per token and layer, after Korthikanti et al. 2022 (34 bytes per hidden unit in
-half precision, less what attention without a stored matrix and without dropout saves).
+backward pass are estimated from the widths of the linear layers that a token passes (Korthikanti et al. 2022
+count them for GPT: 34 bytes per hidden unit in half precision, where inputs and outputs alone are 32); no
+matrix of attention is stored.
 """
 
 import math
@@ -17,12 +18,24 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 
+# The constants of the formula. `benchmarks/gpu.py` prints what a GPU took beside each term.
+WEIGHT = 4
+"""Bytes of a trained weight (float32); frozen ones have the number format of the arithmetic."""
+GRADIENT = 4
+"""Bytes of a trained weight's gradient."""
+ADAM = 8
+"""Bytes per trained weight: two float32 moments."""
+AUTOCAST_COPY = 2
+"""Bytes of the half-precision copy of a trained weight that autocast keeps during a pass."""
+DEQUANTISED = 2
+"""Copies of a layer's weights, in the number format of the arithmetic, while 4-bit weights are used."""
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes per weight: 4 bits, an 8-bit scale for every 64 weights, a 32-bit scale for every 256 scales (double
 quantisation)."""
-KEPT_HALVES = 17
-"""Activations that a layer keeps per token, in units of the hidden width and in the precision of the
-arithmetic, with a feed-forward layer four times as wide."""
+KEPT = 1.6
+"""Numbers in the format of the arithmetic that a layer keeps per token for the backward pass, for each input
+and output of its linear layers: those themselves, and what norms, attention and gates keep. Counted on models
+without storage, in bfloat16, of GPT-NeoX (1.2) and Qwen3 (1.8, as its norms compute in float32)."""
 LOGITS_BYTES = 14
 """Bytes per token and vocabulary entry: the logits, their float32 copy, its gradient, and the logits'
 gradient."""
@@ -30,8 +43,6 @@ TILE = (4096, 32768)
 """Tokens and vocabulary entries of which TRL's loss computes the logits at a time (trl/kernels)."""
 TILE_COPIES = 7
 """How many tiles more TRL's loss holds on a CPU, where torch computes it step by step (measured)."""
-ADAM = 8
-"""Bytes per trained weight: two float32 moments."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +52,40 @@ class MemoryPlan:
     weights: int
     gradients: int
     optimizer: int
+    copies: int
+    """Weights in another number format, while a batch is computed."""
     activations: int
     logits: int
+    accumulates: bool
+    """Whether gradients stay while the next batch is computed (`gradient_accumulation`)."""
 
     @property
     def fixed(self) -> int:
-        """Bytes that are needed before the first row."""
+        """Bytes that are needed whatever a batch takes: those of the optimiser's step."""
         return self.weights + self.gradients + self.optimizer
 
     @property
+    def batch(self) -> int:
+        """Bytes that a batch takes when its loss has been computed."""
+        return self.copies + self.activations + self.logits
+
+    @property
     def total(self) -> int:
-        """Bytes at the peak."""
-        return self.fixed + self.activations + self.logits
+        """Bytes at the peak. Gradients come as activations go, so that they take the same room, but for
+        those of earlier batches."""
+        if self.accumulates:
+            return self.fixed + self.batch
+        return max(self.fixed, self.weights + self.optimizer + self.batch)
+
+    def on_each_of(self, devices: int) -> "MemoryPlan":
+        """The plan of each of `devices` among which weights, gradients and moments are divided."""
+        return replace(
+            self,
+            weights=self.weights // devices,
+            gradients=self.gradients // devices,
+            optimizer=self.optimizer // devices,
+            copies=self.copies // devices,
+        )
 
 
 @dataclass(frozen=True)
@@ -67,6 +100,8 @@ class WeightSizes:
     experts: int
     """Weights in fused tensors of experts, which bitsandbytes does not quantise."""
     layers: int
+    passed: int
+    """Inputs and outputs of all linear layers that a token passes."""
     width: int
     """Hidden size."""
     vocabulary: int
@@ -81,6 +116,27 @@ def expert_weights(model: "torch.nn.Module") -> int:
         for name, weight in model.named_parameters()
         if weight.ndim == 3 and "experts" in name.split(".")
     )
+
+
+def passed_widths(model: "torch.nn.Module", head: "torch.nn.Module | None", experts: int) -> int:
+    """Inputs and outputs of the linear layers that a token of text passes, without the output embedding
+    `head`; experts: how many fused ones it passes in each layer."""
+    import torch
+
+    from finetune.models.load import text_part
+
+    text = text_part(model)
+    dense = [
+        layer.in_features + layer.out_features
+        for name, layer in model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and layer is not head and name.startswith(text)
+    ]
+    fused = [
+        sum(weight.shape[1:])
+        for name, weight in model.named_parameters()
+        if weight.ndim == 3 and "experts" in name.split(".")
+    ]
+    return sum(dense) + experts * sum(fused)
 
 
 def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> WeightSizes:
@@ -102,6 +158,7 @@ def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> WeightSize
         adapter=0,
         experts=expert_weights(model),
         layers=text.num_hidden_layers,
+        passed=passed_widths(model, head, int(getattr(text, "num_experts_per_tok", None) or 1)),
         width=text.hidden_size,
         vocabulary=text.vocab_size,
     )
@@ -127,28 +184,29 @@ def plan_memory(
 
 def plan_counted(size: WeightSizes, recipe: Recipe, *, longest: int, compute_bytes: int) -> MemoryPlan:
     """`plan_memory` for weights of model and adapter that have been counted already."""
-    mixed = compute_bytes < 4
     if recipe.has_adapter:
         trained = size.adapter
         small = size.linear if recipe.four_bit else 0
-        weights = round(small * NF4_BYTES) + (size.total - small) * compute_bytes + trained * 4
-        if recipe.four_bit:  # a layer's weights are dequantised while they are used
-            weights += 2 * compute_bytes * size.linear // size.layers
+        weights = round(small * NF4_BYTES) + (size.total - small) * compute_bytes + trained * WEIGHT
+        copies = DEQUANTISED * compute_bytes * small // size.layers
     else:
         trained = size.total
-        weights = trained * (4 + (2 if mixed else 0))  # autocast caches half-precision copies
+        weights = trained * WEIGHT
+        copies = trained * AUTOCAST_COPY if compute_bytes < 4 else 0
     tokens = recipe.batch_size * longest * recipe.sequences_per_row
-    per_layer = KEPT_HALVES * size.width * compute_bytes
+    per_layer = round(KEPT * size.passed * compute_bytes / size.layers)
     if recipe.gradient_checkpointing:
         activations = tokens * (size.width * compute_bytes * size.layers + per_layer)
     else:
         activations = tokens * per_layer * size.layers
     return MemoryPlan(
         weights=weights,
-        gradients=trained * 4,
+        gradients=trained * GRADIENT,
         optimizer=trained * ADAM,
+        copies=copies,
         activations=activations,
         logits=_head(size, recipe, tokens, compute_bytes),
+        accumulates=recipe.gradient_accumulation > 1,
     )
 
 
@@ -173,16 +231,17 @@ def plan_vectors(
 ) -> MemoryPlan:
     """The memory plan for a model of vectors. tokens: of one question with its passages, at most."""
     trained = size.adapter if recipe.lora is not None else size.total
-    halves = 0 if compute_bytes == 4 else 2  # autocast caches half-precision copies
     at_once = min(recipe.batch_size, recipe.embed.mini_batch or recipe.batch_size) * tokens
-    per_layer = KEPT_HALVES * size.width * compute_bytes
+    per_layer = round(KEPT * size.passed * compute_bytes / size.layers)
     kept = per_layer * size.layers
     if recipe.gradient_checkpointing:
         kept = size.width * compute_bytes * size.layers + per_layer
     return MemoryPlan(
-        weights=size.total * (4 + halves) + size.adapter * 4,
-        gradients=trained * 4,
+        weights=(size.total + size.adapter) * WEIGHT,
+        gradients=trained * GRADIENT,
         optimizer=trained * ADAM,
+        copies=size.total * AUTOCAST_COPY if compute_bytes < 4 else 0,
         activations=at_once * kept,
         logits=0,
+        accumulates=recipe.gradient_accumulation > 1,
     )

@@ -133,18 +133,14 @@ def gpu_need(entry: Shipped) -> GpuNeed:
     else:
         plan = plan_counted(size, recipe, longest=recipe.max_length, compute_bytes=2)
     gpus = 1
-    while not entry.recipe.four_bit and _each(plan, gpus) > FILLED * CARD_BYTES and gpus < 64:
+    while not entry.recipe.four_bit and plan.on_each_of(gpus).total > FILLED * CARD_BYTES and gpus < 64:
         gpus *= 2
-    return GpuNeed(gpus, _each(plan, gpus), plan)
+    return GpuNeed(gpus, plan.on_each_of(gpus).total, plan)
 
 
 def sharded(entry: Shipped) -> bool:
     """Whether the recipe is meant for several GPUs; its file then says how to launch it."""
     return SHARDING.name in entry.path.read_text(encoding="utf-8")
-
-
-def _each(plan: MemoryPlan, gpus: int) -> int:
-    return plan.fixed // gpus + plan.activations + plan.logits
 
 
 def launch_command(entry: Shipped, need: GpuNeed) -> str:

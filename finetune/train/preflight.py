@@ -187,24 +187,25 @@ def check_memory(plan: MemoryPlan, shares: int) -> Fact:
     """The memory plan, with a warning where activations may not fit. Raises UserError when weights, gradients
     and moments alone do not fit; shares: the number of devices among which they are divided."""
     free, where = _room()
+    each = plan.on_each_of(shares)
     parts = [
-        ("weights", plan.weights // shares),
-        ("gradients", plan.gradients // shares),
-        ("optimizer", plan.optimizer // shares),
-        ("activations", plan.activations),
-        ("logits", plan.logits),
+        ("weights", each.weights),
+        ("gradients", each.gradients),
+        ("optimizer", each.optimizer),
+        ("copies of weights", each.copies),
+        ("activations", each.activations),
+        ("logits", each.logits),
     ]
-    total = sum(size for _, size in parts)
-    listed = ", ".join(f"{name} {bytes_shown(size)}" for name, size in parts)
-    shown = f"{bytes_shown(total)} at the peak ({listed})"
-    needed = plan.fixed // shares
-    if needed > free:
+    listed = ", ".join(f"{name} {bytes_shown(size)}" for name, size in parts if size)
+    shown = f"{bytes_shown(each.total)} at the peak ({listed})"
+    if each.fixed > free:
         raise UserError(
-            f"Training needs {bytes_shown(needed)} before the first row; {where} has {bytes_shown(free)}.",
+            f"Training needs {bytes_shown(each.fixed)} before the first row; "
+            f"{where} has {bytes_shown(free)}.",
             hint="Train an adapter (lora, qlora), a smaller model, or on more devices (FSDP, ZeRO-3).",
         )
     tight = f"{where} has {bytes_shown(free)}: lower batch_size, or set gradient_checkpointing: true"
-    return Fact("memory", f"{shown}; {where} has {bytes_shown(free)}", tight if total > free else "")
+    return Fact("memory", f"{shown}; {where} has {bytes_shown(free)}", tight if each.total > free else "")
 
 
 def _room() -> tuple[int, str]:
