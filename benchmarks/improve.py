@@ -2,11 +2,14 @@
 
 python benchmarks/improve.py [--state DIR] [--turns 1] [--seed 1]
 
-demo-dolly answers everyday questions, and some on things it was not taught. The raters (improve_raters.py
+demo-dolly, which was taught some everyday questions first (improve_everyday.py), answers others like them,
+and some on things it was not taught. The raters (improve_raters.py
 has their rule) rate and correct the answers through a gateway; `kodolly improve --no-deploy` takes its turn
 on that: rows, training, merge, gates. Then the raters vote blind between sampled answers of both checkpoints,
 and the decision is the loop's. Printed is also how both checkpoints' greedy answers compare by the rule
-without errors: a win is a right answer where the other's is wrong, a tie half a win.
+without errors: a win is a right answer where the other's is wrong, a tie half a win. The style is compared on
+everyday questions that nobody judged, and apart on questions of other kinds, to which four million
+parameters have no answer but pieces of what they were taught.
 
 The checkpoints answer in this process, no engine runs: canaries, promotion and streams meanwhile are what
 tests/test_kodolly_canary.py looks at. A run that was broken off goes on with the same --state.
@@ -33,7 +36,19 @@ from common.openmp import let_waiting_threads_sleep  # noqa: E402
 
 let_waiting_threads_sleep()
 
-from benchmarks.improve_raters import OTHER, RATED, TURNS, UNSEEN, Fact, Rater, Talk, Turn, polite  # noqa: E402
+from benchmarks.improve_everyday import checkpoint_that_answers  # noqa: E402
+from benchmarks.improve_raters import (  # noqa: E402
+    OTHERS,
+    RATED,
+    STRANGE,
+    TURNS,
+    UNSEEN,
+    Fact,
+    Rater,
+    Talk,
+    Turn,
+    polite,
+)
 from common.checkpoint_identity import checkpoint_id  # noqa: E402
 from common.registry import ModelCard  # noqa: E402
 from finetune.data.stored_feedback import parse_feedback  # noqa: E402
@@ -60,6 +75,7 @@ class Answers:
     rated: list[bool]
     unseen: list[bool]
     style: list[bool]
+    strange: list[bool]
     old_rows: list[float]
 
 
@@ -95,12 +111,13 @@ class Asked:
             self._right(facts, RATED),
             self._right(facts, UNSEEN),
             self.style(),
+            [polite(text) for text in self._texts(STRANGE)],
             [character_f1(text, [row["response"]]) for text, row in zip(old, rows, strict=True)],
         )
 
     def style(self) -> list[bool]:
         """Which of the other prompts it answers politely."""
-        return [polite(text) for text in self._texts(OTHER)]
+        return [polite(text) for text in self._texts([other.question for other in OTHERS])]
 
     def _right(self, facts: Sequence[Fact], phrasings: Sequence[str]) -> list[bool]:
         asked = [(fact, phrasing.format(fact.country)) for fact in facts for phrasing in phrasings]
@@ -225,6 +242,7 @@ def show(before: Answers, after: Answers) -> None:
         ("prompts with feedback", before.rated, after.rated),
         ("phrasings without", before.unseen, after.unseen),
         ("style on other prompts", before.style, after.style),
+        ("where it knows nothing", before.strange, after.strange),
     ):
         rate = win_rate(old, new)
         print(f"{what:24} win rate {rate:4.0%}   right or polite: {sum(old)} -> {sum(new)} of {len(new)}")
@@ -244,7 +262,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         state = (args.state or Path(folder)).resolve()
         state.mkdir(parents=True, exist_ok=True)
-        checkpoint = demo_directories(DEMO)[1]
+        checkpoint = checkpoint_that_answers(demo_directories(DEMO)[0], ROWS, state / "first")
         with in_process(state / "gateway", log_level="warning") as stack:
             first = Asked(checkpoint).style()
             for n, turn in enumerate(TURNS[: args.turns], 1):
