@@ -65,6 +65,7 @@ def test_a_vote_becomes_a_pair_with_context_and_history() -> None:
             "the two answers are to different conversations",
         ),
         ([vote("right", BASE, DOLLY | {"finish_reason": "length"})], "the better answer was cut off"),
+        ([vote("right", BASE, DOLLY | {"answer": "맑\ufffd"})], "the better answer holds broken characters"),
         ([vote("right", BASE, answer("dolly", " "))], "an answer or question is empty"),
         (
             [vote("left", BASE, DOLLY), vote("left", DOLLY, BASE)],

@@ -29,6 +29,8 @@ from finetune.data.verdicts import (
 from finetune.rows.row import Pair, Row
 
 SOURCE = "kodolly-feedback"
+BROKEN = "\ufffd"
+"""Stands where a model gave a part of a character."""
 MIN_SCORE = 4.0
 
 
@@ -176,8 +178,8 @@ def _add_pair(made: Training, said: Preference, sources: Sources) -> None:
     better, worse = said.better, said.worse
     if not (sources.permit(better) and sources.permit(worse)):
         made.left_out["answer of a model that is left out"] += 1
-    elif not _is_whole(better):
-        made.left_out["the better answer was cut off"] += 1
+    elif (flaw := _flaw(better)) is not None:
+        made.left_out[f"the better answer {flaw}"] += 1
     elif (question := _question(said.prompt)) is None:
         made.left_out["the conversation is not in turns"] += 1
     else:
@@ -251,8 +253,8 @@ def _add_row(
     """Whether the row was added; why not is counted."""
     if not permitted:
         left_out["answer of a model that is left out"] += 1
-    elif not _is_whole(answer):
-        left_out["the answer was cut off"] += 1
+    elif (flaw := _flaw(answer, good=bool(meta.get("label", True)))) is not None:
+        left_out[f"the answer {flaw}"] += 1
     elif (question := _question(prompt)) is None:
         left_out["the conversation is not in turns"] += 1
     else:
@@ -285,8 +287,13 @@ def _told(meta: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in meta.items() if value is not None}
 
 
-def _is_whole(answer: JudgedAnswer) -> bool:
-    return answer.finish_reason in (None, "stop")
+def _flaw(answer: JudgedAnswer, *, good: bool = True) -> str | None:
+    """Why an answer is nothing to learn from, however people liked it; a bad one may hold anything."""
+    if answer.finish_reason not in (None, "stop"):
+        return "was cut off"
+    if good and BROKEN in answer.answer:
+        return "holds broken characters"
+    return None
 
 
 def _question(prompt: PromptMessages) -> dict[str, object] | None:
