@@ -169,7 +169,7 @@ async def test_files_of_others_and_images_for_models_without_eyes_are_refused(tm
             await asked(store, "질문", [theirs])
         with pytest.raises(NoImages):
             await asked(store, "질문", [picture], setup=BLIND)
-        assert await store.conversations.listed(ANNA, "chat") == []
+        assert (await store.conversations.history(ANNA, "chat")).lines == []
         notes = await store.files.keep(ANNA, NOTES)
         assert (await asked(store, "질문", [notes], setup=BLIND)).title == "질문"
 

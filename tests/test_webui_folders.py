@@ -9,7 +9,7 @@ from tests.support.studies import SAMPLING, page_store
 from webui.conversation import Setup
 from webui.pages.history_html import history_html
 from webui.store.folders import FolderNameTaken
-from webui.store.history import Folder, Listed
+from webui.store.history import Folder, History, Listed
 from webui.store.page_store import PageStore
 
 ANNA, BORA = "anna", "bora"
@@ -23,8 +23,8 @@ async def asked(store: PageStore, question: str, user: str = ANNA) -> str:
 
 async def filed(store: PageStore, search: str = "") -> list[tuple[str, str | None]]:
     """Title and name of the folder of each line."""
-    names = {folder.id: folder.name for folder in await store.conversations.folders(ANNA)}
-    lines = await store.conversations.listed(ANNA, "chat", search)
+    names = {folder.id: folder.name for folder in (await store.conversations.history(ANNA, "chat")).folders}
+    lines = (await store.conversations.history(ANNA, "chat", search)).lines
     return [(line.title, names[line.folder] if line.folder else None) for line in lines]
 
 
@@ -40,7 +40,9 @@ async def through_a_life(store: PageStore) -> None:
     with pytest.raises(FolderNameTaken):
         await store.folders.rename(ANNA, minutes, "여행")
     await store.folders.rename(ANNA, minutes, "👨‍👩‍👧‍👦" * 40)
-    (family, _) = sorted(await store.conversations.folders(ANNA), key=lambda one: one.id != minutes)
+    (family, _) = sorted(
+        (await store.conversations.history(ANNA, "chat")).folders, key=lambda one: one.id != minutes
+    )
     assert family.name == "👨‍👩‍👧‍👦" * (len(family.name) // 7)
     await store.folders.rename(ANNA, minutes, "모임")
     assert await store.folders.delete(ANNA, minutes) == Folder(minutes, "모임")
@@ -55,7 +57,7 @@ async def through_a_life(store: PageStore) -> None:
     assert await filed(store) == [("첫 회의", "모임"), ("그냥", None)]
     await store.folders.move(ANNA, first, None)
     assert await filed(store) == [("그냥", None), ("첫 회의", None)]
-    assert travel in {folder.id for folder in await store.conversations.folders(ANNA)}
+    assert travel in {folder.id for folder in (await store.conversations.history(ANNA, "chat")).folders}
 
 
 async def test_a_folder_is_made_renamed_deleted_and_brought_back(tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ async def test_two_tabs_make_one_folder(tmp_path: Path) -> None:
     async with page_store(tmp_path) as one, page_store(tmp_path) as other:
         made = await asyncio.gather(*[tab.folders.make(ANNA, "여행") for tab in (one, other) * 5])
         assert len(set(made)) == 1
-        assert len(await one.conversations.folders(ANNA)) == 1
+        assert len((await one.conversations.history(ANNA, "chat")).folders) == 1
 
 
 async def test_folders_are_their_makers_alone(tmp_path: Path) -> None:
@@ -84,9 +86,9 @@ async def test_folders_are_their_makers_alone(tmp_path: Path) -> None:
         await store.folders.rename(BORA, mine, "뺏음")
         await store.folders.restore(BORA, mine)
         await store.folders.move(ANNA, theirs, mine)
-        assert await store.conversations.folders(ANNA) == [Folder(mine, "내 것")]
-        assert await store.conversations.folders(BORA) == []
-        (line,) = await store.conversations.listed(BORA, "chat")
+        assert (await store.conversations.history(ANNA, "chat")).folders == [Folder(mine, "내 것")]
+        assert (await store.conversations.history(BORA, "chat")).folders == []
+        (line,) = (await store.conversations.history(BORA, "chat")).lines
         assert line.folder is None
 
 
@@ -106,7 +108,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 
 def test_names_and_titles_are_texts() -> None:
     lines = [Listed("c1", HOSTILE, pinned=True, folder="f1"), Listed("c2", HOSTILE, pinned=False)]
-    drawn = history_html("chat", lines, [Folder("f1", HOSTILE)], "c1", "ko", empty=True)
+    drawn = history_html("chat", History(lines, [Folder("f1", HOSTILE)]), "c1", "ko", empty=True)
     assert "<img" not in drawn
     assert "\"'&" not in drawn
     assert drawn.count("&lt;img") == 10  # twice a title, and six times the folder's name
@@ -114,9 +116,9 @@ def test_names_and_titles_are_texts() -> None:
 
 def test_a_search_shows_the_folders_of_what_it_found() -> None:
     line, folders = Listed("c1", "제목", pinned=False, folder="f1"), [Folder("f1", "가"), Folder("f2", "나")]
-    assert "비어 있음" in history_html("chat", [line], folders, None, "ko", empty=True)
-    assert "나" not in history_html("chat", [line], folders, None, "ko", empty=False)
-    assert history_html("chat", [], folders, None, "ko", empty=False) == ""
+    assert "비어 있음" in history_html("chat", History([line], folders), None, "ko", empty=True)
+    assert "나" not in history_html("chat", History([line], folders), None, "ko", empty=False)
+    assert history_html("chat", History([], folders), None, "ko", empty=False) == ""
     assert "<fieldset" not in history_html(
-        "chat", [Listed("c", "t", pinned=False)], [], None, "en", empty=True
+        "chat", History([Listed("c", "t", pinned=False)], []), None, "en", empty=True
     )

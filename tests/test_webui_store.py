@@ -16,7 +16,7 @@ from common.database import StoreFailed
 from common.errors import UserError
 from common.feedback import Sampling
 from webui.conversation import Mark, Setup, Side
-from webui.store.conversations import PANES, Conversation, Kind, StillAnswering
+from webui.store.conversations import PANES, Conversation, Kind, NewQuestion, StillAnswering
 from webui.store.page_store import PageStore
 from webui.store.tables import answers
 
@@ -39,11 +39,25 @@ async def store(tmp_path: Path) -> AsyncIterator[PageStore]:
         yield made
 
 
+TWO = dict.fromkeys(PANES["compare"][:2], SETUP)
+
+
 async def asked(
     store: PageStore, question: str, shown: str | None = None, kind: Kind = "chat"
 ) -> Conversation:
     setups = dict.fromkeys(PANES[kind][:2], SETUP)
     return await store.conversations.ask(ANNA, kind, shown, question, setups)
+
+
+async def test_what_a_question_gives_back_is_what_is_kept(store: PageStore) -> None:
+    long = "가" * 300 + " " + "나" * 300
+    first = await store.asking.ask(ANNA, "compare", None, NewQuestion(long, TWO, "문맥", hidden=True))
+    assert await store.conversations.get(ANNA, first.conversation.id) == first.conversation
+    found = await answered(store, first.conversation)
+    then = await store.asking.ask(ANNA, "compare", found.id, NewQuestion("둘째", TWO))
+    assert await store.conversations.get(ANNA, found.id) == then.conversation
+    assert then.history == await store.conversations.history(ANNA, "compare")
+    assert {first.rater, then.rater} == {await store.users.rater_id(ANNA)}
 
 
 async def answered(store: PageStore, found: Conversation, words: str = "답") -> Conversation:
@@ -76,7 +90,10 @@ async def test_two_tabs_lose_nothing(store: PageStore) -> None:
         found = await store.conversations.get(ANNA, tab.id)
         assert found is not None
         assert [turn.question for turn in found.sides["chat"].turns][1:] == [words]
-    assert {line.id for line in await store.conversations.listed(ANNA, "chat")} == {tab_a.id, tab_b.id}
+    assert {line.id for line in (await store.conversations.history(ANNA, "chat")).lines} == {
+        tab_a.id,
+        tab_b.id,
+    }
 
 
 async def test_of_two_questions_at_once_in_one_conversation_one_is_refused_and_nothing_is_lost(
@@ -122,7 +139,7 @@ async def test_a_deleted_conversation_comes_back(store: PageStore) -> None:
     await store.conversations.delete(ANNA, found.id)
     assert await store.conversations.get(ANNA, found.id) is None
     assert await store.conversations.newest(ANNA, "chat") is None
-    assert await store.conversations.listed(ANNA, "chat") == []
+    assert (await store.conversations.history(ANNA, "chat")).lines == []
     assert await store.conversations.restore(ANNA, found.id) == found
 
 
@@ -130,7 +147,7 @@ async def test_nobody_reaches_what_is_another_users(store: PageStore) -> None:
     found = await answered(store, await asked(store, "비밀"))
     kept = store.conversations
     assert await kept.get(BORA, found.id) is None
-    assert await kept.listed(BORA, "chat") == []
+    assert (await kept.history(BORA, "chat")).lines == []
     await kept.delete(BORA, found.id)
     await kept.rename(BORA, found.id, "내 것")
     await store.opinions.keep(BORA, found.sides["chat"].turns[0].id, Mark(score=1))
@@ -145,13 +162,15 @@ async def test_the_list_has_pinned_ones_first_then_the_newest_and_can_be_searche
     made = [await answered(store, await asked(store, f"질문 {word}")) for word in ("가", "100%", "다")]
     await store.conversations.pin(ANNA, made[0].id, pinned=True)
     await store.conversations.rename(ANNA, made[1].id, "새 이름\n둘째 줄")
-    lines = await store.conversations.listed(ANNA, "chat")
+    lines = (await store.conversations.history(ANNA, "chat")).lines
     assert [line.title for line in lines] == ["질문 가", "질문 다", "새 이름 둘째 줄"]
     assert [line.pinned for line in lines] == [True, False, False]
     for words, ids in (("이름", {made[1].id}), ("0%", {made[1].id}), ("질문 다", {made[2].id}), ("_", set())):
-        assert {line.id for line in await store.conversations.listed(ANNA, "chat", words)} == ids
+        assert {line.id for line in (await store.conversations.history(ANNA, "chat", words)).lines} == ids
     await store.conversations.rename(ANNA, made[1].id, " \n")
-    assert "새 이름 둘째 줄" in [line.title for line in await store.conversations.listed(ANNA, "chat")]
+    assert "새 이름 둘째 줄" in [
+        line.title for line in (await store.conversations.history(ANNA, "chat")).lines
+    ]
 
 
 async def test_votes_and_ratings_are_kept_and_a_vote_shows_the_names(store: PageStore) -> None:
@@ -194,7 +213,7 @@ async def test_what_a_browser_kept_is_taken_over_once(store: PageStore) -> None:
         None,
     )
     await asyncio.gather(*[take_over_comparison(store, ANNA, old) for _ in range(2)])
-    (line,) = await store.conversations.listed(ANNA, "compare")
+    (line,) = (await store.conversations.history(ANNA, "compare")).lines
     found = await store.conversations.get(ANNA, line.id)
     assert found is not None
     assert found.sides["left"] == left
@@ -205,7 +224,7 @@ async def test_what_a_browser_kept_is_taken_over_once(store: PageStore) -> None:
     chats[0]["side"]["turns"][0]["id"] = str(uuid.uuid4())
     await take_over_chats(store, ANNA, {"chats": chats})
     await take_over_chats(store, ANNA, {"chats": chats})
-    assert len(await store.conversations.listed(ANNA, "chat")) == 1
+    assert len((await store.conversations.history(ANNA, "chat")).lines) == 1
 
 
 @pytest.mark.parametrize("broken", [None, [], "x", {"chats": 3}, {"chats": [{"id": "x", "side": {}}]}])
@@ -214,7 +233,7 @@ async def test_broken_browser_data_is_no_conversation(store: PageStore, broken: 
 
     await take_over_chats(store, ANNA, broken)
     await take_over_comparison(store, ANNA, [broken] * 5)
-    assert await store.conversations.listed(ANNA, "chat") == []
+    assert (await store.conversations.history(ANNA, "chat")).lines == []
 
 
 async def test_users_have_one_rater_id_and_settings(store: PageStore) -> None:
@@ -255,11 +274,11 @@ async def test_on_postgresql_conversations_are_kept_as_on_sqlite(postgres_url: s
     ended = growing.model_copy(update={"state": "stopped"})
     assert (await store.conversations.write_answer(ended)).wanted
     await store.conversations.delete(ANNA, kept.id)
-    assert await store.conversations.listed(ANNA, "chat", "") == []
+    assert (await store.conversations.history(ANNA, "chat", "")).lines == []
     await store.close()
     restored = await again.conversations.restore(ANNA, kept.id)
     assert restored is not None
-    (found,) = await again.conversations.listed(ANNA, "chat", "가을")
+    (found,) = (await again.conversations.history(ANNA, "chat", "가을")).lines
     assert found.id == kept.id
     assert await again.conversations.get(BORA, kept.id) is None
     await asyncio.gather(*(again.users.set(ANNA, "blind", True) for _ in range(8)))

@@ -57,6 +57,7 @@ class _Run:
     side: Side
     user: str
     hidden: bool
+    rater: str | None = None
     waited_s: float = 0.0
     looked_at: float = field(default_factory=time.monotonic)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -107,11 +108,12 @@ class Answering:
                 run.stop.set()
             await asyncio.gather(*[run.task for run in runs if run.task], return_exceptions=True)
 
-    def start(self, side: Side, user: str, *, hidden: bool = False) -> None:
-        """Fetch the answer to the open last question of `side`, a conversation of `user`."""
+    def start(self, side: Side, user: str, *, hidden: bool = False, rater: str | None = None) -> None:
+        """Fetch the answer to the open last question of `side`, a conversation of `user`, whose rater id is
+        looked up where `rater` does not tell it."""
         if side.last is None or not side.running or side.last.id in self._runs:
             return
-        run = self._runs[side.last.id] = _Run(side, user, hidden)
+        run = self._runs[side.last.id] = _Run(side, user, hidden, rater)
         run.task = asyncio.create_task(self._fetch(side.last.id, run))
 
     def stop(self, sides: Iterable[Side]) -> bool:
@@ -150,7 +152,7 @@ class Answering:
     async def _fetch(self, turn_id: str, run: _Run) -> None:
         side, written = run.side, time.monotonic()
         try:
-            rater = await self._rater(run.user)
+            rater = run.rater or await self._rater(run.user)
             images = await self._images(run.side)
             async for grown, waited_s in answer(self._client, run.side, run.stop, rater, images):
                 side = grown

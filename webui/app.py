@@ -1,6 +1,7 @@
 """The web UI as an ASGI app: Gradio's pages at `/` and GET /healthz."""
 
 import os
+import sys
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -61,6 +62,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
     ]
 )
 
+SWITCH_S = 0.5e-3
+"""After how long a busy event loop lets a thread of the store go on. A transaction gives Python's lock away with
+each statement: at Python's own 5 ms, questions that came at once waited for it most of their time."""
 PAGE_BYTES = 4 * 1024 * 1024
 """Largest event of a page: a long conversation."""
 PAGES = Door("public", "either", body_bytes=PAGE_BYTES)
@@ -134,6 +138,7 @@ class _Parts:
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:
         """While the app runs; all is closed when the block is left."""
+        sys.setswitchinterval(SWITCH_S)
         try:
             async with self.cache.running(), self.answering.running(), self.study_work.running():
                 yield

@@ -12,6 +12,7 @@ from webui.pages.history_html import history_html
 from webui.pages.parts import Updates, lang_of, on, user_in
 from webui.render import both
 from webui.store.conversations import Conversation, Conversations, Kind
+from webui.store.history import History
 from webui.store.page_store import PageStore
 from webui.texts import MESSAGES, Lang, text
 
@@ -83,16 +84,20 @@ class ConversationList:
         search: str = "",
     ) -> Updates:
         """The list with `shown` chosen in it."""
+        return self.draw_history(await conversations.history(user, self.kind, search), shown, lang, search)
+
+    def draw_history(
+        self, found: History, shown: Conversation | None, lang: Lang, search: str = ""
+    ) -> Updates:
+        """The same of a list that has been read already."""
         searched = bool(search.strip())
-        found = await conversations.listed(user, self.kind, search)
-        folders = await conversations.folders(user) if self.folders else []
         chosen = shown.id if shown is not None else None
-        history = history_html(self.kind, found, folders, chosen, lang, empty=not searched)
+        history = history_html(self.kind, found, chosen, lang, empty=not searched)
         # While an answer comes in, the conversation on the screen stays the one it belongs to.
         free = shown is None or not shown.running
         drawn = {
             self.shown: shown.id if shown else "",
-            self.search: gr.update(value=search, visible=bool(found) or searched),
+            self.search: gr.update(value=search, visible=bool(found.lines) or searched),
             self.history: gr.update(value=history, elem_classes=_list_classes(free=free)),
             self.title: gr.update(value=shown.title if shown else "", visible=shown is not None),
             self.pin: gr.update(value=bool(shown and shown.pinned), visible=shown is not None),
@@ -100,7 +105,7 @@ class ConversationList:
         } | self.draw_share(shown.share if shown else None, begun=shown is not None)
         if self.folders:
             within = shown.folder if shown else None
-            drawn |= self.folders.draw(folders, within, lang, begun=shown is not None)
+            drawn |= self.folders.draw(found.folders, within, lang, begun=shown is not None)
         return drawn
 
     def draw_share(self, word: str | None, *, begun: bool) -> Updates:

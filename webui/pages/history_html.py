@@ -1,32 +1,32 @@
 """The list of conversations as HTML, chats below their folders. `assets/history.js` tells the page what was
 chosen in it."""
 
-from collections.abc import Sequence
 from html import escape
 
-from webui.store.history import Folder, Listed
+from webui.store.history import Folder, History, Listed
 from webui.texts import Lang, text
 
 
 def history_html(
     kind: str,
-    lines: Sequence[Listed],
-    folders: Sequence[Folder],
+    found: History,
     chosen: str | None,
     lang: Lang,
     *,
     empty: bool,
 ) -> str:
     """`empty`: whether to show folders without a chat in the list, too."""
-    rows = {folder.id: "" for folder in folders}
+    rows = {folder.id: "" for folder in found.folders}
     loose = ""
-    for line in lines:
+    for line in found.lines:
         row = _row(kind, line, chosen)
         if line.folder in rows:
             rows[line.folder] += row
         else:
             loose += row
-    groups = "".join(_folder(folder, rows[folder.id], lang) for folder in folders if empty or rows[folder.id])
+    groups = "".join(
+        _folder(folder, rows[folder.id], lang) for folder in found.folders if empty or rows[folder.id]
+    )
     if loose and groups:
         loose = f"<fieldset><legend>{escape(text(lang, 'folder_none'))}</legend>{loose}</fieldset>"
     label = escape(text(lang, "history"))

@@ -11,8 +11,11 @@ from common.graphemes import cut
 from webui.conversation import AttachedFile, Mark, Turn, dump
 from webui.store.tables import TITLE_CHARACTERS, answers, conversations, turn_files, turns
 
-OUTCOME = ("reasoning", "finish_reason", "metrics", "request_id", "checkpoint", "failure")
+OUTCOME = {"reasoning", "finish_reason", "metrics", "request_id", "checkpoint", "failure"}
 """Fields of a turn that say how its answer came, kept as one JSON value."""
+
+# Made once: to put such a statement together takes longer than to execute it.
+_ADD_CONVERSATION, _ADD_TURN, _ADD_ANSWER = (sa.insert(table) for table in (conversations, turns, answers))
 
 
 def add_conversation(
@@ -26,17 +29,9 @@ def add_conversation(
 ) -> str:
     """A new conversation, which is titled by its first question; returns its id: `known`, or a random one."""
     made = known or str(uuid.uuid4())
-    connection.execute(
-        sa.insert(conversations).values(
-            id=made,
-            user_id=user,
-            kind=kind,
-            title=as_title(question),
-            pinned=False,
-            hidden=hidden,
-            updated=datetime.now(UTC),
-        )
-    )
+    row: dict[str, Any] = {"id": made, "user_id": user, "kind": kind, "title": as_title(question)}
+    row |= {"pinned": False, "hidden": hidden, "updated": datetime.now(UTC)}
+    connection.execute(_ADD_CONVERSATION, row)
     return made
 
 
@@ -46,21 +41,21 @@ def add_turn(
     question: str,
     context: str = "",
     files: Sequence[AttachedFile] = (),
+    *,
+    first: bool = False,
 ) -> str:
-    """The next question of a conversation; returns the turn's id."""
+    """The next question of a conversation; returns the turn's id. `first`: it is known to have none."""
     last = sa.select(sa.func.max(turns.c.position)).where(turns.c.conversation_id == conversation_id)
-    position, turn_id = (connection.scalar(last) or 0) + 1, str(uuid.uuid4())
-    connection.execute(
-        sa.insert(turns).values(
-            id=turn_id,
-            conversation_id=conversation_id,
-            position=position,
-            question=question,
-            context=context,
-            withdrawn=False,
-            files=[dump(file) for file in files] or None,
-        )
-    )
+    position = 1 if first else (connection.scalar(last) or 0) + 1
+    turn_id = str(uuid.uuid4())
+    row: dict[str, Any] = {
+        "id": turn_id,
+        "conversation_id": conversation_id,
+        "position": position,
+        "question": question,
+    }
+    row |= {"context": context, "withdrawn": False, "files": [dump(file) for file in files] or None}
+    connection.execute(_ADD_TURN, row)
     if files:
         rows = [{"turn_id": turn_id, "file_id": file.id} for file in files]
         connection.execute(sa.insert(turn_files), rows)
@@ -77,17 +72,15 @@ def add_answer(
     version: int = 1,
 ) -> None:
     """An answer to a turn in one pane."""
-    connection.execute(
-        sa.insert(answers).values(
-            id=turn.id,
-            turn_id=turn_id,
-            pane=pane,
-            version=version,
-            setup=dump(turn.setup),
-            mark=dump(mark) if mark else None,
-            **answer_values(turn),
-        )
-    )
+    row: dict[str, Any] = {
+        "id": turn.id,
+        "turn_id": turn_id,
+        "pane": pane,
+        "version": version,
+        "setup": dump(turn.setup),
+    }
+    row |= {"mark": dump(mark) if mark else None, **answer_values(turn)}
+    connection.execute(_ADD_ANSWER, row)
 
 
 def add_version(connection: sa.Connection, turn_id: str, pane: str, turn: Turn) -> None:
@@ -100,7 +93,7 @@ def add_version(connection: sa.Connection, turn_id: str, pane: str, turn: Turn) 
 
 def answer_values(turn: Turn) -> dict[str, Any]:
     """The columns that change while an answer comes."""
-    outcome = turn.model_dump(mode="json", include=set(OUTCOME))
+    outcome = turn.model_dump(mode="json", include=OUTCOME)
     return {
         "answer": turn.answer,
         "state": turn.state,

@@ -6,7 +6,7 @@ database; a tab that shows an old state gets the new one back with its next acti
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from webui.conversation import ComparisonChoice, Mark, Setup, Side, Turn
+from webui.store.answer_rows import ASKED, Shown, mark_of, shown_answers, turn_of
 from webui.store.conversation_rows import (
     add_answer,
     add_conversation,
@@ -30,17 +31,13 @@ from webui.store.growing_answers import (
     answers_of,
     ask_to_end,
     give_up_abandoned,
-    note_looks,
-    state_of,
     write_growing,
 )
-from webui.store.history import Folder, Listed, list_conversations, list_folders
+from webui.store.history import History, read_history
 from webui.store.opening import PageDatabase
 from webui.store.tables import answers, conversations, shares, turns, votes
 
 Kind = Literal["chat", "compare"]
-ASKED = (turns.c.question, turns.c.context, turns.c.files)
-"""What `turn_of` needs beside an answer."""
 PANES: Mapping[Kind, tuple[str, ...]] = {"chat": ("chat",), "compare": ("left", "right", "third", "fourth")}
 FEWEST: Mapping[Kind, int] = {"chat": 1, "compare": 2}
 """Panes that a conversation has at least. How many it has its first question fixes."""
@@ -75,14 +72,17 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """One answer as a pane shows it."""
+class NewQuestion:
+    """What is asked."""
 
-    turn: Turn
-    hidden: bool
-    """The name of its model is hidden."""
-    mark: Mark
-    """What its reader thinks of it."""
+    question: str
+    setups: Mapping[str, Setup]
+    """By pane."""
+    context: str = ""
+    files: Sequence[str] = ()
+    """Ids."""
+    hidden: bool = False
+    """Of a new conversation: the names of the models are hidden."""
 
 
 class StillAnswering(Exception):
@@ -102,7 +102,7 @@ class Conversations:
     async def answers(self, user: str, answer_ids: Sequence[str]) -> dict[str, Shown]:
         """Answers of the user's by their ids; those of others, or deleted ones, are left out. Whoever
         fetches one learns that it is looked at."""
-        return await self._database.run(lambda c: _shown_answers(c, user, answer_ids))
+        return await self._database.run(lambda c: shown_answers(c, user, answer_ids))
 
     async def newest(self, user: str, kind: Kind) -> Conversation | None:
         """The conversation that something was asked in last."""
@@ -118,13 +118,9 @@ class Conversations:
 
         return await self._database.run(work)
 
-    async def listed(self, user: str, kind: Kind, search: str = "") -> list[Listed]:
-        """Those in folders first, the pinned and newest on top; `search` looks into titles and questions."""
-        return await self._database.run(lambda c: list_conversations(c, user, kind, search))
-
-    async def folders(self, user: str) -> list[Folder]:
-        """The folders of the user's chats, by name."""
-        return await self._database.run(lambda connection: list_folders(connection, user))
+    async def history(self, user: str, kind: Kind, search: str = "") -> History:
+        """The list of them; `search` looks into titles and questions."""
+        return await self._database.run(lambda c: read_history(c, user, kind, search))
 
     async def ask(
         self,
@@ -145,22 +141,8 @@ class Conversations:
         FileGone, NoImages and ImagesTooLarge.
         """
 
-        def work(connection: sa.Connection) -> Conversation:
-            found = (
-                find_conversation(connection, user, conversation_id, lock=True) if conversation_id else None
-            )
-            if found is not None and found.running:
-                raise StillAnswering
-            known = found.id if found else add_conversation(connection, user, kind, question, hidden=hidden)
-            asked = _asked_panes(found, setups)
-            attached = find_files(connection, user, files, asked.values())
-            turn_id = add_turn(connection, known, question, context, attached)
-            for pane, setup in asked.items():
-                add_answer(connection, turn_id, pane, Turn(question=question, setup=setup))
-            mark_as_changed(connection, known)
-            return _must_get(connection, user, known)
-
-        return await self._database.run(work)
+        new = NewQuestion(question, setups, context, files, hidden)
+        return await self._database.run(lambda c: add_question(c, user, kind, conversation_id, new))
 
     async def ask_again(
         self, user: str, conversation_id: str, pane: str, setup: Setup
@@ -284,17 +266,42 @@ class Conversations:
         await self._database.run(work)
 
 
-def _shown_answers(connection: sa.Connection, user: str, answer_ids: Sequence[str]) -> dict[str, Shown]:
-    query = (
-        sa.select(answers, *ASKED, conversations.c.hidden)
-        .join(turns, turns.c.id == answers.c.turn_id)
-        .join(conversations, conversations.c.id == turns.c.conversation_id)
-        .where(answers.c.id.in_(answer_ids))
-        .where(conversations.c.user_id == user, conversations.c.deleted.is_(None))
+def add_question(
+    connection: sa.Connection, user: str, kind: Kind, conversation_id: str | None, new: NewQuestion
+) -> Conversation:
+    """`Conversations.ask` in a transaction of the caller's. What it returns is put together from what has
+    been written, not read again."""
+    found = find_conversation(connection, user, conversation_id, lock=True) if conversation_id else None
+    if found is not None and found.running:
+        raise StillAnswering
+    asked = _asked_panes(found, new.setups)
+    attached = find_files(connection, user, new.files, asked.values())
+    known = found or _begun(connection, user, kind, new, asked)
+    turn_id = add_turn(connection, known.id, new.question, new.context, attached, first=found is None)
+    sides = dict(known.sides)
+    for pane, setup in asked.items():
+        turn = Turn(question=new.question, context=new.context, files=attached, setup=setup)
+        add_answer(connection, turn_id, pane, turn)
+        sides[pane] = Side(turns=(*sides[pane].turns, turn))
+    if found is not None:
+        mark_as_changed(connection, known.id)
+    return replace(known, sides=sides, versions={**known.versions, **dict.fromkeys(asked, (1, 1))})
+
+
+def _begun(
+    connection: sa.Connection, user: str, kind: Kind, new: NewQuestion, asked: Collection[str]
+) -> Conversation:
+    """A new conversation, still without a turn."""
+    return Conversation(
+        id=add_conversation(connection, user, kind, new.question, hidden=new.hidden),
+        kind=kind,
+        title=as_title(new.question),
+        pinned=False,
+        hidden=new.hidden,
+        sides=dict.fromkeys(panes_of(kind, asked), Side()),
+        marks={},
+        votes={},
     )
-    rows = connection.execute(query).all()
-    note_looks(connection, rows)
-    return {row.id: Shown(turn_of(row), row.hidden, mark_of(row.mark)) for row in rows}
 
 
 def panes_of(kind: Kind, answered: Collection[str]) -> list[str]:
@@ -362,11 +369,6 @@ def _votes_of(connection: sa.Connection, conversation_id: str) -> dict[str, Comp
     return {vote.id: vote.choice for vote in cast}
 
 
-def mark_of(kept: object) -> Mark:
-    """What a reader thinks of an answer, as its record has it."""
-    return Mark.model_validate(kept or {})
-
-
 def _must_get(connection: sa.Connection, user: str, conversation_id: str) -> Conversation:
     found = find_conversation(connection, user, conversation_id)
     assert found is not None
@@ -380,13 +382,6 @@ def _answers_of(conversation_id: str) -> sa.Select[Any]:
         .where(turns.c.conversation_id == conversation_id, turns.c.withdrawn.is_(False))
         .order_by(turns.c.position, answers.c.chosen, answers.c.version)
     )
-
-
-def turn_of(row: sa.Row[Any]) -> Turn:
-    """A turn, of a row of `answers` with ASKED."""
-    asked = {"id": row.id, "question": row.question, "context": row.context, "files": row.files or ()}
-    answered = {"answer": row.answer, "state": state_of(row), "setup": row.setup}
-    return Turn.model_validate({**row.outcome, **asked, **answered})
 
 
 def _take_turn(connection: sa.Connection, kept: Conversation, number: int) -> None:

@@ -115,8 +115,10 @@ def find_files(
 ) -> tuple[AttachedFile, ...]:
     """The user's files with these ids, in this order, for models that are set up so. Raises FileGone,
     NoImages and ImagesTooLarge."""
+    if not file_ids:
+        return ()
     query = sa.select(files).where(files.c.user_id == user, files.c.id.in_(file_ids))
-    rows = {row.id: row for row in connection.execute(query)} if file_ids else {}
+    rows = {row.id: row for row in connection.execute(query)}
     if set(file_ids) - rows.keys():
         raise FileGone
     found = tuple(_attached(rows[file_id]) for file_id in dict.fromkeys(file_ids))

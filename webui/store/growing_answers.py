@@ -37,18 +37,24 @@ class AnswerStanding:
     """Since a page last looked at it through another process; None when none has."""
 
 
+# Made once: to put such a statement together takes longer than to execute it.
+_KNOWN = answers.c.id == sa.bindparam("known")
+_WRITE = sa.update(answers).where(_KNOWN, answers.c.state.in_(sa.bindparam("open_states", expanding=True)))
+_STANDING = (
+    sa.select(conversations.c.hidden, answers.c.looked)
+    .join(turns, turns.c.conversation_id == conversations.c.id)
+    .join(answers, answers.c.turn_id == turns.c.id)
+    .where(_KNOWN)
+)
+
+
 def write_growing(connection: sa.Connection, turn: Turn) -> AnswerStanding:
     """Keep an answer as far as it came, unless somebody has ended it. One that was asked to end takes its
     last words, and no others."""
     open_states = ("running",) if turn.state == "running" else ("running", "stopping")
-    still_open = (answers.c.id == turn.id) & answers.c.state.in_(open_states)
-    written = connection.execute(sa.update(answers).where(still_open).values(**answer_values(turn)))
-    row = connection.execute(
-        sa.select(conversations.c.hidden, answers.c.looked)
-        .join(turns, turns.c.conversation_id == conversations.c.id)
-        .join(answers, answers.c.turn_id == turns.c.id)
-        .where(answers.c.id == turn.id)
-    ).first()
+    which = {"known": turn.id, "open_states": open_states}
+    written = connection.execute(_WRITE, which | answer_values(turn))
+    row = connection.execute(_STANDING, {"known": turn.id}).first()
     if row is None:
         return AnswerStanding(wanted=False, hidden=False)
     looked_ago_s = _seconds_since(row.looked) if row.looked is not None else None

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from webui.conversation import Mark, Side, dump
-from webui.store.conversations import find_conversation, mark_of
+from webui.store.answer_rows import mark_of
+from webui.store.conversations import find_conversation
 from webui.store.opening import PageDatabase
 from webui.store.tables import answers, turns
 

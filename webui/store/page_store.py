@@ -1,5 +1,6 @@
 """Everything that the pages keep, as one value to hand around."""
 
+from webui.store.asking import Asking
 from webui.store.conversations import Conversations
 from webui.store.files import Files
 from webui.store.folders import Folders
@@ -22,6 +23,7 @@ class PageStore:
         """`url` as `webui.database_url` has it. Raises UserError for what is none."""
         self._database = PageDatabase(url)
         self.conversations = Conversations(self._database)
+        self.asking = Asking(self._database)
         self.files = Files(self._database)
         self.folders = Folders(self._database)
         self.opinions = Opinions(self._database)

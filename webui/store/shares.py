@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from webui.conversation import Side
-from webui.store.conversations import ASKED, Kind, find_conversation, panes_of, turn_of
+from webui.store.answer_rows import ASKED, turn_of
+from webui.store.conversations import Kind, find_conversation, panes_of
 from webui.store.opening import PageDatabase
 from webui.store.tables import answers, conversations, shares, turns
 

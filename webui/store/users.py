@@ -18,6 +18,24 @@ def user_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+_RATER_OF = sa.select(users.c.rater_id).where(users.c.id == sa.bindparam("user"))
+
+
+def rater_in(connection: sa.Connection, user: str, wanted: str | None = None) -> str:
+    """`Users.rater_id` in a transaction of the caller's."""
+    known = connection.scalar(_RATER_OF, {"user": user})
+    if known:
+        return str(known)
+    made = wanted or uuid.uuid4().hex
+    try:
+        with connection.begin_nested():
+            row = {"id": user, "rater_id": made, "created": datetime.now(UTC)}
+            connection.execute(sa.insert(users).values(row))
+    except IntegrityError:  # another tab was first
+        return str(connection.scalar(_RATER_OF, {"user": user}))
+    return made
+
+
 class Users:
     """Users and what they have set. Every method raises StoreFailed when the database does."""
 
@@ -27,20 +45,7 @@ class Users:
     async def rater_id(self, user: str, wanted: str | None = None) -> str:
         """The random id that goes along with a user's votes; `wanted` becomes it when there is none yet."""
 
-        def work(connection: sa.Connection) -> str:
-            known = connection.scalar(sa.select(users.c.rater_id).where(users.c.id == user))
-            if known:
-                return str(known)
-            made = wanted or uuid.uuid4().hex
-            try:
-                with connection.begin_nested():
-                    row = {"id": user, "rater_id": made, "created": datetime.now(UTC)}
-                    connection.execute(sa.insert(users).values(row))
-            except IntegrityError:  # another tab was first
-                return str(connection.scalar(sa.select(users.c.rater_id).where(users.c.id == user)))
-            return made
-
-        return await self._database.run(work)
+        return await self._database.run(lambda connection: rater_in(connection, user, wanted))
 
     async def setting(self, user: str, name: str) -> Any:
         """The JSON value kept under `name`; None when there is none."""

@@ -23,7 +23,7 @@ from webui.pages.preset_events import PresetEvents
 from webui.pages.revise import ReviseEvents
 from webui.pages.takeover import take_over_chats
 from webui.status_cache import StatusCache
-from webui.store.conversations import Conversation, StillAnswering
+from webui.store.conversations import Conversation, NewQuestion, StillAnswering
 from webui.store.files import MOST_FILES, FileGone, ImagesTooLarge, NoImages
 from webui.store.page_store import PageStore
 from webui.texts import Lang, text
@@ -90,15 +90,15 @@ class ChatEvents:
         if setup is None:
             return self._refused("ask_one_model", lang)
         shown, user = values[self.page.conversations.shown] or None, user_in(request)
-        setups, attached = {PANE: setup}, [str(file) for file in files]
+        new = NewQuestion(question, {PANE: setup}, context, [str(file) for file in files])
         try:
-            asked = await self.store.conversations.ask(
-                user, "chat", shown, question, setups, context=context, files=attached
-            )
+            asked = await self.store.asking.ask(user, "chat", shown, new)
         except tuple(REFUSALS) as error:
             return self._refused(REFUSALS[type(error)], lang, model=setup.model)
-        self.answering.start(asked.sides[PANE], user)
-        return await self._whole(request, asked) | {composer.asked: asked_words(asked.sides[PANE])}
+        found, side = asked.conversation, asked.conversation.sides[PANE]
+        self.answering.start(side, user, rater=asked.rater)
+        drawn = self.page.conversations.draw_history(asked.history, found, lang)
+        return drawn | self.view.conversation(found, lang) | {composer.asked: asked_words(side)}
 
     async def retry(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
         """Ask the last question again, with what the picker says now."""

@@ -27,7 +27,7 @@ from webui.pages.preset_events import PresetEvents
 from webui.pages.revise import ReviseEvents
 from webui.pages.takeover import take_over_comparison
 from webui.status_cache import StatusCache
-from webui.store.conversations import Conversation, StillAnswering
+from webui.store.conversations import Conversation, NewQuestion, StillAnswering
 from webui.store.page_store import PageStore
 from webui.texts import Lang, text
 
@@ -125,20 +125,21 @@ class CompareEvents:
             # The hidden pickers and settings change places as well: a pane always holds its own model's.
             random.shuffle(chosen)
         asking = dict(zip(wanted.setups, chosen, strict=True))
+        new = NewQuestion(question, asking, wanted.context, hidden=wanted.blind)
         try:
-            asked = await self.store.conversations.ask(
-                user, "compare", wanted.shown, question, asking, context=wanted.context, hidden=wanted.blind
-            )
+            written = await self.store.asking.ask(user, "compare", wanted.shown, new)
         except StillAnswering:
             return self._refused("ask_wait_all", lang)
-        updates = await self.draw(request, asked)
+        asked = written.conversation
+        updates = page.conversations.draw_history(written.history, asked, lang)
+        updates |= self.view.whole(asked, lang)
         updates[page.composer.asked] = asked_words(asked.sides["left"])
         if len(asked.sides) != len(asking):  # somebody has begun it in another tab
             updates |= self.view.layout(len(asked.sides), lang)
         models = [side.turns[-1].setup for side in asked.sides.values()]
         for pane, setup in zip(page.panes, models, strict=False):
             updates |= pane.setup.presets.cleared() if setup != wanted.setups.get(pane.name) else {}
-            self.answering.start(asked.sides[pane.name], user, hidden=asked.hidden)
+            self.answering.start(asked.sides[pane.name], user, hidden=asked.hidden, rater=written.rater)
             updates |= pane.setup.show(setup)
         return updates | self.view.status([one.model for one in models], lang, hidden=asked.hidden)
 
