@@ -12,10 +12,10 @@ from webui.answering import Answering, answer
 from webui.conversation import Setup, Side, Turn
 from webui.failures import Failure
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
+from webui.gateway_stream import Rest
 from webui.metrics import Stopwatch
 from webui.pacing import INTERVAL_S, batches, gathering
 from webui.store.growing_answers import AnswerStanding
-from webui.unhurried_reads import Rest
 
 USER = "somebody"
 SETUP = Setup(model="m", sampling=Sampling(temperature=0.0, top_p=1.0, max_tokens=9))

@@ -20,6 +20,7 @@ from webui.conversation import Setup
 from webui.files.file import ReadFile
 from webui.files.reading import FILE_BYTES, Unfit, read_file
 from webui.gateway_client import ChatRequest, GatewayClient, StreamEvent
+from webui.gateway_stream import Rest
 from webui.pages.export import as_json, as_markdown, exported
 from webui.session import COOKIE
 from webui.sharing.page import picture_html, shared_html
@@ -28,7 +29,6 @@ from webui.store.conversations import Conversation
 from webui.store.files import FileGone, ImagesTooLarge, NoImages
 from webui.store.page_store import PageStore
 from webui.store.users import user_of
-from webui.unhurried_reads import Rest
 
 ANNA, BORA = "anna", "bora"
 SEES = Setup(model="sees", sampling=SAMPLING, images=True)

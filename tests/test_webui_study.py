@@ -19,6 +19,7 @@ from tests.support.processes import PATIENCE_S
 from tests.support.studies import answer_all, make_study, page_store, take
 from webui.failures import Failure
 from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
+from webui.gateway_stream import Rest
 from webui.store.page_store import PageStore
 from webui.store.study_errands import MOST_ATTEMPTS
 from webui.study.errands import UNREADABLE, Errander, StudyWork
@@ -26,7 +27,6 @@ from webui.study.figures import study_figures
 from webui.study.files import file_text, judgement_rows
 from webui.study.plan import StudyPrompt, TaskJudgement
 from webui.study.prompts_file import MOST_BAD, MOST_PROMPTS, BadRow, read_prompts
-from webui.unhurried_reads import Rest
 
 KOREAN = '질문,맥락,분류\n"두 줄\n질문","지문, 쉼표",추출\n한글날은?,,\n'
 

@@ -63,8 +63,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 
 SWITCH_S = 0.5e-3
-"""After how long a busy event loop lets a thread of the store go on. A transaction gives Python's lock away with
-each statement: at Python's own 5 ms, questions that came at once waited for it most of their time."""
+"""After how long a busy event loop lets a thread of the store go on. A transaction gives Python's lock away
+with each statement: at Python's own 5 ms, questions that came at once waited for it most of their time."""
 PAGE_BYTES = 4 * 1024 * 1024
 """Largest event of a page: a long conversation."""
 PAGES = Door("public", "either", body_bytes=PAGE_BYTES)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx2
+import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.feedback import Message, Rating, RequestFeedback, Sampling, Vote
@@ -19,8 +20,15 @@ from common.sse import SseDecoder
 from common.status import Status
 from common.turns import Turns
 from webui.failures import Failure, FailureKind, failure_kind
+from webui.gateway_stream import (
+    POOL_IDLE_S,
+    GatewayConnection,
+    GatewayStreams,
+    Rest,
+    StreamBroken,
+    StreamLate,
+)
 from webui.storable import storable
-from webui.unhurried_reads import Rest, reads_of, unhurried_transport
 
 STATUS_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 15.0
@@ -30,6 +38,8 @@ MAX_EVENT_BYTES = 1024 * 1024
 """Longest event that is waited for: this client asks for text alone."""
 PIECE_BYTES = 8192
 """How much of an answer is taken apart at once."""
+
+STREAM_HEADERS = {"content-type": "application/json", "accept": "text/event-stream"}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -119,16 +129,20 @@ class GatewayClient:
     ) -> None:
         """The key that `key` tells goes along with each request, else `api_key`."""
         self._key = key
+        self._own = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self._streams = GatewayStreams(url.rstrip("/"))
         self._http = httpx2.AsyncClient(
             base_url=url.rstrip("/"),
-            headers={"authorization": f"Bearer {api_key}"} if api_key else {},
+            headers=self._own,
             timeout=httpx2.Timeout(CALL_TIMEOUT_S, connect=5.0),
-            transport=unhurried_transport(),
+            limits=httpx2.Limits(keepalive_expiry=POOL_IDLE_S),
+            # A proxy in the environment is for the internet, not for the way to our own gateway.
             trust_env=False,
         )
 
     async def aclose(self) -> None:
         """Close every connection."""
+        self._streams.close()
         await self._http.aclose()
 
     async def status(self) -> Status:
@@ -201,25 +215,24 @@ class GatewayClient:
         and with it the gateway's work.
         """
         request_id: str | None = None
-        timeout = httpx2.Timeout(CALL_TIMEOUT_S, connect=5.0, read=STREAM_IDLE_S)
-        headers = self._named() | request.headers()
+        headers = STREAM_HEADERS | self._own | self._named() | request.headers()
+        asking = self._streams.post(
+            "/v1/chat/completions", headers, msgspec.json.encode(request.body()), STREAM_IDLE_S
+        )
         try:
-            async with self._http.stream(
-                "POST", "/v1/chat/completions", json=request.body(), headers=headers, timeout=timeout
-            ) as response:
+            async with asking as response:
                 request_id = response.headers.get("x-request-id")
-                if response.status_code != 200:
-                    await response.aread()
-                    raise GatewayError(self._failure(response))
+                if response.status != 200:
+                    raise GatewayError(self._failure(await _whole(response)))
                 checkpoint = response.headers.get("x-kodolly-checkpoint")
                 yield StreamEvent(request_id=request_id, checkpoint=checkpoint)
-                async with reads_of(response, rest), aclosing(_events(response)) as events:
+                async with aclosing(_events(response, rest)) as events:
                     async for data in events:
                         if data == "[DONE]":
                             return
                         yield _stream_event(data, request_id)
-        except httpx2.HTTPError as error:
-            raise GatewayError(_transport_failure(error, request_id)) from error
+        except StreamBroken as error:
+            raise GatewayError(_broken_off(error, request_id)) from error
         raise GatewayError(
             Failure(kind="cut_off", message="The stream ended without its end mark.", request_id=request_id)
         )
@@ -265,10 +278,21 @@ class GatewayClient:
         return failure
 
 
-async def _events(response: httpx2.Response) -> AsyncGenerator[str, None]:
-    """The data of each event, letting others run between them. Raises GatewayError for one without an end."""
+async def _whole(response: GatewayConnection) -> httpx2.Response:
+    """An answer that is no stream. Raises StreamBroken."""
+    body = bytearray()
+    while piece := await response.read(CALL_TIMEOUT_S):
+        body += piece
+        if len(body) > MAX_EVENT_BYTES:
+            raise StreamBroken("the answer is too long")
+    return httpx2.Response(response.status, headers=response.headers, content=bytes(body))
+
+
+async def _events(response: GatewayConnection, rest: Rest | None) -> AsyncGenerator[str, None]:
+    """The data of each event, letting others run between them. Raises GatewayError for one without an end,
+    and StreamBroken."""
     decoder, turns = SseDecoder(), Turns()
-    async for chunk in response.aiter_bytes():
+    while chunk := await _rested(response, rest):
         for at in range(0, len(chunk), PIECE_BYTES):
             for event in decoder.feed(chunk[at : at + PIECE_BYTES]):
                 yield event.data
@@ -281,6 +305,13 @@ async def _events(response: httpx2.Response) -> AsyncGenerator[str, None]:
             raise GatewayError(
                 Failure(kind="cut_off", message="The stream holds an endless event.", request_id=request_id)
             )
+
+
+async def _rested(response: GatewayConnection, rest: Rest | None) -> bytes:
+    response.rest()
+    if rest is not None:
+        await rest()
+    return await response.read(STREAM_IDLE_S)
 
 
 def _parse(kind: type[M], response: httpx2.Response) -> M:
@@ -361,6 +392,12 @@ def _error_failure(body: object, status: int | None, request_id: str | None) -> 
 def _transport_failure(error: httpx2.HTTPError, request_id: str | None) -> Failure:
     if isinstance(error, httpx2.ReadTimeout):
         return Failure(kind="timeout", message="The gateway did not answer in time.", request_id=request_id)
+    return Failure(kind="gateway_down", message=type(error).__name__, request_id=request_id)
+
+
+def _broken_off(error: StreamBroken, request_id: str | None) -> Failure:
+    if isinstance(error, StreamLate):
+        return Failure(kind="timeout", message="The gateway did not answer in time.", request_id=request_id)
     if request_id is not None:
         return Failure(kind="cut_off", message="The connection to the gateway broke.", request_id=request_id)
-    return Failure(kind="gateway_down", message=type(error).__name__)
+    return Failure(kind="gateway_down", message=str(error))

@@ -1,7 +1,7 @@
 """A pooled HTTP/1.1 client that hands an answer on by call-backs, without a task or a future per read.
 
 It exists for the relay alone: on a streamed answer, one read from the engine becomes one call of
-`Receiver.on_data`. Framing is RFC 9112 (answer_parser.py). Connections carry one exchange at a
+`Receiver.on_data`. Framing is RFC 9112 (common/answer_parser.py). Connections carry one exchange at a
 time and are reused only after a whole answer.
 """
 
@@ -12,9 +12,9 @@ import time
 from collections import defaultdict, deque
 from typing import Protocol, cast
 
+from common.answer_parser import AnswerParser
 from server.client.chunks import ends_with_event, sole_event
 from server.upstreams.alarm import Alarm
-from server.upstreams.answer_parser import AnswerParser
 from server.upstreams.coalescing import Coalescing
 from server.upstreams.connect import Origin, open_connection
 
