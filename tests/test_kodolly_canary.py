@@ -126,6 +126,9 @@ def test_a_canary_of_one_machine_is_not_promoted_from_another_that_remembers_an_
         deploy_for_all(at("there"), asked("four"))
         with pytest.raises(UserError, match=r"not deployed from here.*one"):
             rollback(at("here"), "돌리", asked("first"))
+        deploy_for_all(at("here"), asked("five"))  # in the place of four, which nobody knows here
+        with pytest.raises(UserError, match="No earlier checkpoint"):
+            rollback(at("here"), "돌리", asked("first"))
 
 
 def checkpoints(cluster: Cluster, users: int = 30) -> Counter[str]:
