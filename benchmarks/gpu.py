@@ -45,7 +45,7 @@ CONSTANTS = {
     "weights": "WEIGHT, NF4_BYTES",
     "optimizer": "ADAM",
     "gradients": "GRADIENT",
-    "copies and activations": "AUTOCAST_COPY, DEQUANTISED, KEPT",
+    "copies and activations": "AUTOCAST_COPY, DEQUANTISED, KEPT, KEPT_BY_NORMS",
     "logits": "LOGITS_BYTES",
 }
 """Term of the plan -> its constants in finetune/models/memory.py."""

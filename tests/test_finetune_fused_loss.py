@@ -129,6 +129,7 @@ def test_the_memory_plan_knows_which_logits_are_held() -> None:
         experts=0,
         layers=32,
         passed=2 * 10**6,
+        normed=10**5,
         width=2560,
         vocabulary=248_320,
     )

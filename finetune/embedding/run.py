@@ -139,13 +139,15 @@ def _sizes(model: "SentenceTransformer") -> WeightSizes:
     config = body_config(model).get_text_config()
     if adapter == total:
         adapter = 0
+    passed, normed = passed_widths(model, None, 1)
     return WeightSizes(
         total=total - adapter,
         linear=0,
         adapter=adapter,
         experts=0,
         layers=config.num_hidden_layers,
-        passed=passed_widths(model, None, 1),
+        passed=passed,
+        normed=normed,
         width=config.hidden_size,
         vocabulary=config.vocab_size,
     )

@@ -1,8 +1,8 @@
 """The memory that a training run takes on each device, computed from the model's configuration alone.
 
 Weights, gradients and Adam's two moments are counted exactly, on a model without storage. Activations for the
-backward pass are estimated from the widths of the linear layers that a token passes (Korthikanti et al. 2022
-count them for GPT: 34 bytes per hidden unit in half precision, where inputs and outputs alone are 32); no
+backward pass are estimated from the widths of the linear layers and norms that a token passes (of GPT these
+are 32 and 4 bytes for each hidden unit in half precision, and Korthikanti et al. 2022 count 34 in all); no
 matrix of attention is stored.
 """
 
@@ -32,10 +32,12 @@ DEQUANTISED = 2
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes per weight: 4 bits, an 8-bit scale for every 64 weights, a 32-bit scale for every 256 scales (double
 quantisation)."""
-KEPT = 1.6
-"""Numbers in the format of the arithmetic that a layer keeps per token for the backward pass, for each input
-and output of its linear layers: those themselves, and what norms, attention and gates keep. Counted on models
-without storage, in bfloat16, of GPT-NeoX (1.2) and Qwen3 (1.8, as its norms compute in float32)."""
+KEPT = 1.0
+"""Numbers in the format of the arithmetic that are kept for the backward pass, for each number that a linear
+layer or a gate takes or gives."""
+KEPT_BY_NORMS = 2.5
+"""The same for each number that a norm takes. Counted on models without storage, in bfloat16: 1.8 of
+GPT-NeoX, 3.1 of Qwen3, whose norms compute in float32."""
 LOGITS_BYTES = 14
 """Bytes per token and vocabulary entry: the logits, their float32 copy, its gradient, and the logits'
 gradient."""
@@ -101,7 +103,9 @@ class WeightSizes:
     """Weights in fused tensors of experts, which bitsandbytes does not quantise."""
     layers: int
     passed: int
-    """Inputs and outputs of all linear layers that a token passes."""
+    """Numbers that linear layers and gates take and give for a token of text."""
+    normed: int
+    """Numbers that norms take for a token of text."""
     width: int
     """Hidden size."""
     vocabulary: int
@@ -118,25 +122,30 @@ def expert_weights(model: "torch.nn.Module") -> int:
     )
 
 
-def passed_widths(model: "torch.nn.Module", head: "torch.nn.Module | None", experts: int) -> int:
-    """Inputs and outputs of the linear layers that a token of text passes, without the output embedding
-    `head`; experts: how many fused ones it passes in each layer."""
+def passed_widths(model: "torch.nn.Module", head: "torch.nn.Module | None", experts: int) -> tuple[int, int]:
+    """(`passed`, `normed`) of WeightSizes. head: the output embedding, which does not count. experts: how
+    many fused ones a token passes in each layer."""
     import torch
 
     from finetune.models.load import text_part
 
     text = text_part(model)
-    dense = [
-        layer.in_features + layer.out_features
-        for name, layer in model.named_modules()
-        if isinstance(layer, torch.nn.Linear) and layer is not head and name.startswith(text)
-    ]
-    fused = [
-        sum(weight.shape[1:])
-        for name, weight in model.named_parameters()
-        if weight.ndim == 3 and "experts" in name.split(".")
-    ]
-    return sum(dense) + experts * sum(fused)
+    modules = {name: module for name, module in model.named_modules() if name.startswith(text)}
+    passed = normed = 0
+    for name, module in modules.items():
+        if isinstance(module, torch.nn.Linear) and module is not head:
+            gates = {"gate_proj": module.out_features, "gate_up_proj": module.out_features // 2}
+            passed += module.in_features + module.out_features + gates.get(name.rsplit(".", 1)[-1], 0)
+        elif type(module).__name__.endswith("Norm") and isinstance(
+            weight := getattr(module, "weight", None), torch.Tensor
+        ):
+            # A norm of queries or keys has the width of a head and takes all heads.
+            heads = modules.get(name.removesuffix("_norm") + "_proj")
+            normed += getattr(heads, "out_features", weight.numel())
+    for name, weight in model.named_parameters():
+        if weight.ndim == 3 and "experts" in name.split("."):
+            passed += experts * sum(weight.shape[1:])
+    return passed, normed
 
 
 def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> WeightSizes:
@@ -152,13 +161,15 @@ def sizes(config: "PretrainedConfig", adapter: Lora | None = None) -> WeightSize
         module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head
     ]
     text = config.get_text_config()
+    passed, normed = passed_widths(model, head, int(getattr(text, "num_experts_per_tok", None) or 1))
     counted = WeightSizes(
         total=sum(weight.numel() for weight in model.parameters()),
         linear=sum(module.weight.numel() for module in linear),
         adapter=0,
         experts=expert_weights(model),
         layers=text.num_hidden_layers,
-        passed=passed_widths(model, head, int(getattr(text, "num_experts_per_tok", None) or 1)),
+        passed=passed,
+        normed=normed,
         width=text.hidden_size,
         vocabulary=text.vocab_size,
     )
@@ -194,7 +205,7 @@ def plan_counted(size: WeightSizes, recipe: Recipe, *, longest: int, compute_byt
         weights = trained * WEIGHT
         copies = trained * AUTOCAST_COPY if compute_bytes < 4 else 0
     tokens = recipe.batch_size * longest * recipe.sequences_per_row
-    per_layer = round(KEPT * size.passed * compute_bytes / size.layers)
+    per_layer = round(_kept(size) * compute_bytes / size.layers)
     if recipe.gradient_checkpointing:
         activations = tokens * (size.width * compute_bytes * size.layers + per_layer)
     else:
@@ -208,6 +219,11 @@ def plan_counted(size: WeightSizes, recipe: Recipe, *, longest: int, compute_byt
         logits=_head(size, recipe, tokens, compute_bytes),
         accumulates=recipe.gradient_accumulation > 1,
     )
+
+
+def _kept(size: WeightSizes) -> float:
+    """Numbers that all layers keep of a token."""
+    return KEPT * size.passed + KEPT_BY_NORMS * size.normed
 
 
 def _head(size: WeightSizes, recipe: Recipe, tokens: int, compute_bytes: int) -> int:
@@ -232,7 +248,7 @@ def plan_vectors(
     """The memory plan for a model of vectors. tokens: of one question with its passages, at most."""
     trained = size.adapter if recipe.lora is not None else size.total
     at_once = min(recipe.batch_size, recipe.embed.mini_batch or recipe.batch_size) * tokens
-    per_layer = round(KEPT * size.passed * compute_bytes / size.layers)
+    per_layer = round(_kept(size) * compute_bytes / size.layers)
     kept = per_layer * size.layers
     if recipe.gradient_checkpointing:
         kept = size.width * compute_bytes * size.layers + per_layer
