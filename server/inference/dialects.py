@@ -39,11 +39,7 @@ NO_STOP_REASON = re.compile(rb'"stop_reason":\s?null')
 
 def first_to_care_for(block: bytes, dialect: Dialect = "openai") -> int:
     """Cheap test: where the first event that must be looked at may be, in bytes; -1 for none."""
-    marks = _CARE[dialect]
-    for mark in marks:
-        if mark in block:
-            return min(at for mark in marks if (at := block.find(mark)) >= 0)
-    return -1
+    return min((at for mark in _CARE[dialect] if (at := block.find(mark)) >= 0), default=-1)
 
 
 def next_to_care_for(block: bytes, start: int, dialect: Dialect = "openai") -> int:

@@ -142,9 +142,9 @@ def counted(block: bytes) -> tuple[bytes, int]:
 
     Events without data are left out: they bring nothing (WHATWG, 9.2.6), and openai-python reads each as
     JSON and raises."""
-    objects = block.count(b"\n\ndata: {") + block.startswith(b"data: {")
-    if block.count(b"\n") == 2 * objects and block.endswith(b"\n\n"):  # as vLLM writes: nothing else is there
-        return block, objects
+    events = block.count(b"\n\ndata: {") + block.startswith(b"data: {") + block.endswith(b"\n\n" + DONE)
+    if block.count(b"\n") == 2 * events and block.endswith(b"\n\n"):  # as vLLM writes: nothing else is there
+        return block, events
     first = block.find(b"\n")
     starts = block.startswith(b"data:")
     if starts and first == len(block) - 2 and first > 5 and block[first - 1] > _BLANK:
@@ -281,16 +281,14 @@ def without_usage(block: bytes) -> bytes:
 
     It is called for every token: the way vLLM writes them is found without a regular expression.
     """
-    kept: list[bytes] = []
-    at = 0
-    while (start := block.find(b'],"usage":{', at)) >= 0:
-        end = block.find(b"}", start)
-        if end < 0 or block.find(b"{", start + 11, end) >= 0:  # objects in the counts
+    before, *others = block.split(b'],"usage":{')
+    kept = [before]
+    for other in others:
+        counts, end, rest = other.partition(b"}")
+        if not end or b"{" in counts:  # objects in the counts
             return _USAGE.sub(b"", block)
-        kept.append(block[at : start + 1])
-        at = end + 1
-    kept.append(block[at:])
-    joined = b"".join(kept)
+        kept.append(rest)
+    joined = b"]".join(kept)
     return _USAGE.sub(b"", joined) if b'"usage"' in joined else joined
 
 
