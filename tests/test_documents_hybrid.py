@@ -65,7 +65,7 @@ class Stage:
 
 
 def words(texts: Sequence[str]) -> list[list[str]]:
-    """Terms without Kiwi, which takes seconds to load."""
+    """Terms that are plain words."""
     return [text.split() for text in texts]
 
 

@@ -18,7 +18,7 @@ from tests.support.processes import PATIENCE_S, wait_for
 
 
 def words(texts: Sequence[str]) -> list[list[str]]:
-    """Terms without Kiwi, which takes seconds to load."""
+    """Terms that are plain words."""
     return [text.split() for text in texts]
 
 

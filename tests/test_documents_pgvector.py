@@ -64,7 +64,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def storage(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresStorage]:
-    """Emptied, and without the extension. Terms are words: Kiwi takes seconds to load."""
+    """Emptied, and without the extension. Terms are plain words."""
     monkeypatch.setattr(store_module, "terms_of", lambda texts: [text.split() for text in texts])
     with closing(PostgresStorage(url)) as opened:
         run(opened, "DELETE FROM indexes; DROP EXTENSION IF EXISTS vector CASCADE")

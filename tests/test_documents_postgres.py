@@ -55,8 +55,8 @@ def storage(url: str) -> Iterator[PostgresStorage]:
 
 
 @pytest.fixture
-def without_kiwi(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Terms are words: Kiwi takes seconds to load."""
+def plain_terms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terms that are plain words."""
     monkeypatch.setattr(store_module, "terms_of", words)
 
 
@@ -92,7 +92,7 @@ def found(store: Store, question: str, sources: Sequence[str] | None = None) -> 
     ]
 
 
-@pytest.mark.usefixtures("without_kiwi")
+@pytest.mark.usefixtures("plain_terms")
 def test_both_databases_find_the_same_with_the_same_scores(storage: PostgresStorage, tmp_path: Path) -> None:
     with both(storage, tmp_path) as (lite, post):
         for question in ("휴가 승인", "휴가", "c++ it's", "\\ '", "없는 말", "여비 정산 휴가", ""):
@@ -111,7 +111,7 @@ def test_both_databases_find_the_same_with_the_same_scores(storage: PostgresStor
         assert found(post, "연차 휴가") == found(lite, "연차 휴가") != []
 
 
-@pytest.mark.usefixtures("without_kiwi")
+@pytest.mark.usefixtures("plain_terms")
 def test_a_few_candidates_are_ranked_by_all_terms(
     storage: PostgresStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +121,7 @@ def test_a_few_candidates_are_ranked_by_all_terms(
         assert found(post, "15일 휴가 승인") == whole[:1]
 
 
-@pytest.mark.usefixtures("without_kiwi")
+@pytest.mark.usefixtures("plain_terms")
 def test_how_often_terms_occur_is_kept_exactly(storage: PostgresStorage, tmp_path: Path) -> None:
     counted = "SELECT index_id, lexeme AS term, count(*) AS chunks FROM chunks, unnest(terms) GROUP BY 1, 2"
     with both(storage, tmp_path) as (_, post):
@@ -137,7 +137,7 @@ def test_how_often_terms_occur_is_kept_exactly(storage: PostgresStorage, tmp_pat
     assert storage.catalogue.rows(sizes) == [{"chunks": 3, "terms": 14, "length": 14}]
 
 
-@pytest.mark.usefixtures("without_kiwi")
+@pytest.mark.usefixtures("plain_terms")
 def test_vectors_are_searched_as_with_sqlite(storage: PostgresStorage, tmp_path: Path) -> None:
     import numpy as np
 
@@ -271,7 +271,7 @@ def test_two_services_serve_one_database_and_outlive_it(tmp_path: Path) -> None:
                 control(tmp_path, url, "-m", "fast", "stop")
 
 
-@pytest.mark.usefixtures("without_kiwi")
+@pytest.mark.usefixtures("plain_terms")
 def test_a_backup_moves_between_sqlite_and_postgresql(
     storage: PostgresStorage, url: str, tmp_path: Path
 ) -> None:

@@ -123,7 +123,7 @@ def test_an_index_of_other_rules_is_refused_until_it_is_rebuilt(
 
 
 def words(texts: Sequence[str]) -> list[list[str]]:
-    """Terms without Kiwi, which takes seconds to load, where it is not what is asked."""
+    """Terms that are plain words, where the analyser is not what is asked."""
     return [text.split() for text in texts]
 
 

@@ -25,7 +25,7 @@ ids = st.lists(st.integers(1, 20), unique=True)
 
 
 def words(texts: Sequence[str]) -> list[list[str]]:
-    """Terms without Kiwi, which takes seconds to load."""
+    """Terms that are plain words."""
     return [text.split() for text in texts]
 
 
