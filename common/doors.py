@@ -14,6 +14,9 @@ JSON_BYTES = 256 * 1024
 """Largest body of a route that only controls something."""
 BODY_S = 30.0
 DOOR = "__door__"
+MOST_KEPT = 500
+KEPT_CHARACTERS = 200
+"""Of a path whose door is kept."""
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -78,6 +81,8 @@ class Doors:
         """
         self._routes = list(routes)
         self._doors: list[Door] = []
+        self._found: dict[tuple[str, str, str], PathEntry] = {}
+        """What stands at addresses that were asked for: to try all routes takes longer than most answers."""
         for route in self._routes:
             path = getattr(route, "path", "")
             found = getattr(getattr(route, "endpoint", None), DOOR, None) or declared.get(path)
@@ -87,6 +92,17 @@ class Doors:
 
     def find(self, scope: Scope) -> PathEntry:
         """The door of the route that answers, or would with another method; a key's where there is none."""
+        asked = (scope["method"], scope["path"], scope.get("root_path", ""))
+        known = self._found.get(asked)
+        if known is None:
+            known = self._look(scope)
+            if len(scope["path"]) <= KEPT_CHARACTERS:  # what clients make up takes no memory
+                if len(self._found) >= MOST_KEPT:
+                    self._found.clear()
+                self._found[asked] = known
+        return known
+
+    def _look(self, scope: Scope) -> PathEntry:
         methods: set[str] = set()
         found: Door | None = None
         whole = False

@@ -1,7 +1,7 @@
 """An answer on its way to the page: pacing, stopping, failing, measuring."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
@@ -9,12 +9,13 @@ import pytest
 from common.database import StoreFailed
 from common.feedback import Sampling
 from webui.answering import Answering, answer
+from webui.chat_request import ChatRequest
 from webui.conversation import Setup, Side, Turn
 from webui.failures import Failure
-from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
+from webui.gateway_client import GatewayClient, GatewayError, StreamEvent
 from webui.gateway_stream import Rest
 from webui.metrics import Stopwatch
-from webui.pacing import INTERVAL_S, batches, gathering
+from webui.pacing import EARLY, INTERVAL_S, batches, gathering
 from webui.store.growing_answers import AnswerStanding
 
 USER = "somebody"
@@ -48,7 +49,9 @@ class ScriptedClient(GatewayClient):
         self.source = source
         self.asked: list[ChatRequest] = []
 
-    def stream(self, request: ChatRequest, rest: Rest | None = None) -> AsyncGenerator[StreamEvent, None]:
+    def stream(
+        self, request: ChatRequest, rest: Callable[[], Rest] | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
         self.asked.append(request)
         return self.source.stream()
 
@@ -367,15 +370,11 @@ async def test_the_gateway_is_told_by_which_name_to_forget_who_asks(*, store_fai
     assert [(turn.answer, turn.state) for turn in written.turns] == [("답", "done")]
 
 
-async def test_an_answer_gathers_for_longer_the_longer_it_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
-    rests: list[float] = []
-
-    async def sleep(rest_s: float) -> None:
-        rests.append(rest_s)
-
-    monkeypatch.setattr(asyncio, "sleep", sleep)
-    grown = iter([0.0, 0.2, 1.0, 60.0])
-    gather = gathering(lambda: next(grown))
-    for _ in range(4):
-        await gather()
-    assert rests == pytest.approx([0.01, 0.05, INTERVAL_S])  # the first text comes at once
+def test_growing_answers_are_read_at_the_same_moments() -> None:
+    grown, now = iter([0.0, 0.2, 1.0, 60.0, 60.0]), iter([10.2, 10.25, 10.99, 11.01])
+    rests = [gathering(lambda: next(grown), lambda: next(now))() for _ in range(5)]
+    assert rests[0].seconds == 0  # the first text comes at once
+    moments = [at + rest.seconds for at, rest in zip([10.2, 10.25, 10.99, 11.01], rests[1:], strict=True)]
+    assert [moment / INTERVAL_S for moment in moments] == pytest.approx([154, 155, 166, 166])
+    assert all(EARLY * INTERVAL_S < rest.seconds <= (1 + EARLY) * INTERVAL_S for rest in rests[1:])
+    assert [rest.listens for rest in rests[1:]] == [True, True, False, False]

@@ -1,7 +1,7 @@
 """Images and texts beside questions: what is taken, who sees it, what models are sent."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from tests.support.page_app import page_client
 from tests.support.paper_files import Paper, lines, write_pdf
 from tests.support.studies import SAMPLING, page_store
 from webui.answering import Answering
+from webui.chat_request import ChatRequest
 from webui.conversation import Setup
 from webui.files.file import ReadFile
 from webui.files.reading import FILE_BYTES, Unfit, read_file
-from webui.gateway_client import ChatRequest, GatewayClient, StreamEvent
+from webui.gateway_client import GatewayClient, StreamEvent
 from webui.gateway_stream import Rest
 from webui.pages.export import as_json, as_markdown, exported
 from webui.session import COOKIE
@@ -240,7 +241,7 @@ class Sees(GatewayClient):
         self.asked: list[dict[str, Any]] = []
 
     async def stream(
-        self, request: ChatRequest, rest: Rest | None = None
+        self, request: ChatRequest, rest: Callable[[], Rest] | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         self.asked.append(request.body())
         yield StreamEvent(text="답", finish_reason="stop")

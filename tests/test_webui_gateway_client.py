@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from common.feedback import Message, Sampling
+from webui.chat_request import ChatRequest
 from webui.failures import FailureKind
-from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
+from webui.gateway_client import GatewayClient, GatewayError, StreamEvent
+from webui.gateway_stream import Rest
 
 REQUEST = ChatRequest(
     "m", [Message(role="user", content="안녕?")], Sampling(temperature=1.0, top_p=1.0, max_tokens=9)
@@ -80,25 +82,24 @@ async def test_a_stream_gives_text_finish_and_usage() -> None:
     assert events[0].request_id == "req-7"
 
 
-async def test_a_read_that_is_put_off_takes_what_has_come_meanwhile() -> None:
-    sent, rests = asyncio.Event(), 0
+@pytest.mark.parametrize("listens", [False, True])
+async def test_a_read_that_is_put_off_takes_what_has_come_meanwhile(*, listens: bool) -> None:
+    rests = 0
 
     def body() -> Iterator[bytes]:
         yield from [chunk(str(number % 10)) for number in range(50)]
         yield DONE
-        sent.set()
 
-    async def rest() -> None:
+    def rest() -> Rest:
         nonlocal rests
         rests += 1
-        await sent.wait()
+        return Rest(0.2, listens)
 
     async with gateway(lambda _: (200, {}, body())) as client:
         events = [event async for event in client.stream(REQUEST, rest)]
         assert "".join(event.text for event in events) == "0123456789" * 5
         assert 0 < rests < 10
         put_off = rests
-        sent.clear()
         await read(client)  # over the same connection, which is read at once again
         assert rests == put_off
 

@@ -7,7 +7,8 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from common.feedback import Message, Sampling
-from webui.gateway_client import ChatRequest, GatewayClient, GatewayError
+from webui.chat_request import ChatRequest
+from webui.gateway_client import GatewayClient, GatewayError
 
 REQUEST = ChatRequest(
     "m", [Message(role="user", content="안녕?")], Sampling(temperature=1.0, top_p=1.0, max_tokens=9)

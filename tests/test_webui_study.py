@@ -17,8 +17,9 @@ from common.feedback import Rating, Vote
 from tests.support.page_app import page_client
 from tests.support.processes import PATIENCE_S
 from tests.support.studies import answer_all, make_study, page_store, take
+from webui.chat_request import ChatRequest
 from webui.failures import Failure
-from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
+from webui.gateway_client import GatewayClient, GatewayError, StreamEvent
 from webui.gateway_stream import Rest
 from webui.store.page_store import PageStore
 from webui.store.study_errands import MOST_ATTEMPTS
@@ -83,7 +84,7 @@ class Gateway(GatewayClient):
         self.calls = 0
 
     async def stream(
-        self, request: ChatRequest, rest: Rest | None = None
+        self, request: ChatRequest, rest: Callable[[], Rest] | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         self._fail()
         yield StreamEvent(text=f"{request.model}: ", request_id=f"req-{self.calls}")
@@ -173,7 +174,7 @@ class BrokenModel(Gateway):
     """A stream that the client cannot take apart."""
 
     async def stream(
-        self, request: ChatRequest, rest: Rest | None = None
+        self, request: ChatRequest, rest: Callable[[], Rest] | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         self.calls += 1
         yield StreamEvent(text=request.model)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from common.feedback import Message, Sampling
+from webui.chat_request import ChatRequest
 from webui.conversation import Setup, Turn
-from webui.gateway_client import ChatRequest
 from webui.store.conversations import PANES, Conversation, StillAnswering
 from webui.store.page_store import PageStore
 

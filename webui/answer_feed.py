@@ -9,7 +9,7 @@ to all its tabs together.
 
 import hashlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
@@ -19,9 +19,8 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import StreamingResponse
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import Message, Receive, Scope, Send
 
 from common.database import StoreFailed
 from common.doors import Door, door
@@ -188,16 +187,36 @@ def add_answer_feed(app: FastAPI, feed: AnswerFeed) -> None:
         except StoreFailed:
             return Response(text(lang, "store_failed"), 503)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(_lines(first, following), media_type="application/x-ndjson", headers=headers)
+        return Lines(first, following, headers)
 
 
-async def _lines(
-    first: dict[str, Any], following: AsyncGenerator[dict[str, Any], None]
-) -> AsyncIterator[bytes]:
-    async with aclosing(following):
-        yield msgspec.json.encode(first) + b"\n"
-        async for told in following:
-            yield msgspec.json.encode(told) + b"\n"
+class Lines(Response):
+    """JSON objects, a line each. Starlette's streams begin two tasks each, to notice at once that nobody
+    reads any more: this one ends by itself in HOLD_S."""
+
+    media_type = "application/x-ndjson"
+
+    def __init__(
+        self,
+        first: dict[str, Any],
+        following: AsyncGenerator[dict[str, Any], None],
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(headers=headers)
+        del self.headers["content-length"]
+        self._first, self._following = first, following
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with aclosing(self._following):
+            await send(_line(self._first))
+            async for told in self._following:
+                await send(_line(told))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _line(told: dict[str, Any]) -> Message:
+    return {"type": "http.response.body", "body": msgspec.json.encode(told) + b"\n", "more_body": True}
 
 
 class Assets(StaticFiles):

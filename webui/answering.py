@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.database import StoreFailed
+from webui.chat_request import ChatRequest
 from webui.conversation import Mark, Side, Turn
 from webui.failures import Failure
 from webui.files.file import IMAGE_BYTES
-from webui.gateway_client import ChatRequest, GatewayClient, GatewayError, StreamEvent
+from webui.gateway_client import GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
-from webui.pacing import batches, gathering
+from webui.pacing import Signal, batches, gathering
 from webui.store.growing_answers import AnswerStanding
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class _Run:
     waited_s: float = 0.0
     looked_at: float = field(default_factory=time.monotonic)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    waiting: set[asyncio.Future[None]] = field(default_factory=set)
+    waiting: set[Signal] = field(default_factory=set)
     """Pages that wait for more of it."""
     task: asyncio.Task[None] | None = None
 
@@ -69,8 +70,7 @@ class _Run:
         """The answer has grown or ended."""
         self.side, self.waited_s = side, waited_s
         for page in self.waiting:
-            if not page.done():
-                page.set_result(None)
+            page.set()
 
 
 class Answering:
@@ -140,11 +140,11 @@ class Answering:
     async def news(self, turn_ids: Iterable[str], timeout_s: float) -> None:
         """Wait until one of the answers has grown or ended, at most `timeout_s` seconds."""
         runs = [run for turn_id in turn_ids if (run := self._runs.get(turn_id)) is not None]
-        page = asyncio.get_running_loop().create_future()
+        page = Signal()
         for run in runs:
             run.waiting.add(page)
         try:
-            await asyncio.wait([page], timeout=timeout_s)
+            await page.wait(timeout_s)
         finally:
             for run in runs:
                 run.waiting.discard(page)
@@ -286,7 +286,7 @@ async def _timed(
     async with aclosing(stream):
         async for event in stream:
             if event.reasoning:
-                watch.reasoning_arrived()
+                watch.reasoning_arrived(event.came_at)
             if event.text:
-                watch.text_arrived()
+                watch.text_arrived(event.came_at)
             yield event

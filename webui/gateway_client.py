@@ -7,20 +7,21 @@ its end mark, is raised as one `GatewayError` that carries a `Failure`, so that 
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import httpx2
 import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common.feedback import Message, Rating, RequestFeedback, Sampling, Vote
+from common.feedback import Message, Rating, RequestFeedback, Vote
 from common.sse import SseDecoder
 from common.status import Status
 from common.turns import Turns
+from webui.chat_request import ChatRequest
 from webui.failures import Failure, FailureKind, failure_kind
 from webui.gateway_stream import (
+    NO_REST,
     POOL_IDLE_S,
     GatewayConnection,
     GatewayStreams,
@@ -53,55 +54,6 @@ class GatewayError(Exception):
 
 
 @dataclass(frozen=True)
-class ChatRequest:
-    """One question to one model."""
-
-    model: str
-    messages: Sequence[Message]
-    sampling: Sampling
-    external: bool = False
-    """True for a provider's model: 1.0, the API's default, is not sent, as some models refuse the field."""
-    begun: str = ""
-    """What the answer begins with: only workers of our own go on from there."""
-    images: Mapping[int, Sequence[str]] = field(default_factory=dict)
-    """data: URLs by the place of the message that they go along with."""
-    user: str | None = None
-    """Who asks. Providers are not told: it is none of their business, and some refuse the field. The gateway
-    keeps the conversation under this id, so that it goes when all of this rater's does."""
-
-    def body(self) -> dict[str, Any]:
-        """The request as the gateway takes it."""
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": [self._message(at, message) for at, message in enumerate(self.messages)],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "max_completion_tokens": self.sampling.max_tokens,
-        }
-        if self.begun:
-            body["messages"].append({"role": "assistant", "content": self.begun})
-            body |= {"continue_final_message": True, "add_generation_prompt": False}
-        for name in ("temperature", "top_p"):
-            value = getattr(self.sampling, name)
-            if not (self.external and value == 1.0):
-                body[name] = value
-        if self.user and not self.external:
-            body["user"] = self.user
-        return body
-
-    def headers(self) -> dict[str, str]:
-        """What the gateway alone is told."""
-        return {"x-rater-id": quote(self.user)} if self.user else {}
-
-    def _message(self, at: int, message: Message) -> dict[str, Any]:
-        if not (images := self.images.get(at)):
-            return message.model_dump()
-        parts: list[dict[str, Any]] = [{"type": "text", "text": message.content}]
-        parts += [{"type": "image_url", "image_url": {"url": url}} for url in images]
-        return {"role": message.role, "content": parts}
-
-
-@dataclass(frozen=True)
 class StreamEvent:
     """What one server-sent event added; empty when it added nothing."""
 
@@ -111,6 +63,8 @@ class StreamEvent:
     completion_tokens: int | None = None
     request_id: str | None = None
     checkpoint: str | None = None
+    came_at: float | None = None
+    """When it came, by `time.perf_counter`, where it was read later."""
 
 
 class Prompt(BaseModel):
@@ -207,12 +161,12 @@ class GatewayClient:
                 raise
 
     async def stream(
-        self, request: ChatRequest, rest: Rest | None = None
+        self, request: ChatRequest, rest: Callable[[], Rest] | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         """The answer as it grows. Returns normally only after the end mark. Raises GatewayError.
 
-        `rest` waits before each read for as long as may pass. Closing the generator closes the connection,
-        and with it the gateway's work.
+        `rest` says before each read for how long it may be put off. Closing the generator closes the
+        connection, and with it the gateway's work.
         """
         request_id: str | None = None
         headers = STREAM_HEADERS | self._own | self._named() | request.headers()
@@ -230,7 +184,7 @@ class GatewayClient:
                     async for data in events:
                         if data == "[DONE]":
                             return
-                        yield _stream_event(data, request_id)
+                        yield _stream_event(data, request_id, response.came_at)
         except StreamBroken as error:
             raise GatewayError(_broken_off(error, request_id)) from error
         raise GatewayError(
@@ -288,11 +242,15 @@ async def _whole(response: GatewayConnection) -> httpx2.Response:
     return httpx2.Response(response.status, headers=response.headers, content=bytes(body))
 
 
-async def _events(response: GatewayConnection, rest: Rest | None) -> AsyncGenerator[str, None]:
+async def _events(response: GatewayConnection, rest: Callable[[], Rest] | None) -> AsyncGenerator[str, None]:
     """The data of each event, letting others run between them. Raises GatewayError for one without an end,
     and StreamBroken."""
     decoder, turns = SseDecoder(), Turns()
-    while chunk := await _rested(response, rest):
+    while True:
+        await response.rest(rest() if rest else NO_REST)
+        chunk = await response.read(STREAM_IDLE_S)
+        if not chunk:
+            return
         for at in range(0, len(chunk), PIECE_BYTES):
             for event in decoder.feed(chunk[at : at + PIECE_BYTES]):
                 yield event.data
@@ -305,13 +263,6 @@ async def _events(response: GatewayConnection, rest: Rest | None) -> AsyncGenera
             raise GatewayError(
                 Failure(kind="cut_off", message="The stream holds an endless event.", request_id=request_id)
             )
-
-
-async def _rested(response: GatewayConnection, rest: Rest | None) -> bytes:
-    response.rest()
-    if rest is not None:
-        await rest()
-    return await response.read(STREAM_IDLE_S)
 
 
 def _parse(kind: type[M], response: httpx2.Response) -> M:
@@ -333,7 +284,7 @@ def _object(response: httpx2.Response) -> dict[str, Any]:
     return found
 
 
-def _stream_event(data: str, request_id: str | None) -> StreamEvent:
+def _stream_event(data: str, request_id: str | None, came_at: float) -> StreamEvent:
     try:
         event = json.loads(data)
     except ValueError:
@@ -358,6 +309,7 @@ def _stream_event(data: str, request_id: str | None) -> StreamEvent:
         reasoning=_words(delta, "reasoning") or _words(delta, "reasoning_content"),
         finish_reason=finish_reason,
         completion_tokens=(event.get("usage") or {}).get("completion_tokens"),
+        came_at=came_at,
     )
 
 

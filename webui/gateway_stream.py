@@ -9,9 +9,9 @@ times what their reader does with what was read. Framing is RFC 9112.
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import NamedTuple, cast
 
 import httpx2
 
@@ -22,8 +22,20 @@ POOL_IDLE_S = 60.0
 TAIL_S = 1.0
 """How long an answer of which nothing more is wanted may take to end, before its connection is closed."""
 CONNECT_S = 5.0
-Rest = Callable[[], Awaitable[None]]
-"""Waits for as long as the next read may be put off."""
+GATHERED_BYTES = 256 * 1024
+"""So much ends a rest."""
+
+
+class Rest(NamedTuple):
+    """For how long the next read may be put off."""
+
+    seconds: float
+    listens: bool = False
+    """What comes meanwhile is taken note of, without waking the reader: the time when it came is known, and
+    the end of the answer ends the rest. Else it waits in the kernel."""
+
+
+NO_REST = Rest(0.0)
 
 
 class StreamBroken(Exception):
@@ -41,7 +53,11 @@ class GatewayConnection(asyncio.Protocol):
         self.status = 0
         """0 until the head of the answer has come."""
         self.headers = httpx2.Headers()
+        self.came_at = 0.0
+        """When something came last, by `time.perf_counter`."""
         self.idle_since = 0.0
+        self._gathered: int | None = None
+        """Bytes that have come during a rest; None while there is none."""
         self._pool = pool
         self._parser = AnswerParser()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
@@ -56,11 +72,16 @@ class GatewayConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        self.came_at = time.perf_counter()
         if self._broken is None and not self._parser.feed(data):
             self._end(StreamBroken("the answer is not valid HTTP"))
         elif self._free:
             self._parser.body.clear()
             self._put_back()
+        if self._gathered is not None and not self._parser.complete:
+            self._gathered += len(data)
+            if self._gathered < GATHERED_BYTES:
+                return
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -97,10 +118,18 @@ class GatewayConnection(asyncio.Protocol):
         self._parser.body.clear()
         return read
 
-    def rest(self) -> None:
-        """Let what comes wait until the next read."""
-        if not self._transport.is_closing():
+    async def rest(self, rest: Rest) -> None:
+        """Let what comes gather."""
+        if rest.listens:
+            self._read_on()
+        elif not self._transport.is_closing():
             self._transport.pause_reading()
+        if rest.seconds > 0 and self._broken is None and not self._parser.complete:
+            self._gathered = 0
+            try:
+                await self._woken(rest.seconds, self._wake)
+            finally:
+                self._gathered = None
 
     def close(self) -> None:
         """End it at once, and with it the gateway's work."""
@@ -121,9 +150,13 @@ class GatewayConnection(asyncio.Protocol):
         if self._broken is not None:
             raise self._broken
         self._read_on()
+        await self._woken(limit_s, lambda: self._end(StreamLate("nothing came in time")))
+
+    async def _woken(self, limit_s: float, late: Callable[[], None]) -> None:
+        """Wait for `_wake`; `late` is called in `limit_s` seconds."""
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
-        alarm = loop.call_later(limit_s, self._end, StreamLate("nothing came in time"))
+        alarm = loop.call_later(limit_s, late)
         try:
             await self._waiter
         finally:

@@ -38,23 +38,23 @@ class Stopwatch:
         """When the answer's first text came after it; until then, when its last piece came."""
         self._answered = False
 
-    def text_arrived(self) -> None:
-        """Some text of the answer came just now."""
-        self._arrived()
+    def text_arrived(self, at: float | None = None) -> None:
+        """Some text of the answer came, just now or at that time of the clock."""
+        self._arrived(at)
         if not self._answered and self._reasoning is not None:
             self._reasoned = self._last
         self._answered = True
 
-    def reasoning_arrived(self) -> None:
-        """Some reasoning came just now."""
-        self._arrived()
+    def reasoning_arrived(self, at: float | None = None) -> None:
+        """Some reasoning came, just now or at that time of the clock."""
+        self._arrived(at)
         if self._reasoning is None:
             self._reasoning = self._last
         if not self._answered:
             self._reasoned = self._last
 
-    def _arrived(self) -> None:
-        self._last = self._clock()
+    def _arrived(self, at: float | None) -> None:
+        self._last = self._clock() if at is None else at
         if self._first is None:
             self._first = self._last
 

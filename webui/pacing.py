@@ -1,30 +1,75 @@
 """Slow a fast stream down to what a page can draw, and end it when somebody says stop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
+import time
+from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
+
+from webui.gateway_stream import NO_REST, Rest
 
 T = TypeVar("T")
 
 # Each update costs the browser a new layout of the pane; 15 a second look fluent.
 INTERVAL_S = 1 / 15
 READ_SHARE = 0.05
-"""Of the time for which an answer has grown: how long its reader lets more of it gather. So its end is
-noticed late by that share at most, and its speed is known to that share."""
+"""Of the time for which an answer has grown: by how much a speed may be wrong. As soon as INTERVAL_S is less,
+what comes during a rest waits in the kernel, and counts as come when it is read."""
+EARLY = 0.5
+"""Of INTERVAL_S: how long before its time a batch may be shown. To wait for so little is a wake-up more."""
 # With nothing to show, an empty batch this often keeps the clock of a waiting pane moving.
 TICK_S = 1.0
 
 
-def gathering(grown_s: Callable[[], float]) -> Callable[[], Awaitable[None]]:
-    """Waits, when called, for as long as more may gather of an answer that has grown for `grown_s()`
-    seconds."""
+def gathering(
+    grown_s: Callable[[], float], clock: Callable[[], float] = time.monotonic
+) -> Callable[[], Rest]:
+    """How long more of an answer may gather that has grown for `grown_s()` seconds: all that grow, until the
+    same moments, so that one wake-up does for them."""
 
-    async def gather() -> None:
-        if (rest_s := min(INTERVAL_S, READ_SHARE * grown_s())) > 0:
-            await asyncio.sleep(rest_s)
+    def rest() -> Rest:
+        grown = grown_s()
+        if grown <= 0:
+            return NO_REST  # the first text comes at once
+        left_s = INTERVAL_S - clock() % INTERVAL_S
+        seconds = left_s if left_s > EARLY * INTERVAL_S else left_s + INTERVAL_S
+        return Rest(seconds, listens=grown * READ_SHARE < INTERVAL_S)
 
-    return gather
+    return rest
+
+
+class Signal:
+    """An event for one task, which waits for it no longer than it likes. `asyncio.wait` and timeouts take
+    several turns of the loop for the same."""
+
+    def __init__(self) -> None:
+        self._set = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        """Wake who waits, or will wait."""
+        self._set = True
+        self._wake()
+
+    def clear(self) -> None:
+        """From now on `wait` waits again."""
+        self._set = False
+
+    async def wait(self, limit_s: float) -> None:
+        """Until it is set, at most `limit_s` seconds."""
+        if self._set:
+            return
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        alarm = loop.call_later(limit_s, self._wake)
+        try:
+            await self._waiter
+        finally:
+            alarm.cancel()
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 async def batches(
@@ -41,26 +86,26 @@ async def batches(
     Ends when `source` ends or `stop` is set; raises what `source` raised, after what came before it.
     `source` runs in one task that this generator owns and has always ended when it is left.
     """
-    ready = asyncio.Event()
+    ready = Signal()
     items: list[T] = []
 
-    task = asyncio.create_task(_pump(source, items, ready))
-    task.add_done_callback(lambda _: ready.set())
-    stopping = asyncio.create_task(stop.wait())
-    stopping.add_done_callback(lambda _: ready.set())
+    task, stopping = asyncio.create_task(_pump(source, items, ready)), asyncio.create_task(stop.wait())
+    for ended in (task, stopping):
+        ended.add_done_callback(lambda _: ready.set())
+    clock, shown_at = asyncio.get_running_loop().time, float("-inf")
     try:
         while not stop.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(tick_s):
-                    await ready.wait()
+            await ready.wait(tick_s)
+            if items and not task.done() and (early_s := _early_s(interval_s, clock() - shown_at)):
+                await asyncio.wait([stopping], timeout=early_s)
             ready.clear()
             batch, items[:] = items[:], []
+            if rest_after(batch):
+                shown_at = clock()
             yield batch
             if task.done() and not items:
                 task.result()
                 return
-            if rest_after(batch):
-                await asyncio.wait([stopping], timeout=interval_s)
     finally:
         for owned in (task, stopping):
             owned.cancel()
@@ -68,7 +113,14 @@ async def batches(
         await source.aclose()
 
 
-async def _pump(source: AsyncGenerator[T, None], items: list[T], ready: asyncio.Event) -> None:
+def _early_s(interval_s: float, since_s: float) -> float:
+    """How much too early it is for a batch, `since_s` after the last. What a reader takes that rests by
+    itself never is."""
+    left_s = interval_s - since_s
+    return left_s if left_s > EARLY * interval_s else 0.0
+
+
+async def _pump(source: AsyncGenerator[T, None], items: list[T], ready: Signal) -> None:
     async for item in source:
         items.append(item)
         ready.set()
