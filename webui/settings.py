@@ -44,7 +44,8 @@ class WebuiSettings(PartSettings):
     public_gateway_url: str | None = None
     """The gateway as clients reach it, for the snippets of the models page; None is `gateway_url`."""
     api_key: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("api_key", "KODOLLY_API_KEY")
+        default=None,
+        validation_alias=AliasChoices("api_key", "KODOLLY_WEBUI_API_KEY", "KODOLLY_API_KEY"),
     )
     """The gateway's client key, when it asks for one. Never sent to the browser."""
 

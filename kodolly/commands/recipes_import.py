@@ -53,5 +53,5 @@ def command(file: Path, target: Path | None) -> None:
     for key, reason in made.missing.items():
         echo_line(f"{key}: {reason}", err=True)
     flag = {"dpo": " --pairs", "kto": " --labels"}.get(str(values.get("stage")), "")
-    click.echo(f"Convert the rows with `kodolly data convert{flag}`; put the base's `licence:` in.", err=True)
+    echo_line(f"Convert the rows with `kodolly data convert{flag}`; put the base's `licence:` in.", err=True)
     echo_line(target)
