@@ -270,7 +270,7 @@ def test_screenshots_have_no_sideways_scroll(browser: Browser, stack: Stack) -> 
     shots.mkdir(exist_ok=True)
     phone = {"width": 390, "height": 844}
     cases: dict[str, dict[str, Any]] = {
-        "compare": {"viewport": {"width": 1280, "height": 1200}},
+        "compare": {"viewport": {"width": 1440, "height": 900}},
         "compare-dark": {"color_scheme": "dark"},
         "compare-390": {"viewport": phone},
         "compare-390-dark": {"viewport": phone, "color_scheme": "dark"},
