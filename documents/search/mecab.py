@@ -1,4 +1,4 @@
-"""Content morphemes of Korean text by MeCab and mecab-ko-dic: a tenth of Kiwi's time, and found as well by.
+"""Content morphemes of Korean text by MeCab: as good to search by as Kiwi's, in a sixth of the time.
 
 MeCab reads a sentence by the least cost of its words and their neighbours (https://taku910.github.io/mecab/).
 The tags are those of mecab-ko-dic (https://bitbucket.org/eunjeon/mecab-ko-dic).
