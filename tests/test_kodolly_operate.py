@@ -70,6 +70,7 @@ def test_aliases_outlive_controller_and_gateway(tmp_path: Path) -> None:
         other = tmp_path / "again.log"
         # A second gateway that has the first one's copy on disk, and no controller that answers.
         saved = next((tmp_path / "state").glob("workers-*.json"))
+        wait_for(lambda: '"chat"' in saved.read_text(encoding="utf-8"), 5, what="the alias on disk")
         gateway_port = httpx2.URL(stack.gateway).port
         assert saved.name == f"workers-{gateway_port}.json"
         target = tmp_path / "alone"
@@ -88,8 +89,6 @@ def test_aliases_outlive_controller_and_gateway(tmp_path: Path) -> None:
 def test_with_one_of_two_controllers_dead_everything_goes_on(tmp_path: Path) -> None:
     with cluster(tmp_path, controllers=2) as stack, stack.worker("dolly") as worker:
         first = stack.controllers[0]
-        wait_for(lambda: stack.states("dolly", 1) == ["ready"], 10, what="the second controller")
-        wait_for(lambda: ask(stack, "dolly") == 200, 10, what="the gateway")
         stack.processes[first].kill()
         done = stack.command("alias", "chat", "dolly", *stack.controller_flags())
         assert (done.returncode, f"{first} could not be told" in done.stderr) == (0, True)

@@ -3,14 +3,12 @@
 import asyncio
 import signal
 import subprocess
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx2
 import pytest
 
-from tests.support.load import Outcome, new_client, stream, summary
+from tests.support.load import Outcome, incomplete, new_client, stream, summary
 from tests.support.operator_stack import Cluster, cluster
 from tests.support.processes import kodolly, running, stop, wait_for
 
@@ -50,7 +48,6 @@ def restart_controllers(cluster: Cluster, parts: ExitStack) -> None:
 def replace_worker(cluster: Cluster, worker: "subprocess.Popen[bytes]", parts: ExitStack) -> None:
     assert stop(worker) == 0
     parts.enter_context(cluster.worker("dolly"))
-    wait_for_both(cluster)
 
 
 def wait_for_both(cluster: Cluster) -> None:
@@ -69,9 +66,6 @@ def exchange_gateway_processes(cluster: Cluster) -> None:
 def test_every_part_is_restarted_and_no_request_fails(tmp_path: Path) -> None:
     with cluster(tmp_path, controllers=2, gateway_processes=2) as stack, ExitStack() as parts:
         workers = [parts.enter_context(stack.worker("dolly")) for _ in range(2)]
-        wait_for_both(stack)
-        for _ in range(10):  # both processes
-            wait_for(lambda: bool(models(stack.gateway)), 20, what="the model")
 
         async def run() -> list[Outcome]:
             done = asyncio.Event()
@@ -90,10 +84,5 @@ def test_every_part_is_restarted_and_no_request_fails(tmp_path: Path) -> None:
             f"\n2 controllers, 2 workers, 2 gateway processes restarted under {CLIENTS} streaming clients: "
             f"{len(outcomes)} requests, {summary(outcomes)}"
         )
-        assert Counter(outcome.end for outcome in outcomes) == {"complete": len(outcomes)}, outcomes
+        assert incomplete(outcomes) == {}
         assert {outcome.text for outcome in outcomes} == {outcomes[0].text}
-
-
-def models(gateway: str) -> list[str]:
-    listed = httpx2.get(f"{gateway}/v1/models", trust_env=False).json()["data"]
-    return [model["id"] for model in listed]

@@ -1,9 +1,7 @@
 """The line that a finished request leaves: everything an operator asks for, nothing that is a secret."""
 
-import asyncio
 import json
 import logging
-from collections.abc import Callable
 
 import pytest
 
@@ -11,8 +9,8 @@ from common.logs import JsonFormatter, TextFormatter
 from server.record import Usage
 from server.telemetry import access_log
 from server.telemetry.access_log import AccessLog, log_failed_request, log_request
-from tests.support.processes import PATIENCE_S
 from tests.support.records import request
+from tests.support.until import until
 
 
 @pytest.fixture(autouse=True)
@@ -127,9 +125,3 @@ async def test_lines_are_written_together_in_their_order_and_failures_at_once(
 
 def routes(caplog: pytest.LogCaptureFixture) -> list[object]:
     return [record.__dict__["fields"]["route"] for record in caplog.records]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.01)

@@ -1,5 +1,6 @@
 """Names of the house's own models win over a provider's, and are not forgotten at once."""
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from common.settings import load_settings
 from server.settings import ExternalProvider, GatewaySettings
 from server.upstreams.choice import candidates, resolve
 from server.upstreams.directory import Directory
-from server.upstreams.follow import SavedSnapshot
+from server.upstreams.follow import SavedSnapshot, load_snapshot, snapshot_path
 from server.upstreams.own_names import REMEMBERED_S, OwnNames
 from server.upstreams.status import status_providers
 from tests.support.listed_worker import worker
+from tests.support.until import until
 
 OPENAI = ExternalProvider(
     name="openai", base_url="https://x.example/v1", key_env="K", models=("gpt-4o-mini", "gpt-4o")
@@ -86,13 +88,24 @@ async def test_a_restarted_gateway_remembers_what_was_served(tmp_path: Path) -> 
     before, after = directory(), directory()
     saved = SavedSnapshot(before, settings)
     before.apply_snapshot(snapshot(worker("w1", "gpt-4o-mini"), worker("w2", "gpt-4o")))
-    await saved.update()
-    before.apply_delta(Delta(epoch="e", version=2, removed=("w1",)))
-    await saved.update()
+    keeping = asyncio.create_task(saved.keep())
+    try:
+        saved.changed.set()
+        await until(lambda: workers_on_disk(settings) == {"w1", "w2"})
+        before.apply_delta(Delta(epoch="e", version=2, removed=("w1",)))
+        saved.changed.set()
+        await until(lambda: workers_on_disk(settings) == {"w2"})
+    finally:
+        keeping.cancel()
     SavedSnapshot(after, settings).load()
     with pytest.raises(ModelNotReady):
         asked(after, "gpt-4o-mini")
     assert asked(after, "gpt-4o") == ["w2"]
+
+
+def workers_on_disk(settings: GatewaySettings) -> set[str]:
+    saved = load_snapshot(snapshot_path(settings))
+    return {worker.worker_id for worker in saved.workers} if saved is not None else set()
 
 
 def test_names_in_the_settings_are_the_houses_own_before_anybody_serves_them() -> None:

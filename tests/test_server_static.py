@@ -1,7 +1,6 @@
 """Workers from the settings alone."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
@@ -19,6 +18,7 @@ from server.upstreams.status import status_models
 from tests.support.asgi_server import started
 from tests.support.foreign_server import foreign_server, listing
 from tests.support.processes import free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.until import until
 from tests.support.worker_stage import scripted
 
 
@@ -54,12 +54,6 @@ def test_with_static_alone_no_controller_is_followed() -> None:
     both = load_settings(GatewaySettings, static | {"controllers": ("http://c:1",)})
     assert both.controllers == ("http://c:1",)
     assert len(load_settings(GatewaySettings).controllers) == 1
-
-
-async def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
-    async with asyncio.timeout(limit_s):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def test_states_follow_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,12 @@ async def follow_controllers(directory: Directory, settings: GatewaySettings) ->
         return
     saved = SavedSnapshot(directory, settings)
     saved.load()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(saved.keep())
+        group.create_task(_follow(directory, settings, saved))
+
+
+async def _follow(directory: Directory, settings: GatewaySettings, saved: "SavedSnapshot") -> None:
     token = settings.join_token.get_secret_value()
     # Without one the controller says that it misses it; an empty one would be no header at all.
     headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -73,7 +79,7 @@ async def _watch(
                 if not directory.controller_connected:
                     logger.info("following controller %s", url)
                 directory.controller_connected = True
-                await saved.update()
+                saved.changed.set()
                 yield
 
 
@@ -109,15 +115,19 @@ class SavedState(Snapshot):
 
 
 class SavedSnapshot:
-    """The copy on disk of what this gateway follows, and the aliases that came with it."""
+    """The copy on disk of what this gateway follows, and the aliases that came with it.
+
+    `keep` writes it beside the watch: a disk that takes its time must not keep the next change from requests.
+    """
 
     def __init__(self, directory: Directory, settings: GatewaySettings) -> None:
         self._directory = directory
         self._configured = settings.aliases
         self._path = snapshot_path(settings)
+        self.changed = asyncio.Event()
+        """To be set after a change."""
         self._aliases: dict[str, str] = {}
         self._splits: dict[str, Split] = {}
-        self._written: SavedState | None = None
 
     def set_aliases(self, aliases: dict[str, str], splits: dict[str, Split]) -> None:
         """Those that the controllers know; they are added to the configured ones."""
@@ -132,14 +142,18 @@ class SavedSnapshot:
             self._directory.apply_snapshot(snapshot)
             self.set_aliases(snapshot.aliases, snapshot.splits)
 
-    async def update(self) -> None:
-        """Write what has changed; load, which changes all the time, is not worth a write."""
-        now = directory_snapshot(self._directory).model_copy(
-            update={"aliases": self._aliases, "splits": self._splits}
-        )
-        if self._written is None or _lasting(now) != _lasting(self._written):
-            await asyncio.to_thread(save_snapshot, now, self._path)
-            self._written = now
+    async def keep(self) -> None:
+        """Write what has changed, until cancelled; load, which changes all the time, is not worth a write."""
+        written: tuple[object, ...] = ()
+        while True:
+            await self.changed.wait()
+            self.changed.clear()
+            now = directory_snapshot(self._directory).model_copy(
+                update={"aliases": self._aliases, "splits": self._splits}
+            )
+            if _lasting(now) != written:
+                await asyncio.to_thread(save_snapshot, now, self._path)
+                written = _lasting(now)
 
 
 def _lasting(snapshot: SavedState) -> tuple[object, ...]:

@@ -79,6 +79,12 @@ def summary(outcomes: list[Outcome]) -> str:
     return ", ".join(f"{counts[end]} {end}" for end in ("complete", "told", "refused", "silent"))
 
 
+def incomplete(outcomes: list[Outcome]) -> dict[str, int]:
+    """How many did not come to a good end, by what became of them: empty when nobody noticed anything."""
+    ends = (f"{o.end} {o.status} {o.code}" for o in outcomes if o.end != "complete")
+    return dict(Counter(ends))
+
+
 SHORT_CHAT: dict[str, object] = {
     "model": "dolly",
     "messages": [{"role": "user", "content": "안녕하세요"}],

@@ -72,14 +72,24 @@ class Cluster:
     def worker(
         self, name: str, *flags: str, model_dir: Path | None = None
     ) -> "Iterator[subprocess.Popen[bytes]]":
-        """A worker of the model `name`, once it is ready."""
-        port = free_port()
+        """One more worker of the model `name`, once all controllers and the gateway know that it is ready."""
+        port, before = free_port(), self.ready(name)
         argv = kodolly("worker", str(model_dir or self.checkpoint(f"{name}-checkpoint")), "--name", name)
         argv += ["--port", str(port), *self.controller_flags(), *flags]
         log = self.path / f"worker-{port}.log"
         with running(argv, log, None, self.env, self.path) as process:
-            wait_for(lambda: self.states(name).count("ready") > 0, 300, process, log, f"{name} to be ready")
+            wait_for(lambda: self.ready(name) > before, 300, process, log, f"{name} to be ready")
             yield process
+
+    def ready(self, model: str) -> int:
+        """How many ready workers of a model each part knows, that which knows fewest."""
+        controllers = [self.states(model, index).count("ready") for index in range(len(self.controllers))]
+        # Each answer is one gateway process's own; chance has it that one of a few is another's.
+        return min(*controllers, *(self._ready_at_gateway(model) for _ in range(5)))
+
+    def _ready_at_gateway(self, model: str) -> int:
+        status = httpx2.get(f"{self.gateway}/v1/status", trust_env=False).raise_for_status().json()
+        return sum(entry["workers"] for entry in status["models"] if entry["id"] == model)
 
     def controller_flags(self) -> list[str]:
         return [word for url in self.controllers for word in ("--controller", url)]
