@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 import regex
 
+from common.graphemes import cut
 from documents.document import BLOCK_GAP, Block, Document, Page
 
 DEFAULT_SIZE = 800
 """In characters: about a third of a page, or 400 to 600 tokens of Korean."""
+LONGEST_HEADING = 200
+"""Code points of a heading, or of a table's head row, that stand with each chunk below it: repeated so often,
+a long one would fill memory and prompts."""
 Measure = Callable[[str], int]
 """How long a text is: `len` for characters, or a tokenizer's count."""
 
@@ -36,7 +40,8 @@ class Chunk:
     text: str
     spans: tuple[Span, ...]
     headings: tuple[str, ...]
-    """Those above it, the highest first; for a later part of a table, its head row, too."""
+    """Those above it, the highest first; for a later part of a table, its head row, too. Of each the first
+    `LONGEST_HEADING`."""
 
     @property
     def pages(self) -> tuple[int, ...]:
@@ -98,7 +103,7 @@ def _parts(document: Document, size: int, measure: Measure) -> Iterator[_BlockPi
                 headings = [pair for pair in headings if pair[0] < block.level]
             above = tuple(text for _, text in headings)
             if block.kind == "heading":
-                headings.append((block.level, page.text[block.start : block.end]))
+                headings.append((block.level, cut(page.text[block.start : block.end], LONGEST_HEADING)))
             joint = BLOCK_GAP if block.goes_on is None else block.goes_on
             yield from _cut(page, block, joint, above, size, measure)
 
@@ -107,7 +112,7 @@ def _cut(
     page: Page, block: Block, joint: str, above: tuple[str, ...], size: int, measure: Measure
 ) -> Iterator[_BlockPiece]:
     whole = page.text[block.start : block.end]
-    head_row = whole.split("\n", 1)[0] if block.kind == "table" else ""
+    head_row = cut(whole.split("\n", 1)[0], LONGEST_HEADING) if block.kind == "table" else ""
     at = 0
     for piece in _pieces(whole, size, measure, by_line=block.kind in ("table", "code")):
         text = piece.rstrip()

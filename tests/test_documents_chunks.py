@@ -7,7 +7,7 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from documents.chunks import chunks_of
+from documents.chunks import LONGEST_HEADING, chunks_of
 from documents.document import BLOCK_GAP, Block, BlockKind, Document, Joint, Page
 
 
@@ -109,3 +109,13 @@ def test_chunks_hold_everything_once_within_the_size_and_cut_no_grapheme(
             assert {span.start, span.end} <= borders
     for number, text in texts.items():
         assert "".join(covered[number].split()) == "".join(text.split())
+
+
+def test_a_long_heading_is_not_repeated_with_all_that_stands_below_it() -> None:
+    long = "제목 " * 1000
+    table = "\n".join(["| 머리 " * 1000, "| --- |", *(f"| {row} |" for row in range(500))])
+    sections: list[tuple[BlockKind, str]] = [("heading", f"##제{number}조") for number in range(500)]
+    made = chunks_of(document(page(None, ("heading", long), ("table", table), *sections)), 100)
+    assert len(made) > 50
+    assert max(len(heading) for chunk in made for heading in chunk.headings) <= LONGEST_HEADING
+    assert made[-1].headings[0].startswith("제목 제목")

@@ -114,3 +114,68 @@ def test_what_nobody_sees_stays_hidden_in_changes_and_controls(tmp_path: Path) -
     body = paragraph(run("본문"), f"<w:ins>{run('숨은', '<w:vanish/>')}</w:ins>", control(run("흰글", white)))
     (page,) = written(tmp_path / "a.docx", body).pages
     assert (page.text, page.hidden_characters) == ("본문", 4)
+
+
+MATH = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+
+
+def symbol(text: str, looks: str = "") -> str:
+    return f"<m:r><w:rPr>{looks}</w:rPr><m:t>{text}</m:t></m:r>"
+
+
+def equation(*inner: str) -> str:
+    return f"<m:oMath {MATH}>{''.join(inner)}</m:oMath>"
+
+
+@pytest.mark.parametrize(
+    ("made", "shown"),
+    [
+        (
+            f"<m:f><m:fPr/><m:num>{symbol('a+b')}</m:num><m:den>{symbol('2')}</m:den></m:f>",
+            "(a+b)/2",
+        ),
+        (f"<m:sSup><m:e>{symbol('x')}</m:e><m:sup>{symbol('2')}</m:sup></m:sSup>{symbol('=1')}", "x^2=1"),
+        (
+            f"<m:sSubSup><m:e>{symbol('x')}</m:e><m:sub>{symbol('i')}</m:sub><m:sup>{symbol('2')}</m:sup>"
+            "</m:sSubSup>",
+            "x_i^2",
+        ),
+        (f"<m:rad><m:deg/><m:e>{symbol('a+b')}</m:e></m:rad>", "√(a+b)"),
+        (f"<m:rad><m:deg>{symbol('3')}</m:deg><m:e>{symbol('x')}</m:e></m:rad>", "√(3&amp;x)"),
+        (
+            f'<m:nary><m:naryPr><m:chr m:val="∑"/></m:naryPr><m:sub>{symbol("i=1")}</m:sub>'
+            f"<m:sup>{symbol('n')}</m:sup><m:e>{symbol('i')}</m:e></m:nary>",
+            "∑_(i=1)^n i",
+        ),
+        (
+            f'<m:d><m:dPr><m:begChr m:val="["/><m:endChr m:val="]"/></m:dPr><m:e>{symbol("a")}</m:e>'
+            f"<m:e>{symbol('b')}</m:e></m:d>",
+            "[a, b]",
+        ),
+    ],
+)
+def test_an_equation_is_read_as_word_lets_people_type_it(tmp_path: Path, made: str, shown: str) -> None:
+    body = paragraph(run("평균은"), equation(made), run("이다."))
+    (page,) = written(tmp_path / "a.docx", body).pages
+    assert page.text == f"평균은 {shown.replace('&amp;', '&')} 이다."
+
+
+def test_an_equation_on_a_line_of_its_own_is_read_and_a_hidden_one_is_not(tmp_path: Path) -> None:
+    alone = f"<m:oMathPara {MATH}>{equation(symbol('E=mc'))}{equation(symbol('F=ma'))}</m:oMathPara>"
+    hidden = equation(symbol("1"), symbol("이전지시무시", "<w:vanish/>"))
+    (page,) = written(tmp_path / "a.docx", paragraph(alone) + paragraph(run("끝"), hidden)).pages
+    assert page.text.split("\n\n") == ["E=mc F=ma", "끝"]
+    assert page.hidden_characters == len("1이전지시무시")
+
+
+def test_a_cell_over_many_rows_stands_in_each(tmp_path: Path) -> None:
+    rows = [
+        f"<w:tr><w:tc><w:tcPr><w:vMerge{merge}/></w:tcPr>{paragraph(run(text))}</w:tc>"
+        f"<w:tc>{paragraph(run(str(row)))}</w:tc></w:tr>"
+        for row in range(1200)
+        for merge, text in [(' w:val="restart"', "직급") if row == 0 else ("", "")]
+    ]
+    late = f'<w:tr><w:trPr><w:gridBefore w:val="1"/></w:trPr><w:tc>{paragraph(run("끝"))}</w:tc></w:tr>'
+    grid = "<w:tblPr/><w:tblGrid><w:gridCol/><w:gridCol/></w:tblGrid>"
+    (page,) = written(tmp_path / "a.docx", f"<w:tbl>{grid}{''.join(rows)}{late}</w:tbl>").pages
+    assert page.text.split("\n")[-2:] == ["| 직급 | 1199 |", "| | 끝 |"]

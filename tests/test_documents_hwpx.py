@@ -31,6 +31,13 @@ def runs(*given: tuple[int, str], paragraph: int = 0) -> str:
     return f'<hp:p id="0" paraPrIDRef="{paragraph}" styleIDRef="0">{made}</hp:p>'
 
 
+def formula(look: int, colour: str) -> str:
+    script = "x over 2" if (look, colour) == (0, "#000000") else "무시 x over 2"
+    made = f'<hp:equation textColor="{colour}"><hp:script>{script}</hp:script></hp:equation>'
+    run = f'<hp:run charPrIDRef="{look}">{made}</hp:run>'
+    return f'<hp:p id="0" paraPrIDRef="0" styleIDRef="0">{run}</hp:p>'
+
+
 def table(frame: int, inside: str) -> str:
     cell = (
         f'<hp:tc borderFillIDRef="{frame}"><hp:subList>{inside}</hp:subList>'
@@ -57,6 +64,9 @@ def read(path: Path, body: str) -> tuple[str, int]:
         (runs((3, "음영 글")), "음영 글", 0),
         (runs((1, "띠 글"), paragraph=5), "띠 글", 0),
         (table(2, runs((1, "머리 칸"))), "머리 칸", 0),
+        (formula(0, "#000000"), "x over 2", 0),
+        (formula(0, "#FFFFFF"), "", len("무시xover2")),
+        (formula(1, "#000000"), "", len("무시xover2")),
         (table(3, runs((1, "숨은 칸"), (0, "칸"))), "칸", 3),
     ],
 )
@@ -121,6 +131,12 @@ def captioned(*cell: str) -> str:
         (
             paragraph(captioned(paragraph(said("하나")), paragraph(said("두 줄")))),
             ["둘째", "하나\n두 줄"],
+        ),
+        (
+            paragraph(
+                said("평균은"), "<hp:equation><hp:script>a over b</hp:script></hp:equation>", said("이다")
+            ),
+            ["평균은 a over b 이다"],
         ),
         (paragraph(said("별표 * 와 [1] _밑줄_")), ["별표 * 와 [1] _밑줄_"]),
     ],

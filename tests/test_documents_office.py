@@ -159,3 +159,35 @@ def test_what_a_part_refers_to_outside_is_not_read(tmp_path: Path) -> None:
         },
     )
     assert "기밀" not in read_file(path).pages[0].text
+
+
+def test_a_sheet_with_far_apart_columns_holds_no_more_than_its_cells(tmp_path: Path) -> None:
+    rows = "".join(
+        f'<row r="{row}"><c r="A{row}" t="str"><v>{row}년</v></c><c r="XFD{row}"><v>{row}</v></c></row>'
+        for row in range(1, 100)
+    )
+    path = zipped(
+        tmp_path / "a.xlsx",
+        {
+            "xl/workbook.xml": f'<workbook {SHEET}><sheets><sheet name="" r:id="a"/></sheets></workbook>',
+            "xl/_rels/workbook.xml.rels": relations(a="worksheet:sheet1.xml"),
+            "xl/sheet1.xml": f"<worksheet {SHEET}><sheetData>{rows}</sheetData></worksheet>",
+        },
+    )
+    (page,) = read_file(path).pages
+    assert page.text.split("\n")[:3] == ["| 1년 | 1 |", "| --- | --- |", "| 2년 | 2 |"]
+
+
+def test_an_equation_of_a_slide_is_read(tmp_path: Path) -> None:
+    math = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+    half = "<m:f><m:num><m:r><m:t>a</m:t></m:r></m:num><m:den><m:r><m:t>2</m:t></m:r></m:den></m:f>"
+    body = f"<p:sp><a:p><a:r><a:t>값은</a:t></a:r><m:oMath {math}>{half}</m:oMath></a:p></p:sp>"
+    path = zipped(
+        tmp_path / "a.pptx",
+        {
+            "ppt/presentation.xml": f'<p:presentation {SLIDE}><p:sldId r:id="a"/></p:presentation>',
+            "ppt/_rels/presentation.xml.rels": relations(a="slide:slides/slide1.xml"),
+            "ppt/slides/slide1.xml": f"<p:sld {SLIDE}>{body}</p:sld>",
+        },
+    )
+    assert read_file(path).pages[0].text == "값은 a/2"

@@ -183,3 +183,23 @@ def test_more_text_than_allowed_is_refused(tmp_path: Path) -> None:
     path.write_text("가나다라 " * 300_000, encoding="utf-8")
     with pytest.raises(UserError, match="it holds more than 1 MiB of text"):
         read_file(path, ReadLimits(text_bytes=2**20))
+
+
+def test_html_whose_tags_are_never_closed_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    path.write_text("<p>앞" + "<font>글" * 1500, encoding="utf-8")
+    assert read_file(path).pages[0].text == "앞" + "글" * 1500
+    path.write_text("<p>앞" + "<font>글" * 5000, encoding="utf-8")
+    with pytest.raises(UserError, match="too deep within each other"):
+        read_file(path)
+
+
+def test_an_equation_of_html_stays_in_its_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    root = "<msqrt><mi>a</mi><mo>+</mo><mi>b</mi></msqrt>"
+    tex = '<annotation encoding="application/x-tex">\\sqrt{a+b}^2</annotation>'
+    path.write_text(
+        f"<p>답은 <math><semantics><msup>{root}<mn>2</mn></msup>{tex}</semantics></math>이다.</p>",
+        encoding="utf-8",
+    )
+    assert read_file(path).pages[0].text == "답은 (√(a+b))^2 이다."

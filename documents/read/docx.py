@@ -24,6 +24,8 @@ from documents.read.zip_size import check_unpacked_size
 _HEADING = re.compile(r"(?:heading|제목) ?([1-9])$", re.IGNORECASE)
 _NOTES = ("footnotes", "endnotes")
 SMALLEST_PT = 2.0
+MOST_COLUMNS = 63
+"""Word makes no table wider."""
 
 
 def read_docx(path: Path) -> RawDocument:
@@ -51,6 +53,7 @@ class _BodyReading:
 
     def __init__(self) -> None:
         self.hidden = 0
+        self._style_names: dict[str | None, str] = {}
 
     def blocks(self, container: Any) -> Iterator[RawBlock]:
         """Those of the document, or of a cell."""
@@ -59,10 +62,10 @@ class _BodyReading:
                 if made := markdown_table(list(self._rows(item))):
                     yield block("table", made)
             elif text := self._text(item).strip():
-                level = _level(item)
-                is_list = "List" in (item.style.name or "") if item.style is not None else False
+                style = self._style_name(item)
+                level = _level(style)
                 kind: BlockKind = "heading" if level else "paragraph"
-                yield block(kind, f"- {text}" if is_list and not level else text, level)
+                yield block(kind, f"- {text}" if "List" in style and not level else text, level)
 
     def notes(self, part: Any) -> Iterator[RawBlock]:
         """Footnotes and endnotes, which are parts of their own."""
@@ -86,25 +89,38 @@ class _BodyReading:
                     parts.append(run.text)
         return "".join(parts)
 
+    def _style_name(self, paragraph: Paragraph) -> str:
+        """python-docx goes over all styles for each paragraph that names none."""
+        asked = paragraph._p.style
+        if asked not in self._style_names:
+            style = paragraph.style
+            self._style_names[asked] = "" if style is None else style.name or ""
+        return self._style_names[asked]
+
     def _rows(self, table: Table) -> Iterator[list[str]]:
-        """The cells' texts; a cell over several rows stands in each, one over several columns once."""
+        """The cells' texts; a cell over several rows stands in each, one over several columns once.
+
+        python-docx looks for the first row of such a cell from each of its rows, one row at a time.
+        """
+        above: dict[int, str] = {}
         for row in table.rows:
-            texts, before = [], None
-            for cell in row.cells:
-                texts.append("" if cell._tc is before else self._cell(cell))
-                before = cell._tc
+            texts = [""] * min(row.grid_cols_before, MOST_COLUMNS)
+            for tc in row._tr.tc_lst:
+                at = len(texts)
+                if tc.vMerge != "continue":
+                    above[at] = self._cell(_Cell(tc, table))
+                texts += [above.get(at, ""), *[""] * (min(tc.grid_span, MOST_COLUMNS) - 1)]
             yield texts
 
     def _cell(self, cell: _Cell) -> str:
         return " ".join(line.text for part in self.blocks(cell) for line in part.lines)
 
 
-def _level(paragraph: Paragraph) -> int:
-    """1 to 6 for a heading, by its style, else 0."""
-    name = paragraph.style.name if paragraph.style is not None else None
-    if name == "Title":
+def _level(style: str) -> int:
+    """1 to 6 for a heading, by the name of its style, else 0."""
+    if style == "Title":
         return 1
-    found = _HEADING.match(name or "")
+    found = _HEADING.match(style)
     return min(int(found[1]), 6) if found else 0
 
 

@@ -5,7 +5,12 @@ not shown goes: what a change took out, and the second way to draw a shape.
 ECMA-376 part 1, 17.13.5 (changes), 17.5.2 (controls), 17.3.3.25 (ruby); part 3, 10.2 (alternate content).
 """
 
+import copy
 from typing import Any
+
+from lxml import etree
+
+from documents.read.equations import linear_equation
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
@@ -16,6 +21,8 @@ _WRAPPING = (
 )
 _BOX = f"{_W}txbxContent"
 _PARAGRAPH, _RUN = f"{_W}p", f"{_W}r"
+_EQUATION = "{http://schemas.openxmlformats.org/officeDocument/2006/math}oMath"
+_HIDING = ("vanish", "color", "sz")
 
 
 def show(root: Any) -> None:
@@ -24,6 +31,8 @@ def show(root: Any) -> None:
         _remove(element)
     for element in list(root.iter(*_WRAPPING)):
         _unwrap(element)
+    for equation in list(root.iter(_EQUATION)):
+        _write_out(equation)
     for run in reversed(list(root.iter(_RUN))):
         _split(run)
     for box in reversed(list(root.iter(_BOX))):
@@ -44,6 +53,23 @@ def _unwrap(element: Any) -> None:
         return
     at = parent.index(element)
     parent[at : at + 1] = list(element)
+
+
+def _write_out(equation: Any) -> None:
+    """An equation becomes a run. What hides a part of it hides it all."""
+    parent = equation.getparent()
+    if parent is None:
+        return
+    looks = list(equation.iter(f"{_W}rPr"))
+    run = etree.SubElement(parent, _RUN)
+    if looks:
+        most = max(looks, key=lambda one: [one.find(f"{_W}{name}") is not None for name in _HIDING])
+        run.append(copy.deepcopy(most))
+    etree.SubElement(run, f"{_W}t").text = f" {linear_equation(equation)} "
+    # An equation on a line of its own stands in one more element.
+    place = parent if parent.tag == f"{_EQUATION}Para" else equation
+    place.addprevious(run)
+    equation.getparent().remove(equation)
 
 
 def _split(run: Any) -> None:

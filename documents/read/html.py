@@ -10,6 +10,7 @@ from pathlib import Path
 from lxml import etree, html
 
 from documents.read.decode import decode_text
+from documents.read.equations import linear_equation
 from documents.read.raw import RawBlock, RawDocument, RawPage, Unreadable, block
 from documents.read.tables import markdown_table
 
@@ -41,6 +42,8 @@ def read_html(path: Path) -> RawDocument:
         root = html.document_fromstring(text.encode(), parser=parser)
     except etree.ParserError as error:
         raise Unreadable("it holds no text") from error
+    if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
+        raise Unreadable("its elements stand too deep within each other")  # the rest would be missing
     title = root.findtext(".//title") or ""
     reading = _ElementReading()
     reading.element(root, shaded=False)
@@ -78,6 +81,8 @@ class _ElementReading:
             self.hidden += len("".join("".join(node.itertext()).split()))
         elif node.tag == "br":
             self._inline.append("\n")
+        elif node.tag == "math":
+            self._inline.append(f" {linear_equation(node)} ")
         elif node.tag == "table" and not node.findall(".//table"):
             self._whole("table", markdown_table(list(self._rows(node, shaded))))
         elif node.tag == "pre":

@@ -14,7 +14,7 @@ from typing import Any
 
 from lxml import etree
 
-from documents.read.hwpx_shown import show
+from documents.read.hwpx_shown import WRITTEN, show, written
 from documents.read.raw import Unreadable
 
 SMALLEST = 200
@@ -88,9 +88,12 @@ def _emptied(root: Any, looks: _Looks) -> int:
     hidden = 0
     for run in _all(root, "run"):
         look = run.get("charPrIDRef")
-        seen = look not in looks.small and (
-            look not in looks.white or page_filled or _is_on_colour(run, looks)
-        )
+        on_colour = page_filled or _is_on_colour(run, looks)
+        seen = look not in looks.small and (look not in looks.white or on_colour)
+        for element in list(run.iterchildren(*(f"{{*}}{name}" for name in WRITTEN))):
+            if not seen or (_is_white(element.get("textColor")) and not on_colour):
+                hidden += len("".join(written(element).split()))
+                run.remove(element)
         if seen:
             continue
         for text in run.iterchildren("{*}t"):

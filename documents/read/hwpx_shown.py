@@ -12,6 +12,8 @@ from lxml import etree
 _NOT_SHOWN = ("header", "footer", "hiddenComment")
 _NOTES = ("footNote", "endNote")
 _BOXES = ("drawText", "caption")
+WRITTEN = ("dutmal", "compose", "equation")
+"""Elements of a run whose text stands in no `t`."""
 
 
 def show(section: Any) -> None:
@@ -58,12 +60,20 @@ def _remove_deleted(section: Any) -> None:
 
 
 def _write_out(section: Any) -> None:
-    """Text with a reading above it, and signs that were put together, become plain text."""
-    for element in list(_all(section, "dutmal", "compose")):
-        shown = element.get("composeText") or element.findtext("{*}mainText") or ""
+    """Text with a reading above it, signs that were put together and equations, which Hangul keeps as it lets
+    people write them (a over b), become plain text."""
+    for element in list(_all(section, *WRITTEN)):
+        shown = written(element)
         plain = etree.Element(f"{{{etree.QName(element).namespace}}}t")
         plain.text = shown
         element.getparent().replace(element, plain)
+
+
+def written(element: Any) -> str:
+    """The text of one of `WRITTEN`."""
+    if script := element.findtext("{*}script"):
+        return f" {' '.join(script.split())} "
+    return element.get("composeText") or element.findtext("{*}mainText") or ""
 
 
 def _paragraphs(holder: Any) -> list[Any]:

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from documents.read.equations import linear_equation
 from documents.read.office_parts import RELATIONS, Parts, opened
 from documents.read.raw import RawBlock, RawDocument, RawPage, block
 from documents.read.tables import markdown_table
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
+_EQUATION = "{http://schemas.openxmlformats.org/officeDocument/2006/math}oMath"
 _MAIN = "ppt/presentation.xml"
 _TITLES = ("title", "ctrTitle")
 _FURNITURE = ("dt", "ftr", "hdr", "sldNum", "sldImg")
@@ -74,11 +76,17 @@ class _Slide:
 
     def _text(self, paragraph: Any) -> str:
         made = []
-        for one in paragraph.iter(f"{_A}r", f"{_A}br", f"{_A}fld"):
-            text = "\n" if one.tag == f"{_A}br" else "".join(part.text or "" for part in one.iter(f"{_A}t"))
+        for one in paragraph.iter(f"{_A}r", f"{_A}br", f"{_A}fld", _EQUATION):
+            text = _run_text(one)
             size = next((p.get("sz", "") for p in one.iter(f"{_A}rPr")), "")
             if size.isdigit() and int(size) < SMALLEST:
                 self.hidden += len("".join(text.split()))
             else:
                 made.append(text)
         return "".join(made)
+
+
+def _run_text(run: Any) -> str:
+    if run.tag == _EQUATION:
+        return f" {linear_equation(run)} "
+    return "\n" if run.tag == f"{_A}br" else "".join(part.text or "" for part in run.iter(f"{_A}t"))

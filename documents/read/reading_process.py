@@ -13,6 +13,9 @@ import msgspec
 from documents.read.formats import parse
 from documents.read.raw import ReaderReply, Unreadable
 
+DEPTH = 100_000
+"""How deep calls may go: a page whose tags are never closed goes as deep as it has tags. Memory ends it."""
+
 
 def main() -> None:
     """Read the file that the arguments name, within the memory (bytes), the processor time (seconds) and
@@ -20,6 +23,7 @@ def main() -> None:
     path, memory, seconds, size = Path(sys.argv[1]), *map(int, sys.argv[2:5])
     answers = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a parser prints is no answer
+    sys.setrecursionlimit(DEPTH)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -65,7 +65,8 @@ def _page(parts: Parts, book: _Book, number: int, sheet: Any, name: str) -> RawP
 
 
 def _blocks(name: str, rows: list[Row]) -> Iterator[RawBlock]:
-    """Rows up to an empty one are a table; a row of one cell above it is its caption."""
+    """Rows up to an empty one are a table, without the columns that are empty in it; a row of one cell above
+    it is its caption."""
     if name.strip() and any(rows):
         yield block("heading", name.strip(), 1)
     together: list[Row] = []
@@ -75,11 +76,8 @@ def _blocks(name: str, rows: list[Row]) -> Iterator[RawBlock]:
         elif row:
             yield block("paragraph", next(iter(row.values())))
         if not row and together:
-            first = min(map(min, together))
-            width = max(map(max, together)) + 1
-            yield block(
-                "table", markdown_table([[one.get(at, "") for at in range(first, width)] for one in together])
-            )
+            columns = sorted(set().union(*together))
+            yield block("table", markdown_table([[one.get(at, "") for at in columns] for one in together]))
             together = []
 
 
