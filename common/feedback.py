@@ -15,6 +15,7 @@ Ids are UUIDs made by the client, so that a retry after a lost answer never coun
 replaces its own only; an administrator all. Pages are followed by sending `next` as `after`.
 """
 
+from hashlib import sha256
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
@@ -22,7 +23,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, mo
 
 from common.checkpoint_identity import CHECKPOINT_ID
 
-RaterId = Annotated[str, Field(min_length=1, max_length=100)]
+LONGEST_ID = 100
+RaterId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
 """Who judged, in the words of the client that sends it: one key may stand for many people."""
 Checkpoint = Annotated[str, Field(pattern=rf"^({CHECKPOINT_ID.pattern})$")]
 Comment = Annotated[str, Field(max_length=4000)]
@@ -32,6 +34,15 @@ StoredKind = Literal["votes", "ratings", "conversations"]
 Choice = Literal["left", "tie", "both_bad", "right"]
 Thumb = Literal["up", "down"]
 Tag = Literal["factual_error", "tone", "verbose", "repetition", "incomplete", "mixed_language"]
+
+
+def kept_id(given: str) -> str:
+    """A user's or session's id as it is stored. A hash at the end of one that is cut tells apart those that
+    begin alike."""
+    if len(given) <= LONGEST_ID:
+        return given
+    digest = sha256(given.encode(errors="surrogatepass")).hexdigest()[:32]
+    return f"{given[: LONGEST_ID - len(digest) - 1]}-{digest}"
 
 
 class Message(BaseModel):

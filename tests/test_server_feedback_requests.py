@@ -16,6 +16,7 @@ from common.registry import ModelCard
 from kodolly.commands.feedback_export import command as export
 from kodolly.commands.feedback_forget import command as forget
 from tests.support.old_store import answer
+from tests.support.processes import PATIENCE_S, wait_for
 from tests.support.stack_in_process import InProcess, in_process
 
 V1, V2 = "0123456789ab", "fedcba987654"
@@ -150,6 +151,24 @@ def test_everything_of_one_rater_is_deleted_and_nobody_elses(stack: InProcess) -
     assert "남은이" in left
     assert left.count("떠난이") == 1
     assert httpx2.delete(path, headers=ADMIN, trust_env=False).json() == gone.json()
+
+
+def test_users_whose_long_ids_begin_alike_are_told_apart(tmp_path: Path) -> None:
+    users = [f"https://id.example/{'가' * 120}/{n}" for n in range(2)]
+    with in_process(tmp_path, feedback_store="all") as stack:
+        stack.worker("w1", ModelCard(name="돌리", checkpoint=V1))
+        for user in users:
+            stack.ask("돌리", user=user)
+
+        def raters() -> set[str]:
+            return {row["rater_id"] for row in stack.get("/v1/feedback/conversations")["data"]}
+
+        wait_for(lambda: len(raters()) == 2, PATIENCE_S, what="both users' conversations")
+        words = [users[0], "--gateway", stack.gateway]
+        gone = CliRunner().invoke(forget, words, env={"KODOLLY_STATE_DIR": "no-web-ui"})
+        assert gone.output.startswith("Deleted: 0 votes, 0 ratings, 1 conversations."), gone.output
+        (left,) = raters()
+        assert CliRunner().invoke(forget, [left, *words[1:]]).output.startswith("Deleted: 0 votes, 0 ratings, 1")
 
 
 def test_with_none_nobodys_words_are_stored(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from common.doors import door
-from common.feedback import Excluded, FeedbackUse, Kind, RaterId, Rating, RequestFeedback, StoredKind, Vote
+from common.feedback import Excluded, FeedbackUse, Kind, Rating, RequestFeedback, StoredKind, Vote
 from server.accounts.entrance import KeyDep
 from server.api.public import GatewayDep
 from server.client.request import REQUEST_ID
@@ -100,7 +100,9 @@ async def post_used(use: FeedbackUse, owner: OwnerDep, gateway: GatewayDep) -> M
 
 @router.delete("/raters/{rater_id:path}")
 @door("key")
-async def delete_rater(rater_id: RaterId, owner: OwnerDep, gateway: GatewayDep) -> Forgotten:
+async def delete_rater(
+    rater_id: Annotated[str, Field(min_length=1)], owner: OwnerDep, gateway: GatewayDep
+) -> Forgotten:
     """Delete everything that one rater has said."""
     gone = await gateway.feedback.forget_rater(owner, rater_id)
     return Forgotten(**gone)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from common.database import StoreFailed
 from common.documents_service import ON_BEHALF_ID
-from common.feedback import JudgedAnswer
+from common.feedback import JudgedAnswer, kept_id
 from server.client.large_body import ThinBody
 from server.client.request import header
 from server.client.routes import Route
@@ -37,8 +37,6 @@ logger = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 1.0
 DELETE_EVERY_S = 3600.0
-NAME_LENGTH = 100
-"""Characters of a user's or session's name."""
 OUTCOMES = ("kept", "not_text", "asked_not_to", "too_large", "no_room", "store_failed")
 """What becomes of a conversation whose answer has ended well: the metric's label."""
 
@@ -177,8 +175,8 @@ def _row(ended: EndedConversation) -> dict[str, object]:
         "messages": [{"role": one["role"], "content": _storable(one["content"])} for one in said.messages],
         "answer": _storable(said.answer),
         "finish_reason": said.finish_reason[:50] if said.finish_reason else None,
-        "rater_id": _storable(recording.rater)[:NAME_LENGTH] or None,
-        "session_id": _storable(recording.session)[:NAME_LENGTH] or None,
+        "rater_id": kept_id(_storable(recording.rater)) or None,
+        "session_id": kept_id(_storable(recording.session)) or None,
     }
 
 

@@ -23,6 +23,7 @@ from common.feedback import (
     RequestFeedback,
     StoredKind,
     Vote,
+    kept_id,
 )
 from common.leaderboard.judgements import in_utc
 from common.prompt_hash import HELD_OUT_SHARE, is_held_out, prompt_hash
@@ -169,7 +170,7 @@ class FeedbackStore:
     async def forget_rater(self, owner: Owner, rater_id: str) -> dict[StoredKind, int]:
         """Delete everything of one rater, as far as it is the owner's; how much that was. The conversations
         that the rater has judged are among it, whoever is named in them."""
-        rater_id = _text_without_nul(rater_id)
+        rater_id = kept_id(_text_without_nul(rater_id))
 
         def delete(connection: sa.Connection) -> dict[StoredKind, int]:
             gone: dict[StoredKind, int] = {}
