@@ -1,6 +1,8 @@
 """A canary from its start to the decision: with real workers once, and what is remembered and refused."""
 
 import asyncio
+import errno
+import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ import pytest
 
 from common.checkpoint_identity import checkpoint_id
 from common.errors import UserError
-from common.registry import ModelCard
+from common.registry import Alias, ModelCard
 from kodolly.clients.controller_access import Controllers
 from kodolly.operate.canary import Site, deploy_for_all, deploy_for_some, promote, rollback
 from kodolly.operate.deploy import Deployment
@@ -96,6 +98,51 @@ def test_a_canary_that_does_not_start_changes_nothing_and_one_is_enough(stack: I
     assert started == ["돌리-canary", "돌리-canary"]
 
 
+def test_a_canary_that_cannot_be_remembered_or_given_traffic_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with staged(tmp_path, monkeypatch) as stage:
+        served = set(stage.workers)
+        asked = wanted("돌리", str(stage.directory("second")))
+        with monkeypatch.context() as disk, pytest.raises(UserError, match="No space left"):
+            disk.setattr(Deployed, "_write", full)
+            deploy_for_some(stage.site(), asked, 10, "user")
+        assert (set(stage.workers), stage.site().snapshot().splits) == (served, {})
+        tell = Site.tell
+
+        def told_but_broken_off(site: Site, method: str, name: str, alias: Alias | None = None) -> None:
+            tell(site, method, name, alias)
+            if method == "PUT" and alias is not None and alias.split is not None:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+            broken.setattr(Site, "tell", told_but_broken_off)
+            deploy_for_some(stage.site(), asked, 10, "user")
+        assert (set(stage.workers), stage.site().snapshot().splits) == (served, {})
+        assert stage.site().deployed().of("돌리").canary is None
+
+
+def test_an_alias_is_no_place_for_a_checkpoint_of_its_own(stack: InProcess) -> None:
+    """The new worker would answer as the alias, and the model behind it would go on for nobody."""
+    started: list[str] = []
+
+    def run(asked: Deployment, *_: object) -> None:
+        started.append(asked.name)
+
+    site = Site(Controllers((stack.controller,), TOKEN), None, lambda _: None, run)
+    site.tell("PUT", "채팅", Alias(target="돌리"))
+    with pytest.raises(UserError, match=r"채팅 is another name of 돌리.*kodolly deploy 돌리.*alias --remove 채팅"):
+        deploy_for_all(site, wanted("채팅", "/runs/two"))
+    stack.worker("w2", ModelCard(name="채팅"))  # a model's own name wins over an alias
+    deploy_for_all(site, wanted("채팅", "/runs/two"))
+    deploy_for_some(site, wanted("채팅", "/runs/three"), 10, "user")
+    assert started == ["채팅", "채팅-canary"]
+    assert [arm.model for arm in site.snapshot().splits["채팅"].arms] == ["채팅", "채팅-canary"]
+
+
 def test_a_canary_of_one_machine_is_not_promoted_from_another_that_remembers_an_earlier_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +202,7 @@ async def test_a_canary_is_promoted_and_taken_back_under_load_and_no_stream_brea
             return ran.stderr
 
         await command("deploy", "dolly", str(first))
-        wait_for(lambda: running.states("dolly") == ["ready"], PATIENCE_S)
+        await asyncio.to_thread(wait_for, lambda: running.ready("dolly") == 1, PATIENCE_S)
         (before,) = checkpoints(running, 3)
         done = asyncio.Event()
         loading = asyncio.create_task(load_until(done, running.gateway))

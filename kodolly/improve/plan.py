@@ -18,7 +18,7 @@ from kodolly.clients.feedback_pages import excluded_ids, fetch_feedback
 from kodolly.clients.gateway_access import fetch_status
 from kodolly.feedback_sources import sources_of
 from kodolly.improve.journal import Journal, Plan, journals
-from kodolly.operate.canary import Site, configured
+from kodolly.operate.canary import Site, configured, model_behind
 from kodolly.operate.deployed import ServedCheckpoint
 from kodolly.operate.machines import require_reachable, require_served_here
 from kodolly.stack.parts import UpSettings, worker_url
@@ -153,7 +153,7 @@ def _served_here(site: Site, name: str) -> str:
             f"{name} has a canary already, which no turn of improvement here has started.",
             hint=f"End that first: `kodolly promote {name}` or `kodolly rollback {name}`.",
         )
-    served = snapshot.aliases.get(name, name)
+    served = model_behind(snapshot, name)
     require_served_here(snapshot, served, site.controllers.urls)
     if ask_up(load_settings(UpSettings, {}, site.config).state_dir, Where(), Addresses) is None:
         old = [record for record in snapshot.workers if served in [card.name for card in record.models]]

@@ -1,6 +1,7 @@
 """A new checkpoint for a part of a name's traffic; later it takes all of it, or goes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -44,10 +45,17 @@ class Site:
 
 def deploy_for_all(site: Site, wanted: Deployment) -> None:
     """Replace what serves a name, and remember what did. Raises UserError."""
-    if wanted.name in site.snapshot().splits:
+    snapshot = site.snapshot()
+    if wanted.name in snapshot.splits:
         raise UserError(
             f"A canary gets a part of {wanted.name}'s traffic.",
             hint=f"End that first: `kodolly promote {wanted.name}` or `kodolly rollback {wanted.name}`.",
+        )
+    if (model := model_behind(snapshot, wanted.name)) != wanted.name:
+        raise UserError(
+            f"{wanted.name} is another name of {model}.",
+            hint=f"`kodolly deploy {model} {wanted.checkpoint}` replaces what both lead to; "
+            f"`kodolly alias --remove {wanted.name}` frees the name.",
         )
     history = _history(site, wanted, wanted.name)
     site.run(wanted, site.controllers, site.config, site.say)
@@ -66,7 +74,7 @@ def deploy_for_some(site: Site, wanted: Deployment, share: float, sticky: Sticky
             f"{name}'s traffic is split already.",
             hint=f"`kodolly promote {name}` or `kodolly rollback {name}` ends that.",
         )
-    stable = snapshot.aliases.get(name, name)
+    stable = model_behind(snapshot, name)
     canary = f"{stable}-canary"
     if not any(record.state == "ready" for record in _serving(snapshot, stable)):
         raise UserError(f"Nothing serves {stable} now.", hint=f"Leave out --share: `kodolly deploy {name}`.")
@@ -76,14 +84,14 @@ def deploy_for_some(site: Site, wanted: Deployment, share: float, sticky: Sticky
     deployed = site.deployed()
     history = _history(site, wanted, stable)
     site.run(replace(wanted, name=canary, beside=stable), site.controllers, site.config, site.say)
-    try:
+    with ExitStack() as back:  # the last one first, each whatever becomes of the others
+        back.callback(deployed.remember, name, history)
+        back.callback(_stop, site, [canary], 0)
+        back.callback(site.say, "stopping the canary; everything stays as it was")
         deployed.remember(name, replace(history, canary=_served(wanted)))
+        back.callback(_lead_to, site, name, stable)
         site.tell("PUT", name, alias)
-    except BaseException:
-        site.say("stopping the canary; everything stays as it was")
-        deployed.remember(name, history)
-        drain_workers(site.controllers, _serving(site.snapshot(), canary), 0, site.say)
-        raise
+        back.pop_all()
     site.say(f"{share:g}% of {name} is answered by {canary}")
 
 
@@ -127,7 +135,7 @@ def rollback(site: Site, name: str, wait: Deployment) -> None:
             f"No earlier checkpoint of {name} is remembered here.",
             hint=f"Name it yourself: `kodolly deploy {name} CHECKPOINT`.",
         )
-    stable = snapshot.aliases.get(name, name)
+    stable = model_behind(snapshot, name)
     _require_served(snapshot, name, stable, *history.served[-2:])
     wanted = _again(wait, stable, history.served[-2])
     site.run(wanted, site.controllers, site.config, site.say)
@@ -137,14 +145,23 @@ def rollback(site: Site, name: str, wait: Deployment) -> None:
 def _end_split(site: Site, name: str, split: Split, drain_timeout_s: float) -> None:
     """All traffic to the stable arm, then the others' workers go."""
     stable, *others = (arm.model for arm in split.arms)
-    if stable == name:
+    _lead_to(site, name, stable)
+    site.say(f"all of {name} is answered by {stable}")
+    _stop(site, others, drain_timeout_s)
+
+
+def _lead_to(site: Site, name: str, model: str) -> None:
+    """All of a name's traffic to one model."""
+    if model == name:
         site.tell("DELETE", name)
     else:
-        site.tell("PUT", name, Alias(target=stable))
+        site.tell("PUT", name, Alias(target=model))
+
+
+def _stop(site: Site, models: Sequence[str], drain_timeout_s: float) -> None:
+    """Drain all workers of these models."""
     snapshot = site.snapshot()
-    leaving = [record for other in others for record in _serving(snapshot, other)]
-    site.say(f"all of {name} is answered by {stable}")
-    if leaving:
+    if leaving := [record for model in models for record in _serving(snapshot, model)]:
         drain_workers(site.controllers, leaving, drain_timeout_s, site.say)
 
 
@@ -185,6 +202,11 @@ def _others_served(snapshot: Snapshot, model: str, *remembered: ServedCheckpoint
     if not all(place.is_dir() for place in places) or {checkpoint_id(place) for place in places} & served:
         return []
     return sorted(served)
+
+
+def model_behind(snapshot: Snapshot, name: str) -> str:
+    """The model that answers to a name, as gateways see it: a model's own name wins over an alias."""
+    return name if _serving(snapshot, name) else snapshot.aliases.get(name, name)
 
 
 def _split_of(snapshot: Snapshot, name: str) -> Split:
