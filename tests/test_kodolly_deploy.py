@@ -10,9 +10,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from pydantic import BaseModel
 
+from common.errors import UserError
 from finetune.demo.build import build_demo, demo_directories
 from finetune.progress import silent
+from kodolly.clients.control import Addresses, ControlRequest, Where, open_control
 from tests.support.load import SHORT_CHAT, Outcome, incomplete, load_until, new_client, stream, summary
 from tests.support.operator_stack import Cluster, cluster, fake_vllm
 from tests.support.processes import PATIENCE_S, free_port, kodolly, running, wait_for
@@ -123,6 +126,25 @@ def test_other_names_are_not_taken_away(stack: Cluster) -> None:
         missing = stack.command("deploy", "dolly", "nowhere", *stack.controller_flags())
         assert (missing.returncode, "does not exist" in missing.stderr) == (2, True)
         assert stack.states("dolly") == ["ready"]
+
+
+async def test_an_up_of_another_controller_is_not_given_the_new_worker(stack: Cluster) -> None:
+    """It would register there, and never be ready where it is asked for."""
+    asked: list[str] = []
+
+    async def handle(request: ControlRequest) -> BaseModel:
+        asked.append(request.do)
+        if not isinstance(request, Where):
+            raise UserError("This up has workers of its own.")
+        return Addresses(controller="http://127.0.0.1:9", gateway="http://127.0.0.1:9")
+
+    async with open_control(stack.path / "state", handle):
+        command = ("deploy", "dolly", str(stack.checkpoint("new")), *stack.controller_flags())
+        done = await asyncio.to_thread(stack.command, *command)
+        assert done.returncode == 0, done.stderr
+    assert set(asked) == {"where"}
+    assert [stack.states("dolly", index) for index in range(2)] == [["ready"], ["ready"]]
+    await asyncio.to_thread(drain_rest, stack, "dolly")
 
 
 def test_a_running_up_takes_the_new_worker_under_its_care(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`kodolly improve` where it does not deploy itself, and where it finds the checkpoint."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from common.errors import UserError
 from common.registry import Snapshot
 from kodolly.cli import root
 from kodolly.clients.controller_access import Controllers
+from kodolly.improve import canary
 from kodolly.improve.journal import journals
 from kodolly.improve.plan import TooLittle, prepare
+from kodolly.improve.turn import WAITING
 from kodolly.operate.canary import Site
 from tests.support.gateway_stack import TOKEN
-from tests.support.improve_stage import Stage, at_once, staged
+from tests.support.improve_stage import Stage, at_once, staged, taken
 from tests.support.judgements import answer, rating
 
 
@@ -53,6 +56,43 @@ def test_without_a_canary_feedback_is_used_once_the_checkpoint_serves(
     (journal,) = journals(stage.path / "runs")
     assert journal.content.decision == "promoted"
     assert 30 <= used().count(["improve-1"]) < 50
+
+
+def test_a_turn_with_a_canary_goes_on_with_it_whatever_is_said_of_deploying(
+    stage: Stage, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for a turn without one, and ended; the canary answered people ever after."""
+    monkeypatch.setenv("KODOLLY_JOIN_TOKEN", TOKEN)
+    stage.correct(50)
+    assert taken(stage) == WAITING
+    words = ["improve", "돌리", "--no-deploy", "--unattended", "--gateway", stage.stack.gateway]
+    done = CliRunner().invoke(root, [*words, "--controller", stage.stack.controller])
+    assert done.exit_code == WAITING, done.output
+    (journal,) = journals(stage.path / "runs")
+    assert journal.content.decision is None
+    assert list(stage.site().snapshot().splits) == ["돌리"]
+
+
+def test_a_clock_that_jumps_takes_no_canary_for_dead(
+    stage: Stage, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker is away for a moment, in which the machine's clock is set to another day."""
+    stage.correct(50)
+    assert taken(stage) == WAITING
+    (journal,) = journals(stage.path / "runs")
+    made = str(journal.content.steps["merge"])
+    stage.drop(["돌리-canary"])
+    days, looks = iter([0.0, 0.4, 0.8]), iter(["away", "away", "back"])
+    began = time.time()
+
+    def sleep(_: float) -> None:
+        if next(looks) == "back":
+            stage.serve("돌리-canary", made)
+
+    found = canary.watch(
+        journal, stage.site(), wait=False, sleep=sleep, now=lambda: began + 86400 * next(days, 0.9)
+    )
+    assert found is None
 
 
 def test_the_demos_checkpoint_is_known(stage: Stage) -> None:

@@ -168,7 +168,9 @@ def test_users_whose_long_ids_begin_alike_are_told_apart(tmp_path: Path) -> None
         gone = CliRunner().invoke(forget, words, env={"KODOLLY_STATE_DIR": "no-web-ui"})
         assert gone.output.startswith("Deleted: 0 votes, 0 ratings, 1 conversations."), gone.output
         (left,) = raters()
-        assert CliRunner().invoke(forget, [left, *words[1:]]).output.startswith("Deleted: 0 votes, 0 ratings, 1")
+        assert (
+            CliRunner().invoke(forget, [left, *words[1:]]).output.startswith("Deleted: 0 votes, 0 ratings, 1")
+        )
 
 
 def test_with_none_nobodys_words_are_stored(tmp_path: Path) -> None:

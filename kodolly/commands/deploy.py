@@ -142,7 +142,8 @@ def command(
 
     The new worker starts beside the old ones; they are drained when it is ready. If it does not become
     ready, it is stopped and nothing has changed. The new worker belongs to the `kodolly up` of this state
-    directory, if one runs; else it runs on in the background until `kodolly drain` stops it. Flags after
+    directory, if one runs and its controller is asked; else it runs on in the background until `kodolly
+    drain` stops it. Flags after
     `--` go to vLLM.
 
     With --share the old ones stay, and the new one answers that part of the traffic as NAME-canary until

@@ -1,6 +1,7 @@
 """`kodolly improve`."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,7 +12,7 @@ from kodolly.echo import echo_line
 from kodolly.finite_range import FiniteRange
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kodolly.improve.journal import Journal, Options
     from kodolly.improve.plan import Prepared, Wanted
@@ -120,16 +121,15 @@ def command(
     was begun with. Flags after `--` go to the canary's vLLM.
     """
     from kodolly.clients.controller_access import find_gateway
-    from kodolly.commands.deploy import site_of
     from kodolly.improve.plan import TooLittle, Wanted
     from kodolly.improve.turn import lock_of
 
     chosen = _options(options)
-    site = site_of(controllers, config) if chosen.deploy else None
+    site = partial(_site, controllers, config)
     wanted = Wanted(name, find_gateway(gateway, config), runs, checkpoint, replay, replay_share)
     try:
         if dry_run:
-            _show(wanted, site, chosen)
+            _show(wanted, site(chosen.deploy), chosen)
             return
         with lock_of(runs) as lock:
             sys.exit(_turn(wanted, site, chosen, not unattended, lock))
@@ -149,8 +149,17 @@ def _options(given: dict[str, Any]) -> "Options":
     return Options(**given)
 
 
-def _turn(wanted: "Wanted", site: "Site | None", options: "Options", wait: bool, lock: int) -> int:
-    """Go on with the turn that is open, else begin one; its exit code."""
+def _site(controllers: tuple[str, ...], config: Path | None, deploys: bool) -> "Site | None":
+    from kodolly.commands.deploy import site_of
+
+    return site_of(controllers, config) if deploys else None
+
+
+def _turn(
+    wanted: "Wanted", site: "Callable[[bool], Site | None]", options: "Options", wait: bool, lock: int
+) -> int:
+    """Go on with the turn that is open, else begin one; its exit code. `site` tells where to deploy, or with
+    False that nothing is."""
     from kodolly.improve.journal import journals
     from kodolly.improve.plan import prepare
     from kodolly.improve.rolled_out import note_rolled_out
@@ -165,10 +174,10 @@ def _turn(wanted: "Wanted", site: "Site | None", options: "Options", wait: bool,
         say(f"going on with {journal.directory.name}")
     else:
         note_rolled_out(wanted.runs, wanted.name, wanted.gateway, say)
-        prepared = prepare(wanted, site)
+        prepared = prepare(wanted, site(options.deploy))
         _tell(prepared, options, list(journals(wanted.runs, wanted.name)))
         journal = begin(prepared, options, wanted.runs)
-    code = take(journal, Taking(site, say, wait, lock))
+    code = take(journal, Taking(site(journal.content.options.deploy), say, wait, lock))
     _told(journal)
     return code
 

@@ -78,8 +78,8 @@ def watch(
             if not wait:
                 return None
         else:
-            gone_since = now() if gone_since is None else gone_since
-            if now() - gone_since > GONE_S:
+            gone_since = time.monotonic() if gone_since is None else gone_since
+            if time.monotonic() - gone_since > GONE_S:
                 words = f"the canary's worker has not been ready for {GONE_S:.0f} s"
                 return CanaryVerdict(False, DIED, words)
         sleep(LOOK_EVERY_S)

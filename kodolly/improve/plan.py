@@ -13,12 +13,12 @@ from common.status import StatusModel
 from finetune.data.stored_feedback import parse_feedback
 from finetune.improve.method import Choice, choose
 from finetune.improve.rows import ROWS, Replay, TurnRows, on_checkpoint, turn_rows
-from kodolly.clients.control import Addresses, Where, ask_up
 from kodolly.clients.feedback_pages import excluded_ids, fetch_feedback
 from kodolly.clients.gateway_access import fetch_status
 from kodolly.feedback_sources import sources_of
 from kodolly.improve.journal import Journal, Plan, journals
 from kodolly.operate.canary import Site, configured, model_behind
+from kodolly.operate.deploy import up_has
 from kodolly.operate.deployed import ServedCheckpoint
 from kodolly.operate.machines import require_reachable, require_served_here
 from kodolly.stack.parts import UpSettings, worker_url
@@ -155,7 +155,7 @@ def _served_here(site: Site, name: str) -> str:
         )
     served = model_behind(snapshot, name)
     require_served_here(snapshot, served, site.controllers.urls)
-    if ask_up(load_settings(UpSettings, {}, site.config).state_dir, Where(), Addresses) is None:
+    if not up_has(load_settings(UpSettings, {}, site.config).state_dir, site.controllers):
         old = [record for record in snapshot.workers if served in [card.name for card in record.models]]
         require_reachable(worker_url(site.config), old, site.controllers.urls)
     return served

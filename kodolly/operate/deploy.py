@@ -15,10 +15,20 @@ from common.private_files import make_private_directory
 from common.registry import WorkerRecord
 from common.serve import check_port
 from common.settings import load_settings
-from kodolly.clients.control import Added, AddWorker, CountRestarts, Removed, RemoveWorker, Restarts, ask_up
+from kodolly.clients.control import (
+    Added,
+    Addresses,
+    AddWorker,
+    CountRestarts,
+    Removed,
+    RemoveWorker,
+    Restarts,
+    Where,
+    ask_up,
+)
 from kodolly.clients.controller_access import Controllers
 from kodolly.operate.drain import drain_workers
-from kodolly.operate.machines import hosts_of, is_here, require_reachable
+from kodolly.operate.machines import hosts_of, is_here, is_same_server, require_reachable
 from kodolly.stack.parts import (
     UpSettings,
     WorkerSpec,
@@ -205,10 +215,10 @@ def _start(
     wanted: Deployment, port: int, settings: UpSettings, controllers: Controllers, config: Path | None
 ) -> NewWorker:
     spec = WorkerSpec(model=wanted.checkpoint.resolve(), name=wanted.name, args=wanted.args)
-    asked = AddWorker(worker=spec, port=port, env=devices_of(os.environ))
-    answer = ask_up(settings.state_dir, asked, Added)
-    if answer is not None:
-        return UpWorker(settings.state_dir, answer.part, answer.log)
+    if up_has(settings.state_dir, controllers):
+        asked = AddWorker(worker=spec, port=port, env=devices_of(os.environ))
+        if (answer := ask_up(settings.state_dir, asked, Added)) is not None:
+            return UpWorker(settings.state_dir, answer.part, answer.log)
     env = part_env("worker", settings.state_dir) | {"KODOLLY_JOIN_TOKEN": controllers.token}
     advertise_url = advertise_url_at(port, config)
     part = worker_part(spec, port, controllers.urls, threads_each(1), env, config, advertise_url)
@@ -228,6 +238,13 @@ def _start(
             start_new_session=True,  # the terminal's Ctrl-C is not meant for it
         )
     return DetachedWorker(process, log)
+
+
+def up_has(state_dir: Path, controllers: Controllers) -> bool:
+    """Whether the controllers are that of the `kodolly up` of this directory, at which its workers register.
+    Raises UserError."""
+    where = ask_up(state_dir, Where(), Addresses)
+    return where is not None and all(is_same_server(url, where.controller) for url in controllers.urls)
 
 
 def _wait_until_ready(

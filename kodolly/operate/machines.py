@@ -50,6 +50,12 @@ def is_here(record: WorkerRecord, controllers: Sequence[str]) -> bool:
     return any(is_own_address(place) for place in places)
 
 
+def is_same_server(url: str, local: str) -> bool:
+    """Whether a URL leads to the server that has the URL `local` on this machine."""
+    ports = {urlsplit(one).netloc.rpartition(":")[2] for one in (url, local)}
+    return len(ports) == 1 and is_own_address(urlsplit(url).hostname or "")
+
+
 def hosts_of(urls: Iterable[str]) -> list[str]:
     """Each URL's name or address of a machine."""
     return [urlsplit(url).hostname or "" for url in urls]
