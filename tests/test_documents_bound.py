@@ -225,6 +225,27 @@ def test_the_services_token_is_no_key_of_clients(stack: DocumentsStack) -> None:
     assert "through another one" in looped.text
 
 
+FUNCTION = {"type": "function", "name": "f"}
+SEARCH = {"type": "file_search"}
+TOOL_CHOICES: list[tuple[Any, tuple[bool, Any]]] = [
+    ("auto", (True, "auto")),
+    ("required", (True, None)),
+    (SEARCH, (True, None)),
+    ("none", (False, "none")),
+    (FUNCTION, (False, FUNCTION)),
+    ({"type": "allowed_tools", "mode": "required", "tools": [SEARCH]}, (True, "none")),
+    (
+        {"type": "allowed_tools", "mode": "required", "tools": [SEARCH, FUNCTION]},
+        (True, {"type": "allowed_tools", "mode": "auto", "tools": [FUNCTION]}),
+    ),
+    (
+        {"type": "allowed_tools", "mode": "auto", "tools": [FUNCTION]},
+        (False, {"type": "allowed_tools", "mode": "auto", "tools": [FUNCTION]}),
+    ),
+]
+"""Each with whether there is a search, and what the engine is told."""
+
+
 def test_file_search_of_the_responses_api(stack: DocumentsStack) -> None:
     client = stack.client()
     store = client.vector_stores.create(name="mine").id
@@ -277,6 +298,33 @@ def test_file_search_of_the_responses_api(stack: DocumentsStack) -> None:
     wait_for(
         lambda: usage(stack).get("my-dolly", (0, 0))[0] == requests + 2, PATIENCE_S, what="both in the ledger"
     )
+
+    function: Any = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}
+    for choice, left in TOOL_CHOICES:
+        both: Any = [function, tool]
+        alone = client.responses.create(
+            model="my-dolly", input="연차휴가는?", tools=both, tool_choice=choice, max_output_tokens=3
+        )
+        searched = alone.output[0].type == "file_search_call"
+        sent = asked_of_engine(stack)
+        assert searched == ("<자료>" in str(sent["input"]))
+        assert (searched, sent.get("tool_choice")) == left
+        assert [one["name"] for one in sent["tools"]] == ["f"]
+    silent = client.responses.create(
+        model="my-dolly",
+        input="연차휴가는?",
+        tools=[tool],
+        tool_choice="none",
+        max_output_tokens=3,
+        stream=True,
+    )
+    plain = list(silent)
+    assert not [one for one in plain if "file_search" in one.type]
+    assert [one.sequence_number for one in plain] == list(range(len(plain)))
+    finished = plain[-1]
+    assert finished.type in ("response.completed", "response.incomplete")
+    assert (finished.response.tool_choice, finished.response.tools[0].type) == ("none", "file_search")
+    assert not {"tools", "tool_choice"} & set(asked_of_engine(stack))
 
     other = stack.client(1)
     with pytest.raises(openai.NotFoundError, match=store):

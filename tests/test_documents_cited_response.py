@@ -12,9 +12,8 @@ TEXT = "".join(PIECES)
 
 
 def cited() -> CitedResponse:
-    return CitedResponse(
-        SearchCall("fs_1", "연차?", None, {}), PASSAGES, "resp_ours", [{"type": "file_search"}]
-    )
+    asked = {"tools": [{"type": "file_search"}]}
+    return CitedResponse(SearchCall("fs_1", "연차?", None, {}), PASSAGES, "resp_ours", asked)
 
 
 def response(text: str) -> dict[str, Any]:

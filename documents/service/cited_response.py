@@ -47,29 +47,41 @@ class CitedResponse:
     """Of one request. `whole` or `events` is used, never both."""
 
     def __init__(
-        self, call: SearchCall, passages: Sequence[Passage], response_id: Any, tools: list[Any]
+        self, call: SearchCall | None, passages: Sequence[Passage], response_id: Any, asked: dict[str, Any]
     ) -> None:
-        """`response_id` is what the gateway calls the response, `tools` what the client has asked for."""
-        self._call, self._passages, self._id, self._tools = call, passages, response_id, tools
+        """`response_id` is what the gateway calls the response, `asked` the client's request. Without a
+        `call` the model's own words stay as they are."""
+        self._call, self._passages = call, passages
+        known = {"id": response_id} if response_id else {}
+        self._named = known | {name: asked[name] for name in ("tools", "tool_choice") if name in asked}
         self._parts: dict[tuple[int, int], _CitedText] = {}
         self._number = 0
         self._searched = False
 
     def whole(self, response: dict[str, Any]) -> dict[str, Any]:
         """The finished response."""
-        named = response | {"tools": self._tools} | ({"id": self._id} if self._id else {})
+        named = response | self._named
+        if self._call is None:
+            return named
         items = [self._item(one) for one in response.get("output") or []]
         return named | {"output": [self._call.item(), *items]}
 
     def events(self, event: Event) -> list[Event]:
         """What becomes of an event of the model's; numbered in order."""
-        made = [*self._search_before(event), *self._changed(event)]
+        if self._call is None:
+            made = [self._renamed(event)]
+        else:
+            made = [*self._search_before(event, self._call), *self._changed(event)]
         for one in made:
             one["sequence_number"] = self._number
             self._number += 1
         return made
 
-    def _search_before(self, event: Event) -> Iterator[Event]:
+    def _renamed(self, event: Event) -> Event:
+        response = event.get("response")
+        return event | ({"response": self.whole(response)} if isinstance(response, dict) else {})
+
+    def _search_before(self, event: Event, call: SearchCall) -> Iterator[Event]:
         """The search stands before the first item of the model's."""
         if self._searched or event.get("type") in (
             "response.created",
@@ -78,15 +90,15 @@ class CitedResponse:
         ):
             return
         self._searched = True
-        where = {"output_index": 0, "item_id": self._call.id}
+        where = {"output_index": 0, "item_id": call.id}
         yield {
             "type": "response.output_item.added",
             "output_index": 0,
-            "item": self._call.item("in_progress"),
+            "item": call.item("in_progress"),
         }
         for state in ("in_progress", "searching", "completed"):
             yield {"type": f"response.file_search_call.{state}", **where}
-        yield {"type": "response.output_item.done", "output_index": 0, "item": self._call.item()}
+        yield {"type": "response.output_item.done", "output_index": 0, "item": call.item()}
 
     def _changed(self, event: Event) -> Iterator[Event]:
         kind = event.get("type")

@@ -1,7 +1,8 @@
 """The `file_search` tool of the Responses API (https://platform.openai.com/docs/guides/tools-file-search).
 
 The gateway relays a request with this tool to here. The passages are found before the model is asked, once:
-it need not know how to call a tool. The answer gets a `file_search_call` item and citations.
+it need not know how to call a tool. The answer gets a `file_search_call` item and citations. Where
+`tool_choice` allows no search there is none.
 """
 
 from collections.abc import AsyncIterator
@@ -28,6 +29,7 @@ from documents.service.cited_response import CitedResponse, SearchCall
 from documents.service.filters import Filter
 from documents.service.searching import SearchedPassage, SearchResult, find, joined
 from documents.service.service import Owner, OwnerDep, Service, ServiceDep, new_id
+from documents.service.tool_choice import SEARCH, after_search, may_search
 from documents.service.vector_stores import readable_store, require_living
 from documents.service.wire import Id, RankingOptions, RequestBody, SearchRequest
 
@@ -53,7 +55,8 @@ class _Search:
 
     body: dict[str, Any]
     passages: list[Passage]
-    call: SearchCall
+    call: SearchCall | None
+    """None where `tool_choice` allows none."""
 
 
 @router.post("/responses")
@@ -62,7 +65,7 @@ async def respond(request: Request, service: ServiceDep, owner: OwnerDep) -> Any
     """An answer, as a stream or whole."""
     asked = await json_body(request)
     search = await _searched(service, owner, asked)
-    made = CitedResponse(search.call, search.passages, asked.get("request_id"), asked.get("tools") or [])
+    made = CitedResponse(search.call, search.passages, asked.get("request_id"), asked)
     asking = service.gateway.asked(RESPONSES, search.body, dict(request.headers))
     if not asked.get("stream"):
         async with asking as answer:
@@ -91,6 +94,9 @@ async def _made(made: CitedResponse, event: dict[str, Any]) -> list[dict[str, An
 async def _searched(service: Service, owner: Owner, asked: dict[str, Any]) -> _Search:
     """Raises ApiError for what cannot be searched."""
     tool = _tool(owner, asked)
+    choice = asked.get("tool_choice")
+    if not may_search(choice):
+        return _Search(_relayed(asked, choice), [], None)
     messages = _messages(asked.get("input"))
     question = question_of(messages)
     if not question:
@@ -100,13 +106,7 @@ async def _searched(service: Service, owner: Owner, asked: dict[str, Any]) -> _S
     own = card is None or card.template not in TEMPLATES
     shown = [_shown(one) for one in found.passages]
     passages = fitting(shown, card.context_length if card is not None else None)
-    body = {name: value for name, value in asked.items() if name not in ("request_id", "tools", "include")}
-    if others := [one for one in asked["tools"] if one.get("type") != "file_search"]:
-        body["tools"] = others
-    if not others or _chooses_search(asked.get("tool_choice")):
-        body.pop("tool_choice", None)
-    if include := [one for one in asked.get("include") or [] if one != RESULTS]:
-        body["include"] = include
+    body = _relayed(asked, after_search(choice))
     if passages:
         given = with_passages(messages, passages, own_template=own)
         if len(given) > len(messages):  # the Responses API has a place of its own for a system message
@@ -119,9 +119,17 @@ async def _searched(service: Service, owner: Owner, asked: dict[str, Any]) -> _S
     return _Search(body, passages, call)
 
 
-def _chooses_search(choice: Any) -> bool:
-    """The model needs no telling: it is searched in any case."""
-    return isinstance(choice, dict) and choice.get("type") == "file_search"
+def _relayed(asked: dict[str, Any], choice: Any) -> dict[str, Any]:
+    """The request without what is answered here. An engine takes no `tool_choice` without tools."""
+    here = ("request_id", "tools", "include", "tool_choice")
+    body = {name: value for name, value in asked.items() if name not in here}
+    if others := [one for one in asked["tools"] if one.get("type") != SEARCH]:
+        body["tools"] = others
+        if choice is not None:
+            body["tool_choice"] = choice
+    if include := [one for one in asked.get("include") or [] if one != RESULTS]:
+        body["include"] = include
+    return body
 
 
 def _tool(owner: Owner, asked: dict[str, Any]) -> FileSearchTool:
@@ -135,7 +143,7 @@ def _tool(owner: Owner, asked: dict[str, Any]) -> FileSearchTool:
         )
     tools = asked.get("tools")
     named = [one for one in tools if isinstance(one, dict)] if isinstance(tools, list) else []
-    searches = [one for one in named if one.get("type") == "file_search"]
+    searches = [one for one in named if one.get("type") == SEARCH]
     if len(searches) != 1 or not isinstance(tools, list) or len(named) != len(tools):
         raise BadRequest("tools takes one file_search.", param="tools", code="invalid_value")
     try:
