@@ -1,16 +1,21 @@
 """A proxy in front names the user: its header is taken from it, and from nobody else."""
 
+from ipaddress import ip_network
+
 import httpx2
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from pydantic import ValidationError
+from starlette.requests import Request
 
+from common.errors import PermissionDenied
 from tests.support.page_app import made_app
 from webui.login.trusted_header import TrustedHeader
 from webui.settings import WebuiSettings
 
 PROXY = ("10.1.2.3", 5000)
+OTHER = ("203.0.113.9", 5000)
 
 
 IN_ONE_LOOP = pytest.mark.asyncio(loop_scope="module")
@@ -39,6 +44,11 @@ def at(app: FastAPI, peer: tuple[str, int] = PROXY) -> httpx2.AsyncClient:
     )
 
 
+def naming(name: bytes) -> Request:
+    """What a proxy sends that names this user."""
+    return Request({"type": "http", "headers": [(b"remote-user", name)], "client": PROXY})
+
+
 @IN_ONE_LOOP
 async def test_whom_the_proxy_names_comes_in_without_a_cookie(app: FastAPI) -> None:
     async with at(app) as page:
@@ -52,6 +62,21 @@ async def test_whom_the_proxy_names_comes_in_without_a_cookie(app: FastAPI) -> N
         assert (await page.get("/config", headers=twice)).status_code == 403
         assert (await page.get("/config", headers={"remote-user": " "})).status_code == 403
         assert (await page.get("/healthz")).status_code == 200
+
+
+@IN_ONE_LOOP
+async def test_a_person_reads_in_their_language_why_the_page_does_not_open(app: FastAPI) -> None:
+    page = {"accept": "text/html,*/*;q=0.8"}
+    for peer, words in ((PROXY, ("누가 로그인했는지", "who is logged in")), (OTHER, ("주소를", "address"))):
+        async with at(app, peer) as browser:
+            for lang, word in zip(("ko", "en"), words, strict=True):
+                told = await browser.get("/chat", headers=page | {"accept-language": lang})
+                assert told.status_code == 403
+                assert told.headers["content-type"] == "text/html; charset=utf-8"
+                assert told.headers["cache-control"] == "no-store"
+                assert f'<html lang="{lang}"' in told.text
+                assert word in told.text
+                assert "/login" not in told.text  # there is none here
 
 
 @pytest.mark.parametrize("peer", ["10.2.0.1", "127.0.0.1", "203.0.113.9", "not-an-address"])
@@ -99,20 +124,34 @@ async def test_a_proxy_over_both_protocols_is_the_same_proxy(app: FastAPI) -> No
 
 @IN_ONE_LOOP
 async def test_names_are_utf_8_and_some_are_administrators() -> None:
-    from ipaddress import ip_network
-
-    from starlette.requests import Request
-
     login = TrustedHeader("Remote-User", [ip_network("10.1.0.0/16")], ["김하나"])
-
-    def request(name: str) -> Request:
-        scope = {"type": "http", "headers": [(b"remote-user", name.encode())], "client": PROXY}
-        return Request(scope)
-
-    admin, member = await login.admit(request("김하나"), True), await login.admit(request("kim"), True)
+    admin, member = [await login.admit(naming(name.encode()), True) for name in ("김하나", "kim")]
     assert (admin.name, admin.admin, admin.key) == ("김하나", True, None)
     assert not member.admin
     assert admin.user != member.user
+
+
+@IN_ONE_LOOP
+async def test_names_that_end_alike_in_bytes_are_two_users() -> None:
+    login = TrustedHeader("Remote-User", [ip_network("10.1.0.0/16")], ["김미선"])
+    # The last byte of either syllable is a space in Latin-1, as which servers hand headers on.
+    root, other = [await login.admit(naming(f" {name}\t".encode()), True) for name in ("김미선", "김미신")]
+    assert [(one.name, one.admin) for one in (root, other)] == [("김미선", True), ("김미신", False)]
+    assert root.user != other.user
+    longest = "가" * 200
+    assert (await login.admit(naming(longest.encode()), True)).name == longest
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["José".encode("latin-1"), "김".encode("cp949"), b"kim\xc2\x9b31m", b"kim\tlee", ("가" * 201).encode()],
+)
+@IN_ONE_LOOP
+async def test_what_is_no_name_in_utf_8_names_nobody(name: bytes) -> None:
+    login = TrustedHeader("Remote-User", [ip_network("10.1.0.0/16")], [])
+    with pytest.raises(PermissionDenied) as caught:
+        await login.admit(naming(name), True)
+    assert caught.value.code == "no_user_named"
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,9 @@ async def test_whose_key_is_revoked_stays_out(
     monkeypatch.setattr("webui.login.user_keys.ASKED_EVERY_S", 0.0)  # a minute later
     refused = await page.get("/config", headers=named("gone"))
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "access_ended")
+    told = await page.get("/", headers=named("gone") | {"accept": "text/html", "accept-language": "ko"})
+    assert told.status_code == 403
+    assert "취소되었거나 만료되어" in told.text
     assert (await page.get("/config", headers=named("kim"))).status_code == 200
 
 

@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.database import StoreFailed
 from common.errors import ApiError, error_bytes
+from webui.login.answers import html, lang_of
+from webui.login.login_page import refused_html
 from webui.login.user_keys import UserKeys
 from webui.login.visitor import STATE, Visitor, serving
 
@@ -52,11 +54,8 @@ class LoginGate:
         page = opens_page(request)
         try:
             visitor = await self._admitted(request, page)
-        except StoreFailed as error:
-            await _refusal("store_failed", str(error), 503)(scope, receive, send)
-            return
         except ApiError as error:
-            answer = Response(error_bytes(error), error.status, error.headers, "application/json")
+            answer = self._refused_page(request, error) if page else _refused(error)
             await answer(scope, receive, send)
             return
         if visitor is None:
@@ -79,6 +78,11 @@ class LoginGate:
         if self._keys is None or visitor.role == "rater":  # studies ask with the page's own key
             return visitor
         return await self._keys.given(visitor)
+
+    def _refused_page(self, request: Request, error: ApiError) -> Response:
+        """For a person: in their language, with the way out of the account where there is one."""
+        account = f"{request.scope.get('root_path', '')}/login" if ("GET", "/login") in self._open else None
+        return html(refused_html(lang_of(request), str(error.code), account), _status(error))
 
 
 def is_for_raters(path: str) -> bool:
@@ -109,6 +113,15 @@ def _login_needed(request: Request) -> Response:
     answer = _refusal("login_needed", "Sign in first.", 401)
     answer.headers["kodolly-login"] = f"{request.scope.get('root_path', '')}/login"
     return answer
+
+
+def _refused(error: ApiError) -> Response:
+    return Response(error_bytes(error), _status(error), error.headers, "application/json")
+
+
+def _status(error: ApiError) -> int:
+    """A store that is away may be back soon."""
+    return 503 if isinstance(error, StoreFailed) else error.status
 
 
 def _refusal(code: str, message: str, status: int) -> Response:

@@ -68,6 +68,20 @@ def account_html(lang: Lang, visitor: Visitor) -> str:
     )
 
 
+def refused_html(lang: Lang, code: str, account: str | None) -> str:
+    """To whom no login page would help: why (the error's code), and where their account is, if anywhere."""
+    link = (
+        f'<a href="{escape(account, quote=True)}">{escape(text(lang, "account_title"))}</a>'
+        if account
+        else ""
+    )
+    return _page(
+        lang,
+        text(lang, "refused_title"),
+        _alert(lang, f"refused_{code}") + (f"<p>{link}</p>" if link else ""),
+    )
+
+
 def _button(lang: Lang, start: str) -> str:
     words = escape(text(lang, "login_button"))
     return f'<p><a id="sign-in" class="button" href="{escape(start, quote=True)}">{words}</a></p>'

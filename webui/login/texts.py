@@ -80,4 +80,27 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "로그인을 저장할 곳이 대답하지 않습니다. 잠시 뒤 다시 시도하세요.",
         "The place where logins are kept does not answer. Try again in a moment.",
     ),
+    "refused_title": ("페이지를 열 수 없습니다", "This page cannot be opened"),
+    "refused_not_the_proxy": (
+        "로그인을 맡은 주소를 거쳐야 열립니다. 그 주소로 여세요. 그래도 같으면 관리자에게 알려 주세요"
+        "(webui.login_proxies).",
+        "It opens at the address where people log in: use that one. If it does not help, tell an"
+        " administrator (webui.login_proxies).",
+    ),
+    "refused_no_user_named": (
+        "누가 로그인했는지 확인할 수 없습니다. 로그인을 맡은 프록시가 이름을 알맞게 전하지 않았습니다."
+        " 관리자에게 알려 주세요.",
+        "It is not clear who is logged in: the proxy in front of this page does not name one user as it must."
+        " Tell an administrator.",
+    ),
+    "refused_access_ended": (
+        "이 계정의 게이트웨이 키가 취소되었거나 만료되어 더 이상 쓸 수 없습니다."
+        " 계속 쓰려면 관리자에게 요청하세요.",
+        "This account's key of the gateway was revoked or has expired, so its access has ended. Ask an"
+        " administrator if you still need it.",
+    ),
+    "refused_store_failed": (
+        "이 페이지의 데이터베이스가 대답하지 않습니다. 잠시 뒤 다시 여세요.",
+        "The database of this page does not answer. Open it again in a moment.",
+    ),
 }

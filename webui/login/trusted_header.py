@@ -1,5 +1,6 @@
 """Login by a proxy in front (oauth2-proxy, Authelia, Caddy's forward_auth): it names the user in a header."""
 
+import unicodedata
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
@@ -29,15 +30,22 @@ class TrustedHeader:
                 code="not_the_proxy",
                 hint="Open the page at the proxy's address, or name its address in webui.login_proxies.",
             )
-        names = [name.strip() for name in request.headers.getlist(self._header)]
-        if len(names) != 1 or not names[0] or len(names[0]) > NAME_CHARACTERS:
-            raise PermissionDenied(
-                f"The proxy names {'several users' if len(names) > 1 else 'no user'} in {self._header}.",
-                code="no_user_named",
-                hint="Have the proxy ask for a login, drop the header that browsers send, and set it itself.",
-            )
-        name = names[0].encode("latin-1").decode("utf-8", "replace")  # headers are bytes; proxies write UTF-8
+        name = self._name(request)
         return Visitor(user_id("header", name), name, admin=name in self._admins)
+
+    def _name(self, request: Request) -> str:
+        """Letter for letter: who could write another's name in a second way would be them."""
+        header = self._header.lower().encode()
+        told = [value.strip(b" \t") for name, value in request.headers.raw if name == header]
+        if len(told) != 1 or not told[0]:
+            raise _nobody(f"The proxy names {'several users' if told[1:] else 'no user'} in {self._header}.")
+        try:
+            name = told[0].decode()  # headers are bytes; proxies write UTF-8
+        except UnicodeDecodeError as error:
+            raise _nobody(f"The name in {self._header} is not UTF-8.") from error
+        if len(name) > NAME_CHARACTERS or any(unicodedata.category(sign) == "Cc" for sign in name):
+            raise _nobody(f"The name in {self._header} is too long, or holds control characters.")
+        return name
 
     def _is_proxy(self, peer: str) -> bool:
         try:
@@ -46,3 +54,11 @@ class TrustedHeader:
             return False
         address = getattr(address, "ipv4_mapped", None) or address
         return any(address in network for network in self._proxies)
+
+
+def _nobody(message: str) -> PermissionDenied:
+    return PermissionDenied(
+        message,
+        code="no_user_named",
+        hint="Have the proxy ask for a login, drop the header that browsers send, and set it itself.",
+    )
