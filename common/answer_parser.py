@@ -29,8 +29,9 @@ class AnswerParser:
         """The body ends with the connection (RFC 9112, 6.3)."""
 
     def begin(self, on_head: OnHead) -> None:
-        """What comes from now on answers another request."""
+        """What comes from now on answers another request. What nobody has read of the one before is gone."""
         self.on_head = on_head
+        self.body.clear()
         self.headers = []
         self.status = 0
         self.complete = self.until_close = False

@@ -73,6 +73,13 @@ def test_a_strange_cookie_is_no_browser(cookies: str | None) -> None:
     assert token_in(f"a=b; {COOKIE}={'x' * 32}; c=d") == "x" * 32
 
 
+@pytest.mark.parametrize(
+    "other", ['theme={"mode":"dark"}', "user=\xea\xb9\x80", "a b=c", "flag", '="', "$Path=/"]
+)
+def test_cookies_of_other_programs_at_this_host_hide_none_of_ours(other: str) -> None:
+    assert token_in(f"{other}; {COOKIE}={'x' * 32}; {other}") == "x" * 32
+
+
 async def press(client: httpx2.AsyncClient, button: str, typed: dict[str, Any]) -> httpx2.Response:
     """What a browser sends when a button is pressed, with `typed` in the boxes, by their ids."""
     config = (await client.get("/config")).json()

@@ -99,6 +99,57 @@ async def test_an_answer_whose_framing_ends_after_its_words_keeps_its_connection
     assert len(opened) == 1
 
 
+async def test_what_comes_behind_the_end_mark_belongs_to_no_other_answer() -> None:
+    """Its reader holds the words that came before the end mark while the rest arrives."""
+    begun, read = asyncio.Event(), asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(CHUNKED)
+        await begun.wait()  # now it waits for more
+        writer.write(piece(TEXT + DONE))
+        await read.wait()
+        writer.write(piece(b'data: {"choices":[{"delta":{"content":"another user"}}]}\n\n') + b"0\r\n\r\n")
+        await request_of(reader)
+        writer.write(CHUNKED + piece(TEXT) + piece(DONE) + b"0\r\n\r\n")
+        await reader.read()
+
+    async with gateway(answer) as (client, opened):
+        async with aclosing(client.stream(REQUEST)) as events:
+            async for event in events:
+                begun.set()
+                if event.text:
+                    read.set()
+                    (connection,) = client._streams._out
+                    while not connection._parser.complete:
+                        await asyncio.sleep(0)
+        assert await text_of(client) == "a"
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *('{"choices":{"a":1}}', '{"choices":7}', '{"choices":["a"]}', '{"choices":[{"delta":"a"}]}'),
+        *(
+            '{"usage":7}',
+            '{"usage":{"completion_tokens":"9"}}',
+            '{"choices":[{"finish_reason":7}]}',
+            "[" * 100_000,
+        ),
+    ],
+)
+async def test_an_event_of_another_form_ends_the_answer_as_broken(event: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(CHUNKED + piece(TEXT) + piece(f"data: {event}\n\n".encode()) + piece(DONE))
+
+    async with gateway(answer) as (client, _):
+        with pytest.raises(GatewayError) as caught:
+            await text_of(client)
+    assert caught.value.failure.kind == "cut_off"
+
+
 async def test_who_leaves_ends_the_gateways_work() -> None:
     gone = asyncio.Event()
 

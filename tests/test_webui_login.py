@@ -188,7 +188,7 @@ async def test_a_session_holds_in_every_process_and_ends_at_the_logout(
 ) -> None:
     async with another_process(house, state) as other:
         begun = await other.begin(house.key("둘")["secret"])
-    named = {"cookie": f"{COOKIE}={begun.cookie}"}
+    named = {"cookie": f'theme={{"mode":"dark"}}; {COOKIE}={begun.cookie}'}  # of another program here
     assert (await page.get("/config", headers=named)).status_code == 200
     left = await page.post("/logout", files={"from": (None, "x")}, headers=PAGE | named)
     assert (left.status_code, left.headers["location"]) == (303, "/login")

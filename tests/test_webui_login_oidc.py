@@ -111,6 +111,18 @@ async def test_sign_in_use_the_page_and_leave(provider: ScriptedProvider, tmp_pa
         assert (await other_process.get("/config", headers=gone)).status_code == 401
 
 
+@IN_ONE_LOOP
+async def test_cookies_of_other_programs_at_this_host_keep_nobody_out(
+    provider: ScriptedProvider, page: httpx2.AsyncClient
+) -> None:
+    told = await brought_back(page, provider)
+    kept = "; ".join(f"{name}={value}" for name, value in page.cookies.items())
+    page.cookies.clear()
+    headers = PAGE | {"cookie": f'theme={{"mode":"dark"}}; {kept}'}
+    done = await page.get("/login/oidc", params=told, headers=headers)
+    assert (done.status_code, done.headers["location"]) == (303, "/models")
+
+
 async def test_a_user_stays_the_same_and_has_the_role_that_the_settings_give_now(
     provider: ScriptedProvider, tmp_path: Path
 ) -> None:

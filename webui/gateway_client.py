@@ -43,6 +43,7 @@ PIECE_BYTES = 8192
 STREAM_HEADERS = {"content-type": "application/json", "accept": "text/event-stream"}
 
 M = TypeVar("M", bound=BaseModel)
+H = TypeVar("H")
 
 
 class GatewayError(Exception):
@@ -287,30 +288,46 @@ def _object(response: httpx2.Response) -> dict[str, Any]:
 def _stream_event(data: str, request_id: str | None, came_at: float) -> StreamEvent:
     try:
         event = json.loads(data)
-    except ValueError:
-        event = None
-    if not isinstance(event, dict):
+        if not isinstance(event, dict):
+            raise ValueError("an event is an object")
+        if event.get("error") is not None:
+            raise GatewayError(_error_failure(event, None, request_id))
+        return _chunk(event, request_id, came_at)
+    except (ValueError, RecursionError) as error:
         raise GatewayError(
             Failure(kind="cut_off", message="The stream holds a broken event.", request_id=request_id)
-        )
-    if event.get("error") is not None:
-        raise GatewayError(_error_failure(event, None, request_id))
-    choice = next(iter(event.get("choices") or []), None) or {}
-    finish_reason = choice.get("finish_reason")
+        ) from error
+
+
+def _chunk(event: Mapping[str, Any], request_id: str | None, came_at: float) -> StreamEvent:
+    """Raises ValueError for one of another form: what it says would be lost without a word."""
+    choices = _held(event, "choices", list)
+    choice = (choices[0] or {}) if choices else {}
+    if not isinstance(choice, dict):
+        raise ValueError("a choice is an object")
+    finish_reason = _held(choice, "finish_reason", str)
     if finish_reason == "abort":
         # vLLM's word for a stream that the engine's shutdown ended: half an answer, not a finished one.
         raise GatewayError(
             Failure(kind="broke_off", message="The engine stopped while answering.", request_id=request_id)
         )
-    delta = choice.get("delta") or {}
+    delta = _held(choice, "delta", dict) or {}
     return StreamEvent(
         text=_words(delta, "content"),
         # vLLM's name of it today, and the one that vLLM had before and other servers still have.
         reasoning=_words(delta, "reasoning") or _words(delta, "reasoning_content"),
         finish_reason=finish_reason,
-        completion_tokens=(event.get("usage") or {}).get("completion_tokens"),
+        completion_tokens=_held(_held(event, "usage", dict) or {}, "completion_tokens", int),
         came_at=came_at,
     )
+
+
+def _held(found: Mapping[str, Any], name: str, kind: type[H]) -> H | None:
+    """The value of this name; None where there is none or null. Raises ValueError for one of another kind."""
+    value = found.get(name)
+    if value is None or isinstance(value, kind):
+        return value
+    raise ValueError(f"{name} is no {kind.__name__}")
 
 
 def _words(delta: Mapping[str, Any], name: str) -> str:

@@ -1,12 +1,12 @@
 """Who asks, without a login: each browser has a secret of its own in a cookie that no script can read."""
 
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from webui.cookies import cookie_in
 from webui.login.visitor import visitor_of
 from webui.store.users import user_of
 
@@ -43,11 +43,8 @@ class BrowserCookie:
 
 def token_in(cookies: str | None) -> str | None:
     """The browser's secret in a Cookie header."""
-    try:
-        morsel = SimpleCookie(cookies or "").get(COOKIE)
-    except CookieError:
-        return None
-    return morsel.value if morsel is not None and 16 <= len(morsel.value) <= 100 else None
+    token = cookie_in(cookies, COOKIE)
+    return token if token is not None and 16 <= len(token) <= 100 else None
 
 
 def sender(cookies: str | None, state: Any) -> str | None:

@@ -3,10 +3,11 @@
 import base64
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.requests import Request
 from starlette.responses import Response
+
+from webui.cookies import cookie_in
 
 COOKIE = "kodolly-session"
 
@@ -26,10 +27,10 @@ class LoggedIn:
 
 def cookie_bytes(request: Request) -> bytes | None:
     """What the browser's cookie holds; None where there is none, or one that we have not made."""
+    value = cookie_in(request.headers.get("cookie"), COOKIE)
     try:
-        morsel = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
-        return base64.b64decode(morsel.value, b"-_", validate=True) if morsel else None
-    except (CookieError, ValueError):
+        return base64.b64decode(value, b"-_", validate=True) if value is not None else None
+    except ValueError:
         return None
 
 

@@ -10,11 +10,12 @@ import hmac
 import json
 import secrets
 from dataclasses import asdict, dataclass, field
-from http.cookies import CookieError, SimpleCookie
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
+
+from webui.cookies import cookie_in
 
 COOKIE = "kodolly-sign-in-"
 PATH = "/login"
@@ -71,10 +72,9 @@ def attempt_in(request: Request, state: str) -> Attempt | None:
     if not _is_state(state):
         return None
     try:
-        morsel = SimpleCookie(request.headers.get("cookie", "")).get(_cookie_name(state))
-        value = base64.b64decode(morsel.value, b"-_", validate=True) if morsel else b""
-        kept = _Kept.model_validate_json(value)
-    except (CookieError, ValueError, ValidationError):
+        value = cookie_in(request.headers.get("cookie"), _cookie_name(state)) or ""
+        kept = _Kept.model_validate_json(base64.b64decode(value, b"-_", validate=True))
+    except ValueError:
         return None
     if not hmac.compare_digest(kept.state.encode(), state.encode()):
         return None
