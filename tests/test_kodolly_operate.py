@@ -69,10 +69,9 @@ def test_aliases_outlive_controller_and_gateway(tmp_path: Path) -> None:
         port = url.rpartition(":")[2]
         other = tmp_path / "again.log"
         # A second gateway that has the first one's copy on disk, and no controller that answers.
-        saved = next((tmp_path / "state").glob("workers-*.json"))
+        saved = tmp_path / "state" / f"workers-{httpx2.URL(stack.gateway).port}.json"
+        wait_for(saved.exists, 5, what="the gateway's copy")
         wait_for(lambda: '"chat"' in saved.read_text(encoding="utf-8"), 5, what="the alias on disk")
-        gateway_port = httpx2.URL(stack.gateway).port
-        assert saved.name == f"workers-{gateway_port}.json"
         target = tmp_path / "alone"
         target.mkdir()
         alone = free_port()

@@ -51,9 +51,8 @@ def replace_worker(cluster: Cluster, worker: "subprocess.Popen[bytes]", parts: E
 
 
 def wait_for_both(cluster: Cluster) -> None:
-    """Until both controllers list two ready workers."""
-    both = [["ready"] * 2] * 2
-    wait_for(lambda: [cluster.states("dolly", index) for index in range(2)] == both, 20, what="both workers")
+    """Until controllers and gateway know of two ready workers."""
+    wait_for(lambda: cluster.ready("dolly") == 2, 20, what="both workers")
 
 
 def exchange_gateway_processes(cluster: Cluster) -> None:

@@ -13,7 +13,15 @@ from pydantic import SecretStr
 
 from kodolly.clients.feedback_pages import fetch_feedback
 from tests.support.gateway_stack import TOKEN, member, model_ids
-from tests.support.processes import NO_ENGINE, free_port, kodolly, running, scripted_engine, wait_for
+from tests.support.processes import (
+    NO_ENGINE,
+    PATIENCE_S,
+    free_port,
+    kodolly,
+    running,
+    scripted_engine,
+    wait_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +198,12 @@ def test_the_gateway_serves_on_without_its_controller_also_after_a_restart(tmp_p
                     wait_for(lambda: model_ids(gateway) == ["dolly"], 15, what="the model")
             again = httpx2.post(f"{gateway}/v1/chat/completions", json=body, trust_env=False)
             assert again.status_code == 200
-        snapshot = tmp_path / "state" / f"workers-{port}.json"
+            # The copy is written after the gateway goes by it.
+            snapshot = tmp_path / "state" / f"workers-{port}.json"
+            wait_for(snapshot.exists, PATIENCE_S, what="the copy")
+            wait_for(
+                lambda: '"ready"' in snapshot.read_text(encoding="utf-8"), PATIENCE_S, what="the worker in it"
+            )
         assert snapshot.stat().st_mode & 0o777 == 0o600
         with running(start_gateway, log, f"{gateway}/healthz", env, tmp_path):
             assert model_ids(gateway) == ["dolly"]

@@ -128,6 +128,7 @@ def test_a_worker_on_another_machine_serves_and_comes_back_after_a_cut(
         # The client's first answer may be a refusal: the worker is not ready before it was called back.
         wait_for(lambda: '"ready"' in _or_nothing(first, ps, tmp_path), 30, what="the worker to be ready")
         assert f"{SECOND}:9000" in first.run(ps, tmp_path)
+        wait_for(serves, 30, what="the gateway to have heard of it")
         assert "far-2" in second.run([*chat, "3"], tmp_path), "a client on the other machine"
 
         asked = first.argv([*chat, "200"])

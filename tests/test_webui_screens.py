@@ -47,7 +47,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     keeping = {"feedback_store": "all", "feedback_held_out": 0.0}
     with in_process(cwd, **keeping) as stack, chromium_or_skip() as browser:
         fill(stack.gateway)
-        stack.stack.enter_context(stack.worker("w1", ModelCard(name="돌리")).member.kept())
+        stack.worker("w1", ModelCard(name="돌리"))
         port = free_port()
         url, environment = f"http://127.0.0.1:{port}", {"KODOLLY_STATE_DIR": str(cwd / "state")}
         command = [*webui_command(port, stack.gateway), "--processes", "2"]

@@ -5,7 +5,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
@@ -23,15 +23,18 @@ class Member:
 
     controller: str
     registration: Registration
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    """A renewal that is under way does not overtake a changed registration."""
 
     def put(self) -> httpx2.Response:
         """Register or renew once."""
-        return httpx2.put(
-            f"{self.controller}/v1/workers/{self.registration.worker_id}",
-            content=self.registration.model_dump_json(),
-            headers={"authorization": f"Bearer {TOKEN}", "content-type": "application/json"},
-            trust_env=False,
-        )
+        with self._one_at_a_time:
+            return httpx2.put(
+                f"{self.controller}/v1/workers/{self.registration.worker_id}",
+                content=self.registration.model_dump_json(),
+                headers={"authorization": f"Bearer {TOKEN}", "content-type": "application/json"},
+                trust_env=False,
+            )
 
     @contextmanager
     def kept(self) -> Iterator["Member"]:

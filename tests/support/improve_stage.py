@@ -4,7 +4,6 @@ are stand-ins."""
 import contextlib
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,18 +37,6 @@ ADMIN_TOKEN = "the-admin-token"
 OPTIONS = Options(share=50, days=1, max_longer=0.5, max_forgotten=0.05, max_task_loss=0.02)
 
 
-@dataclass(frozen=True)
-class Running:
-    """A worker that keeps its lease."""
-
-    worker: Worker
-    lease: ExitStack
-
-    @property
-    def checkpoint(self) -> str | None:
-        return self.worker.member.registration.models[0].checkpoint
-
-
 @dataclass
 class Stage:
     """A served model and people who judge it; engines, training and drained workers are stand-ins."""
@@ -57,7 +44,7 @@ class Stage:
     stack: InProcess
     path: Path
     client: httpx2.Client
-    workers: dict[str, Running] = field(default_factory=dict)
+    workers: dict[str, Worker] = field(default_factory=dict)
     checkpoint: str = ""
 
     def directory(self, name: str) -> Path:
@@ -77,17 +64,15 @@ class Stage:
 
     def serve(self, name: str, checkpoint: str) -> None:
         """From now on, until it is dropped."""
-        worker = self.stack.worker(f"w-{uuid.uuid4()}", ModelCard(name=name, checkpoint=checkpoint))
-        lease = self.stack.stack.enter_context(ExitStack())
-        lease.enter_context(worker.member.kept())
-        self.workers[name] = Running(worker, lease)
+        card = ModelCard(name=name, checkpoint=checkpoint)
+        self.workers[name] = self.stack.worker(f"w-{uuid.uuid4()}", card)
 
     def drop(self, names: list[str]) -> None:
         """In place of draining: these leave at once."""
         for name in names:
             if (worker := self.workers.pop(name, None)) is not None:
                 worker.lease.close()
-                member = worker.worker.member
+                member = worker.member
                 httpx2.delete(
                     f"{member.controller}/v1/workers/{member.registration.worker_id}",
                     params={"incarnation": member.registration.incarnation},

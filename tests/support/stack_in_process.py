@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 
 from common.http_protocol import BoundedProtocol
-from common.registry import ModelCard, Registration
+from common.registry import ModelCard, Registration, WorkerState
 from controller.app import create_app as create_controller
 from controller.app import end_watches
 from controller.settings import ControllerSettings
@@ -41,7 +41,8 @@ class InProcess:
     """Sent with every request, e.g. a key."""
 
     def worker(self, worker_id: str, *cards: ModelCard, incarnation: str = "incarnation-1") -> "Worker":
-        """A ready worker with an engine of its own; returns when the gateway has heard of it."""
+        """A ready worker with an engine of its own, which keeps its lease until the end; returns when the
+        gateway has heard of it."""
         script = Script(cards[0].name, "", tuple(card.name for card in cards[1:]))
         url = self.stack.enter_context(engine(script))
         registration = Registration(
@@ -52,8 +53,9 @@ class InProcess:
             state="ready",
             progress=1.0,
         )
-        worker = Worker(Member(self.controller, registration), script)
-        worker.member.put().raise_for_status()
+        lease = self.stack.enter_context(ExitStack())
+        worker = Worker(Member(self.controller, registration), script, lease)
+        lease.enter_context(worker.member.kept())
         wait_for(lambda: all(self.is_ready(card.name) for card in cards), PATIENCE_S)
         return worker
 
@@ -96,11 +98,18 @@ class Worker:
 
     member: Member
     script: Script
+    lease: ExitStack
+    """Closed, it is not renewed any more."""
 
-    def says(self, state: str) -> None:
+    @property
+    def checkpoint(self) -> str | None:
+        """Of its first model."""
+        return self.member.registration.models[0].checkpoint
+
+    def says(self, state: WorkerState) -> None:
         """Register with another state."""
-        registration = self.member.registration.model_copy(update={"state": state})
-        Member(self.member.controller, registration).put().raise_for_status()
+        self.member.registration = self.member.registration.model_copy(update={"state": state})
+        self.member.put().raise_for_status()
 
 
 @contextmanager
