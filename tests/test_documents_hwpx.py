@@ -21,6 +21,8 @@ LOOKS = """<hh:refList>
 <hh:charPr id="2" height="100" textColor="#000000" shadeColor="none"/>
 <hh:charPr id="3" height="1000" textColor="#FEFEFE" shadeColor="#000000"/>
 <hh:charPr id="4" height="0" textColor="#FFFFFF" shadeColor="#000000"/>
+<hh:charPr id="6" height="1000" textColor="#000000" shadeColor="none"><hh:bold/></hh:charPr>
+<hh:charPr id="7" height="1000" textColor="#000000" shadeColor="none"><hh:supscript/></hh:charPr>
 </hh:charProperties>
 <hh:paraProperties><hh:paraPr id="5"><hh:border borderFillIDRef="2"/></hh:paraPr></hh:paraProperties>
 </hh:refList>"""
@@ -64,6 +66,7 @@ def read(path: Path, body: str) -> tuple[str, int]:
         (runs((3, "음영 글")), "음영 글", 0),
         (runs((1, "띠 글"), paragraph=5), "띠 글", 0),
         (table(2, runs((1, "머리 칸"))), "머리 칸", 0),
+        (runs((0, "표"), (6, "끝* "), (0, "3m"), (7, "2")), "표끝* 3m2", 0),
         (formula(0, "#000000"), "x over 2", 0),
         (formula(0, "#FFFFFF"), "", len("무시xover2")),
         (formula(1, "#000000"), "", len("무시xover2")),
@@ -75,7 +78,7 @@ def test_hidden_text_is_left_out(tmp_path: Path, body: str, seen: str, hidden: i
     assert text.startswith("연차휴가는 15일이다.")
     assert count == hidden
     assert all(word in text for word in seen.split())
-    for gone in ("무시", "작은", "없는", "숨은"):
+    for gone in ("무시", "작은", "없는", "숨은", "**", "<"):
         assert gone not in text
 
 
