@@ -128,6 +128,18 @@ def test_verdicts_become_labels_for_kto_where_they_are_asked_for(tmp_path: Path)
     assert [(one["line"], "does not say whether" in one["reason"]) for one in refusals] == [(3, True)]
 
 
+def test_a_tables_words_are_verdicts_too(tmp_path: Path) -> None:
+    """A table holds texts alone: `False` there says what false says in JSON."""
+    words = ("True", "false", "1", "0", "좋음")
+    table = "instruction,output,label\n" + "".join(f"{ASK},{TELL},{word}\n" for word in words)
+    (tmp_path / "in.csv").write_text(table, encoding="utf-8")
+    rows, refusals, _ = converted(tmp_path / "in.csv", labels=True)
+    assert [row["meta"]["label"] for row in rows] == [True, False, True, False]
+    assert [one["line"] for one in refusals] == [6]
+    rows, refusals, _ = converted(tmp_path / "in.csv")  # where a number may be the class of a text
+    assert ([one["line"] for one in refusals], len(rows)) == ([3], 4)
+
+
 def test_a_greeting_is_left_out_and_unused_fields_are_named(tmp_path: Path) -> None:
     greeted = {"conversations": [{"from": "gpt", "value": "어서 오세요."}, HUMAN, GPT], "별점": 3, "빈칸": ""}
     path = write_lines(tmp_path / "in.jsonl", greeted, {"conversations": [HUMAN, GPT | {"emotion": "기쁨"}]})

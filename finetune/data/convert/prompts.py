@@ -162,9 +162,10 @@ def judged(record: Record, options: ConvertOptions) -> dict[str, object]:
         if name not in record:
             continue
         value = peek(record, name)
-        unpaired = name != "label" or ("prompt" in record and "completion" in record)
         word = str(value).strip().lower()
-        if not (isinstance(value, bool) or unpaired) or word not in _GOOD | _BAD:
+        unpaired = name != "label" or ("prompt" in record and "completion" in record)
+        is_verdict = options.labels or unpaired or word in ("true", "false")  # a text's class has a number
+        if not is_verdict or word not in _GOOD | _BAD:
             continue  # told as unused
         verdict = record.get(name) is not None and word in _GOOD
         if not verdict and not options.labels:
