@@ -109,6 +109,8 @@ def test_keys_have_their_counterparts(tmp_path: Path, keys: dict[str, Any], expe
         ({"lr_scheduler_type": "polynomial"}, "lr_scheduler_type: schedule is"),
         ({"quantization_bit": 8}, "quantization_bit: 4 bits alone"),
         ({"stage": "dpo", "pref_loss": "kto_pair"}, "pref_loss: kto_pair is not there"),
+        ({"stage": "kto", "pref_ftx": 0.1}, "pref_ftx: kto learns no rows beside the verdicts"),
+        ({"stage": "dpo", "pref_loss": "orpo", "pref_ftx": 0.1}, "pref_ftx: orpo learns the chosen answers"),
         ({"report_to": "swanlab"}, "report_to: swanlab: not there"),
         ({"key_of_tomorrow": 3}, "key_of_tomorrow: no key of a recipe"),
     ],

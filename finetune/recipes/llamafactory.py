@@ -154,9 +154,17 @@ def _adapter(values: Mapping[str, Any], made: Imported) -> None:
         made.missing["finetuning_type"] = "preferences train an adapter here, to be merged"
 
 
+_WITHOUT_SFT = {
+    "kto": "kto learns no rows beside the verdicts; train those in a recipe of their own",
+    "orpo": "orpo learns the chosen answers with a weight of 1 as it is; there is no other",
+}
+
+
 def _preferences(values: Mapping[str, Any], made: Imported) -> None:
     method, beta = made.recipe["method"], float(values.get("pref_beta", 0.1))
     sft = float(values.get("pref_ftx") or 0)
+    if sft and method in _WITHOUT_SFT:
+        made.missing["pref_ftx"] = _WITHOUT_SFT[method]
     if method == "kto":
         weights = ("desirable_weight", "kto_chosen_weight"), ("undesirable_weight", "kto_rejected_weight")
         made.recipe["kto"] = {"beta": beta} | {o: float(values[t]) for o, t in weights if t in values}

@@ -52,7 +52,7 @@ COUNTERPARTS: dict[str, tuple[str, str]] = {
     "pref_loss": ("dpo.loss_type", "orpo and simpo are methods of their own"),
     "pref_ftx": (
         "dpo.loss_weights",
-        "`[1, pref_ftx]` with `loss_type: [sigmoid, sft]`; `simpo.sft`",
+        "`[1, pref_ftx]` with `loss_type: [sigmoid, sft]`; `simpo.sft`; none in kto and orpo",
     ),
     "dpo_label_smoothing": ("dpo.label_smoothing", ""),
     "ld_alpha": ("dpo.ld_alpha", ""),
