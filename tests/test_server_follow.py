@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from common.registry import Delta, ModelCard, Snapshot, WorkerRecord
+import pytest
+
+from common.registry import Delta, ModelCard, Snapshot, WorkerLoad, WorkerRecord
 from common.settings import load_settings
 from server.settings import GatewaySettings
 from server.upstreams.directory import Directory
@@ -90,3 +92,21 @@ async def test_a_disk_that_takes_its_time_keeps_no_news_from_requests(tmp_path: 
                 assert known.workers["w1"].state == state
         finally:
             os.close(os.open(disk, os.O_RDONLY | os.O_NONBLOCK))
+
+
+async def test_what_a_full_disk_did_not_take_is_saved_once_there_is_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    known, path = Directory(), snapshot_path(GatewaySettings(state_dir=tmp_path))
+    disk = path.with_suffix(f".{os.getpid()}.tmp")
+    disk.mkdir()  # no file can be opened there
+    async with followed(known, tmp_path) as say:
+        say(snapshot())
+        await until(lambda: "cannot be saved" in caplog.text)
+        disk.rmdir()
+        assert not path.exists()
+        running = RECORD.model_copy(update={"load": WorkerLoad(running=1)})
+        say(f"event: delta\ndata: {Delta(epoch='e', version=2, changed=(running,)).model_dump_json()}\n\n")
+        await until(path.exists)
+    assert caplog.text.count("cannot be saved") == 1
+    assert [worker.worker_id for worker in Snapshot.model_validate_json(path.read_text()).workers] == ["w1"]

@@ -145,15 +145,22 @@ class SavedSnapshot:
     async def keep(self) -> None:
         """Write what has changed, until cancelled; load, which changes all the time, is not worth a write."""
         written: tuple[object, ...] = ()
+        failing = False
         while True:
             await self.changed.wait()
             self.changed.clear()
             now = directory_snapshot(self._directory).model_copy(
                 update={"aliases": self._aliases, "splits": self._splits}
             )
-            if _lasting(now) != written:
+            if _lasting(now) == written:
+                continue
+            try:
                 await asyncio.to_thread(save_snapshot, now, self._path)
-                written = _lasting(now)
+                written, failing = _lasting(now), False
+            except OSError as error:  # a full disk: the next change, of load at the latest, tries again
+                if not failing:
+                    logger.warning("the snapshot of workers cannot be saved: %s", error)
+                failing = True
 
 
 def _lasting(snapshot: SavedState) -> tuple[object, ...]:
@@ -188,17 +195,14 @@ def directory_snapshot(directory: Directory) -> SavedState:
 
 
 def save_snapshot(snapshot: Snapshot, path: Path) -> None:
-    """Replace the copy on disk in one step; a full disk is logged, never fatal."""
+    """Replace the copy on disk in one step. Raises OSError."""
     text = snapshot.model_dump_json()
     temporary = path.with_suffix(f".{os.getpid()}.tmp")  # the gateway may have several processes
-    try:
-        make_private_directory(path.parent)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.replace(path)
-    except OSError as error:
-        logger.warning("the snapshot of workers cannot be saved: %s", error)
+    make_private_directory(path.parent)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.replace(path)
 
 
 def load_snapshot(path: Path) -> SavedState | None:
