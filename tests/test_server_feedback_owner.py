@@ -2,9 +2,10 @@
 
 import asyncio
 import random
+import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,21 @@ def test_an_administrator_replaces_and_deletes_what_a_key_has_sent(
         assert client.get(path, headers=headers).json() == row | {"note": None}
         assert client.delete(path, headers=headers).status_code == 204
         assert listed(client, "ratings", "key-a") == []
+
+
+def test_what_is_no_number_in_a_vote_of_before_breaks_no_results(tmp_path: Path) -> None:
+    path = tmp_path / "kodolly.db"
+    make_old_store(path, "0001")
+    with closing(sqlite3.connect(path)) as old, old:
+        for side, number in (("left", "NaN"), ("right", "-Infinity")):
+            took = f"""replace("{side}", '"ttft_ms":null', '"ttft_ms":{number}')"""
+            old.execute(f"""UPDATE votes SET "{side}" = replace({took}, '하늘', 'NaN 하늘')""")  # noqa: S608 constants
+    with gateway(tmp_path) as client:
+        board = client.get("/v1/leaderboard", headers=by(ADMIN_TOKEN))
+        assert (board.status_code, board.json()["votes"]) == (200, 1)
+        (row,) = listed(client, "votes", ADMIN_TOKEN)
+        for side in ("left", "right"):
+            assert (row[side]["ttft_ms"], row[side]["answer"][:6]) == (None, "NaN 하늘")
 
 
 def test_without_keys_all_feedback_is_one_owner_s_also_that_of_before(tmp_path: Path) -> None:
