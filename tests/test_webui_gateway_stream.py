@@ -180,6 +180,37 @@ async def test_a_connection_that_the_gateway_has_closed_is_not_used_again() -> N
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        CHUNKED
+        + b'1f;name="a;b"\r\n'
+        + (TEXT + DONE)[:31]
+        + b"\r\n"
+        + piece((TEXT + DONE)[31:])
+        + b"0;x\r\nt: 1\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: <a>\r\n\r\n"
+        + CHUNKED
+        + piece(TEXT + DONE)
+        + b"0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n" + TEXT.replace(b"\n", b"\r\n") + b": \r\n\r\n" + DONE,
+        HEAD + b"connection: close\r\n\r\n" + TEXT + DONE,
+    ],
+)
+async def test_every_framing_of_http_brings_the_same_words(said: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await request_of(reader)
+            for at in range(len(said)):  # byte by byte
+                writer.write(said[at : at + 1])
+                await writer.drain()
+            if CHUNKED not in said:  # the connection ends the answer
+                return
+
+    async with gateway(answer) as (client, _):
+        assert [await text_of(client) for _ in range(2)] == ["a", "a"]
+
+
+@pytest.mark.parametrize(
     ("said", "kind"),
     [
         (b"SSH-2.0-OpenSSH\r\n", "gateway_down"),

@@ -23,8 +23,9 @@ from webui.failures import Failure
 from webui.files.file import IMAGE_BYTES
 from webui.gateway_client import GatewayClient, GatewayError, StreamEvent
 from webui.metrics import Stopwatch
-from webui.pacing import Signal, batches, gathering
+from webui.pacing import batches, gathering
 from webui.store.growing_answers import AnswerStanding
+from webui.wake_signal import Signal
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,14 @@ times what their reader does with what was read. Framing is RFC 9112.
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple, cast
 
 import httpx2
 
 from common.answer_parser import AnswerParser
+from webui.wake_signal import Signal
 
 POOL_IDLE_S = 60.0
 """Below the gateway's keep-alive of 75 s. The next question goes out over a connection that is there."""
@@ -61,7 +62,8 @@ class GatewayConnection(asyncio.Protocol):
         self._pool = pool
         self._parser = AnswerParser()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self._waiter: asyncio.Future[None] | None = None
+        self._news = Signal()
+        """Something came, or the connection ended."""
         self._broken: StreamBroken | None = None
         self._free = True
         """Nobody reads: what still comes is the end of an answer whose reader has all that it wanted."""
@@ -82,14 +84,14 @@ class GatewayConnection(asyncio.Protocol):
             self._gathered += len(data)
             if self._gathered < GATHERED_BYTES:
                 return
-        self._wake()
+        self._news.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._parser.until_close and exc is None:
             self._parser.complete = True
         self._broken = self._broken or StreamBroken("the connection ended early")
         self._pool.forget(self)
-        self._wake()
+        self._news.set()
 
     # -- one exchange -------------------------------------------------------------------------------
 
@@ -126,8 +128,9 @@ class GatewayConnection(asyncio.Protocol):
             self._transport.pause_reading()
         if rest.seconds > 0 and self._broken is None and not self._parser.complete:
             self._gathered = 0
+            self._news.clear()
             try:
-                await self._woken(rest.seconds, self._wake)
+                await self._news.wait(rest.seconds)
             finally:
                 self._gathered = None
 
@@ -150,31 +153,18 @@ class GatewayConnection(asyncio.Protocol):
         if self._broken is not None:
             raise self._broken
         self._read_on()
-        await self._woken(limit_s, lambda: self._end(StreamLate("nothing came in time")))
-
-    async def _woken(self, limit_s: float, late: Callable[[], None]) -> None:
-        """Wait for `_wake`; `late` is called in `limit_s` seconds."""
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        alarm = loop.call_later(limit_s, late)
-        try:
-            await self._waiter
-        finally:
-            alarm.cancel()
-            self._waiter = None
+        self._news.clear()
+        if not await self._news.wait(limit_s):
+            self._end(StreamLate("nothing came in time"))
 
     def _read_on(self) -> None:
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
     def _end(self, error: StreamBroken) -> None:
         self._broken = error
         self._transport.abort()
-        self._wake()
+        self._news.set()
 
     def _put_back(self) -> None:
         if self._parser.complete and self._parser.keep and not self._parser.until_close:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 
 from webui.gateway_stream import NO_REST, Rest
+from webui.wake_signal import Signal
 
 T = TypeVar("T")
 
@@ -35,41 +36,6 @@ def gathering(
         return Rest(seconds, listens=grown * READ_SHARE < INTERVAL_S)
 
     return rest
-
-
-class Signal:
-    """An event for one task, which waits for it no longer than it likes. `asyncio.wait` and timeouts take
-    several turns of the loop for the same."""
-
-    def __init__(self) -> None:
-        self._set = False
-        self._waiter: asyncio.Future[None] | None = None
-
-    def set(self) -> None:
-        """Wake who waits, or will wait."""
-        self._set = True
-        self._wake()
-
-    def clear(self) -> None:
-        """From now on `wait` waits again."""
-        self._set = False
-
-    async def wait(self, limit_s: float) -> None:
-        """Until it is set, at most `limit_s` seconds."""
-        if self._set:
-            return
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        alarm = loop.call_later(limit_s, self._wake)
-        try:
-            await self._waiter
-        finally:
-            alarm.cancel()
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 async def batches(
