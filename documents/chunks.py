@@ -22,6 +22,8 @@ Measure = Callable[[str], int]
 _SENTENCE = regex.compile(r".+?(?:[.?!。…][\"'”’)\]」』]*(?=\s|$)|\n|$)\s*", regex.DOTALL)
 _WORD = regex.compile(r"\S+\s*")
 _GRAPHEME = regex.compile(r"\X")
+_MANY = regex.compile(r".{1,1000}", regex.DOTALL)
+"""No script writes so much as one character; who does wants to be more than an index or a prompt can hold."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ def chunks_of(document: Document, size: int = DEFAULT_SIZE, measure: Measure = l
     """Chunks of at most `size` by `measure`, in order. Together they hold every block once.
 
     A new heading begins a new chunk. A paragraph that is too long is cut after sentences, a sentence after
-    words, a word between graphemes; a grapheme longer than `size` stays whole. Raises ValueError for a
-    `size` below 1.
+    words, a word between graphemes; a grapheme longer than `size` stays whole up to a thousand code points.
+    Raises ValueError for a `size` below 1.
     """
     if size < 1:
         raise ValueError("the size of a chunk is at least 1")
@@ -129,7 +131,7 @@ def _pieces(text: str, size: int, measure: Measure, by_line: bool) -> list[str]:
     if measure(text) <= size:
         return [text]
     pieces = text.splitlines(keepends=True) if by_line else _SENTENCE.findall(text)
-    for finer in (_WORD, _GRAPHEME):
+    for finer in (_WORD, _GRAPHEME, _MANY):
         pieces = [
             small
             for piece in pieces

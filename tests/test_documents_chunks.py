@@ -111,6 +111,13 @@ def test_chunks_hold_everything_once_within_the_size_and_cut_no_grapheme(
         assert "".join(covered[number].split()) == "".join(text.split())
 
 
+def test_a_character_without_an_end_is_cut() -> None:
+    endless = "\u1100" * 50_000
+    made = chunks_of(document(page(None, ("paragraph", f"앞 {endless}"))), 100)
+    assert max(len(chunk.text) for chunk in made) <= 1000
+    assert sum(chunk.text.count("\u1100") for chunk in made) == len(endless)
+
+
 def test_a_long_heading_is_not_repeated_with_all_that_stands_below_it() -> None:
     long = "제목 " * 1000
     table = "\n".join(["| 머리 " * 1000, "| --- |", *(f"| {row} |" for row in range(500))])

@@ -1,15 +1,17 @@
 """What the documents service does with indexes that it finds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from common.database import StoreFailed
 from common.errors import UserError
 from documents.chunks import chunks_of
 from documents.read.file import ReadLimits, read_file
 from documents.search import store as store_module
-from documents.search.store import open_store
+from documents.search.store import Store, open_store
 from documents.service.catalogue import Row
 from documents.service.indexing import Indexer
 from documents.service.places import Places
@@ -36,9 +38,7 @@ def test_an_index_of_other_rules_is_made_anew_at_the_start(
     places.make()
     storage = DiskStorage(places)
     for name in ("vs_old", "vs_broken"):
-        row: Row = {"id": name, "owner": "key", "name": "", "description": "", "metadata": "{}"}
-        row |= {"shared_with": "[]", "created_at": 1, "last_active_at": 1, "expires_days": None}
-        storage.catalogue.insert("stores", row)
+        storage.catalogue.insert("stores", store_row(name))
     (tmp_path / "규정.md").write_text("연차휴가는 15일이다.", encoding="utf-8")
     document = read_file(tmp_path / "규정.md")
     rules(monkeypatch, "words 1")
@@ -53,6 +53,47 @@ def test_an_index_of_other_rules_is_made_anew_at_the_start(
     finally:
         indexer.stop()
         storage.close()
+
+
+def store_row(name: str) -> Row:
+    row: Row = {"id": name, "owner": "key", "name": "", "description": "", "metadata": "{}"}
+    return row | {"shared_with": "[]", "created_at": 1, "last_active_at": 1, "expires_days": None}
+
+
+class Refusing(DiskStorage):
+    """The database of one store takes nothing."""
+
+    @contextmanager
+    def open(self, store: str, *, create: bool = False) -> Iterator[Store]:
+        if store == "vs_refused":
+            raise StoreFailed("The database of the documents failed.")
+        with super().open(store, create=create) as opened:
+            yield opened
+
+
+def test_a_file_that_the_database_refuses_keeps_no_other_waiting(tmp_path: Path) -> None:
+    places = Places(tmp_path / "state" / "service")
+    places.make()
+    storage = Refusing(places)
+    catalogue = storage.catalogue
+    for store in ("vs_refused", "vs_good"):
+        catalogue.insert("stores", store_row(store))
+        file: Row = {"id": f"file-{store}", "owner": "key", "filename": "규정.md", "bytes": 1}
+        file |= {"purpose": "assistants", "created_at": 1, "expires_at": None}
+        storage.keep(file, "연차휴가는 15일이다.".encode())
+        attached: Row = {"store": store, "file": f"file-{store}", "batch": None, "status": "in_progress"}
+        attached |= {"error_code": "", "error_message": "", "attributes": "{}", "chunk_tokens": 800}
+        catalogue.insert("attached", attached | {"usage_bytes": 0, "created_at": 1})
+    indexer = Indexer(storage, ReadLimits(), lambda: None)
+    indexer.start()
+    try:
+        done = "SELECT store FROM attached WHERE status = 'completed'"
+        wait_for(lambda: bool(catalogue.rows(done)), PATIENCE_S, what="the other file")
+        (left,) = catalogue.rows("SELECT store FROM attached WHERE status = 'in_progress'")
+    finally:
+        indexer.stop()
+        storage.close()
+    assert left["store"] == "vs_refused"
 
 
 def is_found(places: Places) -> bool:

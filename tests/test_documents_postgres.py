@@ -122,6 +122,16 @@ def test_a_few_candidates_are_ranked_by_all_terms(
 
 
 @pytest.mark.usefixtures("plain_terms")
+def test_a_text_that_the_database_cannot_hold_is_no_failure_of_the_database(
+    storage: PostgresStorage, tmp_path: Path
+) -> None:
+    with both(storage, tmp_path) as (_, post):
+        with pytest.raises(UserError, match="cannot hold"):
+            add(post, "0.pdf", " ".join(f"낱말{number:09}" for number in range(60_000)))
+        assert found(post, "연차")[0][0] == "0.pdf"
+
+
+@pytest.mark.usefixtures("plain_terms")
 def test_how_often_terms_occur_is_kept_exactly(storage: PostgresStorage, tmp_path: Path) -> None:
     counted = "SELECT index_id, lexeme AS term, count(*) AS chunks FROM chunks, unnest(terms) GROUP BY 1, 2"
     with both(storage, tmp_path) as (_, post):

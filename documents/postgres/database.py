@@ -118,11 +118,15 @@ class PostgresDatabase:
 
     def waited(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns, on the loop of the connections. Raises StoreFailed for what the database
-        reports."""
+        reports, UserError for values that it cannot hold, which it never will."""
         import asyncpg
 
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
+            raise UserError(
+                f"The database of the documents cannot hold this ({type(error).__name__})."
+            ) from error
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             reason = type(getattr(error, "orig", None) or error).__name__
             raise StoreFailed(

@@ -39,6 +39,8 @@ class Indexer:
         self._catalogue = storage.catalogue
         self._waking = threading.Event()
         self._stopping = False
+        self._put_off: dict[int, float] = {}
+        """Places of files that the database did not take, each with when it is tried again (monotonic)."""
         self._thread = threading.Thread(target=self._run, name="indexing documents", daemon=True)
 
     def start(self) -> None:
@@ -93,7 +95,12 @@ class Indexer:
             "SELECT attached.*, files.filename FROM attached JOIN files ON files.id = attached.file"
             " WHERE status = 'in_progress'"
         )
-        for place in self._catalogue.rows(f"{waiting} ORDER BY attached.place LIMIT {LOOKED_AT}"):
+        now = time.monotonic()
+        self._put_off = {place: until for place, until in self._put_off.items() if until > now}
+        most = LOOKED_AT + len(self._put_off)
+        for place in self._catalogue.rows(f"{waiting} ORDER BY attached.place LIMIT {most}"):
+            if place["place"] in self._put_off:
+                continue
             with self._catalogue.alone(f"attached {place['place']}") as mine:
                 found = self._catalogue.rows(f"{waiting} AND attached.place = ?", (place["place"],))
                 for row in found if mine else ():  # else another process has it, or was faster
@@ -109,8 +116,10 @@ class Indexer:
         except UserError as error:
             known = Path(filename.lower()).suffix in readable_suffixes(ocr=self._limits.ocr)
             outcome = ("failed", "invalid_file" if known else "unsupported_file", str(error), 0)
-        except StoreFailed:  # it is tried again
-            raise
+        except StoreFailed as error:  # it is tried again, and keeps no other file waiting
+            logger.warning("the file %s could not be indexed, it is tried again: %s", row["file"], error)
+            self._put_off[row["place"]] = time.monotonic() + TIDY_EVERY_S
+            return
         except Exception:
             if self._stopping:
                 return
