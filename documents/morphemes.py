@@ -5,8 +5,8 @@ Particles and endings are in every text and say nothing.
 
 from collections.abc import Sequence
 
-from common.normal_form import nfc
 from documents.korean import Token, tokens_of
+from documents.letter_forms import plain_letters
 
 _CONTENT = ("N", "V", "MAG", "MM", "XR", "SL", "SN", "SH")
 """Kiwi's tags of nouns, verbs, adverbs, determiners, roots, foreign letters, numbers and Hanja.
@@ -18,7 +18,7 @@ _IN_COMPOUNDS = ("NNG", "NNP", "NR", "XPN", "XSN", "XR", "SL")
 
 def morphemes_of(texts: Sequence[str]) -> list[list[str]]:
     """The content morphemes of each text, in order and as often as they occur."""
-    normal = [nfc(text) for text in texts]
+    normal = [plain_letters(text) for text in texts]
     return [
         ["".join(token.form.lower().split()) for token in tokens if token.tag.startswith(_CONTENT)]
         for tokens in tokens_of(normal)
@@ -27,7 +27,7 @@ def morphemes_of(texts: Sequence[str]) -> list[list[str]]:
 
 def compounds_of(texts: Sequence[str]) -> list[list[str]]:
     """The nouns of each text that are written together from several (연차휴가, 계약직원), in order."""
-    normal = [nfc(text) for text in texts]
+    normal = [plain_letters(text) for text in texts]
     return [_compounds(text, tokens) for text, tokens in zip(normal, tokens_of(normal), strict=True)]
 
 

@@ -25,6 +25,12 @@ def terms(text: str) -> set[str]:
         ("1.5배", "1.5", {"m1.5"}),
         ("챗GPT로", "챗gpt", {"mgpt"}),
         ("學校에", "學校", {"m學校"}),
+        ("１５일", "15일", {"m15", "p15", "p5일"}),
+        ("85㎡ 이하", "85m2", {"m85", "p85", "p5m", "pm2"}),
+        ("50㎏", "50KG", {"p50", "p0k", "pkg"}),
+        ("제Ⅱ장", "제II장", {"p제i", "pii", "pi장"}),
+        ("o\ufb03ce", "office", {"moffice"}),
+        ("ＡＢＣ", "abc", {"mabc"}),
     ],
 )
 def test_what_means_the_same_shares_terms(one: str, other: str, shared: set[str]) -> None:

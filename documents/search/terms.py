@@ -8,10 +8,10 @@ find nothing.
 import re
 from collections.abc import Sequence
 
-from common.normal_form import nfc
+from documents.letter_forms import plain_letters
 from documents.search.mecab import content_morphemes, mecab_version
 
-RULE = "morphemes and character pairs 3"
+RULE = "morphemes and character pairs 4"
 """Name of the rule by which this file and `mecab` make terms: another one takes another name."""
 
 _WORD = re.compile(r"\w+")
@@ -24,7 +24,7 @@ def terms_version() -> str:
 
 def terms_of(texts: Sequence[str]) -> list[list[str]]:
     """The terms of each text, in order and as often as they occur. No term holds white space."""
-    return [_terms(nfc(text)) for text in texts]
+    return [_terms(plain_letters(text)) for text in texts]
 
 
 def with_headings(text: str, headings: Sequence[str]) -> str:
