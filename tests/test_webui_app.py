@@ -1,6 +1,7 @@
 """The web UI over HTTP, without a browser: the cookie that names one, and that no page holds a connection."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from webui.session import COOKIE, token_in
 from webui.settings import WebuiSettings
 
 JSON = {"content-type": "application/json"}
+UUIDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}")
 
 
 @pytest.fixture
@@ -138,6 +140,37 @@ async def test_an_event_without_a_cookie_changes_nothing_and_says_so(client: htt
     answer = await client.post("/page/events/chat-begin", json=typed, headers={"cookie": ""})
     assert (answer.status_code, answer.json()) == (200, {})
     assert "kodolly-notice" in answer.headers
+
+
+EVENTS = {
+    "chat": ("load", "begin", "edit", "settle", "stop", "retry", "older", "newer", "proceed"),
+    "compare": ("load", "begin", "edit", "settle", "stop"),
+    "left": ("retry", "older", "newer", "proceed"),
+    "fourth": ("retry", "older", "newer", "proceed"),
+}
+
+
+async def test_a_conversation_of_another_page_ends_no_event(client: httpx2.AsyncClient) -> None:
+    """Its id may come from an address that somebody has put together, and it has other panes."""
+    await client.get("/chat")
+    config = (await client.get("/config")).json()
+    typed: dict[str, object] = {f"{pane}-model": "m" for pane in ("chat", "left", "right")}
+
+    async def happened(name: str, shown: str = "") -> str:
+        page = "chat" if name.startswith("chat") else "compare"
+        boxes = typed | {f"{page}-question": "무엇?", f"{page}-conversation": shown}
+        given = values_of(config, name, boxes)
+        answer = await client.post(f"/page/events/{name}", params={"c": shown}, json=given)
+        assert answer.status_code == 200, name
+        return answer.text
+
+    ids = {}
+    for page in ("compare", "chat"):
+        (ids[page], *_) = UUIDS.findall(await happened(f"{page}-begin"))
+    for part, events in EVENTS.items():
+        other = ids["compare" if part == "chat" else "chat"]
+        for event in events:
+            assert other not in await happened(f"{part}-{event}", other), (part, event)
 
 
 @pytest.mark.parametrize("event", ["chat-begin", "chat-refresh", "chat-retry", "chat-stop"])

@@ -150,7 +150,7 @@ class ReviseEvents:
                 return _refused("edit_gone", lang, shown)
             branch, turn = branched
             kept = self.store.conversations
-            found = await kept.get(user, known)
+            found = await kept.get(user, known, self.kind)
             panes = found.sides if found else self.setups
             setups = {pane: self.setups[pane].read(values, self.cache) or turn.setup for pane in panes}
             hidden = bool(found and found.hidden)
@@ -174,7 +174,7 @@ class ReviseEvents:
                 found = await change(user, shown) if shown else None
             except StillAnswering:
                 tell(text(lang_of(request), "ask_wait"))
-                found = await self.store.conversations.get(user, shown or "")
+                found = await self.store.conversations.get(user, shown or "", self.kind)
             if found is not None:
                 self._start(found, user)
             return await self.show(request, found)

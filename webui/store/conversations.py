@@ -95,9 +95,10 @@ class Conversations:
     def __init__(self, database: PageDatabase) -> None:
         self._database = database
 
-    async def get(self, user: str, conversation_id: str) -> Conversation | None:
-        """One conversation; None for one that is not the user's, or deleted."""
-        return await self._database.run(lambda c: find_conversation(c, user, conversation_id))
+    async def get(self, user: str, conversation_id: str, kind: Kind | None = None) -> Conversation | None:
+        """One conversation, of this kind if one is given; None for one that is not the user's, or deleted."""
+        found = await self._database.run(lambda c: find_conversation(c, user, conversation_id))
+        return found if found is not None and kind in (None, found.kind) else None
 
     async def answers(self, user: str, answer_ids: Sequence[str]) -> dict[str, Shown]:
         """Answers of the user's by their ids; those of others, or deleted ones, are left out. Whoever
@@ -134,8 +135,8 @@ class Conversations:
         files: Sequence[str] = (),
         hidden: bool = False,
     ) -> Conversation:
-        """Add one question to a conversation; for None or one that is gone, to a new one, which has the panes
-        of `setups` from then on.
+        """Add one question to a conversation; for None, or one that is gone or of another kind, to a new one,
+        which has the panes of `setups` from then on.
 
         files: ids. `hidden` is for new ones. Raises StillAnswering while the last question is not answered,
         FileGone, NoImages and ImagesTooLarge.
@@ -272,6 +273,8 @@ def add_question(
     """`Conversations.ask` in a transaction of the caller's. What it returns is put together from what has
     been written, not read again."""
     found = find_conversation(connection, user, conversation_id, lock=True) if conversation_id else None
+    if found is not None and found.kind != kind:
+        found = None
     if found is not None and found.running:
         raise StillAnswering
     asked = _asked_panes(found, new.setups)

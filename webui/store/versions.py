@@ -45,7 +45,7 @@ class Versions:
 
         def work(connection: sa.Connection) -> Conversation | None:
             found = _idle(connection, user, conversation_id)
-            last = found.sides[pane].last if found else None
+            last = found.sides.get(pane, Side()).last if found else None
             if found is None or last is None or not last.can_go_on:
                 return found
             turn_id, question = last_turn(connection, conversation_id)

@@ -55,7 +55,7 @@ class ChatEvents:
         await self.cache.look()
         await take_over_chats(self.store, user, old)
         kept = self.store.conversations
-        found = await kept.get(user, wanted) if wanted else await kept.newest(user, "chat")
+        found = await kept.get(user, wanted, "chat") if wanted else await kept.newest(user, "chat")
         updates = await self.show(request, found) | {self.page.old: None}
         updates |= await self.presets.load(user, lang)
         side = found.sides[PANE] if found else Side()
@@ -103,7 +103,7 @@ class ChatEvents:
     async def retry(self, request: gr.Request, values: Mapping[Any, Any]) -> Updates:
         """Ask the last question again, with what the picker says now."""
         user, shown = user_in(request), values[self.page.conversations.shown]
-        found = await self.store.conversations.get(user, shown) if shown else None
+        found = await self.store.conversations.get(user, shown, "chat") if shown else None
         if found is None or found.sides[PANE].last is None:
             return await self._whole(request, found)
         setup: Setup = self.page.setup.read(values, self.cache) or found.sides[PANE].turns[-1].setup
@@ -117,7 +117,7 @@ class ChatEvents:
 
     async def settle(self, request: gr.Request, shown: str | None) -> Updates:
         """The answer has ended: buttons and list follow."""
-        found = await self.store.conversations.get(user_in(request), shown) if shown else None
+        found = await self.store.conversations.get(user_in(request), shown, "chat") if shown else None
         if found is None:
             return {self.page.composer.stop: gr.skip()}
         note_answer(self.cache, found.sides[PANE])
@@ -128,7 +128,7 @@ class ChatEvents:
     async def stop(self, request: gr.Request, shown: str | None) -> Updates:
         """End the answer; the page sees it end and settles."""
         user = user_in(request)
-        found = await self.store.conversations.get(user, shown) if shown else None
+        found = await self.store.conversations.get(user, shown, "chat") if shown else None
         if found is not None and not self.answering.stop(found.sides.values()):
             await self.store.conversations.stop(user, found.id)
         return {self.page.composer.stop: gr.skip()}
@@ -138,7 +138,7 @@ class ChatEvents:
     ) -> Updates:
         """Take the last question back into the box, before what is typed there, and its context."""
         user = user_in(request)
-        found = await self.store.conversations.get(user, shown) if shown else None
+        found = await self.store.conversations.get(user, shown, "chat") if shown else None
         last = found.sides[PANE].last if found else None
         if found is None or last is None:
             return {self.page.composer.stop: gr.skip()}
@@ -158,6 +158,7 @@ class ChatEvents:
 
     async def show(self, request: gr.Request, found: Conversation | None) -> Updates:
         """Another conversation, with the model and settings that it had, or an empty page."""
+        found = found if found is not None and found.kind == "chat" else None
         last = found.sides[PANE].last if found else None
         updates = await self._whole(request, found)
         return (

@@ -152,7 +152,7 @@ class CompareEvents:
 
         async def handler(request: gr.Request, shown: str | None, chosen: Setup | None) -> Updates:
             lang, user = lang_of(request), user_in(request)
-            found = await self.store.conversations.get(user, shown) if shown else None
+            found = await self.store.conversations.get(user, shown, "compare") if shown else None
             last = side_of(found, pane.name).last
             if found is None or last is None:
                 return await self.draw(request, found)
@@ -170,7 +170,7 @@ class CompareEvents:
     async def settle(self, request: gr.Request, shown: str | None) -> Updates:
         """One side has ended: it can be judged and retried. When all have, buttons and vote row follow."""
         lang = lang_of(request)
-        found = await self.store.conversations.get(user_in(request), shown) if shown else None
+        found = await self.store.conversations.get(user_in(request), shown, "compare") if shown else None
         if found is None:
             return {self.page.composer.send: gr.skip()}
         for side in found.sides.values():
@@ -185,7 +185,7 @@ class CompareEvents:
     async def stop(self, request: gr.Request, shown: str | None) -> Updates:
         """End all answers; the page sees them end and settles."""
         user, kept = user_in(request), self.store.conversations
-        found = await kept.get(user, shown) if shown else None
+        found = await kept.get(user, shown, "compare") if shown else None
         if found is not None and not self.answering.stop(found.sides.values()):
             await kept.stop(user, found.id)
         return {self.page.composer.stop: gr.skip()}
@@ -202,7 +202,7 @@ class CompareEvents:
         await self.store.users.set(user, BLIND, switch)
         if shown and not switch:
             await self.store.conversations.show_names(user, shown)
-        found = await self.store.conversations.get(user, shown) if shown else None
+        found = await self.store.conversations.get(user, shown, "compare") if shown else None
         for side in found.sides.values() if found and not found.hidden else ():
             if side.last is not None:
                 self.answering.show_names(side.last.id)
@@ -214,6 +214,7 @@ class CompareEvents:
 
     async def show(self, request: gr.Request, found: Conversation | None) -> Updates:
         """Another comparison, with the models and settings that it had, or an empty page."""
+        found = found if found is not None and found.kind == "compare" else None
         lang, count = lang_of(request), await self._count(user_in(request), found)
         updates = await self.draw(request, found, count) | self.view.layout(count, lang)
         models: list[str | None] = []
@@ -241,7 +242,7 @@ def _without_marks(updates: Updates, panes: Sequence[Pane]) -> Updates:
 async def _wanted(store: PageStore, user: str, query: Mapping[str, str]) -> Conversation | None:
     """The comparison of the address; the newest for an address that asks for none and for no new one."""
     if query.get("c"):
-        return await store.conversations.get(user, query["c"])
+        return await store.conversations.get(user, query["c"], "compare")
     if any(query.get(name) for name in ("a", "b", "q")):
         return None
     return await store.conversations.newest(user, "compare")

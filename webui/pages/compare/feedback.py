@@ -36,7 +36,7 @@ class CompareFeedback:
 
         async def handler(request: gr.Request, screen: Screen) -> Updates:
             user, lang, page, kept = user_in(request), lang_of(request), self.page, self.store.conversations
-            found = await kept.get(user, screen.shown) if screen.shown else None
+            found = await kept.get(user, screen.shown, "compare") if screen.shown else None
             if found is None or not may_vote(found) or choice_of(found) == choice:
                 return {page.vote.note: gr.skip()}
             about = {"blind": found.hidden, "locale": lang, "rater_id": await self.store.users.rater_id(user)}
@@ -73,7 +73,7 @@ class CompareFeedback:
             request: gr.Request, score: int | None, tags: list[Any] | None, shown: str | None
         ) -> Updates:
             user, lang = user_in(request), lang_of(request)
-            found = await self.store.conversations.get(user, shown) if shown else None
+            found = await self.store.conversations.get(user, shown, "compare") if shown else None
             side = side_of(found, pane.name)
             turn = side.last
             if found is None or turn is None or not turn.complete:
@@ -104,7 +104,7 @@ class CompareFeedback:
 
         async def handler(request: gr.Request, asked: ComposedQuestion) -> Updates:
             user, lang, shown, question = user_in(request), lang_of(request), asked.shown, asked.question
-            found = await self.store.conversations.get(user, shown) if shown else None
+            found = await self.store.conversations.get(user, shown, "compare") if shown else None
             side, hidden = side_of(found, pane.name), hidden_in(found)
             setup = asked.setups.get(pane.name)
             if hidden or setup is None or not (side.turns or question):
