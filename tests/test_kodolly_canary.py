@@ -133,9 +133,9 @@ def test_an_alias_is_no_place_for_a_checkpoint_of_its_own(stack: InProcess) -> N
         started.append(asked.name)
 
     site = Site(Controllers((stack.controller,), TOKEN), None, lambda _: None, run)
-    site.tell("PUT", "채팅", Alias(target="돌리"))
+    site.tell("PUT", "채팅", Alias(target="돌리-1"))
     with pytest.raises(
-        UserError, match=r"채팅 is another name of 돌리.*kodolly deploy 돌리.*alias --remove 채팅"
+        UserError, match=r"채팅 is another name of 돌리-1.*kodolly deploy 돌리-1.*alias --remove 채팅"
     ):
         deploy_for_all(site, wanted("채팅", "/runs/two"))
     stack.worker("w2", ModelCard(name="채팅"))  # a model's own name wins over an alias

@@ -24,6 +24,7 @@ from kodolly.operate.deploy import Deployment
 from kodolly.operate.deployed import DeployHistory, ServedCheckpoint
 from tests.support.gateway_stack import TOKEN
 from tests.support.judgements import answer, rating, vote
+from tests.support.processes import PATIENCE_S, wait_for
 from tests.support.stack_in_process import InProcess, Worker, in_process
 from tests.support.tuned_card import CARD
 
@@ -79,6 +80,7 @@ class Stage:
                     headers={"authorization": f"Bearer {TOKEN}"},
                     trust_env=False,
                 ).raise_for_status()
+                wait_for(lambda name=name: not self.stack.is_ready(name), PATIENCE_S, what="its end")  # type: ignore[misc]
 
     def say(self, path: str, body: dict[str, Any]) -> None:
         self.client.put(f"/v1/feedback/{path}/{uuid.uuid4()}", json=body).raise_for_status()

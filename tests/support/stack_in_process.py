@@ -53,16 +53,21 @@ class InProcess:
             state="ready",
             progress=1.0,
         )
+        before = {card.name: self.ready(card.name) for card in cards}
         lease = self.stack.enter_context(ExitStack())
         worker = Worker(Member(self.controller, registration), script, lease)
         lease.enter_context(worker.member.kept())
-        wait_for(lambda: all(self.is_ready(card.name) for card in cards), PATIENCE_S)
+        wait_for(lambda: all(self.ready(name) > count for name, count in before.items()), PATIENCE_S)
         return worker
+
+    def ready(self, model: str) -> int:
+        """How many ready workers of a model the gateway knows."""
+        models = {one["id"]: one for one in self.get("/v1/status")["models"]}
+        return int(models.get(model, {}).get("workers", 0))
 
     def is_ready(self, model: str) -> bool:
         """Whether the gateway would ask somebody for it now."""
-        models = {one["id"]: one for one in self.get("/v1/status")["models"]}
-        return bool(models.get(model, {}).get("workers"))
+        return self.ready(model) > 0
 
     def get(self, path: str, **headers: str) -> Any:
         """The JSON at a path of the gateway."""
