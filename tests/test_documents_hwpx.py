@@ -11,6 +11,7 @@ from tests.support.paper_files import write_hwpx
 LOOKS = """<hh:refList>
 <hh:borderFills>
 <hh:borderFill id="1"/>
+<hh:borderFill><hc:fillBrush><hc:winBrush faceColor="#1F3864"/></hc:fillBrush></hh:borderFill>
 <hh:borderFill id="2">
 <hc:fillBrush><hc:winBrush faceColor="#1F3864"/></hc:fillBrush></hh:borderFill>
 <hh:borderFill id="3"><hc:fillBrush><hc:winBrush faceColor="#FFFFFF"/></hc:fillBrush></hh:borderFill>

@@ -81,9 +81,10 @@ class _BodyReading:
 
     def _text(self, paragraph: Paragraph) -> str:
         parts = []
+        shaded = _is_shaded(paragraph)
         for item in paragraph.iter_inner_content():
             for run in [item] if isinstance(item, Run) else item.runs:
-                if _is_hidden(run, _is_shaded(paragraph)):
+                if _is_hidden(run, shaded):
                     self.hidden += len("".join(run.text.split()))
                 else:
                     parts.append(run.text)

@@ -79,16 +79,18 @@ def _looks(roots: Mapping[zipfile.ZipInfo, Any]) -> _Looks:
         for one in _all(root, "paraPr"):
             if any(border.get("borderFillIDRef") in filled for border in _all(one, "border")):
                 paragraphs.add(one.get("id"))
-    return _Looks(frozenset(small), frozenset(white), frozenset(filled), frozenset(paragraphs))
+    # One without an id would be that of everything that names none.
+    return _Looks(*(frozenset(one for one in ids if one) for ids in (small, white, filled, paragraphs)))
 
 
 def _emptied(root: Any, looks: _Looks) -> int:
     """Take the hidden text out of a section; how many characters it was."""
     page_filled = any(one.get("borderFillIDRef") in looks.filled for one in _all(root, "pageBorderFill"))
+    coloured = _coloured(root, looks)
     hidden = 0
     for run in _all(root, "run"):
         look = run.get("charPrIDRef")
-        on_colour = page_filled or _is_on_colour(run, looks)
+        on_colour = page_filled or any(around in coloured for around in run.iterancestors())
         seen = look not in looks.small and (look not in looks.white or on_colour)
         for element in list(run.iterchildren(*(f"{{*}}{name}" for name in WRITTEN))):
             if not seen or (_is_white(element.get("textColor")) and not on_colour):
@@ -103,23 +105,16 @@ def _emptied(root: Any, looks: _Looks) -> int:
     return hidden
 
 
-def _is_on_colour(run: Any, looks: _Looks) -> bool:
-    """Whether white text may be seen: in a coloured paragraph, cell, table or shape."""
-    for around in run.iterancestors():
-        name = etree.QName(around).localname
-        if name == "p" and around.get("paraPrIDRef") in looks.filled_paragraphs:
-            return True
-        if around.get("borderFillIDRef") in looks.filled or any(map(_has_fill, _shape_fills(around))):
-            return True
-        if name == "tbl" and any(
-            zone.get("borderFillIDRef") in looks.filled for zone in around.iterdescendants("{*}cellzone")
-        ):
-            return True
-    return False
-
-
-def _shape_fills(around: Any) -> Iterator[Any]:
-    return (child for child in around.iterchildren("{*}fillBrush"))
+def _coloured(root: Any, looks: _Looks) -> set[Any]:
+    """The paragraphs, cells, tables and shapes of a section on which white text may be seen."""
+    found = {brush.getparent() for brush in _all(root, "fillBrush") if _has_fill(brush)}
+    for element in root.iter():
+        filled = element.get("borderFillIDRef") in looks.filled
+        if filled or element.get("paraPrIDRef") in looks.filled_paragraphs:
+            found.add(element)
+        if filled and etree.QName(element).localname == "cellzone":
+            found.update(element.iterancestors("{*}tbl"))
+    return found
 
 
 def _has_fill(element: Any) -> bool:
