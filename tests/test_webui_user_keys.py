@@ -144,6 +144,19 @@ async def test_another_process_and_another_page_key_go_on_with_the_same_keys(
 
 
 @IN_ONE_LOOP
+async def test_a_key_that_another_page_has_taken_over_is_asked_for_anew(
+    stack: InProcess, page: httpx2.AsyncClient, tmp_path: Path
+) -> None:
+    """As while several processes get another key of the page, one after the other."""
+    assert (await page.get("/admin", headers=named("root"))).status_code == 200
+    later = stack.post("/admin/keys", {"name": "rotated page", "admin": True}, **AS_ADMIN).json()
+    async with page_with(stack, tmp_path, later["secret"]) as other:
+        assert (await other.get("/admin", headers=named("root"))).status_code == 200
+    told = [(await page.get("/admin", headers=named("root"))).status_code for _ in range(2)]
+    assert told == [502, 200]
+
+
+@IN_ONE_LOOP
 async def test_a_page_without_an_admin_key_asks_for_all_with_its_own(
     stack: InProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

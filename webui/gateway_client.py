@@ -84,6 +84,8 @@ class GatewayClient:
     ) -> None:
         """The key that `key` tells goes along with each request, else `api_key`."""
         self._key = key
+        self.key_refused: Callable[[str], None] | None = None
+        """Is told of a key of whoever is served that the gateway does not take."""
         self._own = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._streams = GatewayStreams(url.rstrip("/"))
         self._http = httpx2.AsyncClient(
@@ -226,11 +228,13 @@ class GatewayClient:
 
     def _failure(self, response: httpx2.Response) -> Failure:
         failure = _http_failure(response)
-        if (
-            self._key and self._key() and response.status_code == 401
-        ):  # their key, not the page's: only they can mend it
-            return failure.model_copy(update={"kind": "login_ended"})
-        return failure
+        key = self._key() if self._key else None
+        if not key or response.status_code != 401:
+            return failure
+        if self.key_refused is not None:
+            self.key_refused(key)
+        # Their key, not the page's: only they can mend it.
+        return failure.model_copy(update={"kind": "login_ended"})
 
 
 async def _whole(response: GatewayConnection) -> httpx2.Response:

@@ -28,7 +28,11 @@ class OwnKey(BaseModel):
 async def own_key(gateway: GatewayClient, visitor: Visitor) -> OwnKey:
     """The visitor's key. Raises GatewayError, of kind `login_ended` where the gateway does not take it."""
     with serving(visitor):
-        told = await gateway.get("/v1/key")
+        return parsed_key(await gateway.get("/v1/key"))
+
+
+def parsed_key(told: object) -> OwnKey:
+    """A key as the gateway tells it. Raises GatewayError for what is none."""
     try:
         return OwnKey.model_validate(told)
     except ValidationError as error:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from common.errors import PermissionDenied
 from webui.gateway_client import GatewayClient, GatewayError
-from webui.login.own_key import ASKED_EVERY_S, OwnKey, own_key
+from webui.login.own_key import ASKED_EVERY_S, own_key, parsed_key
 from webui.login.visitor import Visitor
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ class UserKeys:
     def __init__(self, gateway: GatewayClient, page_key: str) -> None:
         self._gateway, self._page_key = gateway, page_key
         self._known: dict[str, _Known] = {}
+        """By key."""
+        gateway.key_refused = self._ask_anew
         self._page_key_until = -math.inf
         """Until then everybody asks with the page's key, which may make no other."""
 
@@ -52,10 +54,11 @@ class UserKeys:
         PermissionDenied for whom an administrator has taken it from."""
         if time.monotonic() < self._page_key_until:
             return visitor
-        if visitor.user not in self._known and len(self._known) >= MOST_KNOWN:
+        key = self._secret(visitor.user)
+        if key not in self._known and len(self._known) >= MOST_KNOWN:
             self._known.clear()
-        known = self._known.setdefault(visitor.user, _Known())
-        keyed = replace(visitor, key=self._secret(visitor.user))
+        known = self._known.setdefault(key, _Known())
+        keyed = replace(visitor, key=key)
         async with known.asking:  # a page that opens asks for many things at once
             if known.admin == visitor.admin and time.monotonic() - known.asked_at < ASKED_EVERY_S:
                 return keyed
@@ -88,9 +91,14 @@ class UserKeys:
             if error.failure.kind == "login_ended":
                 raise _taken_away() from error
             raise
-        expires = OwnKey.model_validate(told).expires
+        expires = parsed_key(told).expires
         if expires is not None and expires <= datetime.now(UTC):
             raise _taken_away()
+
+    def _ask_anew(self, key: str) -> None:
+        """At the next request of its user: revoked, or another page with a key of its own has changed it."""
+        if (known := self._known.get(key)) is not None:
+            known.asked_at = -math.inf
 
     def _without_answer(
         self, error: GatewayError, visitor: Visitor, keyed: Visitor, known: _Known
