@@ -1,9 +1,11 @@
 """Whom a proxy names asks the gateway with a key of their own: real gateway, page app, no browser."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -125,6 +127,33 @@ async def test_whose_key_is_revoked_stays_out(
     assert told.status_code == 403
     assert "취소되었거나 만료되어" in told.text
     assert (await page.get("/config", headers=named("kim"))).status_code == 200
+
+
+@IN_ONE_LOOP
+async def test_whose_key_has_expired_is_out_until_that_is_taken_back(
+    stack: InProcess,
+    page: httpx2.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert (await page.get("/config", headers=named("away"))).status_code == 200
+    url = f"{stack.gateway}/admin/keys/{keys(stack)['away']['id']}"
+
+    def set_expiry(expires: str | None) -> None:
+        httpx2.patch(url, json={"expires": expires}, headers=AS_ADMIN, trust_env=False).raise_for_status()
+
+    set_expiry("2026-01-01T00:00:00Z")
+    monkeypatch.setattr("webui.login.user_keys.ASKED_EVERY_S", 0.0)  # a minute later
+    monkeypatch.setattr("webui.login.user_keys.ASK_SOON_S", PATIENCE_S)
+    caplog.set_level("INFO", "httpx2")
+    told = [await page.get("/config", headers=named("away")) for _ in range(5)]
+    assert {answer.status_code for answer in told} == {403}
+    # Each makes all gateways read all keys anew.
+    assert sum("PUT http" in line for line in caplog.messages) == 1
+    set_expiry(None)
+    soon = time.monotonic() + PATIENCE_S
+    monkeypatch.setattr("webui.login.user_keys.time", SimpleNamespace(monotonic=lambda: soon))
+    assert (await page.get("/config", headers=named("away"))).status_code == 200
 
 
 @IN_ONE_LOOP

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 IN_FORCE_S = 2.0
 """A key that was made at one gateway is known to all of them after so long (docs/keys.md)."""
 ASK_SOON_S = 5.0
-"""When a gateway that was away is asked again."""
+"""When a gateway that was away is asked again, or about somebody who may not come in."""
 MOST_KNOWN = 10_000
 """Users of whom it is known when the gateway was asked about their key."""
 
@@ -34,6 +34,8 @@ class _Known:
     asked_at: float = -math.inf
     """In monotonic seconds."""
     admin: bool = False
+    out_until: float = -math.inf
+    """Until then nobody asks: they may not come in."""
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -60,12 +62,17 @@ class UserKeys:
         known = self._known.setdefault(key, _Known())
         keyed = replace(visitor, key=key)
         async with known.asking:  # a page that opens asks for many things at once
+            if time.monotonic() < known.out_until:
+                raise _taken_away()
             if known.admin == visitor.admin and time.monotonic() - known.asked_at < ASKED_EVERY_S:
                 return keyed
             try:
                 await self._ensure(keyed)
             except GatewayError as error:
                 return self._without_answer(error, visitor, keyed, known)
+            except PermissionDenied:
+                known.out_until = time.monotonic() + ASK_SOON_S
+                raise
             known.asked_at, known.admin = time.monotonic(), visitor.admin
         return keyed
 
