@@ -99,6 +99,7 @@ async def test_killed_at_five_moments_it_is_promoted_and_no_stream_breaks(tmp_pa
         words = ["improve", "tiny", "--gateway", stack.gateway, "--unattended", "--share", "50"]
         words += ["--replay", str(tmp_path / "old.jsonl"), "--max-forgotten", "1", "--max-longer", "2"]
         await command(0, "deploy", "tiny", str(base))
+        await asyncio.to_thread(wait_for, lambda: stack.ready("tiny") == 1, PATIENCE_S)
         correct(stack, identity)
         done = asyncio.Event()
         loading = asyncio.create_task(load_until(done, stack.gateway))
