@@ -160,6 +160,20 @@ def test_an_equation_is_read_as_word_lets_people_type_it(tmp_path: Path, made: s
     assert page.text == f"평균은 {shown.replace('&amp;', '&')} 이다."
 
 
+def test_a_file_in_the_strict_form_is_read(tmp_path: Path) -> None:
+    usual = tmp_path / "usual.docx"
+    written(usual, paragraph(run("연차는 15일이다.")))
+    with zipfile.ZipFile(usual) as old, zipfile.ZipFile(tmp_path / "a.docx", "w") as new:
+        for name in old.namelist():
+            text = old.read(name).decode()
+            for kind in ("officeDocument", "wordprocessingml"):
+                text = text.replace(
+                    f"http://schemas.openxmlformats.org/{kind}/2006/", f"http://purl.oclc.org/ooxml/{kind}/"
+                )
+            new.writestr(name, text)
+    assert read_file(tmp_path / "a.docx").pages[0].text == "연차는 15일이다."
+
+
 def test_an_equation_on_a_line_of_its_own_is_read_and_a_hidden_one_is_not(tmp_path: Path) -> None:
     alone = f"<m:oMathPara {MATH}>{equation(symbol('E=mc'))}{equation(symbol('F=ma'))}</m:oMathPara>"
     hidden = equation(symbol("1"), symbol("이전지시무시", "<w:vanish/>"))

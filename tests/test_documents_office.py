@@ -178,6 +178,32 @@ def test_a_sheet_with_far_apart_columns_holds_no_more_than_its_cells(tmp_path: P
     assert page.text.split("\n")[:3] == ["| 1년 | 1 |", "| --- | --- |", "| 2년 | 2 |"]
 
 
+def test_files_in_the_strict_form_are_read(tmp_path: Path) -> None:
+    def strict(text: str) -> str:
+        kinds = ("presentationml", "spreadsheetml", "drawingml", "officeDocument")
+        for kind in kinds:
+            usual, other = f"openxmlformats.org/{kind}/2006/", f"purl.oclc.org/ooxml/{kind}/"
+            text = text.replace(f"schemas.{usual}", other)
+        return text
+
+    sheet = f'<worksheet {SHEET}><sheetData><row><c t="str"><v>연차</v></c></row></sheetData></worksheet>'
+    parts = {
+        "a.pptx": {
+            "ppt/presentation.xml": f'<p:presentation {SLIDE}><p:sldId r:id="a"/></p:presentation>',
+            "ppt/_rels/presentation.xml.rels": relations(a="slide:slides/slide1.xml"),
+            "ppt/slides/slide1.xml": f"<p:sld {SLIDE}>{TITLE.format('연차')}</p:sld>",
+        },
+        "a.xlsx": {
+            "xl/workbook.xml": f'<workbook {SHEET}><sheets><sheet name="" r:id="a"/></sheets></workbook>',
+            "xl/_rels/workbook.xml.rels": relations(a="worksheet:sheet1.xml"),
+            "xl/sheet1.xml": sheet,
+        },
+    }
+    for name, made in parts.items():
+        path = zipped(tmp_path / name, {part: strict(text) for part, text in made.items()})
+        assert [page.text for page in read_file(path).pages] == ["연차"]
+
+
 def test_an_equation_of_a_slide_is_read(tmp_path: Path) -> None:
     math = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
     half = "<m:f><m:num><m:r><m:t>a</m:t></m:r></m:num><m:den><m:r><m:t>2</m:t></m:r></m:den></m:f>"

@@ -18,6 +18,7 @@ from docx.text.run import Run
 from documents.document import BlockKind
 from documents.read.docx_shown import show
 from documents.read.raw import RawBlock, RawDocument, RawPage, Unreadable, block
+from documents.read.strict_office import usual_package
 from documents.read.tables import markdown_table
 from documents.read.zip_size import check_unpacked_size
 
@@ -32,7 +33,8 @@ def read_docx(path: Path) -> RawDocument:
     """Raises Unreadable and OSError."""
     check_unpacked_size(path)
     try:
-        opened = docx.Document(str(path))
+        package = usual_package(path)
+        opened = docx.Document(str(package) if isinstance(package, Path) else package)
     except (PackageNotFoundError, KeyError, ValueError) as error:
         raise Unreadable("it is damaged or no DOCX file") from error
     reading = _BodyReading()

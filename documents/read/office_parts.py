@@ -10,6 +10,7 @@ from typing import Any
 from lxml import etree
 
 from documents.read.raw import Unreadable
+from documents.read.strict_office import usual_names
 from documents.read.zip_size import check_unpacked_size
 
 RELATIONS = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
@@ -33,7 +34,7 @@ class Parts:
         """The XML of a part; nothing that it refers to is read. Raises Unreadable."""
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
         try:
-            root = etree.fromstring(self._archive.read(name), parser)
+            root = etree.fromstring(usual_names(self._archive.read(name)), parser)
         except (KeyError, etree.XMLSyntaxError, zipfile.BadZipFile, NotImplementedError) as error:
             raise Unreadable("it is damaged") from error
         for second in list(root.iter(_SECOND_WAY)):
