@@ -7,7 +7,8 @@
 Needs the extra `finetune` and no network: bases have published models' sizes, random weights and a tokenizer
 of the demo's rows. Each run is a process of its own. Beside each term of the plan (finetune/models/memory.py)
 stands what was measured, and the constants to change. A run for which kodolly finds no room is left out. Exit
-codes: 1 where an aim is missed, 3 where there is no GPU. Let nothing else use the device meanwhile.
+codes: 1 where an aim is missed, 2 where a run fails, 3 where there is no GPU. Let nothing else use the device
+meanwhile.
 """
 
 import argparse
@@ -18,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from benchmarks.training_meter import Readings
 
 METHODS = ("lora", "qlora", "full")
-NO_DEVICE = 3
+FAILED, NO_DEVICE = 2, 3
 SPEED_AIM = 1.0
 """Tokens/s as a share of TRL's."""
 MEMORY_AIM = 0.10
@@ -262,7 +265,8 @@ def measure(arm: str, run: Run, shape: str) -> dict[str, Any]:
     done = subprocess.run(argv, capture_output=True, text=True, env=env)
     found = [line for line in done.stdout.splitlines() if line.startswith("found ")]
     if not found:
-        raise SystemExit(f"{arm} {run.method} failed:\n{done.stderr[-3000:]}")
+        print(f"{arm} {run.method} failed:\n{done.stderr[-3000:]}", file=sys.stderr)
+        raise SystemExit(FAILED)
     figures: dict[str, Any] = json.loads(found[0].removeprefix("found "))
     return figures
 
@@ -296,7 +300,7 @@ def all_runs(name: str, args: argparse.Namespace) -> list[str]:
     """Train and merge a shape by each method; returns the aims that were missed."""
     shape, missed = SHAPES[name], []
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        for method in args.methods.split(","):
+        for method in args.methods:
             run = Run(shape, method, Path(folder), args.steps, args.device == "cuda")
             if not (run.folder / "base").exists():
                 print(f"{name} on {measure('base', run, name)['device']}", flush=True)
@@ -310,12 +314,22 @@ def all_runs(name: str, args: argparse.Namespace) -> list[str]:
     return missed
 
 
+def listed(text: str, known: Collection[str]) -> list[str]:
+    """The names in `a,b`. Raises ArgumentTypeError for one that is not known."""
+    names = text.split(",")
+    if unknown := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: there are {', '.join(known)}")
+    return names
+
+
 def main() -> int:
     """Every shape and method; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--shapes", default="polyglot-ko-1.3b,qwen3-4b", help=f"of {', '.join(SHAPES)}")
-    parser.add_argument("--methods", default=",".join(METHODS))
+    shapes, methods = (partial(listed, known=tuple(known)) for known in (SHAPES, METHODS))
+    usual = "polyglot-ko-1.3b,qwen3-4b"
+    parser.add_argument("--shapes", type=shapes, default=usual, help=f"of {', '.join(SHAPES)}")
+    parser.add_argument("--methods", type=methods, default=",".join(METHODS))
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--folder", type=Path, help="where checkpoints are put meanwhile (40 GB)")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
@@ -327,10 +341,10 @@ def main() -> int:
         return NO_DEVICE
     if args.child:
         arm, method, folder = args.child
-        child(arm, Run(SHAPES[args.shapes], method, Path(folder), args.steps, args.device == "cuda"))
+        child(arm, Run(SHAPES[args.shapes[0]], method, Path(folder), args.steps, args.device == "cuda"))
         return 0
     print(f"torch {torch.__version__}, {args.steps} steps", flush=True)
-    missed = [each for name in args.shapes.split(",") for each in all_runs(name, args)]
+    missed = [each for name in args.shapes for each in all_runs(name, args)]
     for each in missed:
         print(f"missed: {each}")
     return 1 if missed else 0

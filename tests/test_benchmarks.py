@@ -50,3 +50,6 @@ def test_the_benchmark_for_gpus_says_so_without_one() -> None:
     ran = subprocess.run([sys.executable, gpu.__file__], capture_output=True, text=True, env=hidden)
     assert (ran.returncode, len(ran.stdout.splitlines())) == (3, 1)
     assert "no GPU" in ran.stdout
+    misspelt = [sys.executable, gpu.__file__, "--methods", "lora,loar"]
+    ran = subprocess.run(misspelt, capture_output=True, text=True, env=hidden)
+    assert (ran.returncode, "loar: there are lora, qlora, full" in ran.stderr) == (2, True)
