@@ -138,7 +138,7 @@ async def test_an_event_without_a_cookie_changes_nothing_and_says_so(client: htt
         (await client.get("/config")).json(), "chat-begin", {"chat-question": "a", "chat-model": "m"}
     )
     answer = await client.post("/page/events/chat-begin", json=typed, headers={"cookie": ""})
-    assert (answer.status_code, answer.json()) == (200, {})
+    assert (answer.status_code, answer.json()) == (200, [])
     assert "kodolly-notice" in answer.headers
 
 

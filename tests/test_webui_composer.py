@@ -123,6 +123,48 @@ def test_a_question_that_the_web_ui_does_not_take_stays_and_goes_out_once(ui: We
     assert [len(chat["messages"]) for chat in stage.script()["chats"]] == [1]
 
 
+def ask_while_held(ui: WebUi, page: str, question: str, held: list[Route]) -> None:
+    """Ask before an event that was just caused is answered, then have it answered: the question waits."""
+    wait_until_held(ui, held)
+    begun: list[str] = []
+    ui.page.on("request", lambda asked: begun.append(asked.url) if f"{page}-begin" in asked.url else None)
+    box = ui.element(f"{page}-question").locator("textarea")
+    box.fill(question)
+    box.press("Enter")
+    ui.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert begun == []
+    held[0].continue_()
+
+
+def test_a_question_sent_beside_the_switch_for_names_stays_and_hides_them(ui: WebUi) -> None:
+    compare(ui, "fast", "short")
+    held = hold_next_event(ui)
+    ui.element("compare-blind").locator("input").check()
+    ask_while_held(ui, "compare", "질문", held)
+    ui.wait_finished()
+    for side in ("left", "right"):
+        expect(ui.element(f"{side}-chat").get_by_test_id("user")).to_have_text("질문")
+        expect(ui.element(f"{side}-state")).to_contain_text("이름 가림")
+    expect(ui.element("compare-vote")).to_be_visible()
+
+
+@pytest.mark.parametrize(("page", "new", "where"), [("compare", "clear", "left"), ("chat", "new", "chat")])
+def test_a_question_sent_right_after_new_begins_a_new_conversation(
+    ui: WebUi, page: str, new: str, where: str
+) -> None:
+    ui.open("/chat" if page == "chat" else "/")
+    for pane in ("left", "right") if page == "compare" else ("chat",):
+        ui.pick("fast", pane)
+    ui.ask("하나", page)
+    ui.wait_finished(page)
+    held = hold_next_event(ui)
+    ui.element(f"{page}-{new}").click()
+    ask_while_held(ui, page, "둘", held)
+    expect(ui.element(f"{where}-chat").get_by_test_id("user")).to_have_text("둘")
+    ui.wait_finished(page)
+    expect(ui.element(f"{where}-chat").get_by_test_id("user")).to_have_text("둘")
+
+
 def test_a_page_that_draws_for_long_lets_input_in_between(ui: WebUi, stage: Stage) -> None:
     compare(ui, "endless", "endless")
     ui.page.evaluate(SLOW_DRAWING)

@@ -71,7 +71,15 @@
   // Events of the page that a route of the web UI answers (`pages/page_events.py`): by name, those that are on their
   // way. `given` are the values of the inputs; what comes back changes the outputs. An event happens once at a time:
   // another is left out, and one that is to happen `again` waits. Nobody has asked for one that is `quiet`.
+  // Those that draw a conversation `read` parts of the page: they happen one after another, and a part that one of
+  // them has changed since the next was asked for is read as it is now. A question that goes out while the switch
+  // beside it is still being answered so stays on the screen, and one after "new" begins a new conversation.
   const events = new Map();
+  let turn = Promise.resolve(); // the last of those that draw
+  let drawn = 0; // how many have been answered
+  let onPage = 0; // and how many of these Gradio has surely put on the page
+  const APPLIED_MS = 200; // it takes the next frame
+  const values = new Map(); // part -> its value, and which of them has changed it
   const korean = () => document.documentElement.lang.startsWith("ko");
 
   function trouble(response) {
@@ -81,17 +89,24 @@
     return korean() ? "웹 UI가 응답하지 않습니다. 잠시 뒤 다시 시도하세요." : "The web UI does not respond. Try again in a moment.";
   }
 
-  async function event(name, given, { again, quiet }) {
+  async function event(name, given, { again, quiet, read }) {
     const before = events.get(name);
     if (before && !again) return undefined;
-    const answered = (before ?? Promise.resolve()).then(() => sent(name, given, quiet));
+    const seen = onPage;
+    const now = () => given.map((value, at) => (changedBy(read[at]) > seen ? values.get(read[at]).value : value));
+    const answered = read
+      ? turn.then(() => sent(name, now(), quiet, true))
+      : (before ?? Promise.resolve()).then(() => sent(name, given, quiet));
     const over = answered.then(() => {}, () => {});
+    if (read) turn = over;
     events.set(name, over);
     over.then(() => events.get(name) === over && events.delete(name));
     return answered;
   }
 
-  async function sent(name, given, quiet) {
+  const changedBy = (part) => values.get(part)?.by ?? 0;
+
+  async function sent(name, given, quiet, draws = false) {
     const asked = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(given) };
     const address = new URL(`./page/events/${name}${location.search}`, document.baseURI); // the load event reads it
     const response = await window.fetch(address, asked).catch(() => null);
@@ -100,7 +115,13 @@
       throw new Error(`The event ${name} was not answered`);
     }
     const changes = [];
-    for (const [at, change] of Object.entries(await response.json())) changes[at] = change;
+    const by = draws ? ++drawn : 0;
+    for (const [at, part, change] of await response.json()) {
+      changes[at] = change;
+      const value = change?.__type__ === "update" ? change.value : change;
+      if (draws && value !== undefined) values.set(part, { value, by });
+    }
+    if (draws) setTimeout(() => { onPage = by; }, APPLIED_MS);
     return changes;
   }
 

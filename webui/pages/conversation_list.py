@@ -9,6 +9,7 @@ import gradio as gr
 
 from webui.pages.folders import FolderEvents, FolderParts, folder_parts
 from webui.pages.history_html import history_html
+from webui.pages.page_events import PageEvents
 from webui.pages.parts import Updates, lang_of, on, user_in
 from webui.render import both
 from webui.store.conversations import Conversation, Conversations, Kind
@@ -171,26 +172,24 @@ class ListEvents:
         self.shares = store.shares
         self.show = show
 
-    def wire(self, whole: Sequence[Any]) -> list[Any]:
-        """Attach the listeners; `whole` is what `show` draws. Returns those that put another conversation on
-        the screen, whose answer may be on its way."""
-        parts = self.parts
+    def wire(self, served: PageEvents, whole: Sequence[Any]) -> None:
+        """Attach the listeners; `whole` is what `show` draws."""
+        parts, kind = self.parts, self.parts.kind
         # Not `input`: Gradio tells of that by the key pressed, and a Korean input method's are none to it.
         on([parts.search.change], self.searched, [parts.search, parts.shown], [parts.history],
            trigger_mode="always_last")  # fmt: skip
         on([parts.title.submit, parts.title.blur], self.renamed, [parts.shown, parts.title, parts.search],
            [parts.history])  # fmt: skip
         on(parts.pin.input, self.pinned, [parts.shown, parts.pin, parts.search], [parts.history])
-        on(parts.delete.click, self.delete, [parts.shown], whole)
+        served.on(f"{kind}-delete", parts.delete.click, self.delete, [parts.shown], whole, draws=True)
         on(parts.share.click, self.share, [parts.shown], parts.sharing)
         on(parts.share_end.click, self.end_share, [parts.shown], parts.sharing)
         if parts.folders:
             events = FolderEvents(parts.folders, self.store, self.redraw)
             events.wire(parts.shown, parts.search, [parts.history])
-        return [
-            on(parts.open.click, self.open, [parts.chosen], whole, js="() => window.kodolly.chosen"),
-            on(parts.restore.click, self.restore, [parts.deleted], whole),
-        ]
+        opened, chosen = parts.open.click, "[window.kodolly.chosen]"
+        served.on(f"{kind}-open", opened, self.open, [parts.chosen], whole, given=chosen, draws=True)
+        served.on(f"{kind}-restore", parts.restore.click, self.restore, [parts.deleted], whole, draws=True)
 
     async def redraw(self, request: gr.Request, shown: str | None, search: str | None) -> Updates:
         """The list, and where the conversation on the screen is in it."""

@@ -53,15 +53,16 @@ class PageEvent:
             for part, value in zip(self.inputs, values, strict=True)
         )
 
-    async def answer(self, request: gr.Request, values: Sequence[Any]) -> dict[int, Any]:
-        """What changes, by place among the outputs. `values`: as many as inputs."""
+    async def answer(self, request: gr.Request, values: Sequence[Any]) -> list[tuple[int, int, Any]]:
+        """What changes: place among the outputs, the component's id, its change. `values`: as many as
+        inputs."""
         given = [dict(zip(self.inputs, values, strict=True))] if self.by_part else values
         updates = await self.listener(request, *given)
         if updates == gr.skip():
-            return {}
+            return []
         places = {part: at for at, part in enumerate(self.outputs)}
-        changed = {places[part]: told(part, value) for part, value in updates.items()}
-        return {place: change for place, change in changed.items() if change != UNCHANGED}
+        changed = ((places[part], part._id, told(part, value)) for part, value in updates.items())
+        return [change for change in changed if change[2] != UNCHANGED]
 
 
 class PageEvents:
@@ -81,18 +82,21 @@ class PageEvents:
         given: str = "given",
         again: bool = False,
         quiet: bool = False,
+        draws: bool = False,
     ) -> Any:
         """Attach a listener, which returns updates by component; with a set of inputs it gets their values by
         component. A store that fails is told in one sentence, and what is on the screen stays.
 
         given: a script's expression of the inputs' values; those of a set are `ordered`. While the event is
         answered, the same one is left out; with `again` it happens once more afterwards. With `quiet` nothing
-        is said when the web UI does not answer.
+        is said when the web UI does not answer. Those that draw a conversation happen in the order in which
+        they were asked for, each with what those before it have changed: no late answer draws over a newer.
         """
         parts = ordered(inputs) if isinstance(inputs, set) else list(inputs)
         by_part = isinstance(inputs, set)
         self._events[name] = PageEvent(told_failures(listener), parts, by_part, list(outputs))
-        how = json.dumps({"again": again, "quiet": quiet})
+        read = [part._id for part in parts] if draws else None
+        how = json.dumps({"again": again, "quiet": quiet, "read": read})
         js = f"(...given) => window.kodolly.event('{name}', {given}, {how})"
         options = {"js": js, "api_visibility": "private", "show_progress": "hidden", "queue": False}
         if isinstance(triggers, list):

@@ -115,13 +115,15 @@ class ReviseEvents:
     ) -> None:
         """Attach them; `whole` is what `show` draws."""
         for pane, own in buttons.items():
-            served.on(f"{pane}-older", own.older.click, self.step(pane, -1), [shown], whole)
-            served.on(f"{pane}-newer", own.newer.click, self.step(pane, 1), [shown], whole)
-            served.on(f"{pane}-proceed", own.proceed.click, self.proceed(pane), [shown], whole)
+            served.on(f"{pane}-older", own.older.click, self.step(pane, -1), [shown], whole, draws=True)
+            served.on(f"{pane}-newer", own.newer.click, self.step(pane, 1), [shown], whole, draws=True)
+            proceed = self.proceed(pane)
+            served.on(f"{pane}-proceed", own.proceed.click, proceed, [shown], whole, draws=True)
         inputs = {edit.question, shown, *(part for setup in self.setups.values() for part in setup.all)}
         edited = f"Object.assign(given, {{{ordered(inputs).index(edit.question)}: window.kodolly.edited}})"
         listener = self.edit(edit.question, shown)
-        served.on(f"{self.kind}-edit", edit.button.click, listener, inputs, whole, given=edited)
+        pressed = edit.button.click
+        served.on(f"{self.kind}-edit", pressed, listener, inputs, whole, given=edited, draws=True)
 
     def step(self, pane: str, by: int) -> Listener:
         """Show an earlier or later version of the pane's last answer, and go on from it."""

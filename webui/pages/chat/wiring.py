@@ -29,7 +29,7 @@ def wire_chat(demo: gr.Blocks, events: ChatEvents, served: PageEvents) -> None:
     refreshed = [*status, *lists, *page.setup.sampling]
     keep_address(shown)
     opened = [*whole, *status, page.model_list, page.old]
-    loaded = served.on("chat-load", demo.load, events.load, [page.old], opened)
+    loaded = served.on("chat-load", demo.load, events.load, [page.old], opened, draws=True)
     open_composer(loaded, composer.question)
     refresh_on_return(demo, "chat")
     stop_on_escape(demo, "chat")
@@ -39,19 +39,21 @@ def wire_chat(demo: gr.Blocks, events: ChatEvents, served: PageEvents) -> None:
     events.presets.wire()
     events.revise.wire(served, {PANE: page.revise}, page.edit, shown, whole)
     wire_export(page.files, events.store.conversations, shown)
-    ListEvents(page.conversations, events.store, events.show).wire(whole)
+    ListEvents(page.conversations, events.store, events.show).wire(served, whole)
     boxes = [composer.question, composer.context]
     given = {*boxes, shown, page.attached, *page.setup.all}
     sent = [*asked, composer.asked]
     asking = [composer.question.submit, composer.send.click]
     files = f"Object.assign(given, {{{ordered(given).index(page.attached)}: window.kodolly.attached()}})"
-    begun = served.on("chat-begin", asking, events.begin, given, sent, given=files)
+    begun = served.on("chat-begin", asking, events.begin, given, sent, given=files, draws=True)
     clear_composer(begun, composer)
     on(begun.then, None, [composer.asked], [], js="(asked) => window.kodolly.attachedSent(asked?.files)")
-    served.on("chat-retry", page.retry.click, events.retry, {shown, *page.setup.all}, asked)
-    settled = served.on("chat-settle", page.settled.click, events.settle, [shown], asked, again=True)
+    served.on("chat-retry", page.retry.click, events.retry, {shown, *page.setup.all}, asked, draws=True)
+    ending = page.settled.click
+    settled = served.on("chat-settle", ending, events.settle, [shown], asked, again=True, draws=True)
     served.on("chat-look", settled.then, events.refresh, lists, refreshed, quiet=True)
     served.on("chat-stop", composer.stop.click, events.stop, [shown], asked)
-    undone = on(page.undo.click, events.undo, [shown, *boxes], [*asked, *boxes, page.returned])
+    taken = [*asked, *boxes, page.returned]
+    undone = served.on("chat-undo", page.undo.click, events.undo, [shown, *boxes], taken, draws=True)
     on(undone.then, None, [page.returned], [], js="(files) => window.kodolly.attachedAgain(files)")
-    on(page.new.click, events.new, [], asked)
+    served.on("chat-new", page.new.click, events.new, [], asked, draws=True)

@@ -85,13 +85,14 @@ def wire_compare(
     seen = screen_parts(page)
     refresh = with_screen(page, events.refresh)
     keep_address(shown)
-    loaded = served.on("compare-load", demo.load, events.load, page.old, [*out.everything, *page.old])
+    everything = [*out.everything, *page.old]
+    loaded = served.on("compare-load", demo.load, events.load, page.old, everything, draws=True)
     open_composer(loaded, page.composer.question)
     refresh_on_return(demo, "compare")
     stop_on_escape(demo, "compare")
     looking = [page.timer.tick, page.refresh.click]
     served.on("compare-refresh", looking, refresh, seen, out.refreshed, quiet=True)
-    ListEvents(page.conversations, events.store, events.show).wire(out.everything)
+    ListEvents(page.conversations, events.store, events.show).wire(served, out.everything)
     events.presets.wire()
     revise = {pane.name: pane.revise for pane in page.panes}
     events.revise.wire(served, revise, page.edit, shown, out.everything)
@@ -99,25 +100,31 @@ def wire_compare(
     begin = with_question(page, events.cache, events.begin)
     asking = [page.composer.question.submit, page.composer.send.click]
     sent = [page.composer.asked, *out.everything]
-    begun = served.on("compare-begin", asking, begin, question_parts(page), sent)
+    begun = served.on("compare-begin", asking, begin, question_parts(page), sent, draws=True)
     clear_composer(begun, page.composer)
     for pane in page.panes:
         on(pane.picker.input, events.picked(pane), seen, [*out.status, *pane.setup.sampling])
-        given = {shown, *pane.setup.all}
-        served.on(f"{pane.name}-retry", pane.retry.click, events.retry(pane), given, out.everything)
+        given, retry = {shown, *pane.setup.all}, events.retry(pane)
+        served.on(f"{pane.name}-retry", pane.retry.click, retry, given, out.everything, draws=True)
     ended = [*out.whole, *page.conversations.all]
-    settled = served.on("compare-settle", page.settled.click, events.settle, [shown], ended, again=True)
+    ending = page.settled.click
+    settled = served.on("compare-settle", ending, events.settle, [shown], ended, again=True, draws=True)
     served.on("compare-look", settled.then, refresh, seen, out.refreshed, quiet=True)
     served.on("compare-stop", page.composer.stop.click, events.stop, [shown], out.whole)
-    on(page.toolbar.clear.click, with_screen(page, events.clear), seen, out.everything)
-    for button, by in ((page.toolbar.add, 1), (page.toolbar.remove, -1)):
-        on(button.click, resize(events, by), seen, out.everything)
-    on(page.toolbar.blind.input, with_screen(page, events.blind), seen, out.whole)
+    for name, button, listener in (
+        ("clear", page.toolbar.clear, with_screen(page, events.clear)),
+        ("add", page.toolbar.add, resize(events, 1)),
+        ("remove", page.toolbar.remove, resize(events, -1)),
+    ):
+        served.on(f"compare-{name}", button.click, listener, seen, out.everything, draws=True)
+    switched = page.toolbar.blind.input
+    blind = with_screen(page, events.blind)
+    served.on("compare-blind", switched, blind, seen, out.whole, again=True, draws=True)
     on(page.examples.click, _take_example, [page.examples], [page.composer.question])
-    _wire_feedback(out, CompareFeedback(page, client, events.store, events.view))
+    _wire_feedback(out, CompareFeedback(page, client, events.store, events.view), served)
 
 
-def _wire_feedback(out: Outputs, feedback: CompareFeedback) -> None:
+def _wire_feedback(out: Outputs, feedback: CompareFeedback, served: PageEvents) -> None:
     page = out.page
     for pane in page.panes:
         # A score and a tag clicked in quick succession: the second call carries both.
@@ -133,9 +140,10 @@ def _wire_feedback(out: Outputs, feedback: CompareFeedback) -> None:
     voted = [*out.common, *out.status]
     for pane in page.panes:
         voted += [pane.chat, pane.show_prompt]
-    for choices in (page.vote.choices, page.vote.best):
+    for of, choices in (("pair", page.vote.choices), ("best", page.vote.best)):
         for choice, button in choices.items():
-            on(button.click, feedback.vote(choice), screen_parts(page), voted)
+            name, listener = f"compare-vote-{of}-{choice}", feedback.vote(choice)
+            served.on(name, button.click, listener, screen_parts(page), voted, draws=True)
 
 
 async def _take_example(sample: list[str]) -> str:
