@@ -111,6 +111,14 @@ def wire_compare(
     settled = served.on("compare-settle", ending, events.settle, [shown], ended, again=True, draws=True)
     served.on("compare-look", settled.then, refresh, seen, out.refreshed, quiet=True)
     served.on("compare-stop", page.composer.stop.click, events.stop, [shown], out.whole)
+    _wire_toolbar(out, events, served)
+    on(page.examples.click, _take_example, [page.examples], [page.composer.question])
+    _wire_feedback(out, CompareFeedback(page, client, events.store, events.view), served)
+
+
+def _wire_toolbar(out: Outputs, events: CompareEvents, served: PageEvents) -> None:
+    page = out.page
+    seen = screen_parts(page)
     for name, button, listener in (
         ("clear", page.toolbar.clear, with_screen(page, events.clear)),
         ("add", page.toolbar.add, resize(events, 1)),
@@ -120,8 +128,6 @@ def wire_compare(
     switched = page.toolbar.blind.input
     blind = with_screen(page, events.blind)
     served.on("compare-blind", switched, blind, seen, out.whole, again=True, draws=True)
-    on(page.examples.click, _take_example, [page.examples], [page.composer.question])
-    _wire_feedback(out, CompareFeedback(page, client, events.store, events.view), served)
 
 
 def _wire_feedback(out: Outputs, feedback: CompareFeedback, served: PageEvents) -> None:
