@@ -77,8 +77,7 @@
   const events = new Map();
   let turn = Promise.resolve(); // the last of those that draw
   let drawn = 0; // how many have been answered
-  let onPage = 0; // and how many of these Gradio has surely put on the page
-  const APPLIED_MS = 200; // it takes the next frame
+  let onPage = 0; // and how many of these Gradio has put on the page: it does so in the next frame
   const values = new Map(); // part -> its value, and which of them has changed it
   const korean = () => document.documentElement.lang.startsWith("ko");
 
@@ -121,7 +120,7 @@
       const value = change?.__type__ === "update" ? change.value : change;
       if (draws && value !== undefined) values.set(part, { value, by });
     }
-    if (draws) setTimeout(() => { onPage = by; }, APPLIED_MS);
+    if (draws) requestAnimationFrame(() => requestAnimationFrame(() => { onPage = by; }));
     return changes;
   }
 
