@@ -1,6 +1,6 @@
 """What a gateway costs: ours and others in turn, in front of one instant engine, in one run.
 
-python benchmarks/gateway.py [--only kodolly,vllm-router] [--against DIR] [--quick] [--rounds 3] [--json FILE]
+python benchmarks/gateway.py [--only kodolly,vllm-router] [--quick] [--rounds 3] [--json FILE]
 
 The gateway under test has core 1 to itself; engine and load generator share core 0. Ours runs as users run
 it: key with limits, ledger, metrics, access log, workers from a real controller. CPU is that of all the
@@ -15,18 +15,15 @@ import statistics
 import sys
 import tempfile
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from benchmarks.gateway_loads import Row, load, memory_kb, paced, wait_until_whole  # noqa: E402
-from benchmarks.gateways import GATEWAYS, engine, ours  # noqa: E402
+from benchmarks.gateways import GATEWAYS, engine  # noqa: E402
 from benchmarks.peers import CACHE, peer_venv  # noqa: E402
 
-BEFORE = "kodolly before"
-"""The row of `--against`."""
 Found = dict[tuple[str, str], dict[int, Row]]
 """By load and gateway: the rows by their round."""
 
@@ -62,7 +59,6 @@ def main() -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--only", default=",".join(GATEWAYS), help="gateways, separated by commas")
-    parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout of this repository")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--quick", action="store_true", help="one round of 3 s without pacing and memory")
@@ -72,13 +68,10 @@ def main() -> None:
     if shutil.which("wrk") is None or (os.cpu_count() or 1) < 2:
         parser.error("this needs `wrk` (Debian: apt install wrk) and two cores")
     names = args.only.split(",")
-    if args.against:
-        GATEWAYS[BEFORE] = partial(ours, checkout=args.against.resolve(strict=True))
-        names.append(BEFORE)
     for name in names:
         if name not in GATEWAYS:
             parser.error(f"unknown gateway {name!r}; there are {', '.join(GATEWAYS)}")
-        if name not in ("direct", "kodolly", BEFORE):
+        if name not in ("direct", "kodolly"):
             peer_venv(name, args.cache)
     rounds, seconds = (1, 3.0) if args.quick else (args.rounds, args.seconds)
     found: Found = {}

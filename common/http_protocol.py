@@ -36,7 +36,10 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class _ClientTransport:
-    """The transport of a client, but for `close`, which is the protocol's."""
+    """The transport of a client, but for `close`, which is the protocol's.
+
+    Without `__getattr__`, which would make each look at any attribute, `write` too, several times as dear.
+    """
 
     __slots__ = ("_transport", "close", "close_now", "lingers", "write", "writelines")
 
@@ -54,8 +57,25 @@ class _ClientTransport:
         """Whether nothing more may be read either."""
         return self._transport.is_closing()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+    def get_extra_info(self, name: str) -> Any:
+        """What the transport knows of its connection."""
+        return self._transport.get_extra_info(name)
+
+    def pause_reading(self) -> None:
+        """Read nothing more for now."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self._transport.resume_reading()
+
+    def write_eof(self) -> None:
+        """Nothing more will be written."""
+        self._transport.write_eof()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
 
 
 class BoundedProtocol(HttpToolsProtocol):

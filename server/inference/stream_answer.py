@@ -128,7 +128,8 @@ class StreamAnswer:
         elif dialects.is_aborted(payload):
             delivery.fail(upstream_errors.broken_off(attempt.upstream), retry=True)
         else:
-            self.counts.add(1, event)
+            self.counts.events += 1
+            self.counts.newest = event
             if attempt.history is not None:
                 attempt.history.give_up()
             if dialects.is_last_kind(payload.get("type"), self._dialect):

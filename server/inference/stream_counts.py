@@ -8,7 +8,7 @@ from server.inference.usage import NO_COUNTS, TokenCounts, counts_in
 class StreamCounts:
     """What a stream has said of its tokens so far."""
 
-    __slots__ = ("_begun", "_choices", "_counted", "_dialect", "_outbound", "_told_total", "events")
+    __slots__ = ("_begun", "_choices", "_dialect", "_outbound", "_told_total", "events", "newest")
 
     def __init__(self, attempt: Attempt) -> None:
         self._outbound = attempt.outbound
@@ -16,22 +16,17 @@ class StreamCounts:
         self._choices = attempt.job.choices
         self.events = 0
         """How many events with data have come: at most a token each."""
-        self._counted = b""
+        self.newest = b""
         """The newest block that held token counts."""
         self._begun = b""
         """The block with the first event of a Messages stream, which counts the prompt."""
         self._told_total = False
         """The counts of the whole answer came in an event of their own, as OpenAI sends them."""
 
-    def add(self, events: int, block: bytes) -> None:
-        """So many more events, the newest with counts in `block`."""
-        self.events += events
-        self._counted = block
-
     def noted(self, block: bytes) -> bytes:
         """Remember what a block with the word "usage" says; back comes the block for the client."""
         if sse.has_counts(block):
-            self._counted = block
+            self.newest = block
             if self._dialect == "anthropic" and not self._begun and b'"message_start"' in block:
                 self._begun = block
         if self._outbound.cuts_total or self._outbound.cuts_counts:
@@ -62,13 +57,13 @@ class StreamCounts:
         """The event with the counts that the client asked for, when the engine has put them elsewhere and
         they were taken out there; else b""."""
         outbound = self._outbound
-        if self._told_total or not outbound.cuts_counts or outbound.cuts_total or not self._counted:
+        if self._told_total or not outbound.cuts_counts or outbound.cuts_total or not self.newest:
             return b""
-        return sse.total_event(sse.counted_event(self._counted), self.found())
+        return sse.total_event(sse.counted_event(self.newest), self.found())
 
     def found(self) -> TokenCounts:
         """The newest counts, of prompt and answer so far."""
-        last = sse.counted_event(self._counted)
+        last = sse.counted_event(self.newest)
         if not last:
             return NO_COUNTS
         counts = counts_in(sse.event_data(last))
