@@ -132,9 +132,8 @@ async def ask_ours(page: GradioPage) -> float:
 
 def _shown(page: GradioPage, said: str) -> str:
     """The id of the conversation that a question has begun."""
-    (begin,) = [one for one in page.listeners if "kodolly.event('chat-begin'" in str(one["js"])]
-    at = begin["outputs"].index(page.component("chat-conversation"))
-    return str(json.loads(said)[str(at)])
+    part = page.component("chat-conversation")
+    return next(str(change) for _place, changed, change in json.loads(said) if changed == part)
 
 
 async def _feed(client: httpx2.AsyncClient, answer_id: str, began: float) -> float:
